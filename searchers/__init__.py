@@ -1,0 +1,1 @@
+"""Searchers: pure `init` / `ask` / `tell` over a state that carries its PRNG key."""

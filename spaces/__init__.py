@@ -1,0 +1,1 @@
+"""Search spaces: encodings, fingerprints and features; nothing here trains."""

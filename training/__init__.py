@@ -1,0 +1,1 @@
+"""What touches data: data sets, networks, training one or many candidates. Nothing is here yet."""
