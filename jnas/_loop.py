@@ -183,9 +183,7 @@ def affordable_evaluations(objective: Any, budget_seconds: Any, overshoot: Overs
     return affordable
 
 
-def resolve_capacity(
-    objective: Any, budget_seconds: Any, max_evaluations: int | None, overshoot: Overshoot
-) -> int:
+def resolve_capacity(objective: Any, budget_seconds: Any, max_evaluations: int | None, overshoot: Overshoot) -> int:
     """Returns the capacity of a run's trace, checking the arguments that `run` and `search` share."""
     if overshoot not in ("discard", "keep"):
         raise ValueError(f"overshoot is {overshoot!r}, expected 'discard' or 'keep'")

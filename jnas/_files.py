@@ -1,0 +1,47 @@
+"""Files written whole or not at all."""
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]:  # type: ignore[type-arg]
+    """Gives a file beside `path` to write to, and renames it to `path` when the block ends without an error.
+
+    A reader never sees a half-written file, and a killed or failed writer leaves the old one as it was.
+
+    Args:
+      path: Where the finished file is to stand; its folder must exist.
+      mode: `'wb'` or `'w'` (UTF-8).
+
+    Raises:
+      OSError: The folder is missing or cannot be written, or the disk is full; the message says which file.
+    """
+    path = Path(path)
+    encoding = None if "b" in mode else "utf-8"
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot write {path}: {os.strerror(error.errno or 0)}") from error
+    try:
+        with os.fdopen(handle, mode, encoding=encoding) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise OSError(
+                errno.ENOSPC, f"the disk is full: {path} was not written; free space and run again"
+            ) from error
+        raise

@@ -1,0 +1,238 @@
+"""The file of a table: an uncompressed `.npz` with a JSON header, read member by member.
+
+Members, for a file of `N` architectures, `E` decisions and the `S` seeds of a training (a pair of data set and number
+of epochs; 12 and 200 epochs are different trainings, each with its own learning-rate schedule):
+
+| member | array | meaning |
+| --- | --- | --- |
+| `header` | uint8 `[...]` | UTF-8 JSON: `Header` |
+| `archs` | int8 or int16 `[N, E]` | the encoded architectures; a row's number is its index |
+| `accuracy/DATASET/EPOCHS/SPLIT` | float32 `[N, S]` | percent, after the last epoch; NaN where missing |
+| `accuracy_mean/DATASET/EPOCHS/SPLIT` | float32 `[N]` | a mean that the source gives and its seeds do not reproduce |
+| `loss/DATASET/EPOCHS/SPLIT` | float32 `[N, S]` | cross-entropy after the last epoch |
+| `accuracy_curve/DATASET/EPOCHS/SPLIT` | uint16 `[N, S, EPOCHS]` | after each epoch, in steps of 0.002 percent; 65535 where missing |
+| `loss_curve/DATASET/EPOCHS/SPLIT` | float16 `[N, S, EPOCHS]` | after each epoch; NaN where missing |
+| `train_seconds/DATASET/EPOCHS` | float32 `[N, 1 or S]` | one epoch of training |
+| `eval_seconds/DATASET/EPOCHS/SPLIT` | float32 `[N, 1 or S]` | one pass over the split |
+| `parameters/DATASET` | float32 `[N]` | millions |
+| `flops/DATASET` | float32 `[N]` | multiply-adds in millions |
+| `latency/DATASET` | float32 `[N]` | seconds a batch, as the benchmark measured it |
+| `device_latency/DEVICE` | float32 `[N]` | milliseconds |
+| `hardware/NAME` | float32 `[N]` | a hardware reading in the unit that its name says |
+
+Uncompressed, so that a member is read only when it is asked for.
+"""
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jnas._files import replacing
+from jnas._vocabulary import Space
+
+FORMAT = "jnas-table"
+VERSION = 1
+CURVE_STEP = 0.002  # percent; one image of 50,000, so that counts of right answers survive
+CURVE_MISSING = 65535
+
+_PER_TRAINING_SPLIT = ("accuracy", "accuracy_mean", "loss", "accuracy_curve", "loss_curve", "eval_seconds")
+_PER_TRAINING = ("train_seconds",)
+_PER_NAME = ("parameters", "flops", "latency", "device_latency", "hardware")
+
+
+class Training(NamedTuple):
+    """One way in which every architecture was trained: a data set and a number of epochs."""
+
+    dataset: str
+    epochs: int
+    seeds: tuple[int, ...]  # the names of the S slots of its arrays
+
+
+class Header(NamedTuple):
+    """What a table file says of itself."""
+
+    name: str
+    space: str  # `Space.config`
+    trainings: tuple[Training, ...]
+    pairs: Mapping[str, Mapping[str, tuple[str, str]]]  # dataset -> 'validation' | 'test' -> (dataset, split)
+    source: str  # where the numbers come from
+    notes: tuple[str, ...] = ()  # what a user of the numbers must know
+
+
+def encode_curve(percent: np.ndarray) -> np.ndarray:
+    """Returns accuracies in percent (NaN where missing) as the uint16 of a table file."""
+    steps = np.round(np.nan_to_num(percent, nan=0.0) / CURVE_STEP)
+    return np.where(np.isnan(percent), CURVE_MISSING, np.clip(steps, 0, CURVE_MISSING - 1)).astype(np.uint16)
+
+
+def decode_curve(steps: np.ndarray) -> np.ndarray:
+    """Returns the uint16 of a table file as float32 percent, NaN where missing."""
+    percent = steps.astype(np.float32) * np.float32(CURVE_STEP)
+    return np.where(steps == CURVE_MISSING, np.float32(np.nan), percent)
+
+
+def member(kind: str, *parts: str | int) -> str:
+    """Returns the name of a member, for example `accuracy/cifar100/200/x-test`."""
+    return "/".join((kind, *map(str, parts)))
+
+
+def save_arrays(path: str | os.PathLike[str], header: Header, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes a table file.
+
+    Args:
+      path: Where; written beside and renamed.
+      header: What the file says of itself.
+      arrays: The other members; checked as `read_header` would.
+
+    Raises:
+      ValueError: A member's name or shape does not fit the header.
+      OSError: The file cannot be written.
+    """
+    check_arrays(header, {name: (array.dtype, array.shape) for name, array in arrays.items()}, "the table")
+    text = json.dumps({"format": FORMAT, "version": VERSION, **header._asdict()}, allow_nan=False)
+    packed = np.frombuffer(text.encode(), np.uint8)
+    with replacing(path) as file:
+        np.savez(file, allow_pickle=False, **{"header": packed, **arrays})
+
+
+class TableFile:
+    """An open table file: its header, and its arrays when they are asked for."""
+
+    def __init__(self, path: str | os.PathLike[str]):
+        """Opens a file and checks its header and the shapes of its members, reading no large array.
+
+        Raises:
+          ValueError: The file is truncated, foreign, of a later version, or contradicts itself; the message says what.
+          FileNotFoundError: There is no such file.
+        """
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"there is no table at {path}; make one with `jnas table import`")
+        try:
+            self._archive = zipfile.ZipFile(self.path)
+            members = {n.removesuffix(".npy"): n for n in self._archive.namelist()}
+            raw = json.loads(bytes(self._read("header")).decode()) if "header" in members else None
+        except (zipfile.BadZipFile, EOFError, UnicodeDecodeError, json.JSONDecodeError, ValueError, KeyError) as error:
+            raise ValueError(
+                f"{path} is not a table file, or it is cut off ({error}); make it again with `jnas table import`"
+            ) from error
+        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+            raise ValueError(
+                f"{path} is an .npz but not a jnas table (it has no jnas header); turn arrays into a table with "
+                "`jnas table import arrays`"
+            )
+        if raw.get("version") != VERSION:
+            raise ValueError(
+                f"{path} has table version {raw.get('version')}, this jnas reads version {VERSION}; "
+                "update jnas, or import the source again"
+            )
+        try:
+            self.header = _parse_header(raw)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"the header of {path} is damaged ({error!r}); import the source again") from error
+        self.shapes = {name: self._shape(file) for name, file in members.items() if name != "header"}
+        check_arrays(self.header, self.shapes, str(path))
+
+    def read(self, name: str) -> np.ndarray:
+        """Returns a member's array, read from the file now."""
+        if name not in self.shapes:
+            raise KeyError(name)
+        return self._read(name)
+
+    def _read(self, name: str) -> np.ndarray:
+        with self._archive.open(name + ".npy") as file:
+            try:
+                array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+            except (ValueError, zipfile.BadZipFile, EOFError) as error:
+                raise ValueError(
+                    f"member {name!r} of {self.path} is damaged ({error}); import the source again"
+                ) from error
+        return array
+
+    def _shape(self, file_name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        with self._archive.open(file_name) as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+        return dtype, shape
+
+
+def _parse_header(raw: Mapping[str, Any]) -> Header:
+    return Header(
+        name=str(raw["name"]),
+        space=str(raw["space"]),
+        trainings=tuple(Training(str(d), int(e), tuple(int(s) for s in seeds)) for d, e, seeds in raw["trainings"]),
+        pairs={
+            dataset: {kind: (str(pair[0]), str(pair[1])) for kind, pair in kinds.items()}
+            for dataset, kinds in raw["pairs"].items()
+        },
+        source=str(raw["source"]),
+        notes=tuple(map(str, raw["notes"])),
+    )
+
+
+def check_arrays(header: Header, shapes: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], where: str) -> None:
+    """Raises ValueError where a table's members do not fit its header or one another."""
+
+    def fail(name: str, what: str) -> None:
+        raise ValueError(f"member {name!r} of {where} {what}")
+
+    if "archs" not in shapes:
+        raise ValueError(f"{where} has no member 'archs'; a table needs its encoded architectures")
+    dtype, shape = shapes["archs"]
+    if len(shape) != 2 or dtype.kind != "i":
+        fail("archs", f"is {dtype}{list(shape)}, expected integers [N, E]")
+    rows = shape[0]
+    trainings = {(t.dataset, str(t.epochs)): t for t in header.trainings}
+    for name, (dtype, shape) in shapes.items():
+        kind, *parts = name.split("/")
+        if kind == "archs":
+            continue
+        if dtype.kind not in "fu" or not shape or shape[0] != rows:
+            fail(name, f"is {dtype}{list(shape)}, expected floats with {rows} rows as 'archs'")
+        if kind in _PER_NAME:
+            expected: list[tuple[int, ...]] = [(rows,)]
+        elif kind in _PER_TRAINING + _PER_TRAINING_SPLIT:
+            if len(parts) != (2 if kind in _PER_TRAINING else 3):
+                fail(name, "has a name of the wrong form; see the documentation of the format")
+            training = trainings.get((parts[0], parts[1]))
+            if training is None:
+                fail(name, "belongs to a training that the header does not list")
+                continue
+            seeds = len(training.seeds)
+            expected = {
+                "accuracy_mean": [(rows,)],
+                "accuracy_curve": [(rows, seeds, training.epochs)],
+                "loss_curve": [(rows, seeds, training.epochs)],
+                "train_seconds": [(rows, 1), (rows, seeds)],
+                "eval_seconds": [(rows, 1), (rows, seeds)],
+            }.get(kind, [(rows, seeds)])
+        else:
+            fail(name, "is of a kind that this version does not know")
+            continue
+        if shape not in expected:
+            fail(name, f"has shape {list(shape)}, expected {' or '.join(str(list(e)) for e in expected)}")
+
+
+def check_archs(space: Space, archs: np.ndarray, where: str) -> None:
+    """Raises ValueError where encoded architectures `[N, E]` do not belong to the space or stand twice."""
+    if archs.ndim != 2 or archs.shape[1] != space.num_decisions:
+        raise ValueError(
+            f"the architectures of {where} have shape {list(archs.shape)}, "
+            f"expected [N, {space.num_decisions}] for the space {space.name!r}"
+        )
+    wrong = (archs < 0) | (archs >= np.asarray(space.num_choices))
+    if wrong.any():
+        row = int(wrong.any(axis=1).argmax())
+        raise ValueError(f"architecture {row} of {where}, {archs[row].tolist()}, is not of the space {space.name!r}")
+    # Each row as one opaque value: unique over bytes is many times quicker than over rows.
+    flat = np.ascontiguousarray(archs).view(np.dtype((np.void, archs.dtype.itemsize * archs.shape[1]))).ravel()
+    _, first = np.unique(flat, return_index=True)
+    if len(first) != len(archs):
+        row = int(np.setdiff1d(np.arange(len(archs)), first)[0])
+        raise ValueError(f"architecture {row} of {where}, {archs[row].tolist()}, stands in it twice")
