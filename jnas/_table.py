@@ -1,0 +1,621 @@
+"""A tabular benchmark: what every architecture of a space scored, and what that cost, as arrays on the device."""
+
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas import spaces
+from jnas._draws import below
+from jnas._table_file import Header, TableFile, Training, check_archs, check_arrays, decode_curve, member, save_arrays
+from jnas._vocabulary import Array, Evaluation, Key, Objective, Proposal, Space
+
+Seed = int | Literal["mean", "random"]
+"""Which run a number comes from: the one with this seed, the mean over seeds, or one drawn at random from the key."""
+
+Metric = Literal["accuracy", "loss"]
+
+
+class Runs(NamedTuple):
+    """One number (or several runs to draw from) for each architecture, with its cost."""
+
+    value: np.ndarray  # [N, S] float32, the runs that exist first; NaN after them
+    seconds: np.ndarray  # [N, S] float32, cost of each
+    count: np.ndarray  # [N] int32, runs that exist
+
+
+class Simulated(NamedTuple):
+    """What a simulated training returns."""
+
+    score: Array  # [...] percent
+    seconds: Array  # [...] what it cost
+    elapsed: Array  # [...] the clock after it
+
+
+class Table:
+    """A table of `N` architectures; made by `load_table` or `make_table`.
+
+    Look-ups are pure and batched, and work inside `jit`. Arrays are read from the file when a look-up first names them
+    and stay on the device. Where a look-up takes `archs`, pass encoded architectures `[..., E]`, one index (an int in
+    the table's own order), one architecture string, or a list of strings.
+
+    Every look-up names the data set, the split, the training (its number of epochs: 12 and 200 epochs are different
+    trainings) and the seed; nothing falls back to something else. A missing number is NaN.
+
+    Attributes:
+      space: The search space of its architectures.
+      header: Name, trainings, documented pairs of splits, source and notes.
+      num_archs: `N`.
+    """
+
+    def __init__(
+        self, header: Header, names: frozenset[str], read: Callable[[str], np.ndarray], space: Space, where: str
+    ):
+        """Use `load_table` or `make_table`."""
+        self.header = header
+        self.space = space
+        self.where = where
+        self.names = names
+        self._read = read
+        self.archs: np.ndarray = read("archs")
+        check_archs(space, self.archs, where)
+        self.num_archs = len(self.archs)
+        self._cache: dict[Any, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<jnas.Table {self.header.name!r}: {self.num_archs:,} architectures of {self.space.name}>"
+
+    def read(self, name: str) -> np.ndarray | None:
+        """Returns a member of the file (`jnas._table_file` lists them), or None where the table has no such member."""
+        if name not in self.names:
+            return None
+        if name not in self._cache:
+            self._cache[name] = self._read(name)
+        array: np.ndarray = self._cache[name]
+        return array
+
+    # Finding architectures.
+
+    def index(self, archs: Any) -> Array:
+        """Returns the index of each architecture `[...]` int32, -1 where the table does not hold it.
+
+        Args:
+          archs: As for all look-ups: encoded `[..., E]`, an index, a string or a list of strings.
+
+        Raises:
+          ValueError: A string is malformed, an index is out of range, or the last axis is not `E` long.
+          TypeError: Something that is none of these.
+        """
+        if isinstance(archs, str):
+            archs = self.space.from_string(archs)
+        elif isinstance(archs, list | tuple) and archs and all(isinstance(a, str) for a in archs):
+            archs = np.stack([self.space.from_string(a) for a in archs])
+        if isinstance(archs, int | np.integer) and not isinstance(archs, bool):
+            if not 0 <= archs < self.num_archs:
+                raise ValueError(f"index {archs} is not of this table: it has {self.num_archs} architectures, from 0")
+            return jnp.int32(archs)
+        archs = jnp.asarray(archs)
+        if archs.ndim == 0 or archs.shape[-1] != self.space.num_decisions or archs.dtype.kind not in "iu":
+            raise ValueError(
+                f"architectures have shape {archs.shape} and type {archs.dtype}, expected integers "
+                f"[..., {self.space.num_decisions}]; a single index is a Python int"
+            )
+        flat = archs.reshape(-1, archs.shape[-1]).astype(jnp.int32)
+        return jax.vmap(self._locate)(flat).reshape(archs.shape[:-1])
+
+    @functools.cached_property
+    def _locate(self) -> Callable[[Array], Array]:
+        """The pure function from one architecture `[E]` to its row, or -1."""
+        space = self.space
+        if space.index is None or space.size is None:
+            return _fingerprint_locator(space, self.archs)
+        numbers = np.asarray(jax.vmap(space.index)(jnp.asarray(self.archs, jnp.int32)))
+        rows = np.full(space.size, -1, np.int32)
+        rows[numbers] = np.arange(self.num_archs)
+        index, identity = space.index, bool((rows == np.arange(space.size)).all())
+
+        def locate(arch: Array) -> Array:
+            return index(arch) if identity else jnp.asarray(rows)[index(arch)]
+
+        return locate
+
+    def text(self, index: int) -> str:
+        """Returns the architecture string of an index."""
+        return self.space.to_string(self.archs[int(index)])
+
+    # Numbers of architectures.
+
+    def accuracy(
+        self,
+        archs: Any,
+        *,
+        dataset: str,
+        split: str,
+        epochs: int,
+        seed: Seed,
+        key: Key | None = None,
+        at: int | None = None,
+    ) -> Array:
+        """Returns accuracies `[...]` in percent, NaN where missing.
+
+        Args:
+          archs: Encoded `[..., E]`, an index, a string or a list of strings.
+          dataset: A published key (`cifar10-valid`, `cifar10`, `cifar100`, `ImageNet16-120`) or the table's own.
+          split: A published split (`train`, `x-valid`, `x-test`, `ori-test`), or `validation` / `test` for the
+            documented pair of the data set (`cifar10`: x-valid of cifar10-valid, ori-test of cifar10).
+          epochs: The training: its total number of epochs.
+          seed: A seed's name, `'mean'`, or `'random'` (uniform over the runs that exist; needs `key`).
+          key: PRNG key `[]` for `seed='random'`.
+          at: Number of epochs done, for a point of the training's curve; by default its end.
+
+        Raises:
+          ValueError: The table has no such training, split, seed or curve; the message lists what it has.
+        """
+        return self._look_up("accuracy", archs, dataset, split, epochs, seed, key, at).value
+
+    def loss(
+        self,
+        archs: Any,
+        *,
+        dataset: str,
+        split: str,
+        epochs: int,
+        seed: Seed,
+        key: Key | None = None,
+        at: int | None = None,
+    ) -> Array:
+        """Returns cross-entropy losses `[...]`; arguments as for `accuracy`."""
+        return self._look_up("loss", archs, dataset, split, epochs, seed, key, at).value
+
+    def seconds(
+        self,
+        archs: Any,
+        *,
+        dataset: str,
+        split: str,
+        epochs: int,
+        seed: Seed,
+        key: Key | None = None,
+        at: int | None = None,
+    ) -> Array:
+        """Returns the cost `[...]` in seconds of training for all (or `at`) epochs and evaluating once on the split.
+
+        This is the published `simulate_train_eval` cost. Where the table has no evaluation times it is the training
+        alone; `has_eval_seconds` tells.
+        """
+        return self._look_up("accuracy", archs, dataset, split, epochs, seed, key, at).seconds
+
+    def has_eval_seconds(self, dataset: str, split: str, epochs: int) -> bool:
+        """Returns whether costs on this split include the evaluation."""
+        dataset, split = self.resolve(dataset, split)
+        return member("eval_seconds", dataset, epochs, split) in self.names
+
+    def curve(
+        self, archs: Any, *, dataset: str, split: str, epochs: int, seed: Seed, metric: Metric = "accuracy"
+    ) -> Array:
+        """Returns the metric after each epoch `[..., epochs]`; `seed` is a seed's name or `'mean'`."""
+        if seed == "random":
+            raise ValueError("seed is 'random', expected a seed's name or 'mean' for a whole curve")
+        values = self._curve(metric, *self.resolve(dataset, split), epochs)
+        slots = self._slots(self.training(self.resolve(dataset, split)[0], epochs), seed)
+        chosen = _mean(values, axis=1) if slots is None else values[:, slots]
+        return self._gather(chosen, archs)
+
+    def parameters(self, archs: Any, *, dataset: str) -> Array:
+        """Returns numbers of parameters `[...]` in millions."""
+        return self._gather(self._named("parameters", dataset), archs)
+
+    def flops(self, archs: Any, *, dataset: str) -> Array:
+        """Returns numbers of multiply-adds `[...]` in millions."""
+        return self._gather(self._named("flops", dataset), archs)
+
+    def latency(self, archs: Any, *, dataset: str) -> Array:
+        """Returns latencies `[...]` in seconds a batch, as the benchmark measured them on the data set's network."""
+        return self._gather(self._named("latency", dataset), archs)
+
+    def device_latency(self, archs: Any, *, device: str) -> Array:
+        """Returns latencies `[...]` in milliseconds on a named device."""
+        return self._gather(self._named("device_latency", device), archs)
+
+    def hardware(self, archs: Any, *, name: str) -> Array:
+        """Returns a hardware reading `[...]` in the unit that its name says."""
+        return self._gather(self._named("hardware", name), archs)
+
+    # Searching on the table.
+
+    def objective(
+        self,
+        *,
+        dataset: str,
+        split: str,
+        epochs: int | Sequence[int],
+        seed: Seed,
+        at: int | Sequence[int] | None = None,
+        metric: Metric = "accuracy",
+        resume_cost: Literal["difference", "full"] | None = None,
+        missing_seconds: float = 0.0,
+    ) -> Objective:
+        """Returns the objective that looks evaluations up in this table.
+
+        Args:
+          dataset: As for `accuracy`.
+          split: As for `accuracy`.
+          epochs: One training, or several (ascending) as the fidelities of a multi-fidelity searcher.
+          seed: As for `accuracy`; `'random'` draws anew for each evaluation, the same one where a training goes on.
+          at: Points of one training's curve as fidelities (ascending), in epochs done; needs a single `epochs`.
+          metric: `'accuracy'` in percent, or `'loss'`, whose negative is the score.
+          resume_cost: What going on with a training costs: the `'difference'` to what it has cost (the default along
+            one curve, `at`), or the `'full'` cost (the default where fidelities are separate trainings; published
+            scripts always charge in full).
+          missing_seconds: What an architecture costs that the table lacks.
+
+        Raises:
+          ValueError: As for `accuracy`, or the fidelities do not ascend.
+        """
+        levels = _fidelities(epochs, at)
+        runs = [self.runs(metric, dataset, split, e, seed, a) for e, a in levels]
+        width = max(r.value.shape[1] for r in runs)
+        padded = [[np.pad(x, ((0, 0), (0, width - x.shape[1])), mode="edge") for x in r[:2]] for r in runs]
+        value = jnp.asarray(np.stack([p[0] for p in padded]))
+        cost = jnp.asarray(np.stack([p[1] for p in padded]))
+        count = jnp.asarray(np.stack([r.count for r in runs]))
+        sign = -1.0 if metric == "loss" else 1.0
+        if resume_cost is None:
+            resume_cost = "full" if at is None else "difference"
+        if resume_cost not in ("difference", "full"):
+            raise ValueError(f"resume_cost is {resume_cost!r}, expected 'difference' or 'full'")
+        # Going on with a training pays for the further epochs and for one more evaluation.
+        paid = jnp.asarray(self._eval_cost(dataset, split, levels, cost.shape)) if resume_cost == "difference" else None
+        locate, draws, single = self._locate, seed == "random", len(levels) == 1
+
+        def look_up(key: Key, arch: Array, fidelity: Array, resumed: Array) -> Evaluation:
+            row = locate(arch)
+            fidelity = jnp.int32(0) if single else fidelity
+            runs_here = jnp.where(row >= 0, count[fidelity, row], 0)
+            slot = below(jax.random.bits(key), jnp.maximum(runs_here, 1)) if draws else jnp.int32(0)
+            seconds = cost[fidelity, row, slot]
+            if paid is not None:
+                before = cost[resumed, row, slot] - paid[resumed, row, slot]
+                seconds = jnp.where(resumed >= 0, seconds - before, seconds)
+            found = runs_here > 0
+            return Evaluation(
+                score=jnp.where(found, sign * value[fidelity, row, slot], jnp.nan),
+                seconds=jnp.where(found & ~jnp.isnan(seconds), seconds, missing_seconds),
+                valid=found & self.space.is_valid(arch),
+            )
+
+        def evaluate(keys: Key, proposal: Proposal) -> Evaluation:
+            return jax.vmap(look_up)(keys, proposal.archs, proposal.fidelity, proposal.resumed_fidelity)
+
+        return Objective(evaluate, tuple(float(a or e) for e, a in levels), _cheapest(cost, paid))
+
+    def simulate_train_eval(
+        self,
+        archs: Any,
+        elapsed: Array | float = 0.0,
+        *,
+        dataset: str,
+        split: str,
+        epochs: int,
+        seed: Seed,
+        key: Key | None = None,
+        at: int | None = None,
+    ) -> Simulated:
+        """Returns a simulated training and evaluation, and the clock after it; the clock is yours to carry."""
+        found = self._look_up("accuracy", archs, dataset, split, epochs, seed, key, at)
+        return Simulated(found.value, found.seconds, elapsed + jnp.sum(found.seconds))
+
+    # What look-ups stand on.
+
+    def resolve(self, dataset: str, split: str) -> tuple[str, str]:
+        """Returns the published data set and split that `validation` or `test` of a data set stand for."""
+        if split in ("validation", "test") and dataset in self.header.pairs:
+            return self.header.pairs[dataset][split]
+        return dataset, split
+
+    def training(self, dataset: str, epochs: int) -> Training:
+        """Returns the training of a published data set, or raises ValueError that lists those of the table."""
+        for training in self.header.trainings:
+            if (training.dataset, training.epochs) == (dataset, epochs):
+                return training
+        known = ", ".join(f"{t.dataset} for {t.epochs} epochs" for t in self.header.trainings)
+        raise ValueError(f"this table has no training on dataset={dataset!r} for epochs={epochs!r}; it has {known}")
+
+    def runs(self, metric: Metric, dataset: str, split: str, epochs: int, seed: Seed, at: int | None = None) -> Runs:
+        """Returns the runs that a look-up chooses from, as NumPy arrays; arguments as for `accuracy`."""
+        if metric not in ("accuracy", "loss"):
+            raise ValueError(f"metric is {metric!r}, expected 'accuracy' or 'loss'")
+        dataset, split = self.resolve(dataset, split)
+        training = self.training(dataset, epochs)
+        if at is not None and not 1 <= at <= epochs:
+            raise ValueError(f"at is {at}, expected a number of epochs done, from 1 to {epochs}")
+        name = ("runs", metric, dataset, split, epochs, seed, at)
+        if name not in self._cache:
+            slots = self._slots(training, seed)
+            value = self._values(metric, training, split, seed, at)
+            seconds = self._costs(training, split, epochs if at is None else at)
+            self._cache[name] = _choose(value, seconds, slots, seed)
+        found: Runs = self._cache[name]
+        return found
+
+    def _look_up(
+        self,
+        metric: Metric,
+        archs: Any,
+        dataset: str,
+        split: str,
+        epochs: int,
+        seed: Seed,
+        key: Key | None,
+        at: int | None,
+    ) -> Evaluation | Any:
+        runs = self.runs(metric, dataset, split, epochs, seed, at)
+        if seed == "random" and key is None:
+            raise ValueError("seed is 'random' but no key was given; pass key=jax.random.key(...)")
+        rows = self.index(archs)
+        value, seconds, count = (jnp.asarray(x) for x in runs)
+        found = (rows >= 0) & (count[rows] > 0)
+        slot = jnp.zeros(rows.shape, jnp.int32)
+        if seed == "random" and key is not None:
+            slot = below(jax.random.bits(key, rows.shape), jnp.maximum(count[rows], 1))
+        return Evaluation(*(jnp.where(found, x[rows, slot], jnp.nan) for x in (value, seconds)), valid=found)
+
+    def _values(self, metric: Metric, training: Training, split: str, seed: Seed, at: int | None) -> np.ndarray:
+        """Numbers at the end of (or `at` an epoch of) a training: `[N, S]`, or `[N, 1]` for a mean from the source."""
+        place = (training.dataset, training.epochs, split)
+        if at is not None and at != training.epochs:
+            return self._curve(metric, training.dataset, split, training.epochs)[:, :, at - 1]
+        if seed == "mean" and metric == "accuracy":
+            mean = self.read(member("accuracy_mean", *place))
+            if mean is not None:
+                return mean[:, None]
+        values = self.read(member(metric, *place))
+        if values is None or values.shape[1] == 0:
+            if metric == "accuracy" and member("accuracy_mean", *place) in self.names:
+                raise ValueError(
+                    f"seed is {seed!r}, but for {_place(*place)} this table holds means over seeds only; "
+                    "pass seed='mean'"
+                )
+            raise ValueError(f"this table has no {metric} for {_place(*place)}; {self._splits(training)}")
+        return values
+
+    def _curve(self, metric: Metric, dataset: str, split: str, epochs: int) -> np.ndarray:
+        training = self.training(dataset, epochs)
+        steps = self.read(member(f"{metric}_curve", dataset, epochs, split))
+        if steps is None:
+            raise ValueError(
+                f"this table has no {metric} curves for {_place(dataset, epochs, split)}: only the end of the training "
+                f"is known, leave `at` out; {self._splits(training)}"
+            )
+        return decode_curve(steps) if metric == "accuracy" else steps.astype(np.float32)
+
+    def _costs(self, training: Training, split: str, epochs_done: int) -> np.ndarray:
+        """Seconds `[N, 1 or S]` of some epochs of a training and one evaluation; NaN where the table has no times."""
+        epoch = self.read(member("train_seconds", training.dataset, training.epochs))
+        if epoch is None:
+            return np.full((self.num_archs, 1), np.nan, np.float32)
+        evaluation = self.read(member("eval_seconds", training.dataset, training.epochs, split))
+        cost: np.ndarray = np.float32(epochs_done) * epoch
+        return cost if evaluation is None else cost + evaluation
+
+    def _eval_cost(
+        self, dataset: str, split: str, levels: Sequence[tuple[int, int | None]], shape: tuple[int, ...]
+    ) -> np.ndarray:
+        """Seconds of one evaluation, broadcast to `[F, N, S]`."""
+        dataset, split = self.resolve(dataset, split)
+        found = [self.read(member("eval_seconds", dataset, e, split)) for e, _ in levels]
+        rows = [np.zeros(shape[1:], np.float32) if x is None else _mean(x, 1)[:, None] for x in found]
+        return np.stack([np.broadcast_to(x, shape[1:]) for x in rows])
+
+    def _slots(self, training: Training, seed: Seed) -> int | None:
+        """The slot of a named seed; None for `'mean'` and `'random'`."""
+        if seed in ("mean", "random"):
+            return None
+        if isinstance(seed, int) and not isinstance(seed, bool) and seed in training.seeds:
+            return training.seeds.index(seed)
+        known = f"seeds {', '.join(map(str, training.seeds))}" if training.seeds else "means over seeds only"
+        raise ValueError(
+            f"seed is {seed!r}; for {training.dataset} with {training.epochs} epochs this table has {known}: "
+            "pass one of these, 'mean' or 'random'"
+        )
+
+    def _splits(self, training: Training) -> str:
+        prefix = {f"{kind}/{training.dataset}/{training.epochs}/" for kind in ("accuracy", "accuracy_mean")}
+        names = sorted({n.split("/", 3)[3] for n in self.names for p in prefix if n.startswith(p)})
+        return f"its splits there are {', '.join(names)}"
+
+    def _named(self, kind: str, name: str) -> np.ndarray:
+        found = self.read(member(kind, name))
+        if found is None:
+            known = sorted(n.removeprefix(f"{kind}/") for n in self.names if n.startswith(f"{kind}/"))
+            raise ValueError(f"this table has no {kind} of {name!r}; it has {', '.join(known) or 'none'}")
+        return found
+
+    def _gather(self, values: np.ndarray, archs: Any) -> Array:
+        rows = self.index(archs)
+        found = jnp.asarray(values)[rows]
+        missing = (rows < 0).reshape(rows.shape + (1,) * (found.ndim - rows.ndim))
+        return jnp.where(missing, jnp.nan, found)
+
+
+def _place(dataset: str, epochs: int, split: str) -> str:
+    return f"dataset={dataset!r}, epochs={epochs}, split={split!r}"
+
+
+def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """Mean over the runs that exist, NaN where there are none; in float64, as the published means are."""
+    present = ~np.isnan(values)
+    total = np.where(present, values, 0).sum(axis=axis, dtype=np.float64)
+    count = present.sum(axis=axis)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
+def _choose(value: np.ndarray, seconds: np.ndarray, slot: int | None, seed: Seed) -> Runs:
+    """Reduces values `[N, S or 1]` and costs `[N, S or 1]` as the seed says, runs that exist first."""
+    if slot is not None:
+        value, seconds = value[:, slot, None], seconds[:, min(slot, seconds.shape[1] - 1), None]
+    elif seed == "mean":
+        value, seconds = _mean(value, 1)[:, None], _mean(seconds, 1)[:, None]
+    else:
+        order = np.argsort(np.isnan(value), axis=1, kind="stable")
+        seconds = np.take_along_axis(np.broadcast_to(seconds, value.shape), order, 1)
+        value = np.take_along_axis(value, order, 1)
+    count = (~np.isnan(value)).sum(axis=1).astype(np.int32)
+    return Runs(value.astype(np.float32), np.broadcast_to(seconds, value.shape).astype(np.float32), count)
+
+
+def _fidelities(epochs: int | Sequence[int], at: int | Sequence[int] | None) -> list[tuple[int, int | None]]:
+    """Returns `(epochs, at)` for each fidelity."""
+    trainings = (epochs,) if isinstance(epochs, int) else tuple(epochs)
+    points = (at,) if at is None or isinstance(at, int) else tuple(at)
+    if len(trainings) > 1 and points != (None,):
+        raise ValueError("both several epochs and `at` were given; fidelities are trainings or points of one curve")
+    known = trainings if points == (None,) else points
+    if not known or any(a >= b for a, b in zip(known, known[1:], strict=False)):  # type: ignore[operator]
+        raise ValueError(f"fidelities are {known}, expected epochs that ascend, for example (12, 200)")
+    return [(e, a) for e in trainings for a in points]
+
+
+def _cheapest(cost: Array, paid: Array | None) -> float | None:
+    """Lower bound of an evaluation's cost, resumed ones included."""
+    bounds = [cost]
+    if paid is not None:
+        bounds += [cost[f] - cost[f - 1] + paid[f - 1] for f in range(1, cost.shape[0])]
+    positive = [np.asarray(b)[np.asarray(b) > 0] for b in bounds]
+    found = min((float(p.min()) for p in positive if p.size), default=0.0)
+    return found or None
+
+
+def _fingerprint_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
+    """Returns a binary search over sorted fingerprints, for spaces without an index."""
+    words = np.asarray(jax.vmap(space.fingerprint)(jnp.asarray(archs, jnp.int32)))
+    order = np.lexsort((words[:, 1], words[:, 0])).astype(np.int32)
+    high, low = words[order, 0], words[order, 1]
+    steps = max(1, int(np.ceil(np.log2(len(archs) + 1))))
+
+    def locate(arch: Array) -> Array:
+        wanted = space.fingerprint(arch)
+        highs, lows = jnp.asarray(high), jnp.asarray(low)
+
+        def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+            left, right = bounds
+            middle = (left + right) // 2
+            less = (highs[middle] < wanted[0]) | ((highs[middle] == wanted[0]) & (lows[middle] < wanted[1]))
+            open_ = left < right
+            return jnp.where(open_ & less, middle + 1, left), jnp.where(open_ & ~less, middle, right)
+
+        left, _ = jax.lax.fori_loop(0, steps, halve, (jnp.int32(0), jnp.int32(len(order))))
+        left = jnp.minimum(left, len(order) - 1)
+        same = (highs[left] == wanted[0]) & (lows[left] == wanted[1])
+        return jnp.where(same, jnp.asarray(order)[left], -1)
+
+    return locate
+
+
+def load_table(path: str | os.PathLike[str], *, space: Space | None = None) -> Table:
+    """Returns the table of a file that `jnas table import` or `save_table` wrote.
+
+    Args:
+      path: The file.
+      space: The search space, where the file names one that `jnas.spaces.from_config` does not know.
+
+    Raises:
+      FileNotFoundError: There is no such file.
+      ValueError: The file is truncated, foreign or of another version, or contradicts itself or the space.
+    """
+    file = TableFile(path)
+    space = spaces.from_config(file.header.space) if space is None else space
+    return Table(file.header, frozenset(file.shapes), file.read, space, str(path))
+
+
+def table_from_arrays(header: Header, arrays: Mapping[str, np.ndarray], *, space: Space | None = None) -> Table:
+    """Returns the table of a header and the members that `jnas._table_file` lists, as importers give them."""
+    check_arrays(header, {name: (array.dtype, array.shape) for name, array in arrays.items()}, header.name)
+    space = spaces.from_config(header.space) if space is None else space
+    return Table(header, frozenset(arrays), arrays.__getitem__, space, header.name)
+
+
+def make_table(
+    space: Space,
+    *,
+    accuracy: Mapping[str, Any],
+    train_seconds: Any = None,
+    archs: Any = None,
+    dataset: str = "data",
+    epochs: int = 1,
+    seeds: Sequence[int] | None = None,
+    name: str = "table",
+    source: str = "",
+) -> Table:
+    """Returns a table of your own numbers.
+
+    Args:
+      space: The search space.
+      accuracy: By split (such as `'validation'` and `'test'`), percent `[N]` or `[N, S]`; NaN where missing.
+      train_seconds: Seconds of one epoch of training, `[N]`, `[N, S]` or a number; by default 1.
+      archs: Encoded architectures `[N, E]`; by default all of the space in the order of its index.
+      dataset: What to call the data set.
+      epochs: Epochs of each training.
+      seeds: Names of the `S` runs; by default 0, 1, ...
+      name: What to call the table.
+      source: Where the numbers come from.
+
+    Raises:
+      ValueError: Shapes do not fit, an accuracy is infinite, or an architecture is not of the space.
+    """
+    if archs is None:
+        if space.from_index is None or space.size is None:
+            raise ValueError(f"the space {space.name!r} has no index, so archs is needed: integers [N, E]")
+        archs = jax.vmap(space.from_index)(jnp.arange(space.size))
+    archs = np.asarray(archs)
+    if archs.ndim != 2 or archs.dtype.kind not in "iu":
+        raise ValueError(f"archs has shape {archs.shape} and type {archs.dtype}, expected integers [N, E]")
+    columns = {split: _two_axes(values, len(archs), f"accuracy[{split!r}]") for split, values in accuracy.items()}
+    width = {c.shape[1] for c in columns.values()}
+    if len(width) != 1:
+        raise ValueError(
+            f"accuracy has splits with {sorted(width)} runs, expected the same number in each, at least one"
+        )
+    slots = tuple(range(width.pop())) if seeds is None else tuple(int(s) for s in seeds)
+    seconds = np.ones(len(archs)) if train_seconds is None else np.asarray(train_seconds, np.float32)
+    arrays = {
+        "archs": archs.astype(np.int16 if max(space.num_choices) > 127 else np.int8),
+        member("train_seconds", dataset, epochs): _two_axes(
+            np.broadcast_to(seconds, (len(archs), *seconds.shape[1:])), len(archs), "train_seconds"
+        ),
+    } | {member("accuracy", dataset, epochs, split): values for split, values in columns.items()}
+    header = Header(name, space.config, (Training(dataset, epochs, slots),), {}, source)
+    return table_from_arrays(header, arrays, space=space)
+
+
+def _two_axes(values: Any, rows: int, name: str) -> np.ndarray:
+    array = np.asarray(values, np.float32)
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2 or len(array) != rows:
+        raise ValueError(f"{name} has shape {np.shape(values)}, expected [{rows}] or [{rows}, S]")
+    if np.isinf(array).any():
+        raise ValueError(f"{name} holds an infinite number; use NaN for what is missing")
+    return array
+
+
+def save_table(table: Table, path: str | os.PathLike[str]) -> None:
+    """Writes a table to a file that `load_table` reads."""
+    arrays = {name: table.read(name) for name in table.names}
+    save_arrays(path, table.header, {name: array for name, array in arrays.items() if array is not None})
+
+
+__all__ = [
+    "Metric",
+    "Runs",
+    "Seed",
+    "Simulated",
+    "Table",
+    "load_table",
+    "make_table",
+    "save_table",
+    "table_from_arrays",
+]
