@@ -1,6 +1,20 @@
 """Search spaces: encodings, fingerprints and features; nothing here trains."""
 
 from jnas.spaces._categorical import categorical
+from jnas.spaces._nasbench201 import nasbench201
+from jnas.spaces._nasbench201_cells import nasbench201_classes
+from jnas.spaces._nasbench201_cost import nasbench201_flops, nasbench201_parameters
 from jnas.spaces._nats_size import nats_size
+from jnas.spaces._registry import from_config, get, names
 
-__all__ = ["categorical", "nats_size"]
+__all__ = [
+    "categorical",
+    "from_config",
+    "get",
+    "names",
+    "nasbench201",
+    "nasbench201_classes",
+    "nasbench201_flops",
+    "nasbench201_parameters",
+    "nats_size",
+]

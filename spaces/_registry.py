@@ -1,0 +1,68 @@
+"""Spaces by name, and from the configuration that table files and study folders carry."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from jnas._vocabulary import Space
+from jnas.spaces._categorical import categorical
+from jnas.spaces._nasbench201 import nasbench201
+from jnas.spaces._nats_size import nats_size
+
+_NAMED: dict[str, Callable[..., Space]] = {"nasbench201": nasbench201, "nats_size": nats_size}
+_KINDS: dict[str, Callable[..., Space]] = {"categorical": categorical, **_NAMED}
+
+
+def names() -> tuple[str, ...]:
+    """Returns the names of the spaces that `get` knows."""
+    return tuple(_NAMED)
+
+
+def get(name: str) -> Space:
+    """Returns the space of that name with its default arguments.
+
+    Raises:
+      ValueError: There is no such space.
+    """
+    if name not in _NAMED:
+        raise ValueError(
+            f"there is no space named {name!r}, expected one of {', '.join(_NAMED)}; "
+            "other products of choices are made by jnas.spaces.categorical"
+        )
+    return _NAMED[name]()
+
+
+def from_config(config: str) -> Space:
+    """Returns the space that a `Space.config` describes: the same object, if that one came from this process.
+
+    Args:
+      config: JSON, an object with `kind` (a name in `jnas.spaces`) and the arguments of that function.
+
+    Raises:
+      TypeError: The configuration is not a string.
+      ValueError: It is no such JSON, names an unknown kind, or has arguments that the kind does not take.
+    """
+    if not isinstance(config, str):
+        raise TypeError(f"config is {type(config).__name__}, expected the JSON string in Space.config")
+    try:
+        arguments = json.loads(config)
+    except ValueError as error:
+        raise ValueError(f"config {_short(config)} is not JSON ({error}); pass the string in Space.config") from None
+    if not isinstance(arguments, dict) or not isinstance(arguments.get("kind"), str):
+        raise ValueError(f"config {_short(config)} is no JSON object with a 'kind'; pass the string in Space.config")
+    kind = arguments.pop("kind")
+    if kind not in _KINDS:
+        raise ValueError(
+            f"config names the space {kind!r}, which jnas does not have; expected one of {', '.join(_KINDS)}. "
+            "For a space of your own, pass the Space itself"
+        )
+    try:
+        return _KINDS[kind](**arguments)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"config {_short(config)} does not describe a space: {error}") from error
+
+
+def _short(value: Any, most: int = 200) -> str:
+    """Returns the value's representation, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else text[:most] + "..."
