@@ -1,9 +1,23 @@
-"""Uniform integers and choices from raw random words, so that a step can draw once and divide the draw."""
+"""Random words, drawn once a step, and what is made of them.
+
+Each call of the random number generator is a loop of its own in the compiled program. Inside a search step over many
+lanes these loops take longer than the search, so a step draws all its words at once.
+"""
 
 import jax
 import jax.numpy as jnp
 
-from jnas._vocabulary import Array
+from jnas._vocabulary import Array, Key
+
+
+def draw(key: Key, num_words: int) -> tuple[Key, Array]:
+    """Returns the next key and uniform words uint32 `[num_words]`, in one call of the generator.
+
+    The words are the data of keys that are split from `key` and used for nothing else.
+    """
+    data_size = jax.eval_shape(jax.random.key_data, key).shape[-1]
+    keys = jax.random.split(key, 1 - (-num_words // data_size))
+    return keys[0], jax.random.key_data(keys[1:]).reshape(-1)[:num_words]
 
 
 def below(words: Array, bound: Array | int) -> Array:

@@ -51,6 +51,8 @@ class Space(NamedTuple):
       to_string: `to_string(arch) -> str`.
       from_string: `from_string(text) -> arch` as a NumPy array; ValueError says what is wrong with a malformed string.
       draw: `draw(arch) -> str`, an SVG picture, or None where there is nothing to draw.
+      mutate_from: `mutate_from(words, arch) -> arch`, what `mutate` does with the uniform words uint32 `[2]` that it
+        draws from its key, so that a step can draw once for all its decisions; None where two words do not suffice.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Space(NamedTuple):
     to_string: Callable[[Any], str]
     from_string: Callable[[str], np.ndarray]
     draw: Callable[[Any], str] | None
+    mutate_from: Callable[[Array, Array], Array] | None = None
 
     @property
     def num_decisions(self) -> int:

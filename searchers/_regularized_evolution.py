@@ -1,0 +1,103 @@
+"""Regularized evolution."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jnas._draws import below, draw
+from jnas._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
+
+
+class RegularizedEvolutionState(NamedTuple):
+    """The population, and how many architectures have joined it."""
+
+    key: Key  # []
+    archs: Array  # [P, E] int32; before its turn, a slot holds the random architecture that will be proposed for it
+    scores: Array  # [P] float32, minus infinity where empty
+    count: Array  # [] int32, evaluations told so far
+
+
+def regularized_evolution(
+    space: Space,
+    *,
+    population_size: int = 100,
+    sample_size: int = 10,
+    num_init: int | None = None,
+    aging: bool = True,
+    replacement: bool = True,
+    mutate: Callable[[Key, Array], Array] | None = None,
+) -> Searcher:
+    """Returns regularized evolution: mutate the best of a random sample; the newcomer displaces the oldest.
+
+    Args:
+      space: The search space.
+      population_size: `P`. Published: 100 (Real et al.; NAS-Bench-101's comparison), 10 (NAS-Bench-201), 30 (naszilla),
+        50 (NAS-Bench-101's notebook).
+      sample_size: Architectures drawn for a tournament. Published: 10 (NAS-Bench-201's paper, naszilla), 3 (its script).
+      num_init: Random architectures to begin with, at most `P`; by default `P`. From then on the population grows
+        to `P` (naszilla: 10 of 30).
+      aging: Whether the oldest leaves (regularized evolution); otherwise the worst does.
+      replacement: Whether tournaments sample with replacement (NAS-Bench-201, naszilla) or without (NAS-Bench-101).
+      mutate: `mutate(key, arch) -> arch`; by default the space's.
+
+    Raises:
+      ValueError: A size is out of range.
+
+    References:
+      "Regularized Evolution for Image Classifier Architecture Search", Real et al., 2019, Algorithm 1.
+    """
+    num_init = population_size if num_init is None else num_init
+    if not 1 <= num_init <= population_size:
+        raise ValueError(f"num_init is {num_init}, expected 1 to population_size ({population_size})")
+    if sample_size < 1 or (not replacement and sample_size > num_init):
+        raise ValueError(
+            f"sample_size is {sample_size}, expected at least 1 and, without replacement, at most the "
+            f"{num_init} architectures that evolution begins with"
+        )
+    tournament_words = sample_size if replacement else population_size
+
+    def mutate_from(words: Array, arch: Array) -> Array:
+        if mutate is None and space.mutate_from is not None:
+            return space.mutate_from(words, arch)
+        key = jax.random.wrap_key_data(words, impl="threefry2x32")
+        return (mutate or space.mutate)(key, arch)
+
+    def init(key: Key, capacity: int) -> RegularizedEvolutionState:
+        del capacity
+        key, sample_key = jax.random.split(key)
+        archs = jax.vmap(space.sample)(jax.random.split(sample_key, population_size))
+        return RegularizedEvolutionState(
+            key, archs.astype(jnp.int32), jnp.full((population_size,), -jnp.inf, jnp.float32), jnp.int32(0)
+        )
+
+    def tournament(words: Array, scores: Array, filled: Array) -> Array:
+        """The slot of the best of `sample_size` members; the first drawn wins a tie."""
+        if replacement:
+            drawn = below(words, filled)
+        else:
+            empty = jnp.arange(population_size) >= filled
+            drawn = jnp.argsort(jnp.where(empty, jnp.uint32(0xFFFFFFFF), words))[:sample_size]
+        return drawn[jnp.argmax(scores[drawn])]
+
+    def ask(state: RegularizedEvolutionState) -> tuple[Proposal, RegularizedEvolutionState]:
+        key, words = draw(state.key, tournament_words + 2)
+        starting = state.count < num_init
+        parent = tournament(words[2:], state.scores, jnp.minimum(state.count, population_size))
+        member = state.archs[jnp.where(starting, state.count, parent)]
+        arch = jnp.where(starting, member, mutate_from(words[:2], member))
+        return propose(arch[None]), state._replace(key=key)
+
+    def tell(state: RegularizedEvolutionState, proposal: Proposal, evaluation: Evaluation) -> RegularizedEvolutionState:
+        told = proposal.valid[0]
+        leaves = state.count % population_size if aging else jnp.argmin(state.scores)
+        slot = jnp.where(state.count < population_size, state.count, leaves)
+        here = told & (jnp.arange(population_size) == slot)
+        return state._replace(
+            archs=jnp.where(here[:, None], proposal.archs[0], state.archs),
+            scores=jnp.where(here, usable_score(evaluation)[0], state.scores),
+            count=state.count + told,
+        )
+
+    return Searcher(init, ask, tell, "regularized_evolution")
