@@ -19,7 +19,7 @@ _CHUNK = 32  # steps between two looks at whether every run has ended; see tests
 class Progress(NamedTuple):
     """How far a run has come. Seconds are a sum of two floats, since one float32 counts 5e6 s in steps of 0.5 s."""
 
-    count: Array  # [] int32, evaluations accepted
+    num_done: Array  # [] int32, evaluations accepted
     elapsed: Array  # [] float32, seconds spent
     elapsed_low: Array  # [] float32, what `elapsed` lost to rounding
     stopped: Array  # [] bool
@@ -74,14 +74,14 @@ def admit(
         # One comparison in two parts, so that the budget is judged to more than float32's precision.
         over = (elapsed > budget) | ((elapsed == budget) & (low > 0))
         wanted = valid & ~progress.stopped
-        full = progress.count >= capacity
+        full = progress.num_done >= capacity
         accepted = wanted & ~full & ~over if overshoot == "discard" else wanted & ~full
         spent = over if overshoot == "discard" else over | ((elapsed == budget) & (low >= 0))
         out_of_budget = wanted & ~full & spent
-        count = progress.count + accepted
-        stops = out_of_budget | (wanted & (count >= capacity))
+        num_done = progress.num_done + accepted
+        stops = out_of_budget | (wanted & (num_done >= capacity))
         return Progress(
-            count=count,
+            num_done=num_done,
             elapsed=jnp.where(accepted, elapsed, progress.elapsed),
             elapsed_low=jnp.where(accepted, low, progress.elapsed_low),
             stopped=progress.stopped | stops,
@@ -113,7 +113,7 @@ def admit(
 
 def row_keys(key: Key, progress: Progress, proposal: Proposal) -> Key:
     """Returns a key `[B]` for each row: that of its own row in the trace, or of the row that it continues."""
-    own = progress.count + jnp.cumsum(proposal.valid) - 1
+    own = progress.num_done + jnp.cumsum(proposal.valid) - 1
     rows = jnp.where(proposal.resumes >= 0, proposal.resumes, own)
     return jax.vmap(jax.random.fold_in, (None, 0))(key, rows.astype(jnp.uint32))
 
@@ -172,7 +172,7 @@ def affordable_evaluations(objective: Any, budget_seconds: Any, overshoot: Overs
     budget = float(budget_seconds)
     if not (budget > 0 and math.isfinite(budget)):
         raise ValueError(f"budget_seconds is {budget_seconds}, expected a positive number of seconds")
-    affordable = math.floor(budget / cheapest * (1 + 1e-6))
+    affordable: int = math.floor(budget / float(cheapest) * (1 + 1e-6))
     if overshoot == "keep":
         affordable += 1
     if affordable < 1:
@@ -261,7 +261,7 @@ def run(
     carry = (state, start_progress())
     if batch == 1 and budget_seconds is None:
         (_, progress), rows = jax.lax.scan(step, carry, length=capacity)
-        trace = Trace(*(x[:, 0] for x in rows), stopped_by=progress.stopped_by)
+        trace = Trace._make([*(x[:, 0] for x in rows), progress.stopped_by])
         return _blank_unused(trace)
 
     chunk = min(_CHUNK, -(-capacity // batch))
@@ -269,11 +269,12 @@ def run(
 
     def keep_going(loop: tuple[Array, tuple[State, Progress], Trace]) -> Array:
         i, (_, progress), _ = loop
-        return (i < num_chunks) & ~_everywhere(progress.stopped)
+        go_on: Array = (i < num_chunks) & ~_everywhere(progress.stopped)
+        return go_on
 
     def advance(loop: tuple[Array, tuple[State, Progress], Trace]) -> tuple[Array, tuple[State, Progress], Trace]:
         i, carry, trace = loop
-        first = carry[1].count
+        first = carry[1].num_done
         carry, rows = jax.lax.scan(step, carry, length=chunk)
         if batch == 1:  # rows stand where their step stands: one plain slice, the same for every lane
             written = [
@@ -285,12 +286,12 @@ def run(
             accepted = flat[-1]
             place = jnp.where(accepted, first + jnp.cumsum(accepted) - 1, capacity)
             written = [old.at[place].set(new, mode="drop") for old, new in zip(trace[:-1], flat, strict=True)]
-        return i + 1, carry, Trace(*written, stopped_by=carry[1].stopped_by)
+        return i + 1, carry, Trace._make([*written, carry[1].stopped_by])
 
     rows_kept = num_chunks * chunk if batch == 1 else capacity
     loop = (jnp.int32(0), carry, empty_trace(rows_kept, num_decisions))
     _, _, trace = jax.lax.while_loop(keep_going, advance, loop)
-    return _blank_unused(Trace(*(x[:capacity] for x in trace[:-1]), stopped_by=trace.stopped_by))
+    return _blank_unused(Trace._make([*(x[:capacity] for x in trace[:-1]), trace.stopped_by]))
 
 
 def _blank_unused(trace: Trace) -> Trace:

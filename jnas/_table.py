@@ -11,27 +11,17 @@ import numpy as np
 
 from jnas import spaces
 from jnas._draws import below
+from jnas._look_ups import Metric, Runs, Seed, choose_runs, mean_over_runs, row_locator
 from jnas._table_file import Header, TableFile, Training, check_archs, check_arrays, decode_curve, member, save_arrays
-from jnas._vocabulary import Array, Evaluation, Key, Objective, Proposal, Space
-
-Seed = int | Literal["mean", "random"]
-"""Which run a number comes from: the one with this seed, the mean over seeds, or one drawn at random from the key."""
-
-Metric = Literal["accuracy", "loss"]
-
-
-class Runs(NamedTuple):
-    """One number (or several runs to draw from) for each architecture, with its cost."""
-
-    value: np.ndarray  # [N, S] float32, the runs that exist first; NaN after them
-    seconds: np.ndarray  # [N, S] float32, cost of each
-    count: np.ndarray  # [N] int32, runs that exist
+from jnas._table_objective import fidelity_levels, runs_objective
+from jnas._vocabulary import Array, Evaluation, Key, Objective, Space
 
 
 class Simulated(NamedTuple):
     """What a simulated training returns."""
 
     score: Array  # [...] percent
+    latency: Array  # [...] seconds a batch; NaN where the table has none
     seconds: Array  # [...] what it cost
     elapsed: Array  # [...] the clock after it
 
@@ -97,7 +87,7 @@ class Table:
         if isinstance(archs, int | np.integer) and not isinstance(archs, bool):
             if not 0 <= archs < self.num_archs:
                 raise ValueError(f"index {archs} is not of this table: it has {self.num_archs} architectures, from 0")
-            return jnp.int32(archs)
+            return jnp.asarray(archs, jnp.int32)
         archs = jnp.asarray(archs)
         if archs.ndim == 0 or archs.shape[-1] != self.space.num_decisions or archs.dtype.kind not in "iu":
             raise ValueError(
@@ -109,19 +99,7 @@ class Table:
 
     @functools.cached_property
     def _locate(self) -> Callable[[Array], Array]:
-        """The pure function from one architecture `[E]` to its row, or -1."""
-        space = self.space
-        if space.index is None or space.size is None:
-            return _fingerprint_locator(space, self.archs)
-        numbers = np.asarray(jax.vmap(space.index)(jnp.asarray(self.archs, jnp.int32)))
-        rows = np.full(space.size, -1, np.int32)
-        rows[numbers] = np.arange(self.num_archs)
-        index, identity = space.index, bool((rows == np.arange(space.size)).all())
-
-        def locate(arch: Array) -> Array:
-            return index(arch) if identity else jnp.asarray(rows)[index(arch)]
-
-        return locate
+        return row_locator(self.space, self.archs)
 
     def text(self, index: int) -> str:
         """Returns the architecture string of an index."""
@@ -155,7 +133,7 @@ class Table:
         Raises:
           ValueError: The table has no such training, split, seed or curve; the message lists what it has.
         """
-        return self._look_up("accuracy", archs, dataset, split, epochs, seed, key, at).value
+        return self._look_up("accuracy", archs, dataset, split, epochs, seed, key, at).score
 
     def loss(
         self,
@@ -169,7 +147,7 @@ class Table:
         at: int | None = None,
     ) -> Array:
         """Returns cross-entropy losses `[...]`; arguments as for `accuracy`."""
-        return self._look_up("loss", archs, dataset, split, epochs, seed, key, at).value
+        return self._look_up("loss", archs, dataset, split, epochs, seed, key, at).score
 
     def seconds(
         self,
@@ -200,10 +178,10 @@ class Table:
         """Returns the metric after each epoch `[..., epochs]`; `seed` is a seed's name or `'mean'`."""
         if seed == "random":
             raise ValueError("seed is 'random', expected a seed's name or 'mean' for a whole curve")
-        values = self._curve(metric, *self.resolve(dataset, split), epochs)
-        slots = self._slots(self.training(self.resolve(dataset, split)[0], epochs), seed)
-        chosen = _mean(values, axis=1) if slots is None else values[:, slots]
-        return self._gather(chosen, archs)
+        dataset, split = self.resolve(dataset, split)
+        values = self._curve(metric, dataset, split, epochs)
+        slot = self._slots(self.training(dataset, epochs), seed)
+        return self._gather(mean_over_runs(values) if slot is None else values[:, slot], archs)
 
     def parameters(self, archs: Any, *, dataset: str) -> Array:
         """Returns numbers of parameters `[...]` in millions."""
@@ -256,42 +234,18 @@ class Table:
         Raises:
           ValueError: As for `accuracy`, or the fidelities do not ascend.
         """
-        levels = _fidelities(epochs, at)
-        runs = [self.runs(metric, dataset, split, e, seed, a) for e, a in levels]
-        width = max(r.value.shape[1] for r in runs)
-        padded = [[np.pad(x, ((0, 0), (0, width - x.shape[1])), mode="edge") for x in r[:2]] for r in runs]
-        value = jnp.asarray(np.stack([p[0] for p in padded]))
-        cost = jnp.asarray(np.stack([p[1] for p in padded]))
-        count = jnp.asarray(np.stack([r.count for r in runs]))
-        sign = -1.0 if metric == "loss" else 1.0
-        if resume_cost is None:
-            resume_cost = "full" if at is None else "difference"
-        if resume_cost not in ("difference", "full"):
+        if resume_cost not in (None, "difference", "full"):
             raise ValueError(f"resume_cost is {resume_cost!r}, expected 'difference' or 'full'")
-        # Going on with a training pays for the further epochs and for one more evaluation.
-        paid = jnp.asarray(self._eval_cost(dataset, split, levels, cost.shape)) if resume_cost == "difference" else None
-        locate, draws, single = self._locate, seed == "random", len(levels) == 1
-
-        def look_up(key: Key, arch: Array, fidelity: Array, resumed: Array) -> Evaluation:
-            row = locate(arch)
-            fidelity = jnp.int32(0) if single else fidelity
-            runs_here = jnp.where(row >= 0, count[fidelity, row], 0)
-            slot = below(jax.random.bits(key), jnp.maximum(runs_here, 1)) if draws else jnp.int32(0)
-            seconds = cost[fidelity, row, slot]
-            if paid is not None:
-                before = cost[resumed, row, slot] - paid[resumed, row, slot]
-                seconds = jnp.where(resumed >= 0, seconds - before, seconds)
-            found = runs_here > 0
-            return Evaluation(
-                score=jnp.where(found, sign * value[fidelity, row, slot], jnp.nan),
-                seconds=jnp.where(found & ~jnp.isnan(seconds), seconds, missing_seconds),
-                valid=found & self.space.is_valid(arch),
-            )
-
-        def evaluate(keys: Key, proposal: Proposal) -> Evaluation:
-            return jax.vmap(look_up)(keys, proposal.archs, proposal.fidelity, proposal.resumed_fidelity)
-
-        return Objective(evaluate, tuple(float(a or e) for e, a in levels), _cheapest(cost, paid))
+        levels = fidelity_levels(epochs, at)
+        return runs_objective(
+            tuple(float(e if a is None else a) for e, a in levels),
+            [self.runs(metric, dataset, split, e, seed, a) for e, a in levels],
+            self._locate,
+            sign=-1.0 if metric == "loss" else 1.0,
+            draws=seed == "random",
+            pays_difference=resume_cost == "difference" or (resume_cost is None and at is not None),
+            missing_seconds=missing_seconds,
+        )
 
     def simulate_train_eval(
         self,
@@ -307,7 +261,13 @@ class Table:
     ) -> Simulated:
         """Returns a simulated training and evaluation, and the clock after it; the clock is yours to carry."""
         found = self._look_up("accuracy", archs, dataset, split, epochs, seed, key, at)
-        return Simulated(found.value, found.seconds, elapsed + jnp.sum(found.seconds))
+        latency = self.read(member("latency", self.resolve(dataset, split)[0]))
+        return Simulated(
+            found.score,
+            jnp.full(found.score.shape, jnp.nan) if latency is None else self._gather(latency, archs),
+            found.seconds,
+            elapsed + jnp.sum(found.seconds),
+        )
 
     # What look-ups stand on.
 
@@ -337,8 +297,8 @@ class Table:
         if name not in self._cache:
             slots = self._slots(training, seed)
             value = self._values(metric, training, split, seed, at)
-            seconds = self._costs(training, split, epochs if at is None else at)
-            self._cache[name] = _choose(value, seconds, slots, seed)
+            train, evaluation = self._seconds(training, split, epochs if at is None else at)
+            self._cache[name] = choose_runs(value, train, evaluation, slots, seed)
         found: Runs = self._cache[name]
         return found
 
@@ -352,17 +312,18 @@ class Table:
         seed: Seed,
         key: Key | None,
         at: int | None,
-    ) -> Evaluation | Any:
+    ) -> Evaluation:
         runs = self.runs(metric, dataset, split, epochs, seed, at)
         if seed == "random" and key is None:
             raise ValueError("seed is 'random' but no key was given; pass key=jax.random.key(...)")
         rows = self.index(archs)
-        value, seconds, count = (jnp.asarray(x) for x in runs)
+        value, train, evaluation, count = (jnp.asarray(x) for x in runs)
         found = (rows >= 0) & (count[rows] > 0)
         slot = jnp.zeros(rows.shape, jnp.int32)
         if seed == "random" and key is not None:
             slot = below(jax.random.bits(key, rows.shape), jnp.maximum(count[rows], 1))
-        return Evaluation(*(jnp.where(found, x[rows, slot], jnp.nan) for x in (value, seconds)), valid=found)
+        score, seconds = value[rows, slot], train[rows, slot] + evaluation[rows, slot]
+        return Evaluation(jnp.where(found, score, jnp.nan), jnp.where(found, seconds, jnp.nan), found)
 
     def _values(self, metric: Metric, training: Training, split: str, seed: Seed, at: int | None) -> np.ndarray:
         """Numbers at the end of (or `at` an epoch of) a training: `[N, S]`, or `[N, 1]` for a mean from the source."""
@@ -393,23 +354,12 @@ class Table:
             )
         return decode_curve(steps) if metric == "accuracy" else steps.astype(np.float32)
 
-    def _costs(self, training: Training, split: str, epochs_done: int) -> np.ndarray:
-        """Seconds `[N, 1 or S]` of some epochs of a training and one evaluation; NaN where the table has no times."""
+    def _seconds(self, training: Training, split: str, epochs_done: int) -> tuple[np.ndarray, np.ndarray]:
+        """Seconds of some epochs of a training (NaN where unknown) and of one evaluation, each `[N, 1 or S]`."""
         epoch = self.read(member("train_seconds", training.dataset, training.epochs))
-        if epoch is None:
-            return np.full((self.num_archs, 1), np.nan, np.float32)
         evaluation = self.read(member("eval_seconds", training.dataset, training.epochs, split))
-        cost: np.ndarray = np.float32(epochs_done) * epoch
-        return cost if evaluation is None else cost + evaluation
-
-    def _eval_cost(
-        self, dataset: str, split: str, levels: Sequence[tuple[int, int | None]], shape: tuple[int, ...]
-    ) -> np.ndarray:
-        """Seconds of one evaluation, broadcast to `[F, N, S]`."""
-        dataset, split = self.resolve(dataset, split)
-        found = [self.read(member("eval_seconds", dataset, e, split)) for e, _ in levels]
-        rows = [np.zeros(shape[1:], np.float32) if x is None else _mean(x, 1)[:, None] for x in found]
-        return np.stack([np.broadcast_to(x, shape[1:]) for x in rows])
+        train = np.full((self.num_archs, 1), np.nan, np.float32) if epoch is None else np.float32(epochs_done) * epoch
+        return train, np.zeros((self.num_archs, 1), np.float32) if evaluation is None else evaluation
 
     def _slots(self, training: Training, seed: Seed) -> int | None:
         """The slot of a named seed; None for `'mean'` and `'random'`."""
@@ -446,76 +396,6 @@ def _place(dataset: str, epochs: int, split: str) -> str:
     return f"dataset={dataset!r}, epochs={epochs}, split={split!r}"
 
 
-def _mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean over the runs that exist, NaN where there are none; in float64, as the published means are."""
-    present = ~np.isnan(values)
-    total = np.where(present, values, 0).sum(axis=axis, dtype=np.float64)
-    count = present.sum(axis=axis)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
-
-
-def _choose(value: np.ndarray, seconds: np.ndarray, slot: int | None, seed: Seed) -> Runs:
-    """Reduces values `[N, S or 1]` and costs `[N, S or 1]` as the seed says, runs that exist first."""
-    if slot is not None:
-        value, seconds = value[:, slot, None], seconds[:, min(slot, seconds.shape[1] - 1), None]
-    elif seed == "mean":
-        value, seconds = _mean(value, 1)[:, None], _mean(seconds, 1)[:, None]
-    else:
-        order = np.argsort(np.isnan(value), axis=1, kind="stable")
-        seconds = np.take_along_axis(np.broadcast_to(seconds, value.shape), order, 1)
-        value = np.take_along_axis(value, order, 1)
-    count = (~np.isnan(value)).sum(axis=1).astype(np.int32)
-    return Runs(value.astype(np.float32), np.broadcast_to(seconds, value.shape).astype(np.float32), count)
-
-
-def _fidelities(epochs: int | Sequence[int], at: int | Sequence[int] | None) -> list[tuple[int, int | None]]:
-    """Returns `(epochs, at)` for each fidelity."""
-    trainings = (epochs,) if isinstance(epochs, int) else tuple(epochs)
-    points = (at,) if at is None or isinstance(at, int) else tuple(at)
-    if len(trainings) > 1 and points != (None,):
-        raise ValueError("both several epochs and `at` were given; fidelities are trainings or points of one curve")
-    known = trainings if points == (None,) else points
-    if not known or any(a >= b for a, b in zip(known, known[1:], strict=False)):  # type: ignore[operator]
-        raise ValueError(f"fidelities are {known}, expected epochs that ascend, for example (12, 200)")
-    return [(e, a) for e in trainings for a in points]
-
-
-def _cheapest(cost: Array, paid: Array | None) -> float | None:
-    """Lower bound of an evaluation's cost, resumed ones included."""
-    bounds = [cost]
-    if paid is not None:
-        bounds += [cost[f] - cost[f - 1] + paid[f - 1] for f in range(1, cost.shape[0])]
-    positive = [np.asarray(b)[np.asarray(b) > 0] for b in bounds]
-    found = min((float(p.min()) for p in positive if p.size), default=0.0)
-    return found or None
-
-
-def _fingerprint_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
-    """Returns a binary search over sorted fingerprints, for spaces without an index."""
-    words = np.asarray(jax.vmap(space.fingerprint)(jnp.asarray(archs, jnp.int32)))
-    order = np.lexsort((words[:, 1], words[:, 0])).astype(np.int32)
-    high, low = words[order, 0], words[order, 1]
-    steps = max(1, int(np.ceil(np.log2(len(archs) + 1))))
-
-    def locate(arch: Array) -> Array:
-        wanted = space.fingerprint(arch)
-        highs, lows = jnp.asarray(high), jnp.asarray(low)
-
-        def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
-            left, right = bounds
-            middle = (left + right) // 2
-            less = (highs[middle] < wanted[0]) | ((highs[middle] == wanted[0]) & (lows[middle] < wanted[1]))
-            open_ = left < right
-            return jnp.where(open_ & less, middle + 1, left), jnp.where(open_ & ~less, middle, right)
-
-        left, _ = jax.lax.fori_loop(0, steps, halve, (jnp.int32(0), jnp.int32(len(order))))
-        left = jnp.minimum(left, len(order) - 1)
-        same = (highs[left] == wanted[0]) & (lows[left] == wanted[1])
-        return jnp.where(same, jnp.asarray(order)[left], -1)
-
-    return locate
-
-
 def load_table(path: str | os.PathLike[str], *, space: Space | None = None) -> Table:
     """Returns the table of a file that `jnas table import` or `save_table` wrote.
 
@@ -539,83 +419,7 @@ def table_from_arrays(header: Header, arrays: Mapping[str, np.ndarray], *, space
     return Table(header, frozenset(arrays), arrays.__getitem__, space, header.name)
 
 
-def make_table(
-    space: Space,
-    *,
-    accuracy: Mapping[str, Any],
-    train_seconds: Any = None,
-    archs: Any = None,
-    dataset: str = "data",
-    epochs: int = 1,
-    seeds: Sequence[int] | None = None,
-    name: str = "table",
-    source: str = "",
-) -> Table:
-    """Returns a table of your own numbers.
-
-    Args:
-      space: The search space.
-      accuracy: By split (such as `'validation'` and `'test'`), percent `[N]` or `[N, S]`; NaN where missing.
-      train_seconds: Seconds of one epoch of training, `[N]`, `[N, S]` or a number; by default 1.
-      archs: Encoded architectures `[N, E]`; by default all of the space in the order of its index.
-      dataset: What to call the data set.
-      epochs: Epochs of each training.
-      seeds: Names of the `S` runs; by default 0, 1, ...
-      name: What to call the table.
-      source: Where the numbers come from.
-
-    Raises:
-      ValueError: Shapes do not fit, an accuracy is infinite, or an architecture is not of the space.
-    """
-    if archs is None:
-        if space.from_index is None or space.size is None:
-            raise ValueError(f"the space {space.name!r} has no index, so archs is needed: integers [N, E]")
-        archs = jax.vmap(space.from_index)(jnp.arange(space.size))
-    archs = np.asarray(archs)
-    if archs.ndim != 2 or archs.dtype.kind not in "iu":
-        raise ValueError(f"archs has shape {archs.shape} and type {archs.dtype}, expected integers [N, E]")
-    columns = {split: _two_axes(values, len(archs), f"accuracy[{split!r}]") for split, values in accuracy.items()}
-    width = {c.shape[1] for c in columns.values()}
-    if len(width) != 1:
-        raise ValueError(
-            f"accuracy has splits with {sorted(width)} runs, expected the same number in each, at least one"
-        )
-    slots = tuple(range(width.pop())) if seeds is None else tuple(int(s) for s in seeds)
-    seconds = np.ones(len(archs)) if train_seconds is None else np.asarray(train_seconds, np.float32)
-    arrays = {
-        "archs": archs.astype(np.int16 if max(space.num_choices) > 127 else np.int8),
-        member("train_seconds", dataset, epochs): _two_axes(
-            np.broadcast_to(seconds, (len(archs), *seconds.shape[1:])), len(archs), "train_seconds"
-        ),
-    } | {member("accuracy", dataset, epochs, split): values for split, values in columns.items()}
-    header = Header(name, space.config, (Training(dataset, epochs, slots),), {}, source)
-    return table_from_arrays(header, arrays, space=space)
-
-
-def _two_axes(values: Any, rows: int, name: str) -> np.ndarray:
-    array = np.asarray(values, np.float32)
-    array = array[:, None] if array.ndim == 1 else array
-    if array.ndim != 2 or len(array) != rows:
-        raise ValueError(f"{name} has shape {np.shape(values)}, expected [{rows}] or [{rows}, S]")
-    if np.isinf(array).any():
-        raise ValueError(f"{name} holds an infinite number; use NaN for what is missing")
-    return array
-
-
 def save_table(table: Table, path: str | os.PathLike[str]) -> None:
     """Writes a table to a file that `load_table` reads."""
     arrays = {name: table.read(name) for name in table.names}
     save_arrays(path, table.header, {name: array for name, array in arrays.items() if array is not None})
-
-
-__all__ = [
-    "Metric",
-    "Runs",
-    "Seed",
-    "Simulated",
-    "Table",
-    "load_table",
-    "make_table",
-    "save_table",
-    "table_from_arrays",
-]

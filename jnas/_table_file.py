@@ -10,8 +10,8 @@ of epochs; 12 and 200 epochs are different trainings, each with its own learning
 | `accuracy/DATASET/EPOCHS/SPLIT` | float32 `[N, S]` | percent, after the last epoch; NaN where missing |
 | `accuracy_mean/DATASET/EPOCHS/SPLIT` | float32 `[N]` | a mean that the source gives and its seeds do not reproduce |
 | `loss/DATASET/EPOCHS/SPLIT` | float32 `[N, S]` | cross-entropy after the last epoch |
-| `accuracy_curve/DATASET/EPOCHS/SPLIT` | uint16 `[N, S, EPOCHS]` | after each epoch, in steps of 0.002 percent; 65535 where missing |
-| `loss_curve/DATASET/EPOCHS/SPLIT` | float16 `[N, S, EPOCHS]` | after each epoch; NaN where missing |
+| `accuracy_curve/DATASET/EPOCHS/SPLIT` | uint16 `[N, S, EPOCHS]` | each epoch, in 0.002 percent; 65535: missing |
+| `loss_curve/DATASET/EPOCHS/SPLIT` | float16 `[N, S, EPOCHS]` | each epoch; NaN where missing |
 | `train_seconds/DATASET/EPOCHS` | float32 `[N, 1 or S]` | one epoch of training |
 | `eval_seconds/DATASET/EPOCHS/SPLIT` | float32 `[N, 1 or S]` | one pass over the split |
 | `parameters/DATASET` | float32 `[N]` | millions |
@@ -205,13 +205,14 @@ def check_arrays(header: Header, shapes: Mapping[str, tuple[np.dtype[Any], tuple
                 fail(name, "belongs to a training that the header does not list")
                 continue
             seeds = len(training.seeds)
-            expected = {
+            by_kind: dict[str, list[tuple[int, ...]]] = {
                 "accuracy_mean": [(rows,)],
                 "accuracy_curve": [(rows, seeds, training.epochs)],
                 "loss_curve": [(rows, seeds, training.epochs)],
                 "train_seconds": [(rows, 1), (rows, seeds)],
                 "eval_seconds": [(rows, 1), (rows, seeds)],
-            }.get(kind, [(rows, seeds)])
+            }
+            expected = by_kind.get(kind, [(rows, seeds)])
         else:
             fail(name, "is of a kind that this version does not know")
             continue

@@ -66,7 +66,7 @@ class Space(NamedTuple):
     neighbors: Callable[[Array], tuple[Array, Array]]
     is_valid: Callable[[Array], Array]
     fingerprint: Callable[[Array], Array]
-    index: Callable[[Array], Array] | None
+    index: Callable[[Array], Array] | None  # type: ignore[assignment]  # of a tuple nobody needs `index`
     from_index: Callable[[Array], Array] | None
     features: Callable[[Array, str], Any]
     to_string: Callable[[Any], str]

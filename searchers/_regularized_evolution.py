@@ -16,7 +16,7 @@ class RegularizedEvolutionState(NamedTuple):
     key: Key  # []
     archs: Array  # [P, E] int32; before its turn, a slot holds the random architecture that will be proposed for it
     scores: Array  # [P] float32, minus infinity where empty
-    count: Array  # [] int32, evaluations told so far
+    num_told: Array  # [] int32, evaluations told so far
 
 
 def regularized_evolution(
@@ -83,21 +83,21 @@ def regularized_evolution(
 
     def ask(state: RegularizedEvolutionState) -> tuple[Proposal, RegularizedEvolutionState]:
         key, words = draw(state.key, tournament_words + 2)
-        starting = state.count < num_init
-        parent = tournament(words[2:], state.scores, jnp.minimum(state.count, population_size))
-        member = state.archs[jnp.where(starting, state.count, parent)]
+        starting = state.num_told < num_init
+        parent = tournament(words[2:], state.scores, jnp.minimum(state.num_told, population_size))
+        member = state.archs[jnp.where(starting, state.num_told, parent)]
         arch = jnp.where(starting, member, mutate_from(words[:2], member))
         return propose(arch[None]), state._replace(key=key)
 
     def tell(state: RegularizedEvolutionState, proposal: Proposal, evaluation: Evaluation) -> RegularizedEvolutionState:
         told = proposal.valid[0]
-        leaves = state.count % population_size if aging else jnp.argmin(state.scores)
-        slot = jnp.where(state.count < population_size, state.count, leaves)
+        leaves = state.num_told % population_size if aging else jnp.argmin(state.scores)
+        slot = jnp.where(state.num_told < population_size, state.num_told, leaves)
         here = told & (jnp.arange(population_size) == slot)
         return state._replace(
             archs=jnp.where(here[:, None], proposal.archs[0], state.archs),
             scores=jnp.where(here, usable_score(evaluation)[0], state.scores),
-            count=state.count + told,
+            num_told=state.num_told + told,
         )
 
     return Searcher(init, ask, tell, "regularized_evolution")

@@ -1,0 +1,105 @@
+"""What a table's look-ups stand on: the runs that a number is drawn from, and where an architecture's row is."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas._vocabulary import Array, Space
+
+Seed = int | Literal["mean", "random"]
+"""Which run a number comes from: the one with this seed, the mean over seeds, or one drawn at random from the key."""
+
+Metric = Literal["accuracy", "loss"]
+"""Accuracy in percent, or cross-entropy."""
+
+
+class Runs(NamedTuple):
+    """For each of `N` architectures, the runs that a look-up chooses from, with their costs.
+
+    Runs that exist come first; after them the value is NaN.
+    """
+
+    value: np.ndarray  # [N, S] float32
+    train_seconds: np.ndarray  # [N, S] float32, of all the epochs done; NaN where unknown
+    eval_seconds: np.ndarray  # [N, S] float32, one evaluation; 0 where the table has no evaluation times
+    num_runs: np.ndarray  # [N] int32, runs that exist
+
+
+def choose_runs(
+    value: np.ndarray, train_seconds: np.ndarray, eval_seconds: np.ndarray, slot: int | None, seed: Seed
+) -> Runs:
+    """Returns the runs that a seed stands for.
+
+    Args:
+      value: `[N, S]`, NaN where missing; or `[N, 1]`, a mean that the source gives.
+      train_seconds: `[N, S]`, or `[N, 1]` where it is the same for all runs.
+      eval_seconds: The same.
+      slot: Where `seed` stands among the runs, or None for `'mean'` and `'random'`.
+      seed: Which run is wanted.
+    """
+    columns = (value, train_seconds, eval_seconds)
+    if slot is not None:
+        chosen = [x[:, min(slot, x.shape[1] - 1), None] for x in columns]
+    elif seed == "mean":
+        chosen = [mean_over_runs(x)[:, None] for x in columns]
+    else:
+        order = np.argsort(np.isnan(value), axis=1, kind="stable")
+        chosen = [np.take_along_axis(np.broadcast_to(x, value.shape), order, 1) for x in columns]
+    num_runs = (~np.isnan(chosen[0])).sum(axis=1).astype(np.int32)
+    return Runs._make([*(np.broadcast_to(x, chosen[0].shape).astype(np.float32) for x in chosen), num_runs])
+
+
+def mean_over_runs(values: np.ndarray) -> np.ndarray:
+    """Returns the mean `[N, ...]` over the runs that exist of `values [N, S, ...]`, NaN where there are none.
+
+    Sums in float64, as the published means do.
+    """
+    present = ~np.isnan(values)
+    total = np.where(present, values, 0).sum(axis=1, dtype=np.float64)
+    count = present.sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
+def row_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
+    """Returns the pure function from one architecture `[E]` to its row among `archs [N, E]`, or -1."""
+    if space.index is None or space.size is None:
+        return _fingerprint_locator(space, archs)
+    numbers = np.asarray(jax.vmap(space.index)(jnp.asarray(archs, jnp.int32)))
+    rows = np.full(space.size, -1, np.int32)
+    rows[numbers] = np.arange(len(archs))
+    index, identity = space.index, bool((rows == np.arange(space.size)).all())
+
+    def locate(arch: Array) -> Array:
+        row = index(arch) if identity else jnp.asarray(rows)[index(arch)]
+        return jnp.where(space.is_valid(arch), row, -1)
+
+    return locate
+
+
+def _fingerprint_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
+    """Returns a binary search over sorted fingerprints, for spaces without an index."""
+    words = np.asarray(jax.vmap(space.fingerprint)(jnp.asarray(archs, jnp.int32)))
+    order = np.lexsort((words[:, 1], words[:, 0])).astype(np.int32)
+    high, low = words[order, 0], words[order, 1]
+    steps = max(1, int(np.ceil(np.log2(len(archs) + 1))))
+
+    def locate(arch: Array) -> Array:
+        wanted = space.fingerprint(arch)
+        highs, lows = jnp.asarray(high), jnp.asarray(low)
+
+        def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+            left, right = bounds
+            middle = (left + right) // 2
+            less = (highs[middle] < wanted[0]) | ((highs[middle] == wanted[0]) & (lows[middle] < wanted[1]))
+            open_ = left < right
+            return jnp.where(open_ & less, middle + 1, left), jnp.where(open_ & ~less, middle, right)
+
+        left, _ = jax.lax.fori_loop(0, steps, halve, (jnp.int32(0), jnp.int32(len(order))))
+        left = jnp.minimum(left, len(order) - 1)
+        same = (highs[left] == wanted[0]) & (lows[left] == wanted[1]) & space.is_valid(arch)
+        return jnp.where(same, jnp.asarray(order)[left], -1)
+
+    return locate
