@@ -93,6 +93,7 @@ def _categorical(
     indexed = size <= _LARGEST_INDEX
     counts = np.asarray(num_choices, np.int32)
     index, from_index = lexicographic_index(num_choices) if indexed else (None, None)
+    mutate, mutate_from = change_one(num_choices, tuple(int(count > 1) for count in num_choices), mutation)
     to_string, from_string = _strings(name, names, separator, decisions)
     config = {
         "kind": "categorical",
@@ -105,7 +106,7 @@ def _categorical(
     }
 
     def sample(key: Key) -> Array:
-        return below(jax.random.bits(key, counts.shape), jnp.asarray(counts))
+        return below(jax.random.bits(key, counts.shape), _bound(counts))
 
     def is_valid(arch: Array) -> Array:
         return jnp.all((arch >= 0) & (arch < counts))
@@ -128,7 +129,7 @@ def _categorical(
         config=json.dumps(config),
         feature_names=("one_hot", "ordinal"),
         sample=sample,
-        mutate=change_one(num_choices, tuple(int(count > 1) for count in num_choices), mutation),
+        mutate=mutate,
         neighbors=one_change_away(num_choices),
         is_valid=is_valid,
         fingerprint=fingerprint,
@@ -138,13 +139,14 @@ def _categorical(
         to_string=to_string,
         from_string=from_string,
         draw=None,
+        mutate_from=mutate_from,
     )
 
 
 def change_one(
     num_choices: tuple[int, ...], weights: tuple[int, ...], mutation: Mutation
-) -> Callable[[Key, Array], Array]:
-    """Returns `mutate(key, arch)`, which gives one decision a new choice.
+) -> tuple[Callable[[Key, Array], Array], Callable[[Array, Array], Array]]:
+    """Returns `(mutate, mutate_from)`, which give one decision a new choice.
 
     Args:
       num_choices: The number of choices of each decision.
@@ -155,19 +157,26 @@ def change_one(
     above = np.cumsum(weights).astype(np.int32)
     first = above - np.asarray(weights, np.int32)
 
-    def mutate(key: Key, arch: Array) -> Array:
-        words = jax.random.bits(key, (2,))
+    def mutate_from(words: Array, arch: Array) -> Array:
         ticket = below(words[0], int(above[-1]))
         chosen = (ticket >= first) & (ticket < above)
-        # A new choice is drawn for every decision from the same word: cheaper than looking up the chosen one's bound.
+        # A new choice is made for every decision from the same word: cheaper than looking up the chosen one's bound.
         if mutation == "any":
-            changed = below(words[1], jnp.asarray(counts))
+            changed = below(words[1], _bound(counts))
         else:
-            changed = arch + 1 + below(words[1], jnp.asarray(counts - 1))
+            changed = arch + 1 + below(words[1], _bound(counts - 1))
             changed = jnp.where(changed >= counts, changed - counts, changed)
         return jnp.where(chosen, changed, arch).astype(jnp.int32)
 
-    return mutate
+    def mutate(key: Key, arch: Array) -> Array:
+        return mutate_from(jax.random.bits(key, (2,)), arch)
+
+    return mutate, mutate_from
+
+
+def _bound(counts: np.ndarray) -> Array | int:
+    """Returns what `below` takes: one number where all decisions have the same, which saves work in every step."""
+    return int(counts[0]) if (counts == counts[0]).all() else jnp.asarray(counts)
 
 
 def one_change_away(num_choices: tuple[int, ...]) -> Callable[[Array], tuple[Array, Array]]:

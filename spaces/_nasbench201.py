@@ -79,6 +79,7 @@ def nasbench201(mutation: EdgeChoice = "edge", isomorphism: Isomorphism = "skip_
 @functools.cache
 def _nasbench201(mutation: EdgeChoice, isomorphism: Isomorphism) -> Space:
     number, from_number = lexicographic_index(NUM_CHOICES)
+    mutate, mutate_from = change_one(NUM_CHOICES, _EDGE_WEIGHTS[mutation], "different")
 
     def fingerprint(arch: Array) -> Array:
         return hash_number(jnp.asarray(nasbench201_classes(isomorphism)[published_index()])[number(arch)])
@@ -93,7 +94,7 @@ def _nasbench201(mutation: EdgeChoice, isomorphism: Isomorphism) -> Space:
         name="nasbench201",
         config=json.dumps({"kind": "nasbench201", "mutation": mutation, "isomorphism": isomorphism}),
         feature_names=FEATURE_NAMES,
-        mutate=change_one(NUM_CHOICES, _EDGE_WEIGHTS[mutation], "different"),
+        mutate=mutate,
         fingerprint=fingerprint,
         index=index,
         from_index=from_index,
@@ -101,4 +102,5 @@ def _nasbench201(mutation: EdgeChoice, isomorphism: Isomorphism) -> Space:
         to_string=to_string,
         from_string=from_string,
         draw=draw,
+        mutate_from=mutate_from,
     )

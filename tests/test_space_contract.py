@@ -1,0 +1,363 @@
+"""The laws that every space obeys. A new space is a new row of the table."""
+
+import json
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from jnas import spaces
+from jnas._vocabulary import Graph, Space
+from jnas.spaces import _categorical, _nasbench201, _nats_size
+
+SAMPLES = 4000
+MOST_LISTED = 40_000  # spaces up to this size are gone through whole
+
+
+class Row(NamedTuple):
+    """A space and what its documentation says of it."""
+
+    space: Space
+    features: dict[str, tuple]  # the shape of each, or the shapes of a graph's fields
+    num_neighbors: int
+    num_fingerprints: int | None  # of all architectures; None where they are too many to list
+    weights: tuple[int, ...]  # in whose proportion mutations choose a decision
+    may_stay: bool = False  # a mutation may give a decision the choice that it has
+
+
+NASBENCH201_FEATURES = {
+    "one_hot": (30,),
+    "ordinal": (6,),
+    "path": (155,),
+    "truncated_path": (30,),
+    "graph": ((8, 7), (8, 8)),
+}
+
+ROWS = {
+    "nasbench201": Row(spaces.nasbench201(), NASBENCH201_FEATURES, 24, 6466, (1,) * 6),
+    "nasbench201-node-then-edge": Row(
+        spaces.nasbench201("node_then_edge", "none"), NASBENCH201_FEATURES, 24, 15625, (6, 3, 3, 2, 2, 2)
+    ),
+    "nats_size": Row(spaces.nats_size(), {"one_hot": (40,), "ordinal": (5,)}, 35, 32768, (1,) * 5),
+    "nats_size-any": Row(spaces.nats_size("any"), {"one_hot": (40,), "ordinal": (5,)}, 35, 32768, (1,) * 5, True),
+    "categorical": Row(
+        spaces.categorical((3, 1, 2, 4), decisions=("a", "b", "c", "d"), separator=" / "),
+        {"one_hot": (10,), "ordinal": (4,)},
+        6,
+        24,
+        (1, 0, 1, 1),
+    ),
+    "categorical-without-index": Row(
+        spaces.categorical((4,) * 20), {"one_hot": (80,), "ordinal": (20,)}, 60, None, (1,) * 20
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=ROWS, ids=list(ROWS))
+def row(request) -> Row:
+    return ROWS[request.param]
+
+
+@pytest.fixture(scope="module")
+def archs(row) -> np.ndarray:
+    """Samples `[SAMPLES, E]`."""
+    return np.asarray(jax.jit(jax.vmap(row.space.sample))(jax.random.split(jax.random.key(1), SAMPLES)))
+
+
+@pytest.fixture(scope="module")
+def everything(row) -> np.ndarray:
+    """All architectures `[size, E]`, by index."""
+    if row.space.size is None or row.space.size > MOST_LISTED:
+        pytest.skip("the space is too large to list")
+    return np.asarray(jax.jit(jax.vmap(row.space.from_index))(jnp.arange(row.space.size)))
+
+
+def agrees(observed, expected) -> bool:
+    """Whether counts agree with their expectations, by a chi-square test that a sound sampler fails once in 2,000."""
+    return stats.chisquare(observed, expected).pvalue > 5e-4
+
+
+def test_fields_are_consistent(row):
+    space = row.space
+    assert space.name
+    assert isinstance(json.loads(space.config), dict)
+    assert all(count >= 1 for count in space.num_choices)
+    assert [len(names) for names in space.choices] == list(space.num_choices)
+    assert space.num_decisions == len(space.num_choices)
+    assert (space.size is None) == (space.index is None) == (space.from_index is None)
+    assert set(space.feature_names) == set(row.features)
+    assert isinstance(hash(space), int)  # so that it can be a static argument of jit
+
+
+def test_architectures_are_int32_of_one_shape(row):
+    space, key = row.space, jax.random.key(0)
+    arch = jax.eval_shape(space.sample, key)
+    shape = (space.num_decisions,)
+    assert (arch.shape, arch.dtype) == (shape, jnp.int32)
+    mutant = jax.eval_shape(space.mutate, key, arch)
+    assert (mutant.shape, mutant.dtype) == (shape, jnp.int32)
+    neighbors, valid = jax.eval_shape(space.neighbors, arch)
+    assert (neighbors.shape, neighbors.dtype) == ((row.num_neighbors, *shape), jnp.int32)
+    assert (valid.shape, valid.dtype) == ((row.num_neighbors,), jnp.bool_)
+    parsed = space.from_string(space.to_string(np.zeros(shape, int)))
+    assert isinstance(parsed, np.ndarray)
+    assert (parsed.shape, parsed.dtype) == (shape, np.int32)
+    if space.index is not None:
+        index = jax.eval_shape(space.index, arch)
+        assert (index.shape, index.dtype) == ((), jnp.int32)
+        assert jax.eval_shape(space.from_index, index) == arch
+
+
+def test_works_under_jit_vmap_and_scan(row):
+    space = row.space
+    keys = jax.random.split(jax.random.key(2), 2)
+
+    def step(arch, key):
+        arch = space.mutate(key, arch)
+        neighbors, valid = space.neighbors(arch)
+        number = jnp.int32(0) if space.index is None else space.index(arch)
+        return arch, (arch, neighbors, valid, space.is_valid(arch), space.fingerprint(arch), number)
+
+    def walk(key):
+        first = space.sample(key)
+        return first, jax.lax.scan(step, first, jax.random.split(jax.random.fold_in(key, 1), 2))
+
+    batched = jax.jit(jax.vmap(walk))(keys)
+    for i in range(2):
+        first = space.sample(keys[i])
+        arch, rows = first, []
+        for key in jax.random.split(jax.random.fold_in(keys[i], 1), 2):
+            arch, row_ = step(arch, key)
+            rows.append(row_)
+        plain = first, (arch, jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows))
+        jax.tree.map(np.testing.assert_array_equal, plain, jax.tree.map(lambda leaf, i=i: leaf[i], batched))
+
+
+def test_draws_once_and_uses_no_key_twice(row):
+    space, arch = row.space, jnp.zeros(row.space.num_decisions, jnp.int32)
+    with jax.debug_key_reuse(True):
+        jax.jit(space.sample)(jax.random.key(3))
+        jax.jit(space.mutate)(jax.random.key(3), arch)
+    # Each random call site is expensive to compile, and these two stand in the step of every search.
+    assert str(jax.make_jaxpr(space.sample)(jax.random.key(0))).count("random_bits") == 1
+    assert str(jax.make_jaxpr(space.mutate)(jax.random.key(0), arch)).count("random_bits") == 1
+
+
+def test_same_key_gives_same_result_and_others_differ(row):
+    space, key = row.space, jax.random.key(4)
+    arch = space.sample(key)
+    np.testing.assert_array_equal(arch, space.sample(jax.random.clone(key)))
+    np.testing.assert_array_equal(space.mutate(key, arch), space.mutate(jax.random.clone(key), arch))
+    assert len({tuple(space.sample(key).tolist()) for key in jax.random.split(key, 12)}) > 4
+
+
+def test_second_call_does_not_recompile(row):
+    space = row.space
+
+    @jax.jit
+    def step(key, arch):
+        sample_key, mutate_key = jax.random.split(key)
+        around, _ = space.neighbors(space.mutate(mutate_key, arch))
+        return space.fingerprint(space.sample(sample_key)), around
+
+    for seed in range(2):
+        step(jax.random.key(seed), space.from_string(space.to_string(np.zeros(space.num_decisions, int))))
+    assert step._cache_size() == 1
+
+
+@pytest.mark.statistical
+def test_samples_are_valid_uniform_and_independent(row, archs):
+    space = row.space
+    assert np.all(jax.vmap(space.is_valid)(archs))
+    for i, count in enumerate(space.num_choices):
+        if count > 1:
+            assert agrees(np.bincount(archs[:, i], minlength=count), np.full(count, SAMPLES / count))
+        after = (i + 1) % space.num_decisions
+        pairs = count * space.num_choices[after]
+        if pairs > count > 1:
+            pair = archs[:, i] * space.num_choices[after] + archs[:, after]
+            assert agrees(np.bincount(pair, minlength=pairs), np.full(pairs, SAMPLES / pairs))
+
+
+def test_validity_is_the_range_of_choices(row):
+    space = row.space
+    counts = np.asarray(space.num_choices)
+    assert space.is_valid(jnp.asarray(counts - 1))
+    for i in range(space.num_decisions):
+        for wrong in (-1, counts[i]):
+            arch = np.zeros_like(counts)
+            arch[i] = wrong
+            assert not space.is_valid(jnp.asarray(arch))
+
+
+def test_mutation_changes_one_decision(row, archs):
+    space = row.space
+    keys = jax.random.split(jax.random.key(5), SAMPLES)
+    mutants = np.asarray(jax.jit(jax.vmap(space.mutate))(keys, archs))
+    assert np.all(jax.vmap(space.is_valid)(mutants))
+    changed = np.sum(mutants != archs, axis=1)
+    assert set(changed.tolist()) == ({0, 1} if row.may_stay else {1})
+
+
+def test_mutation_from_given_words_is_the_same_mutation(row, archs):
+    space, key = row.space, jax.random.key(8)
+    words = jax.random.bits(jax.random.clone(key), (2,))
+    np.testing.assert_array_equal(space.mutate(key, archs[0]), space.mutate_from(words, archs[0]))
+
+
+@pytest.mark.statistical
+def test_mutation_reaches_all_neighbors_with_the_stated_probabilities(row, archs):
+    space, arch = row.space, archs[0]
+    draws = 20_000
+    keys = jax.random.split(jax.random.key(6), draws)
+    mutants = np.asarray(jax.jit(jax.vmap(space.mutate, (0, None)))(keys, arch))
+    neighbors = np.asarray(space.neighbors(arch)[0])
+    counts = np.sum(np.all(mutants[:, None] == neighbors[None], axis=-1), axis=0)
+    choices = np.asarray(space.num_choices)
+    chosen = np.argmax(neighbors != arch, axis=1)
+    decisions = np.asarray(row.weights) / sum(row.weights)
+    probability = decisions[chosen] / (choices[chosen] - (0 if row.may_stay else 1))
+    if row.may_stay:
+        counts = np.append(counts, np.sum(np.all(mutants == arch, axis=1)))
+        probability = np.append(probability, np.sum(decisions / choices))
+    assert np.all(counts > 0)
+    assert counts.sum() == draws
+    assert agrees(counts, draws * probability)
+
+
+def test_neighbors_are_all_architectures_one_change_away(row, archs):
+    space = row.space
+    find = jax.jit(jax.vmap(space.neighbors))
+    neighbors, valid = map(np.asarray, find(archs[:8]))
+    assert np.all(valid)
+    for arch, around in zip(archs[:8], neighbors, strict=True):
+        assert np.all(jax.vmap(space.is_valid)(around))
+        assert np.all(np.sum(around != arch, axis=1) == 1)
+        assert len(np.unique(around, axis=0)) == len(around) == sum(count - 1 for count in space.num_choices)
+        back = np.asarray(find(around)[0])
+        assert np.all(np.any(np.all(back == arch, axis=-1), axis=-1))  # symmetric
+
+
+def test_index_is_a_bijection(row, everything):
+    space = row.space
+    assert np.all(jax.vmap(space.is_valid)(everything))
+    assert len(np.unique(everything, axis=0)) == space.size == np.prod(space.num_choices)
+    np.testing.assert_array_equal(jax.jit(jax.vmap(space.index))(everything), np.arange(space.size))
+
+
+def test_index_is_absent_only_where_it_would_overflow(row):
+    assert (row.space.size is None) == (np.prod(np.asarray(row.space.num_choices, float)) > 2**31 - 1)
+
+
+def test_strings_round_trip(row, archs):
+    space = row.space
+    texts = [space.to_string(arch) for arch in archs[:300]]
+    np.testing.assert_array_equal([space.from_string(text) for text in texts], archs[:300])
+    assert len(set(texts)) == len(np.unique(archs[:300], axis=0))
+
+
+@pytest.mark.parametrize("wrong", ["", " ", "nonsense", "|", "++", "∅"])
+def test_malformed_strings_are_refused(row, wrong):
+    with pytest.raises(ValueError, match="expected"):
+        row.space.from_string(wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"bytes", ["list"]])
+def test_only_strings_are_parsed(row, wrong):
+    with pytest.raises(TypeError, match="read from a string"):
+        row.space.from_string(wrong)
+
+
+def test_only_architectures_are_printed(row):
+    space = row.space
+    with pytest.raises(TypeError, match="expected integers"):
+        space.to_string(np.zeros(space.num_decisions))
+    with pytest.raises(ValueError, match="expected one architecture of shape"):
+        space.to_string(np.zeros((2, space.num_decisions), int))
+    with pytest.raises(ValueError, match=r"arch\[0\] is -1, expected a choice from 0 to"):
+        space.to_string(np.full(space.num_decisions, -1))
+
+
+def test_fingerprints_are_as_many_as_documented(row, archs, request):
+    fingerprint = jax.jit(jax.vmap(row.space.fingerprint))
+    if row.num_fingerprints is None:
+        everything, expected = archs, len(np.unique(archs, axis=0))
+    else:
+        everything, expected = request.getfixturevalue("everything"), row.num_fingerprints
+    words = np.asarray(fingerprint(everything))
+    assert words.shape == (len(everything), 2)
+    assert words.dtype == np.uint32
+    for word in words.T:  # each word alone tells them apart too, but for 32-bit collisions
+        assert len(np.unique(word)) >= expected - 3
+    assert len(np.unique(words, axis=0)) == expected
+    np.testing.assert_array_equal(fingerprint(everything[:9].copy()), words[:9])
+
+
+@pytest.mark.statistical
+def test_fingerprint_bits_are_balanced(row, archs):
+    words = np.unique(np.asarray(jax.vmap(row.space.fingerprint)(archs)), axis=0)
+    bits = (words[:, :, None] >> np.arange(32, dtype=np.uint32)) & 1
+    # 64 binomial counts; four standard errors each, and room for the few fingerprints of a small space
+    assert np.all(np.abs(bits.mean(0) - 0.5) < 4 * 0.5 / np.sqrt(len(words)))
+
+
+def test_features_have_their_shapes_and_tell_architectures_apart(row, archs):
+    space = row.space
+    for name, shape in row.features.items():
+        get = jax.jit(jax.vmap(lambda arch, name=name: space.features(arch, name)))
+        value = get(archs)
+        if isinstance(value, Graph):
+            assert tuple(field.shape[1:] for field in value) == shape
+            assert value.adjacency.dtype == jnp.float32
+            value = value.nodes
+        else:
+            assert value.shape[1:] == shape
+        assert value.dtype == jnp.float32
+        if name in ("one_hot", "ordinal", "path", "graph"):
+            flat = np.asarray(value).reshape(SAMPLES, -1)
+            distinct = len(np.unique(archs, axis=0))
+            assert len(np.unique(flat, axis=0)) >= distinct * (0.5 if name == "path" else 1.0)
+
+
+def test_unknown_features_are_refused(row):
+    with pytest.raises(ValueError, match="'colour', expected one of 'one_hot'"):
+        row.space.features(jnp.zeros(row.space.num_decisions, jnp.int32), "colour")
+
+
+def test_config_gives_the_same_object_in_one_process(row):
+    assert spaces.from_config(row.space.config) is row.space
+
+
+def test_config_makes_an_equal_space_in_another_process(row, monkeypatch):
+    space, key = row.space, jax.random.key(7)
+    for module in (_categorical, _nasbench201, _nats_size):
+        name = module.__name__.rpartition(".")[2]
+        monkeypatch.setattr(module, name, getattr(module, name).__wrapped__)  # nothing is found in a cache
+    again = spaces.from_config(space.config)
+    assert again is not space
+    for field in ("name", "num_choices", "choices", "size", "config", "feature_names"):
+        assert getattr(again, field) == getattr(space, field)
+    arch = space.sample(key)
+    np.testing.assert_array_equal(again.sample(jax.random.clone(key)), arch)
+    for seed in range(4):
+        key = jax.random.key(seed)
+        np.testing.assert_array_equal(again.mutate(key, arch), space.mutate(jax.random.clone(key), arch))
+    np.testing.assert_array_equal(again.fingerprint(arch), space.fingerprint(arch))
+    assert again.to_string(arch) == space.to_string(arch)
+
+
+def test_drawings_are_well_formed_and_titled(row, archs):
+    space = row.space
+    if space.draw is None:
+        pytest.skip("nothing to draw")
+    for arch in archs[:20]:
+        root = ElementTree.fromstring(space.draw(arch))
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert len(root.get("viewBox").split()) == 4
+        assert root.find("{*}title").text == space.to_string(arch)
+    with pytest.raises(ValueError, match="expected"):
+        space.draw(np.zeros(space.num_decisions + 1, int))
