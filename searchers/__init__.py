@@ -1,1 +1,24 @@
 """Searchers: pure `init` / `ask` / `tell` over a state that carries its PRNG key."""
+
+from jnas.searchers._bohb import bohb
+from jnas.searchers._hyperband import geometric_budgets, hyperband, successive_halving
+from jnas.searchers._local_search import local_search
+from jnas.searchers._random_search import random_search
+from jnas.searchers._registry import Entry, entry, make, names
+from jnas.searchers._regularized_evolution import regularized_evolution
+from jnas.searchers._reinforce import reinforce
+
+__all__ = [
+    "Entry",
+    "bohb",
+    "entry",
+    "geometric_budgets",
+    "hyperband",
+    "local_search",
+    "make",
+    "names",
+    "random_search",
+    "regularized_evolution",
+    "reinforce",
+    "successive_halving",
+]
