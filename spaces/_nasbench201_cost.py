@@ -28,11 +28,13 @@ def nasbench201_parameters(arch: Array, *, channels: int = 16, cells: int = 5, c
       classes: Outputs of the linear layer.
 
     Raises:
+      TypeError: A size is not a Python int.
       ValueError: A size is not positive.
 
     References:
       "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", Dong and Yang, 2020, Figure 1.
     """
+    _check_sizes(channels=channels, cells=cells, classes=classes)
     return _by_convolutions(arch, _parameters(channels, cells, classes))
 
 
@@ -52,8 +54,12 @@ def nasbench201_flops(
       image_size: Height and width of the image, a multiple of 4 (CIFAR 32, ImageNet16-120 16).
 
     Raises:
+      TypeError: A size is not a Python int.
       ValueError: A size is not positive, or the image's is not a multiple of 4.
     """
+    _check_sizes(channels=channels, cells=cells, classes=classes, image_size=image_size)
+    if image_size % 4:
+        raise ValueError(f"image_size is {image_size}, expected a multiple of 4: two blocks halve the image")
     return _by_convolutions(arch, _flops(channels, cells, classes, image_size))
 
 
@@ -66,7 +72,6 @@ def _by_convolutions(arch: Array, table: np.ndarray) -> Array:
 @functools.cache
 def _parameters(channels: int, cells: int, classes: int) -> np.ndarray:
     """Returns float32 `[7, 7]` by the numbers of 1x1 and of 3x3 convolutions."""
-    _check_sizes(channels=channels, cells=cells, classes=classes)
     widths = [channels, 2 * channels, 4 * channels]
     fixed = 9 * _IMAGE_CHANNELS * channels + 2 * channels
     for narrow, wide in itertools.pairwise(widths):
@@ -80,9 +85,6 @@ def _parameters(channels: int, cells: int, classes: int) -> np.ndarray:
 @functools.cache
 def _flops(channels: int, cells: int, classes: int, image_size: int) -> np.ndarray:
     """Returns float32 `[7, 7]` by the numbers of 1x1 and of 3x3 convolutions."""
-    _check_sizes(channels=channels, cells=cells, classes=classes, image_size=image_size)
-    if image_size % 4:
-        raise ValueError(f"image_size is {image_size}, expected a multiple of 4: two blocks halve the image")
     widths = [channels, 2 * channels, 4 * channels]
     pixels = [image_size**2, (image_size // 2) ** 2, (image_size // 4) ** 2]
     fixed = 9 * _IMAGE_CHANNELS * channels * pixels[0]
