@@ -1,1 +1,77 @@
-"""Neural architecture search as pure functions in JAX."""
+"""Neural architecture search as pure functions in JAX.
+
+A search space, a searcher, a benchmark table: each is a value made of arrays plus pure functions over it, so that
+`jit`, `vmap` and sharding apply to all of them, and a study over five hundred seeds is one compiled program.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jnas import searchers as searchers
+    from jnas import spaces as spaces
+    from jnas import statistics as statistics
+    from jnas import training as training
+    from jnas._loop import run as run
+    from jnas._make_table import make_table as make_table
+    from jnas._search import Candidate as Candidate
+    from jnas._search import search as search
+    from jnas._study import study as study
+    from jnas._summary import Summary as Summary
+    from jnas._summary import summarize as summarize
+    from jnas._table import Table as Table
+    from jnas._table import load_table as load_table
+    from jnas._table import save_table as save_table
+    from jnas._table import table_from_arrays as table_from_arrays
+    from jnas._vocabulary import Evaluation as Evaluation
+    from jnas._vocabulary import Graph as Graph
+    from jnas._vocabulary import Objective as Objective
+    from jnas._vocabulary import Proposal as Proposal
+    from jnas._vocabulary import Searcher as Searcher
+    from jnas._vocabulary import Space as Space
+    from jnas._vocabulary import Trace as Trace
+    from jnas._vocabulary import function_objective as function_objective
+    from jnas._vocabulary import propose as propose
+
+__version__ = "0.1.0"
+
+_DEFINED_IN = {
+    "Candidate": "jnas._search",
+    "Evaluation": "jnas._vocabulary",
+    "Graph": "jnas._vocabulary",
+    "Objective": "jnas._vocabulary",
+    "Proposal": "jnas._vocabulary",
+    "Searcher": "jnas._vocabulary",
+    "Space": "jnas._vocabulary",
+    "Summary": "jnas._summary",
+    "Table": "jnas._table",
+    "Trace": "jnas._vocabulary",
+    "function_objective": "jnas._vocabulary",
+    "load_table": "jnas._table",
+    "make_table": "jnas._make_table",
+    "propose": "jnas._vocabulary",
+    "run": "jnas._loop",
+    "save_table": "jnas._table",
+    "search": "jnas._search",
+    "study": "jnas._study",
+    "summarize": "jnas._summary",
+    "table_from_arrays": "jnas._table",
+}
+_MODULES = ("searchers", "spaces", "statistics", "training")
+
+__all__ = [*_DEFINED_IN, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name when it is first used, so that `import jnas` stays quick."""
+    if name in _MODULES:
+        return importlib.import_module(f"jnas.{name}")
+    if name in _DEFINED_IN:
+        value = getattr(importlib.import_module(_DEFINED_IN[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'jnas' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -23,12 +23,13 @@ of epochs; 12 and 200 epochs are different trainings, each with its own learning
 Uncompressed, so that a member is read only when it is asked for.
 """
 
+import contextlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -115,7 +116,7 @@ class TableFile:
             raise FileNotFoundError(f"there is no table at {path}; make one with `jnas table import`")
         try:
             self._archive = zipfile.ZipFile(self.path)
-            members = {n.removesuffix(".npy"): n for n in self._archive.namelist()}
+            members = [n.removesuffix(".npy") for n in self._archive.namelist()]
             raw = json.loads(bytes(self._read("header")).decode()) if "header" in members else None
         except (zipfile.BadZipFile, EOFError, UnicodeDecodeError, json.JSONDecodeError, ValueError, KeyError) as error:
             raise ValueError(
@@ -135,7 +136,7 @@ class TableFile:
             self.header = _parse_header(raw)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the header of {path} is damaged ({error!r}); import the source again") from error
-        self.shapes = {name: self._shape(file) for name, file in members.items() if name != "header"}
+        self.shapes = {name: self._shape(name) for name in members if name != "header"}
         check_arrays(self.header, self.shapes, str(path))
 
     def read(self, name: str) -> np.ndarray:
@@ -145,21 +146,25 @@ class TableFile:
         return self._read(name)
 
     def _read(self, name: str) -> np.ndarray:
-        with self._archive.open(name + ".npy") as file:
-            try:
-                array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-            except (ValueError, zipfile.BadZipFile, EOFError) as error:
-                raise ValueError(
-                    f"member {name!r} of {self.path} is damaged ({error}); import the source again"
-                ) from error
+        with self._member(name) as file:
+            array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
         return array
 
-    def _shape(self, file_name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-        with self._archive.open(file_name) as file:
+    def _shape(self, name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        with self._member(name) as file:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(file)
         return dtype, shape
+
+    @contextlib.contextmanager
+    def _member(self, name: str) -> Iterator[IO[bytes]]:
+        """Opens a member, and says which one it is that cannot be read."""
+        try:
+            with self._archive.open(name + ".npy") as file:
+                yield file
+        except (ValueError, zipfile.BadZipFile, EOFError) as error:
+            raise ValueError(f"member {name!r} of {self.path} is damaged ({error}); import the source again") from error
 
 
 def _parse_header(raw: Mapping[str, Any]) -> Header:
