@@ -283,7 +283,7 @@ def _checked_counts(num_choices: Sequence[int]) -> tuple[int, ...]:
 
 def _checked_names(counts: tuple[int, ...], names: Any, separator: str) -> tuple[tuple[str, ...], ...]:
     if names is None:
-        return tuple(tuple(map(str, range(count))) for count in counts)
+        names = [[str(choice) for choice in range(count)] for count in counts]
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise TypeError(f"names is {names!r}, expected a sequence of names for each decision")
     if all(isinstance(choice, str) for choice in names):
@@ -304,7 +304,8 @@ def _checked_decisions(counts: tuple[int, ...], decisions: Any, separator: str) 
 
 def _check_labels(argument: str, labels: Any, count: int, separator: str) -> None:
     """Raises unless there are `count` different strings that can stand between separators."""
-    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+    sound = isinstance(labels, Sequence) and not isinstance(labels, str)
+    if not sound or not all(isinstance(label, str) for label in labels):
         raise TypeError(f"{argument} is {labels!r}, expected a sequence of strings")
     if len(labels) != count or len(set(labels)) != count:
         raise ValueError(f"{argument} is {tuple(labels)}, expected {count} different names")
