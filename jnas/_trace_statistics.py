@@ -29,6 +29,14 @@ class Incumbent(NamedTuple):
     fidelity: Array  # [...] int32, or -1
 
 
+class _Best(NamedTuple):
+    """What `best_so_far` carries from row to row."""
+
+    row: Array  # [...] int32
+    fidelity: Array  # [...] int32
+    score: Array  # [...] float32
+
+
 def best_so_far(trace: Trace) -> Incumbent:
     """Returns the incumbent after every row of a trace; works under `jit`, `vmap`, and on stacked traces as they are.
 
@@ -44,17 +52,22 @@ def best_so_far(trace: Trace) -> Incumbent:
       An `Incumbent` with a `T` axis. Unused rows repeat the last incumbent.
     """
 
-    def later_if_better(earlier: tuple[Array, ...], later: tuple[Array, ...]) -> tuple[Array, ...]:
-        better = (later[0] > earlier[0]) | ((later[0] == earlier[0]) & (later[1] > earlier[1]))
-        return tuple(jnp.where(better, new, old) for old, new in zip(earlier, later, strict=True))
-
     usable = _may_win(trace)
-    rows = jnp.broadcast_to(jnp.arange(usable.shape[-1], dtype=jnp.int32), usable.shape)
     fidelity = jnp.where(usable, trace.fidelity, -1)  # below every fidelity, so that even a score of -inf wins over it
     score = jnp.where(usable, trace.score, -jnp.inf)
-    fidelity, score, row = jax.lax.associative_scan(
-        later_if_better, (fidelity, score, jnp.where(usable, rows, -1)), axis=usable.ndim - 1
-    )
+    rows = jnp.arange(usable.shape[-1], dtype=jnp.int32)
+
+    def keep_better(best: _Best, row: _Best) -> tuple[_Best, _Best]:
+        better = (row.fidelity > best.fidelity) | ((row.fidelity == best.fidelity) & (row.score > best.score))
+        best = _Best(*(jnp.where(better, new, old) for new, old in zip(row, best, strict=True)))
+        return best, best
+
+    # A scan over rows, each step for all runs. On a CPU (500 runs of 368 rows) it takes 4 ms and half the compile time
+    # of an associative scan (24 ms); sorting by (fidelity, score) and a running maximum of places takes 460 ms.
+    lead = usable.shape[:-1]
+    nothing = _Best(jnp.full(lead, -1, jnp.int32), jnp.full(lead, -1, jnp.int32), jnp.full(lead, -jnp.inf, jnp.float32))
+    _, best = jax.lax.scan(keep_better, nothing, _Best(rows, jnp.moveaxis(fidelity, -1, 0), jnp.moveaxis(score, -1, 0)))
+    row, fidelity, score = (jnp.moveaxis(x, 0, -1) for x in best)
     return _incumbent(trace, row, score, fidelity)
 
 
