@@ -65,18 +65,37 @@ def points(path: str) -> np.ndarray:
     return np.asarray([[float(x) for x in point.split(",")] for point in path.split()])
 
 
+def curves(svg: str) -> list[np.ndarray]:
+    """Returns points along each line `[400, 2]`."""
+    t = np.linspace(0, 1, 400)[:, None]
+    lines = [points(path.get("d")) for path in elements(svg, "path") if path.get("fill") == "none"]
+    return [
+        (1 - t) ** 3 * start + 3 * t * (1 - t) ** 2 * first + 3 * t**2 * (1 - t) * second + t**3 * end
+        for start, first, second, end in lines
+    ]
+
+
 def test_lines_clear_the_labels_and_nodes_of_others():
     svg = SPACE.draw(WIDEST)
-    lines = [points(path.get("d")) for path in elements(svg, "path") if path.get("fill") == "none"]
-    assert len(lines) == 6
-    t = np.linspace(0, 1, 400)[:, None]
-    for start, first, second, end in lines:
-        curve = (1 - t) ** 3 * start + 3 * t * (1 - t) ** 2 * first + 3 * t**2 * (1 - t) * second + t**3 * end
+    assert len(curves(svg)) == 6
+    for curve in curves(svg):
         touched = 0
         for left, top, right, bottom in boxes(svg):
             inside = (left < curve[:, 0]) & (curve[:, 0] < right) & (top < curve[:, 1]) & (curve[:, 1] < bottom)
             touched += np.any(inside)
         assert touched <= 3  # the line's own label and the two nodes that it joins
+
+
+def test_lines_do_not_cross():
+    svg = SPACE.draw(WIDEST)
+    centers = np.asarray([[float(circle.get("cx")), float(circle.get("cy"))] for circle in elements(svg, "circle")])
+    radius = float(elements(svg, "circle")[0].get("r"))
+    free = []  # the parts away from nodes, where lines meet
+    for curve in curves(svg):
+        distance = np.linalg.norm(curve[:, None] - centers[None], axis=-1).min(axis=1)
+        free.append(curve[distance > radius + 12])
+    for one, other in itertools.combinations(free, 2):
+        assert np.linalg.norm(one[:, None] - other[None], axis=-1).min() > 8
 
 
 def test_operations_differ_in_colour_and_in_black_and_white():
