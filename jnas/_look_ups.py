@@ -67,7 +67,7 @@ def row_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
     """Returns the pure function from one architecture `[E]` to its row among `archs [N, E]`, or -1."""
     if space.index is None or space.size is None:
         return _fingerprint_locator(space, archs)
-    numbers = np.asarray(jax.vmap(space.index)(jnp.asarray(archs, jnp.int32)))
+    numbers = np.asarray(jax.jit(jax.vmap(space.index))(archs.astype(np.int32)))
     rows = np.full(space.size, -1, np.int32)
     rows[numbers] = np.arange(len(archs))
     index, identity = space.index, bool((rows == np.arange(space.size)).all())
@@ -81,7 +81,7 @@ def row_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
 
 def _fingerprint_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
     """Returns a binary search over sorted fingerprints, for spaces without an index."""
-    words = np.asarray(jax.vmap(space.fingerprint)(jnp.asarray(archs, jnp.int32)))
+    words = np.asarray(jax.jit(jax.vmap(space.fingerprint))(archs.astype(np.int32)))
     order = np.lexsort((words[:, 1], words[:, 0])).astype(np.int32)
     high, low = words[order, 0], words[order, 1]
     steps = max(1, int(np.ceil(np.log2(len(archs) + 1))))

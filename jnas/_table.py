@@ -80,22 +80,33 @@ class Table:
           ValueError: A string is malformed, an index is out of range, or the last axis is not `E` long.
           TypeError: Something that is none of these.
         """
+        rows = self._rows(archs)
+        return jnp.asarray(rows)
+
+    def _rows(self, archs: Any) -> np.ndarray | Array:
+        """As `index`, but strings and a single index are found without the device: the first query starts at once."""
         if isinstance(archs, str):
-            archs = self.space.from_string(archs)
-        elif isinstance(archs, list | tuple) and archs and all(isinstance(a, str) for a in archs):
-            archs = np.stack([self.space.from_string(a) for a in archs])
+            return self._find(archs)
+        if isinstance(archs, list | tuple) and archs and all(isinstance(a, str) for a in archs):
+            return np.stack([self._find(a) for a in archs])
         if isinstance(archs, int | np.integer) and not isinstance(archs, bool):
             if not 0 <= archs < self.num_archs:
                 raise ValueError(f"index {archs} is not of this table: it has {self.num_archs} architectures, from 0")
-            return jnp.asarray(archs, jnp.int32)
-        archs = jnp.asarray(archs)
-        if archs.ndim == 0 or archs.shape[-1] != self.space.num_decisions or archs.dtype.kind not in "iu":
+            return np.asarray(archs, np.int32)
+        encoded = jnp.asarray(archs)
+        shape, num_decisions = encoded.shape, self.space.num_decisions
+        if not shape or shape[-1] != num_decisions or encoded.dtype.kind not in "iu":
             raise ValueError(
-                f"architectures have shape {archs.shape} and type {archs.dtype}, expected integers "
-                f"[..., {self.space.num_decisions}]; a single index is a Python int"
+                f"architectures have shape {shape} and type {encoded.dtype}, expected integers [..., {num_decisions}]; "
+                "a single index is a Python int"
             )
-        flat = archs.reshape(-1, archs.shape[-1]).astype(jnp.int32)
-        return jax.vmap(self._locate)(flat).reshape(archs.shape[:-1])
+        flat = encoded.reshape(-1, num_decisions).astype(jnp.int32)
+        return jax.vmap(self._locate)(flat).reshape(shape[:-1])
+
+    def _find(self, text: str) -> np.ndarray:
+        """The row `[]` of an architecture string, or -1."""
+        same = (self.archs == self.space.from_string(text)).all(axis=1)
+        return np.asarray(same.argmax() if same.any() else -1, np.int32)
 
     @functools.cached_property
     def _locate(self) -> Callable[[Array], Array]:
@@ -316,14 +327,18 @@ class Table:
         runs = self.runs(metric, dataset, split, epochs, seed, at)
         if seed == "random" and key is None:
             raise ValueError("seed is 'random' but no key was given; pass key=jax.random.key(...)")
-        rows = self.index(archs)
-        value, train, evaluation, count = (jnp.asarray(x) for x in runs)
-        found = (rows >= 0) & (count[rows] > 0)
-        slot = jnp.zeros(rows.shape, jnp.int32)
-        if seed == "random" and key is not None:
-            slot = below(jax.random.bits(key, rows.shape), jnp.maximum(count[rows], 1))
+        rows = self._rows(archs)
+        drawn_by = key if seed == "random" else None
+        # Rows that the host knows are gathered there: nothing is compiled for a query by string or by index.
+        xp: Any = np if isinstance(rows, np.ndarray) and drawn_by is None else jnp
+        value, train, evaluation, num_runs = (xp.asarray(x) for x in runs)
+        found = (rows >= 0) & (num_runs[rows] > 0)
+        slot = xp.zeros(rows.shape, xp.int32)
+        if drawn_by is not None:
+            slot = below(jax.random.bits(drawn_by, rows.shape), jnp.maximum(num_runs[rows], 1))
         score, seconds = value[rows, slot], train[rows, slot] + evaluation[rows, slot]
-        return Evaluation(jnp.where(found, score, jnp.nan), jnp.where(found, seconds, jnp.nan), found)
+        score, seconds = (jnp.asarray(xp.where(found, x, xp.nan), jnp.float32) for x in (score, seconds))
+        return Evaluation(score, seconds, jnp.asarray(found))
 
     def _values(self, metric: Metric, training: Training, split: str, seed: Seed, at: int | None) -> np.ndarray:
         """Numbers at the end of (or `at` an epoch of) a training: `[N, S]`, or `[N, 1]` for a mean from the source."""
@@ -386,10 +401,11 @@ class Table:
         return found
 
     def _gather(self, values: np.ndarray, archs: Any) -> Array:
-        rows = self.index(archs)
-        found = jnp.asarray(values)[rows]
+        rows = self._rows(archs)
+        xp: Any = np if isinstance(rows, np.ndarray) else jnp
+        found = xp.asarray(values)[rows]
         missing = (rows < 0).reshape(rows.shape + (1,) * (found.ndim - rows.ndim))
-        return jnp.where(missing, jnp.nan, found)
+        return jnp.asarray(xp.where(missing, xp.nan, found), jnp.float32)
 
 
 def _place(dataset: str, epochs: int, split: str) -> str:
