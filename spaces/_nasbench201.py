@@ -60,8 +60,8 @@ def nasbench201(mutation: EdgeChoice = "edge", isomorphism: Isomorphism = "skip_
 
     References:
       "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", Dong and Yang, 2020, Section 2.
-      "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture Search", White et al., 2021,
-      Section 4 (path encoding).
+      "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture Search", White et al.,
+      2021 (path encoding).
 
     Example:
       >>> space = nasbench201()

@@ -141,7 +141,7 @@ def nasbench201_classes(level: Isomorphism) -> np.ndarray:
 
     References:
       "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", Dong and Yang, 2020,
-      Section 2.1 (6,466 unique cells).
+      Appendix A (12,751 and 6,466 unique cells).
     """
     if level not in get_args(Isomorphism):
         raise ValueError(f"level is {level!r}, expected one of {', '.join(map(repr, get_args(Isomorphism)))}")

@@ -24,7 +24,7 @@ def nats_size(mutation: Mutation = "different") -> Space:
       ValueError: The mutation is unknown.
 
     References:
-      "NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and Size", Dong et al., 2021, Section 3.2.
+      "NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and Size", Dong et al., 2021.
     """
     return _nats_size(mutation)
 
