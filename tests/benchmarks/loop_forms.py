@@ -2,8 +2,8 @@
 
     python tests/benchmarks/loop_forms.py TABLE.npz
 
-500 runs of regularized evolution with a budget of 12,000 s. `everywhere` looks with one value for all lanes; `each lane`
-is what a plain `while_loop` under `vmap` does: its carry is copied to keep finished lanes still.
+500 runs of regularized evolution with a budget of 12,000 s. `everywhere` looks with one value for all lanes; `each
+lane` is what a plain `while_loop` under `vmap` does: its carry is copied to keep finished lanes still.
 """
 
 import statistics
