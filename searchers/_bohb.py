@@ -5,9 +5,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jnas._draws import below, uniform
+from jnas._draws import uniform
 from jnas._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, usable_score
 from jnas.searchers._brackets import (
     BracketState,
@@ -20,14 +19,12 @@ from jnas.searchers._brackets import (
 from jnas.searchers._checks import check_budgets, check_eta, check_fraction, check_positive_int, check_rounding
 from jnas.searchers._density import (
     Observations,
-    density,
+    density_ratio,
+    fit_model,
     no_observations,
-    normal_reference_bandwidths,
     observe,
-    sample_nearby,
+    sample_model,
 )
-
-_TINY = 1e-32  # densities below this count as equal
 
 
 class BohbState(NamedTuple):
@@ -55,6 +52,9 @@ def bohb(
     Evaluations of the highest fidelity that has enough are divided into good and bad ones, and a kernel density is put
     on each. A new architecture is, of `num_samples` drawn near good ones, the one where the density of the good is
     largest in proportion to that of the bad.
+
+    It may propose what it has evaluated already, the more often the more samples it chooses from: on NAS-Bench-201,
+    without halving, 4 samples find better cells than random search does and 64 do not.
 
     With a single budget there is no halving: every step evaluates a new architecture from the model. That, with
     `num_samples=4` and `random_fraction=0`, is the setting of NAS-Bench-201. NAS-Bench-101 has the defaults.
@@ -109,34 +109,21 @@ def bohb(
         )
 
     def from_model(words: Array, observations: Observations) -> tuple[Array, Array]:
-        """Returns `(arch [E], exists [])` of the model of the highest fidelity that has one."""
-        capacity = observations.scores.shape[0]
-        usable = observations.scores > -jnp.inf
-        at = observations.fidelity[None, :] == np.arange(num_fidelities)[:, None]  # [F, T]
-        has_model = jnp.sum(at & usable, axis=1) >= least + 2
-        level = num_fidelities - 1 - jnp.argmax(has_model[::-1])
-        member = observations.fidelity == level
-        count = jnp.sum(member)
-
-        num_good = np.maximum(np.floor(np.arange(capacity + 1) * top_fraction + 1e-9), least).astype(np.int32)
-        most = int(num_good.max())
-        good = member & usable & (observations.rank < jnp.asarray(num_good)[count])
-        bad = member & (observations.rank >= jnp.minimum(jnp.asarray(num_good)[count], count - least))
-        rows = jnp.zeros((most,), jnp.int32)
-        rows = rows.at[jnp.where(good, observations.rank, most)].set(np.arange(capacity, dtype=np.int32), mode="drop")
-        good_archs = observations.archs[rows]  # [G, E], the best first
-        is_good = jnp.arange(most) < jnp.sum(good)
-
-        widths = normal_reference_bandwidths(good_archs, is_good, space.num_choices, min_bandwidth)
-        bad_widths = normal_reference_bandwidths(observations.archs, bad, space.num_choices, min_bandwidth)
-        start = good_archs[below(words[:, 0], jnp.maximum(jnp.sum(good), 1))]
-        candidates = sample_nearby(words[:, 1:], start, widths, space.num_choices)
-        of_good = density(candidates, good_archs, is_good, widths, space.num_choices)
-        of_bad = density(candidates, observations.archs, bad, bad_widths, space.num_choices)
-        ratio = jnp.maximum(of_good, _TINY) / jnp.maximum(of_bad, _TINY)
+        """Returns `(arch [E], exists [])`, the candidate with the largest ratio of densities."""
+        model = fit_model(
+            observations,
+            space.num_choices,
+            num_fidelities=num_fidelities,
+            top_fraction=top_fraction,
+            min_points=least,
+            min_bandwidth=min_bandwidth,
+        )
+        candidates = sample_model(model, words, space.num_choices)
         valid = jax.vmap(space.is_valid)(candidates)
-        best = jnp.argmax(jnp.where(valid, ratio, -1.0))
-        return candidates[best], jnp.any(has_model) & valid[best]
+        ratio = jnp.where(valid, density_ratio(model, observations, candidates, space.num_choices), 0.0)
+        # The first of those that are equal but for rounding, which depends on the number of lanes.
+        best = jnp.argmax(ratio >= jnp.max(ratio) * (1 - 1e-5))
+        return candidates[best], model.exists & valid[best]
 
     def ask(state: BohbState) -> tuple[Proposal, BohbState]:
         key, sample_key, model_key = jax.random.split(state.key, 3)

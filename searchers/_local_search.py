@@ -38,6 +38,7 @@ class _Position(NamedTuple):
     neighbors: Array  # [N, E] int32, of the center
     open: Array  # [N] bool, neighbours not evaluated yet
     exhausted: Array  # [] bool
+    looked: Array  # [] bool, `neighbors` and `open` are those of the center
 
 
 def local_search(
@@ -87,13 +88,16 @@ def local_search(
     def unseen(state: LocalSearchState, archs: Array) -> Array:
         return ~seen_before(jax.vmap(space.fingerprint)(archs), state.fingerprints, state.num_told)
 
-    def stand_at(state: LocalSearchState, position: _Position) -> _Position:
+    def look_around(state: LocalSearchState, position: _Position) -> _Position:
         neighbors, valid = space.neighbors(state.archs[jnp.maximum(position.center, 0)])
         open_ = valid & unseen(state, neighbors) & (position.center >= 0)
-        return position._replace(neighbors=neighbors, open=open_)
+        return position._replace(neighbors=neighbors, open=open_, looked=jnp.bool_(True))
 
     def move_on(state: LocalSearchState, can_draw: Array, position: _Position) -> _Position:
-        """Leaves a finished neighbourhood, or the initial draws, for the place where the search goes on."""
+        """Leaves a finished neighbourhood, or the initial draws, for the place where the search goes on.
+
+        At the first call of a step nothing has been looked at yet, and the search stays where it is.
+        """
         center, leader = position.center, position.leader
         progress = position.progress.at[jnp.where(center >= 0, center, state.archs.shape[0])].set(_DONE, mode="drop")
         improved = (leader >= 0) & ((center < 0) | (state.scores[leader] > state.scores[center]))
@@ -107,16 +111,14 @@ def local_search(
 
         draws = ~improved & can_draw & (stop_at_minimum | ~can_return)
         center = jnp.where(improved, leader, jnp.where(draws, -1, best))
-        return stand_at(
-            state,
-            position._replace(
-                progress=progress.at[jnp.where(draws, state.archs.shape[0], center)].max(_BEGUN, mode="drop"),
-                center=center,
-                leader=jnp.int32(-1),
-                to_draw=jnp.where(draws, num_init, 0),
-                exhausted=~improved & ~draws & ~can_return,
-            ),
+        moved = position._replace(
+            progress=progress.at[jnp.where(draws, state.archs.shape[0], center)].max(_BEGUN, mode="drop"),
+            center=center,
+            leader=jnp.int32(-1),
+            to_draw=jnp.where(draws, jnp.int32(num_init), 0),
+            exhausted=~improved & ~draws & ~can_return,
         )
+        return jax.tree.map(lambda new, old: jnp.where(position.looked, new, old), moved, position)
 
     def ask(state: LocalSearchState) -> tuple[Proposal, LocalSearchState]:
         key, sample_key, order_key = jax.random.split(state.key, 3)
@@ -124,8 +126,9 @@ def local_search(
         new = unseen(state, draws)
         can_draw = jnp.any(new)
 
-        def has_proposal(position: _Position) -> Array:
-            return jnp.where(position.center >= 0, jnp.any(position.open), can_draw & (position.to_draw > 0))
+        def looks_on(position: _Position) -> Array:
+            found = jnp.where(position.center >= 0, jnp.any(position.open), can_draw & (position.to_draw > 0))
+            return ~position.looked | (~found & ~position.exhausted)
 
         shape = jax.eval_shape(space.neighbors, draws[0])
         position = _Position(
@@ -136,11 +139,10 @@ def local_search(
             neighbors=jnp.zeros(shape[0].shape, jnp.int32),
             open=jnp.zeros(shape[1].shape, bool),
             exhausted=jnp.bool_(False),
+            looked=jnp.bool_(False),
         )
         position = jax.lax.while_loop(
-            lambda position: ~has_proposal(position) & ~position.exhausted,
-            lambda position: move_on(state, can_draw, position),
-            stand_at(state, position),
+            looks_on, lambda position: look_around(state, move_on(state, can_draw, position)), position
         )
         # A uniform choice among what is left of a neighbourhood at each step is a walk through it in random order.
         order = jax.random.bits(order_key, position.open.shape) | np.uint32(1)

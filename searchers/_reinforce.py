@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jnas._draws import uniform
+from jnas._draws import draw, uniform
 from jnas._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_fraction, check_positive_int
 
@@ -79,13 +79,12 @@ def reinforce(
         return ReinforceState(key, logits, transform.init(logits), jnp.float32(0), jnp.float32(0))
 
     def ask(state: ReinforceState) -> tuple[Proposal, ReinforceState]:
-        key, draw_key = jax.random.split(state.key)
         below = jnp.cumsum(probabilities(state.logits), axis=1)
 
-        def draw(carry: tuple[Key, Array, Array]) -> tuple[Key, Array, Array]:
+        def draw_arch(carry: tuple[Key, Array, Array]) -> tuple[Key, Array, Array]:
             key, tries, _ = carry
-            key, words_key = jax.random.split(key)
-            fraction = uniform(jax.random.bits(words_key, counts.shape))
+            key, words = draw(key, len(counts))
+            fraction = uniform(words)
             arch = jnp.sum(fraction[:, None] >= below, axis=1, dtype=jnp.int32)
             return key, tries + 1, jnp.minimum(arch, counts - 1)  # the sum of probabilities may round to less than 1
 
@@ -93,8 +92,8 @@ def reinforce(
             _, tries, arch = carry
             return (tries == 0) | ((tries < max_draws) & ~space.is_valid(arch))
 
-        start = (draw_key, jnp.int32(0), jnp.zeros(counts.shape, jnp.int32))
-        _, _, arch = jax.lax.while_loop(is_missing, draw, start)
+        start = (state.key, jnp.int32(0), jnp.zeros(counts.shape, jnp.int32))
+        key, _, arch = jax.lax.while_loop(is_missing, draw_arch, start)
         return propose(arch[None], valid=space.is_valid(arch)), state._replace(key=key)
 
     def tell(state: ReinforceState, proposal: Proposal, evaluation: Evaluation) -> ReinforceState:
@@ -104,7 +103,7 @@ def reinforce(
         reward_sum = baseline_decay * state.reward_sum + (1 - baseline_decay) * reward
         weight_sum = baseline_decay * state.weight_sum + (1 - baseline_decay)
         advantage = reward - reward_sum / weight_sum
-        chosen = proposal.archs[0][:, None] == np.arange(exists.shape[1])
+        chosen = proposal.archs[0][:, None] == np.arange(exists.shape[1])[None, :]
         # The gradient of the sum over decisions of -log(probability of the choice), times the advantage.
         gradient = (probabilities(state.logits) - chosen) * advantage
         updates, optimizer_state = transform.update(gradient, state.optimizer, state.logits)

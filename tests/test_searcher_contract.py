@@ -1,0 +1,317 @@
+"""The laws that every searcher obeys. A new searcher is a new row of the table."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jnas._loop import run
+from jnas._vocabulary import STOPPED_BY, Array, Evaluation, Objective, Proposal, Searcher, Space
+from jnas.searchers import (
+    bohb,
+    hyperband,
+    local_search,
+    random_search,
+    regularized_evolution,
+    reinforce,
+    successive_halving,
+)
+from jnas.spaces import categorical, nasbench201
+
+
+class Row(NamedTuple):
+    """A searcher, the fidelities that it needs, and whether it must beat random search."""
+
+    make: Callable[[Space], Searcher]
+    budgets: tuple[float, ...] = (1,)
+    learns: bool = True
+
+
+MANY = (1, 3, 9)
+ROWS = {
+    "random_search": Row(random_search, learns=False),
+    "regularized_evolution": Row(lambda space: regularized_evolution(space, population_size=10, sample_size=5)),
+    "evolution_without_aging": Row(
+        lambda space: regularized_evolution(space, population_size=10, sample_size=3, aging=False, replacement=False)
+    ),
+    "local_search": Row(local_search),
+    "local_search_full": Row(lambda space: local_search(space, query_full_neighborhood=True)),
+    "local_search_continue": Row(lambda space: local_search(space, num_init=4, stop_at_minimum=False)),
+    "reinforce": Row(lambda space: reinforce(space, learning_rate=0.2)),
+    "reinforce_sgd": Row(lambda space: reinforce(space, learning_rate=0.3, init_scale=0.0, optimizer=optax.sgd)),
+    "successive_halving": Row(lambda space: successive_halving(space, budgets=MANY), MANY),
+    "hyperband": Row(lambda space: hyperband(space, budgets=MANY), MANY),
+    "bohb": Row(lambda space: bohb(space, budgets=(1,), num_samples=4, random_fraction=0.0)),
+    "bohb_brackets": Row(lambda space: bohb(space, budgets=MANY), MANY),
+}
+SPACES = {"categorical": categorical((5,) * 6), "mixed": categorical((3, 1, 2, 4)), "nasbench201": nasbench201()}
+PLAIN = SPACES["categorical"]
+
+SEEDS = 64
+CAPACITY = 400
+BUDGET = 60.0  # evaluations at the highest fidelity
+KEYS = np.arange(SEEDS)  # made into keys inside the tests: importing a test touches no device
+
+WEIGHTS = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
+GRID = np.stack(np.unravel_index(np.arange(PLAIN.size), (5,) * 6), axis=1)
+SCORES = WEIGHTS[np.arange(6), GRID].sum(axis=1)  # in the order of the space's index
+
+
+def scores_by_fidelity(num_fidelities: int) -> np.ndarray:
+    """The additive score, with an error of its own at each fidelity but the highest: float32 `[F, size]`."""
+    errors = np.random.default_rng(1).normal(size=(num_fidelities, PLAIN.size))
+    scale = 0.5 * SCORES.std() * (np.arange(num_fidelities)[::-1, None] / max(num_fidelities - 1, 1))
+    return (SCORES + scale * errors).astype(np.float32)
+
+
+def objective(budgets: tuple[float, ...], scores: Array) -> Objective:
+    """Looks `scores [F, size]` up; costs are in units of the highest fidelity, and going on costs the difference."""
+    costs = np.asarray([0.0, *budgets], np.float32) / budgets[-1]
+
+    def evaluate(keys: Array, proposal: Proposal) -> Evaluation:
+        row = jax.vmap(PLAIN.index)(proposal.archs)
+        score = scores[proposal.fidelity, row]
+        uneven = 0.875 + 0.125 * (row % 3)  # so that lanes end at different steps
+        seconds = uneven * (
+            jnp.asarray(costs)[proposal.fidelity + 1] - jnp.asarray(costs)[proposal.resumed_fidelity + 1]
+        )
+        return Evaluation(score, seconds, jnp.ones(score.shape, bool))
+
+    return Objective(evaluate, budgets)
+
+
+class Compiled(NamedTuple):
+    """A row of the table with its compiled programs."""
+
+    row: Row
+    searcher: Searcher
+    init: Any  # (key) -> state
+    ask: Any  # (state) -> (proposal, state)
+    tell: Any  # (state, proposal, evaluation) -> state
+    study: Any  # (seeds, scores) -> traces
+
+
+@functools.cache
+def compiled(name: str) -> Compiled:
+    row = ROWS[name]
+    searcher = row.make(PLAIN)
+
+    def single(seed: Array, scores: Array) -> Any:
+        problem = objective(row.budgets, scores)
+        return run(searcher, problem, jax.random.key(seed), budget_seconds=BUDGET, max_evaluations=CAPACITY)
+
+    return Compiled(
+        row,
+        searcher,
+        init=jax.jit(functools.partial(searcher.init, capacity=CAPACITY)),
+        ask=jax.jit(searcher.ask),
+        tell=jax.jit(searcher.tell),
+        study=jax.jit(jax.vmap(single, in_axes=(0, None))),
+    )
+
+
+@functools.cache
+def additive_traces(name: str) -> Any:
+    case = compiled(name)
+    return jax.device_get(case.study(KEYS, scores_by_fidelity(len(case.row.budgets))))
+
+
+every_searcher = pytest.mark.parametrize("name", ROWS)
+
+
+def evaluation_of(score: float, valid: bool = True) -> Evaluation:
+    return Evaluation(jnp.full((1,), score, jnp.float32), jnp.ones((1,), jnp.float32), jnp.full((1,), valid))
+
+
+def knowledge(state: Any) -> Any:
+    """A state as NumPy arrays, its keys left out."""
+    return jax.tree.map(
+        lambda leaf: None if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf), state
+    )
+
+
+def advance(case: Compiled, seed: int, steps: int) -> Any:
+    """A state after some steps in which the score is the sum of the encoding."""
+    state = case.init(jax.random.key(seed))
+    for _ in range(steps):
+        proposal, state = case.ask(state)
+        state = case.tell(state, proposal, evaluation_of(float(proposal.archs.sum())))
+    return state
+
+
+@every_searcher
+@pytest.mark.parametrize("space", SPACES)
+def test_state_keeps_structure_shapes_and_dtypes(name, space):
+    space = SPACES[space]
+    searcher = ROWS[name].make(space)
+    state = jax.eval_shape(lambda: searcher.init(jax.random.key(0), 24))
+    proposal, asked = jax.eval_shape(searcher.ask, state)
+    told = jax.eval_shape(searcher.tell, asked, proposal, jax.eval_shape(lambda: evaluation_of(0.0)))
+
+    def form(tree):
+        return jax.tree.structure(tree), [(leaf.shape, leaf.dtype, leaf.weak_type) for leaf in jax.tree.leaves(tree)]
+
+    assert form(asked) == form(state)
+    assert form(told) == form(state)
+    row = ((1,), jnp.int32)
+    expected = [((1, space.num_decisions), jnp.int32), row, row, row, ((1,), jnp.bool_)]
+    assert [(field.shape, field.dtype) for field in proposal] == expected
+    assert searcher.num_fidelities == len(ROWS[name].budgets)
+    assert searcher.name
+
+
+@every_searcher
+def test_what_was_not_evaluated_changes_nothing(name):
+    case = compiled(name)
+    for steps in (0, 1, 11, 16):
+        proposal, state = case.ask(advance(case, 3, steps))
+        after = case.tell(state, proposal._replace(valid=jnp.zeros((1,), bool)), evaluation_of(1e6))
+        chex.assert_trees_all_equal(knowledge(after), knowledge(state))
+
+
+@every_searcher
+def test_what_was_evaluated_is_remembered(name):
+    if name == "random_search":
+        pytest.skip("random search remembers nothing")
+    case = compiled(name)
+    proposal, state = case.ask(advance(case, 3, 2))
+    after = case.tell(state, proposal, evaluation_of(1e6))
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_equal(knowledge(after), knowledge(state))
+
+
+@every_searcher
+def test_nan_is_told_as_an_invalid_architecture_is(name):
+    case = compiled(name)
+    for steps in (0, 1, 11, 16):
+        proposal, state = case.ask(advance(case, 3, steps))
+        of_nan = case.tell(state, proposal, evaluation_of(float("nan")))
+        of_invalid = case.tell(state, proposal, evaluation_of(1e6, valid=False))
+        chex.assert_trees_all_equal(knowledge(of_nan), knowledge(of_invalid))
+        assert not any(np.isnan(leaf).any() for leaf in jax.tree.leaves(knowledge(of_nan)) if leaf.dtype.kind == "f")
+
+
+@every_searcher
+def test_nan_never_wins(name):
+    """The best sixteenth of the architectures gives NaN: the search goes on and does well among the others."""
+    case = compiled(name)
+    scores = scores_by_fidelity(len(case.row.budgets))
+    broken = np.where(scores > np.quantile(SCORES, 15 / 16), np.nan, scores).astype(np.float32)
+    traces = jax.device_get(case.study(KEYS, broken))
+    index = (traces.arch * 5 ** np.arange(6)[::-1]).sum(axis=-1)
+    told = broken[traces.fidelity, index]
+    np.testing.assert_array_equal(traces.valid, traces.mask & ~np.isnan(told))
+    assert (traces.mask & ~traces.valid).any()
+    usable = np.where(traces.valid, traces.score, -np.inf).max(axis=1)
+    assert (usable > np.median(SCORES)).all()
+
+
+@every_searcher
+def test_all_nan_does_not_end_the_search(name):
+    case = compiled(name)
+    scores = np.full((len(case.row.budgets), PLAIN.size), np.nan, np.float32)
+    traces = jax.device_get(case.study(KEYS, scores))
+    assert not traces.valid.any()
+    assert all(STOPPED_BY[reason] != "exhausted" for reason in traces.stopped_by)
+    assert ((traces.arch >= 0) & (traces.arch < 5)).all()
+    assert traces.mask.sum(axis=1).min() >= 20
+
+
+@every_searcher
+def test_same_keys_give_the_same_searches_wherever_they_stand(name):
+    case, traces = compiled(name), additive_traces(name)
+    moved = jax.device_get(case.study(KEYS[::-1].copy(), scores_by_fidelity(len(case.row.budgets))))
+    chex.assert_trees_all_equal(jax.tree.map(lambda leaf: leaf[::-1], moved), traces)
+    assert len({archs.tobytes() for archs in traces.arch}) == SEEDS
+
+
+@every_searcher
+def test_steps_driven_from_python_do_what_the_compiled_search_does(name):
+    case, traces = compiled(name), additive_traces(name)
+    for lane in (0, 5):
+        state = case.init(jax.random.split(jax.random.key(KEYS[lane]))[0])
+        for i in range(int(traces.mask[lane].sum())):
+            proposal, state = case.ask(state)
+            np.testing.assert_array_equal(proposal.archs[0], traces.arch[lane, i])
+            assert proposal.fidelity[0] == traces.fidelity[lane, i]
+            state = case.tell(state, proposal, evaluation_of(traces.score[lane, i]))
+    assert case.ask._cache_size() == 1  # no step after the first compiles
+    assert case.tell._cache_size() == 1
+
+
+@every_searcher
+def test_budget_ends_the_search(name):
+    traces = additive_traces(name)
+    assert set(traces.stopped_by) == {STOPPED_BY.index("budget")}
+    spent = traces.seconds.sum(axis=1)
+    assert (spent <= BUDGET + 1e-3).all()  # the sum of float32 costs rounds
+    assert (spent > BUDGET - 1.2).all()
+
+
+@every_searcher
+def test_proposals_are_well_formed_and_no_key_is_used_twice(name):
+    """Architectures are valid; what is resumed was begun, has that architecture and has reached that fidelity."""
+    row, space = ROWS[name], SPACES["nasbench201"]
+    searcher = row.make(space)
+
+    def step(state: Any, _: None) -> tuple[Any, tuple[Proposal, Array]]:
+        proposal, state = searcher.ask(state)
+        ok = jax.vmap(space.is_valid)(proposal.archs)
+        score = proposal.archs.sum(axis=1).astype(jnp.float32)
+        score = jnp.where(score % 5 == 0, jnp.nan, score)
+        evaluation = Evaluation(score, jnp.ones((1,)), jnp.ones((1,), bool))
+        return searcher.tell(state, proposal, evaluation), (proposal, ok)
+
+    def steps(key: Array) -> tuple[Proposal, Array]:
+        return jax.lax.scan(step, searcher.init(key, 60), length=60)[1]
+
+    with jax.debug_key_reuse(True):
+        proposals, ok = jax.device_get(jax.jit(jax.vmap(steps))(jax.random.split(jax.random.key(7), 3)))
+    assert ok.all()
+    assert proposals.valid.all()
+    for lane in range(3):
+        archs, fidelity, resumes, resumed, _ = (field[lane, :, 0] for field in proposals)
+        assert ((fidelity >= 0) & (fidelity < len(row.budgets))).all()
+        assert set(fidelity) == set(range(len(row.budgets)))
+        reached: dict[int, int] = {}
+        for i in range(len(archs)):
+            if resumes[i] < 0:
+                assert (resumes[i], resumed[i]) == (-1, -1)
+                reached[i] = fidelity[i]
+            else:
+                begun = resumes[i]
+                np.testing.assert_array_equal(archs[i], archs[begun])
+                assert resumed[i] == reached[begun] < fidelity[i]
+                reached[begun] = fidelity[i]
+
+
+@every_searcher
+@pytest.mark.statistical
+def test_beats_random_search(name):
+    """At equal cost, on an additive score. Random search is the best of as many uniform draws as the budget pays."""
+    traces = additive_traces(name)
+    top = traces.fidelity == len(ROWS[name].budgets) - 1
+    best = np.where(traces.mask & top, traces.score, -np.inf).max(axis=1)
+    assert best.max() <= SCORES.max() + 1e-4
+    draws = np.random.default_rng(2).choice(SCORES, size=(4000, int(BUDGET / 0.875)))
+    random = draws.max(axis=1)
+    error = np.hypot(best.std() / np.sqrt(SEEDS), random.std() / np.sqrt(len(random)))
+    if ROWS[name].learns:
+        assert best.mean() > random.mean() + 3 * error
+    else:
+        fair = np.random.default_rng(3).choice(SCORES, size=(4000, int(BUDGET))).max(axis=1)
+        assert abs(best.mean() - fair.mean()) < 4 * error
+
+
+def test_all_factories_have_a_row():
+    from jnas.searchers import make, names
+
+    assert set(names()) <= {row.make(PLAIN).name for row in ROWS.values()}
+    for name in names():
+        assert make(name, PLAIN, MANY).name == name
