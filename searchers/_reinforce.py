@@ -19,8 +19,8 @@ class ReinforceState(NamedTuple):
     key: Key  # []
     logits: Array  # [E, K] float32
     optimizer: Any  # the optax state of the logits
-    reward_sum: Array  # [] float32, decayed sum of rewards
-    weight_sum: Array  # [] float32, decayed sum of their weights
+    baseline: Array  # [] float32, moving average of the rewards
+    weight: Array  # [] float32, sum of the weights in it, 0 before the first reward
 
 
 def reinforce(
@@ -100,16 +100,19 @@ def reinforce(
         score = usable_score(evaluation)[0]
         learns = proposal.valid[0] & jnp.isfinite(score)
         reward = jnp.where(learns, score, 0)
-        reward_sum = baseline_decay * state.reward_sum + (1 - baseline_decay) * reward
-        weight_sum = baseline_decay * state.weight_sum + (1 - baseline_decay)
-        advantage = reward - reward_sum / weight_sum
+        kept = baseline_decay * state.weight
+        weight = kept + (1 - baseline_decay)
+        # The reward minus the average that has taken it in: exactly 0 for the first, where a difference of rounded
+        # numbers would be tiny and Adam would make a full step of it.
+        advantage = (reward - state.baseline) * (kept / weight)
+        baseline = state.baseline + (reward - state.baseline) * ((1 - baseline_decay) / weight)
         chosen = proposal.archs[0][:, None] == np.arange(exists.shape[1])[None, :]
         # The gradient of the sum over decisions of -log(probability of the choice), times the advantage.
         gradient = (probabilities(state.logits) - chosen) * advantage
         updates, optimizer_state = transform.update(gradient, state.optimizer, state.logits)
         logits = jnp.asarray(optax.apply_updates(state.logits, updates))
-        learned = (logits, optimizer_state, reward_sum, weight_sum)
-        known = (state.logits, state.optimizer, state.reward_sum, state.weight_sum)
+        learned = (logits, optimizer_state, baseline, weight)
+        known = (state.logits, state.optimizer, state.baseline, state.weight)
         return ReinforceState(state.key, *jax.tree.map(lambda new, old: jnp.where(learns, new, old), learned, known))
 
     return Searcher(init, ask, tell, "reinforce")
