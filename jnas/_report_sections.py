@@ -1,0 +1,285 @@
+"""The sections of a study's report on what was found, how fast, how reliably, and the best architectures."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jnas._html import Html, breakable, element, join, scrolling, section
+from jnas._report_parts import arch_text, clock_name, drawing, legend, named, panel_title, panels, seconds_text
+from jnas._study_plots import accuracy_panel, final_panel, regret_panel
+from jnas._study_summary import (
+    BestCell,
+    Comparison,
+    Curve,
+    Finals,
+    best_cells,
+    curves,
+    optimum,
+    shown_targets,
+)
+from jnas._vocabulary import STOPPED_BY, Space
+
+__all__ = ["best_section", "finals_section", "results_section", "time_section"]
+
+Curves = Mapping[int, Sequence[Curve]]
+"""Of each target."""
+
+
+def results_section(comparison: Comparison, numbers: Finals, suffix: str) -> Html:
+    """Returns the table that is read first: like Table 5 of the paper of NAS-Bench-201."""
+    best = [
+        int(np.nanargmax(column)) if np.isfinite(column).any() else -1
+        for column in numbers.mean.T.reshape(len(comparison.targets), -1)
+    ]
+    body = [_searcher_row(comparison, numbers, k, best) for k in range(len(comparison.entries))]
+    references = [_reference_row(comparison, r) for r in range(len(comparison.references))]
+    clock = clock_name(comparison)
+    caption = (
+        "Accuracy in percent of the architectures that the runs returned: mean ± standard deviation over runs (of a "
+        "sample, n − 1), and in small print the 95 % bootstrap confidence interval of the mean (BCa). The best mean of "
+        f"each column is bold. Evaluations and {clock} seconds are medians over runs, at the end of the run; measured "
+        "seconds are what this machine took for all runs together."
+    )
+    return section(
+        "What the searchers found",
+        scrolling(
+            element(
+                "table",
+                _results_head(comparison),
+                element("tbody", body),
+                element("tbody", references, class_="references") if references else None,
+                class_="results",
+            )
+        ),
+        element("p", caption, class_="caption"),
+        _missing_note(comparison, numbers),
+        id=f"results{suffix}",
+    )
+
+
+def _results_head(comparison: Comparison) -> Html:
+    datasets: list[tuple[str, int]] = []
+    for target in comparison.targets:
+        if datasets and datasets[-1][0] == target.dataset:
+            datasets[-1] = (target.dataset, datasets[-1][1] + 1)
+        else:
+            datasets.append((target.dataset, 1))
+    top = element(
+        "tr",
+        element("th", "Searcher", rowspan=2, scope="col"),
+        [element("th", name, colspan=span, scope="colgroup", class_="group") for name, span in datasets],
+        element("th", "Cost of a run", colspan=2, scope="colgroup", class_="group"),
+        element("th", "Measured here", element("small", "all runs"), rowspan=2, scope="col", class_="group"),
+    )
+    splits = [
+        element("th", t.split, element("small", f"{t.epochs} epoch{'' if t.epochs == 1 else 's'}"), scope="col")
+        for t in comparison.targets
+    ]
+    clock = element("th", "time", element("small", clock_name(comparison)), scope="col")
+    evaluations = element("th", "evaluations", element("small", "median"), scope="col")
+    return element("thead", top, element("tr", splits, evaluations, clock))
+
+
+def _searcher_row(comparison: Comparison, numbers: Finals, k: int, best: Sequence[int]) -> Html:
+    entry = comparison.entries[k]
+    cells = []
+    with np.errstate(invalid="ignore"):
+        narrow = np.nanmin(np.append(numbers.high - numbers.low, [[np.inf] * len(best)], axis=0), axis=0) < 0.02
+    for c in range(len(comparison.targets)):
+        digits = 3 if narrow[c] else 2
+        mean, std, low, high = (float(a[k, c]) for a in (numbers.mean, numbers.std, numbers.low, numbers.high))
+        if math.isnan(mean):
+            cells.append(element("td", "–"))
+            continue
+        text = f"{mean:.2f}" + ("" if math.isnan(std) else f" ± {std:.2f}")
+        shown = element("strong", text) if best[c] == k else text
+        cells.append(
+            element(
+                "td", shown, None if math.isnan(low) else element("small", f"[{low:.{digits}f}, {high:.{digits}f}]")
+            )
+        )
+    compiled, ran = entry.result.compile_seconds, entry.result.run_seconds
+    measured = element("td", seconds_text(compiled + ran), element("small", f"compiling {seconds_text(compiled)}"))
+    return element(
+        "tr",
+        element("th", named(k, entry.label), element("small", _runs_text(entry.result)), scope="row"),
+        cells,
+        element("td", f"{numbers.evaluations[k]:,.0f}"),
+        element("td", seconds_text(float(numbers.seconds[k]))),
+        measured,
+    )
+
+
+def _runs_text(result: Any) -> str:
+    """Returns how many runs there were and what ended them."""
+    stops = np.asarray(result.traces.stopped_by)
+    counts = {name: int((stops == i).sum()) for i, name in enumerate(STOPPED_BY)}
+    ended = {
+        "capacity": "ended by their number of evaluations",
+        "budget": "ended by their budget",
+        "exhausted": "ended since nothing was left to try",
+    }
+    runs = f"{len(stops):,} run{'' if len(stops) == 1 else 's'}"
+    present = [name for name, count in counts.items() if count]
+    if len(present) == 1:
+        return f"{runs}, {ended[present[0]]}"
+    return f"{runs}: " + ", ".join(f"{counts[name]:,} {ended[name]}" for name in present)
+
+
+def _reference_row(comparison: Comparison, index: int) -> Html:
+    reference = comparison.references[index]
+    cells = [element("td", "–" if math.isnan(v) else f"{v:.2f}") for v in np.asarray(reference.values, np.float64)]
+    where = "the best of the table in each column" if reference.arch is None else reference.arch
+    return element(
+        "tr",
+        element("th", reference.name, element("small", breakable(where)), scope="row"),
+        cells,
+        [element("td", "–") for _ in range(3)],
+    )
+
+
+def _missing_note(comparison: Comparison, numbers: Finals) -> Html | None:
+    """Returns which runs found nothing, so that no mean over fewer runs goes unseen."""
+    lines = [
+        f"{entry.label}: {numbers.runs[k] - numbers.found[k].min():,} of {numbers.runs[k]:,} runs"
+        for k, entry in enumerate(comparison.entries)
+        if numbers.found[k].min(initial=numbers.runs[k]) < numbers.runs[k]
+    ]
+    if not lines:
+        return None
+    text = (
+        "Runs without a value in some column (no valid evaluation, or an accuracy that the table lacks) are left "
+        "out of its mean, deviation and interval; in ranks and tests they count as worse than every other run. "
+    )
+    return element("p", element("strong", "Some runs found nothing. "), text, "; ".join(lines), ".", class_="note")
+
+
+def time_section(comparison: Comparison, suffix: str) -> Html:
+    """Returns the curves against the study's clock and against the number of evaluations."""
+    targets = shown_targets(comparison)
+    clock = f"{clock_name(comparison)} seconds"
+    by_time, by_count = curves(comparison, targets, "seconds"), curves(comparison, targets, "evaluations")
+    intro = (
+        "How good the incumbent is, the best architecture so far by the score searched on. Lines are means over runs, "
+        "bands their 95 % bootstrap confidence intervals, dashes the optimum of the table. A line begins when nine "
+        "runs in ten have evaluated something and ends with the searcher's last run. Horizontal axes are logarithmic; "
+        "vertical axes of accuracies leave out the start of the curves."
+    )
+    if not any(map(_drawable, by_time.values())):
+        timed = element("p", "There are no times to draw against: no evaluation has a cost.", class_="note")
+    else:
+        timed = join(
+            [
+                _accuracies(comparison, by_time, clock, f"Accuracy against {clock}."),
+                _regrets(comparison, by_time, clock),
+            ]
+        )
+    counted = _accuracies(comparison, by_count, "evaluations", "Accuracy against the number of evaluations.")
+    return section("How fast", element("p", intro), timed, counted, id=f"time{suffix}")
+
+
+def _accuracies(comparison: Comparison, found: Curves, axis: str, caption: str) -> Html:
+    drawn = [
+        (
+            panel_title(comparison, t),
+            accuracy_panel(
+                lines,
+                optimum(comparison, t),
+                axis=axis,
+                title=f"Mean accuracy on {comparison.targets[t].label} against {axis}",
+            ),
+        )
+        for t, lines in found.items()
+        if _drawable(lines)
+    ]
+    return panels(drawn, caption, legend(comparison)) if drawn else Html()
+
+
+def _regrets(comparison: Comparison, found: Curves, axis: str) -> Html:
+    drawn = [
+        (
+            panel_title(comparison, t),
+            regret_panel(lines, best, axis=axis, title=f"Mean regret on {comparison.targets[t].label} against {axis}"),
+        )
+        for t, lines in found.items()
+        if (best := optimum(comparison, t)) is not None and _drawable(lines)
+    ]
+    caption = (
+        f"The same as regret: by how much the mean accuracy lies below the optimum, against {axis}, both logarithmic."
+    )
+    return panels(drawn, caption, legend(comparison)) if drawn else Html()
+
+
+def _drawable(found: Sequence[Curve]) -> bool:
+    return any(np.isfinite(curve.mean).any() for curve in found)
+
+
+def finals_section(comparison: Comparison, suffix: str) -> Html:
+    """Returns the distributions of final accuracies."""
+    labels = [entry.label for entry in comparison.entries]
+    drawn = []
+    for t in shown_targets(comparison):
+        values = [np.asarray(entry.result.final[t], np.float64) for entry in comparison.entries]
+        title = f"Final accuracies on {comparison.targets[t].label}"
+        drawn.append((panel_title(comparison, t), final_panel(labels, values, optimum(comparison, t), title=title)))
+    caption = (
+        "Each line is all runs of a searcher, sorted by the accuracy that they ended with: where it is higher at the "
+        "left, bad runs are less bad. The dashed line is the optimum of the table. The vertical axis leaves out the "
+        "lowest runs (at most 2 in 100)."
+    )
+    return section("How reliably", panels(drawn, caption, legend(comparison)), id=f"finals{suffix}")
+
+
+def best_section(comparison: Comparison, space: Space | None, suffix: str) -> Html:
+    """Returns the best architecture of each searcher, drawn where the space draws."""
+    cells = best_cells(comparison)
+    if not cells:
+        text = "No run found an architecture."
+        return section("The best architectures", element("p", text, class_="note"), id=f"best{suffix}")
+    caption = (
+        "The architectures with the best score searched on (not the best test accuracy) among all that runs returned, "
+        "and who returned them: the best six, and each searcher's best."
+    )
+    cards = [_card(comparison, cell, space) for cell in cells]
+    return section(
+        "The best architectures",
+        element("p", caption),
+        element("div", cards, class_="cards"),
+        id=f"best{suffix}",
+    )
+
+
+def _card(comparison: Comparison, cell: BestCell, space: Space | None) -> Html:
+    text = arch_text(space, cell.arch)
+    finders = [
+        element(
+            "li",
+            named(k, comparison.entries[k].label),
+            element("small", f"returned by {count:,} of {comparison.entries[k].result.final.shape[1]:,} runs"),
+        )
+        for k, count in cell.found_by
+    ]
+    values = [
+        (target.label, "–" if math.isnan(v) else f"{v:.2f} %")
+        for target, v in zip(comparison.targets, cell.values, strict=True)
+    ]
+    rows = [(f"score searched on{_fidelity(comparison, cell)}", f"{cell.score:.3f}"), *values]
+    return element(
+        "article",
+        drawing(space, cell.arch),
+        element("ul", finders, class_="finders"),
+        element("p", element("code", breakable(text))),
+        element("dl", [element("div", element("dt", t), element("dd", v)) for t, v in rows], class_="values"),
+        class_="card",
+    )
+
+
+def _fidelity(comparison: Comparison, cell: BestCell) -> str:
+    """Returns at how many epochs a score was, where the study used several."""
+    study = comparison.studies[comparison.entries[cell.found_by[0][0]].study]
+    epochs = study.config.get("epochs")
+    if not isinstance(epochs, list | tuple) or not 1 < len(epochs) > cell.fidelity:
+        return ""
+    return f", {epochs[cell.fidelity]} epochs"
