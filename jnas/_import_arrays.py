@@ -1,0 +1,192 @@
+"""Tables from arrays in an `.npz`, with a mapping that says which array is what (`_array_mapping`)."""
+
+import contextlib
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jnas._array_mapping import check_mapping, default_mapping
+from jnas._table_file import Header, check_archs, check_arrays, encode_curve
+from jnas._vocabulary import Space
+
+
+def arrays_table(
+    path: str | os.PathLike[str],
+    space: Space,
+    mapping: Mapping[str, Any] | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Header, dict[str, np.ndarray]]:
+    """Returns the table of arrays in an `.npz`.
+
+    Args:
+      path: The `.npz`.
+      space: What its architectures are of.
+      mapping: Which array is what, as `_array_mapping` describes; by default that of `nasbench201`'s published numbers.
+      progress: Called after each member with how many are done and how many there are.
+
+    Returns:
+      Header and members of a table, as `save_arrays` takes them.
+
+    Raises:
+      FileNotFoundError: There is no such file.
+      ValueError: The file or the mapping is malformed, or they do not fit one another or the space.
+    """
+    if mapping is None:
+        if space.name != "nasbench201":
+            raise ValueError(f"the space {space.name!r} has no default mapping; pass one that names your arrays")
+        mapping = default_mapping()
+    parsed = check_mapping(mapping)
+    with _open_sources(path) as sources:
+        archs = _architectures(sources, parsed.architectures, space)
+        arrays = {"archs": archs}
+        for done, (member, entry) in enumerate(parsed.members.items(), start=1):
+            arrays.update(_members(sources, member, entry, len(archs)))
+            if progress is not None:
+                progress(done, len(parsed.members))
+    header = Header(
+        name=parsed.name,
+        space=space.config,
+        trainings=parsed.trainings,
+        pairs=parsed.pairs,
+        source=parsed.source or Path(path).name,
+        notes=parsed.notes,
+    )
+    check_arrays(header, {n: (a.dtype, a.shape) for n, a in arrays.items()}, f"the table of {path} with this mapping")
+    return header, arrays
+
+
+@contextlib.contextmanager
+def _open_sources(path: str | os.PathLike[str]) -> Iterator["_Sources"]:
+    """Opens an `.npz` for the time of a block."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file at {path}")
+    with open(path, "rb") as file:
+        try:
+            arrays = np.load(file, allow_pickle=False)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is no .npz of arrays, or it is cut off ({_first_line(error)})") from error
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise ValueError(f"{path} is a single array, expected an .npz with named ones; write it with numpy.savez")
+        yield _Sources(path, arrays)
+
+
+class _Sources:
+    """The arrays of an open `.npz`, read when asked for."""
+
+    def __init__(self, path: str | os.PathLike[str], opened: np.lib.npyio.NpzFile):
+        self.path = path
+        self._opened = opened
+        self._cache: dict[str, np.ndarray] = {}
+
+    def read(self, name: str, reader: str) -> np.ndarray:
+        """Returns an array; ValueError says which entry of the mapping wanted it."""
+        if name not in self._opened.files:
+            held = ", ".join(sorted(self._opened.files)) or "no arrays"
+            raise ValueError(f"{reader} takes {name!r}, which {self.path} does not have; it has {held}")
+        if name not in self._cache:
+            try:
+                self._cache[name] = self._opened[name]
+            except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                raise ValueError(f"the array {name!r} of {self.path} cannot be read ({_first_line(error)})") from error
+        return self._cache[name]
+
+    def texts(self, name: str, reader: str) -> list[str]:
+        """Returns an array of texts `[N]`."""
+        array = self.read(name, reader)
+        if array.ndim != 1 or array.dtype.kind not in "SU":
+            raise ValueError(f"{reader} takes {name!r}, which is {array.dtype}{list(array.shape)}, expected texts [N]")
+        try:
+            return [t.decode("utf-8") if isinstance(t, bytes) else str(t) for t in array]
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{reader} takes {name!r}, whose texts are not UTF-8") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _architectures(sources: _Sources, entry: Mapping[str, str], space: Space) -> np.ndarray:
+    """Returns the encoded architectures `[N, E]`, checked."""
+    where = f"'architectures' of {sources.path}"
+    if "array" in entry:
+        archs = sources.read(entry["array"], "'architectures' of the mapping")
+        if archs.dtype.kind not in "iu":
+            raise ValueError(f"{where} are {archs.dtype}, expected integers [N, E] in the encoding of {space.name!r}")
+    else:
+        texts = sources.texts(entry["strings"], "'architectures' of the mapping")
+        archs = np.array([space.from_string(text) for text in texts]).reshape(len(texts), space.num_decisions)
+    check_archs(space, archs, where)
+    return archs.astype(np.int8 if max(space.num_choices) <= 127 else np.int16)
+
+
+def _members(sources: _Sources, member: str, entry: Mapping[str, Any], rows: int) -> dict[str, np.ndarray]:
+    """Returns the arrays of one entry: one, or one for each name."""
+    reader = f"member {member!r} of the mapping"
+    values = sources.read(entry["array"], reader)
+    if values.dtype.kind not in "fiub" or values.ndim < 1:
+        raise ValueError(f"{reader} takes {entry['array']!r}, which is {values.dtype}, expected numbers")
+    values = _at(values, entry.get("at"), reader, entry["array"])
+    if values.shape[0] != rows:
+        raise ValueError(
+            f"{reader} takes {entry['array']!r}, whose first axis has {values.shape[0]} entries, not one for each of "
+            f"the {rows} architectures"
+        )
+    if not member.endswith("/*"):
+        return {member: _convert(values, member, entry.get("scale", 1.0), entry.get("missing", ()))}
+    names = entry["names"] if isinstance(entry["names"], list) else sources.texts(entry["names"], reader)
+    if values.ndim != 2 or values.shape[1] != len(names) or len(set(names)) != len(names):
+        raise ValueError(
+            f"{reader} takes {entry['array']!r} of shape {list(values.shape)}, expected a column for each of its "
+            f"{len(names)} different names"
+        )
+    missing = entry.get("missing", ())
+    if isinstance(missing, Mapping) and set(missing) - set(names):
+        unknown = sorted(set(missing) - set(names))
+        raise ValueError(f"{reader} says what is missing in {unknown}, expected names among {names}")
+    return {
+        f"{member[:-1]}{name}": _convert(
+            values[:, i],
+            f"{member[:-1]}{name}",
+            entry.get("scale", 1.0),
+            missing.get(name, ()) if isinstance(missing, Mapping) else missing,
+        )
+        for i, name in enumerate(names)
+    }
+
+
+def _at(values: np.ndarray, at: list[int | None] | None, reader: str, name: str) -> np.ndarray:
+    if at is None:
+        return values
+    fits = len(at) == values.ndim and at[0] is None
+    if not fits or any(i is not None and not 0 <= i < n for i, n in zip(at, values.shape, strict=True)):
+        raise ValueError(
+            f"{reader} takes {name!r} at {at}, which does not fit its shape {list(values.shape)}: "
+            "give null or an index for each axis, null for the first"
+        )
+    return values[tuple(slice(None) if i is None else i for i in at)]
+
+
+def _convert(values: np.ndarray, member: str, scale: float, missing: Any) -> np.ndarray:
+    """Returns numbers in a member's unit and type, NaN where missing."""
+    numbers = values.astype(np.float64)
+    unknown = np.isin(numbers, np.atleast_1d(np.asarray(missing, np.float64)))
+    numbers = np.where(unknown, np.nan, numbers) * scale
+    if np.isinf(numbers).any():
+        raise ValueError(f"member {member!r} of the mapping takes infinite numbers; mark what is missing with NaN")
+    kind = member.split("/")[0]
+    if kind.startswith("accuracy") and ((numbers < 0) | (numbers > 100.001)).any():
+        raise ValueError(
+            f"member {member!r} of the mapping takes numbers from {np.nanmin(numbers):g} to {np.nanmax(numbers):g}, "
+            "expected percent; give a scale of 100 for fractions, and say what stands for missing ones"
+        )
+    if kind == "accuracy_curve":
+        return encode_curve(numbers)
+    if kind in ("train_seconds", "eval_seconds") and numbers.ndim == 1:
+        numbers = numbers[:, None]
+    return numbers.astype(np.float16 if kind == "loss_curve" else np.float32)
