@@ -20,7 +20,13 @@ from jnas._vocabulary import Space
 __all__ = ["report", "write_report"]
 
 
-def write_report(results: Sequence[StudyResults], path: str | os.PathLike[str], *, space: Space | None = None) -> None:
+def write_report(
+    results: Sequence[StudyResults],
+    path: str | os.PathLike[str],
+    *,
+    space: Space | None = None,
+    names: Sequence[str] | None = None,
+) -> None:
     """Writes the report of one study, or of several compared, as one HTML file.
 
     Args:
@@ -28,21 +34,24 @@ def write_report(results: Sequence[StudyResults], path: str | os.PathLike[str], 
         other in one page.
       path: Where; an older file there is replaced at once or not at all.
       space: The search space, where `jnas.spaces.from_config` does not know it: without it architectures are numbers.
+      names: What to call each of several studies, for example its folder; in tables and legends they are A, B, ...
 
     Raises:
-      ValueError: There is no study.
+      ValueError: There is no study, or not one name for each.
       OSError: The file cannot be written.
     """
-    text = report(results, space=space)
+    text = report(results, space=space, names=names)
     with replacing(path, "w") as file:
         file.write(text)
 
 
-def report(results: Sequence[StudyResults], *, space: Space | None = None) -> str:
+def report(results: Sequence[StudyResults], *, space: Space | None = None, names: Sequence[str] | None = None) -> str:
     """Returns the page that `write_report` writes; the same results give the same page."""
     if not results:
         raise ValueError("results is empty, expected at least one study to report")
-    comparisons = compare(results)
+    if names is not None and len(names) != len(results):
+        raise ValueError(f"names has {len(names)} names, expected {len(results)}, one for each study")
+    comparisons = compare(results, names)
     title = _title(results)
     chapters = [
         _chapter(comparison, space, "" if len(comparisons) == 1 else f"-{i + 1}")
@@ -127,10 +136,10 @@ def _summaries(comparison: Comparison) -> list[Any]:
     notes = [_notes(study.config) for study in comparison.studies]
     shared = [note for note in notes[0] if all(note in other for other in notes)]
     parts: list[Any] = []
-    for study, name, own in zip(comparison.studies, comparison.names, notes, strict=True):
+    for study, name, title, own in zip(comparison.studies, comparison.names, comparison.titles, notes, strict=True):
         sentences = [_task(study), _budget(study.config), _judgement(study)]
         parts += [
-            element("h2", f"Study {name}") if name else None,
+            element("h2", f"Study {name}{title and ': '}{title}") if name else None,
             element("p", " ".join(s for s in sentences if s), class_="lead"),
             _note([note for note in own if note not in shared]),
         ]

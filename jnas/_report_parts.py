@@ -36,6 +36,7 @@ def panels(items: Sequence[tuple[Any, Html]], caption: Any, key: Html | None = N
 
 
 def panel_title(comparison: Comparison, target: int) -> Html:
+    """Returns a target's name with its optimum below it."""
     best = optimum(comparison, target)
     return join([comparison.targets[target].label, None if best is None else element("small", f"optimum {best:.2f} %")])
 

@@ -257,7 +257,7 @@ def _card(comparison: Comparison, cell: BestCell, space: Space | None) -> Html:
         element(
             "li",
             named(k, comparison.entries[k].label),
-            element("small", f"returned by {count:,} of {comparison.entries[k].result.final.shape[1]:,} runs"),
+            element("small", f"{count:,} of {comparison.entries[k].result.final.shape[1]:,} runs"),
         )
         for k, count in cell.found_by
     ]

@@ -51,7 +51,8 @@ class Comparison(NamedTuple):
     """Studies that may be compared: the same columns, and the same optimum in each."""
 
     studies: tuple[StudyResults, ...]
-    names: tuple[str, ...]  # of the studies: A, B, ... where there are several
+    names: tuple[str, ...]  # of the studies: A, B, ...; empty where there is one alone
+    titles: tuple[str, ...]  # what the user calls them
     targets: tuple[Target, ...]
     references: tuple[Reference, ...]
     entries: tuple[Entry, ...]
@@ -91,13 +92,16 @@ class BestCell(NamedTuple):
     values: Floats  # [C], percent
 
 
-def compare(results: Sequence[StudyResults]) -> list[Comparison]:
+def compare(results: Sequence[StudyResults], titles: Sequence[str] | None = None) -> list[Comparison]:
     """Returns the studies in groups that may be compared, each group's searchers under labels of their own.
 
     Two studies may be compared if they have the same targets and the same optimum in each: then they searched the same
     table.
+
+    Args:
+      results: The studies.
+      titles: What the user calls each of them.
     """
-    several = len(results) > 1
     groups: list[list[int]] = []
     for i, study in enumerate(results):
         for group in groups:
@@ -106,23 +110,31 @@ def compare(results: Sequence[StudyResults]) -> list[Comparison]:
                 break
         else:
             groups.append([i])
-    return [_comparison([results[i] for i in g], [_letter(i) if several else "" for i in g]) for g in groups]
-
-
-def _comparison(studies: list[StudyResults], names: list[str]) -> Comparison:
-    labels = [
-        f"{name} · {searcher.name}" if name else searcher.name
-        for study, name in zip(studies, names, strict=True)
-        for searcher in study.searchers
+    names = [_letter(i) for i in range(len(results))] if len(results) > 1 else [""]
+    titles = [""] * len(results) if titles is None else titles
+    return [
+        _comparison([results[i] for i in group], [names[i] for i in group], [titles[i] for i in group])
+        for group in groups
     ]
-    taken: dict[str, int] = {}
-    for i, label in enumerate(labels):  # one name twice in a study: number the later ones
-        taken[label] = taken.get(label, 0) + 1
-        labels[i] = label if taken[label] == 1 else f"{label} ({taken[label]})"
+
+
+def _comparison(studies: list[StudyResults], names: list[str], titles: list[str]) -> Comparison:
     places = [(i, searcher) for i, study in enumerate(studies) for searcher in study.searchers]
-    entries = tuple(Entry(label, i, searcher) for label, (i, searcher) in zip(labels, places, strict=True))
-    references: dict[str, Reference] = {r.name: r for study in reversed(studies) for r in study.references}
-    return Comparison(tuple(studies), tuple(names), studies[0].targets, tuple(references.values()), entries)
+    taken: dict[str, int] = {}
+    entries = []
+    for i, searcher in places:
+        label = f"{names[i]} · {searcher.name}" if names[i] else searcher.name
+        taken[label] = taken.get(label, 0) + 1
+        entries.append(Entry(label if taken[label] == 1 else f"{label} ({taken[label]})", i, searcher))
+    references = {r.name: r for study in reversed(studies) for r in study.references}
+    return Comparison(
+        studies=tuple(studies),
+        names=tuple(names),
+        titles=tuple(titles),
+        targets=studies[0].targets,
+        references=tuple(references.values()),
+        entries=tuple(entries),
+    )
 
 
 def _comparable(a: StudyResults, b: StudyResults) -> bool:

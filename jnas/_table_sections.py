@@ -51,6 +51,7 @@ def _after(table: Table, what: str) -> str:
 
 
 def accuracy_section(table: Table, columns: Sequence[Column]) -> Html:
+    """Returns how good architectures are: quantiles and histograms."""
     star = reference_index(table)
     levels = (0, 0.1, 0.5, 0.9, 0.99, 1)
     rows = []
@@ -285,6 +286,7 @@ def published_sentence(table: Table, columns: Sequence[Column], rows: Sequence[E
 
 
 def noise_section(table: Table, columns: Sequence[Column]) -> Html:
+    """Returns how trainings with different seeds scatter."""
     found = seed_noise(table, columns)
     if not found:
         text = "The table holds no architecture's accuracy for several seeds, so the noise of a training is not known."
@@ -387,6 +389,7 @@ def seconds_section(table: Table, columns: Sequence[Column]) -> Html:
 
 
 def best_section(table: Table, columns: Sequence[Column]) -> Html:
+    """Returns the best architecture of each set, drawn where the space draws."""
     found: dict[int, list[str]] = {}
     for c in columns:
         found.setdefault(int(np.nanargmax(c.values)), []).append(c.label)

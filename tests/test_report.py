@@ -338,7 +338,8 @@ def test_studies_of_one_table_are_compared_and_others_are_not():
     first = make_study([make_searcher("random_search", seeds=5, capacity=9)], seed=0)
     second = make_study([make_searcher("random_search", seeds=5, capacity=9, seed=1)], seed=7, overshoot="keep")
     other = make_study([make_searcher("random_search", seeds=5, capacity=9)], optima=OPTIMA + 1, table_name="another")
-    page = check_alone(report([first, second]))
+    page = check_alone(report([first, second], names=["runs/<1>", "runs/2"]))
+    assert "Study A: runs/<1>" in page.text
     assert [row[0] for row in page.rows(0)[2:4]] == ["A · random_search", "B · random_search"]
     assert "was discarded" in page.text
     assert "was kept" in page.text
@@ -355,6 +356,8 @@ def test_studies_of_one_table_are_compared_and_others_are_not():
 def test_no_study_is_an_error():
     with pytest.raises(ValueError, match="at least one study"):
         report([])
+    with pytest.raises(ValueError, match="names has 1 names, expected 2"):
+        report([make_study(()), make_study(())], names=["a"])
 
 
 def test_a_report_replaces_the_one_before(tmp_path):
