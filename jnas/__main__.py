@@ -1,0 +1,8 @@
+"""`python -m jnas`: the command line."""
+
+import sys
+
+from jnas._cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

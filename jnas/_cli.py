@@ -1,0 +1,263 @@
+"""The command line: what its words are, and what becomes of errors. Commands are in `_commands`."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from jnas import __version__
+
+_EXAMPLES = """\
+a first study, on made-up numbers:
+  jnas table synthesize -o synthetic.npz
+  jnas study --table synthetic.npz
+
+the comparison of NAS-Bench-201, from its published file:
+  jnas table import nas-bench-201 NAS-Bench-201-v1_1-096897.pth -o nb201.npz
+  jnas study --table nb201.npz
+"""
+_STUDY = """\
+Runs searchers on a table over many seeds, and writes a report. The study stands in a folder: stopped at any moment,
+the same command goes on where it was. searchers: random_search, regularized_evolution, reinforce, local_search, bohb,
+successive_halving, hyperband.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see `{self.prog} --help`)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status: 0, 2 for what the user can mend, 130 where Ctrl-C stopped it."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = _make_parser()
+    options = parser.parse_args(words)
+    if options.command is None:
+        parser.print_help()
+        return 2
+    options.words = words
+    try:
+        command: Callable[[argparse.Namespace], None] = getattr(
+            importlib.import_module("jnas._commands"), options.command
+        )
+        command(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        _complain(f"stopped; {options.when_stopped}")
+        if argv is None:  # threads that compile cannot be stopped, and nobody waits for their programs
+            sys.stdout.flush()
+            os._exit(130)
+        return 130
+    except BrokenPipeError:  # who read the output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (ValueError, OSError) as error:
+        if os.environ.get("JNAS_TRACEBACK"):
+            raise
+        _complain(f"error: {_sentence(error)}")
+        return 2
+    return 0
+
+
+def _complain(text: str) -> None:
+    print(f"jnas: {text}", file=sys.stderr, flush=True)
+
+
+def _sentence(error: Exception) -> str:
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error) or type(error).__name__
+    if error.filename:
+        return f"{error.strerror}: {error.filename}"
+    plain = error.strerror == os.strerror(error.errno or 0)  # nobody has said of which file: then it is the output
+    return f"cannot write the output: {error.strerror}" if plain else error.strerror
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="jnas",
+        description="Neural architecture search as pure functions in JAX: studies of searchers, and benchmark tables.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"jnas {__version__}")
+    parser.set_defaults(command=None, when_stopped="nothing was written")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_study(commands)
+    _add_report(commands)
+    table = _add(commands, "table", "make a table from published files, and look into it")
+    inner = table.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_import(inner)
+    _add_table_commands(inner)
+    return parser
+
+
+def _add(commands: Any, name: str, words: str, command: str | None = None, description: str | None = None) -> Any:
+    """Adds a command, whose work the function named `command` of `_commands` does."""
+    parser = commands.add_parser(
+        name,
+        help=words,
+        description=description or f"{words[0].upper()}{words[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter if description else argparse.HelpFormatter,
+        allow_abbrev=False,
+    )
+    if command is not None:
+        parser.set_defaults(command=command)
+    return parser
+
+
+def _add_study(commands: Any) -> None:
+    parser = _add(commands, "study", "compare searchers on a table over many seeds", "study", _STUDY)
+    parser.set_defaults(when_stopped="the same command goes on from here, to the same results")
+    add = parser.add_argument
+    add("--table", metavar="PATH", help="the table, from `jnas table import`")
+    add(
+        "--searchers",
+        metavar="NAME,NAME",
+        type=_names,
+        help="which searchers, or `all`; by default those whose 500 seeds take seconds. With several --epochs, "
+        "`bohb@12` is the one that uses 12 alone",
+    )
+    add("--seeds", metavar="N", type=_positive, default=500, help="searches of each searcher (default 500)")
+    add("--seed", metavar="K", type=_natural, default=0, help="root of all random numbers (default 0)")
+    limit = parser.add_mutually_exclusive_group()
+    limit.add_argument(
+        "--budget-seconds",
+        metavar="S",
+        type=_seconds,
+        help="simulated seconds of a search (default 12,000 on tables of NAS-Bench-201)",
+    )
+    limit.add_argument(
+        "--evaluations", metavar="N", type=_positive, help="evaluations of a search (default 100 on other tables)"
+    )
+    add("--dataset", metavar="NAME", help="what to search on (default cifar10, or the table's first)")
+    add(
+        "--epochs",
+        metavar="E,E",
+        type=_epochs,
+        help="the training to search on (default 12, or the table's shortest); several for searchers that use several",
+    )
+    add("--split", metavar="NAME", default="validation", help="the split to search on (default validation)")
+    add(
+        "--reward",
+        metavar="RUN",
+        type=_reward,
+        default="mean",
+        help="which run's accuracy a search sees: `mean` over the training seeds (default), a `random` one each time, "
+        "or the name of a training seed",
+    )
+    add(
+        "--overshoot",
+        choices=("discard", "keep"),
+        default="discard",
+        help="what becomes of the evaluation that exceeds the budget (default discard)",
+    )
+    add("--out", metavar="DIR", help="the study's folder (default: a folder in jnas-study/ named after the study)")
+
+
+def _add_report(commands: Any) -> None:
+    parser = _add(commands, "report", "make the report of a study again, or compare studies", "report")
+    parser.add_argument("folders", metavar="DIR", nargs="+", help="folders of studies")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="the page (default: DIR/report.html, or jnas-report.html for several)"
+    )
+
+
+def _add_import(commands: Any) -> None:
+    parser = _add(commands, "import", "make a table from published files or from arrays")
+    kinds = parser.add_subparsers(title="what to import", metavar="KIND", required=True)
+    nats = _add(kinds, "nats-bench", "NATS-Bench: its folder or file, topology or size space", "import_nats")
+    nats.add_argument("source", metavar="DIR", help="the folder with meta.pickle.pbz2, or the .pickle.pbz2 file")
+    torch = _add(kinds, "nas-bench-201", "NAS-Bench-201: its .pth file, v1.0 or v1.1", "import_nasbench201")
+    torch.add_argument("source", metavar="FILE.pth", help="the file; PyTorch is not needed")
+    arrays = _add(kinds, "arrays", "arrays in an .npz, with a mapping of their names", "import_arrays")
+    arrays.add_argument("source", metavar="FILE.npz", help="the arrays")
+    arrays.add_argument("--space", metavar="NAME", required=True, help="the search space: nasbench201 or nats_size")
+    arrays.add_argument("--mapping", metavar="FILE", help="JSON that says which array is what")
+    for kind in (nats, torch, arrays):
+        kind.add_argument("-o", "--output", metavar="T.npz", required=True, help="the table to write")
+
+
+def _add_table_commands(commands: Any) -> None:
+    made = _add(commands, "synthesize", "make a table of made-up numbers, to try the commands", "synthesize")
+    made.add_argument("-o", "--output", metavar="T.npz", required=True, help="the table to write")
+    made.add_argument(
+        "--space", choices=("nasbench201", "nats_size"), default="nasbench201", help="default nasbench201"
+    )
+    made.add_argument("--seed", metavar="K", type=_natural, default=0, help="of the made-up numbers (default 0)")
+    made.add_argument("--curves", action="store_true", help="with learning curves (300 MB)")
+
+    show = _add(commands, "show", "say what a table holds", "show")
+    show.add_argument("table", metavar="T.npz")
+
+    query = _add(commands, "query", "say all that a table holds of one architecture", "query")
+    query.add_argument("table", metavar="T.npz")
+    query.add_argument("arch", metavar="ARCH", help="an architecture string, or an index")
+    query.add_argument("--dataset", metavar="NAME", help="trainings on this data set alone")
+    query.add_argument("--epochs", metavar="E", type=_positive, help="trainings of so many epochs alone")
+    query.add_argument("--at", metavar="E", type=_positive, help="after so many epochs, where there are curves")
+
+    drawn = _add(commands, "report", "draw what a table holds", "table_report")
+    drawn.add_argument("table", metavar="T.npz")
+    drawn.add_argument("-o", "--output", metavar="FILE.html", help="the page (default: T.html beside the table)")
+
+
+# What the words may be.
+
+
+def _integer(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least {least}, not {text!r}")
+    return value
+
+
+def _positive(text: str) -> int:
+    return _integer(text, 1)
+
+
+def _natural(text: str) -> int:
+    return _integer(text, 0)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a positive number of seconds, not {text!r}")
+    return value
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise argparse.ArgumentTypeError("expected names with commas between them, or `all`")
+    return names
+
+
+def _epochs(text: str) -> tuple[int, ...]:
+    epochs = tuple(_integer(part.strip(), 1) for part in text.split(","))
+    if list(epochs) != sorted(set(epochs)):
+        raise argparse.ArgumentTypeError(f"expected numbers of epochs that ascend, such as 12,200, not {text!r}")
+    return epochs
+
+
+def _reward(text: str) -> str | int:
+    if text in ("mean", "random"):
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected mean, random or the name of a training seed, not {text!r}"
+        ) from None

@@ -1,0 +1,222 @@
+"""What the commands of the command line do. Imports that take long stand in the functions that need them."""
+
+import argparse
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+_NO_TABLE = """\
+no table was given; pass one with --table T.npz. It is made once, from what you have:
+  jnas table import nas-bench-201 NAS-Bench-201-v1_1-096897.pth -o T.npz   from the file of NAS-Bench-201
+  jnas table import nats-bench NATS-tss-v1_0-3ffb9-simple -o T.npz         from the folder of NATS-Bench
+  jnas table import arrays FILE.npz --space nasbench201 -o T.npz           from arrays of your own
+  jnas table synthesize -o T.npz                                           made-up numbers, to try the commands"""
+
+
+def study(options: argparse.Namespace) -> None:
+    """Runs `jnas study`."""
+    if options.table is None:
+        raise ValueError(_NO_TABLE)
+    from jnas._compilation_cache import use_compilation_cache
+
+    use_compilation_cache()
+    from jnas._study import carry_out
+    from jnas._study_plan import make_plan
+    from jnas._study_text import results_text
+    from jnas._table import load_table
+
+    table = load_table(options.table)
+    dataset = options.dataset or _default_dataset(table)
+    epochs = options.epochs or _default_epochs(table, dataset, options.split)
+    limits = {"budget_seconds": options.budget_seconds, "max_evaluations": options.evaluations}
+    if limits == {"budget_seconds": None, "max_evaluations": None}:
+        limits |= _default_limit(table)
+    searchers, widths = _make_searchers(options.searchers, table.space, epochs)
+    try:
+        plan = make_plan(
+            searchers,
+            table,
+            dataset=dataset,
+            epochs=epochs,
+            split=options.split,
+            seed=options.reward,
+            overshoot=options.overshoot,
+            num_seeds=options.seeds,
+            root_seed=options.seed,
+            targets=None,
+            chunk=widths,
+            command=shlex.join(["jnas", *options.words]),
+            **limits,
+        )
+    except ValueError as error:  # what Python calls seed is --reward here: --seed is something else
+        raise ValueError(re.sub(r"\bseed(='mean'| is )", r"--reward\1", str(error))) from error
+    out = Path(options.out) if options.out else _default_folder(plan.config)
+    results = carry_out(plan, table, out=out, log=lambda line: print(line, flush=True))
+    print(f"\n{results_text(results)}\n\nsummary: {out / 'summary.csv'}\nreport: {out / 'report.html'}")
+
+
+def _default_dataset(table: Any) -> str:
+    known = [*table.header.pairs, *(t.dataset for t in table.header.trainings)]
+    return "cifar10" if "cifar10" in known else str(known[0])
+
+
+def _default_epochs(table: Any, dataset: str, split: str) -> tuple[int, ...]:
+    published, _ = table.resolve(dataset, split)
+    known = sorted(t.epochs for t in table.header.trainings if t.dataset == published)
+    return (12,) if 12 in known or not known else (known[0],)
+
+
+def _default_limit(table: Any) -> dict[str, Any]:
+    timed = any(name.startswith("train_seconds/") for name in table.names)
+    return {"budget_seconds": 12_000.0} if table.space.name == "nasbench201" and timed else {"max_evaluations": 100}
+
+
+def _make_searchers(
+    wanted: Sequence[str] | None, space: Any, epochs: Sequence[int]
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Returns the searchers by name, and the most seeds of each in one program."""
+    from jnas.searchers import _registry
+
+    lowest = f"@{epochs[0]}"
+    if wanted is None or "all" in wanted:
+        known = _registry.names(quick=None if wanted else True)
+        wanted = [n for name in known for n in ((name, name + lowest) if _is_multi(name, epochs) else (name,))]
+    searchers, widths = {}, {}
+    for name in wanted:
+        kind, at, level = name.partition("@")
+        if at + level not in ("", lowest):
+            raise ValueError(f"{name} names the epochs {level!r}, expected the fewest of --epochs: {kind}{lowest}")
+        searchers[name] = _registry.make(kind, space, tuple(map(float, epochs[:1] if at else epochs)))
+        widths[name] = 500 if _registry.entry(kind).quick else 100
+    return searchers, widths
+
+
+def _is_multi(name: str, epochs: Sequence[int]) -> bool:
+    from jnas.searchers import _registry
+
+    return len(epochs) > 1 and _registry.entry(name).multi_fidelity
+
+
+def _default_folder(config: Any) -> Path:
+    """Returns a folder whose name tells studies apart, so that the same command finds its own again."""
+    from jnas._study_folder import config_digest
+
+    told = f"{config['table_name']}-{config['dataset']}-{'-'.join(map(str, config['epochs']))}-{config['seeds']}"
+    return Path("jnas-study") / f"{re.sub('[^A-Za-z0-9.]+', '-', told).strip('-')}-{config_digest(config)[:8]}"
+
+
+def report(options: argparse.Namespace) -> None:
+    """Runs `jnas report`."""
+    from jnas._report import write_report
+    from jnas._study_folder import load_study
+
+    studies = []
+    for folder in options.folders:
+        found = load_study(folder)
+        missing = [n for n in found.config["searchers"] if n not in {s.name for s in found.searchers}]
+        if missing:
+            print(f"jnas: {folder} is not finished: without {', '.join(missing)}", file=sys.stderr)
+        studies.append(found)
+    alone = len(options.folders) == 1
+    path = Path(options.output or (Path(options.folders[0]) / "report.html" if alone else "jnas-report.html"))
+    _check_writable(path)
+    write_report(studies, path)
+    print(f"report: {path}")
+
+
+# Tables.
+
+
+def import_nats(options: argparse.Namespace) -> None:
+    """Runs `jnas table import nats-bench`."""
+    from jnas._import_nats import nats_table
+
+    _write_table(options, lambda progress: nats_table(options.source, progress=progress))
+
+
+def import_nasbench201(options: argparse.Namespace) -> None:
+    """Runs `jnas table import nas-bench-201`."""
+    from jnas._import_nats import nasbench201_table
+
+    _write_table(options, lambda progress: nasbench201_table(options.source, progress=progress))
+
+
+def import_arrays(options: argparse.Namespace) -> None:
+    """Runs `jnas table import arrays`."""
+    from jnas import spaces
+    from jnas._array_mapping import read_mapping
+    from jnas._import_arrays import arrays_table
+
+    space = spaces.get(options.space)
+    mapping = None if options.mapping is None else read_mapping(options.mapping)
+    _write_table(options, lambda progress: arrays_table(options.source, space, mapping, progress=progress))
+
+
+def synthesize(options: argparse.Namespace) -> None:
+    """Runs `jnas table synthesize`."""
+    from jnas._synthetic import synthetic_table
+
+    _write_table(options, lambda progress: synthetic_table(options.space, seed=options.seed, curves=options.curves))
+
+
+def _write_table(options: argparse.Namespace, make: Callable[[Callable[[int, int], None]], Any]) -> None:
+    """Makes a table and writes it, having looked first whether it can be written."""
+    from jnas._progress import counting_bar
+    from jnas._table_file import save_arrays
+
+    path = Path(options.output)
+    _check_writable(path)
+    with counting_bar("reading") as progress:
+        header, arrays = make(progress)
+    save_arrays(path, header, arrays)
+    print(
+        f"{path}: {header.name}, {len(arrays['archs']):,} architectures, {path.stat().st_size / 1e6:,.1f} MB\n"
+        f"see what it holds: {shlex.join(['jnas', 'table', 'show', str(path)])}"
+    )
+
+
+def _check_writable(path: Path) -> None:
+    """Raises OSError before any work if a file cannot be written."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, expected a file to write")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot write {path}: {error.strerror}") from error
+
+
+def show(options: argparse.Namespace) -> None:
+    """Runs `jnas table show`."""
+    from jnas._table import load_table
+    from jnas._table_text import describe
+
+    print(describe(load_table(options.table)))
+
+
+def query(options: argparse.Namespace) -> None:
+    """Runs `jnas table query`."""
+    from jnas._table import load_table
+    from jnas._table_text import describe_arch
+
+    arch = int(options.arch) if options.arch.isdecimal() else options.arch
+    table = load_table(options.table)
+    print(describe_arch(table, arch, dataset=options.dataset, epochs=options.epochs, at=options.at))
+
+
+def table_report(options: argparse.Namespace) -> None:
+    """Runs `jnas table report`."""
+    from jnas._progress import status_line
+    from jnas._table import load_table
+    from jnas._table_report import write_table_report
+
+    path = Path(options.output or Path(options.table).with_suffix(".html"))
+    _check_writable(path)
+    table = load_table(options.table)
+    with status_line() as say:
+        write_table_report(table, path, progress=say)
+    print(f"report: {path}")

@@ -1,0 +1,125 @@
+"""A bar that says what is being done and how long it will take, on terminals alone."""
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+Result = TypeVar("Result")
+
+
+class ProgressBar:
+    """Work measured in estimated seconds; the time left follows how fast the estimate has turned out to be."""
+
+    def __init__(self, bar: Any, total: float):
+        """Use `progress_bar`."""
+        self._bar = bar
+        self._total = total
+        self._done = 0.0
+        self._begin = self._latest = time.monotonic()
+        self._text = ""
+
+    def say(self, text: str) -> None:
+        """Shows what is being done now."""
+        self._text = text
+        self._show()
+
+    def advance(self, seconds: float) -> None:
+        """Counts work of so many estimated seconds as done."""
+        self._done = min(self._done + seconds, self._total)
+        self._latest = time.monotonic()
+        self._show()
+
+    def counts(self, seconds: float) -> Callable[["Future[Any]"], None]:
+        """Returns a function for `Future.add_done_callback`, which counts that work when it is done."""
+
+        def done(future: "Future[Any]") -> None:
+            if not future.cancelled():
+                self.advance(seconds)
+
+        return done
+
+    def wait(self, future: "Future[Result]") -> Result:
+        """Returns a future's result; the bar's clock goes on, and Ctrl-C is heard."""
+        while True:
+            with contextlib.suppress(NotYet):
+                return future.result(timeout=0.2)
+            if future.done():
+                return future.result()
+            self._show()
+
+    def seconds_left(self) -> float:
+        """Returns the estimate of the time left."""
+        # Three seconds of faith in the estimate, so that the first step does not throw it about.
+        pace = (self._latest - self._begin + 3.0) / (self._done + 3.0)
+        return max((self._total - self._done) * pace - (time.monotonic() - self._latest), 0.0)
+
+    def _show(self) -> None:
+        if self._bar is None:
+            return
+        self._bar.n = round(1000 * self._done / self._total)
+        self._bar.set_postfix_str(f"{duration(self.seconds_left())} left, {self._text}", refresh=True)
+
+
+@contextlib.contextmanager
+def progress_bar(total: float, *, title: str = "") -> Iterator[ProgressBar]:
+    """Gives a bar of `total` estimated seconds; it draws nothing where standard error is not a terminal."""
+    if not _is_terminal():
+        yield ProgressBar(None, max(total, 1e-9))
+        return
+    layout = "{desc}{percentage:3.0f} %|{bar:24}| {elapsed}{postfix}"
+    with tqdm(total=1000, desc=title, bar_format=layout, file=sys.stderr, leave=False, dynamic_ncols=True) as bar:
+        yield ProgressBar(bar, max(total, 1e-9))
+
+
+@contextlib.contextmanager
+def counting_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Gives a function `(done, total)` that shows a bar with the time left, on terminals alone."""
+    if not _is_terminal():
+        yield lambda done, total: None
+        return
+    with tqdm(desc=title, file=sys.stderr, leave=False, dynamic_ncols=True) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
+
+
+@contextlib.contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """Gives a function that shows a few words in place of those before, on terminals alone."""
+    if not _is_terminal():
+        yield lambda words: None
+        return
+    try:
+        yield lambda words: print(f"\r\x1b[K{words} ...", end="", file=sys.stderr, flush=True)
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def duration(seconds: float) -> str:
+    """Returns a time in words, rounded as an estimate should be: `8 s`, `1 min 20 s`, `3 h 10 min`.
+
+    Example:
+      >>> [duration(s) for s in (0.2, 8.4, 83, 11_391)]
+      ['1 s', '9 s', '1 min 25 s', '3 h 10 min']
+    """
+    if seconds <= 60:
+        return f"{max(math.ceil(seconds), 1)} s"
+    if seconds < 3600:
+        minutes, rest = divmod(math.ceil(seconds / 5) * 5, 60)
+        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{round(seconds / 60)} min"
+    hours, minutes = divmod(math.ceil(seconds / 600) * 10, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

@@ -1,0 +1,236 @@
+"""What a study is to do, settled before it starts: its columns, its configuration, its keys, what it will take."""
+
+import hashlib
+import json
+import math
+import os
+import platform
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas import __version__
+from jnas._look_ups import Seed
+from jnas._loop import Overshoot, check_fidelities, resolve_capacity
+from jnas._results import Reference, Target
+from jnas._table import Table
+from jnas._table_file import member
+from jnas._vocabulary import Key, Objective, Searcher
+
+NAMED_CELLS: Mapping[str, Mapping[str, str]] = {
+    "nasbench201": {"ResNet": "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"}
+}
+"""Architectures known by name, by space: the basic block of a residual network, as in Table 5 of NAS-Bench-201."""
+
+
+class Plan(NamedTuple):
+    """A study before it starts."""
+
+    searchers: Mapping[str, Searcher]
+    objective: Objective
+    capacity: int
+    mean_evaluations: float  # that a run is expected to make
+    widths: Mapping[str, int]  # seeds in one program, by searcher
+    targets: tuple[Target, ...]
+    columns: np.ndarray  # [num_targets, N] float32, percent
+    references: tuple[Reference, ...]
+    config: Mapping[str, Any]
+
+    def num_chunks(self, name: str) -> int:
+        """Returns how many times a searcher's program runs."""
+        return -(-int(self.config["seeds"]) // self.widths[name])
+
+
+def make_plan(
+    searchers: Mapping[str, Searcher],
+    table: Table,
+    *,
+    dataset: str,
+    epochs: int | Sequence[int],
+    split: str,
+    seed: Seed,
+    budget_seconds: float | None,
+    max_evaluations: int | None,
+    overshoot: Overshoot,
+    num_seeds: int,
+    root_seed: int,
+    targets: Sequence[Target] | None,
+    chunk: int | Mapping[str, int],
+    command: str | None,
+) -> Plan:
+    """Returns the plan of a study; arguments and errors are those of `jnas.study`."""
+    _check_searchers(searchers)
+    _check_integer("num_seeds", num_seeds, 1)
+    _check_integer("root_seed", root_seed, 0)
+    objective = table.objective(dataset=dataset, split=split, epochs=epochs, seed=seed)
+    capacity = resolve_capacity(objective, budget_seconds, max_evaluations, overshoot)
+    for searcher in searchers.values():
+        check_fidelities(searcher, objective)
+    most = {name: chunk[name] if isinstance(chunk, Mapping) else chunk for name in searchers}
+    for name, width in most.items():
+        _check_integer(f"chunk of {name}", width, 1)
+    widths = {name: chunk_width(num_seeds, width) for name, width in most.items()}
+    chosen = default_targets(table) if targets is None else tuple(Target(*t) for t in targets)
+    columns = target_columns(table, chosen)
+    config = {
+        "searchers": list(searchers),
+        "table_name": table.header.name,
+        "table_path": table.where,
+        "table_sha256": table_digest(table),
+        "dataset": dataset,
+        "split": split,
+        "epochs": [int(e) for e in objective.fidelities],
+        "reduction": seed,
+        "budget_seconds": None if budget_seconds is None else float(budget_seconds),
+        "evaluations": max_evaluations,
+        "overshoot": overshoot,
+        "seeds": num_seeds,
+        "seed": root_seed,
+        "seeds_per_program": dict(widths),
+        "judged_by": [t.label for t in chosen],
+        "notes": list(table.header.notes),
+        "command": command,
+    }
+    expected = _mean_evaluations(table, config, capacity)
+    references = find_references(table, columns)
+    return Plan(searchers, objective, capacity, expected, widths, chosen, columns, references, config)
+
+
+def _check_searchers(searchers: Any) -> None:
+    if not isinstance(searchers, Mapping):
+        raise TypeError(f'searchers is {type(searchers).__name__}, expected a mapping such as {{"mine": searcher}}')
+    if not searchers:
+        raise ValueError("searchers is empty, expected at least one")
+    for name, searcher in searchers.items():
+        if not isinstance(name, str) or not 1 <= len(name) <= 80:
+            raise ValueError(f"searchers has the name {name!r}, expected a string of 1 to 80 characters")
+        if not isinstance(searcher, Searcher):
+            raise TypeError(
+                f"searchers[{name!r}] is {type(searcher).__name__}, expected a jnas.Searcher; call the factory first, "
+                "for example jnas.searchers.random_search(table.space)"
+            )
+
+
+def _check_integer(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
+
+
+def _mean_evaluations(table: Table, config: Mapping[str, Any], capacity: int) -> float:
+    """Returns how many evaluations a run can be expected to make, by the mean cost over the table."""
+    if config["budget_seconds"] is None:
+        return float(capacity)
+    runs = table.runs("accuracy", config["dataset"], config["split"], config["epochs"][0], config["reduction"])
+    cost = float(np.nanmean(runs.train_seconds + runs.eval_seconds))
+    return min(float(capacity), float(config["budget_seconds"]) / cost)
+
+
+def default_targets(table: Table) -> tuple[Target, ...]:
+    """Returns the columns by which a table judges what searches found, each at the most epochs that it has.
+
+    A table with documented pairs of splits gives validation and test of each of its data sets, as in Table 5 of
+    NAS-Bench-201, leaving out what only serves another's validation (`cifar10-valid`). Any other gives each of its
+    data sets on each split but `train`.
+    """
+    pairs = table.header.pairs
+    serving = {pair[0] for name, kinds in pairs.items() for pair in kinds.values() if pair[0] != name}
+    wanted = [(name, kind) for name in pairs if name not in serving for kind in ("validation", "test")]
+    if not pairs:
+        known = {
+            (n.split("/")[1], n.split("/")[3]) for n in table.names if n.startswith(("accuracy/", "accuracy_mean/"))
+        }
+        order = list(dict.fromkeys(t.dataset for t in table.header.trainings))
+        splits = ("validation", "test")
+        wanted = sorted(known, key=lambda k: (order.index(k[0]), *((s != k[1]) for s in splits), k[1]))
+        wanted = [k for k in wanted if k[1] != "train"] or wanted
+    found = [(name, kind, _last_epochs(table, *table.resolve(name, kind))) for name, kind in wanted]
+    return tuple(Target(name, kind, epochs) for name, kind, epochs in found if epochs is not None)
+
+
+def _last_epochs(table: Table, dataset: str, split: str) -> int | None:
+    """Returns the most epochs for which a table has accuracies of a data set on a split, or None."""
+    trainings = [t.epochs for t in table.header.trainings if t.dataset == dataset]
+    kinds = ("accuracy", "accuracy_mean")
+    there = [e for e in trainings if any(member(kind, dataset, e, split) in table.names for kind in kinds)]
+    return max(there, default=None)
+
+
+def target_columns(table: Table, targets: Sequence[Target]) -> np.ndarray:
+    """Returns what the table says of each of its architectures by each target, float32 `[num_targets, N]`, percent.
+
+    Raises:
+      ValueError: There is no target, or the table lacks one; the message lists what it has.
+    """
+    if not targets:
+        raise ValueError(
+            "targets is empty, and the table has no accuracies by which to judge; pass at least one Target"
+        )
+    return np.stack([table.runs("accuracy", t.dataset, t.split, t.epochs, "mean").value[:, 0] for t in targets])
+
+
+def find_references(table: Table, columns: np.ndarray) -> tuple[Reference, ...]:
+    """Returns the rows that no search made: cells known by name, and the optimum of each column."""
+    named = []
+    for name, text in NAMED_CELLS.get(table.space.name, {}).items():
+        index = int(table.index(text))
+        if index >= 0:
+            named.append(Reference(name, columns[:, index].astype(np.float64), text))
+    best = [float(np.nanmax(c)) if np.isfinite(c).any() else math.nan for c in columns]
+    return (*named, Reference("optimum", np.asarray(best), None))
+
+
+def table_digest(table: Table) -> str:
+    """Returns the SHA-256 of a table's header and arrays, however they came to be; curves are left out."""
+    digest = hashlib.sha256(json.dumps(table.header._asdict(), sort_keys=True).encode())
+    for name in sorted(n for n in table.names if "_curve/" not in n):
+        array = np.ascontiguousarray(table.read(name))
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def seed_keys(root_seed: int, name: str, num_seeds: int) -> Key:
+    """Returns a searcher's keys `[num_seeds]`.
+
+    They depend on the searcher's name and the seed's number alone: another searcher in the study changes nothing, and
+    more seeds begin with the fewer.
+    """
+    key = jax.random.fold_in(jax.random.key(root_seed), jnp.uint32(zlib.crc32(name.encode())))
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num_seeds, dtype=jnp.uint32))
+
+
+def chunk_width(num_seeds: int, most: int) -> int:
+    """Returns how many seeds run in one program: as even as possible, at most `most`.
+
+    Example:
+      >>> chunk_width(500, 500), chunk_width(1200, 500)
+      (500, 400)
+    """
+    return -(-num_seeds // -(-num_seeds // most))
+
+
+def versions() -> dict[str, str]:
+    """Returns what the numbers of a study may depend on beside its configuration."""
+    device = jax.devices()[0]
+    return {
+        "jnas": __version__,
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": device.platform,
+        "device": device.device_kind,
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "compiler_options": json.dumps(compiler_options()),
+    }
+
+
+def compiler_options() -> dict[str, Any]:
+    """Returns how a study's programs are compiled.
+
+    On CPUs compiling takes longer than running; this level gives the same bits in half of the time.
+    """
+    return {"xla_backend_optimization_level": 2} if jax.default_backend() == "cpu" else {}

@@ -1,0 +1,236 @@
+"""How a study's programs are compiled and run, chunk by chunk, and go on from the chunks that are there."""
+
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jnas._loop import run
+from jnas._progress import ProgressBar
+from jnas._study_cost import Estimate, estimate_study
+from jnas._study_folder import (
+    Chunk,
+    chunk_path,
+    config_digest,
+    finished_path,
+    join_chunks,
+    load_chunk,
+    save_chunk,
+)
+from jnas._study_plan import Plan, compiler_options, seed_keys, versions
+from jnas._table import Table
+from jnas._trace_statistics import best_so_far
+from jnas._vocabulary import Array, Key, Trace
+
+_SAME = ("jax", "platform", "device")  # what must be the same where a study goes on
+
+
+class _Program(NamedTuple):
+    """A searcher's runs over the seeds of one chunk."""
+
+    lowered: Any
+    keys: Key  # [num_chunks, width]
+    digest: str
+    seconds: float  # to trace it
+
+
+class Prepared(NamedTuple):
+    """A study whose work has not begun, but of which it is known what is left and how long it will take."""
+
+    left: Mapping[str, int]  # chunks to run, by searcher; 0 where all that remains is to read
+    programs: Mapping[str, _Program]  # of the first searcher alone: the others are traced while it compiles
+    estimate: Estimate
+
+
+def prepare(plan: Plan, folder: Path | None, begun_with: Mapping[str, str]) -> Prepared:
+    """Returns what is left of a study, and an estimate.
+
+    Args:
+      plan: What to do.
+      folder: The study's folder, or None to keep nothing.
+      begun_with: The versions with which the folder's study was begun.
+
+    Raises:
+      ValueError: There is work left, and the study was begun with other versions.
+    """
+    left = {name: _chunks_left(plan, folder, name) for name in plan.searchers}
+    _check_versions(begun_with, any(left.values()))
+    first = next(iter(plan.searchers))
+    programs = {first: _lower(plan, first)}
+    traced = {first: programs[first].seconds}
+    evaluations = {name: plan.mean_evaluations * plan.widths[name] for name in plan.searchers}
+    estimate = estimate_study({n: c for n, c in left.items() if c}, evaluations, traced, folder is not None)
+    return Prepared(left, programs, estimate)
+
+
+def run_searchers(
+    plan: Plan, table: Table, folder: Path | None, prepared: Prepared, bar: ProgressBar
+) -> dict[str, Chunk]:
+    """Returns the runs of all searchers: those that a folder holds, and those that it lacks.
+
+    Raises:
+      ValueError: The folder's chunks are of another program, or damaged.
+      OSError: The folder cannot be written.
+    """
+    programs, judge, done = dict(prepared.programs), _make_judge(plan, table), {}
+    with _threads(len(plan.searchers)) as compilers, _threads(1) as runner:
+        compiling = {}
+        for name in plan.searchers:
+            bar.say(f"{name}: preparing")
+            programs[name] = programs.get(name) or _lower(plan, name)
+            if prepared.left[name]:
+                compiling[name] = compilers.submit(_compile, programs[name])
+                compiling[name].add_done_callback(bar.counts(prepared.estimate.compile[name]))
+        for name in plan.searchers:
+            identity = {"study": config_digest(plan.config), "searcher": name, "program": programs[name].digest}
+            if not prepared.left[name] and folder is not None:
+                done[name] = load_chunk(finished_path(folder, name), identity)
+                continue
+            work = _Work(name, programs[name], compiling[name], judge, runner, identity)
+            done[name] = _run_searcher(plan, work, folder, prepared.estimate, bar)
+    return done
+
+
+class _Work(NamedTuple):
+    """One searcher's share of the work."""
+
+    name: str
+    program: _Program
+    compiling: "Future[tuple[Any, float]]"
+    judge: Callable[[Trace], tuple[np.ndarray, np.ndarray]]
+    runner: ThreadPoolExecutor
+    identity: Mapping[str, str]
+
+
+def headline(plan: Plan) -> str:
+    """Returns what a study does, in a line."""
+    config = plan.config
+    limits = []
+    if config["budget_seconds"] is not None:
+        limits.append(f"{config['budget_seconds']:,.0f} simulated seconds")
+    if config["evaluations"] is not None:
+        limits.append(f"{config['evaluations']:,} evaluations")
+    count = len(plan.searchers)
+    kinds = {"mean": "mean over training seeds", "random": "a training seed at random each time"}
+    kind = kinds.get(config["reduction"], f"training seed {config['reduction']}")
+    return (
+        f"{count} searcher{'' if count == 1 else 's'} x {config['seeds']:,} seeds on {config['table_name']}: "
+        f"{config['dataset']} {config['split']} accuracy after {' and '.join(map(str, config['epochs']))} epochs "
+        f"({kind}), {' or '.join(limits)} a search"
+    )
+
+
+def _chunks_left(plan: Plan, folder: Path | None, name: str) -> int:
+    """Returns how many of a searcher's chunks a folder lacks; at least 1 where they have not been put together."""
+    if folder is None:
+        return plan.num_chunks(name)
+    if finished_path(folder, name).exists():
+        return 0
+    return max(1, sum(not chunk_path(folder, name, c).exists() for c in range(plan.num_chunks(name))))
+
+
+def _check_versions(begun_with: Mapping[str, str], unfinished: bool) -> None:
+    now = versions()
+    changed = [n for n in _SAME if begun_with.get(n) != now[n]]
+    if unfinished and changed:
+        told = "; ".join(f"{n} was {begun_with.get(n)} and is {now[n]}" for n in changed)
+        raise ValueError(
+            f"this study was begun with other versions ({told}), so that it cannot go on to the same numbers; "
+            "go on with those, or give another --out"
+        )
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Gives a pool of threads that is left at once on an error or Ctrl-C."""
+    pool = ThreadPoolExecutor(max_workers=max(1, min(os.cpu_count() or 1, count)))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _lower(plan: Plan, name: str) -> _Program:
+    searcher, config = plan.searchers[name], plan.config
+    width, num_chunks = plan.widths[name], plan.num_chunks(name)
+    keys = seed_keys(config["seed"], name, width * num_chunks).reshape(num_chunks, width)
+
+    def runs(keys: Key) -> Trace:
+        return jax.vmap(
+            lambda key: run(
+                searcher,
+                plan.objective,
+                key,
+                budget_seconds=config["budget_seconds"],
+                max_evaluations=plan.capacity,
+                overshoot=config["overshoot"],
+            )
+        )(keys)
+
+    begin = time.perf_counter()
+    lowered = jax.jit(runs).lower(keys[0])
+    seconds = time.perf_counter() - begin
+    return _Program(lowered, keys, hashlib.sha256(lowered.as_text().encode()).hexdigest(), seconds)
+
+
+def _compile(program: _Program) -> tuple[Any, float]:
+    begin = time.perf_counter()
+    compiled = program.lowered.compile(compiler_options=compiler_options())
+    return compiled, program.seconds + time.perf_counter() - begin
+
+
+def _make_judge(plan: Plan, table: Table) -> Callable[[Trace], tuple[np.ndarray, np.ndarray]]:
+    """Returns a function from traces `[S, T]` to their incumbents `[S, T]` and what these are worth."""
+
+    @jax.jit
+    def find(traces: Trace) -> tuple[Array, Array]:
+        return best_so_far(traces).row, table.index(traces.arch)
+
+    def judge(traces: Trace) -> tuple[np.ndarray, np.ndarray]:
+        incumbent, index = (np.asarray(x) for x in find(traces))
+        index = np.where(incumbent >= 0, np.take_along_axis(index, np.maximum(incumbent, 0), axis=1), -1)
+        return incumbent, np.where(index >= 0, plan.columns[:, np.maximum(index, 0)], np.float32(np.nan))
+
+    return judge
+
+
+def _run_searcher(plan: Plan, work: _Work, folder: Path | None, estimate: Estimate, bar: ProgressBar) -> Chunk:
+    """Returns all runs of a searcher, keeping each chunk as it is done."""
+    bar.say(f"{work.name}: compiling")
+    compiled, compile_seconds = bar.wait(work.compiling)
+    num_chunks, num_seeds = plan.num_chunks(work.name), int(plan.config["seeds"])
+    chunks = []
+    for number in range(num_chunks):
+        path = None if folder is None or num_chunks == 1 else chunk_path(folder, work.name, number)
+        if path is not None and path.exists():
+            chunks.append(load_chunk(path, work.identity))
+            continue
+        done = f"{number * plan.widths[work.name]:,} of {num_seeds:,} seeds" if num_chunks > 1 else "searching"
+        bar.say(f"{work.name}: {done}")
+        chunk = bar.wait(work.runner.submit(_run_chunk, compiled, work.program.keys[number], work.judge))
+        chunks.append(chunk._replace(compile_seconds=compile_seconds))
+        compile_seconds = 0.0
+        if path is not None:
+            save_chunk(path, chunks[-1], work.identity)
+        bar.advance(estimate.run[work.name])
+    whole = join_chunks(chunks, num_seeds)
+    if folder is not None:
+        save_chunk(finished_path(folder, work.name), whole, work.identity)
+        for number in range(num_chunks):
+            chunk_path(folder, work.name, number).unlink(missing_ok=True)
+    return whole
+
+
+def _run_chunk(compiled: Any, keys: Key, judge: Callable[[Trace], tuple[np.ndarray, np.ndarray]]) -> Chunk:
+    begin = time.perf_counter()
+    traces = jax.block_until_ready(compiled(keys))  # type: ignore[no-untyped-call]
+    seconds = time.perf_counter() - begin
+    incumbent, values = judge(traces)
+    return Chunk(Trace._make(map(np.asarray, traces)), incumbent, values, 0.0, seconds)
