@@ -1,0 +1,161 @@
+"""What `jnas table show` and `jnas table query` print."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jnas._table import Table
+from jnas._table_file import member
+from jnas._table_queries import Info, costs, info, results, statistics
+from jnas._table_summary import Holding, holdings
+
+_WIDTH = 110
+
+
+def describe(table: Table) -> str:
+    """Returns what a table holds, as text for a terminal."""
+    header, space = table.header, table.space
+    lines = [header.name]
+    if header.source:
+        lines.append(f"  source    {header.source}")
+    if Path(table.where).is_file():
+        lines.append(f"  file      {table.where}, {Path(table.where).stat().st_size / 1e6:,.1f} MB")
+    of_all = "" if space.size is None else f" of {space.size:,}"
+    lines.append(f"  space     {space.name}: {table.num_archs:,}{of_all} architectures, for example {table.text(0)}")
+    for dataset, kinds in header.pairs.items():
+        meant = ", ".join(f"{kind} = {split} of {published}" for kind, (published, split) in kinds.items())
+        lines.append(f"  {'pairs' if dataset == next(iter(header.pairs)) else '':8s}  {dataset}: {meant}")
+    rows = [["training", "split", "archs", "runs", "known at", "costs include", "mean", "best"]]
+    for held in holdings(table):
+        training = held.training
+        found = statistics(table, dataset=training.dataset, epochs=training.epochs).splits.get(held.split)
+        timed = [word for word, there in (("training", held.train_seconds), ("evaluation", held.eval_seconds)) if there]
+        rows.append(
+            [
+                f"{training.dataset}, {training.epochs} epochs",
+                held.split,
+                f"{table.num_archs - held.missing:,}",
+                _runs(table, held),
+                "every epoch" if held.curves else "the end",
+                " and ".join(timed) or "nothing",
+                f"{found.mean:.2f}" if found else "-",
+                f"{found.maximum:.2f}" if found else "-",
+            ]
+        )
+    lines += ["", *_aligned(rows, "llrlllrr")]
+    others = [*_more(table), *(f"note: {note}" for note in [*header.notes, *_missing_times(table)])]
+    lines += ["", *(textwrap.fill(line, _WIDTH, subsequent_indent="  ") for line in others)] if others else []
+    return "\n".join(lines)
+
+
+def _runs(table: Table, held: Holding) -> str:
+    """Returns how many runs a split has, and the names of their seeds."""
+    training = held.training
+    runs = table.read(member("accuracy", training.dataset, training.epochs, held.split))
+    if runs is None or not runs.shape[1]:
+        return "means alone"
+    return f"{held.values:,} (seeds {', '.join(map(str, training.seeds))})"
+
+
+def _missing_times(table: Table) -> list[str]:
+    """Returns what must be said of costs, unless the table's own notes speak of it."""
+    held = holdings(table)
+    if any(words in note for note in table.header.notes for words in ("validation time", "evaluation time")):
+        return []
+    if not any(h.train_seconds for h in held):
+        return ["there are no times: a budget in seconds has no meaning on this table"]
+    if not any(h.eval_seconds for h in held):
+        return ["there are no evaluation times: the cost of an evaluation is its training alone"]
+    return []
+
+
+def _more(table: Table) -> list[str]:
+    """Returns a line for each kind of number that does not belong to a training."""
+    units = {
+        "parameters": "parameters, millions",
+        "flops": "multiply-adds, millions",
+        "latency": "latency, seconds a batch",
+        "device_latency": "latency, ms, on",
+        "hardware": "hardware",
+    }
+    lines = []
+    for kind, words in units.items():
+        names = sorted(n.removeprefix(f"{kind}/") for n in table.names if n.startswith(f"{kind}/"))
+        if names:
+            lines.append(f"{words}: {', '.join(names)}")
+    alike: dict[tuple[tuple[int, int], ...], list[str]] = {}
+    for training in table.header.trainings:
+        if training.seeds:
+            counts = statistics(table, dataset=training.dataset, epochs=training.epochs).num_runs
+            alike.setdefault(tuple(counts.items()), []).append(f"{training.dataset} {training.epochs}")
+    for shares, names in alike.items():
+        told = ", ".join(f"{archs:,} with {runs}" for runs, archs in shares)
+        lines.append(f"runs of an architecture ({', '.join(names)}): {told}")
+    return lines
+
+
+def describe_arch(
+    table: Table, arch: Any, *, dataset: str | None = None, epochs: int | None = None, at: int | None = None
+) -> str:
+    """Returns all that a table holds of one architecture, as text for a terminal.
+
+    Args:
+      table: The table.
+      arch: An encoded architecture `[E]`, an index or a string.
+      dataset: Only trainings on this data set.
+      epochs: Only trainings of so many epochs.
+      at: Number of epochs done, where the table has curves.
+
+    Raises:
+      ValueError: The table does not hold the architecture, or no such training.
+    """
+    trainings = [t for t in table.header.trainings if dataset in (None, t.dataset) and epochs in (None, t.epochs)]
+    if not trainings:
+        table.training(str(dataset), epochs or 0)  # raises, with a list of what there is
+    first = info(table, arch, dataset=trainings[0].dataset, epochs=trainings[0].epochs, seed="mean")
+    lines = [f"architecture {first.arch_index}: {first.arch}"]
+    for name in dict.fromkeys(t.dataset for t in trainings):
+        found = costs(table, first.arch_index, dataset=name)
+        told = [
+            f"{value:.4g} {unit}"
+            for value, unit in zip(found, ("M parameters", "M multiply-adds", "s a batch"), strict=True)
+            if not math.isnan(value)
+        ]
+        if told:
+            lines.append(f"  {name}: {', '.join(told)}")
+    rows = [["training", "seed", "split", "accuracy", "loss", "training s", "evaluation s"]]
+    for training in trainings:
+        means = info(table, first.arch_index, dataset=training.dataset, epochs=training.epochs, seed="mean", at=at)
+        each = results(table, first.arch_index, dataset=training.dataset, epochs=training.epochs, at=at)
+        for one in [*each.values(), means]:
+            rows += _info_rows(one)
+    return "\n".join([*lines, "", *_aligned(rows, "lllrrrr")])
+
+
+def _info_rows(found: Info) -> list[list[str]]:
+    after = f"{found.epochs} epochs" if found.at == found.epochs else f"{found.at} of {found.epochs} epochs"
+    return [
+        [
+            f"{found.dataset}, {after}",
+            str(found.seed),
+            split,
+            _number(values.accuracy, 2),
+            _number(values.loss, 4),
+            _number(found.train_seconds, 1),
+            _number(values.seconds, 2),
+        ]
+        for split, values in found.splits.items()
+    ]
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
+    """Returns rows as lines with columns under one another, each to its left or right side."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    cells = [[c.rjust(w) if s == "r" else c.ljust(w) for c, w, s in zip(r, widths, sides, strict=True)] for r in rows]
+    return ["  ".join(row).rstrip() for row in cells]
