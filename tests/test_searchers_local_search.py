@@ -20,6 +20,10 @@ VARIANTS = {
     "continue": {"query_full_neighborhood": False, "stop_at_minimum": False},
     "continue_full": {"query_full_neighborhood": True, "stop_at_minimum": False},
 }
+CHAIN = categorical((30,))._replace(
+    sample=lambda key: jnp.full((1,), 15, jnp.int32),
+    neighbors=lambda arch: (jnp.stack([arch - 1, arch + 1]), jnp.concatenate([arch > 0, arch < 29])),
+)
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 
 
@@ -120,6 +124,14 @@ def test_a_small_space_is_evaluated_whole_and_ends_the_run(variant, broken):
     assert all(STOPPED_BY[reason] == "exhausted" for reason in found.stopped_by)
     for archs, mask in zip(found.arch, found.mask, strict=True):
         assert len({arch.tobytes() for arch in archs[mask]}) == space.size
+
+
+@every_variant
+def test_neighbourhoods_left_at_an_improvement_are_come_back_to(variant):
+    """On a chain that rises to the right and is entered in the middle, the left half is what the climb left out."""
+    found = traces(CHAIN, np.arange(30, dtype=np.float32), 8, 31, num_init=3, **VARIANTS[variant])
+    assert (found.mask.sum(axis=1) == 30).all()
+    assert all(STOPPED_BY[reason] == "exhausted" for reason in found.stopped_by)
 
 
 @pytest.mark.statistical
