@@ -11,12 +11,12 @@ pickle become some hundred megabytes of arrays without standing in memory.
 """
 
 import bz2
+import contextlib
 import functools
+import multiprocessing
 import os
 import re
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from jnas._restricted_pickle import load
 from jnas._stream import Stream
 from jnas._table_file import Header
 from jnas._torch_file import read_torch
-from jnas._trials import TrialArrays, parse_trials
+from jnas._trials import Trial, TrialArrays, parse_trials
 from jnas._vocabulary import Space
 from jnas.spaces._nasbench201 import nasbench201
 from jnas.spaces._nats_size import nats_size
@@ -40,7 +40,6 @@ Progress = Callable[[int, int], None]
 
 _MOST_BYTES = 1 << 25  # of one unpacked file of a folder; the real ones have 0.3 MB, the list of architectures 1.4 MB
 _MOST_OBJECTS = 50_000_000  # in a single file of a whole benchmark
-_THREADS = 2  # that unpack beside the one that reads: unpacking takes about as long as reading
 _NUMBERED = re.compile(r"(\d{1,7})\.pickle\.pbz2")
 _NAMES = {"nasbench201": "NATS-Bench topology", "nats_size": "NATS-Bench size"}
 _VALTEST = (
@@ -49,13 +48,15 @@ _VALTEST = (
 
 
 def nats_table(
-    path: str | os.PathLike[str], *, progress: Progress | None = None
+    path: str | os.PathLike[str], *, processes: int = 1, progress: Progress | None = None
 ) -> tuple[Header, dict[str, np.ndarray]]:
     """Returns the table of NATS-Bench, topology or size space.
 
     Args:
       path: The folder with `meta.pickle.pbz2` and a file for each architecture (some may be missing: so are their
         numbers then), or the single `.pickle.pbz2` file of the whole benchmark.
+      processes: How many read the files of a folder. More than one needs the script's own work to stand under
+        `if __name__ == "__main__":`, as `multiprocessing` does.
       progress: Called after each architecture.
 
     Returns:
@@ -64,15 +65,24 @@ def nats_table(
     Raises:
       FileNotFoundError: There is no such folder or file.
       ValueError: A file is cut off, foreign or hostile; the message says which and what is wrong. Nothing was run.
+        Or `processes` is not positive.
 
     References:
       "NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and Size", Dong et al., 2021.
     """
     path = Path(path)
+    if processes < 1:
+        raise ValueError(f"processes is {processes}, expected a positive number")
     if path.is_dir():
-        return _folder_table(path, progress)
+        return _folder_table(path, processes, progress)
     if not path.is_file():
         raise FileNotFoundError(f"there is no folder or file at {path}")
+    with open(path, "rb") as file:
+        if file.read(3) != b"BZh":
+            raise ValueError(
+                f"{path} is not a .pickle.pbz2 of NATS-Bench; pass the folder, or for a .pth of NAS-Bench-201 use "
+                "`jnas table import nas-bench-201`"
+            )
 
     def read(on_dict: Callable[[dict[Any, Any]], bool]) -> Any:
         with bz2.open(path) as file:
@@ -107,7 +117,7 @@ def nasbench201_table(
     return _file_table(Path(path), read, "NAS-Bench-201", progress)
 
 
-def _folder_table(folder: Path, progress: Progress | None) -> tuple[Header, dict[str, np.ndarray]]:
+def _folder_table(folder: Path, processes: int, progress: Progress | None) -> tuple[Header, dict[str, np.ndarray]]:
     meta = folder / "meta.pickle.pbz2"
     if not meta.is_file():
         raise ValueError(
@@ -122,18 +132,22 @@ def _folder_table(folder: Path, progress: Progress | None) -> tuple[Header, dict
             f"{folder} has no files of architectures such as 000000.pickle.pbz2 beside its meta.pickle.pbz2; "
             "unpack the whole archive"
         )
+    if max(files) >= len(texts):
+        raise ValueError(f"{files[max(files)]} is of an architecture that {meta} does not list; get it again")
     arrays = TrialArrays(len(texts))
-    for done, (index, data) in enumerate(_unpacked(sorted(files.items())), start=1):
-        where = str(files[index])
-        states = load(Stream(BytesIO(data).read, where))
-        if not isinstance(states, dict) or not states:
-            raise ValueError(f"{where} is a pickle but not one of NATS-Bench; get it again from its source")
-        for state in states.values():
-            if not isinstance(state, dict) or state.get("arch_index") != index:
-                raise ValueError(f"{where} does not hold architecture {index}; get it again from its source")
-            _add(arrays, state, texts, where)
-        if progress is not None:
-            progress(done, len(files))
+    tasks = [(index, texts[index], path) for index, path in sorted(files.items())]
+    with contextlib.ExitStack() as stack:
+        trials: Iterable[list[Trial]]
+        if processes == 1:
+            trials = map(_read_file, tasks)
+        else:
+            # Spawned, since a fork of a process in which JAX has started its threads may hang.
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes))
+            trials = pool.imap(_read_file, tasks, chunksize=8)
+        for done, ((index, _, path), read) in enumerate(zip(tasks, trials, strict=True), start=1):
+            _add(arrays, index, read, str(path))
+            if progress is not None:
+                progress(done, len(tasks))
     return _finish(arrays, space, archs, _NAMES[space.name], f"NATS-Bench, {folder.resolve().name}")
 
 
@@ -148,12 +162,15 @@ def _file_table(
         if "all_results" not in items:
             return False
         if not gathered:
-            space = nats_size() if ":" in str(items.get("arch_str")) else nasbench201()
+            text = items.get("arch_str")
+            space = nats_size() if type(text) is str and ":" in text else nasbench201()
             archs, texts = _architectures(space)
             gathered.append((space, archs, texts, TrialArrays(len(texts))))
         _, _, texts, arrays = gathered[0]
-        before = arrays.num_filled
-        _add(arrays, items, texts, where)
+        index, before = items.get("arch_index"), arrays.num_filled
+        if type(index) is not int or not 0 <= index < len(texts):
+            raise ValueError(f"{where} has trials of an architecture without a number; get it again from its source")
+        _add(arrays, index, _parse(items, index, texts[index], where), where)
         if progress is not None and arrays.num_filled > before:
             progress(arrays.num_filled, len(texts))
         return True
@@ -191,15 +208,33 @@ def _architectures(space: Space) -> tuple[np.ndarray, list[str]]:
     return archs, [space.to_string(arch) for arch in archs]
 
 
-def _add(arrays: TrialArrays, state: dict[Any, Any], texts: list[str], where: str) -> None:
-    """Puts one architecture's trials into its row."""
-    index = state.get("arch_index")
-    if type(index) is not int or not 0 <= index < len(texts) or state.get("arch_str") != texts[index]:
-        raise ValueError(
-            f"{where} gives an architecture another number than the benchmark; get it again from its source"
-        )
+def _read_file(task: tuple[int, str, Path]) -> list[Trial]:
+    """Returns the trials in the file of one architecture; the task is its index, its string and the path."""
+    index, text, path = task
+    states = load(Stream(BytesIO(_unpack(path)).read, str(path)))
+    if not isinstance(states, dict) or not states:
+        raise ValueError(f"{path} is a pickle but not one of NATS-Bench; get it again from its source")
+    return [trial for state in states.values() for trial in _parse(state, index, text, str(path))]
+
+
+def _parse(state: Any, index: int, text: str, where: str) -> list[Trial]:
+    """Returns the trials of one architecture's dictionary, which must be of this index and string."""
+    if not isinstance(state, dict) or state.get("arch_index") != index or state.get("arch_str") != text:
+        raise ValueError(f"{where} does not hold architecture {index} as listed; get it again from its source")
+    with _saying(index, where):
+        return parse_trials(state)
+
+
+def _add(arrays: TrialArrays, index: int, trials: list[Trial], where: str) -> None:
+    with _saying(index, where):
+        arrays.add(index, trials)
+
+
+@contextlib.contextmanager
+def _saying(index: int, where: str) -> Iterator[None]:
+    """Completes the messages of `_trials`, which know neither the file nor the architecture."""
     try:
-        arrays.add(index, parse_trials(state))
+        yield
     except ValueError as error:
         raise ValueError(f"{where} {error} of architecture {index}; get it again from its source") from error
 
@@ -219,19 +254,6 @@ def _unpack(path: Path) -> bytes:
             "pass the folder whose name ends in 'simple', which has no trained weights"
         )
     return data
-
-
-def _unpacked(files: list[tuple[int, Path]]) -> Iterator[tuple[int, bytes]]:
-    """Gives each file's bytes in order; some files ahead are unpacked beside, on other cores."""
-    waiting: deque[tuple[int, Future[bytes]]] = deque()
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for index, path in files:
-            waiting.append((index, pool.submit(_unpack, path)))
-            if len(waiting) > 2 * _THREADS:
-                index, future = waiting.popleft()
-                yield index, future.result()
-        for index, future in waiting:
-            yield index, future.result()
 
 
 def _finish(

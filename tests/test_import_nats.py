@@ -271,6 +271,27 @@ class TestFolders:
         assert np.isnan(arrays["latency/cifar10"][2])
         assert "parameters of cifar10: trials of 1 architectures differ, seed 888 is kept" in header.notes
 
+    def test_latency_is_that_of_the_longest_training_that_has_one(self, tmp_path, cells):
+        held = {
+            i: {
+                "12": state(i, cells[i], [record("cifar10", 111, 2, splits=(), latency=[0.5])]),
+                "200": state(i, cells[i], [record("cifar10", 777, 4, splits=(), latency=latency)]),
+            }
+            for i, latency in ((0, [0.25]), (1, None))
+        }
+        _, arrays = nats_table(make_folder(tmp_path / "nats", cells, held))
+        assert arrays["latency/cifar10"][[0, 1]].tolist() == [0.25, 0.5]
+
+    @pytest.mark.parametrize("processes", [1, 2])
+    def test_many_files_stay_in_their_rows(self, tmp_path, cells, processes):
+        held = {
+            i: {"12": state(i, cells[i], [record("cifar10", 777, 2, start=1.0 * i, splits=())])}
+            for i in range(5, 45, 3)
+        }
+        _, arrays = nats_table(make_folder(tmp_path / "nats", cells, held), processes=processes)
+        final = arrays["accuracy/cifar10/2/train"][:, 0]
+        assert {int(i): float(final[i]) for i in np.flatnonzero(~np.isnan(final))} == {i: i + 1.0 for i in held}
+
     def test_missing_numbers_are_missing_and_noted(self, tmp_path, cells):
         # As trials of NAS-Bench-201 v1.0, which were not timed; x-valid is known at one epoch.
         old = record("cifar100", 777, 4, train_times=None, eval_times={}, latency=None)
@@ -335,6 +356,13 @@ class TestSingleFiles:
         for name, array in arrays.items():
             np.testing.assert_array_equal(array, folder[1][name], err_msg=name)
 
+    def test_a_pth_given_as_nats_bench_is_told_apart(self, tmp_path, cells, two_cells):
+        with pytest.raises(ValueError, match="use `jnas table import nas-bench-201`"):
+            nats_table(make_pth(tmp_path / "nb201.pth", cells, two_cells))
+        write(tmp_path / "nats.pickle.pbz2", {})
+        with pytest.raises(ValueError, match="is compressed with bzip2"):
+            nasbench201_table(tmp_path / "nats.pickle.pbz2")
+
     def test_a_pth_of_something_else_is_refused(self, tmp_path, cells, two_cells):
         with pytest.raises(ValueError, match="lists no architectures"):
             nasbench201_table(make_pth(tmp_path / "a.pth", None, two_cells))
@@ -365,6 +393,10 @@ class TestWrongFolders:
             nats_table(tmp_path)
         with pytest.raises(ValueError, match="has no files of architectures"):
             nats_table(make_folder(tmp_path / "empty", cells, {}))
+        with pytest.raises(ValueError, match=r"015625\.pickle\.pbz2 is of an architecture that .* does not list"):
+            nats_table(make_folder(tmp_path / "more", cells, {15_625: two_cells[3]}))
+        with pytest.raises(ValueError, match="processes is 0"):
+            nats_table(tmp_path, processes=0)
 
     @pytest.mark.parametrize(
         ("texts", "message"),
@@ -389,7 +421,7 @@ class TestWrongFolders:
         ("change", "message"),
         [
             (lambda s: s.update(arch_index=4), "does not hold architecture 3"),
-            (lambda s: s.update(arch_str="|none~0|"), "another number than the benchmark"),
+            (lambda s: s.update(arch_str="|none~0|"), "does not hold architecture 3"),
             (lambda s: s.update(all_results=None), "has no dictionary 'all_results' of trials of architecture 3"),
             (lambda s: s["all_results"].update({("mnist", 777): {}}), "not of one of the data sets cifar10-valid"),
             (lambda s: s["all_results"].update({("cifar10", "777"): {}}), "not of one of the data sets"),
@@ -461,15 +493,21 @@ class TestHostileAndDamagedFolders:
         folder = make_folder(tmp_path / "nats", cells, {3: two_cells[3]})
         path = folder / "000003.pickle.pbz2"
         whole = path.read_bytes()
-        for length in range(0, len(whole), 40):
+        for length in range(0, len(whole), len(whole) // 12):
             path.write_bytes(whole[:length])
             with pytest.raises(ValueError, match=r"000003\.pickle\.pbz2 is cut off"):
                 nats_table(folder)
         inner = bz2.decompress(whole)
-        for length in range(0, len(inner), len(inner) // 20):
+        for length in range(0, len(inner), len(inner) // 12):
             write(path, inner[:length])
             with pytest.raises(ValueError, match=r"000003\.pickle\.pbz2 is cut off"):
                 nats_table(folder)
+
+    def test_the_message_comes_through_from_another_process(self, tmp_path, cells, two_cells):
+        folder = make_folder(tmp_path / "nats", cells, two_cells)
+        (folder / "000007.pickle.pbz2").write_bytes(b"text")
+        with pytest.raises(ValueError, match=r"000007\.pickle\.pbz2 is cut off or not compressed with bzip2"):
+            nats_table(folder, processes=2)
 
     def test_a_file_that_is_not_compressed_is_refused(self, tmp_path, cells, two_cells):
         folder = make_folder(tmp_path / "nats", cells, two_cells)
@@ -490,6 +528,19 @@ class TestHostileAndDamagedFolders:
         }
         with pytest.raises(ValueError, match="far more different trainings than the benchmark"):
             nats_table(make_folder(tmp_path / "nats", cells, held))
+
+    def test_deep_nesting_does_not_reach_a_message(self, tmp_path, cells, two_cells):
+        deep = b"]" * 100_000 + b"a" * 99_999
+        for key in ("arch_index", "arch_str", "all_results"):
+            held = copy.deepcopy(two_cells)
+            held[3]["12"][key] = "DEEP"  # `pickle` cannot write such a thing, so it is put in afterwards
+            data = pickle.dumps(held[3], 4).replace(b"\x8c\x04DEEP", deep)
+            with pytest.raises(ValueError, match="000003"):
+                nats_table(make_folder(tmp_path / key, cells, {3: data}))
+            root = pickle.dumps({"meta_archs": cells, "arch2infos": held}, 4).replace(b"\x8c\x04DEEP", deep)
+            write(tmp_path / "whole.pickle.pbz2", root)
+            with pytest.raises(ValueError, match=r"whole\.pickle\.pbz2 (has|does)"):
+                nats_table(tmp_path / "whole.pickle.pbz2")
 
     def test_one_list_referred_to_often_is_not_multiplied(self, tmp_path, cells):
         wide = [1.0] * 1000
