@@ -1,0 +1,444 @@
+"""`jnas.study`: its numbers, its folder, and that it goes on wherever it was stopped, to the same results."""
+
+import csv
+import errno
+import io
+import json
+import os
+import re
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from jnas import _files, _report, _study_run, spaces
+from jnas._loop import run
+from jnas._make_table import make_table
+from jnas._progress import duration
+from jnas._results import Target
+from jnas._study import study
+from jnas._study_cost import estimate_study
+from jnas._study_folder import chunk_path, finished_path, load_study
+from jnas._study_plan import chunk_width, default_targets, seed_keys
+from jnas._study_text import results_text
+from jnas._synthetic import synthetic_table
+from jnas._table import table_from_arrays
+from jnas._vocabulary import Searcher
+from jnas.searchers._random_search import random_search
+from jnas.searchers._regularized_evolution import regularized_evolution
+from jnas.spaces._categorical import categorical
+
+SPACE = categorical((3, 3, 3, 3))
+RNG = np.random.default_rng(0)
+VALIDATION = RNG.uniform(50, 90, 81).astype(np.float32)
+TEST = (VALIDATION + RNG.normal(0, 3, (2, 81))).T.astype(np.float32)  # two training seeds
+VALIDATION[13] = np.nan
+TABLE = make_table(
+    SPACE,
+    accuracy={"validation": np.stack([VALIDATION] * 2, axis=1), "test": TEST},
+    train_seconds=RNG.uniform(1, 3, 81),
+    dataset="data",
+    epochs=5,
+    name="small",
+)
+RANDOM = random_search(SPACE)
+EVOLUTION = regularized_evolution(SPACE, population_size=4, sample_size=2)
+SEARCHERS = {"random": RANDOM, "evolution": EVOLUTION}
+OPTIONS = {"dataset": "data", "epochs": 5, "budget_seconds": 200.0, "num_seeds": 7, "chunk": 3}
+
+
+def go(out=None, searchers=None, table=TABLE, **changes):
+    return study(SEARCHERS if searchers is None else searchers, table, out=out, **(OPTIONS | changes))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An unbroken study and its folder."""
+    folder = tmp_path_factory.mktemp("studies") / "whole"
+    return go(folder), folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once():
+    """Compiles a program once for all tests here, and each only when a study needs it."""
+    compiled = {}
+
+    def compile_(program, compile_=_study_run._compile):
+        if program.digest not in compiled:
+            compiled[program.digest] = compile_(program)
+        return compiled[program.digest]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_study_run, "_compile", compile_)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def plain_page(monkeypatch):
+    """A page without pictures, which take longer than the studies here; `whole` has a real one."""
+    monkeypatch.setattr(_report, "write_report", lambda results, path, space: path.write_text("<html>"))
+
+
+def assert_same(one, other):
+    """Asserts that two studies found the same, bit by bit; how long it took may differ."""
+    assert [s.name for s in one.searchers] == [s.name for s in other.searchers]
+    assert (one.config, one.targets, one.space) == (other.config, other.targets, other.space)
+    for a, b in zip(one.searchers, other.searchers, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, a[1:7], b[1:7])
+
+
+def test_is_what_plain_runs_and_look_ups_give(whole):
+    results, _ = whole
+    assert [t.label for t in results.targets] == ["data validation, 5 epochs", "data test, 5 epochs"]
+    objective = TABLE.objective(dataset="data", split="validation", epochs=5, seed="mean")
+    columns = [VALIDATION, TEST.mean(axis=1)]
+    for found in results.searchers:
+        keys = seed_keys(0, found.name, 7)
+        searcher = SEARCHERS[found.name]
+        plain = jax.jit(jax.vmap(lambda key, s=searcher: run(s, objective, key, budget_seconds=200.0)))(keys)
+        length = found.traces.score.shape[1]
+        assert length == int(plain.mask.sum(axis=1).max())  # rows that no run used are cut off
+        for name in ("arch", "fidelity", "score", "seconds", "valid", "mask"):
+            np.testing.assert_array_equal(getattr(found.traces, name), getattr(plain, name)[:, :length], err_msg=name)
+        np.testing.assert_array_equal(found.traces.stopped_by, plain.stopped_by)
+        index = np.asarray(TABLE.index(plain.arch))
+        for s in range(7):
+            best, clock = -1, 0.0
+            for t in range(length):
+                if plain.mask[s, t]:
+                    clock += float(plain.seconds[s, t])
+                    if plain.valid[s, t] and (best < 0 or plain.score[s, t] > plain.score[s, best]):
+                        best = t
+                assert found.incumbent[s, t] == best
+                assert found.elapsed[s, t] == pytest.approx(clock)
+                expected = [np.nan if best < 0 else c[index[s, best]] for c in columns]
+                np.testing.assert_allclose(found.values[:, s, t], expected, rtol=1e-6)
+            np.testing.assert_array_equal(found.final[:, s], found.values[:, s, -1])
+            np.testing.assert_array_equal(found.final_archs[s], plain.arch[s, best])
+    assert len({tuple(a) for a in results.searchers[0].final_archs.tolist()}) > 1
+
+
+def test_references_are_the_optimum_and_cells_known_by_name(whole):
+    results, _ = whole
+    (optimum,) = results.references
+    assert optimum.name == "optimum"
+    np.testing.assert_allclose(optimum.values, [np.nanmax(VALIDATION), TEST.mean(axis=1).max()])
+
+
+def test_another_searcher_and_more_seeds_change_nothing_for_the_others(whole):
+    results, _ = whole
+    other = go(searchers={"evolution": EVOLUTION}, num_seeds=3, chunk=500)
+    before, now = results.searchers[1], other.searchers[0]
+    rows = now.traces.score.shape[1]
+    np.testing.assert_array_equal(before.traces.arch[:3, :rows], now.traces.arch)
+    np.testing.assert_array_equal(before.final[:, :3], now.final)
+    keys = [seed_keys(*which) for which in ((0, "a", 3), (0, "b", 3), (1, "a", 3))]
+    words = {tuple(word) for found in keys for word in jax.random.key_data(found).tolist()}
+    assert len(words) == 9  # no two searches of a study share a key
+
+
+def test_folder_gives_the_results_back(whole):
+    results, folder = whole
+    again = load_study(folder)
+    assert_same(again, results)
+    jax.tree.map(np.testing.assert_array_equal, again.searchers, results.searchers)  # times as well
+    assert again.versions == results.versions
+    np.testing.assert_array_equal(again.references[0].values, results.references[0].values)
+    names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+    wanted = ["config.json", "report.html", "summary.csv", "traces", "traces/evolution.npz", "traces/random.npz"]
+    assert names == wanted
+    config = json.loads((folder / "config.json").read_text())
+    assert config["config"]["seeds_per_program"] == {"random": 3, "evolution": 3}
+    assert re.fullmatch("[0-9a-f]{64}", config["config"]["table_sha256"])
+    assert {"jnas", "jax", "numpy", "python", "device", "xla_flags"} <= set(config["versions"])
+
+
+def test_summary_has_a_row_for_each_searcher_and_target(whole):
+    results, folder = whole
+    rows = list(csv.DictReader(io.StringIO((folder / "summary.csv").read_text())))
+    assert list(rows[0]) == ["searcher", "dataset", "split", "epochs", "seeds", "mean", "std", "ci_low", "ci_high"]
+    assert [(r["searcher"], r["dataset"], r["split"], r["epochs"], r["seeds"]) for r in rows] == [
+        (name, "data", split, "5", "7") for name in SEARCHERS for split in ("validation", "test")
+    ]
+    for row, final in zip(rows, np.concatenate([s.final for s in results.searchers]), strict=True):
+        assert float(row["mean"]) == pytest.approx(final.mean(), abs=1e-4)
+        assert float(row["std"]) == pytest.approx(final.std(ddof=1), abs=1e-4)
+        assert float(row["ci_low"]) < float(row["mean"]) < float(row["ci_high"])
+    text = results_text(results)
+    assert f"{results.searchers[0].final[1].mean():.2f} ({results.searchers[0].final[1].std(ddof=1):.2f})" in text
+    assert f"{TEST.mean(axis=1).max():.2f}" in text
+
+
+def test_report_stands_beside_and_names_the_searchers(whole):
+    page = (whole[1] / "report.html").read_text()
+    assert "<html" in page
+    assert all(name in page for name in SEARCHERS)
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("saves", [1, 3, 5])
+def test_goes_on_from_every_chunk(whole, tmp_path, monkeypatch, saves):
+    """Stopped after any number of chunks, a study repeats none of them and ends with the same bits."""
+    made, ran = [], []
+
+    def save(path, chunk, identity, save=_study_run.save_chunk):
+        if len(made) == saves:
+            raise Stopped
+        made.append(path)
+        save(path, chunk, identity)
+
+    def run_chunk(compiled, keys, judge, run_chunk=_study_run._run_chunk):
+        ran.append(1)
+        return run_chunk(compiled, keys, judge)
+
+    monkeypatch.setattr(_study_run, "save_chunk", save)
+    monkeypatch.setattr(_study_run, "_run_chunk", run_chunk)
+    with pytest.raises(Stopped):
+        go(tmp_path / "study")
+    monkeypatch.setattr(_study_run, "save_chunk", lambda *a: made.append(a[0]) or _save(*a))
+    results = go(tmp_path / "study")
+    assert_same(results, whole[0])
+    assert_same(load_study(tmp_path / "study"), whole[0])
+    assert len(ran) <= 2 * 3 + 1  # three chunks a searcher; the one that was not saved was run again
+    assert (tmp_path / "study" / "summary.csv").read_bytes() == (whole[1] / "summary.csv").read_bytes()
+    assert not list((tmp_path / "study" / "traces").glob("*part*"))
+
+
+_save = _study_run.save_chunk
+
+
+def test_finished_study_runs_nothing_again(whole, tmp_path, monkeypatch):
+    folder = shutil.copytree(whole[1], tmp_path / "study")
+    (folder / "report.html").unlink()
+    monkeypatch.setattr(_study_run, "_compile", None)
+    lines = []
+    results = go(folder, log=lines.append)
+    assert_same(results, whole[0])
+    jax.tree.map(np.testing.assert_array_equal, results.searchers, whole[0].searchers)
+    assert lines[1] == "all of it was done before"
+    assert (folder / "report.html").exists()
+
+
+def test_unfinished_study_can_be_read(whole, tmp_path):
+    folder = shutil.copytree(whole[1], tmp_path / "study")
+    finished_path(folder, "random").unlink()
+    assert [s.name for s in load_study(folder).searchers] == ["evolution"]
+
+
+def test_another_study_in_the_folder_is_refused(whole, tmp_path):
+    folder = shutil.copytree(whole[1], tmp_path / "study")
+    content = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    with pytest.raises(ValueError, match=r"seeds is 7 there and 8 here\. Give another --out"):
+        go(folder, num_seeds=8)
+    with pytest.raises(ValueError, match="seed is 0 there and 1 here"):
+        go(folder, root_seed=1)
+    with pytest.raises(ValueError, match=r'searchers is \["random", "evolution"\] there and \["random"\] here'):
+        go(folder, searchers={"random": RANDOM})
+    with pytest.raises(ValueError, match=r"budget_seconds is 200\.0 there and 41\.0 here"):
+        go(folder, budget_seconds=41.0)
+    changed = make_table(SPACE, accuracy={"validation": VALIDATION, "test": TEST[:, 0]}, dataset="data", epochs=5)
+    with pytest.raises(ValueError, match="another table"):
+        go(folder, table=changed)
+    with pytest.raises(ValueError, match=r"random\.npz was made by another program"):
+        go(folder, searchers={"random": EVOLUTION, "evolution": EVOLUTION})
+    eager = regularized_evolution(SPACE, population_size=4, sample_size=3)
+    with pytest.raises(ValueError, match="made by another program"):
+        go(folder, searchers={"random": RANDOM, "evolution": eager})
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == content
+
+
+def test_unfinished_study_of_other_versions_is_refused(whole, tmp_path):
+    folder = shutil.copytree(whole[1], tmp_path / "study")
+    file = folder / "config.json"
+    said = json.loads(file.read_text())
+    said["versions"]["jax"] = "0.0.1"
+    file.write_text(json.dumps(said))
+    results = go(folder)  # nothing is left to do: it is what it was
+    assert results.versions["jax"] == "0.0.1"
+    finished_path(folder, "random").unlink()
+    with pytest.raises(ValueError, match=r"begun with other versions \(jax was 0\.0\.1 and is"):
+        go(folder)
+
+
+def test_damaged_and_foreign_folders_are_refused(whole, tmp_path):
+    folder = shutil.copytree(whole[1], tmp_path / "study")
+    file = finished_path(folder, "random")
+    content = file.read_bytes()
+    for size in (0, 10, len(content) // 2, len(content) - 1):
+        file.write_bytes(content[:size])
+        with pytest.raises(ValueError, match=r"random\.npz is not the traces of a jnas study.*delete it"):
+            go(folder)
+        with pytest.raises(ValueError, match=r"random\.npz is not the traces of a jnas study"):
+            load_study(folder)
+    shutil.copy(finished_path(folder, "evolution"), file)
+    with pytest.raises(ValueError, match=r"random\.npz is not of this study"):
+        load_study(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json is damaged or of another origin"):
+        load_study(folder)
+    with pytest.raises(ValueError, match=r"config\.json is damaged or of another origin"):
+        go(folder)
+    (folder / "config.json").write_text('{"format": "jnas-study", "version": 1}')
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+        load_study(folder)
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.tex").write_text("dear to someone")
+    with pytest.raises(ValueError, match="holds files but no study"):
+        go(foreign)
+    with pytest.raises(ValueError, match=r"has no config\.json"):
+        load_study(foreign)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        load_study(tmp_path / "nowhere")
+
+
+def test_folder_that_cannot_be_written_is_said_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(_study_run, "_lower", None)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot make the folder"):
+        go(tmp_path / "file" / "study")
+
+
+def test_full_disk_is_said_and_what_is_done_is_kept(whole, tmp_path, monkeypatch):
+    saved = []
+
+    def full(handle, fsync=os.fsync):
+        saved.append(1)
+        if len(saved) == 4:  # config.json and two chunks were written
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    monkeypatch.setattr(_files.os, "fsync", full)
+    with pytest.raises(OSError, match="the disk is full"):
+        go(tmp_path / "study")
+    monkeypatch.undo()
+    assert [chunk_path(tmp_path / "study", "random", c).exists() for c in range(3)] == [True, True, False]
+    assert_same(go(tmp_path / "study"), whole[0])
+
+
+def test_names_of_searchers_may_hold_anything_but_stay_in_the_folder(tmp_path):
+    name = "../../my searcher: 50 %/é"
+    results = go(tmp_path / "study", searchers={name: RANDOM}, num_seeds=2)
+    assert results.searchers[0].name == name
+    assert load_study(tmp_path / "study").searchers[0].name == name
+    assert len(list((tmp_path / "study" / "traces").iterdir())) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["study"]
+
+
+def test_runs_that_find_nothing_are_counted(tmp_path):
+    accuracy = np.full(81, np.nan, np.float32)
+    accuracy[:8] = 60.0
+    table = make_table(SPACE, accuracy={"validation": accuracy}, dataset="data", epochs=5)
+    results = go(tmp_path / "study", {"random": RANDOM}, table, budget_seconds=None, max_evaluations=3, num_seeds=20)
+    lost = int(np.isnan(results.searchers[0].final[0]).sum())
+    assert 0 < lost < 20
+    assert (results.searchers[0].final_archs[np.isnan(results.searchers[0].final[0])] == -1).all()
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "study" / "summary.csv").read_text()))
+    assert row["seeds"] == str(20 - lost)
+    assert f"{lost} runs of random found nothing" in results_text(results)
+
+
+def test_one_seed_has_no_spread(tmp_path):
+    go(tmp_path / "study", {"random": RANDOM}, num_seeds=1)
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "study" / "summary.csv").read_text())))
+    assert all(r["mean"] and not (r["std"] or r["ci_low"] or r["ci_high"]) for r in rows)
+
+
+def test_wrong_arguments_are_refused():
+    for searchers, error, words in (
+        ([RANDOM], TypeError, "expected a mapping"),
+        ({}, ValueError, "searchers is empty"),
+        ({"random": random_search}, TypeError, "call the factory first"),
+        ({"": RANDOM}, ValueError, "a string of 1 to 80 characters"),
+    ):
+        with pytest.raises(error, match=words):
+            study(searchers, TABLE, **OPTIONS)
+    for changes, words in (
+        ({"num_seeds": 0}, "num_seeds is 0"),
+        ({"chunk": 0}, "chunk of random is 0"),
+        ({"root_seed": -1}, "root_seed is -1"),
+        ({"budget_seconds": None}, "neither budget_seconds nor max_evaluations"),
+        ({"split": "tset"}, "no accuracy"),
+        ({"targets": ()}, "targets is empty"),
+        ({"targets": [Target("data", "test", 6)]}, "no training on dataset='data' for epochs=6"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            go(**changes)
+    with pytest.raises(ValueError, match="2 fidelities but the objective has 1"):
+        go(searchers={"two": RANDOM._replace(num_fidelities=2)})
+
+
+def test_targets_of_published_tables_are_the_columns_of_table_5():
+    table = table_from_arrays(*synthetic_table("nasbench201", seed=0, num_seeds=1, curves=False, epochs=(12, 200)))
+    assert default_targets(table) == tuple(
+        Target(dataset, split, 200)
+        for dataset in ("cifar10", "cifar100", "ImageNet16-120")
+        for split in ("validation", "test")
+    )
+    names = [r.name for r in _references(table)]
+    assert names == ["ResNet", "optimum"]
+
+
+def _references(table):
+    from jnas._study_plan import find_references, target_columns
+
+    return find_references(table, target_columns(table, default_targets(table)))
+
+
+def test_resnet_of_the_real_table_is_that_of_the_paper(shared_data):
+    """Its row of Table 5 within what separates the table's releases."""
+    from jnas._import_arrays import arrays_table
+
+    path = shared_data / "nasbench201" / "nasbench201.npz"
+    resnet, optimum = _references(table_from_arrays(*arrays_table(path, spaces.get("nasbench201"))))
+    np.testing.assert_allclose(resnet.values, [90.83, 93.97, 70.42, 70.86, 44.53, 43.63], atol=0.65)
+    np.testing.assert_allclose(optimum.values, [91.61, 94.37, 73.49, 73.51, 46.77, 47.31], atol=0.05)
+
+
+def test_chunks_are_even():
+    for seeds in (1, 7, 499, 500, 501, 1200, 10_000):
+        width = chunk_width(seeds, 500)
+        chunks = -(-seeds // width)
+        assert width <= 500
+        assert 0 <= width * chunks - seeds < chunks
+
+
+def test_estimate_grows_with_the_work_and_names_what_it_does_not_know():
+    few = estimate_study({"random_search": 1}, {"random_search": 5e4}, {"random_search": 0.25}, True)
+    more = estimate_study({"random_search": 1, "bohb@12": 9}, {"random_search": 5e4, "bohb@12": 5e4}, {}, True)
+    slow = estimate_study({"random_search": 1}, {"random_search": 5e4}, {"random_search": 2.5}, True)
+    assert few.total < more.total
+    assert slow.total == pytest.approx(10 * few.total)
+    mine = estimate_study({"mine": 1}, {"mine": 100}, {}, False)
+    assert "not knowing how fast mine will be" in mine.text
+    assert few.text.startswith(f"estimate: about {duration(few.total)} (less where")
+    assert [duration(s) for s in (0.2, 8.4, 83, 659, 11_391)] == ["1 s", "9 s", "1 min 25 s", "11 min", "3 h 10 min"]
+
+
+def test_log_says_what_is_done_and_estimates_first():
+    lines = []
+    go(searchers={"random": RANDOM}, num_seeds=2, log=lines.append)
+    assert lines[0] == (
+        "1 searcher x 2 seeds on small: data validation accuracy after 5 epochs (mean over training seeds), "
+        "200 simulated seconds a search"
+    )
+    assert lines[1].startswith("estimate: about ")
+
+
+def test_users_own_searcher_is_a_few_lines():
+    def init(key, capacity):
+        return key
+
+    def ask(state):
+        from jnas._vocabulary import propose
+
+        key, sample_key = jax.random.split(state)
+        return propose(SPACE.sample(sample_key)[None]), key
+
+    mine = Searcher(init, ask, lambda state, proposal, evaluation: state, "mine")
+    results = go(searchers={"mine": mine, "random": RANDOM}, num_seeds=2)
+    assert [s.name for s in results.searchers] == ["mine", "random"]
