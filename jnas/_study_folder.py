@@ -233,12 +233,12 @@ def _as_chunk(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Ch
 
 def join_chunks(chunks: Sequence[Chunk], num_seeds: int) -> Chunk:
     """Returns the runs of all chunks, of which the first `num_seeds` count, with rows that no run used cut off."""
-    length = max(int(c.traces.mask.sum(axis=1).max(initial=1)) for c in chunks)
-    cut = [(*(x[:, :length] for x in c.traces[:-1]), c.traces.stopped_by) for c in chunks]
+    joined = Trace._make(np.concatenate(x)[:num_seeds] for x in zip(*(c.traces for c in chunks), strict=True))
+    length = max(int(joined.mask.sum(axis=1).max()), 1)
     return Chunk(
-        traces=Trace._make(np.concatenate(x)[:num_seeds] for x in zip(*cut, strict=True)),
-        incumbent=np.concatenate([c.incumbent[:, :length] for c in chunks])[:num_seeds],
-        values=np.concatenate([c.values[:, :, :length] for c in chunks], axis=1)[:, :num_seeds],
+        traces=Trace._make([*(x[:, :length] for x in joined[:-1]), joined.stopped_by]),
+        incumbent=np.concatenate([c.incumbent for c in chunks])[:num_seeds, :length],
+        values=np.concatenate([c.values for c in chunks], axis=1)[:, :num_seeds, :length],
         compile_seconds=sum(c.compile_seconds for c in chunks),
         run_seconds=sum(c.run_seconds for c in chunks),
     )
