@@ -118,8 +118,9 @@ def local_search(
             to_draw=jnp.where(draws, jnp.int32(num_init), 0),
             exhausted=~improved & ~draws & ~can_return,
         )
-        where: _Position = jax.tree.map(lambda new, old: jnp.where(position.looked, new, old), moved, position)
-        return where
+        looked = position.looked
+        position = jax.tree.map(lambda new, old: jnp.where(looked, new, old), moved, position)
+        return position
 
     def ask(state: LocalSearchState) -> tuple[Proposal, LocalSearchState]:
         key, sample_key, order_key = jax.random.split(state.key, 3)
