@@ -35,6 +35,8 @@ def study(options: argparse.Namespace) -> None:
     limits = {"budget_seconds": options.budget_seconds, "max_evaluations": options.evaluations}
     if limits == {"budget_seconds": None, "max_evaluations": None}:
         limits |= _default_limit(table)
+    elif options.budget_seconds is not None and not _has_times(table):
+        raise ValueError("this table has no times, so that --budget-seconds has no meaning; give --evaluations N")
     searchers, widths = _make_searchers(options.searchers, table.space, epochs)
     try:
         plan = make_plan(
@@ -71,8 +73,12 @@ def _default_epochs(table: Any, dataset: str, split: str) -> tuple[int, ...]:
 
 
 def _default_limit(table: Any) -> dict[str, Any]:
-    timed = any(name.startswith("train_seconds/") for name in table.names)
-    return {"budget_seconds": 12_000.0} if table.space.name == "nasbench201" and timed else {"max_evaluations": 100}
+    paper = table.space.name == "nasbench201" and _has_times(table)
+    return {"budget_seconds": 12_000.0} if paper else {"max_evaluations": 100}
+
+
+def _has_times(table: Any) -> bool:
+    return any(name.startswith("train_seconds/") for name in table.names)
 
 
 def _make_searchers(

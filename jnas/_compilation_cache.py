@@ -35,7 +35,8 @@ def _own_folder() -> Path | None:
         for made in (folder.parent, folder):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = made.stat()
-            if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            owner = os.getuid() if hasattr(os, "getuid") else found.st_uid  # Windows has no owners of this kind
+            if found.st_uid != owner or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 return None
     except (OSError, RuntimeError):  # no home, no permission, no space
         return None

@@ -32,7 +32,7 @@ def study(
     overshoot: Overshoot = "discard",
     num_seeds: int = 500,
     root_seed: int = 0,
-    targets: Sequence[Target] | None = None,
+    targets: Sequence[Target | tuple[str, str, int]] | None = None,
     out: str | os.PathLike[str] | None = None,
     chunk: int | Mapping[str, int] = _MOST,
     command: str | None = None,
@@ -55,15 +55,15 @@ def study(
       num_seeds: Searches of each searcher.
       root_seed: From which, with the searcher's name and the number of the search, its PRNG key comes. More seeds
         begin with the fewer; another searcher changes nothing for the others.
-      targets: The columns: by which data sets, splits and epochs found architectures are judged (means over training
-        seeds). By default what `jnas.default_targets` says.
+      targets: The columns: triples of data set, split and epochs by which found architectures are judged (means over
+        training seeds). By default validation and test of each data set at its most epochs.
       out: The folder for results, summary and report. A study that was stopped there goes on, to the same results.
       chunk: Most seeds in one program, by searcher or for all; a study that is stopped loses at most one chunk.
       command: The command line that does the same, for the report.
       log: Called with lines about what is to be done, the estimate among them.
 
     Returns:
-      The results; `jnas.write_report` draws them.
+      The results: for each searcher its traces and what its incumbents were worth. With `out` they are drawn as well.
 
     Raises:
       ValueError: An argument is out of range, the table lacks what is asked of it, or the folder holds another study.

@@ -25,6 +25,7 @@ COSTS: Mapping[str, Cost] = {
     "hyperband": Cost(0.2, 1.8, 0.3),
 }
 UNKNOWN = Cost(0.3, 2.5, 5.0)
+_KEEPING = 3.0  # microseconds an evaluation: to look its worth up and write it down
 _REPORT = 4.0  # seconds for the report and the summary
 
 
@@ -60,7 +61,7 @@ def estimate_study(
     costs = {name: COSTS.get(_kind(name), UNKNOWN) for name in chunks}
     workers = max(min(os.cpu_count() or 1, len(chunks)), 1)
     compile_seconds = {name: pace * (cost.trace + cost.compile) / workers for name, cost in costs.items()}
-    run_seconds = {name: pace * 1e-6 * cost.evaluation * evaluations[name] for name, cost in costs.items()}
+    run_seconds = {n: pace * 1e-6 * (cost.evaluation + _KEEPING) * evaluations[n] for n, cost in costs.items()}
     total = sum(compile_seconds[name] + run_seconds[name] * chunks[name] for name in chunks) + pace * _REPORT * report
     guessed = tuple(name for name in chunks if _kind(name) not in COSTS)
     return Estimate(compile_seconds, run_seconds, total, guessed)

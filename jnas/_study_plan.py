@@ -58,7 +58,7 @@ def make_plan(
     overshoot: Overshoot,
     num_seeds: int,
     root_seed: int,
-    targets: Sequence[Target] | None,
+    targets: Sequence[Target | tuple[str, str, int]] | None,
     chunk: int | Mapping[str, int],
     command: str | None,
 ) -> Plan:
@@ -66,6 +66,8 @@ def make_plan(
     _check_searchers(searchers)
     _check_integer("num_seeds", num_seeds, 1)
     _check_integer("root_seed", root_seed, 0)
+    if root_seed >= 2**32:
+        raise ValueError(f"root_seed is {root_seed}, expected less than 2**32: JAX would drop its upper half")
     objective = table.objective(dataset=dataset, split=split, epochs=epochs, seed=seed)
     capacity = resolve_capacity(objective, budget_seconds, max_evaluations, overshoot)
     for searcher in searchers.values():
@@ -88,8 +90,8 @@ def make_plan(
         "budget_seconds": None if budget_seconds is None else float(budget_seconds),
         "evaluations": max_evaluations,
         "overshoot": overshoot,
-        "seeds": num_seeds,
-        "seed": root_seed,
+        "seeds": int(num_seeds),
+        "seed": int(root_seed),
         "seeds_per_program": dict(widths),
         "judged_by": [t.label for t in chosen],
         "notes": list(table.header.notes),

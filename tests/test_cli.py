@@ -171,6 +171,7 @@ def test_study_without_a_table_says_how_to_get_one(capsys):
         (["--seeds", "0"], "argument --seeds: expected an integer of at least 1, not '0'"),
         (["--seeds", "many"], "expected an integer of at least 1, not 'many'"),
         (["--seed", "-1"], "argument --seed: expected"),
+        (["--seed", str(2**32)], "root_seed is 4294967296, expected less than 2**32"),
         (["--budget-seconds", "nan"], "expected a positive number of seconds, not 'nan'"),
         (["--budget-seconds", "5"], "less than the cheapest evaluation"),
         (["--budget-seconds", "5", "--evaluations", "5"], "not allowed with"),
@@ -200,6 +201,13 @@ def test_tables_that_are_none_are_refused(table, capsys):
     assert "cut off" in fails(capsys, "table", "show", "cut.npz")
     np.savez("arrays.npz", a=np.zeros(3))
     assert "`jnas table import arrays`" in fails(capsys, "table", "query", "arrays.npz", "0")
+
+
+def test_budget_in_seconds_needs_a_table_with_times(capsys):
+    header, arrays = synthetic_table("nats_size", seed=0, num_seeds=1, curves=False)
+    save_arrays("t.npz", header, {n: a for n, a in arrays.items() if not n.startswith("train_seconds/")})
+    told = fails(capsys, "study", "--table", "t.npz", "--budget-seconds", 100)
+    assert "this table has no times, so that --budget-seconds has no meaning; give --evaluations N" in told
 
 
 def test_another_study_in_the_folder_is_refused(table, capsys):

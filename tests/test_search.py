@@ -107,8 +107,17 @@ def assert_same(one, other):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b), err_msg=name)
 
 
-@pytest.mark.parametrize("limits", [{"max_evaluations": 20}, {"budget_seconds": 25.0, "overshoot": "keep"}], ids=str)
-@pytest.mark.parametrize("name", SEARCHERS)
+@pytest.mark.parametrize(
+    ("name", "limits"),
+    [
+        ("random_search", {"budget_seconds": 25.0, "overshoot": "keep"}),
+        ("regularized_evolution", {"max_evaluations": 20}),
+        ("batched", {"max_evaluations": 20}),
+        ("batched", {"budget_seconds": 25.0, "overshoot": "keep"}),
+        ("resuming", {"budget_seconds": 25.0, "overshoot": "keep"}),
+        ("exhausted", {"max_evaluations": 20}),
+    ],
+)
 def test_equals_run(name, limits):
     searcher, key = SEARCHERS[name], jax.random.key(3)
     expected = jax.jit(lambda k: run(searcher, COSTLY, k, **limits))(jax.random.clone(key))
@@ -231,8 +240,9 @@ def breaking(at: int, calls: list[int], error: type[BaseException] = Broken):
     return evaluate
 
 
-@pytest.mark.parametrize("error", [Broken, KeyboardInterrupt])
-@pytest.mark.parametrize("name", ["regularized_evolution", "batched", "resuming"])
+@pytest.mark.parametrize(
+    ("name", "error"), [("regularized_evolution", Broken), ("batched", KeyboardInterrupt), ("resuming", Broken)]
+)
 def test_resumes_to_the_same_trace_without_repeating_an_evaluation(tmp_path, name, error):
     searcher, key = SEARCHERS[name], jax.random.key(5)
     options = {"max_evaluations": 12, "budget_seconds": 20.0, "fidelities": (1, 2)}
