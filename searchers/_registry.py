@@ -26,8 +26,9 @@ class Entry(NamedTuple):
 
 def _regularized_evolution(space: Space, budgets: tuple[float, ...]) -> Searcher:
     del budgets
-    mutate = nasbench201(mutation="node_then_edge").mutate if space.name == "nasbench201" else None
-    return regularized_evolution(space, population_size=10, sample_size=10, mutate=mutate)
+    if space.name == "nasbench201":
+        space = nasbench201(mutation="node_then_edge")
+    return regularized_evolution(space, population_size=10, sample_size=10)
 
 
 _ENTRIES = (
