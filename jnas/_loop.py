@@ -13,9 +13,6 @@ from jnas._vocabulary import Array, Evaluation, Key, Objective, Proposal, Search
 Overshoot = Literal["discard", "keep"]
 """What happens to the evaluation that would exceed the budget of seconds."""
 
-_CHUNK = 32  # steps between two looks at whether every run has ended; see tests/benchmarks/loop_forms.py
-
-
 class Progress(NamedTuple):
     """How far a run has come. Seconds are a sum of two floats, since one float32 counts 5e6 s in steps of 0.5 s."""
 
@@ -247,7 +244,7 @@ def run(
     search_key, objective_key = jax.random.split(key)
     state = searcher.init(search_key, capacity)
 
-    def step(carry: tuple[State, Progress], _: None) -> tuple[tuple[State, Progress], Rows]:
+    def step(carry: tuple[State, Progress]) -> tuple[tuple[State, Progress], Rows]:
         state, progress = carry
         proposal, state = searcher.ask(state)
         evaluation = objective(row_keys(objective_key, progress, proposal), proposal)
@@ -256,42 +253,29 @@ def run(
         state = searcher.tell(state, proposal._replace(valid=rows.accepted), evaluation)
         return (state, progress), rows
 
-    _, rows = jax.eval_shape(step, (state, start_progress()), None)
+    _, rows = jax.eval_shape(step, (state, start_progress()))
     batch, num_decisions = rows.arch.shape
-    carry = (state, start_progress())
-    if batch == 1 and budget_seconds is None:
-        (_, progress), rows = jax.lax.scan(step, carry, length=capacity)
-        trace = Trace._make([*(x[:, 0] for x in rows), progress.stopped_by])
-        return _blank_unused(trace)
-
-    chunk = min(_CHUNK, -(-capacity // batch))
-    num_chunks = -(-capacity // chunk)  # every step but the last accepts at least one row
 
     def keep_going(loop: tuple[Array, tuple[State, Progress], Trace]) -> Array:
         i, (_, progress), _ = loop
-        go_on: Array = (i < num_chunks) & ~_everywhere(progress.stopped)
+        go_on: Array = (i < capacity) & ~_everywhere(progress.stopped)  # every step but the last accepts a row
         return go_on
 
     def advance(loop: tuple[Array, tuple[State, Progress], Trace]) -> tuple[Array, tuple[State, Progress], Trace]:
-        i, carry, trace = loop
-        first = carry[1].num_done
-        carry, rows = jax.lax.scan(step, carry, length=chunk)
-        if batch == 1:  # rows stand where their step stands: one plain slice, the same for every lane
+        i, (state, progress), trace = loop
+        first = progress.num_done
+        (state, progress), rows = step((state, progress))
+        if batch == 1:  # a row stands where its step stands: one plain slice, the same for every lane
             written = [
-                jax.lax.dynamic_update_slice_in_dim(old, new[:, 0], i * chunk, 0)
-                for old, new in zip(trace[:-1], rows, strict=True)
+                jax.lax.dynamic_update_slice_in_dim(old, new, i, 0) for old, new in zip(trace[:-1], rows, strict=True)
             ]
         else:
-            flat = [x.reshape(chunk * batch, *x.shape[2:]) for x in rows]
-            accepted = flat[-1]
-            place = jnp.where(accepted, first + jnp.cumsum(accepted) - 1, capacity)
-            written = [old.at[place].set(new, mode="drop") for old, new in zip(trace[:-1], flat, strict=True)]
-        return i + 1, carry, Trace._make([*written, carry[1].stopped_by])
+            place = jnp.where(rows.accepted, first + jnp.cumsum(rows.accepted) - 1, capacity)
+            written = [old.at[place].set(new, mode="drop") for old, new in zip(trace[:-1], rows, strict=True)]
+        return i + 1, (state, progress), Trace._make([*written, progress.stopped_by])
 
-    rows_kept = num_chunks * chunk if batch == 1 else capacity
-    loop = (jnp.int32(0), carry, empty_trace(rows_kept, num_decisions))
-    _, _, trace = jax.lax.while_loop(keep_going, advance, loop)
-    return _blank_unused(Trace._make([*(x[:capacity] for x in trace[:-1]), trace.stopped_by]))
+    start = (jnp.int32(0), (state, start_progress()), empty_trace(capacity, num_decisions))
+    return _blank_unused(jax.lax.while_loop(keep_going, advance, start)[2])
 
 
 def _blank_unused(trace: Trace) -> Trace:

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/regularized_evolution.py TABLE.npz [--seeds 1 500 10000]
 
-Prints microseconds a run (median of repeated calls, after compilation) of both, their ratio, the seconds of the first
-call with compilation, and the time and peak memory of other numbers of seeds. Each number of seeds runs in a process
-of its own, since peak memory never falls. The plain loop runs on one thread over Python lists; its mean incumbent and
-number of evaluations are printed beside jnas's, since a loop that searches otherwise would be no comparison.
+Prints microseconds a run of both (medians, after compilation) and the median of their ratios pair by pair, for they
+are timed in turn; the seconds of the first call with compilation, and the peak memory of the process. Each number of
+seeds runs in a process of its own. The plain loop runs on one thread over Python lists; its mean incumbent and number
+of evaluations are printed beside jnas's, since a loop that searches otherwise would be no comparison.
 """
 
 import argparse
@@ -49,29 +49,18 @@ def plain_run(rng, scores, seconds, max_evaluations=None, budget_seconds=float("
     return best, count
 
 
-def time_plain(path, budget, repeats=5, runs=100):
-    """Returns microseconds a run, the mean of the best score and of the number of evaluations."""
+def lists(table):
+    """Returns scores and seconds as lists, indexed by the architecture's digits in base 5."""
     import numpy as np
 
-    import jnas
-
-    table = jnas.load_table(path)
     numbers = table.archs.astype(int) @ 5 ** np.arange(5, -1, -1)
-    scores, seconds = [0.0] * len(numbers), [0.0] * len(numbers)
-    accuracy = np.asarray(table.accuracy(table.archs, **CHOICE)).tolist()
-    cost = np.asarray(table.seconds(table.archs, **CHOICE)).tolist()
-    for number, a, s in zip(numbers.tolist(), accuracy, cost, strict=True):
-        scores[number], seconds[number] = a, s
-    rng, took, found = random.Random(0), [], []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        found += [plain_run(rng, scores, seconds, **budget) for _ in range(runs)]
-        took.append((time.perf_counter() - begin) / runs * 1e6)
-    return statistics.median(took), *(statistics.mean(column) for column in zip(*found, strict=True))
+    columns = np.empty((2, len(numbers)))
+    columns[:, numbers] = table.accuracy(table.archs, **CHOICE), table.seconds(table.archs, **CHOICE)
+    return columns.tolist()
 
 
-def time_jnas(path, budget, seeds, repeats=15):
-    """Returns the same for one program over `seeds`, the first call's seconds, and megabytes at the peak."""
+def compare(path, budget, seeds, repeats=15, plain_runs=50):
+    """Times both in turn, pair by pair, and returns a dictionary of figures."""
     import jax
     import numpy as np
 
@@ -86,15 +75,30 @@ def time_jnas(path, budget, seeds, repeats=15):
     study = jax.jit(jax.vmap(lambda key: jnas.run(evolution, objective, key, **budget)))
     keys = jax.random.split(jax.random.key(0), seeds)
     begin = time.perf_counter()
-    jax.block_until_ready(study(keys))
-    first, took = time.perf_counter() - begin, []
+    trace = jax.block_until_ready(study(keys))
+    first = time.perf_counter() - begin
+    scores, seconds = lists(table)
+    rng, pairs, found, calls = random.Random(0), [], [], max(1, min(20, 2500 // seeds))
     for _ in range(repeats):
         begin = time.perf_counter()
-        trace = jax.block_until_ready(study(keys))
-        took.append((time.perf_counter() - begin) / seeds * 1e6)
-    best = float(np.nanmax(np.where(trace.valid, trace.score, np.nan), axis=1).mean())
-    count = float(trace.mask.sum(axis=1).mean())
-    return statistics.median(took), best, count, first, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        for _ in range(calls):
+            jax.block_until_ready(study(keys))
+        middle = time.perf_counter()
+        found += [plain_run(rng, scores, seconds, **budget) for _ in range(plain_runs)]
+        end = time.perf_counter()
+        pairs.append(((middle - begin) / (calls * seeds) * 1e6, (end - middle) / plain_runs * 1e6))
+    best = np.nanmax(np.where(trace.valid, trace.score, np.nan), axis=1).mean()
+    return {
+        "jnas_us": statistics.median(jnas_us for jnas_us, _ in pairs),
+        "plain_us": statistics.median(plain_us for _, plain_us in pairs),
+        "ratio": statistics.median(plain_us / jnas_us for jnas_us, plain_us in pairs),
+        "first_call_s": first,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "jnas_evaluations": float(trace.mask.sum(axis=1).mean()),
+        "plain_evaluations": statistics.mean(count for _, count in found),
+        "jnas_best": float(best),
+        "plain_best": statistics.mean(best for best, _ in found),
+    }
 
 
 def main():
@@ -105,20 +109,14 @@ def main():
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        budget, seeds = json.loads(arguments.worker)
-        print(json.dumps(time_jnas(arguments.table, budget, seeds)))
+        print(json.dumps(compare(arguments.table, *json.loads(arguments.worker))))
         return
     for budget in BUDGETS:
-        plain, best, count = time_plain(arguments.table, budget)
-        print(f"{budget}: plain loop {plain:.0f} us/run ({count:.1f} evaluations, best {best:.3f})")
+        print(budget)
         for seeds in arguments.seeds:
             command = [sys.executable, __file__, arguments.table, "--worker", json.dumps([budget, seeds])]
-            answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            took, best, count, first, memory = json.loads(answer)
-            print(
-                f"  {seeds:6d} seeds: {took:9.1f} us/run, {plain / took:6.1f} times the plain loop; "
-                f"first call {first:.1f} s; {memory:.0f} MB; {count:.1f} evaluations, best {best:.3f}"
-            )
+            figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            print(f"  {seeds:6d} seeds: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
 
 
 if __name__ == "__main__":
