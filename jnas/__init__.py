@@ -8,21 +8,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jnas import queries as queries
     from jnas import searchers as searchers
     from jnas import spaces as spaces
     from jnas import statistics as statistics
     from jnas import training as training
     from jnas._loop import run as run
     from jnas._make_table import make_table as make_table
+    from jnas._report import write_report as write_report
+    from jnas._results import SearcherResult as SearcherResult
+    from jnas._results import StudyResults as StudyResults
+    from jnas._results import Target as Target
     from jnas._search import Candidate as Candidate
     from jnas._search import search as search
     from jnas._study import study as study
+    from jnas._study_folder import load_study as load_study
     from jnas._summary import Summary as Summary
     from jnas._summary import summarize as summarize
     from jnas._table import Table as Table
     from jnas._table import load_table as load_table
     from jnas._table import save_table as save_table
     from jnas._table import table_from_arrays as table_from_arrays
+    from jnas._table_report import write_table_report as write_table_report
+    from jnas._targets import default_targets as default_targets
     from jnas._vocabulary import Evaluation as Evaluation
     from jnas._vocabulary import Graph as Graph
     from jnas._vocabulary import Objective as Objective
@@ -42,11 +50,16 @@ _DEFINED_IN = {
     "Objective": "jnas._vocabulary",
     "Proposal": "jnas._vocabulary",
     "Searcher": "jnas._vocabulary",
+    "SearcherResult": "jnas._results",
     "Space": "jnas._vocabulary",
+    "StudyResults": "jnas._results",
     "Summary": "jnas._summary",
     "Table": "jnas._table",
+    "Target": "jnas._results",
     "Trace": "jnas._vocabulary",
+    "default_targets": "jnas._targets",
     "function_objective": "jnas._vocabulary",
+    "load_study": "jnas._study_folder",
     "load_table": "jnas._table",
     "make_table": "jnas._make_table",
     "propose": "jnas._vocabulary",
@@ -56,8 +69,10 @@ _DEFINED_IN = {
     "study": "jnas._study",
     "summarize": "jnas._summary",
     "table_from_arrays": "jnas._table",
+    "write_report": "jnas._report",
+    "write_table_report": "jnas._table_report",
 }
-_MODULES = ("searchers", "spaces", "statistics", "training")
+_MODULES = ("queries", "searchers", "spaces", "statistics", "training")
 
 __all__ = [*_DEFINED_IN, *_MODULES]
 

@@ -1,6 +1,7 @@
 """What the commands of the command line do. Imports that take long stand in the functions that need them."""
 
 import argparse
+import os
 import re
 import shlex
 import sys
@@ -141,7 +142,7 @@ def import_nats(options: argparse.Namespace) -> None:
     """Runs `jnas table import nats-bench`."""
     from jnas._import_nats import nats_table
 
-    _write_table(options, lambda progress: nats_table(options.source, progress=progress))
+    _write_table(options, lambda progress: nats_table(options.source, processes=os.cpu_count() or 1, progress=progress))
 
 
 def import_nasbench201(options: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from jnas._vocabulary import Array, Evaluation, Key, Objective, Proposal, Search
 Overshoot = Literal["discard", "keep"]
 """What happens to the evaluation that would exceed the budget of seconds."""
 
+
 class Progress(NamedTuple):
     """How far a run has come. Seconds are a sum of two floats, since one float32 counts 5e6 s in steps of 0.5 s."""
 
@@ -128,7 +129,7 @@ def empty_trace(capacity: int, num_decisions: int) -> Trace:
     )
 
 
-def _check_step(searcher: Searcher, proposal: Proposal, evaluation: Any) -> None:
+def check_step(searcher: Searcher, proposal: Proposal, evaluation: Any) -> None:
     """Raises TypeError where a user's objective or searcher returned something of the wrong form."""
     if not isinstance(evaluation, Evaluation):
         raise TypeError(
@@ -248,7 +249,7 @@ def run(
         state, progress = carry
         proposal, state = searcher.ask(state)
         evaluation = objective(row_keys(objective_key, progress, proposal), proposal)
-        _check_step(searcher, proposal, evaluation)
+        check_step(searcher, proposal, evaluation)
         progress, rows = admit(progress, proposal, evaluation, budget, capacity, overshoot)
         state = searcher.tell(state, proposal._replace(valid=rows.accepted), evaluation)
         return (state, progress), rows

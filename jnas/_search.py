@@ -16,9 +16,9 @@ from jnas._checkpoint import Pending, identify, load_checkpoint, save_checkpoint
 from jnas._loop import (
     Overshoot,
     Progress,
-    _check_step,
     admit,
     check_fidelities,
+    check_step,
     empty_trace,
     resolve_capacity,
     row_keys,
@@ -180,7 +180,7 @@ def _evaluate_at_once(
 ) -> Evaluation:
     """Evaluates a proposal on a batched objective."""
     evaluation: Evaluation = jax.jit(objective.evaluate)(keys, proposal)
-    _check_step(searcher, proposal, evaluation)
+    check_step(searcher, proposal, evaluation)
     if on_evaluation is not None:
         scores, seconds = np.asarray(evaluation.score), np.asarray(evaluation.seconds)
         for number, row in enumerate(np.flatnonzero(np.asarray(proposal.valid))):

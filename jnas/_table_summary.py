@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from jnas._look_ups import mean_over_runs
 from jnas._rank_correlation import kendall_tau, pearson_correlation, spearman_correlation
-from jnas._study_plan import NAMED_CELLS, default_targets
 from jnas._table import Table
 from jnas._table_file import Training, decode_curve, member
+from jnas._targets import NAMED_CELLS, default_targets
 
 __all__ = [
     "COEFFICIENTS",

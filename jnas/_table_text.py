@@ -8,8 +8,8 @@ from typing import Any
 
 from jnas._table import Table
 from jnas._table_file import member
-from jnas._table_queries import Info, costs, info, results, statistics
 from jnas._table_summary import Holding, holdings
+from jnas.queries import Info, costs, info, results, statistics
 
 _WIDTH = 110
 

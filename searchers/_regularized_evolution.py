@@ -35,7 +35,8 @@ def regularized_evolution(
       space: The search space.
       population_size: `P`. Published: 100 (Real et al.; NAS-Bench-101's comparison), 10 (NAS-Bench-201), 30 (naszilla),
         50 (NAS-Bench-101's notebook).
-      sample_size: Architectures drawn for a tournament. Published: 10 (NAS-Bench-201's paper, naszilla), 3 (its script).
+      sample_size: Architectures drawn for a tournament. Published: 10 (NAS-Bench-201's paper, naszilla), 3 (the
+        script of NAS-Bench-201).
       num_init: Random architectures to begin with, at most `P`; by default `P`. From then on the population grows
         to `P` (naszilla: 10 of 30).
       aging: Whether the oldest leaves (regularized evolution); otherwise the worst does.

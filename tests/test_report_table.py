@@ -10,7 +10,6 @@ import scipy.stats
 from jnas import spaces
 from jnas._import_arrays import arrays_table
 from jnas._make_table import make_table
-from jnas._study_plan import NAMED_CELLS
 from jnas._table import table_from_arrays
 from jnas._table_file import Header, Training, encode_curve, member
 from jnas._table_report import table_report, write_table_report
@@ -28,6 +27,7 @@ from jnas._table_summary import (
     size_of,
     subsets,
 )
+from jnas._targets import NAMED_CELLS
 
 SPACE = spaces.categorical((3, 4), (("a", "b", "c"), ("1", "2", "3", "4")), decisions=("op", "width"), name="mine <b>")
 

@@ -20,10 +20,11 @@ from jnas._results import Target
 from jnas._study import study
 from jnas._study_cost import estimate_study
 from jnas._study_folder import chunk_path, finished_path, load_study
-from jnas._study_plan import chunk_width, default_targets, seed_keys
+from jnas._study_plan import chunk_width, seed_keys
 from jnas._study_text import results_text
 from jnas._synthetic import synthetic_table
 from jnas._table import table_from_arrays
+from jnas._targets import default_targets
 from jnas._vocabulary import Searcher
 from jnas.searchers._random_search import random_search
 from jnas.searchers._regularized_evolution import regularized_evolution
@@ -384,7 +385,7 @@ def test_targets_of_published_tables_are_the_columns_of_table_5():
 
 
 def _references(table):
-    from jnas._study_plan import find_references, target_columns
+    from jnas._targets import find_references, target_columns
 
     return find_references(table, target_columns(table, default_targets(table)))
 

@@ -17,6 +17,22 @@ from jnas._table_file import decode_curve, member
 from jnas._table_summary import splits_of
 from jnas._vocabulary import Key
 
+__all__ = [
+    "Best",
+    "Costs",
+    "Info",
+    "SplitInfo",
+    "SplitStatistics",
+    "Statistics",
+    "best",
+    "costs",
+    "info",
+    "learning_curves",
+    "results",
+    "seeds_of",
+    "statistics",
+]
+
 
 class SplitInfo(NamedTuple):
     """One architecture on one split of a data set."""
