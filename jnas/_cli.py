@@ -140,7 +140,14 @@ def _add_study(commands: Any) -> None:
         "--epochs",
         metavar="E,E",
         type=_epochs,
-        help="the training to search on (default 12, or the table's shortest); several for searchers that use several",
+        help="the training to search on (default 12, or the table's shortest); several for searchers that use several; "
+        "the others use the fewest",
+    )
+    add(
+        "--at",
+        metavar="E,E",
+        type=_epochs,
+        help="points of the training's curve, in epochs done, for searchers that use several (tables with curves)",
     )
     add("--split", metavar="NAME", default="validation", help="the split to search on (default validation)")
     add(

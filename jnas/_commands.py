@@ -38,13 +38,14 @@ def study(options: argparse.Namespace) -> None:
         limits |= _default_limit(table)
     elif options.budget_seconds is not None and not _has_times(table):
         raise ValueError("this table has no times, so that --budget-seconds has no meaning; give --evaluations N")
-    searchers, widths = _make_searchers(options.searchers, table.space, epochs)
+    searchers, widths = _make_searchers(options.searchers, table.space, options.at or epochs)
     try:
         plan = make_plan(
             searchers,
             table,
             dataset=dataset,
             epochs=epochs,
+            at=options.at,
             split=options.split,
             seed=options.reward,
             overshoot=options.overshoot,

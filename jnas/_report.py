@@ -165,6 +165,8 @@ def _task(study: StudyResults) -> str:
         goal += f" on {config['dataset']}"
     if "epochs" in config:
         goal += f" after {_epochs(config['epochs'])}"
+    if config.get("of_epochs"):
+        goal += f" of a training of {config['of_epochs']}"
     reduction = config.get("reduction")
     if reduction is not None:
         how = {"mean": "the mean over training seeds", "random": "of a training seed drawn at random each time"}

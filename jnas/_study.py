@@ -25,6 +25,7 @@ def study(
     *,
     dataset: str,
     epochs: int | Sequence[int],
+    at: int | Sequence[int] | None = None,
     split: str = "validation",
     seed: Seed = "mean",
     budget_seconds: float | None = None,
@@ -47,6 +48,7 @@ def study(
       table: What they search, and what judges the architectures that they find.
       dataset: What they search on, as in `Table.objective`.
       epochs: One training, or several (ascending) for searchers that use several fidelities.
+      at: Points of one training's curve as fidelities, in epochs done, where the table has curves.
       split: As in `Table.objective`.
       seed: Which training run's accuracy a search sees: the `'mean'`, a `'random'` one each time, or a seed's name.
       budget_seconds: Simulated seconds of one search.
@@ -75,6 +77,7 @@ def study(
         table,
         dataset=dataset,
         epochs=epochs,
+        at=at,
         split=split,
         seed=seed,
         budget_seconds=budget_seconds,

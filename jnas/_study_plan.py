@@ -45,6 +45,7 @@ def make_plan(
     *,
     dataset: str,
     epochs: int | Sequence[int],
+    at: int | Sequence[int] | None,
     split: str,
     seed: Seed,
     budget_seconds: float | None,
@@ -62,7 +63,7 @@ def make_plan(
     _check_integer("root_seed", root_seed, 0)
     if root_seed >= 2**32:
         raise ValueError(f"root_seed is {root_seed}, expected less than 2**32: JAX would drop its upper half")
-    objective = table.objective(dataset=dataset, split=split, epochs=epochs, seed=seed)
+    objective = table.objective(dataset=dataset, split=split, epochs=epochs, seed=seed, at=at)
     capacity = resolve_capacity(objective, budget_seconds, max_evaluations, overshoot)
     for searcher in searchers.values():
         check_fidelities(searcher, objective)
@@ -80,6 +81,7 @@ def make_plan(
         "dataset": dataset,
         "split": split,
         "epochs": [int(e) for e in objective.fidelities],
+        "of_epochs": None if at is None else int(np.ravel(epochs)[0]),  # the training whose curve `at` is of
         "reduction": seed,
         "budget_seconds": None if budget_seconds is None else float(budget_seconds),
         "evaluations": max_evaluations,
@@ -120,7 +122,9 @@ def _mean_evaluations(table: Table, config: Mapping[str, Any], capacity: int) ->
     """Returns how many evaluations a run can be expected to make, by the mean cost over the table."""
     if config["budget_seconds"] is None:
         return float(capacity)
-    runs = table.runs("accuracy", config["dataset"], config["split"], config["epochs"][0], config["reduction"])
+    done, total = config["epochs"][0], config["of_epochs"]
+    training, at = (done, None) if total is None else (total, done)
+    runs = table.runs("accuracy", config["dataset"], config["split"], training, config["reduction"], at)
     cost = float(np.nanmean(runs.train_seconds + runs.eval_seconds))
     return min(float(capacity), float(config["budget_seconds"]) / cost)
 

@@ -122,8 +122,8 @@ def headline(plan: Plan) -> str:
     kind = kinds.get(config["reduction"], f"training seed {config['reduction']}")
     return (
         f"{count} searcher{'' if count == 1 else 's'} x {config['seeds']:,} seeds on {config['table_name']}: "
-        f"{config['dataset']} {config['split']} accuracy after {' and '.join(map(str, config['epochs']))} epochs "
-        f"({kind}), {' or '.join(limits)} a search"
+        f"{config['dataset']} {config['split']} accuracy after {' and '.join(map(str, config['epochs']))} epochs"
+        f"{f' of {of_epochs}' if (of_epochs := config['of_epochs']) else ''} ({kind}), {' or '.join(limits)} a search"
     )
 
 

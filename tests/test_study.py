@@ -24,8 +24,10 @@ from jnas._study_plan import chunk_width, seed_keys
 from jnas._study_text import results_text
 from jnas._synthetic import synthetic_table
 from jnas._table import table_from_arrays
+from jnas._table_file import Header, Training, encode_curve, member
 from jnas._targets import default_targets
 from jnas._vocabulary import Searcher
+from jnas.searchers._hyperband import successive_halving
 from jnas.searchers._random_search import random_search
 from jnas.searchers._regularized_evolution import regularized_evolution
 from jnas.spaces._categorical import categorical
@@ -443,3 +445,29 @@ def test_users_own_searcher_is_a_few_lines():
     mine = Searcher(init, ask, lambda state, proposal, evaluation: state, "mine")
     results = go(searchers={"mine": mine, "random": RANDOM}, num_seeds=2)
     assert [s.name for s in results.searchers] == ["mine", "random"]
+
+
+def test_points_of_a_curve_are_fidelities():
+    """On one training's curve, a promoted search pays the difference, and the study says whose epochs they are."""
+    space = categorical((3, 3))
+    archs = np.stack(np.meshgrid(range(3), range(3), indexing="ij"), -1).reshape(-1, 2).astype(np.int8)
+    final = np.linspace(50, 90, 9)[:, None, None]
+    curve = final * np.asarray([0.5, 0.8, 1.0])  # the order of the architectures does not change with time
+    table = table_from_arrays(
+        Header("curves", space.config, (Training("data", 3, (0,)),), {}, "made up"),
+        {
+            "archs": archs,
+            member("accuracy", "data", 3, "validation"): final[:, :, 0].astype(np.float32),
+            member("accuracy_curve", "data", 3, "validation"): encode_curve(curve),
+            member("train_seconds", "data", 3): np.ones((9, 1), np.float32),
+        },
+    )
+    choice = {"dataset": "data", "epochs": 3, "at": (1, 3)}
+    halving = successive_halving(space, budgets=(1, 3), eta=3, num_configs=3)
+    results = study({"halving": halving}, table, **choice, max_evaluations=8, num_seeds=5)
+    assert (results.config["epochs"], results.config["of_epochs"]) == ([1, 3], 3)
+    (found,) = results.searchers
+    np.testing.assert_array_equal(found.traces.fidelity, [[0, 0, 0, 1, 0, 0, 0, 1]] * 5)
+    np.testing.assert_array_equal(found.traces.seconds, [[1, 1, 1, 2, 1, 1, 1, 2]] * 5)
+    best_of_three = np.asarray(found.traces.score)[:, :3].max(axis=1)
+    np.testing.assert_allclose(found.traces.score[:, 3], best_of_three * 2, atol=0.01)
