@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jnas._draws import below, draw
 from jnas._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
+from jnas.searchers._checks import check_positive_int
 
 
 class RegularizedEvolutionState(NamedTuple):
@@ -38,24 +39,30 @@ def regularized_evolution(
       sample_size: Architectures drawn for a tournament. Published: 10 (NAS-Bench-201's paper, naszilla), 3 (the
         script of NAS-Bench-201).
       num_init: Random architectures to begin with, at most `P`; by default `P`. From then on the population grows
-        to `P` (naszilla: 10 of 30).
-      aging: Whether the oldest leaves (regularized evolution); otherwise the worst does.
+        to `P` (naszilla: 10 of 30, though its code holds the population at 29).
+      aging: Whether the oldest leaves (regularized evolution); otherwise the worst does, be it the newcomer.
       replacement: Whether tournaments sample with replacement (NAS-Bench-201, naszilla) or without (NAS-Bench-101).
       mutate: `mutate(key, arch) -> arch`; by default the space's.
 
     Raises:
+      TypeError: A size is not a Python int.
       ValueError: A size is out of range.
 
     References:
       "Regularized Evolution for Image Classifier Architecture Search", Real et al., 2019, Algorithm 1.
     """
+    check_positive_int("population_size", population_size)
+    check_positive_int("sample_size", sample_size)
+    if population_size > 65_536:
+        raise ValueError(f"population_size is {population_size}, expected at most 65536")
     num_init = population_size if num_init is None else num_init
-    if not 1 <= num_init <= population_size:
+    check_positive_int("num_init", num_init)
+    if num_init > population_size:
         raise ValueError(f"num_init is {num_init}, expected 1 to population_size ({population_size})")
-    if sample_size < 1 or (not replacement and sample_size > num_init):
+    if not replacement and sample_size > num_init:
         raise ValueError(
-            f"sample_size is {sample_size}, expected at least 1 and, without replacement, at most the "
-            f"{num_init} architectures that evolution begins with"
+            f"sample_size is {sample_size}, expected, without replacement, at most the {num_init} architectures that "
+            "evolution begins with"
         )
     tournament_words = sample_size if replacement else population_size
 
@@ -92,12 +99,15 @@ def regularized_evolution(
 
     def tell(state: RegularizedEvolutionState, proposal: Proposal, evaluation: Evaluation) -> RegularizedEvolutionState:
         told = proposal.valid[0]
+        score = usable_score(evaluation)[0]
+        growing = state.num_told < population_size
         leaves = state.num_told % population_size if aging else jnp.argmin(state.scores)
-        slot = jnp.where(state.num_told < population_size, state.num_told, leaves)
-        here = told & (jnp.arange(population_size) == slot)
+        # Without aging the worst of all leaves, the newcomer included: if it is that one, nothing changes.
+        joins = told & (growing | aging | (score > state.scores[leaves]))
+        here = joins & (jnp.arange(population_size) == jnp.where(growing, state.num_told, leaves))
         return state._replace(
             archs=jnp.where(here[:, None], proposal.archs[0], state.archs),
-            scores=jnp.where(here, usable_score(evaluation)[0], state.scores),
+            scores=jnp.where(here, score, state.scores),
             num_told=state.num_told + told,
         )
 

@@ -26,7 +26,7 @@ def _plain(key, steps, population_size, sample_size, num_init, aging, replacemen
     """The algorithm as a list in Python; only the random words and the space's own functions come from JAX."""
     key, _ = jax.random.split(key)  # the loop keeps the other half for the objective
     key, sample_key = jax.random.split(key)
-    initial = [SPACE.sample(k).tolist() for k in jax.random.split(sample_key, population_size)]
+    initial = jax.jit(jax.vmap(SPACE.sample))(jax.random.split(sample_key, population_size)).tolist()
     mutate = jax.jit(SPACE.mutate_from)
     words_of = jax.jit(draw, static_argnums=1)
     population, history = [], []
@@ -45,14 +45,16 @@ def _plain(key, steps, population_size, sample_size, num_init, aging, replacemen
             parent = max((slots[s] for s in drawn), key=lambda m: m["score"])  # the first of equals
             arch = np.asarray(mutate(words[:2], jnp.asarray(parent["arch"]))).tolist()
         score = float(SCORES[int(SPACE.index(jnp.asarray(arch)))])
-        if len(population) < population_size:
-            slot = len(population)
-        else:
-            leaves = population[0] if aging else min(population, key=lambda m: (m["score"], m["slot"]))
-            population.remove(leaves)
-            slot = leaves["slot"]
-        population.append({"arch": arch, "score": score, "slot": slot})
         history.append(arch)
+        newcomer = {"arch": arch, "score": score, "slot": len(population)}
+        population.append(newcomer)
+        if len(population) > population_size:
+            # Of equals the newcomer leaves, then the member in the lowest slot.
+            leaves = (
+                population[0] if aging else min(population, key=lambda m: (m["score"], m is not newcomer, m["slot"]))
+            )
+            population.remove(leaves)
+            newcomer["slot"] = leaves["slot"]
     return np.asarray(history)
 
 
@@ -69,8 +71,8 @@ def test_equals_a_plain_python_loop(population_size, sample_size, num_init, agin
         aging=aging,
         replacement=replacement,
     )
-    trace = jax.jit(lambda key: run(searcher, OBJECTIVE, key, max_evaluations=60))(jax.random.key(7))
-    expected = _plain(jax.random.key(7), 60, population_size, sample_size, num_init, aging, replacement)
+    trace = jax.jit(lambda key: run(searcher, OBJECTIVE, key, max_evaluations=40))(jax.random.key(7))
+    expected = _plain(jax.random.key(7), 40, population_size, sample_size, num_init, aging, replacement)
     np.testing.assert_array_equal(trace.arch, expected)
 
 
@@ -119,9 +121,19 @@ def test_a_mutation_of_ones_own_is_used():
         ({"num_init": 11}, "num_init is 11, expected 1 to population_size"),
         ({"num_init": 0}, "num_init is 0"),
         ({"sample_size": 0}, "sample_size is 0"),
+        ({"population_size": 65_537}, "at most 65536"),
         ({"sample_size": 11, "replacement": False}, "without replacement"),
     ],
 )
 def test_impossible_sizes_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        regularized_evolution(SPACE, population_size=10, **arguments)
+        regularized_evolution(SPACE, **{"population_size": 10, **arguments})
+
+
+def test_without_aging_a_bad_newcomer_leaves():
+    searcher = regularized_evolution(SPACE, population_size=2, sample_size=2, aging=False)
+    state = searcher.init(jax.random.key(0), 10)
+    for score in (5.0, 7.0, 1.0, jnp.nan, 6.0):
+        proposal, state = searcher.ask(state)
+        state = searcher.tell(state, proposal, Evaluation(jnp.asarray([score]), jnp.ones(1), jnp.ones(1, bool)))
+    assert sorted(state.scores.tolist()) == [6.0, 7.0]
