@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ from jnas import spaces
 from jnas._draws import below
 from jnas._look_ups import Metric, Runs, Seed, choose_runs, mean_over_runs, row_locator
 from jnas._table_file import Header, TableFile, Training, check_archs, check_arrays, decode_curve, member, save_arrays
-from jnas._table_objective import fidelity_levels, runs_objective
+from jnas._table_objective import check_times, fidelity_levels, runs_objective
 from jnas._vocabulary import Array, Evaluation, Key, Objective, Space
 
 
@@ -100,8 +100,7 @@ class Table:
                 f"architectures have shape {shape} and type {encoded.dtype}, expected integers [..., {num_decisions}]; "
                 "a single index is a Python int"
             )
-        flat = encoded.reshape(-1, num_decisions).astype(jnp.int32)
-        return jax.vmap(self._locate)(flat).reshape(shape[:-1])
+        return self._locate_many(encoded.reshape(-1, num_decisions)).reshape(shape[:-1])
 
     def _find(self, text: str) -> np.ndarray:
         """The row `[]` of an architecture string, or -1."""
@@ -110,11 +109,31 @@ class Table:
 
     @functools.cached_property
     def _locate(self) -> Callable[[Array], Array]:
-        return row_locator(self.space, self.archs)
+        with jax.ensure_compile_time_eval():  # the first look-up may stand inside `jit`
+            return row_locator(self.space, self.archs)
+
+    @functools.cached_property
+    def _locate_many(self) -> Callable[[Array], Array]:
+        """The same for `[B, E]`, compiled, so that its tables of indices stay on the device."""
+        locate = self._locate
+        return jax.jit(lambda archs: jax.vmap(locate)(archs.astype(jnp.int32)))
+
+    def _on_device(self, name: Hashable, array: np.ndarray) -> Array:
+        """A copy of an array on the device, made once."""
+        place = ("device", name)
+        if place not in self._cache:
+            with jax.ensure_compile_time_eval():  # a look-up inside `jit` must not leave a tracer here
+                self._cache[place] = jnp.asarray(array)
+        copy: Array = self._cache[place]
+        return copy
 
     def text(self, index: int) -> str:
-        """Returns the architecture string of an index."""
-        return self.space.to_string(self.archs[int(index)])
+        """Returns the architecture string of an index.
+
+        Raises:
+          ValueError: The index is out of range; -1 is what `index` gives for an architecture that is not held.
+        """
+        return self.space.to_string(self.archs[int(self._rows(int(index)))])
 
     # Numbers of architectures.
 
@@ -226,7 +245,7 @@ class Table:
         at: int | Sequence[int] | None = None,
         metric: Metric = "accuracy",
         resume_cost: Literal["difference", "full"] | None = None,
-        missing_seconds: float = 0.0,
+        missing_seconds: float | None = None,
     ) -> Objective:
         """Returns the objective that looks evaluations up in this table.
 
@@ -240,22 +259,28 @@ class Table:
           resume_cost: What going on with a training costs: the `'difference'` to what it has cost (the default along
             one curve, `at`), or the `'full'` cost (the default where fidelities are separate trainings; published
             scripts always charge in full).
-          missing_seconds: What an architecture costs that the table lacks.
+          missing_seconds: What an evaluation costs whose time, or whose architecture, the table lacks. Where it has
+            no times at all, or not the architecture, that is 0 by default.
 
         Raises:
-          ValueError: As for `accuracy`, or the fidelities do not ascend.
+          ValueError: As for `accuracy`; the fidelities do not ascend; or some architectures have an accuracy but no
+            time, and `missing_seconds` does not say what they cost.
         """
         if resume_cost not in (None, "difference", "full"):
             raise ValueError(f"resume_cost is {resume_cost!r}, expected 'difference' or 'full'")
         levels = fidelity_levels(epochs, at)
+        runs = [self.runs(metric, dataset, split, e, seed, a) for e, a in levels]
+        if at is not None and seed == "random":
+            runs = self._runs_along(metric, dataset, split, levels)
+        check_times(runs, missing_seconds)
         return runs_objective(
             tuple(float(e if a is None else a) for e, a in levels),
-            [self.runs(metric, dataset, split, e, seed, a) for e, a in levels],
+            runs,
             self._locate,
             sign=-1.0 if metric == "loss" else 1.0,
             draws=seed == "random",
             pays_difference=resume_cost == "difference" or (resume_cost is None and at is not None),
-            missing_seconds=missing_seconds,
+            missing_seconds=missing_seconds or 0.0,
         )
 
     def simulate_train_eval(
@@ -313,6 +338,20 @@ class Table:
         found: Runs = self._cache[name]
         return found
 
+    def _runs_along(
+        self, metric: Metric, dataset: str, split: str, levels: Sequence[tuple[int, int | None]]
+    ) -> list[Runs]:
+        """The runs at points of a curve, only those that have them all and in one order: a training keeps its seed."""
+        dataset, split = self.resolve(dataset, split)
+        training = self.training(dataset, levels[0][0])
+        points = [training.epochs if a is None else a for _, a in levels]
+        values = [self._values(metric, training, split, "random", at) for at in points]
+        gaps = np.any(np.isnan(values), axis=0)
+        return [
+            choose_runs(np.where(gaps, np.nan, value), *self._seconds(training, split, at), None, "random")
+            for value, at in zip(values, points, strict=True)
+        ]
+
     def _look_up(
         self,
         metric: Metric,
@@ -331,7 +370,10 @@ class Table:
         drawn_by = key if seed == "random" else None
         # Rows that the host knows are gathered there: nothing is compiled for a query by string or by index.
         xp: Any = np if isinstance(rows, np.ndarray) and drawn_by is None else jnp
-        value, train, evaluation, num_runs = (xp.asarray(x) for x in runs)
+        place = (metric, *self.resolve(dataset, split), epochs, seed, at)
+        value, train, evaluation, num_runs = (
+            x if xp is np else self._on_device((place, i), x) for i, x in enumerate(runs)
+        )
         found = (rows >= 0) & (num_runs[rows] > 0)
         slot = xp.zeros(rows.shape, xp.int32)
         if drawn_by is not None:
@@ -403,7 +445,7 @@ class Table:
     def _gather(self, values: np.ndarray, archs: Any) -> Array:
         rows = self._rows(archs)
         xp: Any = np if isinstance(rows, np.ndarray) else jnp
-        found = xp.asarray(values)[rows]
+        found = values[rows] if xp is np else jnp.asarray(values)[rows]
         missing = (rows < 0).reshape(rows.shape + (1,) * (found.ndim - rows.ndim))
         return jnp.asarray(xp.where(missing, xp.nan, found), jnp.float32)
 

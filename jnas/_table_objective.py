@@ -31,6 +31,24 @@ def fidelity_levels(epochs: int | Sequence[int], at: int | Sequence[int] | None)
     return [(int(trainings[0]), int(a)) for a in points] if at is not None else [(int(e), None) for e in trainings]
 
 
+def check_times(runs: Sequence[Runs], missing_seconds: float | None) -> None:
+    """Raises ValueError where some runs with a value have a time and others do not: these would cost nothing.
+
+    Runs without any time are searched by a number of evaluations, and that is well.
+    """
+    if missing_seconds is not None:
+        return
+    for r in runs:
+        there = ~np.isnan(r.value)
+        timed = ~np.isnan(r.train_seconds) & there
+        if timed.any() and (there & ~timed).any():
+            count = int((there & ~timed).any(axis=1).sum())
+            raise ValueError(
+                f"{count:,} architectures have an accuracy but no time, so that evaluating them would cost nothing; "
+                "pass missing_seconds, what each of them is to cost"
+            )
+
+
 def runs_objective(
     fidelities: tuple[float, ...],
     runs: Sequence[Runs],

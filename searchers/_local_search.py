@@ -60,7 +60,9 @@ def local_search(
     Returns:
       A searcher that proposes one architecture at a time and none twice. When there is nothing to restart or to go on
       with, it does the other of the two, then comes back to neighbourhoods that it left at an improvement; so it
-      evaluates every architecture of a space whose neighbourhoods connect it, and then ends the run.
+      evaluates every architecture of a space whose neighbourhoods connect it, and then ends the run. Those with the
+      same fingerprint count as one: in `nasbench201` one cell of each published class is evaluated, unless the space
+      is made with `isomorphism="none"`.
 
     Raises:
       TypeError: `num_init` is not a Python int.

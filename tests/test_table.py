@@ -411,3 +411,61 @@ def test_proposals_of_several_rows_are_looked_up_row_by_row(table):
     assert isinstance(proposal, Proposal)
     found = objective(jax.random.split(jax.random.key(0), 4), proposal._replace(fidelity=jnp.asarray([0, 1, 0, 1])))
     np.testing.assert_array_equal(found.score, [50.5, 76, 52.5, 78])
+
+
+def test_a_first_look_up_may_stand_inside_jit():
+    ask = dict(VALID, epochs=3, seed=777)
+    fresh = table_from_arrays(HEADER, _arrays())
+    archs = jnp.asarray(_arrays()["archs"][:3])
+    np.testing.assert_array_equal(jax.jit(lambda a: fresh.accuracy(a, **ask))(archs), [50, 51, 52])
+    np.testing.assert_array_equal(fresh.accuracy(archs, **ask), [50, 51, 52])  # and leaves nothing of the trace behind
+
+
+def test_a_second_batched_look_up_moves_nothing_to_the_device(table):
+    ask = dict(VALID, epochs=3, seed=777)
+    archs = jnp.asarray(_arrays()["archs"])
+    table.accuracy(archs, **ask)
+    copies = {id(value) for key, value in table._cache.items() if key[0] == "device"}
+    table.accuracy(archs, **ask)
+    assert copies == {id(value) for key, value in table._cache.items() if key[0] == "device"}
+    assert len(copies) >= 4
+
+
+def test_times_that_are_missing_in_part_are_not_free():
+    numbers, seconds = np.arange(12.0), np.full(12, 10.0)
+    seconds[5] = NAN
+    table = make_table(SPACE, accuracy={"validation": numbers}, train_seconds=seconds)
+    choice = {"dataset": "data", "split": "validation", "epochs": 1, "seed": 0}
+    with pytest.raises(ValueError, match="1 architectures have an accuracy but no time"):
+        table.objective(**choice)
+    charged = _evaluate(table.objective(**choice, missing_seconds=60.0), table.archs[[4, 5]])
+    np.testing.assert_array_equal(charged.seconds, [10, 60])
+    timeless = make_table(SPACE, accuracy={"validation": numbers}, train_seconds=np.full(12, NAN))
+    np.testing.assert_array_equal(_evaluate(timeless.objective(**choice), table.archs[:2]).seconds, [0, 0])
+
+
+def test_a_random_seed_stays_the_same_along_a_curve():
+    """Seed 0 is known at the end alone, seeds 1 and 2 everywhere: a training that goes on is of one of these."""
+    curve = np.stack(
+        [np.full((NUM, 3), NAN), 10 * np.ones((NUM, 3)) * [1, 2, 3], 50 + np.ones((NUM, 3)) * [1, 2, 3]], 2
+    )
+    curve[:, 0, :2] = NAN
+    arrays = {
+        "archs": _arrays()["archs"],
+        member("accuracy", "d", 3, "v"): curve[:, :, 2].astype(np.float32),
+        member("accuracy_curve", "d", 3, "v"): encode_curve(curve),
+        member("train_seconds", "d", 3): np.tile(np.asarray([[100.0, 1.0, 2.0]], np.float32), (NUM, 1)),
+    }
+    table = table_from_arrays(Header("c", SPACE.config, (Training("d", 3, (0, 1, 2)),), {}, "x"), arrays)
+    objective = table.objective(dataset="d", split="v", epochs=3, at=(2, 3), seed="random")
+    archs = np.repeat(_arrays()["archs"][:1], 60, 0)
+    early = _evaluate(objective, archs)
+    late = _evaluate(objective, archs, fidelity=[1] * 60, resumes=[0] * 60, resumed_fidelity=[0] * 60)
+    np.testing.assert_allclose(np.asarray(early.score) / 10, np.asarray(late.score) - 50, atol=1e-3)
+    np.testing.assert_allclose(late.seconds, np.asarray(early.score) / 10 - 1, atol=1e-3)  # one more epoch of that run
+    assert len(np.unique(np.round(early.score))) == 2
+
+
+def test_the_text_of_what_is_not_held_is_refused(table):
+    with pytest.raises(ValueError, match="index -1 is not of this table"):
+        table.text(-1)
