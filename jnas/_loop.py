@@ -129,8 +129,49 @@ def empty_trace(capacity: int, num_decisions: int) -> Trace:
     )
 
 
+def check_proposal(searcher: Searcher, proposal: Any) -> None:
+    """Raises TypeError where `ask` returned something of the wrong form."""
+    if not isinstance(proposal, Proposal):
+        raise TypeError(
+            f"{searcher.name}: ask returned {type(proposal).__name__} in the place of a Proposal, expected "
+            "(proposal, state); jnas.propose(archs) makes one of architectures [B, E]"
+        )
+    archs = proposal.archs
+    if jnp.ndim(archs) != 2 or archs.dtype.kind not in "iu":
+        raise TypeError(
+            f"{searcher.name}: ask proposed archs of shape {jnp.shape(archs)} and type {archs.dtype}, expected "
+            "integers [B, E]; one architecture is arch[None]"
+        )
+    for name, value in zip(Proposal._fields[1:], proposal[1:], strict=True):
+        if jnp.shape(value) != archs.shape[:1]:
+            raise TypeError(
+                f"{searcher.name}: the proposal's {name} has shape {jnp.shape(value)}, expected {archs.shape[:1]}: "
+                "a value for each architecture"
+            )
+
+
+def check_state(searcher: Searcher, before: State, after: State) -> None:
+    """Raises TypeError where a step changed the form of a searcher's state."""
+
+    def form(state: State) -> list[tuple[str, Any, Any]]:
+        leaves = jax.tree_util.tree_leaves_with_path(state)
+        return [(jax.tree_util.keystr(path), jnp.shape(x), jnp.result_type(x)) for path, x in leaves]
+
+    old, new = (str(jax.tree.structure(state)) for state in (before, after))
+    if old != new:
+        raise TypeError(
+            f"{searcher.name}: ask and tell turned the state {old} into {new}; its structure must stay as init made it"
+        )
+    for (path, shape, dtype), (_, new_shape, new_dtype) in zip(form(before), form(after), strict=True):
+        if (shape, dtype) != (new_shape, new_dtype):
+            raise TypeError(
+                f"{searcher.name}: ask and tell turned state{path} from {dtype}{list(shape)} into "
+                f"{new_dtype}{list(new_shape)}; shapes and types must stay as init made them"
+            )
+
+
 def check_step(searcher: Searcher, proposal: Proposal, evaluation: Any) -> None:
-    """Raises TypeError where a user's objective or searcher returned something of the wrong form."""
+    """Raises TypeError where a user's objective returned something of the wrong form."""
     if not isinstance(evaluation, Evaluation):
         raise TypeError(
             f"the objective returned {type(evaluation).__name__}, expected jnas.Evaluation(score, seconds, valid); "
@@ -162,10 +203,12 @@ def affordable_evaluations(objective: Any, budget_seconds: Any, overshoot: Overs
       ValueError: The budget is not a positive number, or the objective does not say its cheapest cost.
     """
     cheapest = getattr(objective, "min_seconds", None)
-    if isinstance(budget_seconds, jax.core.Tracer) or not cheapest or not cheapest > 0:
+    if isinstance(budget_seconds, jax.core.Tracer):
+        raise ValueError("max_evaluations is needed, a Python int, since budget_seconds is traced")
+    if not cheapest or not cheapest > 0:
         raise ValueError(
-            "max_evaluations is needed, a Python int: the budget is traced, or the objective does not say what its "
-            "cheapest evaluation costs (Objective.min_seconds)"
+            "max_evaluations is needed, a Python int, since nothing says what the cheapest evaluation costs: a budget "
+            "of seconds alone does not bound their number"
         )
     budget = float(budget_seconds)
     if not (budget > 0 and math.isfinite(budget)):
@@ -243,15 +286,17 @@ def run(
     check_fidelities(searcher, objective)
     budget = jnp.asarray(jnp.inf if budget_seconds is None else budget_seconds, jnp.float32)
     search_key, objective_key = jax.random.split(key)
-    state = searcher.init(search_key, capacity)
+    state = jax.tree.map(jnp.asarray, searcher.init(search_key, capacity))  # a Python number is a weak type
 
     def step(carry: tuple[State, Progress]) -> tuple[tuple[State, Progress], Rows]:
-        state, progress = carry
-        proposal, state = searcher.ask(state)
+        before, progress = carry
+        proposal, state = searcher.ask(before)
+        check_proposal(searcher, proposal)
         evaluation = objective(row_keys(objective_key, progress, proposal), proposal)
         check_step(searcher, proposal, evaluation)
         progress, rows = admit(progress, proposal, evaluation, budget, capacity, overshoot)
         state = searcher.tell(state, proposal._replace(valid=rows.accepted), evaluation)
+        check_state(searcher, before, state)
         return (state, progress), rows
 
     _, rows = jax.eval_shape(step, (state, start_progress()))

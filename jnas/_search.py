@@ -18,6 +18,7 @@ from jnas._loop import (
     Progress,
     admit,
     check_fidelities,
+    check_proposal,
     check_step,
     empty_trace,
     resolve_capacity,
@@ -139,6 +140,7 @@ def _compile_steps(searcher: Searcher, capacity: int, budget_seconds: float | No
 
     def ask(state: State, progress: Progress, objective_key: Key) -> tuple[Proposal, State, Key]:
         proposal, state = searcher.ask(state)
+        check_proposal(searcher, proposal)
         return proposal, state, row_keys(objective_key, progress, proposal)
 
     def settle(progress: Progress, proposal: Proposal, evaluation: Evaluation) -> tuple[Progress, Any]:

@@ -226,3 +226,30 @@ def test_function_objective_evaluates_a_plain_function():
     trace = run(random_search(SPACE), objective, jax.random.key(0), budget_seconds=10.0)
     np.testing.assert_array_equal(trace.score, trace.arch.sum(axis=1))
     assert trace.score.shape == (5,)
+
+
+def test_bugs_of_ones_own_searcher_are_named():
+    base = _counter()
+
+    def asks(change):
+        def ask(state):
+            proposal, state = base.ask(state)
+            return change(proposal), state
+
+        return base._replace(ask=ask)
+
+    def tells(change):
+        return base._replace(tell=lambda state, proposal, evaluation: change(base.tell(state, proposal, evaluation)))
+
+    cases = [
+        (asks(lambda p: p.archs), "ask returned .* in the place of a Proposal"),
+        (asks(lambda p: p._replace(archs=p.archs[0])), r"archs of shape \(6,\)"),
+        (asks(lambda p: p._replace(archs=p.archs * 1.0)), "type float32, expected integers"),
+        (asks(lambda p: p._replace(valid=jnp.bool_(True))), r"valid has shape \(\), expected \(1,\)"),
+        (tells(lambda s: s[:2]), "its structure must stay"),
+        (tells(lambda s: (s[0], s[1][None], s[2])), r"state\[1\] from int32\[\] into int32\[1\]"),
+        (tells(lambda s: (s[0], s[1], s[2].astype(jnp.int32))), r"state\[2\] from float32\[\] into int32\[\]"),
+    ]
+    for searcher, message in cases:
+        with pytest.raises(TypeError, match=f"counter: .*{message}"):
+            run(searcher, _objective(), jax.random.key(0), max_evaluations=3)
