@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,3 +46,16 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]:  
                 errno.ENOSPC, f"the disk is full: {path} was not written; free space and run again"
             ) from error
         raise
+
+
+def remove_unfinished(folder: Path, names: str) -> None:
+    """Removes what a killed `replacing` left in a folder: the files that it names, and no others.
+
+    Args:
+      folder: Where.
+      names: A regular expression for the names of the files that were to stand there.
+    """
+    unfinished = re.compile(rf"\.(?:{names})\.[a-z0-9_]{{8}}\.part")  # eight of these, from `tempfile.mkstemp`
+    for path in folder.iterdir():
+        if unfinished.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,8 +21,9 @@ from urllib.parse import quote
 import numpy as np
 
 from jnas._archive import read_archive, write_archive
-from jnas._files import replacing
+from jnas._files import remove_unfinished, replacing
 from jnas._results import Reference, SearcherResult, StudyResults, Target
+from jnas._text import short
 from jnas._trace_statistics import elapsed_seconds
 from jnas._vocabulary import Trace
 
@@ -69,7 +71,15 @@ def open_folder(out: str | os.PathLike[str], description: Mapping[str, Any]) -> 
         raise type(error)(error.errno, f"cannot make the folder {folder}: {os.strerror(error.errno or 0)}") from error
     with replacing(file, "w") as opened:  # also where it is there: it may not be writable any more
         opened.write(json.dumps(said, indent=1, allow_nan=False) + "\n")
+    _tidy(folder, said["config"]["searchers"])
     return folder, said
+
+
+def _tidy(folder: Path, searchers: Sequence[str]) -> None:
+    """Removes the files that a study which was killed had not finished writing."""
+    stems = "|".join(re.escape(finished_path(folder, name).name.removesuffix(".npz")) for name in searchers)
+    remove_unfinished(folder, r"config\.json|summary\.csv|report\.html")
+    remove_unfinished(folder / "traces", rf"(?:{stems})(?:\.part-\d{{4,}})?\.npz")
 
 
 def describe(
@@ -120,14 +130,13 @@ def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any
     if differing:
         names = [n for n in differing if n not in _FOLLOWING] or differing
         shown = ["table_path" if n == "table_sha256" else n for n in names]
-        told = "; ".join(f"{n} is {_short(before.get(n))} there and {_short(now.get(n))} here" for n in shown)
+        told = "; ".join(f"{n} is {_told(before, n)} there and {_told(now, n)} here" for n in shown)
         other = " (another table)" if "table_sha256" in names else ""
         raise ValueError(f"{folder} holds a study with another configuration: {told}{other}. Give another --out")
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 100 else text[:100] + "..."
+def _told(config: Mapping[str, Any], name: str) -> str:
+    return short(json.dumps(config.get(name)))
 
 
 def config_digest(config: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from jnas._look_ups import Seed
 from jnas._loop import Overshoot, check_fidelities, resolve_capacity
 from jnas._results import Reference, Target
 from jnas._table import Table
+from jnas._table_file import member
 from jnas._targets import default_targets, find_references, target_columns
 from jnas._vocabulary import Key, Objective, Searcher
 
@@ -73,15 +74,17 @@ def make_plan(
     widths = {name: chunk_width(num_seeds, width) for name, width in most.items()}
     chosen = default_targets(table) if targets is None else tuple(Target(*t) for t in targets)
     columns = target_columns(table, chosen)
+    of_epochs = None if at is None else int(np.ravel(epochs)[0])
+    curves = () if of_epochs is None else _curves(table, dataset, split, of_epochs)
     config = {
         "searchers": list(searchers),
         "table_name": table.header.name,
         "table_path": table.where,
-        "table_sha256": table_digest(table),
+        "table_sha256": table_digest(table, curves),
         "dataset": dataset,
         "split": split,
         "epochs": [int(e) for e in objective.fidelities],
-        "of_epochs": None if at is None else int(np.ravel(epochs)[0]),  # the training whose curve `at` is of
+        "of_epochs": of_epochs,  # the training whose curve `at` is of
         "reduction": seed,
         "budget_seconds": None if budget_seconds is None else float(budget_seconds),
         "evaluations": max_evaluations,
@@ -129,10 +132,21 @@ def _mean_evaluations(table: Table, config: Mapping[str, Any], capacity: int) ->
     return min(float(capacity), float(config["budget_seconds"]) / cost)
 
 
-def table_digest(table: Table) -> str:
-    """Returns the SHA-256 of a table's header and arrays, however they came to be; curves are left out."""
+def _curves(table: Table, dataset: str, split: str, epochs: int) -> tuple[str, ...]:
+    """Returns the name of the curves on which a study searches, where the table has them."""
+    published, known = table.resolve(dataset, split)
+    return tuple(table.names & {member("accuracy_curve", published, epochs, known)})
+
+
+def table_digest(table: Table, curves: Sequence[str] = ()) -> str:
+    """Returns the SHA-256 of a table's header and arrays, however they came to be.
+
+    Args:
+      table: The table.
+      curves: Names of the curves that count. Others are left out: they are large, and nothing depends on them.
+    """
     digest = hashlib.sha256(json.dumps(table.header._asdict(), sort_keys=True).encode())
-    for name in sorted(n for n in table.names if "_curve/" not in n):
+    for name in sorted(n for n in table.names if "_curve/" not in n or n in curves):
         array = np.ascontiguousarray(table.read(name))
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(array.tobytes())

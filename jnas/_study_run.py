@@ -29,7 +29,8 @@ from jnas._table import Table
 from jnas._trace_statistics import best_so_far
 from jnas._vocabulary import Array, Key, Trace
 
-_SAME = ("jax", "platform", "device")  # what must be the same where a study goes on
+_SAME = ("jax", "platform", "device", "xla_flags", "compiler_options")  # as they were, where a study goes on
+_WRITING = ("jnas", "jax", "platform", "device")  # what one and the same searcher's program is written differently by
 
 
 class _Program(NamedTuple):
@@ -45,6 +46,7 @@ class Prepared(NamedTuple):
     """A study whose work has not begun, but of which it is known what is left and how long it will take."""
 
     left: Mapping[str, int]  # chunks to run, by searcher; 0 where all that remains is to read
+    comparable: bool  # whether the programs here can be told from those with which the study was begun
     programs: Mapping[str, _Program]  # of the first searcher alone: the others are traced while it compiles
     estimate: Estimate
 
@@ -61,13 +63,12 @@ def prepare(plan: Plan, folder: Path | None, begun_with: Mapping[str, str]) -> P
       ValueError: There is work left, and the study was begun with other versions.
     """
     left = {name: _chunks_left(plan, folder, name) for name in plan.searchers}
-    _check_versions(begun_with, any(left.values()))
-    first = next(iter(plan.searchers))
-    programs = {first: _lower(plan, first)}
-    traced = {first: programs[first].seconds}
+    comparable = _check_versions(begun_with, any(left.values()))
+    programs = {name: _lower(plan, name) for name in list(plan.searchers)[:1] if comparable}
+    traced = {name: program.seconds for name, program in programs.items()}
     evaluations = {name: plan.mean_evaluations * plan.widths[name] for name in plan.searchers}
     estimate = estimate_study({n: c for n, c in left.items() if c}, evaluations, traced, folder is not None)
-    return Prepared(left, programs, estimate)
+    return Prepared(left, comparable, programs, estimate)
 
 
 def run_searchers(
@@ -84,14 +85,18 @@ def run_searchers(
         compiling = {}
         for name in plan.searchers:
             bar.say(f"{name}: preparing")
-            programs[name] = programs.get(name) or _lower(plan, name)
+            if prepared.comparable:
+                programs[name] = programs.get(name) or _lower(plan, name)
             if prepared.left[name]:
                 compiling[name] = compilers.submit(_compile, programs[name])
                 compiling[name].add_done_callback(bar.counts(prepared.estimate.compile[name]))
         for name in plan.searchers:
-            identity = {"study": config_digest(plan.config), "searcher": name, "program": programs[name].digest}
+            identity = {"study": config_digest(plan.config), "searcher": name}
+            if prepared.comparable:
+                identity["program"] = programs[name].digest
             if not prepared.left[name] and folder is not None:
                 done[name] = load_chunk(finished_path(folder, name), identity)
+                _drop_chunks(plan, folder, name)  # a study that was killed may not have come to it
                 continue
             work = _Work(name, programs[name], compiling[name], judge, runner, identity)
             done[name] = _run_searcher(plan, work, folder, prepared.estimate, bar)
@@ -136,15 +141,23 @@ def _chunks_left(plan: Plan, folder: Path | None, name: str) -> int:
     return max(1, sum(not chunk_path(folder, name, c).exists() for c in range(plan.num_chunks(name))))
 
 
-def _check_versions(begun_with: Mapping[str, str], unfinished: bool) -> None:
+def _drop_chunks(plan: Plan, folder: Path, name: str) -> None:
+    """Removes a searcher's chunks, which have been put together."""
+    for number in range(plan.num_chunks(name)):
+        chunk_path(folder, name, number).unlink(missing_ok=True)
+
+
+def _check_versions(begun_with: Mapping[str, str], unfinished: bool) -> bool:
+    """Returns whether programs can be compared with those of the study's beginning; an unfinished one needs that."""
     now = versions()
     changed = [n for n in _SAME if begun_with.get(n) != now[n]]
     if unfinished and changed:
-        told = "; ".join(f"{n} was {begun_with.get(n)} and is {now[n]}" for n in changed)
+        told = "; ".join(f"{n} was {begun_with.get(n) or 'empty'} and is {now[n] or 'empty'}" for n in changed)
         raise ValueError(
             f"this study was begun with other versions ({told}), so that it cannot go on to the same numbers; "
             "go on with those, or give another --out"
         )
+    return unfinished or all(begun_with.get(n) == now[n] for n in _WRITING)
 
 
 @contextlib.contextmanager
@@ -223,8 +236,7 @@ def _run_searcher(plan: Plan, work: _Work, folder: Path | None, estimate: Estima
     whole = join_chunks(chunks, num_seeds)
     if folder is not None:
         save_chunk(finished_path(folder, work.name), whole, work.identity)
-        for number in range(num_chunks):
-            chunk_path(folder, work.name, number).unlink(missing_ok=True)
+        _drop_chunks(plan, folder, work.name)
     return whole
 
 

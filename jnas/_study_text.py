@@ -5,6 +5,7 @@ import io
 import math
 
 from jnas._results import StudyResults
+from jnas._text import aligned
 
 COLUMNS = ("searcher", "dataset", "split", "epochs", "seeds", "mean", "std", "ci_low", "ci_high")
 
@@ -13,7 +14,8 @@ def summary_csv(results: StudyResults) -> str:
     """Returns a row for each searcher, data set, split and epochs, accuracies in percent.
 
     `seeds` is the number of runs that found something, over which mean, standard deviation (ddof 1) and the 95 %
-    bootstrap interval of the mean are taken; with fewer than two of them, what is undefined is left empty.
+    bootstrap interval of the mean are taken; the deviation is empty for fewer than two of them, the interval for fewer
+    than five.
     """
     from jnas._study_summary import compare, finals  # it brings scipy, which a study needs at its end alone
 
@@ -40,7 +42,7 @@ def results_text(results: StudyResults) -> str:
         rows.append([searcher.name, *(_cell(mean, std) for mean, std in cells)])
     for reference in results.references:
         rows.append([reference.name, *(_cell(float(v), math.nan) for v in reference.values)])
-    lines = [_line(row, [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]) for row in rows]
+    lines = aligned(rows, "l" + "r" * len(results.targets))
     lost = [(s.name, int(n)) for s, n in zip(results.searchers, numbers.runs - numbers.found.min(axis=1), strict=True)]
     lines += [f"{n:,} runs of {name} found nothing and are left out" for name, n in lost if n]
     return "\n".join(lines)
@@ -50,8 +52,3 @@ def _cell(mean: float, std: float) -> str:
     if math.isnan(mean):
         return "-"
     return f"{mean:.2f}" if math.isnan(std) else f"{mean:.2f} ({std:.2f})"
-
-
-def _line(row: list[str], widths: list[int]) -> str:
-    cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-    return "  ".join(cells).rstrip()

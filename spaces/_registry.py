@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
 
+from jnas._text import short
 from jnas._vocabulary import Space
 from jnas.spaces._categorical import categorical
 from jnas.spaces._nasbench201 import nasbench201
@@ -47,9 +47,13 @@ def from_config(config: str) -> Space:
     try:
         arguments = json.loads(config)
     except ValueError as error:
-        raise ValueError(f"config {_short(config)} is not JSON ({error}); pass the string in Space.config") from None
+        raise ValueError(
+            f"config {short(repr(config), 200)} is not JSON ({error}); pass the string in Space.config"
+        ) from None
     if not isinstance(arguments, dict) or not isinstance(arguments.get("kind"), str):
-        raise ValueError(f"config {_short(config)} is no JSON object with a 'kind'; pass the string in Space.config")
+        raise ValueError(
+            f"config {short(repr(config), 200)} is no JSON object with a 'kind'; pass the string in Space.config"
+        )
     kind = arguments.pop("kind")
     if kind not in _KINDS:
         raise ValueError(
@@ -59,10 +63,4 @@ def from_config(config: str) -> Space:
     try:
         return _KINDS[kind](**arguments)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"config {_short(config)} does not describe a space: {error}") from error
-
-
-def _short(value: Any, most: int = 200) -> str:
-    """Returns the value's representation, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= most else text[:most] + "..."
+        raise ValueError(f"config {short(repr(config), 200)} does not describe a space: {error}") from error

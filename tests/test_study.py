@@ -267,6 +267,70 @@ def test_unfinished_study_of_other_versions_is_refused(whole, tmp_path):
         go(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "was", "told"),
+    [
+        ("xla_flags", "--xla_cpu_enable_fast_math=true", "xla_flags was --xla_cpu_enable_fast_math=true and is "),
+        ("compiler_options", "{}", "compiler_options was {} and is "),
+        ("device", "", "device was empty and is "),
+    ],
+)
+def test_unfinished_study_goes_on_only_as_it_was_compiled(whole, tmp_path, name, was, told):
+    folder = shutil.copytree(whole[1], tmp_path / "study")
+    said = json.loads((folder / "config.json").read_text())
+    assert said["versions"][name] != was
+    said["versions"][name] = was
+    (folder / "config.json").write_text(json.dumps(said))
+    go(folder)  # it is finished: nothing can differ
+    finished_path(folder, "random").unlink()
+    with pytest.raises(ValueError, match=f"begun with other versions .{re.escape(told)}"):
+        go(folder)
+
+
+@pytest.mark.parametrize("name", ["jax", "jnas"])
+def test_finished_study_is_read_where_programs_are_written_differently(whole, tmp_path, monkeypatch, name):
+    """Another version of jax or jnas writes the same searcher's program in other words."""
+    folder = shutil.copytree(whole[1], tmp_path / "study")
+    lower, now = _study_run._lower, _study_run.versions()
+    monkeypatch.setattr(_study_run, "_lower", lambda plan, name: lower(plan, name)._replace(digest="other words"))
+    with pytest.raises(ValueError, match="made by another program"):
+        go(folder)
+    monkeypatch.setattr(_study_run, "versions", lambda: now | {name: "9.9.9"})
+    assert_same(go(folder), whole[0])
+    finished_path(folder, "random").unlink()
+    with pytest.raises(ValueError, match="begun with other versions" if name == "jax" else "made by another program"):
+        go(folder)
+
+
+def test_what_a_killed_study_left_is_removed_and_nothing_else(whole, tmp_path):
+    folder = shutil.copytree(whole[1], tmp_path / "study")
+    chunk = chunk_path(folder, "random", 2)
+    litter = [
+        chunk,
+        folder / ".config.json.abcd_123.part",
+        folder / ".summary.csv.abcdefgh.part",
+        folder / ".report.html.abcdefgh.part",
+        folder / "traces" / ".random.npz.abcdefgh.part",
+        folder / "traces" / f".{chunk.name}.abcdefgh.part",
+    ]
+    dear = [
+        tmp_path / ".config.json.abcdefgh.part",
+        folder / ".config.json.abcdefghi.part",
+        folder / ".config.json.ABCDEFGH.part",
+        folder / ".thesis.tex.abcdefgh.part",
+        folder / ".random.npz.abcdefgh.part",
+        folder / "summary.csv.part",
+        folder / "traces" / ".another.npz.abcdefgh.part",
+        folder / "traces" / "random.part-draft.npz",
+        folder / "traces" / "another.part-0002.npz",
+    ]
+    for path in litter + dear:
+        path.write_text("half")
+    assert_same(go(folder), whole[0])
+    assert [p.name for p in litter if p.exists()] == []
+    assert [p.name for p in dear if not p.exists()] == []
+
+
 def test_damaged_and_foreign_folders_are_refused(whole, tmp_path):
     folder = shutil.copytree(whole[1], tmp_path / "study")
     file = finished_path(folder, "random")
@@ -447,23 +511,40 @@ def test_users_own_searcher_is_a_few_lines():
     assert [s.name for s in results.searchers] == ["mine", "random"]
 
 
-def test_points_of_a_curve_are_fidelities():
-    """On one training's curve, a promoted search pays the difference, and the study says whose epochs they are."""
+def curved_table(midway=0.8):
+    """A table whose order of architectures does not change with time, and what they score after each epoch."""
     space = categorical((3, 3))
     archs = np.stack(np.meshgrid(range(3), range(3), indexing="ij"), -1).reshape(-1, 2).astype(np.int8)
     final = np.linspace(50, 90, 9)[:, None, None]
-    curve = final * np.asarray([0.5, 0.8, 1.0])  # the order of the architectures does not change with time
-    table = table_from_arrays(
+    return table_from_arrays(
         Header("curves", space.config, (Training("data", 3, (0,)),), {}, "made up"),
         {
             "archs": archs,
             member("accuracy", "data", 3, "validation"): final[:, :, 0].astype(np.float32),
-            member("accuracy_curve", "data", 3, "validation"): encode_curve(curve),
+            member("accuracy_curve", "data", 3, "validation"): encode_curve(final * np.asarray([0.5, midway, 1.0])),
             member("train_seconds", "data", 3): np.ones((9, 1), np.float32),
         },
     )
+
+
+def test_searched_curves_are_part_of_what_a_study_is():
+    """Two tables that differ in a curve are two where a study searches on it, and one where it does not."""
+
+    def digest(table, at):
+        options = {"dataset": "data", "epochs": 3, "max_evaluations": 2, "num_seeds": 1}
+        return study({"random": random_search(table.space)}, table, at=at, **options).config["table_sha256"]
+
+    one, other = curved_table(), curved_table(midway=0.7)
+    assert digest(one, 2) != digest(other, 2)
+    assert digest(one, None) == digest(other, None)
+    assert digest(one, 2) == digest(curved_table(), 2)
+
+
+def test_points_of_a_curve_are_fidelities():
+    """On one training's curve, a promoted search pays the difference, and the study says whose epochs they are."""
+    table = curved_table()
     choice = {"dataset": "data", "epochs": 3, "at": (1, 3)}
-    halving = successive_halving(space, budgets=(1, 3), eta=3, num_configs=3)
+    halving = successive_halving(table.space, budgets=(1, 3), eta=3, num_configs=3)
     results = study({"halving": halving}, table, **choice, max_evaluations=8, num_seeds=5)
     assert (results.config["epochs"], results.config["of_epochs"]) == ([1, 3], 3)
     (found,) = results.searchers

@@ -1,0 +1,25 @@
+"""Text for terminals and messages."""
+
+from collections.abc import Sequence
+
+
+def short(text: str, most: int = 100) -> str:
+    """Returns a text, cut where it is longer than `most` characters."""
+    return text if len(text) <= most else text[:most] + "..."
+
+
+def aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
+    """Returns rows as lines with columns under one another.
+
+    Args:
+      rows: Cells, as many in each row.
+      sides: A letter for each column: `l` to its left side, `r` to its right.
+    """
+    widths = [max(len(row[i]) for row in rows) for i in range(len(sides))]
+    cells = [[c.rjust(w) if s == "r" else c.ljust(w) for c, w, s in zip(r, widths, sides, strict=True)] for r in rows]
+    return ["  ".join(row).rstrip() for row in cells]
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun, for example `1 epoch` or `1,000 epochs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
