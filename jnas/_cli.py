@@ -120,8 +120,8 @@ def _add_study(commands: Any) -> None:
         "--searchers",
         metavar="NAME,NAME",
         type=_names,
-        help="which searchers, or `all`; by default those whose 500 seeds take seconds. With several --epochs, "
-        "`bohb@12` is the one that uses 12 alone",
+        help="which searchers, or `all`; `help` says what they are. By default those whose 500 seeds take seconds, "
+        "without those that are random search on one training. With several --epochs, `bohb@12` uses 12 alone",
     )
     add("--seeds", metavar="N", type=_positive, default=500, help="searches of each searcher (default 500)")
     add("--seed", metavar="K", type=_natural, default=0, help="root of all random numbers (default 0)")

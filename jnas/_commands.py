@@ -20,6 +20,9 @@ no table was given; pass one with --table T.npz. It is made once, from what you 
 
 def study(options: argparse.Namespace) -> None:
     """Runs `jnas study`."""
+    if options.searchers == ("help",):
+        print(_searchers_text())
+        return
     if options.table is None:
         raise ValueError(_NO_TABLE)
     from jnas._compilation_cache import use_compilation_cache
@@ -35,9 +38,12 @@ def study(options: argparse.Namespace) -> None:
     epochs = options.epochs or _default_epochs(table, dataset, options.split)
     limits = {"budget_seconds": options.budget_seconds, "max_evaluations": options.evaluations}
     if limits == {"budget_seconds": None, "max_evaluations": None}:
-        limits |= _default_limit(table)
-    elif options.budget_seconds is not None and not _has_times(table):
-        raise ValueError("this table has no times, so that --budget-seconds has no meaning; give --evaluations N")
+        limits |= _default_limit(table, dataset, options.split, epochs)
+    elif options.budget_seconds is not None and not _has_times(table, dataset, options.split, epochs):
+        where = f"{dataset} with {' and '.join(map(str, epochs))} epochs"
+        raise ValueError(
+            f"this table has no times for {where}, so that --budget-seconds has no meaning; give --evaluations N"
+        )
     searchers, widths = _make_searchers(options.searchers, table.space, options.at or epochs)
     try:
         plan = make_plan(
@@ -74,13 +80,19 @@ def _default_epochs(table: Any, dataset: str, split: str) -> tuple[int, ...]:
     return (12,) if 12 in known or not known else (known[0],)
 
 
-def _default_limit(table: Any) -> dict[str, Any]:
-    paper = table.space.name == "nasbench201" and _has_times(table)
+def _default_limit(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> dict[str, Any]:
+    paper = table.space.name == "nasbench201" and _has_times(table, dataset, split, epochs)
     return {"budget_seconds": 12_000.0} if paper else {"max_evaluations": 100}
 
 
-def _has_times(table: Any) -> bool:
-    return any(name.startswith("train_seconds/") for name in table.names)
+def _has_times(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> bool:
+    """Returns whether the table says what these trainings cost; raises ValueError where it has no such training."""
+    from jnas._table_file import member
+
+    published, _ = table.resolve(dataset, split)
+    trainings = [table.training(published, e) for e in epochs]
+    times = [table.read(member("train_seconds", t.dataset, t.epochs)) for t in trainings]
+    return all(found is not None and bool((found > 0).any()) for found in times)
 
 
 def _make_searchers(
@@ -90,11 +102,10 @@ def _make_searchers(
     from jnas.searchers import _registry
 
     lowest = f"@{epochs[0]}"
-    if wanted is None or "all" in wanted:
-        known = _registry.names(quick=None if wanted else True)
-        wanted = [n for name in known for n in ((name, name + lowest) if _is_multi(name, epochs) else (name,))]
+    asked = _with_lowest(_registry.compared(len(epochs)), epochs) if wanted is None else wanted
+    everything = _with_lowest(_registry.names(), epochs)
     searchers, widths = {}, {}
-    for name in wanted:
+    for name in dict.fromkeys(n for word in asked for n in (everything if word == "all" else (word,))):
         kind, at, level = name.partition("@")
         if at + level not in ("", lowest):
             raise ValueError(f"{name} names the epochs {level!r}, expected the fewest of --epochs: {kind}{lowest}")
@@ -103,10 +114,29 @@ def _make_searchers(
     return searchers, widths
 
 
-def _is_multi(name: str, epochs: Sequence[int]) -> bool:
+def _with_lowest(names: Sequence[str], epochs: Sequence[int]) -> list[str]:
+    """Returns the names, and after those that use several fidelities `NAME@E`: the same on the lowest alone."""
     from jnas.searchers import _registry
 
-    return len(epochs) > 1 and _registry.entry(name).multi_fidelity
+    found = []
+    for name in names:
+        known = _registry.entry(name)
+        alone = len(epochs) > 1 and known.multi_fidelity and not known.random_at_one
+        found += [name, f"{name}@{epochs[0]}"] if alone else [name]
+    return found
+
+
+def _searchers_text() -> str:
+    """Returns the searchers, a line each."""
+    from jnas._text import aligned
+    from jnas.searchers import _registry
+
+    lines = aligned([(name, _registry.entry(name).description) for name in _registry.names()], "ll")
+    told = [
+        f"without --searchers, on one training: {', '.join(_registry.compared(1))}",
+        f"with several --epochs or --at: {', '.join(_registry.compared(2))}",
+    ]
+    return "\n".join([*lines, "", *told])
 
 
 def _default_folder(config: Any) -> Path:
@@ -132,7 +162,7 @@ def report(options: argparse.Namespace) -> None:
     alone = len(options.folders) == 1
     path = Path(options.output or (Path(options.folders[0]) / "report.html" if alone else "jnas-report.html"))
     _check_writable(path)
-    write_report(studies, path)
+    write_report(studies, path, names=None if alone else options.folders)
     print(f"report: {path}")
 
 

@@ -22,6 +22,7 @@ class Entry(NamedTuple):
     description: str  # one line, with the settings
     quick: bool  # five hundred seeds on a table take seconds on two cores
     multi_fidelity: bool  # uses all fidelities that it is given; others evaluate at the one that the study chose
+    random_at_one: bool = False  # random search where there is one fidelity: no row of its own there
 
 
 def _regularized_evolution(space: Space, budgets: tuple[float, ...]) -> Searcher:
@@ -71,15 +72,17 @@ _ENTRIES = (
         "successive_halving",
         lambda space, budgets: successive_halving(space, budgets=budgets),
         "a third of the architectures goes on to the next fidelity; random search if there is one fidelity",
-        quick=False,
+        quick=True,
         multi_fidelity=True,
+        random_at_one=True,
     ),
     Entry(
         "hyperband",
         lambda space, budgets: hyperband(space, budgets=budgets),
         "brackets of successive halving, eta 3; random search if there is one fidelity",
-        quick=False,
+        quick=True,
         multi_fidelity=True,
+        random_at_one=True,
     ),
 )
 _BY_NAME = {entry.name: entry for entry in _ENTRIES}
@@ -88,6 +91,18 @@ _BY_NAME = {entry.name: entry for entry in _ENTRIES}
 def names(quick: bool | None = None) -> tuple[str, ...]:
     """Returns the names of all searchers, or of those that are quick (or are not)."""
     return tuple(entry.name for entry in _ENTRIES if quick is None or entry.quick == quick)
+
+
+def compared(num_fidelities: int) -> tuple[str, ...]:
+    """Returns the names of the searchers that a study compares unless told otherwise.
+
+    These are the quick ones; with one fidelity, without those that would be random search once more.
+
+    Example:
+      >>> set(compared(2)) - set(compared(1)) == {"successive_halving", "hyperband"}
+      True
+    """
+    return tuple(e.name for e in _ENTRIES if e.quick and (num_fidelities > 1 or not e.random_at_one))
 
 
 def entry(name: str) -> Entry:

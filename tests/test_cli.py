@@ -139,8 +139,14 @@ def test_defaults_are_the_quick_searchers_and_the_papers_setting(table, capsys, 
     monkeypatch.setattr(_study, "carry_out", carry_out)
     fails(capsys, "study", "--table", table)
     fails(capsys, "study", "--table", table, "--searchers", "all", "--epochs", "12,200", "--evaluations", 7)
-    default, everything = plans
-    assert tuple(default.searchers) == _registry.names(quick=True)
+    fails(capsys, "study", "--table", table, "--epochs", "12,200", "--seeds", 501)
+    fails(capsys, "study", "--table", table, "--searchers", "random_search,all")
+    default, everything, several, both = plans
+    one = ["random_search", "regularized_evolution", "reinforce", "local_search", "bohb"]
+    assert list(default.searchers) == one  # without those that are random search on one training
+    assert list(several.searchers) == [*one, "bohb@12", "successive_halving", "hyperband"]
+    assert set(several.widths.values()) == {251}  # as even as possible, at most 500
+    assert set(both.searchers) == set(_registry.names())
     config = default.config
     assert (config["seeds"], config["budget_seconds"], config["evaluations"]) == (500, 12_000.0, None)
     assert (config["dataset"], config["epochs"], config["reduction"], config["overshoot"], config["seed"]) == (
@@ -166,6 +172,8 @@ def test_study_without_a_table_says_how_to_get_one(capsys):
     ("words", "told"),
     [
         (["--searchers", "randm"], "there is no searcher 'randm', expected one of random_search"),
+        (["--searchers", "all,randm"], "there is no searcher 'randm', expected one of random_search"),
+        (["--searchers", "all,bohb@13"], "expected the fewest of --epochs: bohb@12"),
         (["--searchers", ","], "expected names with commas between them"),
         (["--searchers", "bohb@200", "--epochs", "12,200"], "expected the fewest of --epochs: bohb@12"),
         (["--seeds", "0"], "argument --seeds: expected an integer of at least 1, not '0'"),
@@ -207,7 +215,22 @@ def test_budget_in_seconds_needs_a_table_with_times(capsys):
     header, arrays = synthetic_table("nats_size", seed=0, num_seeds=1, curves=False)
     save_arrays("t.npz", header, {n: a for n, a in arrays.items() if not n.startswith("train_seconds/")})
     told = fails(capsys, "study", "--table", "t.npz", "--budget-seconds", 100)
-    assert "this table has no times, so that --budget-seconds has no meaning; give --evaluations N" in told
+    assert "this table has no times for cifar10 with 12 epochs, so that --budget-seconds has no meaning; give" in told
+
+
+def test_times_of_another_data_set_do_not_count(capsys):
+    header, arrays = synthetic_table("nasbench201", seed=0, num_seeds=1, curves=False)
+    kept = {n: a for n, a in arrays.items() if not n.startswith(("train_seconds/cifar100/", "train_seconds/Image"))}
+    unknown = {n: np.full_like(arrays[n], np.nan) for n in arrays if n.startswith("train_seconds/Image")}
+    save_arrays("t.npz", header, kept | unknown)
+    study = ("study", "--table", "t.npz", "--searchers", "random_search", "--seeds", 2)
+    for dataset in ("cifar100", "ImageNet16-120"):
+        told = fails(capsys, *study, "--dataset", dataset, "--budget-seconds", 100)
+        assert f"no times for {dataset} with 12 epochs, so that --budget-seconds has no meaning; give --eval" in told
+    assert "100 evaluations a search" in works(capsys, *study, "--dataset", "cifar100")
+    assert "12,000 simulated seconds a search" in works(capsys, *study, "--dataset", "cifar10")  # that is cifar10-valid
+    told = fails(capsys, *study, "--epochs", 13, "--budget-seconds", 100)
+    assert "no training on dataset='cifar10-valid' for epochs=13" in told
 
 
 def test_another_study_in_the_folder_is_refused(table, capsys):
@@ -230,6 +253,9 @@ def test_report_remakes_and_compares(table, capsys):
     assert works(capsys, "report", "a", "b") == "report: jnas-report.html\n"
     assert works(capsys, "report", "a", "b", "-o", "both.html") == "report: both.html\n"
     assert Path("both.html").read_text() == Path("jnas-report.html").read_text() != page
+    works(capsys, "study", "--table", table, *words[:-1], "a-name-of-its-own")
+    works(capsys, "report", "a", "a-name-of-its-own", "-o", "named.html")
+    assert "a-name-of-its-own" in re.sub("--out [^<]*", "", Path("named.html").read_text())
     assert "there is no folder c" in fails(capsys, "report", "a", "c")
     assert "cannot write nowhere/both.html: No such file" in fails(
         capsys, "report", "a", "b", "-o", "nowhere/both.html"
@@ -345,6 +371,13 @@ def test_help_names_every_command_and_searcher(capsys):
         main(["--version"])
     assert capsys.readouterr().out == f"jnas {__version__}\n"
     assert _make_parser().prog == "jnas"
+
+
+def test_searchers_are_described(capsys):
+    out = works(capsys, "study", "--searchers", "help")
+    for name in _registry.names():
+        assert re.search(rf"^{name} +{re.escape(_registry.entry(name).description)}$", out, re.M)
+    assert "on one training: random_search, regularized_evolution, reinforce, local_search, bohb\n" in out
 
 
 def test_help_does_not_wait_for_jax():
