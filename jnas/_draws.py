@@ -38,9 +38,3 @@ def below(words: Array, bound: Array | int) -> Array:
 def uniform(words: Array) -> Array:
     """Returns floats uniform in `[0, 1)` (multiples of `2**-23`) from uniform 32-bit words `[...]`."""
     return (words >> 9).astype(jnp.float32) * 2.0**-23
-
-
-def permutation(key: Array, length: int) -> Array:
-    """Returns a uniform permutation of `range(length)`, int32 `[length]`, from one draw of words."""
-    order: Array = jnp.argsort(jax.random.bits(key, (length,)))
-    return order

@@ -11,6 +11,7 @@ from jnas import spaces
 from jnas._published import DATASETS, PAIRS
 from jnas._table_file import Header, Training, encode_curve, member
 from jnas._vocabulary import Space
+from jnas.spaces._nasbench201_features import PATHS
 
 _CLASSES = {"cifar10-valid": 10, "cifar10": 10, "cifar100": 100, "ImageNet16-120": 120}
 _CEILING = {"cifar10-valid": 92.0, "cifar10": 95.0, "cifar100": 74.0, "ImageNet16-120": 48.0}
@@ -20,7 +21,6 @@ _IMAGES = {  # of each split; sets what a pass over it costs
     "cifar100": {"train": 50_000, "x-valid": 5_000, "x-test": 5_000, "ori-test": 10_000},
     "ImageNet16-120": {"train": 151_700, "x-valid": 3_000, "x-test": 3_000, "ori-test": 6_000},
 }
-_PATHS = ((3,), (0, 4), (1, 5), (0, 2, 5))  # edges of NAS-Bench-201's cell from input to output
 _STEP = 0.01  # percent; accuracies are multiples of it, so curves keep them
 
 
@@ -90,7 +90,7 @@ def _cell_quality(archs: np.ndarray) -> np.ndarray:
     """Returns about 0 (no path) to 1 for cells `[N, 6]`: paths with convolutions count, later ones less."""
     worth = np.array([0.0, 0.1, 0.55, 1.0, 0.05])[archs]
     alive = archs != 0
-    paths = [np.where(alive[:, p].all(axis=1), 0.05 + worth[:, p].sum(axis=1), 0.0) for p in _PATHS]
+    paths = [np.where(alive[:, p].all(axis=1), 0.05 + worth[:, p].sum(axis=1), 0.0) for p in PATHS]
     ranked = np.sort(np.stack(paths, axis=1), axis=1)[:, ::-1]
     result: np.ndarray = 1 - np.exp(-1.2 * ranked @ np.array([1.0, 0.4, 0.25, 0.15]))
     return result

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas._draws import below, draw, permutation, uniform
+from jnas._draws import below, draw, uniform
 
 
 def test_draw_gives_the_words_of_one_split():
@@ -33,12 +33,3 @@ def test_uniform_is_in_the_half_open_interval_and_even():
     assert float(uniform(jnp.uint32(2**32 - 1))) == 1 - 2.0**-23
     values = np.asarray(uniform(jax.random.bits(jax.random.key(0), (40_000,))))
     assert abs(values.mean() - 0.5) < 4 * np.sqrt(1 / 12 / 40_000)
-
-
-@pytest.mark.statistical
-def test_permutation_is_uniform():
-    keys = jax.random.split(jax.random.key(1), 6000)
-    drawn = np.asarray(jax.vmap(lambda k: permutation(k, 3))(keys))
-    codes, counts = np.unique(drawn @ [9, 3, 1], return_counts=True)
-    assert len(codes) == 6
-    assert np.abs(counts - 1000).max() < 4 * np.sqrt(1000 * 5 / 6)
