@@ -11,15 +11,19 @@ pickle become some hundred megabytes of arrays without standing in memory.
 """
 
 import bz2
+import collections
 import contextlib
 import functools
+import itertools
 import multiprocessing
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -35,10 +39,14 @@ from jnas._vocabulary import Space
 from jnas.spaces._nasbench201 import nasbench201
 from jnas.spaces._nats_size import nats_size
 
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+
 Progress = Callable[[int, int], None]
 """`progress(done, total)`, called now and then with numbers of architectures."""
 
 _MOST_BYTES = 1 << 25  # of one unpacked file of a folder; the real ones have 0.3 MB, the list of architectures 1.4 MB
+_CHUNK = 8  # files that a process is given at once
 _MOST_OBJECTS = 50_000_000  # in a single file of a whole benchmark
 _NUMBERED = re.compile(r"(\d{1,7})\.pickle\.pbz2")
 _NAMES = {"nasbench201": "NATS-Bench topology", "nats_size": "NATS-Bench size"}
@@ -66,6 +74,7 @@ def nats_table(
       FileNotFoundError: There is no such folder or file.
       ValueError: A file is cut off, foreign or hostile; the message says which and what is wrong. Nothing was run.
         Or `processes` is not positive.
+      ChildProcessError: A process that read files ended by itself or was killed.
 
     References:
       "NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and Size", Dong et al., 2021.
@@ -136,19 +145,48 @@ def _folder_table(folder: Path, processes: int, progress: Progress | None) -> tu
         raise ValueError(f"{files[max(files)]} is of an architecture that {meta} does not list; get it again")
     arrays = TrialArrays(len(texts))
     tasks = [(index, texts[index], path) for index, path in sorted(files.items())]
-    with contextlib.ExitStack() as stack:
-        trials: Iterable[list[Trial]]
-        if processes == 1:
-            trials = map(_read_file, tasks)
-        else:
-            # Spawned, since a fork of a process in which JAX has started its threads may hang.
-            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes))
-            trials = pool.imap(_read_file, tasks, chunksize=8)
+    with contextlib.closing(_map(_read_file, tasks, processes)) as trials:
         for done, ((index, _, path), read) in enumerate(zip(tasks, trials, strict=True), start=1):
             _add(arrays, index, read, str(path))
             if progress is not None:
                 progress(done, len(tasks))
     return _finish(arrays, space, archs, _NAMES[space.name], f"NATS-Bench, {folder.resolve().name}")
+
+
+def _map(
+    function: Callable[[_Task], _Result], tasks: Sequence[_Task], processes: int
+) -> Generator[_Result, None, None]:
+    """Yields what a function returns for each task, in order, from processes of their own if there are to be several.
+
+    No more than a few chunks for each process are under way or wait to be taken, so memory stays bounded.
+
+    Raises:
+      ChildProcessError: A process ended by itself or was killed.
+    """
+    if processes == 1:
+        yield from map(function, tasks)
+        return
+    # Spawned, since a fork of a process in which JAX has started its threads may hang. Not `multiprocessing.Pool`,
+    # which waits for ever for what a killed process had been given.
+    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        chunks = (tasks[i : i + _CHUNK] for i in range(0, len(tasks), _CHUNK))
+        waiting = collections.deque(pool.submit(_each, function, c) for c in itertools.islice(chunks, 4 * processes))
+        while waiting:
+            yield from waiting.popleft().result()
+            waiting.extend(pool.submit(_each, function, c) for c in itertools.islice(chunks, 1))
+    except BrokenProcessPool as error:
+        raise ChildProcessError(
+            f"one of {processes} processes that read files ended before its work was done, most often because memory "
+            "ran out; use fewer processes or free some memory (in a script, also let its own work stand under "
+            '`if __name__ == "__main__":`)'
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _each(function: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> list[_Result]:
+    return [function(task) for task in tasks]
 
 
 def _file_table(

@@ -3,7 +3,9 @@
 import bz2
 import copy
 import itertools
+import os
 import pickle
+import time
 import zipfile
 from collections import OrderedDict
 
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 from jnas import spaces
-from jnas._import_nats import nasbench201_table, nats_table
+from jnas._import_nats import _map, nasbench201_table, nats_table
 from jnas._published import PAIRS
 from jnas._table_file import TableFile, Training, check_archs, decode_curve, save_arrays
 
@@ -291,6 +293,20 @@ class TestFolders:
         _, arrays = nats_table(make_folder(tmp_path / "nats", cells, held), processes=processes)
         final = arrays["accuracy/cifar10/2/train"][:, 0]
         assert {int(i): float(final[i]) for i in np.flatnonzero(~np.isnan(final))} == {i: i + 1.0 for i in held}
+
+    def test_a_killed_process_is_told_and_not_waited_for(self):
+        with pytest.raises(ChildProcessError, match=r"one of 2 processes .* ended before .* use fewer processes"):
+            list(_map(os._exit, [9] * 20, 2))
+
+    def test_no_more_is_read_ahead_than_a_few_chunks(self, tmp_path):
+        """A reader that is slow to take results does not find all of them in memory."""
+        folders = [str(tmp_path / f"{i:03}") for i in range(200)]
+        results = _map(os.mkdir, folders, 2)
+        assert next(results) is None
+        time.sleep(0.5)
+        assert len(list(tmp_path.iterdir())) <= 64 + 8
+        assert len(list(results)) == 199
+        assert len(list(tmp_path.iterdir())) == 200
 
     def test_missing_numbers_are_missing_and_noted(self, tmp_path, cells):
         # As trials of NAS-Bench-201 v1.0, which were not timed; x-valid is known at one epoch.
