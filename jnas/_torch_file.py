@@ -100,7 +100,7 @@ def _read_zip(
             if found[0].compress_type != zipfile.ZIP_STORED:
                 raise ValueError(f"{where} is not as torch.save wrote it: its data.pkl is compressed; get the original")
             member = stack.enter_context(archive.open(found[0]))
-        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
             raise ValueError(
                 f"{where} is cut off, or no zip archive at all ({error}); get it again from its source"
             ) from error

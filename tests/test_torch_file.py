@@ -211,3 +211,14 @@ class TestHostileFiles:
         path.write_bytes(bytes(data))
         with pytest.raises(ValueError, match=r"lies\.pth is (damaged|cut off)"):
             read_torch(path)
+
+
+def test_a_name_in_the_archive_that_is_no_text_is_refused(tmp_path):
+    whole = bytearray((DATA / "torch_zip.pth").read_bytes())
+    entry = whole.rindex(b"PK\x01\x02")  # of the directory
+    whole[entry + 9] |= 0x08  # names are UTF-8
+    whole[entry + 46] = 0xFF
+    path = tmp_path / "name.pth"
+    path.write_bytes(whole)
+    with pytest.raises(ValueError, match=r"name\.pth is cut off, or no zip archive at all .*; get it again"):
+        read_torch(path)
