@@ -1,10 +1,7 @@
 """Archives of arrays, `.npz` without pickles: written whole or not at all, and checked before anything is built."""
 
 import json
-import math
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jnas._files import replacing
+from jnas._members import DAMAGE, open_archive, read_member, reason
 
 _HEADER = "header"
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, TypeError, NotImplementedError, RuntimeError)
 
 
 class Archive(NamedTuple):
@@ -54,27 +51,11 @@ def read_archive(path: str | os.PathLike[str], *, kind: str, remedy: str) -> Arc
     """
     path = Path(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            arrays = {info.filename.removesuffix(".npy"): _member(archive, info) for info in archive.infolist()}
+        with open_archive(path) as archive:
+            arrays = {info.filename.removesuffix(".npy"): read_member(archive, info) for info in archive.infolist()}
         header = json.loads(arrays.pop(_HEADER).tobytes().decode())
         if not isinstance(header, dict):
             raise ValueError("its header is not a JSON object")
-    except (*_DAMAGE, MemoryError) as error:
-        reason = f"no member {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
-        raise ValueError(f"{path} is not {kind}, or it is cut off or damaged ({reason}); {remedy}") from None
+    except DAMAGE as error:
+        raise ValueError(f"{path} is not {kind}, or it is cut off or damaged ({reason(error)}); {remedy}") from None
     return Archive(header, arrays)
-
-
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    """Returns one member, after checking that its size fits its header."""
-    with archive.open(info) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-        if dtype.hasobject:
-            raise ValueError(f"{info.filename} holds Python objects")
-        if file.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
-            raise ValueError(f"{info.filename} has not the size of an array of shape {list(shape)}")
-    with archive.open(info) as file:
-        array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-    return array

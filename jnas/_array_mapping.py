@@ -40,6 +40,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jnas._json_checks import check_keys, parse_pairs
 from jnas._table_file import Training
 
 _TOP = ("architectures", "trainings", "members", "name", "source", "notes", "pairs")
@@ -89,7 +90,7 @@ def check_mapping(raw: Mapping[str, Any]) -> CheckedMapping:
     Raises:
       ValueError: An entry is missing, unknown or of the wrong form; the message says which and what is expected.
     """
-    _check_keys(raw, _TOP, ("architectures", "trainings", "members"), "the mapping")
+    check_keys(raw, _TOP, ("architectures", "trainings", "members"), "the mapping")
     architectures = raw["architectures"]
     named = isinstance(architectures, Mapping) and len(architectures) == 1 and set(architectures) < {"array", "strings"}
     if not named or not all(isinstance(name, str) for name in architectures.values()):
@@ -110,25 +111,16 @@ def check_mapping(raw: Mapping[str, Any]) -> CheckedMapping:
         architectures=architectures,
         trainings=_parse_trainings(raw["trainings"]),
         members=members,
-        pairs=_parse_pairs(raw.get("pairs", {})),
+        pairs=parse_pairs(raw.get("pairs", {}), "the mapping"),
         name=texts[0] or "table",
         source=texts[1],
         notes=tuple(notes),
     )
 
 
-def _check_keys(raw: Any, known: tuple[str, ...], needed: tuple[str, ...], what: str) -> None:
-    if not isinstance(raw, Mapping):
-        raise ValueError(f"{what} is {type(raw).__name__}, expected an object with {', '.join(needed)}")
-    lacking, unknown = [k for k in needed if k not in raw], [k for k in raw if k not in known]
-    if lacking or unknown:
-        says = f"lacks {', '.join(lacking)}" if lacking else f"has {', '.join(map(repr, unknown))}, which nothing reads"
-        raise ValueError(f"{what} {says}; its entries are {', '.join(known)}")
-
-
 def _check_member(name: str, entry: Any) -> None:
     what = f"member {name!r} of the mapping"
-    _check_keys(entry, _ENTRY, ("array",), what)
+    check_keys(entry, _ENTRY, ("array",), what)
     if not isinstance(entry["array"], str):
         raise ValueError(f"'array' of {what} is {entry['array']!r}, expected the name of an array")
     at = entry.get("at")
@@ -157,7 +149,7 @@ def _parse_trainings(raw: Any) -> tuple[Training, ...]:
         raise ValueError(f"'trainings' of the mapping is {raw!r}, expected a list of objects")
     found = []
     for i, item in enumerate(raw):
-        _check_keys(item, Training._fields, Training._fields, f"training {i} of the mapping")
+        check_keys(item, Training._fields, Training._fields, f"training {i} of the mapping")
         dataset, epochs, seeds = (item[k] for k in Training._fields)
         whole = type(epochs) is int and epochs >= 1 and isinstance(seeds, list) and all(type(s) is int for s in seeds)
         if not (
@@ -171,15 +163,3 @@ def _parse_trainings(raw: Any) -> tuple[Training, ...]:
     if len({t[:2] for t in found}) != len(found):
         raise ValueError("'trainings' of the mapping names a data set and number of epochs twice")
     return tuple(found)
-
-
-def _parse_pairs(raw: Any) -> dict[str, dict[str, tuple[str, str]]]:
-    kinds = ("validation", "test")
-    if not isinstance(raw, Mapping):
-        raise ValueError(f"'pairs' of the mapping is {raw!r}, expected an object")
-    for dataset, pair in raw.items():
-        _check_keys(pair, kinds, kinds, f"pair {dataset!r} of the mapping")
-        for place in pair.values():
-            if not (isinstance(place, list) and len(place) == 2 and all(isinstance(t, str) for t in place)):
-                raise ValueError(f"pair {dataset!r} of the mapping holds {place!r}, expected [DATASET, SPLIT]")
-    return {dataset: {kind: (place[0], place[1]) for kind, place in pair.items()} for dataset, pair in raw.items()}

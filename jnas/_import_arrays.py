@@ -3,7 +3,6 @@
 import contextlib
 import os
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from jnas._array_mapping import check_mapping, default_mapping
-from jnas._table_file import Header, check_archs, check_arrays, encode_curve
+from jnas._members import DAMAGE, read_member, reason
+from jnas._table_file import Header, arch_dtype, check_archs, check_arrays, encode_curve
 from jnas._vocabulary import Space
 
 
@@ -69,31 +69,33 @@ def _open_sources(path: str | os.PathLike[str]) -> Iterator["_Sources"]:
     with open(path, "rb") as file:
         try:
             arrays = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is no .npz of arrays, or it is cut off ({_first_line(error)})") from error
+        except DAMAGE as error:
+            raise ValueError(f"{path} is no .npz of arrays, or it is cut off ({reason(error)})") from error
         if not isinstance(arrays, np.lib.npyio.NpzFile):
             raise ValueError(f"{path} is a single array, expected an .npz with named ones; write it with numpy.savez")
-        yield _Sources(path, arrays)
+        assert arrays.zip is not None
+        yield _Sources(path, arrays.zip)
 
 
 class _Sources:
     """The arrays of an open `.npz`, read when asked for."""
 
-    def __init__(self, path: str | os.PathLike[str], opened: np.lib.npyio.NpzFile):
+    def __init__(self, path: str | os.PathLike[str], archive: zipfile.ZipFile):
         self.path = path
-        self._opened = opened
+        self._archive = archive
+        self._members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         self._cache: dict[str, np.ndarray] = {}
 
     def read(self, name: str, reader: str) -> np.ndarray:
         """Returns an array; ValueError says which entry of the mapping wanted it."""
-        if name not in self._opened.files:
-            held = ", ".join(sorted(self._opened.files)) or "no arrays"
+        if name not in self._members:
+            held = ", ".join(sorted(self._members)) or "no arrays"
             raise ValueError(f"{reader} takes {name!r}, which {self.path} does not have; it has {held}")
         if name not in self._cache:
             try:
-                self._cache[name] = self._opened[name]
-            except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-                raise ValueError(f"the array {name!r} of {self.path} cannot be read ({_first_line(error)})") from error
+                self._cache[name] = read_member(self._archive, self._members[name])
+            except DAMAGE as error:
+                raise ValueError(f"the array {name!r} of {self.path} cannot be read ({reason(error)})") from error
         return self._cache[name]
 
     def texts(self, name: str, reader: str) -> list[str]:
@@ -107,10 +109,6 @@ class _Sources:
             raise ValueError(f"{reader} takes {name!r}, whose texts are not UTF-8") from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def _architectures(sources: _Sources, entry: Mapping[str, str], space: Space) -> np.ndarray:
     """Returns the encoded architectures `[N, E]`, checked."""
     where = f"'architectures' of {sources.path}"
@@ -122,7 +120,7 @@ def _architectures(sources: _Sources, entry: Mapping[str, str], space: Space) ->
         texts = sources.texts(entry["strings"], "'architectures' of the mapping")
         archs = np.array([space.from_string(text) for text in texts]).reshape(len(texts), space.num_decisions)
     check_archs(space, archs, where)
-    return archs.astype(np.int8 if max(space.num_choices) <= 127 else np.int16)
+    return archs.astype(arch_dtype(space))
 
 
 def _members(sources: _Sources, member: str, entry: Mapping[str, Any], rows: int) -> dict[str, np.ndarray]:

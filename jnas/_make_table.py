@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas._table import Table, table_from_arrays
-from jnas._table_file import Header, Training, member
+from jnas._table_file import Header, Training, arch_dtype, check_archs, member
 from jnas._vocabulary import Space
 
 
@@ -47,6 +47,7 @@ def make_table(
     archs = np.asarray(archs)
     if archs.ndim != 2 or archs.dtype.kind not in "iu":
         raise ValueError(f"archs has shape {archs.shape} and type {archs.dtype}, expected integers [N, E]")
+    check_archs(space, archs, "the table")  # before the smaller type, in which a number that is too large may fit
     columns = {split: _two_axes(values, len(archs), f"accuracy[{split!r}]") for split, values in accuracy.items()}
     width = {c.shape[1] for c in columns.values()}
     if len(width) != 1:
@@ -56,7 +57,7 @@ def make_table(
     slots = tuple(range(width.pop())) if seeds is None else tuple(int(s) for s in seeds)
     seconds = np.ones(len(archs)) if train_seconds is None else np.asarray(train_seconds, np.float32)
     arrays = {
-        "archs": archs.astype(np.int16 if max(space.num_choices) > 127 else np.int8),
+        "archs": archs.astype(arch_dtype(space)),
         member("train_seconds", dataset, epochs): _two_axes(
             np.broadcast_to(seconds, (len(archs), *seconds.shape[1:])), len(archs), "train_seconds"
         ),

@@ -1,8 +1,10 @@
 """Tables from arrays in an .npz: the default mapping on the published numbers, and mappings of a user's own."""
 
 import copy
+import io
 import json
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -335,6 +337,35 @@ class TestWrongFiles:
         path.write_bytes(bytes(whole))
         with pytest.raises(ValueError, match=r"the array 'score' of .*damaged\.npz cannot be read"):
             arrays_table(path, SPACE, mapping)
+
+    @pytest.mark.parametrize("damage", ["size", "compression", "encryption"])
+    def test_an_array_that_cannot_be_unpacked_is_refused(self, arrays_file, mapping, damage):
+        if damage == "size":  # far more numbers than memory holds
+            content = io.BytesIO()
+            np.lib.format.write_array_header_1_0(content, {"descr": "<f8", "fortran_order": False, "shape": (10**14,)})
+            with zipfile.ZipFile(arrays_file) as old:
+                held = {name: old.read(name) for name in old.namelist()} | {"score.npy": content.getvalue()}
+            with zipfile.ZipFile(arrays_file, "w") as new:
+                for name, data in held.items():
+                    new.writestr(name, data)
+        else:
+            whole = bytearray(arrays_file.read_bytes())
+            entry = whole.rindex(b"score.npy") - 46  # in the directory
+            whole[entry + (10 if damage == "compression" else 8)] ^= 1
+            arrays_file.write_bytes(whole)
+        with pytest.raises(ValueError, match=r"the array 'score' of .*own\.npz cannot be read"):
+            arrays_table(arrays_file, SPACE, mapping)
+
+    def test_many_choices_take_a_wider_type(self, tmp_path):
+        np.savez(tmp_path / "own.npz", choices=np.array([[39_999, 1], [0, 1]]), score=np.array([1.0, 2.0]))
+        mapping = {
+            "architectures": {"array": "choices"},
+            "trainings": [{"dataset": "d", "epochs": 1, "seeds": []}],
+            "members": {"accuracy_mean/d/1/v": {"array": "score"}},
+        }
+        archs = arrays_table(tmp_path / "own.npz", categorical((40_000, 2)), mapping)[1]["archs"]
+        assert archs.dtype == np.int32
+        assert archs.tolist() == [[39_999, 1], [0, 1]]
 
     def test_pickled_objects_are_not_loaded(self, tmp_path, mapping):
         mark = tmp_path / "run"
