@@ -8,6 +8,7 @@ from jnas._bootstrap import bootstrap_interval
 from jnas._look_ups import Seed
 from jnas._statistics import mean_over_seeds, std_over_seeds
 from jnas._table import Table
+from jnas._text import counted
 from jnas._trace_statistics import elapsed_seconds, incumbent, num_evaluations
 from jnas._vocabulary import Trace
 
@@ -85,4 +86,4 @@ def _label(table: Table, dataset: str, split: str, epochs: int, seed: Seed) -> s
     published = table.resolve(dataset, split)
     meant = f" ({published[1]} of {published[0]})" if published != (dataset, split) else ""
     runs = "mean over training seeds" if seed == "mean" else f"training seed {seed}"
-    return f"{table.header.name}: {dataset} {split}{meant} after {epochs} epochs, {runs}"
+    return f"{table.header.name}: {dataset} {split}{meant} after {counted(epochs, 'epoch')}, {runs}"

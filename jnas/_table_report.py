@@ -21,6 +21,7 @@ from jnas._table_summary import (
     final_columns,
     holdings,
 )
+from jnas._text import counted
 
 __all__ = ["table_report", "write_table_report"]
 
@@ -87,7 +88,7 @@ def _head(table: Table) -> Html:
     elif timed and len(untimed) == len(timed):
         notes.append("There are no evaluation times: every cost is the training alone.")
     elif untimed:
-        which = ", ".join(f"{h.training.dataset} {h.split} ({h.training.epochs} epochs)" for h in untimed)
+        which = ", ".join(f"{h.training.dataset} {h.split} ({counted(h.training.epochs, 'epoch')})" for h in untimed)
         notes.append(f"There are no evaluation times for {which}: a cost there is the training alone.")
     if not timed:
         notes.append("There are no times: budgets in seconds have no meaning on this table.")
@@ -114,7 +115,6 @@ def _range(counts: Sequence[int]) -> str:
 def _holdings_section(table: Table) -> Html:
     rows = []
     for held in holdings(table):
-        seeds = len(held.training.seeds)
         costs = [name for name, has in (("training", held.train_seconds), ("evaluation", held.eval_seconds)) if has]
         rows.append(
             [
@@ -123,7 +123,7 @@ def _holdings_section(table: Table) -> Html:
                 f"{held.training.epochs:,}",
                 f"{table.num_archs - held.missing:,}",
                 f"{held.missing:,}" if held.missing else "none",
-                f"{seeds} ({held.values:,} trainings)" if seeds else "means alone",
+                f"{held.seeds} ({counted(held.values, 'training')})" if held.seeds else "means alone",
                 "every epoch" if held.curves else "the end",
                 " and ".join(costs) or "none",
             ]

@@ -29,6 +29,7 @@ from jnas._table_summary import (
     size_of,
     subsets,
 )
+from jnas._text import counted
 
 __all__ = [
     "accuracy_section",
@@ -208,13 +209,14 @@ def early_section(table: Table, columns: Sequence[Column]) -> Html | None:
     target = next(i for i, c in enumerate(columns) if c is main)
     drawn = [
         (
-            join([f"after {row.done:,} of {row.epochs:,} epochs", element("small", _tau(row, target))]),
+            join([f"after {row.done:,} of {counted(row.epochs, 'epoch')}", element("small", _tau(row, target))]),
             rank_panel(
                 main.values,
                 row.values,
                 xlabel=f"rank on {main.label} in the end",
                 ylabel=f"rank on {searched.label} after {row.done:,}",
-                title=f"Ranks on {searched.label} after {row.done:,} of {row.epochs:,} epochs against final ranks",
+                title=f"Ranks on {searched.label} after {row.done:,} of {counted(row.epochs, 'epoch')} against final"
+                " ranks",
             ),
         )
         for row in rows
@@ -359,10 +361,10 @@ def seconds_section(table: Table, columns: Sequence[Column]) -> Html:
             ]
         )
         if (training.dataset, held.split) == (dataset, split):
-            title = f"Seconds to train on {training.dataset} for {training.epochs} epochs"
+            title = f"Seconds to train on {training.dataset} for {counted(training.epochs, 'epoch')}"
             drawn.append(
                 (
-                    f"{training.dataset} {held.split}, {training.epochs} epochs",
+                    f"{training.dataset} {held.split}, {counted(training.epochs, 'epoch')}",
                     histogram(
                         known, None, label="seconds of the benchmark", title=title, log=known.max() > 3 * known.min()
                     ),

@@ -73,6 +73,7 @@ class Holding(NamedTuple):
     training: Training
     split: str
     missing: int  # architectures without a number
+    seeds: int  # of which single trainings are known; 0 where there are means alone
     values: int  # numbers, over seeds; the architectures where there are means alone
     curves: bool
     train_seconds: bool
@@ -159,12 +160,14 @@ def holdings(table: Table) -> list[Holding]:
         for split in splits_of(table, dataset, epochs):
             runs = table.read(member("accuracy", dataset, epochs, split))
             mean = np.asarray(table.runs("accuracy", dataset, split, epochs, "mean").value[:, 0])
-            there = mean if runs is None or runs.shape[1] == 0 else runs
+            single = runs is not None and runs.shape[1] > 0
+            there = runs if runs is not None and single else mean
             found.append(
                 Holding(
                     training=training,
                     split=split,
                     missing=int(np.isnan(mean).sum()),
+                    seeds=len(training.seeds) if single else 0,
                     values=int(np.isfinite(there).sum()),
                     curves=member("accuracy_curve", dataset, epochs, split) in table.names,
                     train_seconds=member("train_seconds", dataset, epochs) in table.names,

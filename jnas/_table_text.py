@@ -1,14 +1,16 @@
 """What `jnas table show` and `jnas table query` print."""
 
 import math
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jnas._table import Table
-from jnas._table_file import member
+from jnas._table_file import Training, member
 from jnas._table_summary import Holding, holdings
+from jnas._text import aligned, counted
 from jnas.queries import Info, costs, info, results, statistics
 
 _WIDTH = 110
@@ -34,29 +36,27 @@ def describe(table: Table) -> str:
         timed = [word for word, there in (("training", held.train_seconds), ("evaluation", held.eval_seconds)) if there]
         rows.append(
             [
-                f"{training.dataset}, {training.epochs} epochs",
+                f"{training.dataset}, {counted(training.epochs, 'epoch')}",
                 held.split,
                 f"{table.num_archs - held.missing:,}",
-                _runs(table, held),
+                _runs(held),
                 "every epoch" if held.curves else "the end",
                 " and ".join(timed) or "nothing",
                 f"{found.mean:.2f}" if found else "-",
                 f"{found.maximum:.2f}" if found else "-",
             ]
         )
-    lines += ["", *_aligned(rows, "llrlllrr")]
+    lines += ["", *aligned(rows, "llrlllrr")]
     others = [*_more(table), *(f"note: {note}" for note in [*header.notes, *_missing_times(table)])]
     lines += ["", *(textwrap.fill(line, _WIDTH, subsequent_indent="  ") for line in others)] if others else []
     return "\n".join(lines)
 
 
-def _runs(table: Table, held: Holding) -> str:
+def _runs(held: Holding) -> str:
     """Returns how many runs a split has, and the names of their seeds."""
-    training = held.training
-    runs = table.read(member("accuracy", training.dataset, training.epochs, held.split))
-    if runs is None or not runs.shape[1]:
+    if not held.seeds:
         return "means alone"
-    return f"{held.values:,} (seeds {', '.join(map(str, training.seeds))})"
+    return f"{held.values:,} (seed{'' if held.seeds == 1 else 's'} {', '.join(map(str, held.training.seeds))})"
 
 
 def _missing_times(table: Table) -> list[str]:
@@ -106,14 +106,14 @@ def describe_arch(
       arch: An encoded architecture `[E]`, an index or a string.
       dataset: Only trainings on this data set.
       epochs: Only trainings of so many epochs.
-      at: Number of epochs done, where the table has curves.
+      at: Number of epochs done; trainings that are shorter, or have no curves, are left out.
 
     Raises:
       ValueError: The table does not hold the architecture, or no such training.
     """
-    trainings = [t for t in table.header.trainings if dataset in (None, t.dataset) and epochs in (None, t.epochs)]
-    if not trainings:
-        table.training(str(dataset), epochs or 0)  # raises, with a list of what there is
+    trainings = _chosen(table, dataset, epochs, at)
+    if isinstance(arch, str) and re.fullmatch(r"-\d+", arch):
+        arch = int(arch)  # which the table refuses as an index; it is no architecture's string
     first = info(table, arch, dataset=trainings[0].dataset, epochs=trainings[0].epochs, seed="mean")
     lines = [f"architecture {first.arch_index}: {first.arch}"]
     for name in dict.fromkeys(t.dataset for t in trainings):
@@ -125,17 +125,63 @@ def describe_arch(
         ]
         if told:
             lines.append(f"  {name}: {', '.join(told)}")
+    lines += _readings(table, first.arch_index)
     rows = [["training", "seed", "split", "accuracy", "loss", "training s", "evaluation s"]]
     for training in trainings:
         means = info(table, first.arch_index, dataset=training.dataset, epochs=training.epochs, seed="mean", at=at)
         each = results(table, first.arch_index, dataset=training.dataset, epochs=training.epochs, at=at)
         for one in [*each.values(), means]:
             rows += _info_rows(one)
-    return "\n".join([*lines, "", *_aligned(rows, "lllrrrr")])
+    if all(cell == "-" for row in rows[1:] for cell in row[3:]):
+        return "\n".join([*lines, "", "This table holds no accuracy, loss or time of it in these trainings."])
+    return "\n".join([*lines, "", *aligned(rows, "lllrrrr")])
+
+
+def _chosen(table: Table, dataset: str | None, epochs: int | None, at: int | None) -> list[Training]:
+    """Returns the trainings that a query is about, or raises ValueError that lists what there is."""
+    there = table.header.trainings
+    asked = [t for t in there if dataset in (None, t.dataset) and epochs in (None, t.epochs)]
+    if not asked:
+        on = "" if dataset is None else f" on dataset={dataset!r}"
+        length = "" if epochs is None else f" for epochs={epochs}"
+        raise ValueError(f"this table has no training{on}{length}; it has {_listed(there)}")
+    chosen = [t for t in asked if at is None or _reaches(table, t, at)]
+    if not chosen:
+        raise ValueError(
+            f"at is {at}, but none of the trainings asked for is {at} epochs long or has a curve through that epoch: "
+            f"{_listed(asked)}"
+        )
+    return chosen
+
+
+def _reaches(table: Table, training: Training, at: int) -> bool:
+    """Returns whether accuracies of a training are known after so many epochs."""
+    curves = member("accuracy_curve", training.dataset, training.epochs, "")
+    return at == training.epochs or (1 <= at < training.epochs and any(name.startswith(curves) for name in table.names))
+
+
+def _listed(trainings: Sequence[Training]) -> str:
+    return ", ".join(f"{t.dataset} for {counted(t.epochs, 'epoch')}" for t in trainings)
+
+
+def _readings(table: Table, index: int) -> list[str]:
+    """Returns what is known of an architecture on devices, as lines."""
+    lines = []
+    for kind, words in (("device_latency", "latency, ms, on"), ("hardware", "hardware")):
+        told = []
+        for name in sorted(n.removeprefix(f"{kind}/") for n in table.names if n.startswith(f"{kind}/")):
+            values = table.read(member(kind, name))
+            if values is not None and not math.isnan(values[index]):
+                told.append(f"{name}\u00a0{values[index]:.4g}")  # kept together where lines are broken
+        if told:
+            filled = textwrap.fill(f"  {words}: {', '.join(told)}", _WIDTH, subsequent_indent="    ")
+            lines.append(filled.replace("\u00a0", " "))
+    return lines
 
 
 def _info_rows(found: Info) -> list[list[str]]:
-    after = f"{found.epochs} epochs" if found.at == found.epochs else f"{found.at} of {found.epochs} epochs"
+    total = counted(found.epochs, "epoch")
+    after = total if found.at == found.epochs else f"{found.at} of {total}"
     return [
         [
             f"{found.dataset}, {after}",
@@ -152,10 +198,3 @@ def _info_rows(found: Info) -> list[list[str]]:
 
 def _number(value: float, digits: int) -> str:
     return "-" if math.isnan(value) else f"{value:,.{digits}f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
-    """Returns rows as lines with columns under one another, each to its left or right side."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    cells = [[c.rjust(w) if s == "r" else c.ljust(w) for c, w, s in zip(r, widths, sides, strict=True)] for r in rows]
-    return ["  ".join(row).rstrip() for row in cells]

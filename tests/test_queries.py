@@ -154,7 +154,7 @@ def test_description_says_what_there_is(table):
         assert words in text, text
     bare = make_table(SPACE, accuracy={"x": [1.0, 2.0, 3.0, NAN]}, dataset="d", epochs=2)
     assert "there are no evaluation times: the cost of an evaluation is its training alone" in describe(bare)
-    assert "d, 2 epochs  x          3  3 (seeds 0)" in describe(bare)
+    assert "d, 2 epochs  x          3  3 (seed 0)" in describe(bare)
 
 
 def test_description_of_an_architecture(table):
@@ -171,8 +171,57 @@ def test_description_of_an_architecture(table):
         ["d,", "8", "epochs", "mean", "x", "90.00", "-", "24.0", "-"],
     ]
     assert "d, 1 of 2 epochs" in describe_arch(table, 2, epochs=2, at=1)
-    with pytest.raises(ValueError, match="no training on dataset='e'"):
-        describe_arch(table, 2, dataset="e")
+
+
+def test_a_query_for_what_is_not_there_says_what_is(table):
+    for asked, said in (
+        ({"dataset": "e"}, "no training on dataset='e'; it has d for 2 epochs, d for 8 epochs"),
+        ({"epochs": 13}, "no training for epochs=13; it has d for 2 epochs"),
+        ({"dataset": "d", "epochs": 13}, "no training on dataset='d' for epochs=13; it has d for 2 epochs"),
+        ({"at": 5}, "at is 5, but none of the trainings asked for .*: d for 2 epochs, d for 8 epochs"),
+        ({"epochs": 8, "at": 1}, "at is 1, but none of the trainings asked for .*: d for 8 epochs$"),
+        ({"at": 0}, "at is 0"),
+    ):
+        with pytest.raises(ValueError, match=said) as error:
+            describe_arch(table, 2, **asked)
+        assert "None" not in str(error.value)
+    with pytest.raises(ValueError, match="index -1 is not of this table"):
+        describe_arch(table, "-1")
+
+
+def test_a_query_in_the_middle_leaves_out_trainings_that_do_not_get_there(table):
+    text = describe_arch(table, 2, at=1)
+    assert "d, 1 of 2 epochs" in text
+    assert "8 epochs" not in text
+    text = describe_arch(table, 2, at=8)
+    assert "d, 8 epochs" in text
+    assert "2 epochs" not in text
+
+
+def test_a_query_for_an_architecture_without_numbers_is_one_sentence():
+    values = [1.0, 2.0, 3.0, NAN]
+    bare = make_table(SPACE, accuracy={"x": values, "y": values}, train_seconds=values, dataset="d", epochs=1)
+    lines = describe_arch(bare, 3).splitlines()
+    assert lines[1:] == ["", "This table holds no accuracy, loss or time of it in these trainings."]
+    assert "d, 1 epoch " in describe_arch(bare, 2)
+    assert "d, 1 epoch " in describe(bare)
+
+
+def test_a_query_tells_what_devices_read():
+    arrays = {
+        "archs": np.array([[0, 0], [0, 1]], np.int8),
+        "accuracy_mean/d/8/x": np.array([25, 45], np.float32),
+        "hardware/watch_energy": np.array([7.25, 8], np.float32),
+    }
+    for i in range(20):
+        arrays[f"device_latency/phone_{i:02d}"] = np.array([i + 0.5, NAN if i == 3 else 100 + i], np.float32)
+    header = Header("two", SPACE.config, (Training("d", 8, ()),), {}, "by hand", ())
+    text = describe_arch(table_from_arrays(header, arrays), 1)
+    assert "  latency, ms, on: phone_00 100, phone_01 101, phone_02 102, phone_04 104, " in text
+    assert "  hardware: watch_energy 8" in text.splitlines()
+    assert all(len(line) <= 110 for line in text.splitlines())
+    for i in range(20):
+        assert (f"phone_{i:02d} {100 + i}" in text) == (i != 3)
 
 
 @pytest.fixture(scope="module")

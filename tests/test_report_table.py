@@ -170,6 +170,24 @@ def test_holdings_count_what_is_missing():
     assert (held.missing, held.values) == (1, 36 - 4)
 
 
+def test_a_split_with_means_alone_is_said_to_have_them():
+    """Though another split of the same training has seeds."""
+    arrays = {
+        "archs": np.asarray([[i // 4, i % 4] for i in range(12)], np.int8),
+        member("accuracy", "d", 1, "test"): np.linspace(50, 60, 24).reshape(12, 2).astype(np.float32),
+        member("accuracy_mean", "d", 1, "validation"): np.linspace(50, 60, 12).astype(np.float32),
+    }
+    table = table_from_arrays(Header("h", SPACE.config, (Training("d", 1, (4, 5)),), {}, "made up", ()), arrays)
+    assert [(held.split, held.seeds, held.values) for held in holdings(table)] == [
+        ("test", 2, 24),
+        ("validation", 0, 12),
+    ]
+    text = check(table_report(table)).text
+    rows = text[text.index("What is in it") :]
+    assert rows.index("2 (24 trainings)") < rows.index("validation") < rows.index("means alone")
+    assert "1 epochs" not in text
+
+
 def test_columns_are_those_of_the_longest_training():
     columns = final_columns(curved_table())
     assert [(c.dataset, c.split, c.epochs) for c in columns] == [("digits", "validation", 60), ("digits", "test", 60)]
