@@ -14,10 +14,13 @@ from jnas._report_differences import differences_section
 from jnas._report_parts import p_text
 from jnas._report_sections import best_section, finals_section, results_section, time_section
 from jnas._results import StudyResults
-from jnas._study_summary import Comparison, Finals, compare, finals, main_target, optimum, pairwise
+from jnas._study_summary import Comparison, Finals, compare, finals, main_target, optimum, pairwise, ranks
+from jnas._text import counted
 from jnas._vocabulary import Space
 
 __all__ = ["report", "write_report"]
+
+_HALVING = ("hyperband", "successive_halving", "bohb")  # searchers that need several fidelities to differ
 
 
 def write_report(
@@ -136,21 +139,69 @@ def _summaries(comparison: Comparison) -> list[Any]:
     notes = [_notes(study.config) for study in comparison.studies]
     shared = [note for note in notes[0] if all(note in other for other in notes)]
     parts: list[Any] = []
+    if len(notes) > 1:
+        parts += [_unequal(comparison), _note(shared, "About the numbers of all these studies")]
     for study, name, title, own in zip(comparison.studies, comparison.names, comparison.titles, notes, strict=True):
         sentences = [_task(study), _budget(study.config), _judgement(study)]
         parts += [
             element("h2", f"Study {name}{title and ': '}{title}") if name else None,
             element("p", " ".join(s for s in sentences if s), class_="lead"),
-            _note([note for note in own if note not in shared]),
+            _note([note for note in own if len(notes) == 1 or note not in shared]),
         ]
-    return [*parts, _note(shared)]
+    return [*parts, _without_halving(comparison)]
 
 
-def _note(notes: Sequence[str]) -> Html | None:
+def _note(notes: Sequence[str], title: str = "About the numbers") -> Html | None:
     if not notes:
         return None
     items = element("ul", [element("li", note) for note in notes])
-    return element("div", element("strong", "About the numbers"), items, class_="note")
+    return element("div", element("strong", title), items, class_="note")
+
+
+def _unequal(comparison: Comparison) -> Html | None:
+    """Returns a warning where compared studies were not given the same to search with."""
+    settings = {
+        "budget_seconds": "budget in seconds",
+        "evaluations": "number of evaluations",
+        "overshoot": "rule for the evaluation that exceeds the budget",
+        "epochs": "fidelities (epochs)",
+        "of_epochs": "training whose curve is searched on",
+        "dataset": "data set searched on",
+        "split": "split searched on",
+        "reduction": "training seed searched on",
+    }
+    differ = []
+    for key, words in settings.items():
+        values = [_value(study.config.get(key)) for study in comparison.studies]
+        if len(set(values)) > 1:
+            each = ", ".join(f"{name}: {value}" for name, value in zip(comparison.names, values, strict=True))
+            differ.append(f"{words} ({each})")
+    if not differ:
+        return None
+    text = (
+        " These studies do not compare on equal terms: final accuracies, ranks and tests between them also show what "
+        f"differs here. {'; '.join(differ)}."
+    )
+    return element("p", element("strong", "Different settings."), text, class_="note")
+
+
+def _without_halving(comparison: Comparison) -> Html | None:
+    """Returns a warning where searchers that halve had a single fidelity, at which there is nothing to halve."""
+    names = []
+    for entry in comparison.entries:
+        epochs = comparison.studies[entry.study].config.get("epochs")
+        if isinstance(epochs, list | tuple) and len(epochs) == 1 and entry.result.name.startswith(_HALVING):
+            names.append((entry.result.name, entry.label))
+    if not names:
+        return None
+    random = [label for name, label in names if not name.startswith("bohb")]
+    modelled = [label for name, label in names if name.startswith("bohb")]
+    text = [
+        f" {_listed(random)} {'is' if len(random) == 1 else 'are'} random search here." if random else "",
+        f" {_listed(modelled)} {'is its' if len(modelled) == 1 else 'are their'} model alone here." if modelled else "",
+    ]
+    strong = element("strong", "With one fidelity there is no halving.")
+    return element("p", strong, text, class_="note")
 
 
 def _task(study: StudyResults) -> str:
@@ -190,7 +241,7 @@ def _budget(config: Mapping[str, Any]) -> str:
     if seconds is not None:
         limits.append(f"{float(seconds):,.0f} {config.get('clock', 'simulated')} seconds")
     if evaluations is not None:
-        limits.append(f"{int(evaluations):,} evaluations")
+        limits.append(counted(int(evaluations), "evaluation"))
     if not limits:
         return ""
     rule = (
@@ -210,7 +261,7 @@ def _judgement(study: StudyResults) -> str:
     columns = [list(dict.fromkeys(column)) for column in zip(*study.targets, strict=True)]
     datasets, splits, epochs = (list(map(str, column)) for column in columns)
     if len(study.targets) == len(datasets) * len(splits) * len(epochs):
-        judge = f"{_listed(splits)} accuracy on {_listed(datasets)} after {_listed(epochs)} epochs of training"
+        judge = f"{_listed(splits)} accuracy on {_listed(datasets)} after {_epochs(epochs)} of training"
     else:
         judge = f"its accuracies on {_listed([t.label for t in study.targets], '; ')}"
     return (
@@ -267,6 +318,12 @@ def _findings(comparison: Comparison, numbers: Finals) -> Html | None:
         else:
             text.append(
                 "It differs significantly from every other searcher (Mann-Whitney with Holm's correction, 5 %)."
+            )
+        if ranks(comparison, target) is not None:
+            text.append(
+                " Nemenyi's test on ranks, in the pictures of who differs, is the more cautious one, so the two can "
+                "disagree: it sees only who is ahead of whom within each run number, not how all runs of two searchers "
+                "lie, and one critical difference serves for every pair."
             )
     return element("p", text, class_="finding")
 

@@ -10,6 +10,7 @@ from jnas._html import Html, breakable, element, join, scrolling, section
 from jnas._report_parts import arch_text, clock_name, drawing, legend, named, panel_title, panels, seconds_text
 from jnas._study_plots import accuracy_panel, final_panel, regret_panel
 from jnas._study_summary import (
+    FEWEST,
     BestCell,
     Comparison,
     Curve,
@@ -19,6 +20,7 @@ from jnas._study_summary import (
     optimum,
     shown_targets,
 )
+from jnas._text import counted
 from jnas._vocabulary import STOPPED_BY, Space
 
 __all__ = ["best_section", "finals_section", "results_section", "time_section"]
@@ -41,6 +43,7 @@ def results_section(comparison: Comparison, numbers: Finals, suffix: str) -> Htm
         "sample, n − 1), and in small print the 95 % bootstrap confidence interval of the mean (BCa). The best mean of "
         f"each column is bold. Evaluations and {clock} seconds are medians over runs, at the end of the run; measured "
         "seconds are what this machine took for all runs together."
+        f"{_interval_caption(numbers)}"
     )
     return section(
         "What the searchers found",
@@ -59,6 +62,19 @@ def results_section(comparison: Comparison, numbers: Finals, suffix: str) -> Htm
     )
 
 
+def _interval_caption(numbers: Finals) -> str:
+    """Returns what must be said of intervals where there are few runs."""
+    found = numbers.found[numbers.found > 0]
+    if not found.size or found.min() >= 10:
+        return ""
+    if found.min() < FEWEST:
+        return (
+            f" No interval is given for fewer than {FEWEST} runs: a bootstrap draws again from the values that there "
+            "are, and so few do not show how widely runs scatter."
+        )
+    return " With fewer than ten runs bootstrap intervals are rough, and often too narrow."
+
+
 def _results_head(comparison: Comparison) -> Html:
     datasets: list[tuple[str, int]] = []
     for target in comparison.targets:
@@ -74,8 +90,7 @@ def _results_head(comparison: Comparison) -> Html:
         element("th", "Measured here", element("small", "all runs"), rowspan=2, scope="col", class_="group"),
     )
     splits = [
-        element("th", t.split, element("small", f"{t.epochs} epoch{'' if t.epochs == 1 else 's'}"), scope="col")
-        for t in comparison.targets
+        element("th", t.split, element("small", counted(t.epochs, "epoch")), scope="col") for t in comparison.targets
     ]
     clock = element("th", "time", element("small", clock_name(comparison)), scope="col")
     evaluations = element("th", "evaluations", element("small", "median"), scope="col")
@@ -121,7 +136,7 @@ def _runs_text(result: Any) -> str:
         "budget": "ended by their budget",
         "exhausted": "ended since nothing was left to try",
     }
-    runs = f"{len(stops):,} run{'' if len(stops) == 1 else 's'}"
+    runs = counted(len(stops), "run")
     present = [name for name, count in counts.items() if count]
     if len(present) == 1:
         return f"{runs}, {ended[present[0]]}"
@@ -143,7 +158,7 @@ def _reference_row(comparison: Comparison, index: int) -> Html:
 def _missing_note(comparison: Comparison, numbers: Finals) -> Html | None:
     """Returns which runs found nothing, so that no mean over fewer runs goes unseen."""
     lines = [
-        f"{entry.label}: {numbers.runs[k] - numbers.found[k].min():,} of {numbers.runs[k]:,} runs"
+        f"{entry.label}: {numbers.runs[k] - numbers.found[k].min():,} of {counted(int(numbers.runs[k]), 'run')}"
         for k, entry in enumerate(comparison.entries)
         if numbers.found[k].min(initial=numbers.runs[k]) < numbers.runs[k]
     ]
@@ -163,8 +178,9 @@ def time_section(comparison: Comparison, suffix: str) -> Html:
     by_time, by_count = curves(comparison, targets, "seconds"), curves(comparison, targets, "evaluations")
     intro = (
         "How good the incumbent is, the best architecture so far by the score searched on. Lines are means over runs, "
-        "bands their 95 % bootstrap confidence intervals, dashes the optimum of the table. A line begins when nine "
-        "runs in ten have evaluated something and ends with the searcher's last run. Horizontal axes are logarithmic; "
+        f"bands their 95 % bootstrap confidence intervals (none for fewer than {FEWEST} runs), dashes the optimum of "
+        "the table. A line begins when nine runs in ten have evaluated something and ends with the searcher's last "
+        "run. Horizontal axes are logarithmic; "
         "vertical axes of accuracies leave out the start of the curves."
     )
     if not any(map(_drawable, by_time.values())):
@@ -257,7 +273,7 @@ def _card(comparison: Comparison, cell: BestCell, space: Space | None) -> Html:
         element(
             "li",
             named(k, comparison.entries[k].label),
-            element("small", f"{count:,} of {comparison.entries[k].result.final.shape[1]:,} runs"),
+            element("small", f"{count:,} of {counted(comparison.entries[k].result.final.shape[1], 'run')}"),
         )
         for k, count in cell.found_by
     ]
@@ -282,4 +298,4 @@ def _fidelity(comparison: Comparison, cell: BestCell) -> str:
     epochs = study.config.get("epochs")
     if not isinstance(epochs, list | tuple) or not 1 < len(epochs) > cell.fidelity:
         return ""
-    return f", {epochs[cell.fidelity]} epochs"
+    return f", {counted(epochs[cell.fidelity], 'epoch')}"

@@ -15,6 +15,7 @@ from jnas._statistics import mean_over_seeds, std_over_seeds
 from jnas._trace_statistics import evaluation_counts, num_evaluations
 
 __all__ = [
+    "FEWEST",
     "BestCell",
     "Comparison",
     "Curve",
@@ -36,6 +37,7 @@ Floats = NDArray[np.float64]
 
 _GRID = 150  # points of a curve
 _RESAMPLES = 1_000  # for a curve's band; the table of results takes the default
+FEWEST = 5  # runs below which no interval is given: a bootstrap draws from these few values alone
 _SHARE = 0.9  # of the runs must have an incumbent before a curve of their mean begins
 
 
@@ -63,7 +65,7 @@ class Finals(NamedTuple):
 
     mean: Floats  # [K, C], of the runs that found something
     std: Floats  # [K, C], of a sample (ddof 1); NaN for one run
-    low: Floats  # [K, C], 95 % bootstrap interval of the mean; NaN for one run
+    low: Floats  # [K, C], 95 % bootstrap interval of the mean; NaN for fewer than `FEWEST` runs that found something
     high: Floats  # [K, C]
     found: NDArray[np.int64]  # [K, C], runs that found something
     runs: NDArray[np.int64]  # [K], all runs
@@ -78,7 +80,7 @@ class Curve(NamedTuple):
     entry: int
     grid: Floats  # [G], seconds or evaluations
     mean: Floats  # [G], percent; NaN before nine tenths of the runs have an incumbent and after the last run's end
-    low: Floats  # [G], 95 % bootstrap interval
+    low: Floats  # [G], 95 % bootstrap interval; the mean where there are fewer than `FEWEST` runs
     high: Floats  # [G]
 
 
@@ -198,9 +200,9 @@ def finals(comparison: Comparison) -> Finals:
 
 
 def _mean_interval(values: Floats) -> tuple[Floats, Floats]:
-    """Returns the interval of the mean of `values [S, C]`; NaN where fewer than two runs found something."""
+    """Returns the interval of the mean of `values [S, C]`; NaN where fewer than `FEWEST` runs found something."""
     low, high = bootstrap_interval(values, np.random.default_rng(0), nan_policy="omit")
-    enough = (~np.isnan(values)).sum(axis=0) > 1
+    enough = (~np.isnan(values)).sum(axis=0) >= FEWEST
     return np.where(enough, low, np.nan), np.where(enough, high, np.nan)
 
 
@@ -240,7 +242,7 @@ def curves(
         values = np.where(began & ~over, values, np.nan).transpose(1, 0, 2)  # [S, C, G]
         drawn = (~np.isnan(values)).mean(axis=0) >= _SHARE
         mean = np.where(drawn, mean_over_seeds(values, nan_policy="omit"), np.nan)
-        if len(values) > 1:
+        if len(values) >= FEWEST:
             low, high = bootstrap_interval(
                 values,
                 np.random.default_rng(0),
@@ -261,7 +263,10 @@ def _clock(result: SearcherResult, axis: str) -> Floats:
 
 
 def _grid(clocks: Sequence[Floats], masks: Sequence[NDArray[np.bool_]], axis: str) -> Floats | None:
-    """Returns common points, even in the logarithm; all whole numbers of evaluations where these are few."""
+    """Returns common points, even in the logarithm; all whole numbers of evaluations where these are few.
+
+    The end of each entry is among them, so that its curve ends with what its runs returned.
+    """
     used = [clock[mask & (clock > 0)] for clock, mask in zip(clocks, masks, strict=True)]
     used = [u for u in used if u.size]
     if not used:
@@ -272,8 +277,9 @@ def _grid(clocks: Sequence[Floats], masks: Sequence[NDArray[np.bool_]], axis: st
     if not high > low:
         return np.asarray([high])
     grid = np.geomspace(low, high, _GRID)
-    grid[-1] = high
-    return np.unique(np.round(grid)) if axis == "evaluations" else grid
+    grid[-1] = high  # exactly
+    grid = np.round(grid) if axis == "evaluations" else grid
+    return np.unique([*grid, *(float(u.max()) for u in used)])
 
 
 # Comparisons.

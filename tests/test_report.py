@@ -1,5 +1,7 @@
 """The report of studies: its numbers, and that it is one page that stands alone and says nothing unescaped."""
 
+import csv
+import io
 import re
 from html.parser import HTMLParser
 
@@ -21,6 +23,7 @@ from jnas._study_summary import (
     shown_targets,
     superiority_interval,
 )
+from jnas._study_text import summary_csv
 from jnas._vocabulary import Trace
 
 TARGETS = tuple(
@@ -353,6 +356,47 @@ def test_studies_of_one_table_are_compared_and_others_are_not():
     assert len(compare([first, second, other])) == 2
 
 
+def test_studies_with_unequal_budgets_are_warned_of_and_share_their_notes():
+    searchers = [make_searcher("random_search", seeds=5, capacity=9)]
+    first, same = make_study(searchers), make_study(searchers, seed=5)
+    other = make_study(searchers, budget_seconds=500.0, epochs=[12, 200], notes=[*first.config["notes"], "its own"])
+    text = check_alone(report([first, other])).text
+    assert "do not compare on equal terms" in text
+    assert "budget in seconds (A: 12000, B: 500); fidelities (epochs) (A: 12, B: 12, 200)." in text
+    note = first.config["notes"][0]
+    assert text.count(note) == 1
+    assert text.index("About the numbers of all these studies") < text.index(note) < text.index("Study A")
+    assert text.index("Study B") < text.index("its own")
+    assert "equal terms" not in check_alone(report([first, same])).text
+    assert "equal terms" not in Page(report([first])).text
+
+
+def test_a_page_says_that_one_fidelity_leaves_nothing_to_halve():
+    searchers = [
+        make_searcher(n, seeds=5, capacity=9) for n in ("hyperband", "successive_halving", "bohb", "reinforce")
+    ]
+    text = check_alone(report([make_study(searchers)])).text
+    assert (
+        "With one fidelity there is no halving. hyperband and successive_halving are random search here. "
+        "bohb is its model alone here."
+    ) in text
+    assert "no halving" not in Page(report([make_study(searchers, epochs=[12, 200])])).text
+    assert "no halving" not in Page(report([make_study(searchers[3:])])).text
+
+
+def test_the_finding_says_which_test_is_the_more_cautious():
+    """Nine runs of seven searchers: one is ahead in every run, but Nemenyi's test cannot say so of the runner-up."""
+    rng = np.random.default_rng(0)
+    searchers = [by_hand(90.0 - i + rng.random((9, 1)) / 2, 1.0, f"s{i}") for i in range(7)]
+    study = make_study(searchers, targets=TARGETS[:1])
+    ranking = ranks(compare([study])[0], 0)
+    assert any(first == 0 for first, _ in ranking.groups)  # the picture joins the best to others
+    text = Page(report([study])).text
+    assert "It differs significantly from every other searcher (Mann-Whitney" in text
+    assert "Nemenyi's test on ranks, in the pictures of who differs, is the more cautious one" in text
+    assert "Nemenyi's test on ranks, in" not in Page(report([make_study(searchers[:1], targets=TARGETS[:1])])).text
+
+
 def test_no_study_is_an_error():
     with pytest.raises(ValueError, match="at least one study"):
         report([])
@@ -423,7 +467,41 @@ def test_curves_by_hand():
     assert found.mean[-1] == 89
     assert np.all(found.low <= found.mean)
     assert np.all(found.high >= found.mean)
-    np.testing.assert_allclose([found.low[0], found.high[0]], [70, 80])  # of two runs a resample may hold one alone
+    np.testing.assert_array_equal(found.low, found.mean)  # two runs are too few for a band
+
+
+def test_a_band_needs_five_runs():
+    comparison = one_target(by_hand([[80.0], [70.0], [75.0], [75.0], [75.0]], 1.0))
+    (found,) = curves(comparison, [0], "evaluations")[0]
+    assert 70 <= found.low[0] < 74
+    assert 76 < found.high[0] <= 80
+
+
+def test_curves_end_with_the_final_means():
+    """Each entry's own, though another one goes on for longer, and on both axes."""
+    searchers = [make_searcher(f"s{i}", capacity=40 * i, seeds=9, cost=70.0) for i in (1, 2, 10)]
+    comparison = compare([make_study(searchers)])[0]
+    means = finals(comparison).mean
+    for axis in ("seconds", "evaluations"):
+        for target, found in curves(comparison, [0, 3], axis).items():
+            for curve in found:
+                last = curve.mean[np.isfinite(curve.mean)][-1]
+                assert last == pytest.approx(means[curve.entry, target], abs=1e-9)
+                assert np.all(np.diff(curve.grid) > 0)
+
+
+def test_no_interval_for_fewer_than_five_runs():
+    few, some, many = ([make_searcher("random_search", seeds=n, capacity=9)] for n in (4, 5, 10))
+    numbers = [finals(compare([make_study(s)])[0]) for s in (few, some, many)]
+    assert np.isnan([numbers[0].low, numbers[0].high]).all()
+    assert np.isfinite(numbers[0].std).all()
+    assert np.isfinite([numbers[1].low, numbers[1].high]).all()
+    texts = [Page(report([make_study(s)])).text for s in (few, some, many)]
+    assert ["No interval is given for fewer than 5 runs" in text for text in texts] == [True, False, False]
+    assert ["With fewer than ten runs bootstrap intervals are rough" in text for text in texts] == [False, True, False]
+    rows = list(csv.DictReader(io.StringIO(summary_csv(make_study(few)))))
+    assert {(row["ci_low"], row["ci_high"]) for row in rows} == {("", "")}
+    assert all(row["std"] for row in rows)
 
 
 def test_a_curve_begins_with_nine_runs_in_ten_and_ends_with_the_last():
