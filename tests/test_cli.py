@@ -303,7 +303,7 @@ def test_tables_are_made_shown_and_asked(capsys):
     assert re.search(rf"mean  x-valid +{accuracy:.2f}", one)
     assert "index 99999 is not of this table" in fails(capsys, "table", "query", "t.npz", "99999")
     fails(capsys, "table", "query", "t.npz", "8:8:8")
-    assert "no accuracy curves" in fails(capsys, "table", "query", "t.npz", "5", "--at", "3")
+    assert "at is 3, but none of the trainings" in fails(capsys, "table", "query", "t.npz", "5", "--at", "3")
     assert "no training on dataset='mnist'" in fails(capsys, "table", "query", "t.npz", "5", "--dataset", "mnist")
 
 
