@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+_NUMBERS = ("accuracy/", "accuracy_mean/")  # members that say how good an architecture is
 _NO_TABLE = """\
 no table was given; pass one with --table T.npz. It is made once, from what you have:
   jnas table import nas-bench-201 NAS-Bench-201-v1_1-096897.pth -o T.npz   from the file of NAS-Bench-201
@@ -203,6 +204,8 @@ def synthesize(options: argparse.Namespace) -> None:
 
 def _write_table(options: argparse.Namespace, make: Callable[[Callable[[int, int], None]], Any]) -> None:
     """Makes a table and writes it, having looked first whether it can be written."""
+    import numpy as np
+
     from jnas._progress import counting_bar
     from jnas._table_file import save_arrays
 
@@ -211,8 +214,11 @@ def _write_table(options: argparse.Namespace, make: Callable[[Callable[[int, int
     with counting_bar("reading") as progress:
         header, arrays = make(progress)
     save_arrays(path, header, arrays)
+    known = sum((~np.isnan(a.reshape(len(a), -1))).any(axis=1) for n, a in arrays.items() if n.startswith(_NUMBERS)) > 0
+    without = "" if known.all() else f", of which {int(known.sum()):,} have numbers"
     print(
-        f"{path}: {header.name}, {len(arrays['archs']):,} architectures, {path.stat().st_size / 1e6:,.1f} MB\n"
+        f"{path}: {header.name}, {len(arrays['archs']):,} architectures{without}, "
+        f"{path.stat().st_size / 1e6:,.1f} MB\n"
         f"see what it holds: {shlex.join(['jnas', 'table', 'show', str(path)])}"
     )
 

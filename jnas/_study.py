@@ -106,6 +106,8 @@ def carry_out(
         folder, said = open_folder(out, said)
     say = log or (lambda line: None)
     say(headline(plan))
+    for gap in plan.gaps:
+        say(f"note: {gap}")
     prepared = prepare(plan, folder, said["versions"])
     say(prepared.estimate.text if any(prepared.left.values()) else "all of it was done before")
     with progress_bar(prepared.estimate.total) as bar:

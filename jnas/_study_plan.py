@@ -13,13 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas import __version__
-from jnas._look_ups import Seed
+from jnas._look_ups import Runs, Seed
 from jnas._loop import Overshoot, check_fidelities, resolve_capacity
 from jnas._results import Reference, Target
 from jnas._table import Table
 from jnas._table_file import member
 from jnas._targets import default_targets, find_references, target_columns
 from jnas._vocabulary import Key, Objective, Searcher
+
+_MOST_BYTES = 4_000_000_000  # of traces in one program
 
 
 class Plan(NamedTuple):
@@ -34,6 +36,7 @@ class Plan(NamedTuple):
     columns: np.ndarray  # [num_targets, N] float32, percent
     references: tuple[Reference, ...]
     config: Mapping[str, Any]
+    gaps: list[str]  # notes on what the table lacks of what is searched on
 
     def num_chunks(self, name: str) -> int:
         """Returns how many times a searcher's program runs."""
@@ -71,12 +74,13 @@ def make_plan(
     most = {name: chunk[name] if isinstance(chunk, Mapping) else chunk for name in searchers}
     for name, width in most.items():
         _check_integer(f"chunk of {name}", width, 1)
-    widths = {name: chunk_width(num_seeds, width) for name, width in most.items()}
+    fitting = _seeds_that_fit(capacity, table.space.num_decisions)
+    widths = {name: chunk_width(num_seeds, min(width, fitting)) for name, width in most.items()}
     chosen = default_targets(table) if targets is None else tuple(Target(*t) for t in targets)
     columns = target_columns(table, chosen)
     of_epochs = None if at is None else int(np.ravel(epochs)[0])
     curves = () if of_epochs is None else _curves(table, dataset, split, of_epochs)
-    config = {
+    config: dict[str, Any] = {
         "searchers": list(searchers),
         "table_name": table.header.name,
         "table_path": table.where,
@@ -96,9 +100,11 @@ def make_plan(
         "notes": list(table.header.notes),
         "command": command,
     }
+    gaps = _gaps(table, config)
+    config["notes"] += gaps
     expected = _mean_evaluations(table, config, capacity)
     references = find_references(table, columns)
-    return Plan(searchers, objective, capacity, expected, widths, chosen, columns, references, config)
+    return Plan(searchers, objective, capacity, expected, widths, chosen, columns, references, config, gaps)
 
 
 def _check_searchers(searchers: Any) -> None:
@@ -121,13 +127,40 @@ def _check_integer(name: str, value: Any, least: int) -> None:
         raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
 
 
+def _seeds_that_fit(capacity: int, num_decisions: int) -> int:
+    """Returns how many traces a program may hold; ValueError if not even one fits."""
+    trace_bytes = 3 * capacity * (4 * num_decisions + 14)  # kept, being written, and on its way to the host
+    if trace_bytes > _MOST_BYTES:
+        raise ValueError(
+            f"a search of {capacity:,} evaluations would take {trace_bytes / 1e9:,.0f} GB of memory; expected at most "
+            f"{_MOST_BYTES // (3 * (4 * num_decisions + 14)):,} evaluations, or a smaller budget"
+        )
+    return _MOST_BYTES // trace_bytes
+
+
+def _first_runs(table: Table, config: Mapping[str, Any]) -> Runs:
+    """Returns what is searched on at the lowest fidelity."""
+    done, total = config["epochs"][0], config["of_epochs"]
+    training, at = (done, None) if total is None else (total, done)
+    return table.runs("accuracy", config["dataset"], config["split"], training, config["reduction"], at)
+
+
+def _gaps(table: Table, config: Mapping[str, Any]) -> list[str]:
+    """Returns a note if the table lacks what is searched on for some of its architectures."""
+    known = int((_first_runs(table, config).num_runs > 0).sum())
+    if known == table.num_archs:
+        return []
+    return [
+        f"only {known:,} of {table.num_archs:,} architectures have the accuracy that is searched on: the others cost "
+        "nothing, find nothing, and count as evaluations"
+    ]
+
+
 def _mean_evaluations(table: Table, config: Mapping[str, Any], capacity: int) -> float:
     """Returns how many evaluations a run can be expected to make, by the mean cost over the table."""
     if config["budget_seconds"] is None:
         return float(capacity)
-    done, total = config["epochs"][0], config["of_epochs"]
-    training, at = (done, None) if total is None else (total, done)
-    runs = table.runs("accuracy", config["dataset"], config["split"], training, config["reduction"], at)
+    runs = _first_runs(table, config)
     cost = float(np.nanmean(runs.train_seconds + runs.eval_seconds))
     return min(float(capacity), float(config["budget_seconds"]) / cost)
 

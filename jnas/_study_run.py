@@ -26,6 +26,7 @@ from jnas._study_folder import (
 )
 from jnas._study_plan import Plan, compiler_options, seed_keys, versions
 from jnas._table import Table
+from jnas._text import counted
 from jnas._trace_statistics import best_so_far
 from jnas._vocabulary import Array, Key, Trace
 
@@ -121,14 +122,16 @@ def headline(plan: Plan) -> str:
     if config["budget_seconds"] is not None:
         limits.append(f"{config['budget_seconds']:,.0f} simulated seconds")
     if config["evaluations"] is not None:
-        limits.append(f"{config['evaluations']:,} evaluations")
-    count = len(plan.searchers)
+        limits.append(counted(config["evaluations"], "evaluation"))
     kinds = {"mean": "mean over training seeds", "random": "a training seed at random each time"}
     kind = kinds.get(config["reduction"], f"training seed {config['reduction']}")
+    *earlier, last = config["epochs"]
+    epochs = " and ".join([*map(str, earlier), counted(last, "epoch")])
+    of_epochs = f" of {config['of_epochs']}" if config["of_epochs"] else ""
     return (
-        f"{count} searcher{'' if count == 1 else 's'} x {config['seeds']:,} seeds on {config['table_name']}: "
-        f"{config['dataset']} {config['split']} accuracy after {' and '.join(map(str, config['epochs']))} epochs"
-        f"{f' of {of_epochs}' if (of_epochs := config['of_epochs']) else ''} ({kind}), {' or '.join(limits)} a search"
+        f"{counted(len(plan.searchers), 'searcher')} x {counted(config['seeds'], 'seed')} on {config['table_name']}: "
+        f"{config['dataset']} {config['split']} accuracy after {epochs}{of_epochs} ({kind}), "
+        f"{' or '.join(limits)} a search"
     )
 
 

@@ -493,7 +493,8 @@ def test_log_says_what_is_done_and_estimates_first():
         "1 searcher x 2 seeds on small: data validation accuracy after 5 epochs (mean over training seeds), "
         "200 simulated seconds a search"
     )
-    assert lines[1].startswith("estimate: about ")
+    assert lines[1].startswith("note: only 80 of 81 architectures")
+    assert lines[2].startswith("estimate: about ")
 
 
 def test_users_own_searcher_is_a_few_lines():
@@ -552,3 +553,27 @@ def test_points_of_a_curve_are_fidelities():
     np.testing.assert_array_equal(found.traces.seconds, [[1, 1, 1, 2, 1, 1, 1, 2]] * 5)
     best_of_three = np.asarray(found.traces.score)[:, :3].max(axis=1)
     np.testing.assert_allclose(found.traces.score[:, 3], best_of_three * 2, atol=0.01)
+
+
+def test_a_search_that_fits_no_memory_is_refused_before_it_starts(tmp_path):
+    with pytest.raises(ValueError, match=r"would take .* GB of memory"):
+        go(tmp_path / "large", max_evaluations=10**9)
+    assert not (tmp_path / "large").exists()
+
+
+def test_what_a_table_lacks_is_said_before_a_study_starts():
+    space = categorical((3, 3))
+    accuracy = np.where(np.arange(9) < 2, 50.0, np.nan)
+    table = make_table(space, accuracy={"validation": accuracy})
+    said = []
+    results = study(
+        {"random": random_search(space)},
+        table,
+        dataset="data",
+        epochs=1,
+        max_evaluations=30,
+        num_seeds=2,
+        log=said.append,
+    )
+    assert said[1].startswith("note: only 2 of 9 architectures have the accuracy that is searched on")
+    assert "only 2 of 9" in results.config["notes"][-1]
