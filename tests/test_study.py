@@ -222,7 +222,7 @@ def test_finished_study_runs_nothing_again(whole, tmp_path, monkeypatch):
     results = go(folder, log=lines.append)
     assert_same(results, whole[0])
     jax.tree.map(np.testing.assert_array_equal, results.searchers, whole[0].searchers)
-    assert lines[1] == "all of it was done before"
+    assert lines[2] == "all of it was done before"
     assert (folder / "report.html").exists()
 
 
