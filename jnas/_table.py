@@ -211,27 +211,28 @@ class Table:
         dataset, split = self.resolve(dataset, split)
         values = self._curve(metric, dataset, split, epochs)
         slot = self._slots(self.training(dataset, epochs), seed)
-        return self._gather(mean_over_runs(values) if slot is None else values[:, slot], archs)
+        name = ("curve", metric, dataset, split, epochs, seed)
+        return self._gather(name, mean_over_runs(values) if slot is None else values[:, slot], archs)
 
     def parameters(self, archs: Any, *, dataset: str) -> Array:
         """Returns numbers of parameters `[...]` in millions."""
-        return self._gather(self._named("parameters", dataset), archs)
+        return self._gather(member("parameters", dataset), self._named("parameters", dataset), archs)
 
     def flops(self, archs: Any, *, dataset: str) -> Array:
         """Returns numbers of multiply-adds `[...]` in millions."""
-        return self._gather(self._named("flops", dataset), archs)
+        return self._gather(member("flops", dataset), self._named("flops", dataset), archs)
 
     def latency(self, archs: Any, *, dataset: str) -> Array:
         """Returns latencies `[...]` in seconds a batch, as the benchmark measured them on the data set's network."""
-        return self._gather(self._named("latency", dataset), archs)
+        return self._gather(member("latency", dataset), self._named("latency", dataset), archs)
 
     def device_latency(self, archs: Any, *, device: str) -> Array:
         """Returns latencies `[...]` in milliseconds on a named device."""
-        return self._gather(self._named("device_latency", device), archs)
+        return self._gather(member("device_latency", device), self._named("device_latency", device), archs)
 
     def hardware(self, archs: Any, *, name: str) -> Array:
         """Returns a hardware reading `[...]` in the unit that its name says."""
-        return self._gather(self._named("hardware", name), archs)
+        return self._gather(member("hardware", name), self._named("hardware", name), archs)
 
     # Searching on the table.
 
@@ -297,10 +298,11 @@ class Table:
     ) -> Simulated:
         """Returns a simulated training and evaluation, and the clock after it; the clock is yours to carry."""
         found = self._look_up("accuracy", archs, dataset, split, epochs, seed, key, at)
-        latency = self.read(member("latency", self.resolve(dataset, split)[0]))
+        name = member("latency", self.resolve(dataset, split)[0])
+        latency = self.read(name)
         return Simulated(
             found.score,
-            jnp.full(found.score.shape, jnp.nan) if latency is None else self._gather(latency, archs),
+            jnp.full(found.score.shape, jnp.nan) if latency is None else self._gather(name, latency, archs),
             found.seconds,
             elapsed + jnp.sum(found.seconds),
         )
@@ -442,10 +444,11 @@ class Table:
             raise ValueError(f"this table has no {kind} of {name!r}; it has {', '.join(known) or 'none'}")
         return found
 
-    def _gather(self, values: np.ndarray, archs: Any) -> Array:
+    def _gather(self, name: Hashable, values: np.ndarray, archs: Any) -> Array:
+        """Values `[N, ...]` of architectures, NaN where the table lacks them; `name` tells the values from others."""
         rows = self._rows(archs)
         xp: Any = np if isinstance(rows, np.ndarray) else jnp
-        found = values[rows] if xp is np else jnp.asarray(values)[rows]
+        found = values[rows] if xp is np else self._on_device(name, values)[rows]
         missing = (rows < 0).reshape(rows.shape + (1,) * (found.ndim - rows.ndim))
         return jnp.asarray(xp.where(missing, xp.nan, found), jnp.float32)
 

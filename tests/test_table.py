@@ -150,6 +150,10 @@ def test_other_columns(table):
     assert float(table.parameters(5, dataset="cifar10")) == 0.5
     assert float(table.flops(5, dataset="cifar10")) == 10
     assert float(table.latency(5, dataset="cifar10-valid")) == pytest.approx(0.005)
+    batch = jnp.asarray(_arrays()["archs"][:4])
+    np.testing.assert_allclose(table.parameters(batch, dataset="cifar10"), np.arange(4) / 10)
+    np.testing.assert_allclose(table.flops(batch, dataset="cifar10"), np.arange(4) * 2)
+    np.testing.assert_allclose(table.parameters(batch, dataset="cifar10"), np.arange(4) / 10)
     assert float(table.device_latency(5, device="phone")) == 15
     with pytest.raises(ValueError, match="it has phone"):
         table.device_latency(5, device="fridge")
