@@ -42,16 +42,19 @@ class DataType:
     __slots__ = ("dtype",)
 
     def __init__(self, code: Any, *_: Any):
-        """Takes NumPy's short name of the type, such as `f8`."""
+        """Takes NumPy's short name of the type, such as `f8`; bytes, where Python 2 wrote it."""
+        code = code.decode("latin1") if isinstance(code, bytes) else code
         if not (isinstance(code, str) and re.fullmatch(r"f[248]|[iu][1248]|b1", code)):
             raise ValueError("a NumPy type that is not a number")
         self.dtype = np.dtype(code)
 
     def set_state(self, state: Any) -> None:
         """Takes the byte order, the second item of the state that NumPy writes."""
-        if not (isinstance(state, tuple) and len(state) >= 2 and state[1] in ("<", ">", "|", "=")):
+        order: Any = state[1] if isinstance(state, tuple) and len(state) >= 2 else None
+        order = order.decode("latin1") if isinstance(order, bytes) else order
+        if order not in ("<", ">", "|", "="):
             raise ValueError("a NumPy type with a state that NumPy does not write")
-        self.dtype = self.dtype.newbyteorder(state[1])
+        self.dtype = self.dtype.newbyteorder(order)
 
 
 class Numbers:

@@ -23,7 +23,6 @@ from jnas._pickle_values import BUILDERS, NAMES, Builder, DataType, Global, Numb
 from jnas._stream import Stream
 
 _AHEAD = 1 << 10  # bytes in view before an opcode: more than one of fixed size or with a short text takes
-_MAX_TEXT = 1 << 26  # bytes of one text or bytes object
 _GONE = object()  # stands in the memo for what has been handed over
 
 
@@ -35,6 +34,7 @@ def load(
     persistent: Callable[[Any], Any] | None = None,
     on_dict: Callable[[dict[Any, Any]], bool] | None = None,
     max_containers: int = 1_000_000,
+    max_text: int = 1 << 26,
 ) -> Any:
     """Returns the data of the pickle that begins at the stream's position, and leaves the stream after it.
 
@@ -46,14 +46,16 @@ def load(
       on_dict: Called with each dictionary that has just received items. True says that it has been used up: it is
         emptied, and the dictionaries read since the last such time are forgotten.
       max_containers: Most lists, dictionaries, sets and calls; a bound on memory.
+      max_text: Most bytes of one text or bytes object.
 
     Returns:
-      None, bool, int, float, str, bytes, list, tuple, dict and set, and what the stand-ins make.
+      None, bool, int, float, str, bytes, list, tuple, dict and set, and what the stand-ins make. A `str` that Python 2
+      wrote comes as bytes.
 
     Raises:
       ValueError: The file is cut off, is no pickle, or asks for something that is not allowed. Nothing has been run.
     """
-    return _Machine(stream, builders, names, persistent, on_dict, max_containers).run()
+    return _Machine(stream, builders, names, persistent, on_dict, max_containers, max_text).run()
 
 
 class _Machine:
@@ -67,6 +69,7 @@ class _Machine:
         persistent: Callable[[Any], Any] | None,
         on_dict: Callable[[dict[Any, Any]], bool] | None,
         max_containers: int,
+        max_text: int,
     ):
         self.stream = stream
         self.builders = builders
@@ -74,6 +77,7 @@ class _Machine:
         self.persistent = persistent
         self.on_dict = on_dict
         self.room = max_containers
+        self.max_text = max_text
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []
         self.memo: list[Any] = []
@@ -221,7 +225,7 @@ def _push_bytes(size: int) -> Callable[[_Machine], None]:
 
 def _take_sized(m: _Machine, size: int) -> bytes:
     length = m.integer(size)
-    if length > _MAX_TEXT:
+    if length > m.max_text:
         raise m.stream.error(f"is damaged: it announces a text of {length} bytes")
     return m.stream.take(length)
 
@@ -397,6 +401,8 @@ _OTHERS: Mapping[int, Callable[[_Machine], None]] = {
         (pickle.LONG1, _push_long),
         (pickle.BINUNICODE, _push_text(4)),
         (pickle.BINUNICODE8, _push_text(8)),
+        (pickle.SHORT_BINSTRING, _push_bytes(1)),
+        (pickle.BINSTRING, _push_bytes(4)),
         (pickle.SHORT_BINBYTES, _push_bytes(1)),
         (pickle.BINBYTES, _push_bytes(4)),
         (pickle.BINBYTES8, _push_bytes(8)),
