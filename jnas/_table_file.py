@@ -14,6 +14,7 @@ of epochs; 12 and 200 epochs are different trainings, each with its own learning
 | `loss_curve/DATASET/EPOCHS/SPLIT` | float16 `[N, S, EPOCHS]` | each epoch; NaN where missing |
 | `train_seconds/DATASET/EPOCHS` | float32 `[N, 1 or S]` | one epoch of training |
 | `eval_seconds/DATASET/EPOCHS/SPLIT` | float32 `[N, 1 or S]` | one pass over the split |
+| `trained_as/DATASET/EPOCHS` | uint32 `[N]` | the row whose runs these are; its own number where it was trained itself |
 | `parameters/DATASET` | float32 `[N]` | millions |
 | `flops/DATASET` | float32 `[N]` | multiply-adds in millions |
 | `latency/DATASET` | float32 `[N]` | seconds a batch, as the benchmark measured it |
@@ -44,7 +45,7 @@ CURVE_STEP = 0.002
 CURVE_MISSING = 65535
 
 _PER_TRAINING_SPLIT = ("accuracy", "accuracy_mean", "loss", "accuracy_curve", "loss_curve", "eval_seconds")
-_PER_TRAINING = ("train_seconds",)
+_PER_TRAINING = ("train_seconds", "trained_as")
 _PER_NAME = ("parameters", "flops", "latency", "device_latency", "hardware")
 
 
@@ -220,6 +221,7 @@ def check_arrays(header: Header, shapes: Mapping[str, tuple[np.dtype[Any], tuple
                 "accuracy_curve": [(rows, seeds, training.epochs)],
                 "loss_curve": [(rows, seeds, training.epochs)],
                 "train_seconds": [(rows, 1), (rows, seeds)],
+                "trained_as": [(rows,)],
                 "eval_seconds": [(rows, 1), (rows, seeds)],
             }
             expected = by_kind.get(kind, [(rows, seeds)])

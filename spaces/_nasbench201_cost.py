@@ -9,11 +9,12 @@ import numpy as np
 from jnas._vocabulary import Array
 from jnas.spaces._nasbench201_cells import EDGES, OPERATIONS
 
-_IMAGE_CHANNELS = 3
 _CONVOLUTIONS = (OPERATIONS.index("nor_conv_1x1"), OPERATIONS.index("nor_conv_3x3"))
 
 
-def nasbench201_parameters(arch: Array, *, channels: int = 16, cells: int = 5, classes: int = 10) -> Array:
+def nasbench201_parameters(
+    arch: Array, *, channels: int = 16, cells: int = 5, classes: int = 10, image_channels: int = 3
+) -> Array:
     """Returns the number of trainable parameters of a cell's network, float32 `[]`, in millions.
 
     The network: a 3x3 convolution with batch-norm; three stages of `cells` cells with `channels`, twice and four times
@@ -26,6 +27,7 @@ def nasbench201_parameters(arch: Array, *, channels: int = 16, cells: int = 5, c
       channels: Channels of the first stage.
       cells: Cells in each stage.
       classes: Outputs of the linear layer.
+      image_channels: Channels of the image.
 
     Raises:
       TypeError: A size is not a Python int.
@@ -34,12 +36,18 @@ def nasbench201_parameters(arch: Array, *, channels: int = 16, cells: int = 5, c
     References:
       "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", Dong and Yang, 2020, Figure 1.
     """
-    _check_sizes(channels=channels, cells=cells, classes=classes)
-    return _by_convolutions(arch, _parameters(channels, cells, classes))
+    _check_sizes(channels=channels, cells=cells, classes=classes, image_channels=image_channels)
+    return _by_convolutions(arch, _parameters(channels, cells, classes, image_channels))
 
 
 def nasbench201_flops(
-    arch: Array, *, channels: int = 16, cells: int = 5, classes: int = 10, image_size: int = 32
+    arch: Array,
+    *,
+    channels: int = 16,
+    cells: int = 5,
+    classes: int = 10,
+    image_size: int | tuple[int, int] = 32,
+    image_channels: int = 3,
 ) -> Array:
     """Returns the cost of one image in a cell's network, float32 `[]`, in millions of multiply-adds.
 
@@ -51,16 +59,20 @@ def nasbench201_flops(
       channels: Channels of the first stage.
       cells: Cells in each stage.
       classes: Outputs of the linear layer.
-      image_size: Height and width of the image, a multiple of 4 (CIFAR 32, ImageNet16-120 16).
+      image_size: Height and width of the image, or the two of them; multiples of 4 (CIFAR 32, ImageNet16-120 16).
+      image_channels: Channels of the image.
 
     Raises:
       TypeError: A size is not a Python int.
       ValueError: A size is not positive, or the image's is not a multiple of 4.
     """
-    _check_sizes(channels=channels, cells=cells, classes=classes, image_size=image_size)
-    if image_size % 4:
-        raise ValueError(f"image_size is {image_size}, expected a multiple of 4: two blocks halve the image")
-    return _by_convolutions(arch, _flops(channels, cells, classes, image_size))
+    _check_sizes(channels=channels, cells=cells, classes=classes, image_channels=image_channels)
+    height, width = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+    for size in (height, width):
+        _check_sizes(image_size=size)
+        if size % 4:
+            raise ValueError(f"image_size is {size}, expected a multiple of 4: two blocks halve the image")
+    return _by_convolutions(arch, _flops(channels, cells, classes, height * width, image_channels))
 
 
 def _by_convolutions(arch: Array, table: np.ndarray) -> Array:
@@ -70,10 +82,10 @@ def _by_convolutions(arch: Array, table: np.ndarray) -> Array:
 
 
 @functools.cache
-def _parameters(channels: int, cells: int, classes: int) -> np.ndarray:
+def _parameters(channels: int, cells: int, classes: int, image_channels: int) -> np.ndarray:
     """Returns float32 `[7, 7]` by the numbers of 1x1 and of 3x3 convolutions."""
     widths = [channels, 2 * channels, 4 * channels]
-    fixed = 9 * _IMAGE_CHANNELS * channels + 2 * channels
+    fixed = 9 * image_channels * channels + 2 * channels
     for narrow, wide in itertools.pairwise(widths):
         fixed += 9 * narrow * wide + 2 * wide + 9 * wide * wide + 2 * wide + narrow * wide
     fixed += 2 * widths[-1] + widths[-1] * classes + classes
@@ -83,15 +95,15 @@ def _parameters(channels: int, cells: int, classes: int) -> np.ndarray:
 
 
 @functools.cache
-def _flops(channels: int, cells: int, classes: int, image_size: int) -> np.ndarray:
+def _flops(channels: int, cells: int, classes: int, area: int, image_channels: int) -> np.ndarray:
     """Returns float32 `[7, 7]` by the numbers of 1x1 and of 3x3 convolutions."""
     widths = [channels, 2 * channels, 4 * channels]
-    pixels = [image_size**2, (image_size // 2) ** 2, (image_size // 4) ** 2]
-    fixed = 9 * _IMAGE_CHANNELS * channels * pixels[0]
-    for narrow, wide, area in zip(widths[:-1], widths[1:], pixels[1:], strict=True):
-        fixed += (9 * narrow * wide + 9 * wide * wide + narrow * wide) * area
+    areas = [area, area // 4, area // 16]
+    fixed = 9 * image_channels * channels * area
+    for narrow, wide, pixels in zip(widths[:-1], widths[1:], areas[1:], strict=True):
+        fixed += (9 * narrow * wide + 9 * wide * wide + narrow * wide) * pixels
     fixed += widths[-1] * classes + classes
-    per_1x1 = cells * sum(width * width * area for width, area in zip(widths, pixels, strict=True))
+    per_1x1 = cells * sum(width * width * pixels for width, pixels in zip(widths, areas, strict=True))
     return _table(fixed, per_1x1, 9 * per_1x1)
 
 

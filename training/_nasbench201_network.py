@@ -1,0 +1,308 @@
+"""The networks of NAS-Bench-201: stem, three stages of cells with residual reductions between them, head."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jnas._vocabulary import Array
+from jnas.spaces._nasbench201 import nasbench201
+from jnas.spaces._nasbench201_cells import EDGES, OPERATIONS
+from jnas.spaces._nasbench201_cost import nasbench201_flops, nasbench201_parameters
+from jnas.training._forms import Form, switch_form
+from jnas.training._nasbench201_edge import EdgeParameters, make_edge, middle_tap
+from jnas.training._network import Network
+from jnas.training._operations import (
+    Convolution,
+    average_pool_2x2,
+    batch_norm,
+    check_convolution,
+    convolve_1x1,
+    convolve_3x3,
+    convolve_3x3_halving,
+    patches,
+)
+
+NUM_STAGES = 3
+_ONE = OPERATIONS.index("nor_conv_1x1")
+_THREE = OPERATIONS.index("nor_conv_3x3")
+
+
+class Normalized(NamedTuple):
+    """A 3x3 convolution and its batch-norm."""
+
+    kernel: Array  # float [C', 9 C]
+    scale: Array  # float [C']
+    shift: Array  # float [C']
+
+
+class Reduction(NamedTuple):
+    """A residual block of stride 2."""
+
+    first: Normalized
+    second: Normalized
+    shortcut: Array  # float [C', C]
+
+
+class Head(NamedTuple):
+    """The last batch-norm and the linear layer."""
+
+    scale: Array  # float [C]
+    shift: Array  # float [C]
+    kernel: Array  # float [classes, C]
+    bias: Array  # float [classes]
+
+
+class NasBench201Parameters(NamedTuple):
+    """What a network of the space can learn."""
+
+    stem: Normalized
+    cells: tuple[EdgeParameters, ...]  # one for each stage, arrays [N, 6, ...]
+    reductions: tuple[Reduction, ...]
+    head: Head
+
+
+class NasBench201Statistics(NamedTuple):
+    """Means and variances of every batch-norm."""
+
+    stem: Array  # float [2, C]
+    cells: tuple[Array, ...]  # one for each stage, float [N, 6, 2, C]
+    reductions: tuple[Array, ...]  # float [2, 2, C']: of the first and of the second convolution
+    head: Array  # float [2, C]
+
+
+def nasbench201_network(
+    *,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    channels: int = 16,
+    cells: int = 5,
+    form: Form | None = None,
+    epsilon: float = 1e-5,
+    convolution: Convolution = "auto",
+) -> Network:
+    """Returns the networks of NAS-Bench-201's cells.
+
+    A 3x3 convolution with batch-norm; three stages of `cells` cells with `channels`, twice and four times as many
+    channels; between stages a residual block of stride 2 (ReLU, 3x3 convolution and batch-norm, twice; the shortcut is
+    a 2x2 average pooling and a 1x1 convolution); batch-norm, ReLU, the mean over the image, a linear layer. All
+    convolutions are without bias; kernels and the linear layer start uniform within one over the square root of their
+    fan-in, as PyTorch's layers do.
+
+    The parameters have a 3x3 kernel on every edge, so that architectures are data; what an architecture does not use
+    is zero.
+
+    Args:
+      image_shape: Height, width, channels; height and width are multiples of 4.
+      num_classes: Outputs.
+      channels: Of the first stage.
+      cells: In each stage.
+      form: How an edge's operation is chosen; by default a branch (`switch`).
+      epsilon: Of batch-norm.
+      convolution: How 3x3 convolutions are said; see `jnas.training._operations`.
+
+    Raises:
+      TypeError: A size is not a Python int.
+      ValueError: A size is not positive, or the image's is not a multiple of 4.
+
+    References:
+      "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", Dong and Yang, 2020, Section
+      2.1 and Figure 1.
+    """
+    form = form or switch_form()
+    height, width, image_channels = image_shape
+    _check_sizes(height, width, image_channels, num_classes, channels, cells)
+    check_convolution(convolution)
+    edge = make_edge(form, epsilon, convolution)
+    widths = tuple(channels * 2**stage for stage in range(NUM_STAGES))
+
+    def init(key: Array, arch: Array) -> tuple[NasBench201Parameters, NasBench201Statistics]:
+        shapes = _shapes(widths, cells, image_channels, num_classes)
+        flat, structure = jax.tree.flatten(shapes, is_leaf=lambda x: isinstance(x, _Uniform | _Constant))
+        total = sum(int(np.prod(leaf.shape)) for leaf in flat if isinstance(leaf, _Uniform))
+        draws = jax.random.uniform(key, (total,), jnp.float32, -1.0, 1.0)
+        leaves, place = [], 0
+        for leaf in flat:
+            if isinstance(leaf, _Constant):
+                leaves.append(jnp.full(leaf.shape, leaf.value, jnp.float32))
+            else:
+                size = int(np.prod(leaf.shape))
+                leaves.append(draws[place : place + size].reshape(leaf.shape) * np.float32(leaf.fan_in**-0.5))
+                place += size
+        parameters = jax.tree.unflatten(structure, leaves)
+        own = tuple(_own_kernels(arch, stage) for stage in parameters.cells)
+        return parameters._replace(cells=own), _fresh_statistics(widths, cells)
+
+    def apply(
+        parameters: NasBench201Parameters, statistics: NasBench201Statistics | None, arch: Array, images: Array
+    ) -> tuple[Array, NasBench201Statistics]:
+        given = statistics or NasBench201Statistics(None, (None,) * NUM_STAGES, (None,) * (NUM_STAGES - 1), None)
+        images = images.transpose(3, 1, 2, 0)
+        normalize = functools.partial(batch_norm, epsilon=epsilon)
+        stem = parameters.stem
+        images = (stem.kernel @ patches(images)).reshape(-1, *images.shape[1:])
+        images, stem_statistics = normalize(images, stem.scale, stem.shift, given.stem)
+        cell_statistics, reduction_statistics = [], []
+        for stage in range(NUM_STAGES):
+            if stage:
+                images, used = _reduce(
+                    images, parameters.reductions[stage - 1], given.reductions[stage - 1], normalize, convolution
+                )
+                reduction_statistics.append(used)
+
+            def through(images: Array, cell: Any) -> tuple[Array, Array]:
+                return _cell(edge, arch, images, *cell)
+
+            images, used = lax.scan(through, images, (parameters.cells[stage], given.cells[stage]), unroll=True)
+            cell_statistics.append(used)
+        head = parameters.head
+        images, head_statistics = normalize(images, head.scale, head.shift, given.head)
+        features = jnp.mean(jax.nn.relu(images), (1, 2))
+        logits = (head.kernel @ features).T + head.bias[None, :]
+        used = NasBench201Statistics(
+            stem_statistics, tuple(cell_statistics), tuple(reduction_statistics), head_statistics
+        )
+        return logits, used
+
+    def has(arch: Array) -> NasBench201Parameters:
+        shapes = _shapes(widths, cells, image_channels, num_classes)
+        everything = jax.tree.map(
+            lambda leaf: jnp.ones(leaf.shape, bool), shapes, is_leaf=lambda x: isinstance(x, _Uniform | _Constant)
+        )
+        return everything._replace(cells=tuple(_has(arch, stage) for stage in everything.cells))
+
+    def counts(shape: tuple[int, ...]) -> NasBench201Statistics:
+        pixels = shape[0] * height * width
+        by_stage = tuple(pixels // 4**stage for stage in range(NUM_STAGES))
+        return NasBench201Statistics(pixels, by_stage, by_stage[1:], by_stage[-1])
+
+    sizes = {"channels": channels, "cells": cells, "classes": num_classes, "image_channels": image_channels}
+    return Network(
+        init=init,
+        apply=apply,
+        has=has,
+        counts=counts,
+        parameters=functools.partial(nasbench201_parameters, **sizes),
+        flops=functools.partial(nasbench201_flops, **sizes, image_size=(height, width)),
+        space=nasbench201(),
+        form=form.name,
+    )
+
+
+def _cell(edge, arch, images, parameters, statistics):  # type: ignore[no-untyped-def]
+    """Returns a cell's last node and the statistics of its six edges."""
+    nodes, used = [images], []
+    for target in (1, 2, 3):
+        total = None
+        for number, (source, end) in enumerate(EDGES):
+            if end == target:
+                out, statistic = edge(
+                    number,
+                    arch[number],
+                    nodes[source],
+                    EdgeParameters(*(array[number] for array in parameters)),
+                    None if statistics is None else statistics[number],
+                )
+                total = out if total is None else total + out
+                used.append(statistic)
+        nodes.append(total)
+    return nodes[-1], jnp.stack(used)
+
+
+def _reduce(images, parameters, statistics, normalize, convolution):  # type: ignore[no-untyped-def]
+    """Returns a residual block of stride 2 and the statistics of its two batch-norms."""
+    first, second, shortcut = parameters
+    given = (None, None) if statistics is None else statistics
+    out = convolve_3x3_halving(jax.nn.relu(images), first.kernel)
+    out, used_1 = normalize(out, first.scale, first.shift, given[0])
+    out = convolve_3x3(jax.nn.relu(out), second.kernel, convolution)
+    out, used_2 = normalize(out, second.scale, second.shift, given[1])
+    return out + convolve_1x1(average_pool_2x2(images), shortcut), jnp.stack([used_1, used_2])
+
+
+class _Uniform(NamedTuple):
+    shape: tuple[int, ...]
+    fan_in: int
+
+
+class _Constant(NamedTuple):
+    shape: tuple[int, ...]
+    value: float
+
+
+def _shapes(widths: tuple[int, ...], cells: int, image_channels: int, num_classes: int) -> NasBench201Parameters:
+    """Returns how every array starts."""
+
+    def normalized(inputs: int, outputs: int) -> Normalized:
+        return Normalized(_Uniform((outputs, 9 * inputs), 9 * inputs), *_scale_and_shift(outputs))
+
+    def edges(width: int) -> EdgeParameters:
+        kernel = _Uniform((cells, len(EDGES), width, 9 * width), width)
+        return EdgeParameters(kernel, *_scale_and_shift(cells, len(EDGES), width))
+
+    def reduction(narrow: int, wide: int) -> Reduction:
+        return Reduction(normalized(narrow, wide), normalized(wide, wide), _Uniform((wide, narrow), narrow))
+
+    last = widths[-1]
+    return NasBench201Parameters(
+        stem=normalized(image_channels, widths[0]),
+        cells=tuple(edges(width) for width in widths),
+        reductions=tuple(reduction(*pair) for pair in zip(widths[:-1], widths[1:], strict=True)),
+        head=Head(*_scale_and_shift(last), _Uniform((num_classes, last), last), _Uniform((num_classes,), last)),
+    )
+
+
+def _scale_and_shift(*shape: int) -> tuple[Any, Any]:
+    return _Constant(shape, 1.0), _Constant(shape, 0.0)
+
+
+def _own_kernels(arch: Array, stage: EdgeParameters) -> EdgeParameters:
+    """Keeps of each edge what its operation has; a 3x3 kernel has nine times the fan-in of a 1x1."""
+    has = _has(arch, stage)
+    scale = jnp.where(jnp.asarray(arch) == _THREE, np.float32(1 / 3), np.float32(1))
+    kernel = stage.kernel * scale[None, :, None, None]
+    return EdgeParameters(*(jnp.where(mask, array, 0) for mask, array in zip(has, stage._replace(kernel=kernel))))
+
+
+def _has(arch: Array, stage: EdgeParameters) -> EdgeParameters:
+    """Returns which numbers of a stage's edges the architecture has, bool arrays of the same shapes."""
+    arch = jnp.asarray(arch)
+    width = stage.scale.shape[-1]
+    columns = np.arange(9 * width)
+    middle = (columns >= 4 * width) & (columns < 5 * width)
+    kernel = (arch == _THREE)[:, None] | ((arch == _ONE)[:, None] & middle[None, :])
+    convolution = ((arch == _ONE) | (arch == _THREE))[None, :, None]
+    return EdgeParameters(
+        kernel=jnp.broadcast_to(kernel[None, :, None, :], stage.kernel.shape),
+        scale=jnp.broadcast_to(convolution, stage.scale.shape),
+        shift=jnp.broadcast_to(convolution, stage.shift.shape),
+    )
+
+
+def _fresh_statistics(widths: tuple[int, ...], cells: int) -> NasBench201Statistics:
+    def fresh(*shape: int) -> Array:
+        *lead, width = shape
+        return jnp.broadcast_to(jnp.asarray([0.0, 1.0], jnp.float32)[:, None], (*lead, 2, width))
+
+    return NasBench201Statistics(
+        stem=fresh(widths[0]),
+        cells=tuple(fresh(cells, len(EDGES), width) for width in widths),
+        reductions=tuple(fresh(2, width) for width in widths[1:]),
+        head=fresh(widths[-1]),
+    )
+
+
+def _check_sizes(height: int, width: int, *rest: int) -> None:
+    for size in (height, width, *rest):
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise TypeError(f"a size of the network is {size!r}, expected a Python int")
+        if size < 1:
+            raise ValueError(f"a size of the network is {size}, expected at least 1")
+    if height % 4 or width % 4:
+        raise ValueError(f"images are {height} by {width}, expected multiples of 4: two blocks halve the image")
+
+
+__all__ = ["NasBench201Parameters", "NasBench201Statistics", "middle_tap", "nasbench201_network"]

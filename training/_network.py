@@ -1,0 +1,36 @@
+"""What the training loop needs of a network."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jnas._vocabulary import Array, Space
+from jnas.training._forms import FormName
+
+
+class Network(NamedTuple):
+    """The networks of all architectures of a space, as pure functions of parameters that fit every one of them."""
+
+    init: Callable[[Array, Array], tuple[Any, Any]]
+    """`init(key, arch) -> (parameters, statistics)`, pytrees whose shapes do not depend on the architecture; what an
+    architecture does not have is zero and stays zero."""
+
+    apply: Callable[[Any, Any, Array, Array], tuple[Array, Any]]
+    """`apply(parameters, statistics, arch, images) -> (logits, used)`.
+
+    Images are float `[B, H, W, C]`, logits `[B, classes]`. With `statistics=None` each batch-norm uses the batch's own
+    mean and variance and returns them in `used`, of the structure of `statistics`."""
+
+    has: Callable[[Any], Any]
+    """`has(arch)`: a pytree like the parameters, bool arrays that say which of them the architecture has."""
+
+    counts: Callable[[tuple[int, ...]], Any]
+    """`counts(shape of images)`: a pytree like the statistics, how many numbers each of them is taken over."""
+
+    parameters: Callable[[Array], Array]
+    """`parameters(arch)`: the number of parameters, float32 `[]`, in millions."""
+
+    flops: Callable[[Array], Array]
+    """`flops(arch)`: multiply-adds of one image, float32 `[]`, in millions."""
+
+    space: Space
+    form: FormName

@@ -1,0 +1,142 @@
+"""Recipes: how a network is trained, as data."""
+
+import json
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax.numpy as jnp
+import optax
+
+BatchNormPolicy = Literal["running", "batch", "reestimated"]
+"""What batch-norm uses in evaluation; see `Recipe`."""
+
+Optimizer = Literal["sgd", "rmsprop"]
+"""`sgd` with Nesterov's momentum; TensorFlow's `rmsprop`, with epsilon inside the root and a first mean square of 1."""
+
+
+class Recipe(NamedTuple):
+    """The hyper-parameters of a training run; Python values, so that a program is compiled for each recipe.
+
+    The learning rate follows a cosine from `learning_rate` to 0 over all steps. Weight decay is added to the gradient
+    of every parameter, those of batch-norm and biases included, as the published benchmarks do. An epoch's last
+    images that do not fill a batch are left out; another permutation leaves others out in the next.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int = 256
+    optimizer: Optimizer = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    channels: int = 16  # of the network's first stage
+    cells: int = 5  # in each stage of the network
+    batch_norm_momentum: float = 0.9  # what running estimates keep of themselves at a step
+    batch_norm_epsilon: float = 1e-5
+    batch_norm: BatchNormPolicy = "running"  # in evaluation: running estimates, each batch's own statistics, or means
+    # over `batch_norm_batches` training batches, not augmented, with the weights as they are
+    batch_norm_batches: int = 8
+    eval_batch_size: int = 256
+    label_smoothing: float = 0.0
+
+
+RECIPES: dict[str, tuple[Recipe, str]] = {
+    "nasbench201-200": (
+        Recipe("nasbench201-200", 200),
+        "NAS-Bench-201's H-dagger: 200 epochs, SGD with Nesterov's momentum, batches of 256",
+    ),
+    "nasbench201-12": (Recipe("nasbench201-12", 12), "NAS-Bench-201's H-double-dagger: the same in 12 epochs"),
+    "nasbench101-108": (
+        Recipe(
+            "nasbench101-108",
+            108,
+            optimizer="rmsprop",
+            learning_rate=0.2,
+            weight_decay=1e-4,
+            batch_norm_momentum=0.997,
+        ),
+        "NAS-Bench-101: 108 epochs, RMSProp; the published batches of 256 are two of 128 for batch-norm",
+    ),
+    "digits-12": (
+        Recipe("digits-12", 12, batch_size=64, channels=8, cells=1, eval_batch_size=120),
+        "12 epochs on images of 8x8: 8 channels, one cell in each stage, batches of 64",
+    ),
+    "small-12": (
+        Recipe("small-12", 12, batch_size=64, channels=8, cells=1),
+        "12 epochs of a small network, for small data or few hours: 8 channels, one cell in each stage",
+    ),
+}
+"""Every recipe by name, with a line that says what it is."""
+
+
+def get_recipe(name: str, **changes: Any) -> Recipe:
+    """Returns a recipe by its name, with some of its fields changed.
+
+    Args:
+      name: One of `RECIPES`.
+      **changes: Fields of `Recipe`; `epochs=3` for a shorter run.
+
+    Raises:
+      ValueError: There is no such recipe, or a value makes no sense.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"there is no recipe {name!r}; there are {', '.join(RECIPES)}")
+    return check_recipe(RECIPES[name][0]._replace(**changes))
+
+
+def check_recipe(recipe: Recipe) -> Recipe:
+    """Returns the recipe, or raises a `ValueError` or `TypeError` that names the field that makes no sense."""
+    for field in ("epochs", "batch_size", "channels", "cells", "batch_norm_batches", "eval_batch_size"):
+        value = getattr(recipe, field)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"the recipe's {field} is {value!r}, expected a Python int")
+        if value < 1:
+            raise ValueError(f"the recipe's {field} is {value}, expected at least 1")
+    for field, low, high in (
+        ("learning_rate", 0.0, float("inf")),
+        ("weight_decay", 0.0, float("inf")),
+        ("momentum", 0.0, 1.0),
+        ("batch_norm_momentum", 0.0, 1.0),
+        ("batch_norm_epsilon", 0.0, float("inf")),
+        ("label_smoothing", 0.0, 1.0),
+    ):
+        value = getattr(recipe, field)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"the recipe's {field} is {value!r}, expected a Python float")
+        if not low <= value <= high or value == float("inf"):
+            raise ValueError(f"the recipe's {field} is {value}, expected a number from {low} to {high}")
+    if recipe.optimizer not in get_args(Optimizer):
+        raise ValueError(f"the recipe's optimizer is {recipe.optimizer!r}, expected one of {get_args(Optimizer)}")
+    if recipe.batch_norm not in get_args(BatchNormPolicy):
+        raise ValueError(
+            f"the recipe's batch_norm is {recipe.batch_norm!r}, expected one of {get_args(BatchNormPolicy)}"
+        )
+    return recipe
+
+
+def make_optimizer(recipe: Recipe, num_steps: int) -> optax.GradientTransformation:
+    """Returns the optimizer of a run of `num_steps` steps.
+
+    References:
+      "NAS-Bench-101: Towards Reproducible Neural Architecture Search", Ying et al., 2019, Appendix S2 (RMSProp).
+    """
+
+    def learning_rate(step: Any) -> Any:
+        return recipe.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(step, num_steps) / num_steps))
+
+    if recipe.optimizer == "sgd":
+        update = optax.sgd(learning_rate, momentum=recipe.momentum, nesterov=True)
+    else:
+        update = optax.rmsprop(
+            learning_rate,
+            decay=0.9,
+            eps=1.0,
+            eps_in_sqrt=True,
+            initial_scale=1.0,
+            momentum=recipe.momentum,
+        )
+    return optax.chain(optax.add_decayed_weights(recipe.weight_decay), update)
+
+
+def recipe_to_json(recipe: Recipe) -> str:
+    """Returns a recipe as JSON, to be kept beside what it made."""
+    return json.dumps(recipe._asdict())
