@@ -62,6 +62,11 @@ class TestData:
         assert found == value
         assert type(found) is (dict if isinstance(value, dict) else type(value))
 
+    def test_of_python_2_has_its_text_as_bytes(self):
+        long = b"\xff" * 300
+        data = b"\x80\x02}q\x01U\x03keyq\x02T" + len(long).to_bytes(4, "little") + long + b"q\x03s."
+        assert read(data) == {b"key": long} == pickle.loads(data, encoding="bytes")
+
     def test_of_more_than_a_window_is_read(self):
         value = [{"numbers": {i: i / 7 for i in range(300)}, "text": "x" * 70_000, "name": f"a{j}"} for j in range(60)]
         for protocol in (2, 4):
@@ -258,8 +263,15 @@ class TestHostileFiles:
             with pytest.raises(ValueError, match="remembers object"):
                 read(data)
 
+    def test_longest_text_can_be_set(self):
+        data = pickle.dumps(b"x" * 1000, 4)
+        assert read(data, max_text=1000) == b"x" * 1000
+        with pytest.raises(ValueError, match="announces a text of 1000 bytes"):
+            read(data, max_text=999)
+
     def test_announced_sizes_allocate_nothing(self):
         for head in (
+            b"T\xff\xff\xff\xff",
             b"X\xff\xff\xff\xff",
             b"\x8d" + b"\xff" * 8,
             b"B\xff\xff\xff\xff",

@@ -7,39 +7,48 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 
-def permutation(size: int, seed: int) -> np.ndarray:
-    """Returns the numbers below `size` in an order drawn from a seed, int64 `[size]`.
+def random_words(size: int, seed: int) -> np.ndarray:
+    """Returns the first words of a random stream, uint64 `[size]`.
 
-    The order is that of the raw words of PCG64, which NumPy promises never to change (NEP 19), as it does not promise
-    of `Generator.permutation`.
+    They are the raw ones of PCG64, which NumPy promises never to change (NEP 19), as it does not promise of what
+    `Generator` makes of them.
 
     Raises:
+      TypeError: The seed is not a whole number.
       ValueError: The seed is negative.
     """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"seed is {seed!r}, expected a whole number")
     if seed < 0:
         raise ValueError(f"seed is {seed}, expected a number of at least 0")
-    return np.argsort(np.random.PCG64(seed).random_raw(size), kind="stable")
+    words: np.ndarray = np.random.PCG64(int(seed)).random_raw(size)
+    return words
 
 
 def stratified(labels: np.ndarray, sizes: Sequence[int], seed: int) -> list[np.ndarray]:
     """Returns disjoint sets of rows, with each class in each set in proportion.
 
-    The images of each class, in random order, are laid out evenly over one line, and the line is cut into the sets: so
-    the sets have exactly the sizes asked for, and each its share of each class to within two images.
+    The images of each class, in random order, are laid out evenly over one line, and the line is cut into the sets.
+    So the sets have exactly the sizes asked for, and each its share of each class to within two images. Where each
+    class begins on the line differs and is random, so that of rare classes not all or none come into a small set.
 
     Args:
       labels: The classes `[N]`.
       sizes: How many rows each set gets, at most `N` together.
-      seed: What the order within the classes is drawn from.
+      seed: What order and beginnings are drawn from. The same seed gives the same sets, with any version of NumPy.
 
     Returns:
       For each set its rows, int32 `[size]`, ascending.
     """
-    order = permutation(len(labels), seed)
+    num_images, num_classes = len(labels), len(np.unique(labels))
+    words = random_words(num_images + num_classes + 1, seed)
+    order = np.argsort(words[:num_images], kind="stable")
     by_class = order[np.argsort(labels[order], kind="stable")]
     _, starts, counts = np.unique(labels[by_class], return_index=True, return_counts=True)
-    rank = np.arange(len(labels)) - np.repeat(starts, counts)
-    line = by_class[np.argsort((rank + 0.5) / np.repeat(counts, counts), kind="stable")]
+    rank = np.arange(num_images) - np.repeat(starts, counts)
+    places = np.argsort(words[num_images:-1], kind="stable")
+    begin = (places + words[-1] / 2.0**64) / num_classes
+    line = by_class[np.argsort((rank + np.repeat(begin, counts)) / np.repeat(counts, counts), kind="stable")]
     cuts = np.cumsum([0, *sizes])
     return [np.sort(line[a:b]).astype(np.int32) for a, b in itertools.pairwise(cuts)]
 

@@ -29,19 +29,22 @@ def find_prepared(name: str, data_dir: Path) -> Path | None:
       data_dir: The folder that holds `NAME/VERSION`, or the prepared folder itself.
 
     Raises:
-      ValueError: The name is not one, or stands for several configurations.
+      ValueError: The name is not one, or stands for several configurations, or `data_dir` is that of another one.
     """
     if not re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", name) or ".." in name:
         raise ValueError(f"{name!r} is no name of a data set, expected one such as 'cifar10' or 'emnist/letters'")
     if (data_dir / "dataset_info.json").is_file():
+        stated = _stated(data_dir).get("name")
+        if stated != name.partition("/")[0]:
+            raise ValueError(f"{data_dir} is the prepared folder of {stated!r}, not of {name!r}")
         return data_dir
     folder = data_dir / name
     if (folder / "dataset_info.json").is_file():
         return folder
-    versions = [info.parent for info in folder.glob("*/dataset_info.json")]
+    versions = [info.parent for info in folder.glob("[0-9]*.*/dataset_info.json")]
     if versions:
         return max(versions, key=lambda version: [int(n) for n in re.findall(r"\d+", version.name)])
-    configurations = sorted({info.parent.parent.name for info in folder.glob("*/*/dataset_info.json")})
+    configurations = sorted({info.parent.parent.name for info in folder.glob("*/[0-9]*.*/dataset_info.json")})
     if len(configurations) > 1:
         raise ValueError(
             f"{folder} has the configurations {', '.join(configurations)}; name one, as in {name}/{configurations[0]}"
@@ -128,12 +131,20 @@ def _read_split(
     return images, labels
 
 
-def _check_format(folder: Path) -> None:
+def _stated(folder: Path) -> dict[str, Any]:
+    """Returns what `dataset_info.json` says."""
     path = folder / "dataset_info.json"
     try:
-        stated = json.loads(path.read_text(encoding="utf-8")).get("fileFormat", "tfrecord")
-    except (ValueError, AttributeError, RecursionError) as error:
+        stated = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}); prepare the data set again") from None
+    if not isinstance(stated, dict):
+        raise ValueError(f"{path} is damaged (it holds no JSON object); prepare the data set again")
+    return stated
+
+
+def _check_format(folder: Path) -> None:
+    stated = _stated(folder).get("fileFormat", "tfrecord")
     if stated != "array_record":
         raise ValueError(
             f"{folder} was prepared in the format {stated!r}, which cannot be read without TensorFlow; prepare it "
