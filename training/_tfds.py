@@ -101,8 +101,7 @@ def _read_split(
     source: Any, size: int, channels: int, where: str, progress: Callable[[int], None]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decodes one split, a thousand records at a time; `progress(done)` counts them."""
-    from PIL import Image, UnidentifiedImageError
-
+    decoder = importlib.import_module("PIL.Image")
     labels = np.empty(size, np.int64)
     images = np.empty((0, 0, 0, channels), np.uint8)
     for start in range(0, size, _CHUNK):
@@ -113,9 +112,9 @@ def _read_split(
             raise ValueError(f"{where} cannot be read, it may be cut off: {error}; prepare it again") from error
         for number, record in zip(numbers, records, strict=True):
             try:
-                with Image.open(io.BytesIO(record["image"])) as opened:
+                with decoder.open(io.BytesIO(record["image"])) as opened:
                     pixels = np.asarray(opened.convert(_MODES[channels]))
-            except (UnidentifiedImageError, OSError, ValueError) as error:
+            except (OSError, ValueError) as error:
                 raise ValueError(f"{where}: image {number} cannot be decoded ({error}); prepare it again") from None
             pixels = pixels.reshape(*pixels.shape[:2], channels)
             if number == 0:
@@ -157,10 +156,11 @@ def _import_datasets() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the library's own imports
         try:
-            importlib.import_module("array_record.python.array_record_data_source")
+            for needed in ("array_record.python.array_record_data_source", "PIL.Image"):
+                importlib.import_module(needed)
             return importlib.import_module("tensorflow_datasets")
         except ImportError as error:
             raise ImportError(
-                f"this data set needs tensorflow-datasets and array_record, which are not installed ({error}); "
+                f"this data set needs tensorflow-datasets, array_record and Pillow, and one is not installed ({error}); "
                 "pip install 'jnas[data]' (TensorFlow itself is not needed)"
             ) from error
