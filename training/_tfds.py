@@ -161,6 +161,6 @@ def _import_datasets() -> Any:
             return importlib.import_module("tensorflow_datasets")
         except ImportError as error:
             raise ImportError(
-                f"this data set needs tensorflow-datasets, array_record and Pillow, and one is not installed ({error}); "
+                f"this data set needs tensorflow-datasets, array_record and Pillow; one is missing ({error}): "
                 "pip install 'jnas[data]' (TensorFlow itself is not needed)"
             ) from error
