@@ -1,0 +1,332 @@
+"""Training runs in a folder: chunks of candidates, checkpoints between epochs, and a result that a kill cannot change.
+
+```
+config.json              what is trained, on what, how; and the versions that began it
+runs/chunk-00012.npz     the runs of a chunk, finished
+runs/chunk-00012.part.npz  the same chunk between two epochs
+```
+
+Processes on several hosts share the folder: each takes every n-th chunk, and none waits for another.
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jnas
+from jnas._archive import read_archive, write_archive
+from jnas._files import remove_unfinished, replacing
+from jnas.training._dataset import Dataset
+from jnas.training._network import Network
+from jnas.training._recipe import Recipe
+from jnas.training._train import Curves, RunState, begin_run, run_epochs
+from jnas.training._train_many import divided, local_mesh, over_candidates, place_shared
+
+FORMAT = "jnas-training"
+VERSION = 1
+_REMEDY = "delete it, and the same command trains that chunk again"
+_VERSIONS = ("jax", "platform", "device")
+
+
+class Jobs(NamedTuple):
+    """Runs to be made: `J` of them."""
+
+    archs: np.ndarray  # int32 [J, E]
+    seeds: np.ndarray  # int64 [J]: run j has the key `jax.random.key(seeds[j])`
+
+
+class Runs(NamedTuple):
+    """Runs that were made, in the order of the jobs."""
+
+    accuracy: dict[str, np.ndarray]  # of each split, float32 [J, T], percent; NaN where a run is missing or diverged
+    loss: dict[str, np.ndarray]
+    seconds: np.ndarray  # float64 [J]: of a run, the mean over its chunk; NaN where it is missing
+    failed: np.ndarray  # bool [J]: the run diverged
+    done: np.ndarray  # bool [J]
+
+
+class Progress(NamedTuple):
+    """How far the work has come, for who shows it."""
+
+    chunks_done: int
+    num_chunks: int
+    share: float  # of all epochs of all chunks
+    seconds: float  # that this process has worked
+    begun_at: float  # the share when it began
+
+
+def describe(jobs: Jobs, dataset: Dataset, recipe: Recipe, network: Network, **more: Any) -> dict[str, Any]:
+    """Returns what makes these runs these and no others, as JSON."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "dataset": dataset.name,
+        "dataset_digest": dataset_digest(dataset),
+        "recipe": recipe._asdict(),
+        "space": network.space.config,
+        "form": network.form,
+        "jobs": len(jobs.archs),
+        "jobs_digest": _digest([jobs.archs.astype(np.int32), jobs.seeds.astype(np.int64)]),
+        **more,
+    }
+
+
+def dataset_digest(dataset: Dataset) -> str:
+    """Returns a digest of all images, labels, splits and settings of a data set."""
+    rows = [array for name in sorted(dataset.splits) for array in (name, dataset.splits[name])]
+    settings = [dataset.num_classes, dataset.mean, dataset.std, tuple(dataset.augmentation)]
+    return _digest([dataset.images, dataset.labels, *rows, json.dumps(settings)])
+
+
+def _digest(parts: Sequence[Any]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode() if isinstance(part, str) else np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
+
+
+def open_folder(folder: str | os.PathLike[str], description: Mapping[str, Any]) -> Path:
+    """Makes the folder of runs, or finds that of runs that were begun, and checks that it can be written.
+
+    Raises:
+      ValueError: It holds something else, other runs, or was begun with versions that compute other bits.
+      OSError: It cannot be made or written; the disk is full.
+    """
+    folder = Path(folder)
+    (folder / "runs").mkdir(parents=True, exist_ok=True)
+    path = folder / "config.json"
+    config = {**description, "versions": _versions()}
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            begun = json.loads(path.read_text())
+            if not isinstance(begun, dict) or begun.get("format") != FORMAT:
+                raise ValueError("it is not one of training runs")
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be read ({error}); give another folder") from None
+        _check_same(folder, begun, config)
+        remove_unfinished(folder / "runs", r"chunk-\d+(\.part)?\.npz")
+        return folder
+    others = [p.name for p in folder.iterdir() if p.name != "runs" and not p.name.startswith(".")]
+    if others:
+        raise ValueError(f"the folder {folder} holds other things ({others[0]}); give a new or empty one")
+    with replacing(path, "w") as file:
+        json.dump(config, file, indent=1)
+    return folder
+
+
+def _versions() -> dict[str, str]:
+    device = jax.local_devices()[0]
+    return {"jnas": jnas.__version__, "jax": jax.__version__, "platform": device.platform, "device": device.device_kind}
+
+
+def _check_same(folder: Path, begun: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    for name, value in config.items():
+        if name != "versions" and json.loads(json.dumps(value)) != begun.get(name):
+            told = "" if name.endswith("digest") else f": {begun.get(name)!r} there, {value!r} now"
+            raise ValueError(
+                f"the folder {folder} holds other runs (they differ in {name.replace('_digest', '')}{told}); "
+                "give another folder, or the same arguments to go on"
+            )
+    versions = begun.get("versions", {})
+    for name in _VERSIONS:
+        if versions.get(name) != config["versions"][name]:
+            raise ValueError(
+                f"the runs in {folder} were begun with {name} {versions.get(name)}, and this is "
+                f"{config['versions'][name]}, whose numbers may differ; go on with that, or give another folder"
+            )
+
+
+def run_jobs(
+    jobs: Jobs,
+    dataset: Dataset,
+    recipe: Recipe,
+    network: Network,
+    folder: Path,
+    *,
+    chunk_size: int,
+    epochs_per_checkpoint: int | None = None,
+    keep_weights: bool = False,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> None:
+    """Makes all runs that a folder lacks, of those that this process is to make.
+
+    Args:
+      jobs: The runs. A chunk is `chunk_size` of them, one after another.
+      dataset: What they learn from.
+      recipe: How.
+      network: What they train.
+      folder: From `open_folder`.
+      chunk_size: Candidates in one program, rounded up to a multiple of the local devices.
+      epochs_per_checkpoint: After how many epochs a chunk is kept; by default only when it is done.
+      keep_weights: Whether the parameters and statistics of each run are kept too.
+      progress: Called after each checkpoint.
+
+    Raises:
+      OSError: A file cannot be written; what was finished stays.
+    """
+    chunks = divide(len(jobs.archs), chunk_size)
+    mine = range(jax.process_index(), len(chunks), jax.process_count())
+    paths = {chunk: folder / "runs" / f"chunk-{chunk:05d}.npz" for chunk in mine}
+    left = [chunk for chunk in mine if not paths[chunk].exists()]
+    if not left:
+        return
+    step = min(epochs_per_checkpoint or recipe.epochs, recipe.epochs)
+    devices = local_mesh().devices.size
+    width = -(-chunk_size // devices) * devices
+    programs = _Programs(recipe, network)
+    shared = place_shared(dataset)
+    begun_at = 1 - len(left) / len(mine)
+    start = time.monotonic()
+    for number, chunk in enumerate(left):
+        job_rows = chunks[chunk]
+        order = _dealt(jobs.archs[job_rows], network, devices, width)
+        rows = job_rows[order]
+        keys = _keys(jobs.seeds[rows])
+        archs = jnp.asarray(jobs.archs[rows], jnp.int32)
+        part = paths[chunk].with_suffix(".part.npz")
+        state, curves, seconds = programs.begin(shared, keys, archs), None, 0.0
+        if part.exists():
+            state, curves, seconds = _load_part(part, state)
+        done = 0 if curves is None else next(iter(curves.accuracy.values())).shape[1]
+        while done < recipe.epochs:
+            more = min(step, recipe.epochs - done)
+            advance = programs.advance(more, shared, state)
+            clock = time.monotonic()
+            state, new = advance(shared, state)
+            new = jax.tree.map(np.asarray, new)
+            seconds += time.monotonic() - clock
+            curves = new if curves is None else jax.tree.map(lambda a, b: np.concatenate([a, b], 1), curves, new)
+            done += more
+            if done < recipe.epochs:
+                _save_part(part, state, curves, seconds)
+            share = begun_at + (1 - begun_at) * (number + done / recipe.epochs) / len(left)
+            whole = len(mine) - len(left) + number + (done >= recipe.epochs)
+            progress(Progress(whole, len(mine), share, time.monotonic() - start, begun_at))
+        places = np.argsort(order)[np.searchsorted(np.sort(order), np.arange(len(job_rows)))]
+        kept = jax.tree.map(lambda array: np.asarray(array)[places], (curves, state.failed))
+        weights = jax.tree.map(lambda array: np.asarray(array)[places], state.weights) if keep_weights else None
+        _save_chunk(paths[chunk], *kept, seconds / width, weights)
+        part.unlink(missing_ok=True)
+
+
+def divide(num_jobs: int, chunk_size: int) -> list[np.ndarray]:
+    """Returns the numbers of the jobs of each chunk."""
+    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
+        raise ValueError(f"chunk_size is {chunk_size!r}, expected a Python int of at least 1")
+    return [np.arange(i, min(i + chunk_size, num_jobs)) for i in range(0, num_jobs, chunk_size)]
+
+
+def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, splits: Sequence[str]) -> Runs:
+    """Returns the runs that a folder holds so far.
+
+    Raises:
+      ValueError: A file is damaged or does not fit.
+    """
+    shape = (num_jobs, recipe.epochs)
+    accuracy = {split: np.full(shape, np.nan, np.float32) for split in splits}
+    loss = {split: np.full(shape, np.nan, np.float32) for split in splits}
+    seconds, failed, done = np.full(num_jobs, np.nan), np.zeros(num_jobs, bool), np.zeros(num_jobs, bool)
+    for chunk, rows in enumerate(divide(num_jobs, chunk_size)):
+        path = folder / "runs" / f"chunk-{chunk:05d}.npz"
+        if not path.exists():
+            continue
+        header, arrays = read_archive(path, kind="a chunk of training runs", remedy=_REMEDY)
+        for split in splits:
+            for kind, target in (("accuracy", accuracy), ("loss", loss)):
+                values = arrays.get(f"{kind}/{split}")
+                if values is None or values.shape != (len(rows), recipe.epochs):
+                    raise ValueError(f"{path} has no {kind} of {split} for {len(rows)} runs; {_REMEDY}")
+                target[split][rows] = values
+        failed[rows], seconds[rows], done[rows] = arrays["failed"], header["seconds_per_run"], True
+    return Runs(accuracy, loss, seconds, failed, done)
+
+
+class _Programs:
+    """The two compiled programs of a chunk: its beginning, and some more epochs of it."""
+
+    def __init__(self, recipe: Recipe, network: Network):
+        self._recipe, self._network = recipe, network
+        self._advance: dict[int, Any] = {}
+
+        def begin(dataset: Dataset, keys: Any, archs: Any) -> RunState:
+            one = functools.partial(begin_run, dataset=dataset, recipe=recipe, network=network)
+            return over_candidates(one, network)(keys, archs)
+
+        self.begin = divided(begin, 1)
+
+    def advance(self, epochs: int, dataset: Dataset, state: RunState) -> Any:
+        """Returns the program of `epochs` more epochs, compiled before its work is timed."""
+        if epochs not in self._advance:
+
+            def more(dataset: Dataset, state: RunState) -> tuple[RunState, Curves]:
+                def one(*leaves: Any) -> tuple[RunState, Curves]:
+                    run = jax.tree.unflatten(jax.tree.structure(state), leaves)
+                    return run_epochs(run, dataset, self._recipe, self._network, epochs)
+
+                return over_candidates(one, self._network)(*jax.tree.leaves(state))
+
+            self._advance[epochs] = divided(more, 1).lower(dataset, state).compile()
+        return self._advance[epochs]
+
+
+def _keys(seeds: np.ndarray) -> Any:
+    return jax.random.wrap_key_data(jnp.stack([jax.random.key_data(jax.random.key(int(seed))) for seed in seeds]))
+
+
+def _dealt(archs: np.ndarray, network: Network, devices: int, width: int) -> np.ndarray:
+    """Returns an order of a chunk's jobs, `[width]`, in which each device has as much to do as the others.
+
+    The jobs are dealt from the dearest to the cheapest, and a chunk that is too short is filled up with its cheapest.
+    """
+    cost = np.asarray(jax.vmap(network.flops)(jnp.asarray(archs, jnp.int32)))
+    order = np.argsort(-cost, kind="stable")
+    order = np.concatenate([order, np.repeat(order[-1:], width - len(order))])
+    rounds = order.reshape(-1, devices)
+    rounds[1::2] = rounds[1::2, ::-1].copy()
+    return rounds.T.reshape(-1)
+
+
+def _save_chunk(path: Path, curves: Curves, failed: np.ndarray, seconds: float, weights: Any) -> None:
+    arrays = {f"{kind}/{split}": v for kind, by in curves._asdict().items() for split, v in by.items()}
+    arrays["failed"] = failed
+    if weights is not None:
+        arrays |= {f"weights/{i}": leaf for i, leaf in enumerate(jax.tree.leaves(weights))}
+    write_archive(path, {"seconds_per_run": seconds}, arrays)
+
+
+def _save_part(path: Path, state: RunState, curves: Curves, seconds: float) -> None:
+    leaves = jax.tree.leaves(state._replace(key=jax.random.key_data(state.key)))
+    arrays = {f"state/{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
+    arrays |= {f"{kind}/{split}": v for kind, by in curves._asdict().items() for split, v in by.items()}
+    write_archive(path, {"seconds": seconds}, arrays)
+
+
+def _load_part(path: Path, template: RunState) -> tuple[RunState, Curves, float]:
+    header, arrays = read_archive(path, kind="a checkpoint of training runs", remedy=_REMEDY)
+    plain = template._replace(key=jax.random.key_data(template.key))
+    old, structure = jax.tree.flatten(plain)
+    try:
+        leaves = [arrays[f"state/{i}"] for i in range(len(old))]
+        if any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(leaves, old, strict=True)):
+            raise KeyError("a shape")
+        curves = Curves(
+            *(
+                {name.split("/", 1)[1]: v for name, v in arrays.items() if name.startswith(f"{kind}/")}
+                for kind in Curves._fields
+            )
+        )
+    except KeyError as error:
+        raise ValueError(f"{path} is a checkpoint of other runs ({error} does not fit); {_REMEDY}") from None
+    placed = [jax.device_put(leaf, like.sharding) for leaf, like in zip(leaves, old, strict=True)]
+    state = jax.tree.unflatten(structure, placed)
+    return state._replace(key=jax.random.wrap_key_data(state.key)), curves, float(header["seconds"])

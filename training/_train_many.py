@@ -1,0 +1,134 @@
+"""Many training runs as one program, divided among the local devices."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jnas._vocabulary import Array, Key
+from jnas.training._dataset import Dataset
+from jnas.training._forms import FormName, capacities_of, dispatch_form, mixture_form, switch_form
+from jnas.training._nasbench201_network import nasbench201_network
+from jnas.training._network import Network
+from jnas.training._recipe import Recipe
+from jnas.training._train import Curves, RunState, Weights, begin_run, run_epochs
+
+_LOOPED = ("switch", "static")
+
+
+def make_network(
+    dataset: Dataset, recipe: Recipe, form: FormName | None = None, archs: np.ndarray | None = None
+) -> Network:
+    """Returns the networks of NAS-Bench-201's cells for a data set, of the size that a recipe says.
+
+    Args:
+      dataset: Says the size of the images and the number of classes.
+      recipe: Says the channels and cells.
+      form: How an operation is chosen; by default the fastest on this backend, see `train_many`.
+      archs: int `[K, E]`, for `'dispatch'`: a batch whose counts of operations the program is to have room for.
+
+    Raises:
+      ValueError: The form is unknown, or `'static'`, of which each architecture has a network of its own.
+    """
+    form = form or default_form()
+    forms = {
+        "switch": switch_form,
+        "mixture": mixture_form,
+        "dispatch": lambda: dispatch_form(None if archs is None else capacities_of(archs, (5,) * 6, len(archs))),
+    }
+    if form not in forms:
+        raise ValueError(f"form is {form!r}, expected one of {', '.join(forms)}")
+    return nasbench201_network(
+        image_shape=dataset.image_shape,
+        num_classes=dataset.num_classes,
+        channels=recipe.channels,
+        cells=recipe.cells,
+        form=forms[form](),
+        epsilon=recipe.batch_norm_epsilon,
+        convolution="auto" if form == "switch" else "patches",
+    )
+
+
+def default_form() -> FormName:
+    """Returns the form that is fastest on the default backend: a branch on CPUs, sorted batches elsewhere."""
+    return "switch" if jax.default_backend() == "cpu" else "dispatch"
+
+
+def over_candidates(function: Callable[..., Any], network: Network) -> Callable[..., Any]:
+    """Returns `function` of arguments with a leading axis of candidates: a loop where the network branches."""
+    if network.form in _LOOPED:
+        return lambda *arguments: lax.map(lambda each: function(*each), arguments)
+    return jax.vmap(function)
+
+
+def train_many(
+    keys: Key, archs: Array, dataset: Dataset, recipe: Recipe, network: Network | None = None
+) -> tuple[Curves, Weights]:
+    """Returns what the training runs of a batch of candidates measured and learned; works inside `jit`.
+
+    Each member is what `train` gives for its key and architecture. Members do not influence one another: one that
+    diverges has NaN in its curves from there on, and the others go on.
+
+    Args:
+      keys: Typed keys `[K]`, one for each run.
+      archs: int32 `[K, E]`.
+      dataset: What they learn from.
+      recipe: How.
+      network: From `make_network`, which says in which form a batch is computed; by default the backend's fastest.
+
+    Returns:
+      Curves, float32 `[K, epochs]` of each split, and weights with a leading axis `K`.
+    """
+    network = network or make_network(dataset, recipe)
+
+    def run(key: Key, arch: Array) -> tuple[Curves, Weights]:
+        state, curves = run_epochs(
+            begin_run(key, arch, dataset, recipe, network), dataset, recipe, network, recipe.epochs
+        )
+        return curves, state.weights
+
+    return over_candidates(run, network)(keys, jnp.asarray(archs, jnp.int32))
+
+
+@functools.cache
+def local_mesh() -> Mesh:
+    """Returns all devices of this process along one axis, over which candidates are divided."""
+    return jax.make_mesh(
+        (jax.local_device_count(),), ("candidates",), axis_types=(AxisType.Auto,), devices=jax.local_devices()
+    )
+
+
+def divided(function: Callable[..., Any], num_shared: int) -> Callable[..., Any]:
+    """Returns a compiled function whose candidates are divided among the local devices.
+
+    Args:
+      function: Of `num_shared` arguments that all candidates share and others that have a leading axis of candidates,
+        a multiple of the number of local devices; so do its results.
+      num_shared: How many of the first arguments are shared.
+    """
+    mesh = local_mesh()
+
+    def specs(*arguments: Any) -> tuple[Any, ...]:
+        return (P(),) * num_shared + (P("candidates"),) * (len(arguments) - num_shared)
+
+    def run(*arguments: Any) -> Any:
+        body = jax.shard_map(
+            function, mesh=mesh, in_specs=specs(*arguments), out_specs=P("candidates"), check_vma=False
+        )
+        return body(*arguments)
+
+    return jax.jit(run)
+
+
+def place_shared(tree: Any) -> Any:
+    """Returns arrays copied to every local device, once and not at each call."""
+    return jax.device_put(tree, NamedSharding(local_mesh(), P()))
+
+
+__all__ = ["RunState", "default_form", "divided", "local_mesh", "make_network", "over_candidates", "train_many"]
