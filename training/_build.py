@@ -1,13 +1,14 @@
 """A tabular benchmark of a data set: every distinct cell trained, its results given to the cells that are the same."""
 
 import functools
+import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.optimize
 
 from jnas._table_file import Header, Training, arch_dtype, encode_curve, member
 from jnas.spaces._nasbench201 import nasbench201
@@ -17,6 +18,7 @@ from jnas.training._dataset import Dataset
 from jnas.training._jobs import Jobs, Runs
 from jnas.training._network import Network
 from jnas.training._recipe import Recipe
+from jnas.training._train import begin_run, run_epochs
 
 
 class TablePlan(NamedTuple):
@@ -81,3 +83,134 @@ def _cheapest() -> np.ndarray:
     cheapest = np.empty(NUM_CELLS, np.int32)
     cheapest[np.unique(classes)] = order[first]
     return cheapest[classes]
+
+
+def assemble_table(
+    plan: TablePlan,
+    runs: Runs,
+    dataset: Dataset,
+    recipe: Recipe,
+    network: Network,
+    seconds: np.ndarray,
+    *,
+    name: str,
+    source: str,
+    notes: Sequence[str] = (),
+) -> tuple[Header, dict[str, np.ndarray]]:
+    """Returns the table of the runs that there are; what is missing or diverged is NaN.
+
+    Args:
+      plan: From `plan_table`.
+      runs: From `load_runs`.
+      dataset: What was learned.
+      recipe: How.
+      network: What was trained, for its parameters and multiply-adds.
+      seconds: float `[N]`, of an epoch with its evaluations, of every cell.
+      name: What to call the table.
+      source: Where the numbers come from.
+      notes: What more a user must know.
+
+    Returns:
+      Header and members of a table, as `save_arrays` takes them.
+    """
+    place = (dataset.name, recipe.epochs)
+    arrays = {
+        "archs": plan.archs.astype(arch_dtype(network.space)),
+        member("trained_as", *place): plan.trained_as.astype(np.uint32),
+        member("train_seconds", *place): seconds.astype(np.float32)[:, None],
+    }
+    cells = jnp.asarray(plan.archs, jnp.int32)
+    for kind in ("parameters", "flops"):
+        arrays[member(kind, dataset.name)] = np.asarray(jax.vmap(getattr(network, kind))(cells), np.float32)
+    for split in dataset.splits:
+        accuracy, loss = (_by_cell(plan, values[split]) for values in (runs.accuracy, runs.loss))
+        arrays[member("accuracy", *place, split)] = accuracy[:, :, -1]
+        arrays[member("loss", *place, split)] = loss[:, :, -1].astype(np.float16).astype(np.float32)
+        arrays[member("accuracy_curve", *place, split)] = encode_curve(accuracy)
+        arrays[member("loss_curve", *place, split)] = loss.astype(np.float16)
+        if split != "train":
+            arrays[member("eval_seconds", *place, split)] = np.zeros((len(plan.archs), 1), np.float32)
+    roles = {"validation": dataset.validation_split, "test": dataset.test_split}
+    pairs = {dataset.name: {role: (dataset.name, split) for role, split in roles.items() if split is not None}}
+    header = Header(
+        name=name,
+        space=network.space.config,
+        trainings=(Training(dataset.name, recipe.epochs, plan.seeds),),
+        pairs=pairs,
+        source=source,
+        notes=(*_what_was_trained(plan, runs), *notes),
+    )
+    return header, arrays
+
+
+def _by_cell(plan: TablePlan, values: np.ndarray) -> np.ndarray:
+    """Returns `[J, T]` of the runs as `[N, S, T]` of all cells."""
+    trained = np.full((len(plan.archs), len(plan.seeds), values.shape[1]), np.nan, np.float32)
+    trained[plan.cells, plan.slots] = values
+    return trained[plan.trained_as]
+
+
+def _what_was_trained(plan: TablePlan, runs: Runs) -> list[str]:
+    done = np.bincount(plan.cells[runs.done], minlength=len(plan.archs))
+    trained, repeated = int((done > 0).sum()), int((done == len(plan.seeds)).sum())
+    copied = int(((done[plan.trained_as] > 0) & (plan.trained_as != np.arange(len(plan.archs)))).sum())
+    missing = len(plan.archs) - trained - copied
+    notes = [f"real training: {trained:,} cells with seed {plan.seeds[0]}"]
+    if len(plan.seeds) > 1:
+        notes[0] += f", {repeated:,} of them with all {len(plan.seeds)} seeds"
+    if copied:
+        notes.append(
+            f"{copied:,} cells were not trained: they have the runs of a cell of the same published class (6,466 "
+            "classes), which `trained_as` names; a class can hold cells that differ in their parameters"
+        )
+    if missing:
+        notes.append(f"{missing:,} cells have no numbers")
+    failed = int(runs.failed.sum())
+    if failed:
+        notes.append(f"{failed:,} runs diverged and are missing")
+    return notes
+
+
+def measure_seconds(
+    plan: TablePlan, dataset: Dataset, recipe: Recipe, network: Network, *, num_cells: int = 32
+) -> tuple[np.ndarray, str]:
+    """Returns the seconds of an epoch of every cell, from timing some of them, and a note that says how.
+
+    Each timed cell is trained for one epoch by itself, three times, of which the fastest counts; the others follow
+    from their numbers of operations by non-negative least squares. Evaluations are part of an epoch.
+
+    Args:
+      plan: From `plan_table`.
+      dataset: What is learned.
+      recipe: How.
+      network: What is trained.
+      num_cells: How many cells to time.
+    """
+    timed = np.unique(plan.trained_as[np.linspace(0, len(plan.archs) - 1, num_cells).astype(int)])
+
+    def epoch(dataset: Dataset, arch: Any) -> Any:
+        state = begin_run(jax.random.key(0), arch, dataset, recipe, network)
+        return run_epochs(state, dataset, recipe, network, 1)[1]
+
+    device = jax.local_devices()[0]
+    here, archs = jax.device_put((dataset, jnp.asarray(plan.archs[timed], jnp.int32)), device)
+    program = jax.jit(epoch).lower(here, archs[0]).compile()
+    jax.block_until_ready(program(here, archs[0]))
+    fastest = np.full(len(timed), np.inf)
+    for _ in range(3):
+        for number in range(len(timed)):
+            arch = archs[number]
+            clock = time.perf_counter()
+            jax.block_until_ready(program(here, arch))
+            fastest[number] = min(fastest[number], time.perf_counter() - clock)
+    counts = np.stack([(plan.archs == choice).sum(axis=1) for choice in range(1, len(OPERATIONS))], 1)
+    features = np.concatenate([np.ones((len(counts), 1)), counts], 1).astype(float)
+    weights, _ = scipy.optimize.nnls(features[timed], fastest)
+    fitted = features @ weights
+    error = float(np.mean(np.abs(fitted[timed] - fastest) / fastest))
+    note = (
+        f"seconds are of one epoch of one cell with its evaluations on one {device.device_kind} ({device.platform}), "
+        f"measured for {len(timed)} cells and fitted to their numbers of operations for all (mean error "
+        f"{100 * error:.0f} %); a pass over a split alone is not timed"
+    )
+    return fitted, note
