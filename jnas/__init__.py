@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from jnas import spaces as spaces
     from jnas import statistics as statistics
     from jnas import training as training
+    from jnas._load_table import load_table as load_table
+    from jnas._load_table import save_table as save_table
+    from jnas._load_table import table_from_arrays as table_from_arrays
     from jnas._loop import run as run
     from jnas._make_table import make_table as make_table
     from jnas._report import write_report as write_report
@@ -26,9 +29,6 @@ if TYPE_CHECKING:
     from jnas._summary import Summary as Summary
     from jnas._summary import summarize as summarize
     from jnas._table import Table as Table
-    from jnas._table import load_table as load_table
-    from jnas._table import save_table as save_table
-    from jnas._table import table_from_arrays as table_from_arrays
     from jnas._table_report import write_table_report as write_table_report
     from jnas._targets import default_targets as default_targets
     from jnas._vocabulary import Evaluation as Evaluation
@@ -60,15 +60,15 @@ _DEFINED_IN = {
     "default_targets": "jnas._targets",
     "function_objective": "jnas._vocabulary",
     "load_study": "jnas._study_folder",
-    "load_table": "jnas._table",
+    "load_table": "jnas._load_table",
     "make_table": "jnas._make_table",
     "propose": "jnas._vocabulary",
     "run": "jnas._loop",
-    "save_table": "jnas._table",
+    "save_table": "jnas._load_table",
     "search": "jnas._search",
     "study": "jnas._study",
     "summarize": "jnas._summary",
-    "table_from_arrays": "jnas._table",
+    "table_from_arrays": "jnas._load_table",
     "write_report": "jnas._report",
     "write_table_report": "jnas._table_report",
 }

@@ -29,10 +29,10 @@ def study(options: argparse.Namespace) -> None:
     from jnas._compilation_cache import use_compilation_cache
 
     use_compilation_cache()
+    from jnas._load_table import load_table
     from jnas._study import carry_out
     from jnas._study_plan import make_plan
     from jnas._study_text import results_text
-    from jnas._table import load_table
 
     table = load_table(options.table)
     dataset = options.dataset or _default_dataset(table)
@@ -236,7 +236,7 @@ def _check_writable(path: Path) -> None:
 
 def show(options: argparse.Namespace) -> None:
     """Runs `jnas table show`."""
-    from jnas._table import load_table
+    from jnas._load_table import load_table
     from jnas._table_text import describe
 
     print(describe(load_table(options.table)))
@@ -244,7 +244,7 @@ def show(options: argparse.Namespace) -> None:
 
 def query(options: argparse.Namespace) -> None:
     """Runs `jnas table query`."""
-    from jnas._table import load_table
+    from jnas._load_table import load_table
     from jnas._table_text import describe_arch
 
     arch = int(options.arch) if options.arch.isdecimal() else options.arch
@@ -254,8 +254,8 @@ def query(options: argparse.Namespace) -> None:
 
 def table_report(options: argparse.Namespace) -> None:
     """Runs `jnas table report`."""
+    from jnas._load_table import load_table
     from jnas._progress import status_line
-    from jnas._table import load_table
     from jnas._table_report import write_table_report
 
     path = Path(options.output or Path(options.table).with_suffix(".html"))

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas._table import Table, table_from_arrays
+from jnas._load_table import table_from_arrays
+from jnas._table import Table
 from jnas._table_file import Header, Training, arch_dtype, check_archs, member
 from jnas._vocabulary import Space
 

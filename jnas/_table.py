@@ -1,18 +1,16 @@
 """A tabular benchmark: what every architecture of a space scored, and what that cost, as arrays on the device."""
 
 import functools
-import os
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas import spaces
 from jnas._draws import below
 from jnas._look_ups import Metric, Runs, Seed, choose_runs, mean_over_runs, row_locator
-from jnas._table_file import Header, TableFile, Training, check_archs, check_arrays, decode_curve, member, save_arrays
+from jnas._table_file import Header, Training, check_archs, decode_curve, member
 from jnas._table_objective import check_times, fidelity_levels, runs_objective
 from jnas._vocabulary import Array, Evaluation, Key, Objective, Space
 
@@ -455,32 +453,3 @@ class Table:
 
 def _place(dataset: str, epochs: int, split: str) -> str:
     return f"dataset={dataset!r}, epochs={epochs}, split={split!r}"
-
-
-def load_table(path: str | os.PathLike[str], *, space: Space | None = None) -> Table:
-    """Returns the table of a file that `jnas table import` or `save_table` wrote.
-
-    Args:
-      path: The file.
-      space: The search space, where the file names one that `jnas.spaces.from_config` does not know.
-
-    Raises:
-      FileNotFoundError: There is no such file.
-      ValueError: The file is truncated, foreign or of another version, or contradicts itself or the space.
-    """
-    file = TableFile(path)
-    space = spaces.from_config(file.header.space) if space is None else space
-    return Table(file.header, frozenset(file.shapes), file.read, space, str(path))
-
-
-def table_from_arrays(header: Header, arrays: Mapping[str, np.ndarray], *, space: Space | None = None) -> Table:
-    """Returns the table of a header and the members that `jnas._table_file` lists, as importers give them."""
-    check_arrays(header, {name: (array.dtype, array.shape) for name, array in arrays.items()}, header.name)
-    space = spaces.from_config(header.space) if space is None else space
-    return Table(header, frozenset(arrays), arrays.__getitem__, space, header.name)
-
-
-def save_table(table: Table, path: str | os.PathLike[str]) -> None:
-    """Writes a table to a file that `load_table` reads."""
-    arrays = {name: table.read(name) for name in table.names}
-    save_arrays(path, table.header, {name: array for name, array in arrays.items() if array is not None})

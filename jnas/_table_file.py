@@ -1,4 +1,4 @@
-"""The file of a table: an uncompressed `.npz` with a JSON header, read member by member.
+"""The file of a table: an `.npz` with a JSON header, read member by member.
 
 Members, for a file of `N` architectures, `E` decisions and the `S` seeds of a training (a pair of data set and number
 of epochs; 12 and 200 epochs are different trainings, each with its own learning-rate schedule):
@@ -14,14 +14,14 @@ of epochs; 12 and 200 epochs are different trainings, each with its own learning
 | `loss_curve/DATASET/EPOCHS/SPLIT` | float16 `[N, S, EPOCHS]` | each epoch; NaN where missing |
 | `train_seconds/DATASET/EPOCHS` | float32 `[N, 1 or S]` | one epoch of training |
 | `eval_seconds/DATASET/EPOCHS/SPLIT` | float32 `[N, 1 or S]` | one pass over the split |
-| `trained_as/DATASET/EPOCHS` | uint32 `[N]` | the row whose runs these are; its own number where it was trained itself |
+| `trained_as/DATASET/EPOCHS` | uint32 `[N]` | the row whose runs these are: its own, where it was trained |
 | `parameters/DATASET` | float32 `[N]` | millions |
 | `flops/DATASET` | float32 `[N]` | multiply-adds in millions |
 | `latency/DATASET` | float32 `[N]` | seconds a batch, as the benchmark measured it |
 | `device_latency/DEVICE` | float32 `[N]` | milliseconds |
 | `hardware/NAME` | float32 `[N]` | a hardware reading in the unit that its name says |
 
-Uncompressed, so that a member is read only when it is asked for.
+Uncompressed, so that a member is read at once when it is asked for; compressed ones (the package's own) are read too.
 """
 
 import json
@@ -92,13 +92,16 @@ def member(kind: str, *parts: str | int) -> str:
     return "/".join((kind, *map(str, parts)))
 
 
-def save_arrays(path: str | os.PathLike[str], header: Header, arrays: Mapping[str, np.ndarray]) -> None:
+def save_arrays(
+    path: str | os.PathLike[str], header: Header, arrays: Mapping[str, np.ndarray], *, compress: bool = False
+) -> None:
     """Writes a table file.
 
     Args:
       path: Where; written beside and renamed.
       header: What the file says of itself.
       arrays: The other members; checked as `read_header` would.
+      compress: Whether to make the file small.
 
     Raises:
       ValueError: A member's name or shape does not fit the header, or the header's pairs are of the wrong form.
@@ -109,7 +112,8 @@ def save_arrays(path: str | os.PathLike[str], header: Header, arrays: Mapping[st
     text = json.dumps({"format": FORMAT, "version": VERSION, **header._asdict()}, allow_nan=False)
     packed = np.frombuffer(text.encode(), np.uint8)
     with replacing(path) as file:
-        np.savez(file, allow_pickle=False, **{"header": packed, **arrays})
+        save = np.savez_compressed if compress else np.savez
+        save(file, allow_pickle=False, **{"header": packed, **arrays})
 
 
 class TableFile:

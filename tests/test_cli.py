@@ -19,9 +19,9 @@ import pytest
 from jnas import __version__, _commands, _compilation_cache, _progress
 from jnas._cli import _make_parser, main
 from jnas._compilation_cache import _own_folder
+from jnas._load_table import load_table
 from jnas._study_folder import load_study
 from jnas._synthetic import synthetic_table
-from jnas._table import load_table
 from jnas._table_file import save_arrays
 from jnas.searchers import _registry
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from jnas import _import_arrays, searchers, spaces, statistics
+from jnas._load_table import table_from_arrays
 from jnas._loop import run
-from jnas._table import table_from_arrays
 
 BUDGET_SECONDS = 12_000.0
 COLUMNS = [

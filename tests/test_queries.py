@@ -6,8 +6,8 @@ import pytest
 
 from jnas import spaces
 from jnas._import_arrays import arrays_table
+from jnas._load_table import table_from_arrays
 from jnas._make_table import make_table
-from jnas._table import table_from_arrays
 from jnas._table_file import Header, Training, encode_curve
 from jnas._table_text import describe, describe_arch
 from jnas.queries import best, costs, info, learning_curves, results, seeds_of, statistics

@@ -9,8 +9,8 @@ import scipy.stats
 
 from jnas import spaces
 from jnas._import_arrays import arrays_table
+from jnas._load_table import table_from_arrays
 from jnas._make_table import make_table
-from jnas._table import table_from_arrays
 from jnas._table_file import Header, Training, encode_curve, member
 from jnas._table_report import table_report, write_table_report
 from jnas._table_sections import published_sentence

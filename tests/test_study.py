@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from jnas import _files, _report, _study_run, spaces
+from jnas._load_table import table_from_arrays
 from jnas._loop import run
 from jnas._make_table import make_table
 from jnas._progress import duration
@@ -23,7 +24,6 @@ from jnas._study_folder import chunk_path, finished_path, load_study
 from jnas._study_plan import chunk_width, seed_keys
 from jnas._study_text import results_text
 from jnas._synthetic import synthetic_table
-from jnas._table import table_from_arrays
 from jnas._table_file import Header, Training, encode_curve, member
 from jnas._targets import default_targets
 from jnas._vocabulary import Searcher

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnas._load_table import load_table, save_table, table_from_arrays
 from jnas._loop import run
 from jnas._make_table import make_table
-from jnas._table import load_table, save_table, table_from_arrays
 from jnas._table_file import Header, Training, decode_curve, encode_curve, member, save_arrays
 from jnas._vocabulary import Proposal, propose
 from jnas.searchers._random_search import random_search
