@@ -10,9 +10,8 @@ from typing import Any, NoReturn
 from jnas import __version__
 
 _EXAMPLES = """\
-a first study, on made-up numbers:
-  jnas table synthesize -o synthetic.npz
-  jnas study --table synthetic.npz
+a first study, on the table that comes with jnas (real trainings on 8x8 digits):
+  jnas study
 
 the comparison of NAS-Bench-201, from its published file:
   jnas table import nas-bench-201 NAS-Bench-201-v1_1-096897.pth -o nb201.npz
@@ -90,7 +89,7 @@ def _make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_study(commands)
     _add_report(commands)
-    table = _add(commands, "table", "make a table from published files, and look into it")
+    table = _add(commands, "table", "make a table, from published files or by training, and look into it")
     inner = table.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_import(inner)
     _add_table_commands(inner)
@@ -115,7 +114,12 @@ def _add_study(commands: Any) -> None:
     parser = _add(commands, "study", "compare searchers on a table over many seeds", "study", _STUDY)
     parser.set_defaults(when_stopped="the same command goes on from here, to the same results")
     add = parser.add_argument
-    add("--table", metavar="PATH", help="the table, from `jnas table import`")
+    add(
+        "--table",
+        metavar="T.npz",
+        default="digits",
+        help="the table, from `jnas table import` or `build` (default: digits, which comes with jnas)",
+    )
     add(
         "--searchers",
         metavar="NAME,NAME",
@@ -130,10 +134,10 @@ def _add_study(commands: Any) -> None:
         "--budget-seconds",
         metavar="S",
         type=_seconds,
-        help="simulated seconds of a search (default 12,000 on tables of NAS-Bench-201)",
+        help="simulated seconds of a search (default 12,000 on the data sets of NAS-Bench-201)",
     )
     limit.add_argument(
-        "--evaluations", metavar="N", type=_positive, help="evaluations of a search (default 100 on other tables)"
+        "--evaluations", metavar="N", type=_positive, help="evaluations of a search (default 100 on others)"
     )
     add("--dataset", metavar="NAME", help="what to search on (default cifar10, or the table's first)")
     add(

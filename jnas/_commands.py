@@ -11,12 +11,6 @@ from pathlib import Path
 from typing import Any
 
 _NUMBERS = ("accuracy/", "accuracy_mean/")  # members that say how good an architecture is
-_NO_TABLE = """\
-no table was given; pass one with --table T.npz. It is made once, from what you have:
-  jnas table import nas-bench-201 NAS-Bench-201-v1_1-096897.pth -o T.npz   from the file of NAS-Bench-201
-  jnas table import nats-bench NATS-tss-v1_0-3ffb9-simple -o T.npz         from the folder of NATS-Bench
-  jnas table import arrays FILE.npz --space nasbench201 -o T.npz           from arrays of your own
-  jnas table synthesize -o T.npz                                           made-up numbers, to try the commands"""
 
 
 def study(options: argparse.Namespace) -> None:
@@ -24,8 +18,6 @@ def study(options: argparse.Namespace) -> None:
     if options.searchers == ("help",):
         print(_searchers_text())
         return
-    if options.table is None:
-        raise ValueError(_NO_TABLE)
     from jnas._compilation_cache import use_compilation_cache
 
     use_compilation_cache()
@@ -82,7 +74,9 @@ def _default_epochs(table: Any, dataset: str, split: str) -> tuple[int, ...]:
 
 
 def _default_limit(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> dict[str, Any]:
-    paper = table.space.name == "nasbench201" and _has_times(table, dataset, split, epochs)
+    from jnas._published import PAIRS
+
+    paper = table.space.name == "nasbench201" and dataset in PAIRS and _has_times(table, dataset, split, epochs)
     return {"budget_seconds": 12_000.0} if paper else {"max_evaluations": 100}
 
 

@@ -16,24 +16,25 @@ EMBEDDED = "digits"
 """The name of the table that comes with the package."""
 
 
-def load_table(path: str | os.PathLike[str] | None = None, *, space: Space | None = None) -> Table:
+def load_table(path: str | os.PathLike[str] = EMBEDDED, *, space: Space | None = None) -> Table:
     """Returns the table of a file, or the one that comes with the package.
 
-    That one has all 15,625 cells of NAS-Bench-201, trained on scikit-learn's 8x8 digits: `dataset='digits'`, 8 epochs,
+    That one, `'digits'`, has all 15,625 cells of NAS-Bench-201, trained on scikit-learn's 8x8 digits: `dataset='digits'`, 8 epochs,
     splits `'train'`, `'validation'` and `'test'`, with learning curves. Its header's notes say how it was made.
 
     Args:
-      path: A file that `jnas table import`, `jnas table build` or `save_table` wrote; by default the package's own.
+      path: A file that `jnas table import`, `jnas table build` or `save_table` wrote; by default `'digits'`, the
+        package's own (unless a file of this name stands here).
       space: The search space, where the file names one that `jnas.spaces.from_config` does not know.
 
     Raises:
       FileNotFoundError: There is no such file.
       ValueError: The file is truncated, foreign or of another version, or contradicts itself or the space.
     """
-    file = TableFile(embedded_path() if path is None else path)
+    is_embedded = path == EMBEDDED and not os.path.exists(path)
+    file = TableFile(embedded_path() if is_embedded else path)
     space = spaces.from_config(file.header.space) if space is None else space
-    where = f"the table {EMBEDDED!r}" if path is None else str(path)
-    return Table(file.header, frozenset(file.shapes), file.read, space, where)
+    return Table(file.header, frozenset(file.shapes), file.read, space, str(path))
 
 
 def embedded_path() -> Path:
