@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from jnas import __version__
+from jnas._training_setup import add_training_options
 
 _EXAMPLES = """\
 a first study, on the table that comes with jnas (real trainings on 8x8 digits):
@@ -21,6 +22,11 @@ _STUDY = """\
 Runs searchers on a table over many seeds, and writes a report. The study stands in a folder: stopped at any moment,
 the same command goes on where it was. searchers: random_search, regularized_evolution, reinforce, local_search, bohb,
 successive_halving, hyperband.
+"""
+_BUILD = """\
+Trains the cells of a search space on a data set and writes their learning curves as a table, on which studies run:
+a tabular benchmark of your own data. One cell of each class of isomorphic cells is trained; the others get its
+numbers, and the table says so. The runs stand in a folder: stopped at any moment, the same command goes on.
 """
 
 
@@ -92,6 +98,7 @@ def _make_parser() -> argparse.ArgumentParser:
     table = _add(commands, "table", "make a table, from published files or by training, and look into it")
     inner = table.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_import(inner)
+    _add_build(inner)
     _add_table_commands(inner)
     return parser
 
@@ -192,6 +199,23 @@ def _add_import(commands: Any) -> None:
     arrays.add_argument("--mapping", metavar="FILE", help="JSON that says which array is what")
     for kind in (nats, torch, arrays):
         kind.add_argument("-o", "--output", metavar="T.npz", required=True, help="the table to write")
+
+
+def _add_build(commands: Any) -> None:
+    parser = _add(commands, "build", "make a table by training the cells of a space on a data set", "build", _BUILD)
+    parser.set_defaults(when_stopped="the same command goes on from here, to the same results")
+    add = parser.add_argument
+    add("-o", "--output", metavar="T.npz", required=True, help="the table to write")
+    add("--out", metavar="DIR", help="the folder of the runs (default: T, beside the table)")
+    add("--space", metavar="NAME", default="nasbench201", help="nasbench201 (default)")
+    add("--seeds", metavar="N", type=_positive, default=3, help="runs of each cell, with seeds 0 to N-1 (default 3)")
+    add("--cells", metavar="N", type=_positive, help="train so many cells, drawn from all (default: all)")
+    add("--repeated", metavar="N", type=_natural, help="train so many cells with all seeds, the others with seed 0")
+    add("--no-copies", action="store_true", help="train all 15,625 cells, not one of each of the 6,466 classes")
+    add("--partial", action="store_true", help="train nothing; write the table of the runs that the folder holds")
+    add("--name", metavar="TEXT", help="what to call the table")
+    add("--compress", action="store_true", help="a small file, which opens more slowly")
+    add_training_options(parser, _positive, _natural)
 
 
 def _add_table_commands(commands: Any) -> None:

@@ -5,10 +5,11 @@ import os
 import re
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from jnas._files import check_writable
 
 _NUMBERS = ("accuracy/", "accuracy_mean/")  # members that say how good an architecture is
 
@@ -156,7 +157,7 @@ def report(options: argparse.Namespace) -> None:
         studies.append(found)
     alone = len(options.folders) == 1
     path = Path(options.output or (Path(options.folders[0]) / "report.html" if alone else "jnas-report.html"))
-    _check_writable(path)
+    check_writable(path)
     write_report(studies, path, names=None if alone else options.folders)
     print(f"report: {path}")
 
@@ -204,7 +205,7 @@ def _write_table(options: argparse.Namespace, make: Callable[[Callable[[int, int
     from jnas._table_file import save_arrays
 
     path = Path(options.output)
-    _check_writable(path)
+    check_writable(path)
     with counting_bar("reading") as progress:
         header, arrays = make(progress)
     save_arrays(path, header, arrays)
@@ -217,15 +218,11 @@ def _write_table(options: argparse.Namespace, make: Callable[[Callable[[int, int
     )
 
 
-def _check_writable(path: Path) -> None:
-    """Raises OSError before any work if a file cannot be written."""
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder, expected a file to write")
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise type(error)(error.errno, f"cannot write {path}: {error.strerror}") from error
+def build(options: argparse.Namespace) -> None:
+    """Runs `jnas table build`."""
+    from jnas._build_command import build
+
+    build(options)
 
 
 def show(options: argparse.Namespace) -> None:
@@ -253,7 +250,7 @@ def table_report(options: argparse.Namespace) -> None:
     from jnas._table_report import write_table_report
 
     path = Path(options.output or Path(options.table).with_suffix(".html"))
-    _check_writable(path)
+    check_writable(path)
     table = load_table(options.table)
     with status_line() as say:
         write_table_report(table, path, progress=say)

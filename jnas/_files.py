@@ -48,6 +48,22 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]:  
         raise
 
 
+def check_writable(path: Path) -> None:
+    """Raises before any work where a file cannot be written.
+
+    Raises:
+      ValueError: There is a folder of this name.
+      OSError: The folder is missing or cannot be written.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, expected a file to write")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot write {path}: {error.strerror}") from error
+
+
 def remove_unfinished(folder: Path, names: str) -> None:
     """Removes what a killed `replacing` left in a folder: the files that it names, and no others.
 

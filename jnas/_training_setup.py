@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jnas.training import Dataset, Recipe
 
-_RECIPE_FIELDS = ("epochs", "batch_size", "channels", "cells")
+_RECIPE_OPTIONS = {"epochs": "epochs", "batch_size": "batch_size", "channels": "channels", "stage_cells": "cells"}
 
 
 def add_training_options(parser: Any, positive: Any, natural: Any) -> None:
@@ -41,10 +41,10 @@ def add_training_options(parser: Any, positive: Any, natural: Any) -> None:
         ("epochs", "epochs"),
         ("batch_size", "images in a batch"),
         ("channels", "channels of the network's first stage"),
-        ("cells", "cells in each of the network's stages"),
+        ("stage_cells", "cells in each of the network's stages"),
     ):
-        flag = f"--{field.replace('_', '-')}" if field != "cells" else "--stage-cells"
-        recipe.add_argument(flag, dest=field, metavar="N", type=positive, help=f"{what} (default: the recipe's)")
+        flag = f"--{field.replace('_', '-')}"
+        recipe.add_argument(flag, metavar="N", type=positive, help=f"{what} (default: the recipe's)")
     many = parser.add_argument_group("devices and hosts")
     many.add_argument("--form", choices=("switch", "dispatch", "mixture"), help="how a batch of candidates is computed")
     many.add_argument("--chunk", metavar="N", type=positive, help="candidates in one program")
@@ -73,7 +73,8 @@ def prepare_devices(options: argparse.Namespace) -> None:
     from jnas._compilation_cache import use_compilation_cache
 
     if "xla_force_host_platform_device_count" not in flags:
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))  # type: ignore[no-untyped-call]
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        jax.config.update("jax_num_cpu_devices", cores)  # type: ignore[no-untyped-call]
     use_compilation_cache()
     named = (options.coordinator, options.num_processes, options.process_id)
     if all(value is not None for value in named):
@@ -124,7 +125,8 @@ def make_recipe(options: argparse.Namespace, dataset: "Dataset") -> "Recipe":
     from jnas.training._train import steps_per_epoch
 
     name = options.recipe or ("digits-8" if dataset.name == "digits" else "nasbench201-12")
-    changes = {f: getattr(options, f) for f in _RECIPE_FIELDS if getattr(options, f) is not None}
+    asked = {field: getattr(options, option) for option, field in _RECIPE_OPTIONS.items()}
+    changes = {field: value for field, value in asked.items() if value is not None}
     recipe = get_recipe(name, **changes)
     steps_per_epoch(dataset, recipe)
     return recipe

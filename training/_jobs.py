@@ -7,6 +7,9 @@ runs/chunk-00012.part.npz  the same chunk between two epochs
 ```
 
 Processes on several hosts share the folder: each takes every n-th chunk, and none waits for another.
+
+A run's numbers are its own: they do not depend on the chunk that it is in, nor on how many devices share the work. A
+checkpoint is taken up by any number of devices.
 """
 
 import contextlib
@@ -27,10 +30,11 @@ import jnas
 from jnas._archive import read_archive, write_archive
 from jnas._files import remove_unfinished, replacing
 from jnas.training._dataset import Dataset
+from jnas.training._forms import FormName
 from jnas.training._network import Network
 from jnas.training._recipe import Recipe
-from jnas.training._train import Curves, RunState, begin_run, run_epochs
-from jnas.training._train_many import divided, local_mesh, over_candidates, place_shared
+from jnas.training._train import Curves, RunState, Weights, begin_run, run_epochs
+from jnas.training._train_many import default_form, divided, local_mesh, make_network, over_candidates, place_shared
 
 FORMAT = "jnas-training"
 VERSION = 1
@@ -114,7 +118,6 @@ def open_folder(folder: str | os.PathLike[str], description: Mapping[str, Any]) 
         except ValueError as error:
             raise ValueError(f"{path} cannot be read ({error}); give another folder") from None
         _check_same(folder, begun, config)
-        remove_unfinished(folder / "runs", r"chunk-\d+(\.part)?\.npz")
         return folder
     others = [p.name for p in folder.iterdir() if p.name != "runs" and not p.name.startswith(".")]
     if others:
@@ -176,13 +179,13 @@ def run_jobs(
     """
     chunks = divide(len(jobs.archs), chunk_size)
     mine = range(jax.process_index(), len(chunks), jax.process_count())
-    paths = {chunk: folder / "runs" / f"chunk-{chunk:05d}.npz" for chunk in mine}
+    paths = {chunk: chunk_path(folder, chunk) for chunk in mine}
+    _tidy(folder, paths)
     left = [chunk for chunk in mine if not paths[chunk].exists()]
     if not left:
         return
     step = min(epochs_per_checkpoint or recipe.epochs, recipe.epochs)
-    devices = local_mesh().devices.size
-    width = -(-chunk_size // devices) * devices
+    devices, width = _width(chunk_size)
     programs = _Programs(recipe, network)
     shared = place_shared(dataset)
     begun_at = 1 - len(left) / len(mine)
@@ -193,10 +196,10 @@ def run_jobs(
         rows = job_rows[order]
         keys = _keys(jobs.seeds[rows])
         archs = jnp.asarray(jobs.archs[rows], jnp.int32)
-        part = paths[chunk].with_suffix(".part.npz")
+        part = _part_path(paths[chunk])
         state, curves, seconds = programs.begin(shared, keys, archs), None, 0.0
         if part.exists():
-            state, curves, seconds = _load_part(part, state)
+            state, curves, seconds = _load_part(part, state, list(dataset.splits), recipe.epochs)
         done = 0 if curves is None else next(iter(curves.accuracy.values())).shape[1]
         while done < recipe.epochs:
             more = min(step, recipe.epochs - done)
@@ -212,11 +215,69 @@ def run_jobs(
             share = begun_at + (1 - begun_at) * (number + done / recipe.epochs) / len(left)
             whole = len(mine) - len(left) + number + (done >= recipe.epochs)
             progress(Progress(whole, len(mine), share, time.monotonic() - start, begun_at))
-        places = np.argsort(order)[np.searchsorted(np.sort(order), np.arange(len(job_rows)))]
-        kept = jax.tree.map(lambda array: np.asarray(array)[places], (curves, state.failed))
-        weights = jax.tree.map(lambda array: np.asarray(array)[places], state.weights) if keep_weights else None
-        _save_chunk(paths[chunk], *kept, seconds / width, weights)
+        _save_chunk(paths[chunk], *_in_order(order, len(job_rows), curves, state, keep_weights), seconds / width)
         part.unlink(missing_ok=True)
+
+
+def _in_order(
+    order: np.ndarray, num_jobs: int, curves: Curves | None, state: RunState, keep_weights: bool
+) -> tuple[Curves, np.ndarray, Weights | None]:
+    """Returns what a chunk's jobs gave, in their own order and without those that only fill it up."""
+    places = np.argsort(order)[np.searchsorted(np.sort(order), np.arange(num_jobs))]
+    everything = (curves, state.failed, state.weights if keep_weights else None)
+    kept: tuple[Curves, np.ndarray, Weights | None] = jax.tree.map(lambda array: np.asarray(array)[places], everything)
+    return kept
+
+
+def network_of_jobs(
+    jobs: Jobs, dataset: Dataset, recipe: Recipe, *, chunk_size: int, form: FormName | None = None
+) -> Network:
+    """Returns the networks for `run_jobs`; in the form `dispatch`, with room for the chunks of these jobs and no more.
+
+    Args:
+      jobs: The runs.
+      dataset: As in `make_network`.
+      recipe: As in `make_network`.
+      chunk_size: As in `run_jobs`.
+      form: As in `make_network`.
+
+    Raises:
+      ValueError: The form is unknown.
+    """
+    form = form or default_form()
+    if form != "dispatch":
+        return make_network(dataset, recipe, form)
+    network = make_network(dataset, recipe, "switch")  # for what architectures cost
+    devices, width = _width(chunk_size)
+    rows = [chunk[_dealt(jobs.archs[chunk], network, devices, width)] for chunk in divide(len(jobs.archs), chunk_size)]
+    batches = jobs.archs[np.concatenate(rows)].reshape(-1, width // devices, jobs.archs.shape[-1])
+    return make_network(dataset, recipe, form, batches)
+
+
+def _width(chunk_size: int) -> tuple[int, int]:
+    """Returns the number of local devices, and the candidates in a program of theirs."""
+    devices = local_mesh().devices.size
+    return devices, -(-chunk_size // devices) * devices
+
+
+def chunk_path(folder: Path, chunk: int) -> Path:
+    """Returns where the finished runs of a chunk stand."""
+    return folder / "runs" / f"chunk-{chunk:05d}.npz"
+
+
+def _part_path(path: Path) -> Path:
+    return path.with_suffix(".part.npz")
+
+
+def _tidy(folder: Path, paths: Mapping[int, Path]) -> None:
+    """Removes what a kill left of this process's own chunks; other processes may be writing theirs."""
+    if not paths:
+        return
+    names = "|".join(path.stem for path in paths.values())
+    remove_unfinished(folder / "runs", rf"(?:{names})(?:\.part)?\.npz")
+    for path in paths.values():
+        if path.exists():
+            _part_path(path).unlink(missing_ok=True)
 
 
 def divide(num_jobs: int, chunk_size: int) -> list[np.ndarray]:
@@ -224,6 +285,26 @@ def divide(num_jobs: int, chunk_size: int) -> list[np.ndarray]:
     if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size!r}, expected a Python int of at least 1")
     return [np.arange(i, min(i + chunk_size, num_jobs)) for i in range(0, num_jobs, chunk_size)]
+
+
+def device_batches(jobs: Jobs, network: Network, chunk_size: int) -> np.ndarray:
+    """Returns the architectures that each device gets at once, int32 `[batches, K, E]`, as `run_jobs` divides them."""
+    devices = local_mesh().devices.size
+    width = -(-chunk_size // devices) * devices
+    batches = []
+    for rows in divide(len(jobs.archs), chunk_size):
+        archs = jobs.archs[rows[_dealt(jobs.archs[rows], network, devices, width)]]
+        batches += np.split(archs, devices)
+    return np.stack(batches)
+
+
+def chunks_left(folder: Path, num_jobs: int, chunk_size: int) -> int:
+    """Returns how many chunks of a folder are not finished."""
+    return sum(not _chunk_path(folder, chunk).exists() for chunk in range(len(divide(num_jobs, chunk_size))))
+
+
+def _chunk_path(folder: Path, chunk: int) -> Path:
+    return folder / "runs" / f"chunk-{chunk:05d}.npz"
 
 
 def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, splits: Sequence[str]) -> Runs:
@@ -237,18 +318,46 @@ def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, spli
     loss = {split: np.full(shape, np.nan, np.float32) for split in splits}
     seconds, failed, done = np.full(num_jobs, np.nan), np.zeros(num_jobs, bool), np.zeros(num_jobs, bool)
     for chunk, rows in enumerate(divide(num_jobs, chunk_size)):
-        path = folder / "runs" / f"chunk-{chunk:05d}.npz"
+        path = chunk_path(folder, chunk)
         if not path.exists():
             continue
         header, arrays = read_archive(path, kind="a chunk of training runs", remedy=_REMEDY)
         for split in splits:
             for kind, target in (("accuracy", accuracy), ("loss", loss)):
                 values = arrays.get(f"{kind}/{split}")
-                if values is None or values.shape != (len(rows), recipe.epochs):
+                if values is None or values.shape != (len(rows), recipe.epochs) or values.dtype != np.float32:
                     raise ValueError(f"{path} has no {kind} of {split} for {len(rows)} runs; {_REMEDY}")
                 target[split][rows] = values
-        failed[rows], seconds[rows], done[rows] = arrays["failed"], header["seconds_per_run"], True
+        diverged, each = arrays.get("failed"), header.get("seconds_per_run")
+        if diverged is None or diverged.shape != (len(rows),) or not isinstance(each, float):
+            raise ValueError(f"{path} does not say which of {len(rows)} runs failed or how long they took; {_REMEDY}")
+        failed[rows], seconds[rows], done[rows] = diverged, each, True
     return Runs(accuracy, loss, seconds, failed, done)
+
+
+def load_chunk_weights(folder: Path, chunk: int, num_runs: int, network: Network) -> Weights:
+    """Returns what the runs of a chunk learned, NumPy arrays with a leading axis.
+
+    Args:
+      folder: From `open_folder`.
+      chunk: Its number.
+      num_runs: How many runs it has.
+      network: What they trained.
+
+    Raises:
+      ValueError: The file is damaged, or was made without `keep_weights`.
+    """
+    path = chunk_path(folder, chunk)
+    _, arrays = read_archive(path, kind="a chunk of training runs", remedy=_REMEDY)
+    arch = np.zeros(network.space.num_decisions, np.int32)
+    like = Weights(*jax.eval_shape(network.init, jax.eval_shape(lambda: jax.random.key(0)), arch))
+    old, structure = jax.tree.flatten(like)
+    leaves = [arrays.get(f"weights/{i}") for i in range(len(old))]
+    for leaf, expected in zip(leaves, old, strict=True):
+        if leaf is None or leaf.shape != (num_runs, *expected.shape) or leaf.dtype != expected.dtype:
+            raise ValueError(f"{path} has not the weights of {num_runs} runs; {_REMEDY}")
+    weights: Weights = jax.tree.unflatten(structure, leaves)
+    return weights
 
 
 class _Programs:
@@ -260,7 +369,8 @@ class _Programs:
 
         def begin(dataset: Dataset, keys: Any, archs: Any) -> RunState:
             one = functools.partial(begin_run, dataset=dataset, recipe=recipe, network=network)
-            return over_candidates(one, network)(keys, archs)
+            state: RunState = over_candidates(one, network)(keys, archs)
+            return state
 
         self.begin = divided(begin, 1)
 
@@ -273,9 +383,11 @@ class _Programs:
                     run = jax.tree.unflatten(jax.tree.structure(state), leaves)
                     return run_epochs(run, dataset, self._recipe, self._network, epochs)
 
-                return over_candidates(one, self._network)(*jax.tree.leaves(state))
+                result: tuple[RunState, Curves] = over_candidates(one, self._network)(*jax.tree.leaves(state))
+                return result
 
-            self._advance[epochs] = divided(more, 1).lower(dataset, state).compile()
+            program: Any = divided(more, 1)
+            self._advance[epochs] = program.lower(dataset, state).compile()
         return self._advance[epochs]
 
 
@@ -296,7 +408,7 @@ def _dealt(archs: np.ndarray, network: Network, devices: int, width: int) -> np.
     return rounds.T.reshape(-1)
 
 
-def _save_chunk(path: Path, curves: Curves, failed: np.ndarray, seconds: float, weights: Any) -> None:
+def _save_chunk(path: Path, curves: Curves, failed: np.ndarray, weights: Any, seconds: float) -> None:
     arrays = {f"{kind}/{split}": v for kind, by in curves._asdict().items() for split, v in by.items()}
     arrays["failed"] = failed
     if weights is not None:
@@ -311,22 +423,34 @@ def _save_part(path: Path, state: RunState, curves: Curves, seconds: float) -> N
     write_archive(path, {"seconds": seconds}, arrays)
 
 
-def _load_part(path: Path, template: RunState) -> tuple[RunState, Curves, float]:
+def _load_part(path: Path, template: RunState, splits: Sequence[str], epochs: int) -> tuple[RunState, Curves, float]:
+    """Returns a checkpoint in the order of a template, whatever number of devices it was made on."""
     header, arrays = read_archive(path, kind="a checkpoint of training runs", remedy=_REMEDY)
     plain = template._replace(key=jax.random.key_data(template.key))
     old, structure = jax.tree.flatten(plain)
     try:
         leaves = [arrays[f"state/{i}"] for i in range(len(old))]
-        if any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(leaves, old, strict=True)):
-            raise KeyError("a shape")
-        curves = Curves(
-            *(
-                {name.split("/", 1)[1]: v for name, v in arrays.items() if name.startswith(f"{kind}/")}
-                for kind in Curves._fields
-            )
-        )
-    except KeyError as error:
-        raise ValueError(f"{path} is a checkpoint of other runs ({error} does not fit); {_REMEDY}") from None
-    placed = [jax.device_put(leaf, like.sharding) for leaf, like in zip(leaves, old, strict=True)]
+        kept: RunState = jax.tree.unflatten(structure, leaves)
+        curves: Any = Curves(*({split: arrays[f"{kind}/{split}"] for split in splits} for kind in Curves._fields))
+        seconds = float(header["seconds"])
+        length, done = len(kept.key), curves.accuracy["train"].shape[-1]
+        if any(a.shape != (length, *b.shape[1:]) or a.dtype != b.dtype for a, b in zip(leaves, old, strict=True)):
+            raise ValueError("a shape does not fit")
+        if any(leaf.shape != (length, done) for leaf in jax.tree.leaves(curves)) or not 0 < done <= epochs:
+            raise ValueError("its curves do not fit")
+        places = {run: place for place, run in enumerate(_names_of_runs(kept))}
+        rows = np.asarray([places[run] for run in _names_of_runs(plain)])
+    except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
+        told = "a part is missing" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path} is a checkpoint of other runs ({told}); {_REMEDY}") from None
+    placed = [jax.device_put(leaf[rows], like.sharding) for leaf, like in zip(leaves, old, strict=True)]
     state = jax.tree.unflatten(structure, placed)
-    return state._replace(key=jax.random.wrap_key_data(state.key)), curves, float(header["seconds"])
+    curves = jax.tree.map(lambda array: array[rows], curves)
+    return state._replace(key=jax.random.wrap_key_data(state.key)), curves, seconds
+
+
+def _names_of_runs(state: RunState) -> list[bytes]:
+    """Returns what tells runs apart: their keys, as plain numbers, with their architectures."""
+    return [
+        key.tobytes() + arch.tobytes() for key, arch in zip(np.asarray(state.key), np.asarray(state.arch), strict=True)
+    ]

@@ -12,8 +12,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jnas._vocabulary import Array, Key
+from jnas.spaces._nasbench201_cells import NUM_CHOICES
 from jnas.training._dataset import Dataset
-from jnas.training._forms import FormName, capacities_of, dispatch_form, mixture_form, switch_form
+from jnas.training._forms import Capacities, FormName, capacities_of, dispatch_form, mixture_form, switch_form
 from jnas.training._nasbench201_network import nasbench201_network
 from jnas.training._network import Network
 from jnas.training._recipe import Recipe
@@ -31,7 +32,8 @@ def make_network(
       dataset: Says the size of the images and the number of classes.
       recipe: Says the channels and cells.
       form: How an operation is chosen; by default the fastest on this backend, see `train_many`.
-      archs: int `[K, E]`, for `'dispatch'`: a batch whose counts of operations the program is to have room for.
+      archs: int `[..., K, E]`, for `'dispatch'`: the batches whose counts of operations the program is to have room
+        for; by default every operation has room for the whole batch.
 
     Raises:
       ValueError: The form is unknown, or `'static'`, of which each architecture has a network of its own.
@@ -40,7 +42,7 @@ def make_network(
     forms = {
         "switch": switch_form,
         "mixture": mixture_form,
-        "dispatch": lambda: dispatch_form(None if archs is None else capacities_of(archs, (5,) * 6, len(archs))),
+        "dispatch": lambda: dispatch_form(None if archs is None else _room(archs)),
     }
     if form not in forms:
         raise ValueError(f"form is {form!r}, expected one of {', '.join(forms)}")
@@ -53,6 +55,10 @@ def make_network(
         epsilon=recipe.batch_norm_epsilon,
         convolution="auto" if form == "switch" else "patches",
     )
+
+
+def _room(batches: np.ndarray) -> Capacities:
+    return capacities_of(batches.reshape(-1, batches.shape[-1]), NUM_CHOICES, batches.shape[-2])
 
 
 def default_form() -> FormName:

@@ -1,0 +1,121 @@
+"""The command `jnas table build`: a tabular benchmark of a data set, by training."""
+
+import argparse
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+from jnas._files import check_writable
+from jnas._training_setup import make_dataset, make_recipe, prepare_devices, say, show_recipes
+
+
+def build(options: argparse.Namespace) -> None:
+    """Runs `jnas table build`."""
+    if show_recipes(options):
+        return
+    if options.space != "nasbench201":
+        raise ValueError(f"--space is {options.space!r}; networks exist for nasbench201 alone")
+    prepare_devices(options)
+    import jax
+
+    from jnas._text import counted
+    from jnas.training._build import plan_table
+    from jnas.training._jobs import describe, device_batches, load_runs, open_folder
+    from jnas.training._train_many import local_mesh, make_network
+
+    dataset = make_dataset(options)
+    recipe = make_recipe(options, dataset)
+    plan = plan_table(
+        seeds=range(options.seeds),
+        num_cells=options.cells,
+        num_repeated=options.repeated,
+        copies=not options.no_copies,
+    )
+    output = Path(options.output)
+    out = Path(options.out or output.with_suffix(""))
+    if jax.process_index() == 0:
+        check_writable(output)
+    chunk = options.chunk or 32 * int(local_mesh().devices.size)
+    network = make_network(dataset, recipe, options.form)
+    if network.form == "dispatch":
+        network = make_network(dataset, recipe, "dispatch", device_batches(plan.jobs, network, chunk))
+    identity = describe(plan.jobs, dataset, recipe, network, chunk_size=chunk)
+    if not options.partial:
+        folder = open_folder(out, identity)
+        cells = len(set(plan.cells.tolist()))
+        say(
+            f"{counted(len(plan.cells), 'run')} of {counted(cells, 'cell')} on {dataset.name}, "
+            f"{counted(recipe.epochs, 'epoch')} each, in {out}; stopped at any moment, the same command goes on"
+        )
+        _run(plan.jobs, dataset, recipe, network, folder, chunk)
+    else:
+        folder = open_folder(out, identity)
+    if jax.process_index() == 0:
+        splits = list(dataset.splits)
+        runs = load_runs(folder, len(plan.cells), chunk, recipe, splits)
+        _write(options, plan, runs, dataset, recipe, network, output)
+
+
+def _run(jobs: Any, dataset: Any, recipe: Any, network: Any, folder: Path, chunk: int) -> None:
+    """Makes the runs that are missing, and waits for those of other processes."""
+    import jax
+
+    from jnas._progress import counting_bar
+    from jnas.training._jobs import chunks_left, run_jobs
+
+    with counting_bar("chunks") as show:
+        run_jobs(
+            jobs,
+            dataset,
+            recipe,
+            network,
+            folder,
+            chunk_size=chunk,
+            progress=lambda at: show(at.chunks_done, at.num_chunks),
+        )
+    if jax.process_index() == 0 and jax.process_count() > 1:
+        with counting_bar("chunks of other processes") as show:
+            while left := chunks_left(folder, len(jobs.archs), chunk):
+                show(-(-len(jobs.archs) // chunk) - left, -(-len(jobs.archs) // chunk))
+                time.sleep(1.0)
+
+
+def _write(
+    options: argparse.Namespace, plan: Any, runs: Any, dataset: Any, recipe: Any, network: Any, output: Path
+) -> None:
+    """Times some cells, and writes the table."""
+    from jnas import __version__
+    from jnas._progress import status_line
+    from jnas._table_file import save_arrays
+    from jnas.training._build import assemble_table, measure_seconds
+
+    with status_line() as show:
+        show("timing some cells")
+        seconds, how = measure_seconds(plan, dataset, recipe, network)
+    command = shlex.join(["jnas", *options.words])
+    header, arrays = assemble_table(
+        plan,
+        runs,
+        dataset,
+        recipe,
+        network,
+        seconds,
+        name=options.name or f"NAS-Bench-201 cells on {dataset.name}",
+        source=f"trained by jnas {__version__} with recipe {recipe.name}: {command}",
+        notes=(_recipe_text(recipe, dataset), how),
+    )
+    save_arrays(output, header, arrays, compress=options.compress)
+    print(
+        f"{output}: {output.stat().st_size / 1e6:,.1f} MB; {header.notes[0]}\n"
+        f"see what it holds: {shlex.join(['jnas', 'table', 'report', str(output)])}"
+    )
+
+
+def _recipe_text(recipe: Any, dataset: Any) -> str:
+    images = ", ".join(f"{len(rows):,} of {split}" for split, rows in dataset.splits.items())
+    height, width, channels = dataset.image_shape
+    return (
+        f"recipe {recipe.name}: {recipe.epochs} epochs in batches of {recipe.batch_size}, {recipe.channels} channels, "
+        f"{recipe.cells} cells in each stage; images of {height}x{width}x{channels}: {images}"
+    )
