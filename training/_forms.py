@@ -38,11 +38,16 @@ def switch_form() -> Form:
     return Form("switch", choose)
 
 
-def static_form() -> Form:
-    """Returns the form in which choices are Python integers: a program of its own for every architecture."""
+def static_form(arch: Sequence[int]) -> Form:
+    """Returns the form of one architecture alone, whose program has no other operations; choices are not looked at.
 
-    def choose(decision: int, operations: Sequence[Callable[..., Any]], choice: Any, *arguments: Any) -> Any:
-        return operations[int(choice)](*arguments)
+    Args:
+      arch: The choices, Python integers or a NumPy array; one for each decision.
+    """
+    choices = tuple(int(choice) for choice in arch)
+
+    def choose(decision: int, operations: Sequence[Callable[..., Any]], choice: Array, *arguments: Any) -> Any:
+        return operations[choices[decision]](*arguments)
 
     return Form("static", choose)
 
