@@ -22,7 +22,8 @@ def build(options: argparse.Namespace) -> None:
     from jnas._text import counted
     from jnas.training._build import plan_table
     from jnas.training._jobs import describe, device_batches, load_runs, open_folder
-    from jnas.training._train_many import local_mesh, make_network
+    from jnas.training._make_network import make_network
+    from jnas.training._train_many import local_mesh
 
     dataset = make_dataset(options)
     recipe = make_recipe(options, dataset)

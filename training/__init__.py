@@ -1,1 +1,71 @@
-"""What touches data: data sets, networks, training one or many candidates. Nothing is here yet."""
+"""What touches data: data sets, networks, training one architecture or many, and what a run leaves.
+
+`train` is one run as a pure function, `train_many` a batch of them in one program; `run_jobs` makes any number of them
+in a folder from which killed work goes on.
+"""
+
+from jnas.training._augmentation import Augmentation, augment, normalize
+from jnas.training._build import TablePlan, assemble_table, measure_seconds, plan_table
+from jnas.training._dataset import Dataset, dataset_from_arrays
+from jnas.training._flax import from_flax, to_flax
+from jnas.training._jobs import Jobs, Runs, describe, load_runs, open_folder, run_jobs
+from jnas.training._make_network import make_network
+from jnas.training._nasbench201_network import nasbench201_network
+from jnas.training._network import Network
+from jnas.training._recipe import RECIPES, Recipe, get_recipe, make_optimizer
+from jnas.training._reduce import resized, subset
+from jnas.training._sources import (
+    CIFAR10,
+    CIFAR100,
+    IMAGENET16,
+    NASBENCH101_CIFAR10,
+    Settings,
+    dataset_names,
+    load_dataset,
+)
+from jnas.training._train import Curves, RunState, Weights, begin_run, evaluate, run_epochs, train
+from jnas.training._train_many import train_many
+
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "IMAGENET16",
+    "NASBENCH101_CIFAR10",
+    "RECIPES",
+    "Augmentation",
+    "Curves",
+    "Dataset",
+    "Jobs",
+    "Network",
+    "Recipe",
+    "RunState",
+    "Runs",
+    "Settings",
+    "TablePlan",
+    "Weights",
+    "assemble_table",
+    "augment",
+    "begin_run",
+    "dataset_from_arrays",
+    "dataset_names",
+    "describe",
+    "evaluate",
+    "from_flax",
+    "get_recipe",
+    "load_dataset",
+    "load_runs",
+    "make_network",
+    "make_optimizer",
+    "measure_seconds",
+    "nasbench201_network",
+    "normalize",
+    "open_folder",
+    "plan_table",
+    "resized",
+    "run_epochs",
+    "run_jobs",
+    "subset",
+    "to_flax",
+    "train",
+    "train_many",
+]

@@ -31,10 +31,11 @@ from jnas._archive import read_archive, write_archive
 from jnas._files import remove_unfinished, replacing
 from jnas.training._dataset import Dataset
 from jnas.training._forms import FormName
+from jnas.training._make_network import default_form, make_network
 from jnas.training._network import Network
 from jnas.training._recipe import Recipe
 from jnas.training._train import Curves, RunState, Weights, begin_run, run_epochs
-from jnas.training._train_many import default_form, divided, local_mesh, make_network, over_candidates, place_shared
+from jnas.training._train_many import divided, local_mesh, over_candidates, place_shared
 
 FORMAT = "jnas-training"
 VERSION = 1

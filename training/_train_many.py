@@ -6,64 +6,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jnas._vocabulary import Array, Key
-from jnas.spaces._nasbench201_cells import NUM_CHOICES
 from jnas.training._dataset import Dataset
-from jnas.training._forms import Capacities, FormName, capacities_of, dispatch_form, mixture_form, switch_form
-from jnas.training._nasbench201_network import nasbench201_network
+from jnas.training._make_network import make_network
 from jnas.training._network import Network
 from jnas.training._recipe import Recipe
-from jnas.training._train import Curves, RunState, Weights, begin_run, run_epochs
+from jnas.training._train import Curves, Weights, train
 
 _LOOPED = ("switch", "static")
-
-
-def make_network(
-    dataset: Dataset, recipe: Recipe, form: FormName | None = None, archs: np.ndarray | None = None
-) -> Network:
-    """Returns the networks of NAS-Bench-201's cells for a data set, of the size that a recipe says.
-
-    Args:
-      dataset: Says the size of the images and the number of classes.
-      recipe: Says the channels and cells.
-      form: How an operation is chosen; by default the fastest on this backend, see `train_many`.
-      archs: int `[..., K, E]`, for `'dispatch'`: the batches whose counts of operations the program is to have room
-        for; by default every operation has room for the whole batch.
-
-    Raises:
-      ValueError: The form is unknown, or `'static'`, of which each architecture has a network of its own.
-    """
-    form = form or default_form()
-    forms = {
-        "switch": switch_form,
-        "mixture": mixture_form,
-        "dispatch": lambda: dispatch_form(None if archs is None else _room(archs)),
-    }
-    if form not in forms:
-        raise ValueError(f"form is {form!r}, expected one of {', '.join(forms)}")
-    return nasbench201_network(
-        image_shape=dataset.image_shape,
-        num_classes=dataset.num_classes,
-        channels=recipe.channels,
-        cells=recipe.cells,
-        form=forms[form](),
-        epsilon=recipe.batch_norm_epsilon,
-        convolution="auto" if form == "switch" else "patches",
-    )
-
-
-def _room(batches: np.ndarray) -> Capacities:
-    return capacities_of(batches.reshape(-1, batches.shape[-1]), NUM_CHOICES, batches.shape[-2])
-
-
-def default_form() -> FormName:
-    """Returns the form that is fastest on the default backend: a branch on CPUs, sorted batches elsewhere."""
-    return "switch" if jax.default_backend() == "cpu" else "dispatch"
 
 
 def over_candidates(function: Callable[..., Any], network: Network) -> Callable[..., Any]:
@@ -86,7 +40,8 @@ def train_many(
       archs: int32 `[K, E]`.
       dataset: What they learn from.
       recipe: How.
-      network: From `make_network`, which says in which form a batch is computed; by default the backend's fastest.
+      network: From `make_network`, which says in which form a batch is computed: `'switch'` goes from one candidate to
+        the next, `'dispatch'` sorts the batch by operation. By default the backend's fastest.
 
     Returns:
       Curves, float32 `[K, epochs]` of each split, and weights with a leading axis `K`.
@@ -94,10 +49,7 @@ def train_many(
     network = network or make_network(dataset, recipe)
 
     def run(key: Key, arch: Array) -> tuple[Curves, Weights]:
-        state, curves = run_epochs(
-            begin_run(key, arch, dataset, recipe, network), dataset, recipe, network, recipe.epochs
-        )
-        return curves, state.weights
+        return train(key, arch, dataset, recipe, network)
 
     return over_candidates(run, network)(keys, jnp.asarray(archs, jnp.int32))
 
@@ -135,6 +87,3 @@ def divided(function: Callable[..., Any], num_shared: int) -> Callable[..., Any]
 def place_shared(tree: Any) -> Any:
     """Returns arrays copied to every local device, once and not at each call."""
     return jax.device_put(tree, NamedSharding(local_mesh(), P()))
-
-
-__all__ = ["RunState", "default_form", "divided", "local_mesh", "make_network", "over_candidates", "train_many"]

@@ -1,0 +1,65 @@
+"""The networks that fit a data set and a recipe, in the form that suits the backend."""
+
+import jax
+import numpy as np
+
+from jnas.spaces._nasbench201_cells import NUM_CHOICES
+from jnas.training._dataset import Dataset
+from jnas.training._forms import (
+    Capacities,
+    FormName,
+    capacities_of,
+    dispatch_form,
+    mixture_form,
+    static_form,
+    switch_form,
+)
+from jnas.training._nasbench201_network import nasbench201_network
+from jnas.training._network import Network
+from jnas.training._recipe import Recipe
+
+
+def make_network(
+    dataset: Dataset, recipe: Recipe, form: FormName | None = None, archs: np.ndarray | None = None
+) -> Network:
+    """Returns the networks of NAS-Bench-201's cells for a data set, of the size that a recipe says.
+
+    Args:
+      dataset: Says the size of the images and the number of classes.
+      recipe: Says the channels and cells.
+      form: How an operation is chosen; by default the fastest on this backend, see `train_many`.
+      archs: int `[..., K, E]`, for `'dispatch'`: the batches whose counts of operations the program is to have room
+        for; by default every operation has room for the whole batch. For `'static'`: the one architecture `[E]`.
+
+    Raises:
+      ValueError: The form is unknown, or `'static'` without an architecture.
+    """
+    form = form or default_form()
+    forms = {
+        "switch": switch_form,
+        "mixture": mixture_form,
+        "dispatch": lambda: dispatch_form(None if archs is None else _room(np.asarray(archs))),
+        "static": lambda: static_form(np.asarray(archs)),
+    }
+    if form not in forms:
+        raise ValueError(f"form is {form!r}, expected one of {', '.join(forms)}")
+    if form == "static" and np.ndim(archs) != 1:
+        raise ValueError("the form 'static' is a program of one architecture; pass it as archs, [E]")
+    return nasbench201_network(
+        image_shape=dataset.image_shape,
+        num_classes=dataset.num_classes,
+        channels=recipe.channels,
+        cells=recipe.cells,
+        form=forms[form](),
+        epsilon=recipe.batch_norm_epsilon,
+        convolution="patches" if form in ("dispatch", "mixture") else "auto",
+    )
+
+
+def _room(batches: np.ndarray) -> Capacities:
+    return capacities_of(batches.reshape(-1, batches.shape[-1]), NUM_CHOICES, batches.shape[-2])
+
+
+def default_form() -> FormName:
+    """Returns the form that is fastest on the default backend: a branch on CPUs, sorted batches elsewhere."""
+    return "switch" if jax.default_backend() == "cpu" else "dispatch"
