@@ -27,11 +27,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import jnas
-from jnas._archive import read_archive, write_archive
-from jnas._files import remove_unfinished, replacing
+from jnas._archive import read_archive
+from jnas._files import replacing
 from jnas.training._dataset import Dataset
-from jnas.training._forms import FormName
-from jnas.training._make_network import default_form, make_network
+from jnas.training._job_files import REMEDY, chunk_path, load_part, part_path, save_chunk, save_part, tidy
 from jnas.training._network import Network
 from jnas.training._recipe import Recipe
 from jnas.training._train import Curves, RunState, Weights, begin_run, run_epochs
@@ -39,7 +38,6 @@ from jnas.training._train_many import divided, local_mesh, over_candidates, plac
 
 FORMAT = "jnas-training"
 VERSION = 1
-_REMEDY = "delete it, and the same command trains that chunk again"
 _VERSIONS = ("jax", "platform", "device")
 
 
@@ -181,7 +179,7 @@ def run_jobs(
     chunks = divide(len(jobs.archs), chunk_size)
     mine = range(jax.process_index(), len(chunks), jax.process_count())
     paths = {chunk: chunk_path(folder, chunk) for chunk in mine}
-    _tidy(folder, paths)
+    tidy(folder, paths)
     left = [chunk for chunk in mine if not paths[chunk].exists()]
     if not left:
         return
@@ -197,10 +195,10 @@ def run_jobs(
         rows = job_rows[order]
         keys = _keys(jobs.seeds[rows])
         archs = jnp.asarray(jobs.archs[rows], jnp.int32)
-        part = _part_path(paths[chunk])
+        part = part_path(paths[chunk])
         state, curves, seconds = programs.begin(shared, keys, archs), None, 0.0
         if part.exists():
-            state, curves, seconds = _load_part(part, state, list(dataset.splits), recipe.epochs)
+            state, curves, seconds = load_part(part, state, list(dataset.splits), recipe.epochs)
         done = 0 if curves is None else next(iter(curves.accuracy.values())).shape[1]
         while done < recipe.epochs:
             more = min(step, recipe.epochs - done)
@@ -212,11 +210,11 @@ def run_jobs(
             curves = new if curves is None else jax.tree.map(lambda a, b: np.concatenate([a, b], 1), curves, new)
             done += more
             if done < recipe.epochs:
-                _save_part(part, state, curves, seconds)
+                save_part(part, state, curves, seconds)
             share = begun_at + (1 - begun_at) * (number + done / recipe.epochs) / len(left)
             whole = len(mine) - len(left) + number + (done >= recipe.epochs)
             progress(Progress(whole, len(mine), share, time.monotonic() - start, begun_at))
-        _save_chunk(paths[chunk], *_in_order(order, len(job_rows), curves, state, keep_weights), seconds / width)
+        save_chunk(paths[chunk], *_in_order(order, len(job_rows), curves, state, keep_weights), seconds / width)
         part.unlink(missing_ok=True)
 
 
@@ -230,55 +228,10 @@ def _in_order(
     return kept
 
 
-def network_of_jobs(
-    jobs: Jobs, dataset: Dataset, recipe: Recipe, *, chunk_size: int, form: FormName | None = None
-) -> Network:
-    """Returns the networks for `run_jobs`; in the form `dispatch`, with room for the chunks of these jobs and no more.
-
-    Args:
-      jobs: The runs.
-      dataset: As in `make_network`.
-      recipe: As in `make_network`.
-      chunk_size: As in `run_jobs`.
-      form: As in `make_network`.
-
-    Raises:
-      ValueError: The form is unknown.
-    """
-    form = form or default_form()
-    if form != "dispatch":
-        return make_network(dataset, recipe, form)
-    network = make_network(dataset, recipe, "switch")  # for what architectures cost
-    devices, width = _width(chunk_size)
-    rows = [chunk[_dealt(jobs.archs[chunk], network, devices, width)] for chunk in divide(len(jobs.archs), chunk_size)]
-    batches = jobs.archs[np.concatenate(rows)].reshape(-1, width // devices, jobs.archs.shape[-1])
-    return make_network(dataset, recipe, form, batches)
-
-
 def _width(chunk_size: int) -> tuple[int, int]:
     """Returns the number of local devices, and the candidates in a program of theirs."""
     devices = local_mesh().devices.size
     return devices, -(-chunk_size // devices) * devices
-
-
-def chunk_path(folder: Path, chunk: int) -> Path:
-    """Returns where the finished runs of a chunk stand."""
-    return folder / "runs" / f"chunk-{chunk:05d}.npz"
-
-
-def _part_path(path: Path) -> Path:
-    return path.with_suffix(".part.npz")
-
-
-def _tidy(folder: Path, paths: Mapping[int, Path]) -> None:
-    """Removes what a kill left of this process's own chunks; other processes may be writing theirs."""
-    if not paths:
-        return
-    names = "|".join(path.stem for path in paths.values())
-    remove_unfinished(folder / "runs", rf"(?:{names})(?:\.part)?\.npz")
-    for path in paths.values():
-        if path.exists():
-            _part_path(path).unlink(missing_ok=True)
 
 
 def divide(num_jobs: int, chunk_size: int) -> list[np.ndarray]:
@@ -290,8 +243,7 @@ def divide(num_jobs: int, chunk_size: int) -> list[np.ndarray]:
 
 def device_batches(jobs: Jobs, network: Network, chunk_size: int) -> np.ndarray:
     """Returns the architectures that each device gets at once, int32 `[batches, K, E]`, as `run_jobs` divides them."""
-    devices = local_mesh().devices.size
-    width = -(-chunk_size // devices) * devices
+    devices, width = _width(chunk_size)
     batches = []
     for rows in divide(len(jobs.archs), chunk_size):
         archs = jobs.archs[rows[_dealt(jobs.archs[rows], network, devices, width)]]
@@ -301,11 +253,7 @@ def device_batches(jobs: Jobs, network: Network, chunk_size: int) -> np.ndarray:
 
 def chunks_left(folder: Path, num_jobs: int, chunk_size: int) -> int:
     """Returns how many chunks of a folder are not finished."""
-    return sum(not _chunk_path(folder, chunk).exists() for chunk in range(len(divide(num_jobs, chunk_size))))
-
-
-def _chunk_path(folder: Path, chunk: int) -> Path:
-    return folder / "runs" / f"chunk-{chunk:05d}.npz"
+    return sum(not chunk_path(folder, chunk).exists() for chunk in range(len(divide(num_jobs, chunk_size))))
 
 
 def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, splits: Sequence[str]) -> Runs:
@@ -322,43 +270,18 @@ def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, spli
         path = chunk_path(folder, chunk)
         if not path.exists():
             continue
-        header, arrays = read_archive(path, kind="a chunk of training runs", remedy=_REMEDY)
+        header, arrays = read_archive(path, kind="a chunk of training runs", remedy=REMEDY)
         for split in splits:
             for kind, target in (("accuracy", accuracy), ("loss", loss)):
                 values = arrays.get(f"{kind}/{split}")
                 if values is None or values.shape != (len(rows), recipe.epochs) or values.dtype != np.float32:
-                    raise ValueError(f"{path} has no {kind} of {split} for {len(rows)} runs; {_REMEDY}")
+                    raise ValueError(f"{path} has no {kind} of {split} for {len(rows)} runs; {REMEDY}")
                 target[split][rows] = values
         diverged, each = arrays.get("failed"), header.get("seconds_per_run")
         if diverged is None or diverged.shape != (len(rows),) or not isinstance(each, float):
-            raise ValueError(f"{path} does not say which of {len(rows)} runs failed or how long they took; {_REMEDY}")
+            raise ValueError(f"{path} does not say which of {len(rows)} runs failed or how long they took; {REMEDY}")
         failed[rows], seconds[rows], done[rows] = diverged, each, True
     return Runs(accuracy, loss, seconds, failed, done)
-
-
-def load_chunk_weights(folder: Path, chunk: int, num_runs: int, network: Network) -> Weights:
-    """Returns what the runs of a chunk learned, NumPy arrays with a leading axis.
-
-    Args:
-      folder: From `open_folder`.
-      chunk: Its number.
-      num_runs: How many runs it has.
-      network: What they trained.
-
-    Raises:
-      ValueError: The file is damaged, or was made without `keep_weights`.
-    """
-    path = chunk_path(folder, chunk)
-    _, arrays = read_archive(path, kind="a chunk of training runs", remedy=_REMEDY)
-    arch = np.zeros(network.space.num_decisions, np.int32)
-    like = Weights(*jax.eval_shape(network.init, jax.eval_shape(lambda: jax.random.key(0)), arch))
-    old, structure = jax.tree.flatten(like)
-    leaves = [arrays.get(f"weights/{i}") for i in range(len(old))]
-    for leaf, expected in zip(leaves, old, strict=True):
-        if leaf is None or leaf.shape != (num_runs, *expected.shape) or leaf.dtype != expected.dtype:
-            raise ValueError(f"{path} has not the weights of {num_runs} runs; {_REMEDY}")
-    weights: Weights = jax.tree.unflatten(structure, leaves)
-    return weights
 
 
 class _Programs:
@@ -407,51 +330,3 @@ def _dealt(archs: np.ndarray, network: Network, devices: int, width: int) -> np.
     rounds = order.reshape(-1, devices)
     rounds[1::2] = rounds[1::2, ::-1].copy()
     return rounds.T.reshape(-1)
-
-
-def _save_chunk(path: Path, curves: Curves, failed: np.ndarray, weights: Any, seconds: float) -> None:
-    arrays = {f"{kind}/{split}": v for kind, by in curves._asdict().items() for split, v in by.items()}
-    arrays["failed"] = failed
-    if weights is not None:
-        arrays |= {f"weights/{i}": leaf for i, leaf in enumerate(jax.tree.leaves(weights))}
-    write_archive(path, {"seconds_per_run": seconds}, arrays)
-
-
-def _save_part(path: Path, state: RunState, curves: Curves, seconds: float) -> None:
-    leaves = jax.tree.leaves(state._replace(key=jax.random.key_data(state.key)))
-    arrays = {f"state/{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
-    arrays |= {f"{kind}/{split}": v for kind, by in curves._asdict().items() for split, v in by.items()}
-    write_archive(path, {"seconds": seconds}, arrays)
-
-
-def _load_part(path: Path, template: RunState, splits: Sequence[str], epochs: int) -> tuple[RunState, Curves, float]:
-    """Returns a checkpoint in the order of a template, whatever number of devices it was made on."""
-    header, arrays = read_archive(path, kind="a checkpoint of training runs", remedy=_REMEDY)
-    plain = template._replace(key=jax.random.key_data(template.key))
-    old, structure = jax.tree.flatten(plain)
-    try:
-        leaves = [arrays[f"state/{i}"] for i in range(len(old))]
-        kept: RunState = jax.tree.unflatten(structure, leaves)
-        curves: Any = Curves(*({split: arrays[f"{kind}/{split}"] for split in splits} for kind in Curves._fields))
-        seconds = float(header["seconds"])
-        length, done = len(kept.key), curves.accuracy["train"].shape[-1]
-        if any(a.shape != (length, *b.shape[1:]) or a.dtype != b.dtype for a, b in zip(leaves, old, strict=True)):
-            raise ValueError("a shape does not fit")
-        if any(leaf.shape != (length, done) for leaf in jax.tree.leaves(curves)) or not 0 < done <= epochs:
-            raise ValueError("its curves do not fit")
-        places = {run: place for place, run in enumerate(_names_of_runs(kept))}
-        rows = np.asarray([places[run] for run in _names_of_runs(plain)])
-    except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
-        told = "a part is missing" if isinstance(error, KeyError) else error
-        raise ValueError(f"{path} is a checkpoint of other runs ({told}); {_REMEDY}") from None
-    placed = [jax.device_put(leaf[rows], like.sharding) for leaf, like in zip(leaves, old, strict=True)]
-    state = jax.tree.unflatten(structure, placed)
-    curves = jax.tree.map(lambda array: array[rows], curves)
-    return state._replace(key=jax.random.wrap_key_data(state.key)), curves, seconds
-
-
-def _names_of_runs(state: RunState) -> list[bytes]:
-    """Returns what tells runs apart: their keys, as plain numbers, with their architectures."""
-    return [
-        key.tobytes() + arch.tobytes() for key, arch in zip(np.asarray(state.key), np.asarray(state.arch), strict=True)
-    ]
