@@ -132,9 +132,19 @@ def describe_arch(
         each = results(table, first.arch_index, dataset=training.dataset, epochs=training.epochs, at=at)
         for one in [*each.values(), means]:
             rows += _info_rows(one)
+    for training in trainings:
+        trained = trained_as(table, training, first.arch_index)
+        if trained != first.arch_index:
+            lines.append(f"  {_listed([training])}: the numbers of {trained}, {table.text(trained)}, which is the same")
     if all(cell == "-" for row in rows[1:] for cell in row[3:]):
         return "\n".join([*lines, "", "This table holds no accuracy, loss or time of it in these trainings."])
     return "\n".join([*lines, "", *aligned(rows, "lllrrrr")])
+
+
+def trained_as(table: Table, training: Training, index: int) -> int:
+    """Returns the architecture whose runs an architecture has: its own index, where it was trained itself."""
+    rows = table.read(member("trained_as", training.dataset, training.epochs))
+    return index if rows is None else int(rows[index])
 
 
 def _chosen(table: Table, dataset: str | None, epochs: int | None, at: int | None) -> list[Training]:
