@@ -101,7 +101,9 @@ def _dispatched(
     first = np.concatenate([[0], np.cumsum(room)]).astype(np.int32)
     slot = jnp.asarray(first)[choices] + rank
     fits = jnp.all(rank < jnp.asarray(room, jnp.int32)[choices])
-    row_of_slot = jnp.zeros(int(first[-1]), jnp.int32).at[slot].set(jnp.arange(len(choices)), mode="drop")
+    row_of_slot = (
+        jnp.zeros(int(first[-1]), jnp.int32).at[slot].set(jnp.arange(len(choices), dtype=jnp.int32), mode="drop")
+    )
     results = []
     for operation, begin, end in zip(operations, first[:-1], first[1:], strict=True):
         if end > begin:
