@@ -29,6 +29,11 @@ a tabular benchmark of your own data. One cell of each class of isomorphic cells
 numbers, and the table says so. The runs stand in a folder: stopped at any moment, the same command goes on.
 """
 
+_TRAIN = """\
+Trains cells of NAS-Bench-201 on a data set. DIR gets curves.csv, curves.png and a file of weights for each run, which
+jnas.training.load_weights reads. Stopped at any moment, the same command goes on, to the same results.
+"""
+
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one sentence."""
@@ -95,6 +100,7 @@ def _make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_study(commands)
     _add_report(commands)
+    _add_train(commands)
     table = _add(commands, "table", "make a table, from published files or by training, and look into it")
     inner = table.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_import(inner)
@@ -215,6 +221,16 @@ def _add_build(commands: Any) -> None:
     add("--partial", action="store_true", help="train nothing; write the table of the runs that the folder holds")
     add("--name", metavar="TEXT", help="what to call the table")
     add("--compress", action="store_true", help="a small file, which opens more slowly")
+    add_training_options(parser, _positive, _natural)
+
+
+def _add_train(commands: Any) -> None:
+    parser = _add(commands, "train", "train architectures on a data set, over several seeds", "train", _TRAIN)
+    parser.set_defaults(when_stopped="the same command goes on from here, to the same results")
+    add = parser.add_argument
+    add("archs", metavar="ARCH", nargs="*", help="architecture strings (in quotes), or indices of NAS-Bench-201")
+    add("--seeds", metavar="N", type=_positive, default=1, help="runs of each, with seeds 0 to N-1 (default 1)")
+    add("--out", metavar="DIR", default="jnas-train", help="the folder of the runs (default jnas-train)")
     add_training_options(parser, _positive, _natural)
 
 

@@ -162,6 +162,13 @@ def report(options: argparse.Namespace) -> None:
     print(f"report: {path}")
 
 
+def train(options: argparse.Namespace) -> None:
+    """Runs `jnas train`."""
+    from jnas._train_command import train
+
+    train(options)
+
+
 # Tables.
 
 

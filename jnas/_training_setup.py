@@ -1,6 +1,7 @@
 """What the commands that train have in common: devices, hosts, the data set and the recipe that options name."""
 
 import argparse
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -56,11 +57,15 @@ def add_training_options(parser: Any, positive: Any, natural: Any) -> None:
     many.add_argument("--process-id", metavar="I", type=natural)
 
 
-def prepare_devices(options: argparse.Namespace) -> None:
+def prepare_devices(options: argparse.Namespace, *, most: int | None = None) -> None:
     """Sets JAX up before it starts: the cache of programs, one device for each CPU core, other hosts.
 
     A CPU device that works alone on its core is as fast as one that shares two, and a run's results do not depend on
     how many there are.
+
+    Args:
+      options: Of `add_training_options`.
+      most: How many CPU devices there is work for, if not for all.
 
     Raises:
       ValueError: The options of several hosts do not fit one another.
@@ -74,7 +79,8 @@ def prepare_devices(options: argparse.Namespace) -> None:
 
     if "xla_force_host_platform_device_count" not in flags:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        jax.config.update("jax_num_cpu_devices", cores)  # type: ignore[no-untyped-call]
+        with contextlib.suppress(RuntimeError):  # JAX has started: its devices are what they are
+            jax.config.update("jax_num_cpu_devices", min(cores, most or cores))  # type: ignore[no-untyped-call]
     use_compilation_cache()
     named = (options.coordinator, options.num_processes, options.process_id)
     if all(value is not None for value in named):

@@ -1,0 +1,269 @@
+"""The command `jnas train`: one or many architectures on a data set, over several seeds."""
+
+import argparse
+import json
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jnas._training_setup import make_dataset, make_recipe, prepare_devices, say, show_recipes
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from jnas.training import Dataset, Jobs, Network, Recipe, Runs
+    from jnas.training._results import RunGroup
+
+_MACS_PER_SECOND = {"cpu": 5e9}  # of a device: a first guess, which the bar soon corrects
+_MOST_ON_A_CPU_DEVICE = 16  # candidates between two checkpoints
+
+
+class _Work(NamedTuple):
+    """What is to be trained."""
+
+    groups: "list[RunGroup]"
+    seeds: range
+    jobs: "Jobs"
+    dataset: "Dataset"
+    recipe: "Recipe"
+    network: "Network"
+    chunk: int
+
+
+def train(options: argparse.Namespace) -> None:
+    """Runs `jnas train`."""
+    if show_recipes(options):
+        return
+    archs = _read_archs(options.archs)
+    out = Path(options.out)
+    _check_folder(out)
+    prepare_devices(options, most=len(archs) * options.seeds)
+    import jax
+
+    from jnas._text import counted
+    from jnas.training._jobs import chunks_left, describe, load_runs, open_folder
+
+    dataset = make_dataset(options)
+    recipe = make_recipe(options, dataset)
+    work = _plan(archs, range(options.seeds), dataset, recipe, options, out)
+    _check_room(out, work)
+    identity = describe(work.jobs, dataset, recipe, work.network, chunk_size=work.chunk, kept="weights")
+    folder = open_folder(out, identity)
+    num_jobs, splits = len(work.jobs.archs), list(dataset.splits)
+    images = ", ".join(f"{split} {len(rows):,}" for split, rows in dataset.splits.items())
+    by_default = "" if options.recipe else " (the default)"
+    say(
+        f"{counted(len(archs), 'architecture')} x {counted(options.seeds, 'seed')} on {dataset.name} ({images}); "
+        f"recipe {recipe.name}{by_default}: {counted(recipe.epochs, 'epoch')}, {recipe.channels} channels, "
+        f"{counted(recipe.cells, 'cell')} in each stage, batches of {recipe.batch_size}"
+    )
+    before = load_runs(folder, num_jobs, work.chunk, recipe, splits)  # a damaged file is said before the work
+    if before.done.any():
+        say("all of it was done before" if before.done.all() else f"{counted(before.done.sum(), 'run')} done before")
+    _run(work, folder)
+    if jax.process_count() > 1:
+        _wait(lambda: chunks_left(folder, num_jobs, work.chunk), -(-num_jobs // work.chunk))
+    if jax.process_index() == 0:
+        _write_results(work, folder, load_runs(folder, num_jobs, work.chunk, recipe, splits))
+
+
+def _read_archs(words: Sequence[str]) -> "dict[int, np.ndarray]":
+    """Returns architectures by their index, in the order given, each once."""
+    import numpy as np
+
+    from jnas.spaces._categorical import checked_arch
+    from jnas.spaces._nasbench201_cells import NUM_CELLS, NUM_CHOICES, from_string, published_index, published_order
+
+    if not words:
+        raise ValueError("no architecture was given; pass architecture strings or indices, such as 1234")
+    weights = 5 ** np.arange(len(NUM_CHOICES))[::-1]
+    found = {}
+    for word in words:
+        number = word.removeprefix("#")
+        if number.isdecimal():
+            if int(number) >= NUM_CELLS:
+                raise ValueError(f"the index {number} is not of nasbench201, whose indices are 0 to {NUM_CELLS - 1:,}")
+            lexicographic = int(published_order()[int(number)])
+            arch = np.asarray(lexicographic // weights % 5, np.int32)
+        else:
+            arch = checked_arch(from_string(word), NUM_CHOICES)
+        found[int(published_index()[int(arch @ weights)])] = arch
+    return found
+
+
+def _plan(
+    archs: "dict[int, np.ndarray]",
+    seeds: range,
+    dataset: "Dataset",
+    recipe: "Recipe",
+    options: argparse.Namespace,
+    out: Path,
+) -> _Work:
+    import jax.numpy as jnp
+    import numpy as np
+
+    from jnas.spaces._nasbench201_cells import to_string
+    from jnas.training._jobs import Jobs, device_batches
+    from jnas.training._make_network import make_network
+    from jnas.training._results import RunGroup
+
+    network = make_network(dataset, recipe, options.form)
+    each = np.stack(list(archs.values())).astype(np.int32)
+    jobs = Jobs(np.repeat(each, len(seeds), 0), np.tile(np.asarray(seeds, np.int64), len(each)))
+    chunk = options.chunk or _begun_chunk(out) or _chunk_size(len(jobs.archs), dataset, recipe)
+    if network.form == "dispatch":
+        network = make_network(dataset, recipe, "dispatch", device_batches(jobs, network, chunk))
+    groups = [
+        RunGroup(
+            name=to_string(arch),
+            number=index,
+            rows=number * len(seeds) + np.arange(len(seeds)),
+            parameters=float(network.parameters(jnp.asarray(arch))),
+            flops=float(network.flops(jnp.asarray(arch))),
+        )
+        for number, (index, arch) in enumerate(archs.items())
+    ]
+    return _Work(groups, seeds, jobs, dataset, recipe, network, chunk)
+
+
+def _begun_chunk(out: Path) -> int | None:
+    """Returns the size of chunks with which a folder was begun: whoever goes on must use the same."""
+    try:
+        chunk = json.loads((out / "config.json").read_text()).get("chunk_size")
+    except (OSError, ValueError, AttributeError):  # `open_folder` will say what is wrong
+        return None
+    return chunk if isinstance(chunk, int) and chunk > 0 else None
+
+
+def _chunk_size(num_jobs: int, dataset: "Dataset", recipe: "Recipe") -> int:
+    """Returns how many candidates to train at once, the same on every process, as evenly as they can be divided."""
+    import jax
+
+    devices = -(-int(jax.device_count()) // int(jax.process_count()))
+    most = _MOST_ON_A_CPU_DEVICE
+    if jax.default_backend() != "cpu":
+        limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 8 << 30)
+        height, width, _ = dataset.image_shape
+        kept = 2 * 6 * 1.75 * recipe.cells + 20  # two arrays for each edge, and what a 3x3 convolution unfolds
+        one = 4 * recipe.batch_size * height * width * recipe.channels * kept
+        most = max(1, min(64, int(0.5 * limit / one)))
+    processes = int(jax.process_count())
+    rounds = -(-num_jobs // (most * devices * processes))
+    return -(-num_jobs // (rounds * processes))
+
+
+def _check_folder(out: Path) -> None:
+    """Raises before any work where a folder cannot be made or written."""
+    place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise ValueError(f"--out is {out}, but {place} is a file, expected a folder")
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot write to the folder {out}: {error.strerror}") from error
+
+
+def _check_room(out: Path, work: _Work) -> None:
+    """Raises before any work where a disk has not the room for what will be written."""
+    import errno
+
+    import jax
+
+    shapes = jax.eval_shape(work.network.init, jax.random.key(0), work.jobs.archs[0])
+    one = sum(math.prod(leaf.shape) * 4 for leaf in jax.tree.leaves(shapes))
+    # Each run's weights twice, in its chunk and by itself; a checkpoint with the optimizer's numbers while it is
+    # replaced by the next one.
+    needed = 2 * one * len(work.jobs.archs) + 4 * one * work.chunk * jax.process_count() + (1 << 20)
+    place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    written = sum(path.stat().st_size for path in (out / "runs").glob("chunk-*.npz"))
+    free = shutil.disk_usage(place).free
+    if free + written < needed:
+        raise OSError(
+            errno.ENOSPC,
+            f"about {needed / 1e6:,.0f} MB will be written to {out}, and {free / 1e6:,.0f} MB are free; free space, or "
+            "give another --out",
+        )
+
+
+def _run(work: _Work, folder: Path) -> None:
+    """Makes the runs that are missing, with a bar whose clock goes on."""
+    import jax
+
+    from jnas._progress import progress_bar
+    from jnas.training._jobs import run_jobs
+
+    images = sum(len(rows) * (3 if split == "train" else 1) for split, rows in work.dataset.splits.items())
+    macs = sum(1e6 * group.flops * len(group.rows) for group in work.groups) * images * work.recipe.epochs
+    speed = _MACS_PER_SECOND.get(jax.default_backend(), 2e12) * jax.device_count()
+    total = 10 + macs / speed  # with some seconds to compile
+    pool = ThreadPoolExecutor(1)
+    try:
+        with progress_bar(total, title="training ") as bar:
+            shown = 0.0
+
+            def show(progress: Any) -> None:
+                nonlocal shown
+                bar.say(f"{progress.chunks_done} of {progress.num_chunks} chunks done")
+                bar.advance((progress.share - max(shown, progress.begun_at)) * total / (1 - progress.begun_at))
+                shown = progress.share
+
+            bar.say("compiling")
+            bar.wait(
+                pool.submit(
+                    run_jobs,
+                    work.jobs,
+                    work.dataset,
+                    work.recipe,
+                    work.network,
+                    folder,
+                    chunk_size=work.chunk,
+                    epochs_per_checkpoint=1,
+                    keep_weights=True,
+                    progress=show,
+                )
+            )
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _wait(count_left: Any, total: int) -> None:
+    """Waits until all processes have finished; those that left early would break the others' connection."""
+    from jnas._progress import counting_bar
+
+    with counting_bar("chunks of all processes") as show:
+        while left := count_left():
+            show(total - left, total)
+            time.sleep(0.5)
+
+
+def _write_results(work: _Work, folder: Path, runs: "Runs") -> None:
+    """Writes curves, picture and weights, and prints the summary."""
+    import jax
+
+    from jnas._progress import status_line
+    from jnas.training._job_files import load_chunk_weights
+    from jnas.training._jobs import divide
+    from jnas.training._results import draw_curves, summary_text, write_curves
+    from jnas.training._weights import save_weights
+
+    with status_line() as show:
+        show("writing the results")
+        write_curves(folder / "curves.csv", work.groups, work.seeds, runs)
+        draw_curves(folder / "curves.png", work.groups, runs, work.dataset)
+        (folder / "weights").mkdir(exist_ok=True)
+        for chunk, rows in enumerate(divide(len(work.jobs.archs), work.chunk)):
+            weights = load_chunk_weights(folder, chunk, len(rows), work.network)
+            for place, job in enumerate(rows.tolist()):
+                group, seed = work.groups[job // len(work.seeds)], work.seeds[job % len(work.seeds)]
+                if not runs.failed[job]:
+                    one = jax.tree.map(lambda array, place=place: array[place], weights)
+                    path = folder / "weights" / f"{group.number:05d}-seed-{seed}.npz"
+                    save_weights(path, work.jobs.archs[job], one, work.dataset, work.recipe)
+    print(f"\n{summary_text(work.groups, work.seeds, runs, work.dataset)}\n")
+    print(f"curves: {folder / 'curves.csv'}\nplot: {folder / 'curves.png'}\nweights: {folder / 'weights'}")
