@@ -22,7 +22,7 @@ def build(options: argparse.Namespace) -> None:
     from jnas._text import counted
     from jnas.training._build import plan_table
     from jnas.training._jobs import describe, device_batches, load_runs, open_folder
-    from jnas.training._make_network import make_network
+    from jnas.training._make_network import make_network, padding
     from jnas.training._train_many import local_mesh
 
     dataset = make_dataset(options)
@@ -40,7 +40,9 @@ def build(options: argparse.Namespace) -> None:
     chunk = options.chunk or 32 * int(local_mesh().devices.size)
     network = make_network(dataset, recipe, options.form)
     if network.form == "dispatch":
-        network = make_network(dataset, recipe, "dispatch", device_batches(plan.jobs, network, chunk))
+        batches = device_batches(plan.jobs, network, chunk)
+        network = make_network(dataset, recipe, "dispatch", batches)
+        say(f"sorted batches: {padding(batches):.2f} times the convolutions that the candidates have")
     identity = describe(plan.jobs, dataset, recipe, network, chunk_size=chunk)
     if not options.partial:
         folder = open_folder(out, identity)

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from jnas.spaces._nasbench201_cells import NUM_CHOICES
+from jnas.spaces._nasbench201_cells import NUM_CHOICES, OPERATIONS
 from jnas.training._dataset import Dataset
 from jnas.training._forms import (
     Capacities,
@@ -17,6 +17,8 @@ from jnas.training._forms import (
 from jnas.training._nasbench201_network import nasbench201_network
 from jnas.training._network import Network
 from jnas.training._recipe import Recipe
+
+CONVOLUTIONS = (OPERATIONS.index("nor_conv_1x1"), OPERATIONS.index("nor_conv_3x3"))
 
 
 def make_network(
@@ -54,6 +56,17 @@ def make_network(
         epsilon=recipe.batch_norm_epsilon,
         convolution="patches" if form in ("dispatch", "mixture") else "auto",
     )
+
+
+def padding(batches: np.ndarray) -> float:
+    """Returns how many times the convolutions of its candidates a sorted batch computes: 1 where there is no padding.
+
+    Args:
+      batches: int `[..., K, E]`, as `make_network` is given them.
+    """
+    room = np.asarray(_room(batches))  # [E, choices]
+    computed = room[:, list(CONVOLUTIONS)].sum() * np.prod(batches.shape[:-2])
+    return float(computed / np.isin(batches, CONVOLUTIONS).sum())
 
 
 def _room(batches: np.ndarray) -> Capacities:

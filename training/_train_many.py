@@ -41,12 +41,15 @@ def train_many(
       dataset: What they learn from.
       recipe: How.
       network: From `make_network`, which says in which form a batch is computed: `'switch'` goes from one candidate to
-        the next, `'dispatch'` sorts the batch by operation. By default the backend's fastest.
+        the next, `'dispatch'` sorts the batch by operation. By default the backend's fastest; for `'dispatch'` inside
+        `jit`, where architectures are not known, give one that has room for the batch and no more.
 
     Returns:
       Curves, float32 `[K, epochs]` of each split, and weights with a leading axis `K`.
     """
-    network = network or make_network(dataset, recipe)
+    if network is None:
+        known = None if isinstance(archs, jax.core.Tracer) else np.asarray(archs)
+        network = make_network(dataset, recipe, archs=known)
 
     def run(key: Key, arch: Array) -> tuple[Curves, Weights]:
         return train(key, arch, dataset, recipe, network)
