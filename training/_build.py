@@ -11,6 +11,7 @@ import numpy as np
 import scipy.optimize
 
 from jnas._table_file import Header, Training, arch_dtype, encode_curve, member
+from jnas._vocabulary import Array
 from jnas.spaces._nasbench201 import nasbench201
 from jnas.spaces._nasbench201_cells import NUM_CELLS, OPERATIONS, nasbench201_classes
 from jnas.spaces._nasbench201_cost import nasbench201_flops
@@ -53,7 +54,7 @@ def plan_table(
     seeds = tuple(int(seed) for seed in seeds)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise ValueError(f"seeds are {seeds}, expected one or more different numbers from 0")
-    archs = np.asarray(jax.vmap(nasbench201().from_index)(jnp.arange(NUM_CELLS)))
+    archs = np.asarray(_all_cells())
     trained_as = _cheapest() if copies else np.arange(NUM_CELLS, dtype=np.int32)
     distinct = np.unique(trained_as)
     order = np.asarray(jax.random.permutation(jax.random.key(0), distinct))
@@ -75,14 +76,22 @@ def _within(name: str, number: int | None, most: int) -> int:
 
 @functools.cache
 def _cheapest() -> np.ndarray:
-    archs = jax.vmap(nasbench201().from_index)(jnp.arange(NUM_CELLS))
+    archs = _all_cells()
     flops = np.asarray(jax.vmap(nasbench201_flops)(archs))
     classes = nasbench201_classes("skip_and_zero")
     order = np.lexsort((np.arange(NUM_CELLS), flops, classes))
     _, first = np.unique(classes[order], return_index=True)
     cheapest = np.empty(NUM_CELLS, np.int32)
     cheapest[np.unique(classes)] = order[first]
-    return cheapest[classes]
+    result: np.ndarray = cheapest[classes]
+    return result
+
+
+def _all_cells() -> Array:
+    """Returns every cell, int32 `[N, 6]`, by its index."""
+    from_index = nasbench201().from_index
+    assert from_index is not None
+    return jax.vmap(from_index)(jnp.arange(NUM_CELLS))
 
 
 def assemble_table(
@@ -147,7 +156,8 @@ def _by_cell(plan: TablePlan, values: np.ndarray) -> np.ndarray:
     """Returns `[J, T]` of the runs as `[N, S, T]` of all cells."""
     trained = np.full((len(plan.archs), len(plan.seeds), values.shape[1]), np.nan, np.float32)
     trained[plan.cells, plan.slots] = values
-    return trained[plan.trained_as]
+    everywhere: np.ndarray = trained[plan.trained_as]
+    return everywhere
 
 
 def _what_was_trained(plan: TablePlan, runs: Runs) -> list[str]:
@@ -195,13 +205,13 @@ def measure_seconds(
     device = jax.local_devices()[0]
     here, archs = jax.device_put((dataset, jnp.asarray(plan.archs[timed], jnp.int32)), device)
     program = jax.jit(epoch).lower(here, archs[0]).compile()
-    jax.block_until_ready(program(here, archs[0]))
+    jax.tree.map(np.asarray, program(here, archs[0]))
     fastest = np.full(len(timed), np.inf)
     for _ in range(3):
         for number in range(len(timed)):
             arch = archs[number]
             clock = time.perf_counter()
-            jax.block_until_ready(program(here, arch))
+            jax.tree.map(np.asarray, program(here, arch))
             fastest[number] = min(fastest[number], time.perf_counter() - clock)
     counts = np.stack([(plan.archs == choice).sum(axis=1) for choice in range(1, len(OPERATIONS))], 1)
     features = np.concatenate([np.ones((len(counts), 1)), counts], 1).astype(float)

@@ -1,5 +1,7 @@
 """The networks that fit a data set and a recipe, in the form that suits the backend."""
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 
@@ -7,6 +9,7 @@ from jnas.spaces._nasbench201_cells import NUM_CHOICES, OPERATIONS
 from jnas.training._dataset import Dataset
 from jnas.training._forms import (
     Capacities,
+    Form,
     FormName,
     capacities_of,
     dispatch_form,
@@ -37,15 +40,15 @@ def make_network(
       ValueError: The form is unknown, or `'static'` without an architecture.
     """
     form = form or default_form()
-    forms = {
+    forms: dict[str, Callable[[], Form]] = {
         "switch": switch_form,
         "mixture": mixture_form,
         "dispatch": lambda: dispatch_form(None if archs is None else _room(np.asarray(archs))),
-        "static": lambda: static_form(np.asarray(archs)),
+        "static": lambda: static_form(np.asarray(archs).tolist()),
     }
     if form not in forms:
         raise ValueError(f"form is {form!r}, expected one of {', '.join(forms)}")
-    if form == "static" and np.ndim(archs) != 1:
+    if form == "static" and (archs is None or np.ndim(archs) != 1):
         raise ValueError("the form 'static' is a program of one architecture; pass it as archs, [E]")
     return nasbench201_network(
         image_shape=dataset.image_shape,

@@ -1,6 +1,9 @@
 """The networks of NAS-Bench-201: stem, three stages of cells with residual reductions between them, head."""
 
 import functools
+import itertools
+import operator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +16,7 @@ from jnas.spaces._nasbench201 import nasbench201
 from jnas.spaces._nasbench201_cells import EDGES, OPERATIONS
 from jnas.spaces._nasbench201_cost import nasbench201_flops, nasbench201_parameters
 from jnas.training._forms import Form, switch_form
-from jnas.training._nasbench201_edge import EdgeParameters, make_edge, middle_tap
+from jnas.training._nasbench201_edge import Edge, EdgeParameters, make_edge
 from jnas.training._network import Network
 from jnas.training._operations import (
     Convolution,
@@ -27,6 +30,7 @@ from jnas.training._operations import (
 )
 
 NUM_STAGES = 3
+_NOTHING: Any = (None, (None,) * NUM_STAGES, (None,) * (NUM_STAGES - 1), None)
 _ONE = OPERATIONS.index("nor_conv_1x1")
 _THREE = OPERATIONS.index("nor_conv_3x3")
 
@@ -139,7 +143,7 @@ def nasbench201_network(
     def apply(
         parameters: NasBench201Parameters, statistics: NasBench201Statistics | None, arch: Array, images: Array
     ) -> tuple[Array, NasBench201Statistics]:
-        given = statistics or NasBench201Statistics(None, (None,) * NUM_STAGES, (None,) * (NUM_STAGES - 1), None)
+        given: Any = statistics or NasBench201Statistics(*_NOTHING)
         images = images.transpose(3, 1, 2, 0)
         normalize = functools.partial(batch_norm, epsilon=epsilon)
         stem = parameters.stem
@@ -148,16 +152,16 @@ def nasbench201_network(
         cell_statistics, reduction_statistics = [], []
         for stage in range(NUM_STAGES):
             if stage:
-                images, used = _reduce(
+                images, each = _reduce(
                     images, parameters.reductions[stage - 1], given.reductions[stage - 1], normalize, convolution
                 )
-                reduction_statistics.append(used)
+                reduction_statistics.append(each)
 
             def through(images: Array, cell: Any) -> tuple[Array, Array]:
                 return _cell(edge, arch, images, *cell)
 
-            images, used = lax.scan(through, images, (parameters.cells[stage], given.cells[stage]), unroll=True)
-            cell_statistics.append(used)
+            images, each = lax.scan(through, images, (parameters.cells[stage], given.cells[stage]), unroll=True)
+            cell_statistics.append(each)
         head = parameters.head
         images, head_statistics = normalize(images, head.scale, head.shift, given.head)
         features = jnp.mean(jax.nn.relu(images), (1, 2))
@@ -169,17 +173,22 @@ def nasbench201_network(
 
     def has(arch: Array) -> NasBench201Parameters:
         shapes = _shapes(widths, cells, image_channels, num_classes)
-        everything = jax.tree.map(
+        everything: NasBench201Parameters = jax.tree.map(
             lambda leaf: jnp.ones(leaf.shape, bool), shapes, is_leaf=lambda x: isinstance(x, _Uniform | _Constant)
         )
         return everything._replace(cells=tuple(_has(arch, stage) for stage in everything.cells))
 
     def counts(shape: tuple[int, ...]) -> NasBench201Statistics:
-        pixels = shape[0] * height * width
+        pixels: Any = shape[0] * height * width
         by_stage = tuple(pixels // 4**stage for stage in range(NUM_STAGES))
         return NasBench201Statistics(pixels, by_stage, by_stage[1:], by_stage[-1])
 
-    sizes = {"channels": channels, "cells": cells, "classes": num_classes, "image_channels": image_channels}
+    sizes: dict[str, Any] = {
+        "channels": channels,
+        "cells": cells,
+        "classes": num_classes,
+        "image_channels": image_channels,
+    }
     return Network(
         init=init,
         apply=apply,
@@ -192,30 +201,34 @@ def nasbench201_network(
     )
 
 
-def _cell(edge, arch, images, parameters, statistics):  # type: ignore[no-untyped-def]
+def _cell(
+    edge: Edge, arch: Array, images: Array, parameters: EdgeParameters, statistics: Array | None
+) -> tuple[Array, Array]:
     """Returns a cell's last node and the statistics of its six edges."""
     nodes, used = [images], []
     for target in (1, 2, 3):
-        total = None
+        incoming = []
         for number, (source, end) in enumerate(EDGES):
             if end == target:
-                out, statistic = edge(
-                    number,
-                    arch[number],
-                    nodes[source],
-                    EdgeParameters(*(array[number] for array in parameters)),
-                    None if statistics is None else statistics[number],
-                )
-                total = out if total is None else total + out
+                own = EdgeParameters(*(array[number] for array in parameters))
+                given = None if statistics is None else statistics[number]
+                out, statistic = edge(number, arch[number], nodes[source], own, given)
+                incoming.append(out)
                 used.append(statistic)
-        nodes.append(total)
+        nodes.append(functools.reduce(operator.add, incoming))
     return nodes[-1], jnp.stack(used)
 
 
-def _reduce(images, parameters, statistics, normalize, convolution):  # type: ignore[no-untyped-def]
+def _reduce(
+    images: Array,
+    parameters: Reduction,
+    statistics: Array | None,
+    normalize: Callable[..., tuple[Array, Array]],
+    convolution: Convolution,
+) -> tuple[Array, Array]:
     """Returns a residual block of stride 2 and the statistics of its two batch-norms."""
     first, second, shortcut = parameters
-    given = (None, None) if statistics is None else statistics
+    given = (None, None) if statistics is None else (statistics[0], statistics[1])
     out = convolve_3x3_halving(jax.nn.relu(images), first.kernel)
     out, used_1 = normalize(out, first.scale, first.shift, given[0])
     out = convolve_3x3(jax.nn.relu(out), second.kernel, convolution)
@@ -237,22 +250,26 @@ def _shapes(widths: tuple[int, ...], cells: int, image_channels: int, num_classe
     """Returns how every array starts."""
 
     def normalized(inputs: int, outputs: int) -> Normalized:
-        return Normalized(_Uniform((outputs, 9 * inputs), 9 * inputs), *_scale_and_shift(outputs))
+        return Normalized(_uniform((outputs, 9 * inputs), 9 * inputs), *_scale_and_shift(outputs))
 
     def edges(width: int) -> EdgeParameters:
-        kernel = _Uniform((cells, len(EDGES), width, 9 * width), width)
+        kernel = _uniform((cells, len(EDGES), width, 9 * width), width)
         return EdgeParameters(kernel, *_scale_and_shift(cells, len(EDGES), width))
 
     def reduction(narrow: int, wide: int) -> Reduction:
-        return Reduction(normalized(narrow, wide), normalized(wide, wide), _Uniform((wide, narrow), narrow))
+        return Reduction(normalized(narrow, wide), normalized(wide, wide), _uniform((wide, narrow), narrow))
 
     last = widths[-1]
     return NasBench201Parameters(
         stem=normalized(image_channels, widths[0]),
         cells=tuple(edges(width) for width in widths),
-        reductions=tuple(reduction(*pair) for pair in zip(widths[:-1], widths[1:], strict=True)),
-        head=Head(*_scale_and_shift(last), _Uniform((num_classes, last), last), _Uniform((num_classes,), last)),
+        reductions=tuple(reduction(*pair) for pair in itertools.pairwise(widths)),
+        head=Head(*_scale_and_shift(last), _uniform((num_classes, last), last), _uniform((num_classes,), last)),
     )
+
+
+def _uniform(shape: tuple[int, ...], fan_in: int) -> Any:
+    return _Uniform(shape, fan_in)
 
 
 def _scale_and_shift(*shape: int) -> tuple[Any, Any]:
@@ -264,7 +281,9 @@ def _own_kernels(arch: Array, stage: EdgeParameters) -> EdgeParameters:
     has = _has(arch, stage)
     scale = jnp.where(jnp.asarray(arch) == _THREE, np.float32(1 / 3), np.float32(1))
     kernel = stage.kernel * scale[None, :, None, None]
-    return EdgeParameters(*(jnp.where(mask, array, 0) for mask, array in zip(has, stage._replace(kernel=kernel))))
+    return EdgeParameters(
+        *(jnp.where(mask, array, 0) for mask, array in zip(has, stage._replace(kernel=kernel), strict=True))
+    )
 
 
 def _has(arch: Array, stage: EdgeParameters) -> EdgeParameters:
@@ -303,6 +322,3 @@ def _check_sizes(height: int, width: int, *rest: int) -> None:
             raise ValueError(f"a size of the network is {size}, expected at least 1")
     if height % 4 or width % 4:
         raise ValueError(f"images are {height} by {width}, expected multiples of 4: two blocks halve the image")
-
-
-__all__ = ["NasBench201Parameters", "NasBench201Statistics", "middle_tap", "nasbench201_network"]

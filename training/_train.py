@@ -113,8 +113,8 @@ def run_epochs(
         order = jax.random.permutation(order_key, rows)[: num_steps * recipe.batch_size]
         batches = order.reshape(num_steps, recipe.batch_size)
         has = network.has(state.arch)
-        (state, _), measured = lax.scan(step, (state, has), (batches, jax.random.split(augment_key, num_steps)))
-        measured = {"train": jnp.mean(measured, 0)}
+        (state, _), each = lax.scan(step, (state, has), (batches, jax.random.split(augment_key, num_steps)))
+        measured = {"train": jnp.mean(each, 0)}
         statistics = _evaluation_statistics(state, dataset, recipe, network, batches)
         for split in splits:
             measured[split] = evaluate(

@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jax.sharding import AxisType, Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jnas._vocabulary import Array, Key
 from jnas.training._dataset import Dataset
@@ -54,7 +54,8 @@ def train_many(
     def run(key: Key, arch: Array) -> tuple[Curves, Weights]:
         return train(key, arch, dataset, recipe, network)
 
-    return over_candidates(run, network)(keys, jnp.asarray(archs, jnp.int32))
+    result: tuple[Curves, Weights] = over_candidates(run, network)(keys, jnp.asarray(archs, jnp.int32))
+    return result
 
 
 @functools.cache
@@ -76,17 +77,22 @@ def divided(function: Callable[..., Any], num_shared: int) -> Callable[..., Any]
     mesh = local_mesh()
 
     def specs(*arguments: Any) -> tuple[Any, ...]:
-        return (P(),) * num_shared + (P("candidates"),) * (len(arguments) - num_shared)
+        return (_spec(),) * num_shared + (_spec("candidates"),) * (len(arguments) - num_shared)
 
     def run(*arguments: Any) -> Any:
         body = jax.shard_map(
-            function, mesh=mesh, in_specs=specs(*arguments), out_specs=P("candidates"), check_vma=False
+            function, mesh=mesh, in_specs=specs(*arguments), out_specs=_spec("candidates"), check_vma=False
         )
         return body(*arguments)
 
     return jax.jit(run)
 
 
+def _spec(*axes: str) -> PartitionSpec:
+    spec: PartitionSpec = PartitionSpec(*axes)  # type: ignore[no-untyped-call]
+    return spec
+
+
 def place_shared(tree: Any) -> Any:
     """Returns arrays copied to every local device, once and not at each call."""
-    return jax.device_put(tree, NamedSharding(local_mesh(), P()))
+    return jax.device_put(tree, NamedSharding(local_mesh(), _spec()))
