@@ -2,12 +2,14 @@
 
 import argparse
 import shlex
-import time
 from pathlib import Path
 from typing import Any
 
 from jnas._files import check_writable
 from jnas._training_setup import make_dataset, make_recipe, prepare_devices, say, show_recipes
+from jnas._training_work import begun_chunk, chunk_size, make_runs
+
+_MOST_AT_ONCE = 32  # candidates of a CPU device between two files
 
 
 def build(options: argparse.Namespace) -> None:
@@ -23,7 +25,6 @@ def build(options: argparse.Namespace) -> None:
     from jnas.training._build import plan_table
     from jnas.training._jobs import describe, device_batches, load_runs, open_folder
     from jnas.training._make_network import make_network, padding
-    from jnas.training._train_many import local_mesh
 
     dataset = make_dataset(options)
     recipe = make_recipe(options, dataset)
@@ -37,7 +38,7 @@ def build(options: argparse.Namespace) -> None:
     out = Path(options.out or output.with_suffix(""))
     if jax.process_index() == 0:
         check_writable(output)
-    chunk = options.chunk or 32 * int(local_mesh().devices.size)
+    chunk = options.chunk or begun_chunk(out) or chunk_size(len(plan.cells), dataset, recipe, most=_MOST_AT_ONCE)
     network = make_network(dataset, recipe, options.form)
     if network.form == "dispatch":
         batches = device_batches(plan.jobs, network, chunk)
@@ -51,37 +52,13 @@ def build(options: argparse.Namespace) -> None:
             f"{counted(len(plan.cells), 'run')} of {counted(cells, 'cell')} on {dataset.name}, "
             f"{counted(recipe.epochs, 'epoch')} each, in {out}; stopped at any moment, the same command goes on"
         )
-        _run(plan.jobs, dataset, recipe, network, folder, chunk)
+        make_runs(plan.jobs, dataset, recipe, network, folder, chunk_size=chunk)
     else:
         folder = open_folder(out, identity)
     if jax.process_index() == 0:
         splits = list(dataset.splits)
         runs = load_runs(folder, len(plan.cells), chunk, recipe, splits)
         _write(options, plan, runs, dataset, recipe, network, output)
-
-
-def _run(jobs: Any, dataset: Any, recipe: Any, network: Any, folder: Path, chunk: int) -> None:
-    """Makes the runs that are missing, and waits for those of other processes."""
-    import jax
-
-    from jnas._progress import counting_bar
-    from jnas.training._jobs import chunks_left, run_jobs
-
-    with counting_bar("chunks") as show:
-        run_jobs(
-            jobs,
-            dataset,
-            recipe,
-            network,
-            folder,
-            chunk_size=chunk,
-            progress=lambda at: show(at.chunks_done, at.num_chunks),
-        )
-    if jax.process_index() == 0 and jax.process_count() > 1:
-        with counting_bar("chunks of other processes") as show:
-            while left := chunks_left(folder, len(jobs.archs), chunk):
-                show(-(-len(jobs.archs) // chunk) - left, -(-len(jobs.archs) // chunk))
-                time.sleep(1.0)
 
 
 def _write(

@@ -1,17 +1,15 @@
 """The command `jnas train`: one or many architectures on a data set, over several seeds."""
 
 import argparse
-import json
 import math
 import shutil
 import tempfile
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jnas._training_setup import make_dataset, make_recipe, prepare_devices, say, show_recipes
+from jnas._training_work import begun_chunk, chunk_size, make_runs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +17,7 @@ if TYPE_CHECKING:
     from jnas.training import Dataset, Jobs, Network, Recipe, Runs
     from jnas.training._results import RunGroup
 
-_MACS_PER_SECOND = {"cpu": 5e9}  # of a device: a first guess, which the bar soon corrects
-_MOST_ON_A_CPU_DEVICE = 16  # candidates between two checkpoints
+_MOST_AT_ONCE = 16  # candidates of a CPU device between two checkpoints
 
 
 class _Work(NamedTuple):
@@ -46,7 +43,7 @@ def train(options: argparse.Namespace) -> None:
     import jax
 
     from jnas._text import counted
-    from jnas.training._jobs import chunks_left, describe, load_runs, open_folder
+    from jnas.training._jobs import describe, load_runs, open_folder
 
     dataset = make_dataset(options)
     recipe = make_recipe(options, dataset)
@@ -65,9 +62,16 @@ def train(options: argparse.Namespace) -> None:
     before = load_runs(folder, num_jobs, work.chunk, recipe, splits)  # a damaged file is said before the work
     if before.done.any():
         say("all of it was done before" if before.done.all() else f"{counted(before.done.sum(), 'run')} done before")
-    _run(work, folder)
-    if jax.process_count() > 1:
-        _wait(lambda: chunks_left(folder, num_jobs, work.chunk), -(-num_jobs // work.chunk))
+    make_runs(
+        work.jobs,
+        work.dataset,
+        work.recipe,
+        work.network,
+        folder,
+        chunk_size=work.chunk,
+        epochs_per_checkpoint=1,
+        keep_weights=True,
+    )
     if jax.process_index() == 0:
         _write_results(work, folder, load_runs(folder, num_jobs, work.chunk, recipe, splits))
 
@@ -115,7 +119,7 @@ def _plan(
     network = make_network(dataset, recipe, options.form)
     each = np.stack(list(archs.values())).astype(np.int32)
     jobs = Jobs(np.repeat(each, len(seeds), 0), np.tile(np.asarray(seeds, np.int64), len(each)))
-    chunk = options.chunk or _begun_chunk(out) or _chunk_size(len(jobs.archs), dataset, recipe)
+    chunk = options.chunk or begun_chunk(out) or chunk_size(len(jobs.archs), dataset, recipe, most=_MOST_AT_ONCE)
     if network.form == "dispatch":
         network = make_network(dataset, recipe, "dispatch", device_batches(jobs, network, chunk))
     groups = [
@@ -129,32 +133,6 @@ def _plan(
         for number, (index, arch) in enumerate(archs.items())
     ]
     return _Work(groups, seeds, jobs, dataset, recipe, network, chunk)
-
-
-def _begun_chunk(out: Path) -> int | None:
-    """Returns the size of chunks with which a folder was begun: whoever goes on must use the same."""
-    try:
-        chunk = json.loads((out / "config.json").read_text()).get("chunk_size")
-    except (OSError, ValueError, AttributeError):  # `open_folder` will say what is wrong
-        return None
-    return chunk if isinstance(chunk, int) and chunk > 0 else None
-
-
-def _chunk_size(num_jobs: int, dataset: "Dataset", recipe: "Recipe") -> int:
-    """Returns how many candidates to train at once, the same on every process, as evenly as they can be divided."""
-    import jax
-
-    devices = -(-int(jax.device_count()) // int(jax.process_count()))
-    most = _MOST_ON_A_CPU_DEVICE
-    if jax.default_backend() != "cpu":
-        limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 8 << 30)
-        height, width, _ = dataset.image_shape
-        kept = 2 * 6 * 1.75 * recipe.cells + 20  # two arrays for each edge, and what a 3x3 convolution unfolds
-        one = 4 * recipe.batch_size * height * width * recipe.channels * kept
-        most = max(1, min(64, int(0.5 * limit / one)))
-    processes = int(jax.process_count())
-    rounds = -(-num_jobs // (most * devices * processes))
-    return -(-num_jobs // (rounds * processes))
 
 
 def _check_folder(out: Path) -> None:
@@ -189,57 +167,6 @@ def _check_room(out: Path, work: _Work) -> None:
             f"about {needed / 1e6:,.0f} MB will be written to {out}, and {free / 1e6:,.0f} MB are free; free space, or "
             "give another --out",
         )
-
-
-def _run(work: _Work, folder: Path) -> None:
-    """Makes the runs that are missing, with a bar whose clock goes on."""
-    import jax
-
-    from jnas._progress import progress_bar
-    from jnas.training._jobs import run_jobs
-
-    images = sum(len(rows) * (3 if split == "train" else 1) for split, rows in work.dataset.splits.items())
-    macs = sum(1e6 * group.flops * len(group.rows) for group in work.groups) * images * work.recipe.epochs
-    speed = _MACS_PER_SECOND.get(jax.default_backend(), 2e12) * jax.device_count()
-    total = 10 + macs / speed  # with some seconds to compile
-    pool = ThreadPoolExecutor(1)
-    try:
-        with progress_bar(total, title="training ") as bar:
-            shown = 0.0
-
-            def show(progress: Any) -> None:
-                nonlocal shown
-                bar.say(f"{progress.chunks_done} of {progress.num_chunks} chunks done")
-                bar.advance((progress.share - max(shown, progress.begun_at)) * total / (1 - progress.begun_at))
-                shown = progress.share
-
-            bar.say("compiling")
-            bar.wait(
-                pool.submit(
-                    run_jobs,
-                    work.jobs,
-                    work.dataset,
-                    work.recipe,
-                    work.network,
-                    folder,
-                    chunk_size=work.chunk,
-                    epochs_per_checkpoint=1,
-                    keep_weights=True,
-                    progress=show,
-                )
-            )
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _wait(count_left: Any, total: int) -> None:
-    """Waits until all processes have finished; those that left early would break the others' connection."""
-    from jnas._progress import counting_bar
-
-    with counting_bar("chunks of all processes") as show:
-        while left := count_left():
-            show(total - left, total)
-            time.sleep(0.5)
 
 
 def _write_results(work: _Work, folder: Path, runs: "Runs") -> None:
