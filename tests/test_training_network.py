@@ -1,0 +1,282 @@
+"""Networks of NAS-Bench-201: their sizes from their shapes, and their functions against a plain implementation."""
+
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jnas.spaces._nasbench201_cells import EDGES
+from jnas.spaces._nasbench201_cost import nasbench201_flops, nasbench201_parameters
+from jnas.training._forms import static_form
+from jnas.training._nasbench201_network import nasbench201_network
+from jnas.training._train import _running
+
+ALL_CELLS = np.array(list(itertools.product(range(5), repeat=6)))
+CIFAR = {"image_shape": (32, 32, 3), "num_classes": 10, "channels": 16, "cells": 5}
+OTHER = {"image_shape": (8, 12, 1), "num_classes": 7, "channels": 3, "cells": 2}
+SOME_CELLS = ALL_CELLS[np.random.default_rng(0).choice(len(ALL_CELLS), 12, replace=False)]
+SMALL = {"image_shape": (4, 8, 2), "num_classes": 3, "channels": 2}
+COVERING = np.concatenate([(np.arange(5)[:, None] + np.array([0, 3, 1, 4, 2, 2])) % 5, np.zeros((1, 6), int)])
+"""Every operation once on every edge, and the cell without any."""
+
+
+def num_parameters(sizes, arch):
+    masks = nasbench201_network(**sizes).has(arch)
+    return sum(int(np.sum(mask)) for mask in jax.tree.leaves(masks))
+
+
+def multiply_adds(sizes, arch, convolution="patches"):
+    """Multiply-adds of one image, read off the traced program of one cell alone; and one for each bias of the head."""
+    network = nasbench201_network(**sizes, form=static_form(arch), convolution=convolution)
+    weights = jax.eval_shape(network.init, jax.random.key(0), arch)
+    images = jax.ShapeDtypeStruct((1, *sizes["image_shape"]), jnp.float32)
+    program = jax.make_jaxpr(lambda *each: network.apply(*each[0], arch, each[1])[0])(weights, images)
+    return products(program.jaxpr) + sizes["num_classes"]
+
+
+def products(program):
+    total = 0
+    for equation in program.eqns:
+        name, out = equation.primitive.name, equation.outvars[0].aval
+        if name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            total += out.size * math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+        elif name == "conv_general_dilated":
+            kernel, spec = equation.invars[1].aval, equation.params["dimension_numbers"].rhs_spec
+            total += out.size * kernel.size // kernel.shape[spec[0]]
+        else:
+            inner = [each for each in equation.params.values() if hasattr(each, "eqns") or hasattr(each, "jaxpr")]
+            times = equation.params["length"] if name == "scan" else 1
+            total += times * sum(products(getattr(each, "jaxpr", each)) for each in inner)
+    return total
+
+
+def by_addition(count):
+    """What `count(arch)` gives for all cells, from the cells with one operation each.
+
+    Edges have arrays and operations of their own, so the cost of a cell is a sum over its edges; the caller checks
+    this on some cells that it counts one by one.
+    """
+    base = count(np.zeros(6, int))
+    extra = np.array([[count(choice * np.eye(6, dtype=int)[edge]) - base for choice in range(5)] for edge in range(6)])
+    return base + sum(extra[edge, ALL_CELLS[:, edge]] for edge in range(6))
+
+
+class TestSizes:
+    def test_parameters_of_all_cells(self):
+        def count(arch):
+            return num_parameters(CIFAR, arch)
+
+        found = by_addition(count)
+        ones, threes = (np.sum(choice == ALL_CELLS, 1) for choice in (2, 3))
+        np.testing.assert_array_equal(found, 73_306 + 28_000 * ones + 243_040 * threes)
+        for arch in SOME_CELLS:
+            assert count(arch) == round(1e6 * float(nasbench201_parameters(arch)))
+
+    def test_multiply_adds_of_all_cells(self):
+        def count(arch):
+            return multiply_adds(CIFAR, arch)
+
+        found = by_addition(count)
+        ones, threes = (np.sum(choice == ALL_CELLS, 1) for choice in (2, 3))
+        np.testing.assert_array_equal(found, 7_783_050 + 3_932_160 * ones + 35_389_440 * threes)
+        for arch in SOME_CELLS[:6]:
+            assert np.float32(count(arch) / 1e6) == nasbench201_flops(arch)
+
+    @pytest.mark.parametrize("arch", [COVERING[0], COVERING[2]], ids=str)
+    def test_other_sizes(self, arch):
+        network = nasbench201_network(**OTHER)
+        formula = nasbench201_parameters(arch, channels=3, cells=2, classes=7, image_channels=1)
+        assert (
+            num_parameters(OTHER, arch) == round(1e6 * float(formula)) == round(1e6 * float(network.parameters(arch)))
+        )
+        formula = nasbench201_flops(arch, channels=3, cells=2, classes=7, image_size=(8, 12), image_channels=1)
+        for convolution in ("patches", "native"):
+            assert np.float32(multiply_adds(OTHER, arch, convolution) / 1e6) == formula
+        assert network.flops(arch) == formula
+
+    @pytest.mark.parametrize(
+        ("change", "error", "message"),
+        [
+            ({"image_shape": (6, 8, 3)}, ValueError, "6 by 8, expected multiples of 4"),
+            ({"channels": 0}, ValueError, "is 0, expected at least 1"),
+            ({"cells": 1.0}, TypeError, "is 1.0, expected a Python int"),
+            ({"convolution": "fft"}, ValueError, "convolution is 'fft'"),
+        ],
+    )
+    def test_wrong_sizes_are_refused(self, change, error, message):
+        with pytest.raises(error, match=message):
+            nasbench201_network(**{**SMALL, "cells": 1, **change})
+
+
+class PlainNetwork:
+    """The network on NHWC images with XLA's convolutions, any batch-norm noted in the order of use."""
+
+    def __init__(self, parameters, statistics, one_hot):
+        self.parameters, self.given, self.one_hot = parameters, statistics, one_hot
+        self.used = []  # mean and unbiased variance of what each batch-norm got
+
+    def convolve(self, images, rows, size, stride=1):
+        inputs = images.shape[-1]
+        weights = rows.reshape(rows.shape[0], size, size, inputs).transpose(1, 2, 3, 0)
+        border = [(size // 2, size // 2)] * 2
+        form = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(images, weights, (stride, stride), border, dimension_numbers=form)
+
+    def normalize(self, images, scale, shift, given):
+        axes = (0, 1, 2)
+        mean, variance = (images.mean(axes), images.var(axes)) if given is None else given
+        self.used.append(jnp.stack([images.mean(axes), images.var(axes, ddof=1)]))
+        return (images - mean[None, None, None]) / jnp.sqrt(variance + 1e-5)[None, None, None] * scale[
+            None, None, None
+        ] + shift[None, None, None]
+
+    def pool(self, images, size, stride):
+        window, strides = (1, size, size, 1), (1, stride, stride, 1)
+        padding = "SAME" if stride == 1 else "VALID"
+        total, count = (
+            lax.reduce_window(x, 0.0, lax.add, window, strides, padding) for x in (images, jnp.ones_like(images))
+        )
+        return total / count
+
+    def edge(self, number, images, kernel, scale, shift, given):
+        width = images.shape[-1]
+        convolved = [
+            self.normalize(self.convolve(jax.nn.relu(images), rows, size), scale, shift, given)
+            for rows, size in ((kernel[:, 4 * width : 5 * width], 1), (kernel, 3))
+        ]
+        results = [0 * images, images, *convolved, self.pool(images, 3, 1)]
+        return sum(share * result for share, result in zip(self.one_hot[number], results, strict=True))
+
+    def __call__(self, images):
+        p, given = self.parameters, self.given
+        images = self.normalize(self.convolve(images, p.stem[0], 3), *p.stem[1:], given and given.stem)
+        for stage in range(3):
+            if stage:
+                block = p.reductions[stage - 1]
+                own = given.reductions[stage - 1] if given else (None, None)
+                out = self.normalize(self.convolve(jax.nn.relu(images), block.first[0], 3, 2), *block.first[1:], own[0])
+                out = self.normalize(self.convolve(jax.nn.relu(out), block.second[0], 3), *block.second[1:], own[1])
+                images = out + self.convolve(self.pool(images, 2, 2), block.shortcut, 1)
+            for cell in range(len(p.cells[stage].scale)):
+                nodes = [images, 0, 0, 0]
+                for number, (source, target) in enumerate(EDGES):
+                    arrays = (x[cell, number] for x in p.cells[stage])
+                    own = given.cells[stage][cell, number] if given else None
+                    nodes[target] += self.edge(number, nodes[source], *arrays, own)
+                images = nodes[3]
+        images = jax.nn.relu(self.normalize(images, *p.head[:2], given and given.head))
+        return images.mean((1, 2)) @ p.head.kernel.T + p.head.bias[None]
+
+
+def quickly_compiled(function):
+    """Compiled without optimization: it is the compiler that takes the time here."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def float64_weights(network, arch, seed=0):
+    """Weights of which no batch-norm is the identity."""
+    rng = np.random.default_rng(seed)
+    weights = jax.tree.map(np.asarray, jax.jit(network.init)(jax.random.key(seed), arch))
+    noisy = jax.tree.map(lambda x: x * rng.uniform(0.5, 1.5, x.shape) + 0.1 * (x == 1), weights)
+    means = jax.tree.map(lambda x: x + np.array([0.2, 0.0])[:, None], noisy[1])
+    return noisy[0], means
+
+
+class TestAgainstAPlainNetwork:
+    def test_outputs_gradients_and_statistics(self):
+        """In float64, for cells with every operation on every edge, and the cell without any."""
+        with jax.enable_x64(True):
+            network = nasbench201_network(**SMALL, cells=1)
+            images = np.random.default_rng(1).normal(size=(3, *SMALL["image_shape"]))
+
+            @quickly_compiled
+            def own(parameters, statistics, arch):
+                def loss(parameters):
+                    logits, used = network.apply(parameters, None, arch, images)
+                    return jnp.sum(jnp.sin(logits)), (logits, used)
+
+                (_, (logits, used)), gradients = jax.value_and_grad(loss, has_aux=True)(parameters)
+                estimates = _running(statistics, used, 0.9, network.counts(images.shape))
+                evaluated, _ = network.apply(parameters, statistics, arch, images)
+                return logits, evaluated, gradients, estimates
+
+            @quickly_compiled
+            def plain(parameters, statistics, arch):
+                one_hot = jax.nn.one_hot(arch, 5)
+
+                def loss(parameters):
+                    network = PlainNetwork(parameters, None, one_hot)
+                    logits = network(images)
+                    return jnp.sum(jnp.sin(logits)), (logits, network.used)
+
+                (_, (logits, used)), gradients = jax.value_and_grad(loss, has_aux=True)(parameters)
+                return logits, PlainNetwork(parameters, statistics, one_hot)(images), gradients, used
+
+            for arch in COVERING:
+                parameters, statistics = float64_weights(network, arch)
+                *found, estimates = own(parameters, statistics, arch)
+                *expected, used = plain(parameters, statistics, arch)
+                jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-9), found, expected)
+                assert np.allclose(found[0], found[1]) == (not any(arch))  # the last of them sees no image
+                self.assert_running(estimates, statistics, used, arch)
+
+    def assert_running(self, estimates, old, used, arch):
+        """PyTorch's rule: a tenth of the batch's mean and of its unbiased variance."""
+        used = iter(used)
+
+        def check(found, old, new):
+            np.testing.assert_allclose(found, 0.9 * old + 0.1 * new, rtol=1e-6, atol=1e-10)
+
+        check(estimates.stem, old.stem, next(used))
+        for stage in range(3):
+            for block in range(2 if stage else 0):
+                check(estimates.reductions[stage - 1][block], old.reductions[stage - 1][block], next(used))
+            for number in range(6):
+                by_size = (next(used), next(used))  # the plain network does every operation
+                if arch[number] in (2, 3):
+                    new = by_size[arch[number] - 2]
+                    check(estimates.cells[stage][0, number], old.cells[stage][0, number], new)
+        check(estimates.head, old.head, next(used))
+        assert next(used, None) is None
+
+    def test_cells_of_a_stage_follow_one_another(self):
+        with jax.enable_x64(True):
+            arch = COVERING[0]
+            network = nasbench201_network(**SMALL, cells=2, form=static_form(arch))
+            images = np.random.default_rng(1).normal(size=(2, *SMALL["image_shape"]))
+            parameters, statistics = float64_weights(network, arch)
+            found = quickly_compiled(network.apply)(parameters, statistics, arch, images)[0]
+            expected = quickly_compiled(lambda *each: PlainNetwork(*each)(images))(
+                parameters, statistics, np.eye(5)[arch]
+            )
+            np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_a_network_starts_as_pytorch_starts_it():
+    """Uniform within one over the root of the fan-in, and nothing where the architecture has nothing."""
+    network = nasbench201_network(image_shape=(8, 8, 3), num_classes=10, channels=8, cells=2)
+    arch = np.array([3, 2, 0, 1, 4, 3])
+    parameters, statistics = jax.tree.map(np.asarray, jax.jit(network.init)(jax.random.key(3), arch))
+    for values, fan_in in (
+        (parameters.stem.kernel, 27),
+        (parameters.reductions[1].second.kernel, 9 * 32),
+        (parameters.reductions[0].shortcut, 8),
+        (parameters.cells[1].kernel[:, 0], 9 * 16),
+        (parameters.cells[1].kernel[:, 1, :, 4 * 16 : 5 * 16], 16),
+        (parameters.head.kernel, 32),
+    ):
+        bound = fan_in**-0.5
+        assert np.abs(values).max() <= bound
+        error = bound * math.sqrt(4 / 45 / values.size) / 2  # of the root mean square of as many uniform numbers
+        assert abs(np.sqrt(np.mean(values**2)) - bound / math.sqrt(3)) < 4 * error
+        assert abs(np.mean(values)) < 4 * bound / math.sqrt(3 * values.size)
+    assert np.all(parameters.head.scale == 1)
+    assert np.all(statistics.cells[0][..., 1, :] == 1)
+    jax.tree.map(lambda x, mask: np.testing.assert_array_equal(x[~np.asarray(mask)], 0), parameters, network.has(arch))
+    kernels = [np.any(parameters.cells[stage].kernel[:, [2, 3, 4]]) for stage in range(3)]
+    assert not any(kernels)

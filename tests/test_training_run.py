@@ -1,0 +1,297 @@
+"""Training runs: what they learn, optimizers and schedules against plain formulas, batch-norm policies, failures."""
+
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax import lax
+
+from jnas.training._augmentation import Augmentation, normalize
+from jnas.training._dataset import dataset_from_arrays
+from jnas.training._forms import static_form
+from jnas.training._nasbench201_network import nasbench201_network
+from jnas.training._recipe import RECIPES, Recipe, check_recipe, get_recipe, make_optimizer, recipe_to_json
+from jnas.training._train import (
+    _evaluation_statistics,
+    _objective,
+    begin_run,
+    cross_entropy,
+    evaluate,
+    run_epochs,
+    steps_per_epoch,
+    train,
+)
+
+ARCH = (3, 1, 2, 4, 0, 1)
+RECIPE = Recipe(
+    "tiny",
+    epochs=8,
+    batch_size=8,
+    weight_decay=1e-3,
+    channels=2,
+    cells=1,
+    batch_norm_momentum=0.8,
+    batch_norm_batches=2,
+    eval_batch_size=9,
+)
+NUM_CLASSES = 3
+
+
+def make_dataset(seed=0, number=60):
+    """Images whose class is how bright they are, under noise."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(number) % NUM_CLASSES
+    bright = np.array([60, 128, 196])[labels][:, None, None, None]
+    images = np.clip(bright + rng.normal(0, 25, (number, 4, 4, 1)), 0, 255).astype(np.uint8)
+    splits = {"train": np.arange(0, 40), "validation": np.arange(40, 60)}
+    return dataset_from_arrays(images, labels, splits=splits, augmentation=Augmentation(pad=1))
+
+
+DATASET = make_dataset()
+
+
+def quickly_compiled(function):
+    """Compiled without optimization: it is the compiler that takes the time here."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def network_of(arch=ARCH):
+    """A program for one cell compiles fastest."""
+    return nasbench201_network(
+        image_shape=(4, 4, 1), num_classes=NUM_CLASSES, channels=2, cells=1, form=static_form(arch)
+    )
+
+
+@pytest.fixture(scope="module")
+def runner():
+    """Half of the epochs at a time, compiled once for many tests."""
+
+    @quickly_compiled
+    def run(state):
+        return run_epochs(state, DATASET, RECIPE, network_of(), 4)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def begin():
+    return quickly_compiled(lambda key: begin_run(key, np.asarray(ARCH), DATASET, RECIPE, network_of()))
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The same run as one program, for two keys in a loop."""
+
+    @quickly_compiled
+    def run(keys):
+        return lax.map(lambda key: train(key, np.asarray(ARCH), DATASET, RECIPE, network_of()), keys)
+
+    return run(jnp.stack([jax.random.key(5), jax.random.key(6)]))
+
+
+def assert_bits(found, expected):
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+class TestRuns:
+    def test_divided_epochs_give_the_same_bits(self, runner, begin, trained):
+        state, first = runner(begin(jax.random.key(5)))
+        assert int(state.epoch) == 4
+        state, second = runner(state)
+        curves = jax.tree.map(lambda *each: np.concatenate(each), first, second)
+        whole, weights = jax.tree.map(lambda x: x[0], trained)
+        assert_bits(curves, whole)
+        assert_bits(state.weights, weights)
+        assert not bool(state.failed)
+
+    def test_a_key_says_everything(self, runner, begin):
+        first = runner(begin(jax.random.key(7)))
+        again = runner(begin(jax.random.key(7)))
+        other = runner(begin(jax.random.key(8)))
+        assert_bits(first[1], again[1])
+        assert not np.array_equal(first[1].loss["train"], other[1].loss["train"])
+
+    def test_a_run_learns(self, trained):
+        for number in range(2):
+            curves = jax.tree.map(lambda x, n=number: np.asarray(x[n]), trained[0])
+            assert set(curves.accuracy) == set(curves.loss) == {"train", "validation"}
+            assert curves.accuracy["train"].shape == (RECIPE.epochs,)
+            assert curves.loss["train"][-1] < 0.7 * curves.loss["train"][0]
+            assert curves.accuracy["train"][-1] > 60  # chance is 33, with a standard error of 7.5
+            assert curves.accuracy["validation"][-1] > 75  # and here of 10.5
+
+    def test_what_an_architecture_does_not_have_stays_zero(self, trained):
+        has = jax.tree.map(np.asarray, network_of().has(np.asarray(ARCH)))
+        parameters = trained[1].parameters
+        jax.tree.map(lambda x, mask: np.testing.assert_array_equal(np.asarray(x)[:, ~mask], 0), parameters, has)
+        kernel = np.asarray(parameters.cells[0].kernel)
+        assert np.all(kernel[:, :, 0] != 0)  # the 3x3 convolution
+
+    def test_the_last_epoch_is_what_evaluation_says(self, trained):
+        curves, weights = jax.tree.map(lambda x: x[0], trained)
+        accuracy, loss = plain_evaluation(weights, "validation")
+        np.testing.assert_allclose(curves.accuracy["validation"][-1], accuracy, rtol=1e-5)
+        np.testing.assert_allclose(curves.loss["validation"][-1], loss, rtol=1e-5)
+        recipe = RECIPE._replace(eval_batch_size=7)
+
+        @quickly_compiled
+        def evaluated(weights):
+            return evaluate(weights, np.asarray(ARCH), DATASET, "validation", recipe, network_of())
+
+        np.testing.assert_allclose(evaluated(weights), [accuracy, loss], rtol=1e-5)
+
+    def test_a_diverging_run_is_nan_from_there_on(self, runner, begin):
+        state, before = runner(begin(jax.random.key(5)))
+        parameters = state.weights.parameters
+        head = parameters.head._replace(kernel=parameters.head.kernel * 1e38)
+        state = state._replace(weights=state.weights._replace(parameters=parameters._replace(head=head)))
+        state, after = runner(state)
+        assert bool(state.failed)
+        assert all(np.all(np.isfinite(values)) for values in jax.tree.leaves(before))
+        assert all(np.all(np.isnan(values)) for values in jax.tree.leaves(after))
+
+    def test_too_few_images_for_a_batch(self):
+        assert steps_per_epoch(DATASET, RECIPE) == 5
+        with pytest.raises(ValueError, match="40 training images and a batch takes 64; give the recipe a smaller"):
+            train(jax.random.key(0), np.asarray(ARCH), DATASET, RECIPE._replace(batch_size=64), network_of())
+
+
+def plain_evaluation(weights, split):
+    """Of all images at once: 20 images are no multiple of 9, so that `evaluate` has to fill up its last batch."""
+    rows = np.asarray(DATASET.rows(split))
+    images = normalize(DATASET.images[rows], DATASET.mean, DATASET.std)
+    logits, _ = quickly_compiled(network_of().apply)(weights.parameters, weights.statistics, np.asarray(ARCH), images)
+    logits, labels = np.asarray(logits, np.float64), np.asarray(DATASET.labels)[rows]
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    accuracy = 100 * np.mean(logits.argmax(1) == labels)
+    return accuracy, -np.mean(np.log(probabilities[np.arange(len(labels)), labels]))
+
+
+class TestBatchNormPolicies:
+    def test_statistics_in_evaluation(self, begin):
+        """The batch's own, the running ones, or means over some training batches that are not augmented."""
+        state = begin(jax.random.key(0))
+        network, batches = network_of(), jnp.arange(36).reshape(4, 9)
+
+        def statistics(policy):
+            recipe = RECIPE._replace(batch_norm=policy)
+            return quickly_compiled(lambda each: _evaluation_statistics(each, DATASET, recipe, network, batches))(state)
+
+        assert statistics("batch") is None
+        assert_bits(statistics("running"), state.weights.statistics)
+        apply = quickly_compiled(network.apply)
+        each = []
+        for numbers in batches[:2]:  # `batch_norm_batches`
+            images = normalize(DATASET.images[numbers], DATASET.mean, DATASET.std)
+            each.append(apply(state.weights.parameters, None, np.asarray(ARCH), images)[1])
+        expected = jax.tree.map(lambda a, b: (np.asarray(a) + np.asarray(b)) / 2, *each)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), statistics("reestimated"), expected
+        )
+
+
+class TestOptimizers:
+    def run(self, recipe, num_steps=6):
+        """The parameter after each step, in the order of the gradients below."""
+        optimizer = make_optimizer(recipe, num_steps)
+        parameter = jnp.asarray([0.5, -2.0])
+        state, found = optimizer.init(parameter), []
+        for gradient in self.gradients(num_steps):
+            updates, state = optimizer.update(jnp.asarray(gradient, jnp.float32), state, parameter)
+            parameter = optax.apply_updates(parameter, updates)
+            found.append(np.asarray(parameter))
+        return np.array(found)
+
+    def gradients(self, num_steps):
+        return np.random.default_rng(0).normal(size=(num_steps, 2))
+
+    def rates(self, recipe, num_steps=6):
+        return [recipe.learning_rate * (1 + math.cos(math.pi * step / num_steps)) / 2 for step in range(num_steps)]
+
+    def test_sgd_is_pytorchs(self):
+        """Decay enters the gradient, the buffer starts as the first gradient, Nesterov looks one step ahead."""
+        recipe = Recipe("", 1, learning_rate=0.3, momentum=0.8, weight_decay=0.05)
+        parameter, buffer, expected = np.array([0.5, -2.0]), None, []
+        for rate, gradient in zip(self.rates(recipe), self.gradients(6), strict=True):
+            gradient = gradient + 0.05 * parameter
+            buffer = gradient if buffer is None else 0.8 * buffer + gradient
+            parameter = parameter - rate * (gradient + 0.8 * buffer)
+            expected.append(parameter)
+        np.testing.assert_allclose(self.run(recipe), expected, rtol=1e-5)
+
+    def test_rmsprop_is_tensorflows(self):
+        """The mean square starts at 1, epsilon is within the root, the rate within the momentum."""
+        recipe = Recipe("", 1, optimizer="rmsprop", learning_rate=0.3, momentum=0.8, weight_decay=0.05)
+        parameter, square, momentum, expected = np.array([0.5, -2.0]), np.ones(2), np.zeros(2), []
+        for rate, gradient in zip(self.rates(recipe), self.gradients(6), strict=True):
+            gradient = gradient + 0.05 * parameter
+            square = 0.9 * square + 0.1 * gradient**2
+            momentum = 0.8 * momentum + rate * gradient / np.sqrt(square + 1.0)
+            parameter = parameter - momentum
+            expected.append(parameter)
+        np.testing.assert_allclose(self.run(recipe), expected, rtol=1e-5)
+
+    def test_the_learning_rate_falls_by_a_cosine_to_zero(self):
+        recipe = Recipe("", 1, learning_rate=0.2, momentum=0.0, weight_decay=0.0)
+        optimizer = make_optimizer(recipe, 4)
+        state, rates = optimizer.init(jnp.zeros(())), []
+        for _ in range(6):
+            update, state = optimizer.update(jnp.ones(()), state, jnp.zeros(()))
+            rates.append(-float(update))
+        half = 0.1 * math.sqrt(0.5)
+        np.testing.assert_allclose(rates, [0.2, 0.1 + half, 0.1, 0.1 - half, 0, 0], atol=1e-7)
+
+
+def test_losses():
+    logits, labels = np.array([[2.0, 0.0, -1.0], [0.0, 1.0, 3.0]], np.float32), np.array([0, 1])
+    log_probabilities = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    expected = -log_probabilities[[0, 1], [0, 1]]
+    np.testing.assert_allclose(cross_entropy(jnp.asarray(logits), jnp.asarray(labels)), expected, rtol=1e-6)
+    targets = 0.9 * np.eye(3)[labels] + 0.1 / 3
+    smoothed = _objective(jnp.asarray(logits), jnp.asarray(labels), 0.1)
+    np.testing.assert_allclose(smoothed, -(targets * log_probabilities).sum(1), rtol=1e-6)
+
+
+class TestRecipes:
+    def test_are_the_published_ones(self):
+        recipe = get_recipe("nasbench201-200")
+        published = (200, 256, "sgd", 0.1, 0.9, 5e-4, 16, 5)
+        assert recipe[1:9] == published
+        assert get_recipe("nasbench201-12") == recipe._replace(name="nasbench201-12", epochs=12)
+        assert (get_recipe("nasbench101-108").optimizer, get_recipe("nasbench101-108").epochs) == ("rmsprop", 108)
+        for name, (recipe, line) in RECIPES.items():
+            assert check_recipe(recipe).name == name
+            assert line
+            assert Recipe(**json.loads(recipe_to_json(recipe))) == recipe
+
+    def test_change_by_field(self):
+        assert get_recipe("small-12", epochs=3) == RECIPES["small-12"][0]._replace(epochs=3)
+        with pytest.raises(ValueError, match="there is no recipe 'small-13'; there are nasbench201-200, "):
+            get_recipe("small-13")
+
+    @pytest.mark.parametrize(
+        ("field", "value", "error"),
+        [
+            ("epochs", 0, ValueError),
+            ("epochs", 2.0, TypeError),
+            ("batch_size", True, TypeError),
+            ("channels", -1, ValueError),
+            ("eval_batch_size", "9", TypeError),
+            ("batch_norm_batches", 0, ValueError),
+            ("learning_rate", -0.1, ValueError),
+            ("learning_rate", math.inf, ValueError),
+            ("weight_decay", math.nan, ValueError),
+            ("momentum", 1.5, ValueError),
+            ("batch_norm_momentum", "0.9", TypeError),
+            ("label_smoothing", 2.0, ValueError),
+            ("optimizer", "adam", ValueError),
+            ("batch_norm", "none", ValueError),
+        ],
+    )
+    def test_errors_name_the_field(self, field, value, error):
+        with pytest.raises(error, match=f"the recipe's {field} is {value!r}"):
+            get_recipe("small-12", **{field: value})
