@@ -134,7 +134,7 @@ def assemble_table(
     for split in dataset.splits:
         accuracy, loss = (_by_cell(plan, values[split]) for values in (runs.accuracy, runs.loss))
         arrays[member("accuracy", *place, split)] = accuracy[:, :, -1]
-        arrays[member("loss", *place, split)] = loss[:, :, -1].astype(np.float16).astype(np.float32)
+        arrays[member("loss", *place, split)] = loss[:, :, -1]
         arrays[member("accuracy_curve", *place, split)] = encode_curve(accuracy)
         arrays[member("loss_curve", *place, split)] = loss.astype(np.float16)
         if split != "train":

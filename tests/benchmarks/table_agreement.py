@@ -31,7 +31,7 @@ def main():
     roles = table.header.pairs[training.dataset]
     validation, test = (roles[role][1] for role in ("validation", "test"))
     curves = {s: decode_curve(table.read(member("accuracy_curve", *place, s))) for s in (validation, test)}
-    loss = table.read(member("loss_curve", *place, validation)).astype(float)
+    loss = table.read(member("loss", *place, validation))
     own = table.read(member("trained_as", *place)) == np.arange(table.num_archs)
     trained = own & ~np.isnan(curves[validation][:, 0, -1])
     final = curves[validation][trained, 0, -1]
@@ -43,7 +43,7 @@ def main():
         f"one seed: {100 * counts[counts > 1].sum() / len(final):.1f} % share their accuracy with another cell; ",
         end="",
     )
-    _, counts = np.unique(loss[trained, 0, -1], return_counts=True)
+    _, counts = np.unique(loss[trained, 0], return_counts=True)
     print(f"{100 * counts[counts > 1].sum() / len(final):.1f} % their loss; of all pairs ", end="")
     _, counts = np.unique(np.round(final, 3), return_counts=True)
     print(f"{100 * (counts * (counts - 1.0)).sum() / (len(final) * (len(final) - 1.0)):.2f} % tie")
@@ -53,8 +53,8 @@ def main():
         _, counts = np.unique(np.round(means, 3), return_counts=True)
         shared = 100 * counts[counts > 1].sum() / len(means)
         print(f"{repeated.sum():,} cells with {len(training.seeds)} seeds: {shared:.1f} % share their mean")
-        for name, values in (("accuracy", curves[validation]), ("loss", loss)):
-            tau = kendall_tau(values[repeated, 0, -1], values[repeated, 1, -1])
+        for name, values in (("accuracy", curves[validation][:, :, -1]), ("loss", loss)):
+            tau = kendall_tau(values[repeated, 0], values[repeated, 1])
             print(f"tau between two seeds, {name}: {tau:.3f}")
         spread = curves[validation][repeated][:, :, -1].std(1, ddof=1)
         print(f"standard deviation over seeds: median {np.median(spread):.2f}, over cells' means {means.std():.2f}")
