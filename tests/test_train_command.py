@@ -1,0 +1,352 @@
+"""`jnas train` as a user types it, what it leaves, and weights as files."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jnas._archive import read_archive, write_archive
+from jnas._cli import main
+from jnas.spaces._nasbench201 import nasbench201
+from jnas.spaces._nasbench201_cells import to_string
+from jnas.training import _results
+from jnas.training._dataset import dataset_from_arrays
+from jnas.training._jobs import Runs
+from jnas.training._make_network import make_network
+from jnas.training._recipe import get_recipe
+from jnas.training._sources import load_dataset
+from jnas.training._train import Weights, evaluate
+from jnas.training._weights import load_weights, save_weights
+
+ROOT = Path(__file__).parents[1]
+ARCH = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|avg_pool_3x3~1|nor_conv_3x3~2|"
+FOLDERS = ("whole", "broken")
+SMALL = ("--dataset", "tiny.npz", "--recipe", "small-12", "--channels", 2, "--stage-cells", 1, "--batch-size", 16)
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_dataset("tiny.npz")
+
+
+def write_dataset(path, size=4, images=60):
+    rng = np.random.default_rng(0)
+    labels = np.arange(images) % 3
+    pixels = (rng.integers(0, 120, (images, size, size, 1)) + 60 * labels[:, None, None, None]).astype(np.uint8)
+    rows = slice(0, images * 2 // 3), slice(images * 2 // 3, None)
+    (train, valid), (y, z) = [pixels[r] for r in rows], [labels[r] for r in rows]
+    np.savez(path, train_images=train, train_labels=y, validation_images=valid, validation_labels=z)
+
+
+def fails(capsys, *words) -> str:
+    try:
+        status = main(["train", *map(str, words)])
+    except SystemExit as end:  # argparse
+        status = end.code
+    out, err = capsys.readouterr()
+    assert status == 2
+    assert "Traceback" not in err
+    assert not out
+    return err
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """JAX has started already: leave its settings as they are."""
+    from jnas import _train_command
+
+    monkeypatch.setattr(_train_command, "prepare_devices", lambda options, most: None)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "no architecture was given; pass architecture strings or indices"),
+        (["15625"], "the index 15625 is not of nasbench201, whose indices are 0 to 15,624"),
+        (["#99999"], "the index 99999 is not of nasbench201"),
+        (["|nor_conv_5x5~0|+|none~0|none~1|+|none~0|none~1|none~2|"], "nor_conv_5x5"),
+        (["-1"], "has 1 nodes separated by"),
+        (["1", "--seeds", "0"], "argument --seeds: expected an integer of at least 1, not '0'"),
+        (["1", "--recipe", "nothing"], "there is no recipe 'nothing'; there are nasbench201-200"),
+        (["1", "--dataset", "nothing"], "there is no data set named 'nothing'; expected digits"),
+        (["1", "--dataset", "nowhere.npz"], "nowhere.npz"),
+        (["1", "--dataset", "cifar10", "--data-dir", "."], "there is no CIFAR-10 in"),
+        (["1", "--dataset", "tiny.npz"], "has 40 training images and a batch takes 256; give"),
+        (["1", "--dataset", "odd.npz", "--batch-size", "8"], "images are 6 by 6, expected multiples of 4"),
+        (["1", "--out", "file"], "--out is file, but"),
+        (["1", "--out", "file/inside"], "is a file, expected a folder"),
+        (["1", "--out", "full"], "the folder full holds other things (something)"),
+        (["1", "--form", "static"], "invalid choice: 'static'"),
+    ],
+)
+def test_mistakes_are_told_before_any_work(capsys, in_this_process, words, told):
+    write_dataset("odd.npz", size=6)
+    Path("file").write_text("")
+    Path("full").mkdir()
+    Path("full/something").write_text("")
+    assert told in fails(capsys, *words)
+    assert {p.name for p in Path().iterdir()} == {"tiny.npz", "odd.npz", "file", "full"}
+    assert not Path("full/config.json").exists()
+
+
+def test_hosts_are_named_whole(capsys, monkeypatch):
+    monkeypatch.setattr("jnas._compilation_cache.use_compilation_cache", lambda: None)
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
+    told = fails(capsys, "1", "--coordinator", "localhost:1234")
+    assert "--coordinator, --num-processes and --process-id go together; give all three or none" in told
+
+
+def test_room_is_looked_for_before_any_work(capsys, in_this_process, monkeypatch):
+    from jnas import _train_command
+
+    usage = type("Usage", (), {"free": 2_000_000})
+    monkeypatch.setattr(_train_command.shutil, "disk_usage", lambda path: usage)
+    told = fails(capsys, "1", "2", "--seeds", 5)
+    assert "MB will be written to jnas-train, and 2 MB are free; free space, or give another --out" in told
+    assert not Path("jnas-train").exists()
+
+
+def test_recipes_are_listed(capsys):
+    assert main(["train", "--recipe", "help"]) == 0
+    out = capsys.readouterr().out
+    assert "digits-8         8 epochs on images of 8x8" in out
+
+
+# Results. The commands run as processes of their own, with the devices and flags that users get.
+
+
+def command(*words, cache, **more):
+    env = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)}
+    return {"args": [sys.executable, "-m", "jnas", "train", *map(str, words)], "env": env, **more}
+
+
+@pytest.mark.slow
+def test_killed_command_goes_on_to_the_same_results(tmp_path):
+    """kill -9 at random moments of the work; then the same curves and weights, to the bit, as an unbroken run."""
+    cache = tmp_path / "cache"
+    words = ("0", ARCH, "--seeds", 2, "--epochs", 60, *SMALL, "--out")
+    done = subprocess.run(**command(*words, "whole", cache=cache), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == (
+        "2 architectures x 2 seeds on tiny (train 40, validation 20); recipe small-12: 60 epochs, 2 channels, "
+        "1 cell in each stage, batches of 16"
+    )
+    assert lines[-3:] == ["curves: whole/curves.csv", "plot: whole/curves.png", "weights: whole/weights"]
+    moments = random.Random(0)
+    for _ in range(3):
+        process = subprocess.Popen(**command(*words, "broken", cache=cache), stdout=subprocess.DEVNULL)
+        folder, deadline = Path("broken/runs"), time.monotonic() + 120
+        before = newest(folder)
+        while newest(folder) == before and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not Path("broken/curves.csv").exists()
+    done = subprocess.run(**command(*words, "broken", cache=cache), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert Path("whole/curves.csv").read_bytes() == Path("broken/curves.csv").read_bytes()
+    assert [p.name for p in Path("broken/runs").iterdir()] == ["chunk-00000.npz"]
+    names = sorted(p.name for p in Path("whole/weights").iterdir())
+    assert names == sorted(p.name for p in Path("broken/weights").iterdir())
+    assert len(names) == 4
+    for name in names:
+        (header, arrays), (_, others) = (read_archive(f"{f}/weights/{name}", kind="", remedy="") for f in FOLDERS)
+        assert header["arch"] in {ARCH, lines[3].split()[0], lines[4].split()[0]}
+        for array in sorted(arrays.keys() | others.keys()):
+            np.testing.assert_array_equal(arrays[array], others[array])
+    check_results(done.stdout)
+
+
+def newest(folder):
+    return max((p.stat().st_mtime_ns for p in folder.glob("chunk*")), default=0)
+
+
+def check_results(out):
+    """Looks at what the command left: every number is that of a run of the architecture that it names."""
+    rows = list(csv.DictReader(Path("whole/curves.csv").read_text().splitlines()))
+    assert list(rows[0]) == ["arch", "index", "seed", "epoch", "split", "accuracy_percent", "loss"]
+    assert len(rows) == 2 * 2 * 60 * 2
+    space = nasbench201()
+    names = {
+        space.to_string(np.asarray(space.from_index(0))): "0",
+        ARCH: str(int(space.index(space.from_string(ARCH)))),
+    }
+    assert {(row["arch"], row["index"]) for row in rows} == set(names.items())
+    assert Path("whole/curves.png").read_bytes().startswith(b"\x89PNG")
+    dataset = load_dataset("tiny.npz")
+    recipe = get_recipe("small-12", epochs=60, batch_size=16, channels=2, cells=1)
+    measure = jax.jit(lambda weights, arch: evaluate(weights, arch, dataset, "validation", recipe, network))
+    network = make_network(dataset, recipe, "switch")
+    for name, index in names.items():
+        finals = []
+        for seed in ("0", "1"):
+            found = load_weights(f"whole/weights/{int(index):05d}-seed-{seed}.npz")
+            assert to_string(found.arch) == name
+            assert found.recipe == recipe
+            assert (found.dataset, found.image_shape, found.num_classes) == ("tiny", (4, 4, 1), 3)
+            np.testing.assert_allclose(found.mean, dataset.mean)
+            last = [r for r in rows if (r["arch"], r["seed"], r["split"]) == (name, seed, "validation")][-1]
+            accuracy, loss = measure(found.weights, jnp.asarray(found.arch))
+            np.testing.assert_allclose(
+                [accuracy, loss], [float(last["accuracy_percent"]), float(last["loss"])], rtol=1e-4
+            )
+            finals.append(float(last["accuracy_percent"]))
+        told = f"{np.mean(finals):.2f} ± {np.std(finals, ddof=1):.2f}"
+        assert f"#{index}  {told}" in " ".join(out.split()).replace(f"#{index} ", f"#{index}  ")
+
+
+# Weights.
+
+
+DATASET = {"name": "tiny", "splits": {"validation": 0.3}}
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A network with every number its own, and the file of it."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    dataset = dataset_from_arrays(rng.integers(0, 256, (60, 4, 8, 2)).astype(np.uint8), labels, **DATASET)
+    recipe = get_recipe("small-12", batch_size=16, channels=2, cells=2)
+    network = make_network(dataset, recipe, "switch")
+    arch = np.array([3, 0, 2, 1, 4, 3], np.int32)
+    weights = Weights(*jax.tree.map(np.asarray, network.init(jax.random.key(0), arch)))
+    has = network.has(arch)
+    moved = jax.tree.map(lambda x, has: np.where(has, rng.normal(size=x.shape), 0).astype(np.float32), weights[0], has)
+    statistics = jax.tree.map(lambda x: np.abs(rng.normal(size=x.shape)).astype(np.float32), weights[1])
+    return dataset, recipe, network, arch, Weights(moved, statistics)
+
+
+def test_weights_come_back(trained, tmp_path):
+    dataset, recipe, network, arch, weights = trained
+    save_weights("w.npz", to_string(arch), weights, dataset, recipe)
+    found = load_weights(tmp_path / "w.npz")
+    for x, y in zip(jax.tree.leaves(weights.parameters), jax.tree.leaves(found.weights.parameters), strict=True):
+        np.testing.assert_array_equal(x, y)
+    assert jax.tree.structure(found.weights) == jax.tree.structure(weights)
+    for old, new in zip(weights.statistics.cells, found.weights.statistics.cells, strict=True):
+        for edge, choice in enumerate(arch):
+            fresh = np.broadcast_to(np.array([0.0, 1.0], np.float32)[:, None], old.shape[-2:])
+            np.testing.assert_array_equal(new[:, edge], old[:, edge] if choice in (2, 3) else [fresh, fresh])
+    assert (found.arch.tolist(), found.recipe, found.image_shape) == (arch.tolist(), recipe, (4, 8, 2))
+    evaluation = [evaluate(w, arch, dataset, "validation", recipe, network) for w in (weights, found.weights)]
+    np.testing.assert_array_equal(*evaluation)
+
+
+def test_file_of_weights_has_the_usual_names_and_axes(trained):
+    flax = pytest.importorskip("flax")
+    from jnas.training._flax import to_flax
+
+    assert flax
+    dataset, recipe, _, arch, weights = trained
+    save_weights("w.npz", arch, weights, dataset, recipe)
+    with np.load("w.npz") as file:
+        arrays = dict(file)
+    header = json.loads(arrays.pop("header").tobytes())
+    assert header["arch"] == to_string(arch)
+    assert header["recipe"]["channels"] == 2
+    module = to_flax(arch, load_weights("w.npz").weights)
+    edge = module.stages[1][1].edges[5]
+    for name, parameter in (
+        ("stem/kernel", module.stem.convolution.kernel),
+        ("stages/1/cells/1/edge 5/kernel", edge.convolution.kernel),
+        ("stages/1/cells/1/edge 5/scale", edge.norm.scale),
+        ("stages/1/cells/1/edge 5/shift", edge.norm.bias),
+        ("stages/1/cells/1/edge 5/mean", edge.norm.mean),
+        ("stages/1/cells/1/edge 5/variance", edge.norm.var),
+        ("stages/2/cells/0/edge 2/kernel", module.stages[2][0].edges[2].convolution.kernel),
+        ("reductions/1/second/kernel", module.reductions[1].second.convolution.kernel),
+        ("reductions/0/shortcut/kernel", module.reductions[0].shortcut.kernel),
+        ("head/kernel", module.linear.kernel),
+    ):
+        np.testing.assert_array_equal(arrays[name], parameter[...], err_msg=name)
+    numbers = [n for n in arrays if not n.endswith(("mean", "variance"))]
+    assert not [n for n in arrays if any(f"edge {e}/" in n for e in (1, 3, 4))]
+    network = make_network(dataset, recipe, "switch")
+    expected = round(1e6 * float(network.parameters(jnp.asarray(arch))))
+    assert sum(arrays[n].size for n in numbers) == expected
+
+
+def test_files_that_are_no_weights_are_refused(trained):
+    dataset, recipe, _, arch, weights = trained
+    save_weights("w.npz", arch, weights, dataset, recipe)
+    data = Path("w.npz").read_bytes()
+    with pytest.raises(FileNotFoundError, match=r"there is no file of weights at nowhere\.npz"):
+        load_weights("nowhere.npz")
+    for broken in (b"", b"hello", data[: len(data) // 2], data[:3000] + bytes(64) + data[3064:]):
+        Path("b.npz").write_bytes(broken)
+        with pytest.raises(
+            ValueError, match=r"b\.npz is not a file of weights.*; give a file that jnas\.training\.save"
+        ):
+            load_weights("b.npz")
+    header, arrays = read_archive("w.npz", kind="", remedy="")
+    kernel = "stages/0/cells/0/edge 0/kernel"
+    recipes = [header["recipe"] | change for change in ({"channels": 4}, {"cells": 1}, {"cells": 10**12}, {"x": 1})]
+    for other in (
+        *({"recipe": changed} for changed in recipes),
+        {"arch": ARCH.replace("none", "skip_connect").replace("1x1", "3x3")},
+        {"arch": 5},
+        {"format": "other"},
+        {"image_shape": [4, 8]},
+        {"image_shape": [4, 8, 10**9]},
+        {"num_classes": 10**12},
+        {"mean": [1.0, float("nan")]},
+        {"mean": None},
+        {"std": [0.0, 1.0]},
+    ):
+        write_archive("b.npz", header | other, arrays)
+        with pytest.raises(ValueError, match=r"b\.npz is not a file of weights"):
+            load_weights("b.npz")
+    for changed in (
+        {kernel: arrays[kernel][..., :1]},
+        {kernel: arrays[kernel].astype(np.float64)},
+        {"more": np.zeros(3)},
+    ):
+        write_archive("b.npz", header, arrays | changed)
+        with pytest.raises(ValueError, match=r"b\.npz is not a file of weights"):
+            load_weights("b.npz")
+    many = jax.tree.map(lambda x: np.stack([x, x]), weights)
+    with pytest.raises(ValueError, match=r"expected .* for one run of this recipe on tiny; choose one of many by"):
+        save_weights("m.npz", arch, many, dataset, recipe)
+    assert not Path("m.npz").exists()
+
+
+# Text and picture.
+
+
+def test_summary_and_curves_count_what_did_not_diverge(trained):
+    dataset = trained[0]
+    accuracy = np.array([[50, 60], [50, 70], [40, np.nan], [30, 80]], np.float32)
+    runs = Runs(
+        {"train": accuracy, "validation": accuracy},
+        {"train": accuracy / 100, "validation": accuracy / 100},
+        np.full(4, 3.0),
+        np.array([False, False, True, False]),
+        np.ones(4, bool),
+    )
+    groups = [
+        _results.RunGroup("a", 7, np.array([0, 1]), 0.001, 2.0),
+        _results.RunGroup("b", 8, np.array([2, 3]), 1, 3),
+    ]
+    text = _results.summary_text(groups, (0, 1), runs, dataset).splitlines()
+    assert text[1].split() == ["a", "#7", "65.00", "±", "7.07", "1,000", "2.00"]
+    assert text[2].split() == ["b", "#8", "80.00", "1,000,000", "3.00", "diverged:", "seed", "0"]
+    assert text[4].startswith("an epoch of a run took 1.5 s")
+    _results.write_curves("c.csv", groups, (0, 1), runs)
+    assert Path("c.csv").read_text().splitlines()[13:15] == ["b,8,1,1,train,30.0,0.3", "b,8,1,2,train,80.0,0.8"]
+    assert "b,8,0,2,validation,nan,nan" in Path("c.csv").read_text()
+    _results.draw_curves("c.png", groups, runs, dataset)
+    assert Path("c.png").stat().st_size > 10_000
