@@ -25,6 +25,7 @@ from jnas.training._sources import (
 )
 from jnas.training._train import Curves, RunState, Weights, begin_run, evaluate, run_epochs, train
 from jnas.training._train_many import train_many
+from jnas.training._weights import TrainedNetwork, load_weights, save_weights
 
 __all__ = [
     "CIFAR10",
@@ -42,6 +43,7 @@ __all__ = [
     "Runs",
     "Settings",
     "TablePlan",
+    "TrainedNetwork",
     "Weights",
     "assemble_table",
     "augment",
@@ -54,6 +56,7 @@ __all__ = [
     "get_recipe",
     "load_dataset",
     "load_runs",
+    "load_weights",
     "make_network",
     "make_optimizer",
     "measure_seconds",
@@ -64,6 +67,7 @@ __all__ = [
     "resized",
     "run_epochs",
     "run_jobs",
+    "save_weights",
     "subset",
     "to_flax",
     "train",

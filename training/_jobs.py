@@ -8,8 +8,9 @@ runs/chunk-00012.part.npz  the same chunk between two epochs
 
 Processes on several hosts share the folder: each takes every n-th chunk, and none waits for another.
 
-A run's numbers are its own: they do not depend on the chunk that it is in, nor on how many devices share the work. A
-checkpoint is taken up by any number of devices.
+With networks that branch (`'switch'`) a run's numbers are its own: to the bit, they do not depend on the chunk that it
+is in, nor on how many devices share the work, and any number of devices takes a checkpoint up. Sorted batches
+(`'dispatch'`) round differently with their composition; they go on to the same result in the same division alone.
 """
 
 import contextlib
