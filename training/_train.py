@@ -38,7 +38,7 @@ class RunState(NamedTuple):
     weights: Weights
     optimizer: Any  # the optimizer's state
     epoch: Array  # int32 []: epochs done
-    failed: Array  # bool []: the loss was not finite at some step
+    failed: Array  # bool []: a loss was not finite
 
 
 def begin_run(key: Key, arch: Array, dataset: Dataset, recipe: Recipe, network: Network) -> RunState:
@@ -84,8 +84,7 @@ def run_epochs(
     rows = dataset.rows("train")
     splits = [split for split in dataset.splits if split != "train"]
 
-    def step(carry: tuple[RunState, Any], batch: tuple[Array, Key]) -> tuple[tuple[RunState, Any], Array]:
-        state, has = carry
+    def step(state: RunState, batch: tuple[Array, Key]) -> tuple[RunState, Array]:
         numbers, key = batch
         images = augment(key, dataset.images[numbers], dataset.augmentation, dataset.mean, dataset.std)
         labels = dataset.labels[numbers]
@@ -95,7 +94,6 @@ def run_epochs(
             return jnp.mean(_objective(logits, labels, recipe.label_smoothing)), (logits, used)
 
         (_, (logits, used)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.weights.parameters)
-        gradients = jax.tree.map(lambda gradient, mask: jnp.where(mask, gradient, 0), gradients, has)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.weights.parameters)
         parameters = optax.apply_updates(state.weights.parameters, updates)
         statistics = _running(state.weights.statistics, used, recipe.batch_norm_momentum, network.counts(images.shape))
@@ -106,23 +104,23 @@ def run_epochs(
             optimizer=optimizer_state,
             failed=state.failed | ~jnp.isfinite(loss),
         )
-        return (state, has), jnp.stack([correct, loss])
+        return state, jnp.stack([correct, loss])
 
     def epoch(state: RunState, _: None) -> tuple[RunState, Curves]:
         order_key, augment_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
         order = jax.random.permutation(order_key, rows)[: num_steps * recipe.batch_size]
         batches = order.reshape(num_steps, recipe.batch_size)
-        has = network.has(state.arch)
-        (state, _), each = lax.scan(step, (state, has), (batches, jax.random.split(augment_key, num_steps)))
+        state, each = lax.scan(step, state, (batches, jax.random.split(augment_key, num_steps)))
         measured = {"train": jnp.mean(each, 0)}
         statistics = _evaluation_statistics(state, dataset, recipe, network, batches)
         for split in splits:
             measured[split] = evaluate(
                 Weights(state.weights.parameters, statistics), state.arch, dataset, split, recipe, network
             )
-        known = {split: jnp.where(state.failed, jnp.nan, values) for split, values in measured.items()}
+        failed = state.failed | ~jnp.all(jnp.isfinite(jnp.stack(list(measured.values()))))
+        known = {split: jnp.where(failed, jnp.nan, values) for split, values in measured.items()}
         curves = Curves({s: v[0] for s, v in known.items()}, {s: v[1] for s, v in known.items()})
-        return state._replace(epoch=state.epoch + 1), curves
+        return state._replace(epoch=state.epoch + 1, failed=failed), curves
 
     return lax.scan(epoch, state, None, length=num_epochs)
 
@@ -175,7 +173,8 @@ def evaluate(weights: Weights, arch: Array, dataset: Dataset, split: str, recipe
       arch: int32 `[E]`.
       dataset: Where the split is.
       split: Its name.
-      recipe: Says the size of a batch; the last batch is filled up with images that do not count.
+      recipe: Says the size of a batch; the last one is filled up with the split's first images, which are not counted
+        but belong to the batch's own statistics.
       network: What is evaluated.
     """
     rows = dataset.rows(split)
