@@ -81,7 +81,7 @@ def _write(
         recipe,
         network,
         seconds,
-        name=options.name or f"NAS-Bench-201 cells on {dataset.name}",
+        name=options.name or f"NAS-Bench-201 cells (recipe {recipe.name})",
         source=f"trained by jnas {__version__} with recipe {recipe.name}: {command}",
         notes=(_recipe_text(recipe, dataset), how),
     )
