@@ -92,7 +92,11 @@ def library(form, problem):
     dataset, recipe, archs, states = (problem[n] for n in ("dataset", "recipe", "archs", "states"))
 
     def trains(network):
-        return lambda dataset, state: run_epochs(state, dataset, recipe, network, 1)[1].loss["train"][0]
+        def run(dataset, state):  # the weights are a result too, or XLA leaves out what no loss depends on
+            state, curves = run_epochs(state, dataset, recipe, network, 1)
+            return curves.loss["train"][0], state.weights
+
+        return run
 
     if form == "static-scan":
         sizes = {"channels": recipe.channels, "cells": recipe.cells, "num_classes": dataset.num_classes}
@@ -101,7 +105,7 @@ def library(form, problem):
             network = nasbench201_network(image_shape=dataset.image_shape, form=static_form(arch), **sizes)
             state = jax.tree.map(lambda x, k=k: x[k], states)
             programs.append((jax.jit(trains(network)).lower(dataset, state).compile(), state))
-        return lambda: [program(dataset, state) for program, state in programs]
+        return lambda: [program(dataset, state)[0] for program, state in programs]
     network = make_network(dataset, recipe, form.removesuffix("-2"), archs)
 
     def every(dataset, states):
@@ -114,7 +118,7 @@ def library(form, problem):
     else:
         function = jax.jit(every)
     program = function.lower(dataset, states).compile()
-    return lambda: program(dataset, states)[: len(archs)]
+    return lambda: program(dataset, states)[0][: len(archs)]
 
 
 def plain(form, problem):
@@ -275,7 +279,7 @@ def main():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--forms", nargs="+", default=list(FORMS), help=f"of {', '.join(FORMS + OTHER_FORMS)}, torch-1")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--torch-python", help="adds torch-1 and torch-2, run by this Python")
+    parser.add_argument("--torch-python", help="runs torch-1 and torch-2; adds both where --forms names neither")
     parser.add_argument("--xla-flags", default="", help="for every form of JAX")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -284,8 +288,8 @@ def main():
         (write_problem if form.endswith(".npz") else work)(form, sizes)
         return
     sizes = {n: getattr(arguments, n) for n in ("channels", "cells", "size", "batch", "candidates", "steps")}
-    if arguments.torch_python:
-        arguments.forms += [form for form in ("torch-1", "torch-2") if form not in arguments.forms]
+    if arguments.torch_python and not any(form.startswith("torch") for form in arguments.forms):
+        arguments.forms += ["torch-1", "torch-2"]
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "problem.npz")
         if any(form.startswith("torch") for form in arguments.forms):  # in a process of its own: a child's peak memory
