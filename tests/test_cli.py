@@ -161,13 +161,6 @@ def test_defaults_are_the_quick_searchers_and_the_papers_setting(table, capsys, 
     assert _study_plan.Plan is type(default)
 
 
-def test_study_without_a_table_says_how_to_get_one(capsys):
-    told = fails(capsys, "study")
-    assert told.startswith("jnas: error: no table was given; pass one with --table")
-    for words in ("import nats-bench", "import nas-bench-201", "import arrays", "synthesize"):
-        assert f"jnas table {words}" in told
-
-
 @pytest.mark.parametrize(
     ("words", "told"),
     [
