@@ -237,7 +237,15 @@ def ask(process: subprocess.Popen[str]) -> dict[str, Any]:
     """Lets a form run once and returns its figures."""
     process.stdin.write("\n")
     process.stdin.flush()
-    return json.loads(process.stdout.readline())
+    return answer(process)
+
+
+def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Returns the next figures of a form."""
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError(f"a form's process ended with status {process.wait()}: {' '.join(process.args)}")
+    return json.loads(line)
 
 
 def compare(arguments: argparse.Namespace, sizes: dict[str, int], torch: list[str]) -> None:
@@ -247,7 +255,7 @@ def compare(arguments: argparse.Namespace, sizes: dict[str, int], torch: list[st
     try:
         for form in arguments.forms:
             processes[form] = start(form, sizes, torch, arguments.xla_flags)
-            firsts[form] = json.loads(processes[form].stdout.readline())
+            firsts[form] = answer(processes[form])
             seconds, losses = firsts[form]["compile_s"], firsts[form]["losses"]
             apart = max(abs(a / b - 1) for a, b in zip(losses, firsts[arguments.forms[0]]["losses"], strict=True))
             print(f"  {form}: compiled in {seconds:.1f} s, losses within {apart:.1e} of the first form's", flush=True)
