@@ -18,6 +18,9 @@ def build(options: argparse.Namespace) -> None:
         return
     if options.space != "nasbench201":
         raise ValueError(f"--space is {options.space!r}; networks exist for nasbench201 alone")
+    output = Path(options.output)
+    check_writable(output)
+    out = Path(options.out or output.with_suffix(""))
     prepare_devices(options)
     import jax
 
@@ -34,10 +37,6 @@ def build(options: argparse.Namespace) -> None:
         num_repeated=options.repeated,
         copies=not options.no_copies,
     )
-    output = Path(options.output)
-    out = Path(options.out or output.with_suffix(""))
-    if jax.process_index() == 0:
-        check_writable(output)
     chunk = options.chunk or begun_chunk(out) or chunk_size(len(plan.cells), dataset, recipe, most=_MOST_AT_ONCE)
     network = make_network(dataset, recipe, options.form)
     if network.form == "dispatch":

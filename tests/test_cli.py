@@ -410,7 +410,8 @@ def test_killed_study_goes_on_to_the_same_numbers(table, tmp_path):
     process.wait()
     assert not (tmp_path / "broken" / "summary.csv").exists()
     saved = first.read_bytes()
-    process = subprocess.Popen(**command(*words, "broken", **cache), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    fresh = {"XDG_CACHE_HOME": tmp_path / "other"}  # so that it has to compile, and Ctrl-C finds it at work
+    process = subprocess.Popen(**command(*words, "broken", **fresh), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGINT)

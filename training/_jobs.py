@@ -107,7 +107,7 @@ def open_folder(folder: str | os.PathLike[str], description: Mapping[str, Any]) 
       OSError: It cannot be made or written; the disk is full.
     """
     folder = Path(folder)
-    (folder / "runs").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.json"
     config = {**description, "versions": _versions()}
     with contextlib.suppress(FileNotFoundError):
@@ -118,10 +118,12 @@ def open_folder(folder: str | os.PathLike[str], description: Mapping[str, Any]) 
         except ValueError as error:
             raise ValueError(f"{path} cannot be read ({error}); give another folder") from None
         _check_same(folder, begun, config)
+        (folder / "runs").mkdir(exist_ok=True)
         return folder
     others = [p.name for p in folder.iterdir() if p.name != "runs" and not p.name.startswith(".")]
     if others:
         raise ValueError(f"the folder {folder} holds other things ({others[0]}); give a new or empty one")
+    (folder / "runs").mkdir(exist_ok=True)
     with replacing(path, "w") as file:
         json.dump(config, file, indent=1)
     return folder
