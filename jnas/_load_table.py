@@ -19,9 +19,9 @@ EMBEDDED = "digits"
 def load_table(path: str | os.PathLike[str] = EMBEDDED, *, space: Space | None = None) -> Table:
     """Returns the table of a file, or the one that comes with the package.
 
-    That one, `'digits'`, has all 15,625 cells of NAS-Bench-201, trained on scikit-learn's 8x8 digits:
-    `dataset='digits'`, 8 epochs, splits `'train'`, `'validation'` and `'test'`, with learning curves. The notes in its
-    header say how it was made.
+    That one, `'digits'`, has the 15,625 cells of NAS-Bench-201 on scikit-learn's 8x8 digits: `dataset='digits'`, 8
+    epochs, splits `'train'`, `'validation'` and `'test'`, with learning curves. One cell of each of the 6,466 published
+    classes was trained, some with three seeds; the notes in its header say how it was made.
 
     Args:
       path: A file that `jnas table import`, `jnas table build` or `save_table` wrote; by default `'digits'`, the
