@@ -410,8 +410,11 @@ def test_killed_study_goes_on_to_the_same_numbers(table, tmp_path):
     process.wait()
     assert not (tmp_path / "broken" / "summary.csv").exists()
     saved = first.read_bytes()
-    fresh = {"XDG_CACHE_HOME": tmp_path / "other"}  # so that it has to compile, and Ctrl-C finds it at work
-    process = subprocess.Popen(**command(*words, "broken", **fresh), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    ours = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background jobs ignore it, and pass that on
+    process = subprocess.Popen(**command(*words, "broken", **cache), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    signal.signal(signal.SIGINT, ours)
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
