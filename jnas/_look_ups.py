@@ -1,5 +1,6 @@
 """What a table's look-ups stand on: the runs that a number is drawn from, and where an architecture's row is."""
 
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas._vocabulary import Array, Space
+from jnas.spaces._hashing import find_fingerprint
 
 Seed = int | Literal["mean", "random"]
 """Which run a number comes from: the one with this seed, the mean over seeds, or one drawn at random from the key."""
@@ -65,7 +67,7 @@ def mean_over_runs(values: np.ndarray) -> np.ndarray:
 
 def row_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
     """Returns the pure function from one architecture `[E]` to its row among `archs [N, E]`, or -1."""
-    if space.index is None or space.size is None:
+    if space.index is None or space.size is None or math.prod(space.num_choices) != space.size:
         return _fingerprint_locator(space, archs)
     numbers = np.asarray(jax.jit(jax.vmap(space.index))(archs.astype(np.int32)))
     rows = np.full(space.size, -1, np.int32)
@@ -80,26 +82,6 @@ def row_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
 
 
 def _fingerprint_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
-    """Returns a binary search over sorted fingerprints, for spaces without an index."""
-    words = np.asarray(jax.jit(jax.vmap(space.fingerprint))(archs.astype(np.int32)))
-    order = np.lexsort((words[:, 1], words[:, 0])).astype(np.int32)
-    high, low = words[order, 0], words[order, 1]
-    steps = max(1, int(np.ceil(np.log2(len(archs) + 1))))
-
-    def locate(arch: Array) -> Array:
-        wanted = space.fingerprint(arch)
-        highs, lows = jnp.asarray(high), jnp.asarray(low)
-
-        def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
-            left, right = bounds
-            middle = (left + right) // 2
-            less = (highs[middle] < wanted[0]) | ((highs[middle] == wanted[0]) & (lows[middle] < wanted[1]))
-            open_ = left < right
-            return jnp.where(open_ & less, middle + 1, left), jnp.where(open_ & ~less, middle, right)
-
-        left, _ = jax.lax.fori_loop(0, steps, halve, (jnp.int32(0), jnp.int32(len(order))))
-        left = jnp.minimum(left, len(order) - 1)
-        same = (highs[left] == wanted[0]) & (lows[left] == wanted[1]) & space.is_valid(arch)
-        return jnp.where(same, jnp.asarray(order)[left], -1)
-
-    return locate
+    """Returns a search by fingerprint, for spaces without an index and those in which many encodings are one cell."""
+    find = find_fingerprint(np.asarray(jax.jit(jax.vmap(space.fingerprint))(archs.astype(np.int32))))
+    return lambda arch: jnp.where(space.is_valid(arch), find(space.fingerprint(arch)), -1)

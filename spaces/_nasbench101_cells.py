@@ -17,6 +17,7 @@ import numpy as np
 
 from jnas._text import short
 from jnas._vocabulary import Array
+from jnas.spaces._batch_last import batch_last
 from jnas.spaces._categorical import checked_arch
 from jnas.spaces._hashing import mix
 
@@ -37,7 +38,7 @@ _EXAMPLE = "|conv3x3-bn-relu~0|maxpool3x3~0~1|output~1~2|"
 _SHORT = {name.removesuffix("-bn-relu"): name for name in OPERATIONS}
 
 
-# Inside `jit`. Axes after the first are a batch's: 26 long rows of a batch are many times quicker than 26 wide columns.
+# Inside `jit`. Axes after an architecture's are a batch's (see `batch_last`).
 
 
 def adjacency(arch: Array) -> Array:
@@ -66,14 +67,16 @@ def pruned(arch: Array) -> tuple[Array, Array]:
     return matrix & used[:, None] & used[None, :], used
 
 
+@batch_last
 def is_valid(arch: Array) -> Array:
     """Returns whether an architecture `[26]` is a cell of the benchmark: a path, and at most 9 edges after pruning."""
     matrix, used = pruned(arch)
-    in_range = jnp.all((arch >= 0) & (arch < np.asarray(NUM_CHOICES)))
-    return in_range & used[0] & (jnp.sum(matrix) <= MAX_EDGES)
+    counts = np.asarray(NUM_CHOICES).reshape(-1, *(1 for _ in arch.shape[1:]))
+    in_range = jnp.all((arch >= 0) & (arch < counts), axis=0)
+    return in_range & used[0] & (jnp.sum(matrix, axis=(0, 1)) <= MAX_EDGES)
 
 
-@jax.custom_batching.custom_vmap
+@batch_last
 def fingerprint(arch: Array) -> Array:
     """Returns the fingerprint, uint32 `[2]`, that the architectures of one cell share.
 
@@ -84,30 +87,6 @@ def fingerprint(arch: Array) -> Array:
     References:
       "NAS-Bench-101: Towards Reproducible Neural Architecture Search", Ying et al., 2019, Section 2.2 and S1.
     """
-    return _fingerprints(arch)
-
-
-@fingerprint.def_vmap
-def _batch(axis_size: int, in_batched: Sequence[bool], archs: Array) -> tuple[Array, bool]:
-    del axis_size
-    return (_many(archs) if in_batched[0] else _fingerprints(archs)), bool(in_batched[0])
-
-
-@jax.custom_batching.custom_vmap
-def _many(archs: Array) -> Array:
-    """The fingerprints `[B, 2]` of `[B, 26]`."""
-    return _fingerprints(archs.T).T
-
-
-@_many.def_vmap
-def _batch_of_batches(axis_size: int, in_batched: Sequence[bool], archs: Array) -> tuple[Array, bool]:
-    if not in_batched[0]:
-        return _many(archs), False
-    return _many(archs.reshape(-1, archs.shape[-1])).reshape(axis_size, -1, 2), True
-
-
-def _fingerprints(arch: Array) -> Array:
-    """The fingerprints `[2, ...]` of `[26, ...]`."""
     matrix, used = pruned(arch)
     edges = jnp.where(matrix, jnp.uint32(0xFFFFFFFF), jnp.uint32(0))
     batch = arch.shape[1:]
