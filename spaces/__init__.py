@@ -1,6 +1,8 @@
 """Search spaces: encodings, fingerprints and features; nothing here trains."""
 
 from jnas.spaces._categorical import categorical
+from jnas.spaces._nasbench101 import nasbench101
+from jnas.spaces._nasbench101_enumeration import nasbench101_cells
 from jnas.spaces._nasbench201 import nasbench201
 from jnas.spaces._nasbench201_cells import nasbench201_classes
 from jnas.spaces._nasbench201_cost import nasbench201_flops, nasbench201_parameters
@@ -12,6 +14,8 @@ __all__ = [
     "from_config",
     "get",
     "names",
+    "nasbench101",
+    "nasbench101_cells",
     "nasbench201",
     "nasbench201_classes",
     "nasbench201_flops",

@@ -6,10 +6,15 @@ from collections.abc import Callable
 from jnas._text import short
 from jnas._vocabulary import Space
 from jnas.spaces._categorical import categorical
+from jnas.spaces._nasbench101 import nasbench101
 from jnas.spaces._nasbench201 import nasbench201
 from jnas.spaces._nats_size import nats_size
 
-_NAMED: dict[str, Callable[..., Space]] = {"nasbench201": nasbench201, "nats_size": nats_size}
+_NAMED: dict[str, Callable[..., Space]] = {
+    "nasbench101": nasbench101,
+    "nasbench201": nasbench201,
+    "nats_size": nats_size,
+}
 _KINDS: dict[str, Callable[..., Space]] = {"categorical": categorical, **_NAMED}
 
 
