@@ -42,9 +42,9 @@ def nasbench101(sampling: Sampling = "rejection", mutation: Mutation = "per_vert
 
     An architecture is int32 `[26]`: 21 edge bits, the upper triangle of the adjacency matrix row by row ((0,1), (0,2),
     ..., (5,6)), then the operations (0 conv3x3-bn-relu, 1 conv1x1-bn-relu, 2 maxpool3x3) of the vertices 1 to 5;
-    vertex 0 is the input and 6 the output. What is on no path from the input to the output is pruned. An architecture is valid
-    if there is a path and at most 9 edges remain, which holds for 73 % of all encodings. Isomorphic cells share their
-    fingerprint and their index: `from_index(index(arch))` is the same cell, if not the same encoding.
+    vertex 0 is the input and 6 the output. What is on no path from the input to the output is pruned. An architecture
+    is valid if there is a path and at most 9 edges remain, which holds for 73 % of all encodings. Isomorphic cells
+    share their fingerprint and their index: `from_index(index(arch))` is the same cell, if not the same encoding.
 
     Neighbours are naszilla's: an edge of the pruned cell goes, or one comes that the new cell uses, or a vertex of the
     pruned cell gets another operation (31 rows, of which `valid` marks those). The cell of two vertices has none.
@@ -171,7 +171,7 @@ def neighbors(arch: Array) -> tuple[Array, Array]:
     flips = np.eye(NUM_EDGES, len(NUM_CHOICES), dtype=np.int32)
     turns = np.zeros((2 * (MAX_VERTICES - 2), len(NUM_CHOICES)), np.int32)
     turns[np.arange(len(turns)), NUM_EDGES + np.arange(len(turns)) // 2] = 1 + np.arange(len(turns)) % 2
-    archs = (arch + np.concatenate([flips, turns])) % np.asarray(NUM_CHOICES)
+    archs = (arch[None] + np.concatenate([flips, turns])) % np.asarray(NUM_CHOICES)[None]
     sources, targets = np.transpose(EDGES)
     matrix, used = pruned(arch)
     after, _ = pruned(archs.T)  # [7, 7, 31]

@@ -91,7 +91,7 @@ def fingerprint(arch: Array) -> Array:
     edges = jnp.where(matrix, jnp.uint32(0xFFFFFFFF), jnp.uint32(0))
     batch = arch.shape[1:]
     salts = np.array([[0x9E3779B9, 0x7F4A7C15], [0x85EBCA6B, 0xC2B2AE3D], [0x27D4EB2F, 0x165667B1]], np.uint32)
-    salts = salts.reshape(3, 2, *(1 for _ in batch))
+    salts = salts.reshape(3, 1, 2, *(1 for _ in batch))
     ends = jnp.broadcast_to(jnp.array([3, 4], jnp.uint32).reshape(2, *(1 for _ in batch)), (2, *batch))
     kinds = jnp.concatenate([ends[:1], arch[NUM_EDGES:].astype(jnp.uint32), ends[1:]])
     into, out_of = jnp.sum(matrix, axis=0, dtype=jnp.uint32), jnp.sum(matrix, axis=1, dtype=jnp.uint32)
@@ -101,8 +101,8 @@ def fingerprint(arch: Array) -> Array:
         forward, back = mix(words ^ salts[1]), mix(words ^ salts[2])
         none = jnp.zeros(words.shape[1:], jnp.uint32)
         # Sums written out: a masked reduction over [7, 7, 2, ...] takes 17 times as long on a CPU.
-        before = [sum((forward[u] & edges[u, v] for u in range(v)), none) for v in range(MAX_VERTICES)]
-        after = [sum((back[u] & edges[v, u] for u in range(v + 1, MAX_VERTICES)), none) for v in range(MAX_VERTICES)]
+        before = [sum((forward[u] & edges[u, v][None] for u in range(v)), none) for v in range(MAX_VERTICES)]
+        after = [sum((back[u] & edges[v, u][None] for u in range(v + 1, MAX_VERTICES)), none) for v in range(MAX_VERTICES)]
         return mix(words * 5 + mix(jnp.stack(before) + salts[0]) * 3 + mix(jnp.stack(after) + salts[1]))
 
     words = jax.lax.fori_loop(0, MAX_VERTICES, gather, words)
