@@ -42,7 +42,7 @@ def layered_layout(edges: Sequence[Edge], room: Mapping[int, float], *, passing:
     References:
       "Methods for Visual Understanding of Hierarchical System Structures", Sugiyama, Tagawa and Toda, 1981.
     """
-    layer = {vertex: 0 for vertex in room}
+    layer = dict.fromkeys(room, 0)
     for source, target in sorted(edges, key=lambda edge: edge[1]):
         layer[target] = max(layer[target], layer[source] + 1)
     chains = {edge: _chain(edge, layer) for edge in edges}
