@@ -34,3 +34,8 @@ class Network(NamedTuple):
 
     space: Space
     form: FormName
+
+    specialize: Callable[[Array, Callable[..., Any]], Callable[..., Any]] | None = None
+    """`specialize(arch, function)(*arguments)`: what `function(apply, *arguments)` returns, by the smallest of several
+    programs that the architecture fits. There is a branch for each program; a gradient that is taken in `function` lies
+    inside of it, so that no program keeps room for the others. `None` where one program does for all."""

@@ -1,5 +1,6 @@
 """A training run as one function: epochs as a scan over steps, every random number from the run's key."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -89,11 +90,18 @@ def run_epochs(
         images = augment(key, dataset.images[numbers], dataset.augmentation, dataset.mean, dataset.std)
         labels = dataset.labels[numbers]
 
-        def loss_of(parameters: Any) -> tuple[Array, tuple[Array, Any]]:
-            logits, used = network.apply(parameters, None, state.arch, images)
-            return jnp.mean(_objective(logits, labels, recipe.label_smoothing)), (logits, used)
+        def gradients_by(apply: Callable[..., Any], parameters: Any, images: Array) -> Any:
+            def loss_of(parameters: Any) -> tuple[Array, tuple[Array, Any]]:
+                logits, used = apply(parameters, None, state.arch, images)
+                return jnp.mean(_objective(logits, labels, recipe.label_smoothing)), (logits, used)
 
-        (_, (logits, used)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.weights.parameters)
+            return jax.value_and_grad(loss_of, has_aux=True)(parameters)
+
+        if network.specialize is None:
+            found = gradients_by(network.apply, state.weights.parameters, images)
+        else:
+            found = network.specialize(state.arch, gradients_by)(state.weights.parameters, images)
+        (_, (logits, used)), gradients = found
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.weights.parameters)
         parameters = optax.apply_updates(state.weights.parameters, updates)
         statistics = _running(state.weights.statistics, used, recipe.batch_norm_momentum, network.counts(images.shape))
