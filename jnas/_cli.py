@@ -199,11 +199,16 @@ def _add_import(commands: Any) -> None:
     nats.add_argument("source", metavar="DIR", help="the folder with meta.pickle.pbz2, or the .pickle.pbz2 file")
     torch = _add(kinds, "nas-bench-201", "NAS-Bench-201: its .pth file, v1.0 or v1.1", "import_nasbench201")
     torch.add_argument("source", metavar="FILE.pth", help="the file; PyTorch is not needed")
+    records = _add(
+        kinds, "nasbench101", "NAS-Bench-101: nasbench_full or nasbench_only108, or EC-NAS", "import_nasbench101"
+    )
+    records.add_argument("source", metavar="FILE.tfrecord", help="the file; TensorFlow is not needed")
     arrays = _add(kinds, "arrays", "arrays in an .npz, with a mapping of their names", "import_arrays")
     arrays.add_argument("source", metavar="FILE.npz", help="the arrays")
-    arrays.add_argument("--space", metavar="NAME", required=True, help="the search space: nasbench201 or nats_size")
+    spaces = "the search space: nasbench101, nasbench201 or nats_size"
+    arrays.add_argument("--space", metavar="NAME", required=True, help=spaces)
     arrays.add_argument("--mapping", metavar="FILE", help="JSON that says which array is what")
-    for kind in (nats, torch, arrays):
+    for kind in (nats, torch, records, arrays):
         kind.add_argument("-o", "--output", metavar="T.npz", required=True, help="the table to write")
 
 

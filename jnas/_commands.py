@@ -186,6 +186,13 @@ def import_nasbench201(options: argparse.Namespace) -> None:
     _write_table(options, lambda progress: nasbench201_table(options.source, progress=progress))
 
 
+def import_nasbench101(options: argparse.Namespace) -> None:
+    """Runs `jnas table import nasbench101`."""
+    from jnas._import_nasbench101 import nasbench101_table
+
+    _write_table(options, lambda progress: nasbench101_table(options.source, progress=progress))
+
+
 def import_arrays(options: argparse.Namespace) -> None:
     """Runs `jnas table import arrays`."""
     from jnas import spaces

@@ -65,9 +65,14 @@ def mean_over_runs(values: np.ndarray) -> np.ndarray:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
+def many_are_one(space: Space) -> bool:
+    """Returns whether several encodings may be one architecture: not where the index counts all encodings."""
+    return math.prod(space.num_choices) != space.size
+
+
 def row_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
     """Returns the pure function from one architecture `[E]` to its row among `archs [N, E]`, or -1."""
-    if space.index is None or space.size is None or math.prod(space.num_choices) != space.size:
+    if space.index is None or space.size is None or many_are_one(space):
         return _fingerprint_locator(space, archs)
     numbers = np.asarray(jax.jit(jax.vmap(space.index))(archs.astype(np.int32)))
     rows = np.full(space.size, -1, np.int32)

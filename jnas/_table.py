@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas._draws import below
-from jnas._look_ups import Metric, Runs, Seed, choose_runs, mean_over_runs, row_locator
-from jnas._table_file import Header, Training, check_archs, decode_curve, member
+from jnas._look_ups import Metric, Runs, Seed, many_are_one, mean_over_runs, row_locator
+from jnas._table_file import Header, Training, check_archs, member
 from jnas._table_objective import check_times, fidelity_levels, runs_objective
+from jnas._table_runs import find_readings, find_runs, read_curve, runs_along, seed_slot
 from jnas._vocabulary import Array, Evaluation, Key, Objective, Space
 
 
@@ -101,8 +102,11 @@ class Table:
         return self._locate_many(encoded.reshape(-1, num_decisions)).reshape(shape[:-1])
 
     def _find(self, text: str) -> np.ndarray:
-        """The row `[]` of an architecture string, or -1."""
-        same = (self.archs == self.space.from_string(text)).all(axis=1)
+        """The row `[]` of an architecture string, or -1; where many encodings are one, that of any of them."""
+        arch = self.space.from_string(text)
+        same = (self.archs == arch).all(axis=1)
+        if not same.any() and many_are_one(self.space):
+            return np.asarray(self._locate_many(jnp.asarray(arch)[None])).reshape(())
         return np.asarray(same.argmax() if same.any() else -1, np.int32)
 
     @functools.cached_property
@@ -207,14 +211,50 @@ class Table:
         if seed == "random":
             raise ValueError("seed is 'random', expected a seed's name or 'mean' for a whole curve")
         dataset, split = self.resolve(dataset, split)
-        values = self._curve(metric, dataset, split, epochs)
-        slot = self._slots(self.training(dataset, epochs), seed)
+        slot = seed_slot(self.training(dataset, epochs), seed)
+        values = read_curve(self, metric, dataset, split, epochs)
         name = ("curve", metric, dataset, split, epochs, seed)
         return self._gather(name, mean_over_runs(values) if slot is None else values[:, slot], archs)
+
+    def reading(
+        self,
+        archs: Any,
+        *,
+        dataset: str,
+        epochs: int,
+        name: str,
+        seed: Seed,
+        key: Key | None = None,
+        at: int | None = None,
+    ) -> Array:
+        """Returns what was read off while an architecture trained `[...]`, such as its energy; NaN where missing.
+
+        Args:
+          archs: As for `accuracy`.
+          dataset: As for `accuracy`.
+          epochs: As for `accuracy`.
+          name: Which reading, in the unit that its name says: `'energy_kwh'`.
+          seed: As for `accuracy`.
+          key: As for `accuracy`.
+          at: Number of epochs done; by default the end of the training.
+
+        Raises:
+          ValueError: The table has no such training, seed or reading; the message lists what it has.
+        """
+        place = ("reading", dataset, name, epochs, seed, at)
+        if place not in self._cache:
+            self._cache[place] = find_readings(self, dataset, epochs, name, seed, at)
+        return self._choose(place, self._cache[place], archs, seed, key).score
 
     def parameters(self, archs: Any, *, dataset: str) -> Array:
         """Returns numbers of parameters `[...]` in millions."""
         return self._gather(member("parameters", dataset), self._named("parameters", dataset), archs)
+
+    def parameter_count(self, archs: Any, *, dataset: str) -> Array:
+        """Returns exact numbers of parameters `[...]` int32, -1 where missing."""
+        counts, rows = self._named("parameter_count", dataset), self._rows(archs)
+        found = jnp.asarray(self._on_device(member("parameter_count", dataset), counts.astype(np.int32))[rows])
+        return jnp.where((rows < 0) | (found == 0), -1, found)
 
     def flops(self, archs: Any, *, dataset: str) -> Array:
         """Returns numbers of multiply-adds `[...]` in millions."""
@@ -270,7 +310,7 @@ class Table:
         levels = fidelity_levels(epochs, at)
         runs = [self.runs(metric, dataset, split, e, seed, a) for e, a in levels]
         if at is not None and seed == "random":
-            runs = self._runs_along(metric, dataset, split, levels)
+            runs = runs_along(self, metric, *self.resolve(dataset, split), levels)
         check_times(runs, missing_seconds)
         return runs_objective(
             tuple(float(e if a is None else a) for e, a in levels),
@@ -326,31 +366,14 @@ class Table:
         if metric not in ("accuracy", "loss"):
             raise ValueError(f"metric is {metric!r}, expected 'accuracy' or 'loss'")
         dataset, split = self.resolve(dataset, split)
-        training = self.training(dataset, epochs)
+        self.training(dataset, epochs)
         if at is not None and not 1 <= at <= epochs:
             raise ValueError(f"at is {at}, expected a number of epochs done, from 1 to {epochs}")
         name = ("runs", metric, dataset, split, epochs, seed, at)
         if name not in self._cache:
-            slots = self._slots(training, seed)
-            value = self._values(metric, training, split, seed, at)
-            train, evaluation = self._seconds(training, split, epochs if at is None else at)
-            self._cache[name] = choose_runs(value, train, evaluation, slots, seed)
+            self._cache[name] = find_runs(self, metric, dataset, split, epochs, seed, at)
         found: Runs = self._cache[name]
         return found
-
-    def _runs_along(
-        self, metric: Metric, dataset: str, split: str, levels: Sequence[tuple[int, int | None]]
-    ) -> list[Runs]:
-        """The runs at points of a curve, only those that have them all and in one order: a training keeps its seed."""
-        dataset, split = self.resolve(dataset, split)
-        training = self.training(dataset, levels[0][0])
-        points = [training.epochs if a is None else a for _, a in levels]
-        values = [self._values(metric, training, split, "random", at) for at in points]
-        gaps = np.any(np.isnan(values), axis=0)
-        return [
-            choose_runs(np.where(gaps, np.nan, value), *self._seconds(training, split, at), None, "random")
-            for value, at in zip(values, points, strict=True)
-        ]
 
     def _look_up(
         self,
@@ -364,13 +387,16 @@ class Table:
         at: int | None,
     ) -> Evaluation:
         runs = self.runs(metric, dataset, split, epochs, seed, at)
+        return self._choose((metric, *self.resolve(dataset, split), epochs, seed, at), runs, archs, seed, key)
+
+    def _choose(self, place: Hashable, runs: Runs, archs: Any, seed: Seed, key: Key | None) -> Evaluation:
+        """One run of each architecture; `place` tells the runs from others."""
         if seed == "random" and key is None:
             raise ValueError("seed is 'random' but no key was given; pass key=jax.random.key(...)")
         rows = self._rows(archs)
         drawn_by = key if seed == "random" else None
         # Rows that the host knows are gathered there: nothing is compiled for a query by string or by index.
         xp: Any = np if isinstance(rows, np.ndarray) and drawn_by is None else jnp
-        place = (metric, *self.resolve(dataset, split), epochs, seed, at)
         value, train, evaluation, num_runs = (
             x if xp is np else self._on_device((place, i), x) for i, x in enumerate(runs)
         )
@@ -381,59 +407,6 @@ class Table:
         score, seconds = value[rows, slot], train[rows, slot] + evaluation[rows, slot]
         score, seconds = (jnp.asarray(xp.where(found, x, xp.nan), jnp.float32) for x in (score, seconds))
         return Evaluation(score, seconds, jnp.asarray(found))
-
-    def _values(self, metric: Metric, training: Training, split: str, seed: Seed, at: int | None) -> np.ndarray:
-        """Numbers at the end of (or `at` an epoch of) a training: `[N, S]`, or `[N, 1]` for a mean from the source."""
-        place = (training.dataset, training.epochs, split)
-        if at is not None and at != training.epochs:
-            return self._curve(metric, training.dataset, split, training.epochs)[:, :, at - 1]
-        if seed == "mean" and metric == "accuracy":
-            mean = self.read(member("accuracy_mean", *place))
-            if mean is not None:
-                return mean[:, None]
-        values = self.read(member(metric, *place))
-        if values is None or values.shape[1] == 0:
-            if metric == "accuracy" and member("accuracy_mean", *place) in self.names:
-                raise ValueError(
-                    f"seed is {seed!r}, but for {_place(*place)} this table holds means over seeds only; "
-                    "pass seed='mean'"
-                )
-            raise ValueError(f"this table has no {metric} for {_place(*place)}; {self._splits(training)}")
-        return values
-
-    def _curve(self, metric: Metric, dataset: str, split: str, epochs: int) -> np.ndarray:
-        training = self.training(dataset, epochs)
-        steps = self.read(member(f"{metric}_curve", dataset, epochs, split))
-        if steps is None:
-            raise ValueError(
-                f"this table has no {metric} curves for {_place(dataset, epochs, split)}: only the end of the training "
-                f"is known, leave `at` out; {self._splits(training)}"
-            )
-        return decode_curve(steps) if metric == "accuracy" else steps.astype(np.float32)
-
-    def _seconds(self, training: Training, split: str, epochs_done: int) -> tuple[np.ndarray, np.ndarray]:
-        """Seconds of some epochs of a training (NaN where unknown) and of one evaluation, each `[N, 1 or S]`."""
-        epoch = self.read(member("train_seconds", training.dataset, training.epochs))
-        evaluation = self.read(member("eval_seconds", training.dataset, training.epochs, split))
-        train = np.full((self.num_archs, 1), np.nan, np.float32) if epoch is None else np.float32(epochs_done) * epoch
-        return train, np.zeros((self.num_archs, 1), np.float32) if evaluation is None else evaluation
-
-    def _slots(self, training: Training, seed: Seed) -> int | None:
-        """The slot of a named seed; None for `'mean'` and `'random'`."""
-        if seed in ("mean", "random"):
-            return None
-        if isinstance(seed, int) and not isinstance(seed, bool) and seed in training.seeds:
-            return training.seeds.index(seed)
-        known = f"seeds {', '.join(map(str, training.seeds))}" if training.seeds else "means over seeds only"
-        raise ValueError(
-            f"seed is {seed!r}; for {training.dataset} with {training.epochs} epochs this table has {known}: "
-            "pass one of these, 'mean' or 'random'"
-        )
-
-    def _splits(self, training: Training) -> str:
-        prefix = {f"{kind}/{training.dataset}/{training.epochs}/" for kind in ("accuracy", "accuracy_mean")}
-        names = sorted({n.split("/", 3)[3] for n in self.names for p in prefix if n.startswith(p)})
-        return f"its splits there are {', '.join(names)}"
 
     def _named(self, kind: str, name: str) -> np.ndarray:
         found = self.read(member(kind, name))
@@ -449,7 +422,3 @@ class Table:
         found = values[rows] if xp is np else self._on_device(name, values)[rows]
         missing = (rows < 0).reshape(rows.shape + (1,) * (found.ndim - rows.ndim))
         return jnp.asarray(xp.where(missing, xp.nan, found), jnp.float32)
-
-
-def _place(dataset: str, epochs: int, split: str) -> str:
-    return f"dataset={dataset!r}, epochs={epochs}, split={split!r}"

@@ -14,7 +14,14 @@ of epochs; 12 and 200 epochs are different trainings, each with its own learning
 | `loss_curve/DATASET/EPOCHS/SPLIT` | float16 `[N, S, EPOCHS]` | each epoch; NaN where missing |
 | `train_seconds/DATASET/EPOCHS` | float32 `[N, 1 or S]` | one epoch of training |
 | `eval_seconds/DATASET/EPOCHS/SPLIT` | float32 `[N, 1 or S]` | one pass over the split |
+| `accuracy_at/DATASET/EPOCHS/SPLIT/AT` | float32 `[N, S]` | percent, after `AT` of the epochs |
+| `seconds_at/DATASET/EPOCHS/AT` | float32 `[N, 1 or S]` | training up to there, as it was measured |
+| `measured/DATASET/EPOCHS` | uint8 `[N]` | 1 where the training's seconds were measured, 0 where they were modelled |
+| `reading/DATASET/EPOCHS/NAME` | float32 `[N, 1 or S]` | a reading of each run, in the unit that its name says |
+| `reading_at/DATASET/EPOCHS/NAME/AT` | float32 `[N, 1 or S]` | the same after `AT` of the epochs, from 0 |
 | `trained_as/DATASET/EPOCHS` | uint32 `[N]` | the row whose runs these are: its own, where it was trained |
+| `published_hash` | uint8 `[N, 16]` | the MD5 by which NAS-Bench-101 knows a cell |
+| `parameter_count/DATASET` | uint32 `[N]` | trainable parameters, exactly; 0 where unknown |
 | `parameters/DATASET` | float32 `[N]` | millions |
 | `flops/DATASET` | float32 `[N]` | multiply-adds in millions |
 | `latency/DATASET` | float32 `[N]` | seconds a batch, as the benchmark measured it |
@@ -44,9 +51,38 @@ VERSION = 1
 CURVE_STEP = 0.002
 CURVE_MISSING = 65535
 
-_PER_TRAINING_SPLIT = ("accuracy", "accuracy_mean", "loss", "accuracy_curve", "loss_curve", "eval_seconds")
-_PER_TRAINING = ("train_seconds", "trained_as")
-_PER_NAME = ("parameters", "flops", "latency", "device_latency", "hardware")
+_SHAPES = {
+    "parameter_count": ("N",),
+    "parameters": ("N",),
+    "flops": ("N",),
+    "latency": ("N",),
+    "device_latency": ("N",),
+    "hardware": ("N",),
+    "published_hash": ("NH",),
+    "train_seconds": ("N1", "NS"),
+    "trained_as": ("N",),
+    "measured": ("N",),
+    "accuracy": ("NS",),
+    "accuracy_mean": ("N",),
+    "loss": ("NS",),
+    "accuracy_curve": ("NSE",),
+    "loss_curve": ("NSE",),
+    "eval_seconds": ("N1", "NS"),
+    "seconds_at": ("N1", "NS"),
+    "reading": ("N1", "NS"),
+    "accuracy_at": ("NS",),
+    "reading_at": ("N1", "NS"),
+}
+"""Shapes of each kind of member: N architectures, S seeds and E epochs of its training, H bytes of a hash."""
+
+_AXES = {"1": 1, "H": 16}
+_NUM_PARTS = {
+    **dict.fromkeys(("train_seconds", "trained_as", "measured"), 2),
+    **dict.fromkeys(("accuracy", "accuracy_mean", "loss", "accuracy_curve", "loss_curve", "eval_seconds"), 3),
+    **dict.fromkeys(("seconds_at", "reading"), 3),
+    **dict.fromkeys(("accuracy_at", "reading_at"), 4),
+}
+"""Of members that belong to a training, how many parts the name has after its kind; the first two are the training."""
 
 
 class Training(NamedTuple):
@@ -210,28 +246,20 @@ def check_arrays(header: Header, shapes: Mapping[str, tuple[np.dtype[Any], tuple
             continue
         if dtype.kind not in "fu" or not shape or shape[0] != rows:
             fail(name, f"is {dtype}{list(shape)}, expected floats with {rows} rows as 'archs'")
-        if kind in _PER_NAME:
-            expected: list[tuple[int, ...]] = [(rows,)]
-        elif kind in _PER_TRAINING + _PER_TRAINING_SPLIT:
-            if len(parts) != (2 if kind in _PER_TRAINING else 3):
+        if kind not in _SHAPES:
+            fail(name, "is of a kind that this version does not know")
+        axes = {**_AXES, "N": rows}
+        if kind in _NUM_PARTS:
+            if len(parts) != _NUM_PARTS[kind]:
                 fail(name, "has a name of the wrong form; see the documentation of the format")
             training = trainings.get((parts[0], parts[1]))
             if training is None:
                 fail(name, "belongs to a training that the header does not list")
                 continue
-            seeds = len(training.seeds)
-            by_kind: dict[str, list[tuple[int, ...]]] = {
-                "accuracy_mean": [(rows,)],
-                "accuracy_curve": [(rows, seeds, training.epochs)],
-                "loss_curve": [(rows, seeds, training.epochs)],
-                "train_seconds": [(rows, 1), (rows, seeds)],
-                "trained_as": [(rows,)],
-                "eval_seconds": [(rows, 1), (rows, seeds)],
-            }
-            expected = by_kind.get(kind, [(rows, seeds)])
-        else:
-            fail(name, "is of a kind that this version does not know")
-            continue
+            if kind.endswith("_at") and parts[-1] not in map(str, range(training.epochs + 1)):
+                fail(name, f"ends with {parts[-1]!r}, expected a number of epochs done, from 0 to {training.epochs}")
+            axes |= {"S": len(training.seeds), "E": training.epochs}
+        expected = [tuple(axes[axis] for axis in wanted) for wanted in _SHAPES[kind]]
         if shape not in expected:
             fail(name, f"has shape {list(shape)}, expected {' or '.join(str(list(e)) for e in expected)}")
 
