@@ -240,7 +240,7 @@ def resolve_capacity(objective: Any, budget_seconds: Any, max_evaluations: int |
 
 
 @custom_vmap
-def _everywhere(flag: Array) -> Array:
+def everywhere(flag: Array) -> Array:
     """Returns the flag; under `vmap`, whether it holds in every lane, as a value that is not batched.
 
     A `while_loop` whose condition differs between lanes copies its whole carry at every step to keep finished lanes
@@ -249,10 +249,10 @@ def _everywhere(flag: Array) -> Array:
     return flag
 
 
-@_everywhere.def_vmap
+@everywhere.def_vmap
 def _(axis_size: int, in_batched: list[bool], flag: Array) -> tuple[Array, bool]:
     del axis_size
-    return _everywhere(jnp.all(flag, axis=0) if in_batched[0] else flag), False
+    return everywhere(jnp.all(flag, axis=0) if in_batched[0] else flag), False
 
 
 def run(
@@ -304,7 +304,7 @@ def run(
 
     def keep_going(loop: tuple[Array, tuple[State, Progress], Trace]) -> Array:
         i, (_, progress), _ = loop
-        go_on: Array = (i < capacity) & ~_everywhere(progress.stopped)  # every step but the last accepts a row
+        go_on: Array = (i < capacity) & ~everywhere(progress.stopped)  # every step but the last accepts a row
         return go_on
 
     def advance(loop: tuple[Array, tuple[State, Progress], Trace]) -> tuple[Array, tuple[State, Progress], Trace]:

@@ -20,6 +20,7 @@ from jnas.searchers import (
     regularized_evolution,
     reinforce,
     successive_halving,
+    tpe,
 )
 from jnas.spaces import categorical, nasbench201
 
@@ -47,6 +48,7 @@ ROWS = {
     "successive_halving": Row(lambda space: successive_halving(space, budgets=MANY), MANY),
     "hyperband": Row(lambda space: hyperband(space, budgets=MANY), MANY),
     "bohb": Row(lambda space: bohb(space, budgets=(1,), num_samples=4, random_fraction=0.0)),
+    "tpe": Row(tpe),
     "bohb_brackets": Row(lambda space: bohb(space, budgets=MANY), MANY),
 }
 SPACES = {"categorical": categorical((5,) * 6), "mixed": categorical((3, 1, 2, 4)), "nasbench201": nasbench201()}

@@ -24,9 +24,9 @@ def main():
     evolution = searchers.regularized_evolution(space, population_size=10, sample_size=10)
     objective = table.objective(dataset="cifar10", split="validation", epochs=12, seed="mean")
     keys = jax.random.split(jax.random.key(0), 500)
-    everywhere = _loop._everywhere
+    everywhere = _loop.everywhere
     for name, look in (("everywhere", everywhere), ("each lane", lambda flag: flag)):
-        _loop._everywhere = look
+        _loop.everywhere = look
         study = jax.jit(jax.vmap(lambda key: jnas.run(evolution, objective, key, budget_seconds=12_000.0)))
         jax.block_until_ready(study(keys))
         took = []
