@@ -8,15 +8,14 @@ import numpy as np
 
 from jnas._html import Html, breakable, element, join, scrolling, section
 from jnas._report_parts import arch_text, clock_name, drawing, legend, named, panel_title, panels, seconds_text
+from jnas._study_curves import Curve, curves
 from jnas._study_plots import accuracy_panel, final_panel, regret_panel
 from jnas._study_summary import (
     FEWEST,
     BestCell,
     Comparison,
-    Curve,
     Finals,
     best_cells,
-    curves,
     optimum,
     shown_targets,
 )
@@ -217,13 +216,15 @@ def _regrets(comparison: Comparison, found: Curves, axis: str) -> Html:
     drawn = [
         (
             panel_title(comparison, t),
-            regret_panel(lines, best, axis=axis, title=f"Mean regret on {comparison.targets[t].label} against {axis}"),
+            regret_panel(lines, best, axis=axis, title=f"Regret on {comparison.targets[t].label} against {axis}"),
         )
         for t, lines in found.items()
         if (best := optimum(comparison, t)) is not None and _drawable(lines)
     ]
+    runs = ", ".join(f"{e.label} {len(e.result.traces.mask)}" for e in comparison.entries)
     caption = (
-        f"The same as regret: by how much the mean accuracy lies below the optimum, against {axis}, both logarithmic."
+        f"The same as regret: by how much the accuracy lies below the optimum, against {axis}, both logarithmic. Lines "
+        f"are medians over runs, bands go from the lower to the upper quartile. Runs: {runs}."
     )
     return panels(drawn, caption, legend(comparison)) if drawn else Html()
 

@@ -23,7 +23,7 @@ from jnas._plots import (
     styled,
     to_svg,
 )
-from jnas._study_summary import Curve
+from jnas._study_curves import Curve
 
 __all__ = ["accuracy_panel", "critical_difference_picture", "final_panel", "regret_panel"]
 
@@ -54,15 +54,22 @@ def accuracy_panel(curves: Sequence[Curve], best: float | None, *, axis: str, ti
 
 
 def regret_panel(curves: Sequence[Curve], best: float, *, axis: str, title: str) -> Html:
-    """Returns how far mean accuracies lie below the optimum, both axes logarithmic; arguments as `accuracy_panel`."""
+    """Returns how far the incumbents lie below the optimum, median and quartiles over runs, both axes logarithmic.
+
+    Arguments are those of `accuracy_panel`.
+
+    References:
+      "NAS-Bench-101: Towards Reproducible Neural Architecture Search", Ying et al., 2019, Figure 7 (left).
+    """
     with styled():
         figure, axes = frame()
-        regrets = [np.maximum(best - curve.mean, _FLOOR) for curve in curves]
-        for curve, middle in zip(curves, regrets, strict=True):
-            _band(axes, curve, middle, np.maximum(best - curve.high, _FLOOR), np.maximum(best - curve.low, _FLOOR))
-        drawn = np.concatenate(regrets)
+        medians = [np.maximum(best - curve.median, _FLOOR) for curve in curves]
+        for curve, middle in zip(curves, medians, strict=True):
+            bounds = [np.maximum(best - q, _FLOOR) for q in (curve.upper_quartile, curve.lower_quartile)]
+            _band(axes, curve, middle, *bounds)
+        drawn = np.concatenate(medians)
         low, high = float(np.nanmin(drawn)), float(np.nanmax(drawn))
-        log_axis(axes, "y", low / 1.25, max(high, low * 1.5) * 1.15, "mean regret (percentage points)")
+        log_axis(axes, "y", low / 1.25, max(high, low * 1.5) * 1.15, "median regret (percentage points)")
         _grid_axis(axes, curves, axis)
         return to_svg(figure, title)
 

@@ -1,7 +1,7 @@
 """The numbers of a study's report: what its tables and pictures show, as values that tests can check."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,21 +9,18 @@ from numpy.typing import NDArray
 from jnas._average_ranks import RankComparison, compare_ranks
 from jnas._bootstrap import bootstrap_interval
 from jnas._comparison import PairwiseTests, compare_pairwise
-from jnas._curves import curve_at
 from jnas._results import Reference, SearcherResult, StudyResults, Target
 from jnas._statistics import mean_over_seeds, std_over_seeds
-from jnas._trace_statistics import evaluation_counts, num_evaluations
+from jnas._trace_statistics import num_evaluations
 
 __all__ = [
     "FEWEST",
     "BestCell",
     "Comparison",
-    "Curve",
     "Entry",
     "Finals",
     "best_cells",
     "compare",
-    "curves",
     "finals",
     "main_target",
     "optimum",
@@ -35,10 +32,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-_GRID = 150  # points of a curve
-_RESAMPLES = 1_000  # for a curve's band; the table of results takes the default
 FEWEST = 5  # runs below which no interval is given: a bootstrap draws from these few values alone
-_SHARE = 0.9  # of the runs must have an incumbent before a curve of their mean begins
 
 
 class Entry(NamedTuple):
@@ -71,17 +65,6 @@ class Finals(NamedTuple):
     runs: NDArray[np.int64]  # [K], all runs
     evaluations: Floats  # [K], median over runs
     seconds: Floats  # [K], median over runs, on the study's clock
-
-
-class Curve(NamedTuple):
-    """The mean accuracy of an entry's incumbents against time or evaluations."""
-
-    label: str
-    entry: int
-    grid: Floats  # [G], seconds or evaluations
-    mean: Floats  # [G], percent; NaN before nine tenths of the runs have an incumbent and after the last run's end
-    low: Floats  # [G], 95 % bootstrap interval; the mean where there are fewer than `FEWEST` runs
-    high: Floats  # [G]
 
 
 class BestCell(NamedTuple):
@@ -210,76 +193,6 @@ def _ends(result: SearcherResult) -> Floats:
     """Returns the clock at the end of each run `[S]`."""
     elapsed = np.where(np.asarray(result.traces.mask), result.elapsed, 0.0)
     return np.asarray(elapsed.max(axis=1, initial=0.0), np.float64)
-
-
-# Curves.
-
-
-def curves(
-    comparison: Comparison, targets: Sequence[int], axis: Literal["seconds", "evaluations"]
-) -> dict[int, list[Curve]]:
-    """Returns, for each target, the curves of all entries on a common grid; none where the axis has no extent.
-
-    Args:
-      comparison: What to draw.
-      targets: Indices of targets.
-      axis: The study's clock, or the number of evaluations made.
-    """
-    clocks = [_clock(entry.result, axis) for entry in comparison.entries]
-    masks = [np.asarray(entry.result.traces.mask) for entry in comparison.entries]
-    grid = _grid(clocks, masks, axis)
-    found: dict[int, list[Curve]] = {target: [] for target in targets}
-    if grid is None:
-        return found
-    for k, (entry, clock, mask) in enumerate(zip(comparison.entries, clocks, masks, strict=True)):
-        rows = curve_at(grid, clock, np.broadcast_to(np.arange(clock.shape[1]), clock.shape), mask)  # [S, G]
-        began = ~np.isnan(rows)
-        place = np.where(began, rows, 0).astype(np.intp)
-        over = grid > clock[mask].max(initial=0.0) * (1 + 1e-9)
-        values = np.stack(
-            [np.take_along_axis(np.asarray(entry.result.values[t], np.float64), place, axis=1) for t in targets]
-        )
-        values = np.where(began & ~over, values, np.nan).transpose(1, 0, 2)  # [S, C, G]
-        drawn = (~np.isnan(values)).mean(axis=0) >= _SHARE
-        mean = np.where(drawn, mean_over_seeds(values, nan_policy="omit"), np.nan)
-        if len(values) >= FEWEST:
-            low, high = bootstrap_interval(
-                values,
-                np.random.default_rng(0),
-                method="percentile",
-                num_resamples=_RESAMPLES,
-                nan_policy="omit",
-            )
-        else:
-            low = high = mean
-        for i, target in enumerate(targets):
-            band = (np.where(drawn[i], bound[i], np.nan) for bound in (low, high))
-            found[target].append(Curve(entry.label, k, grid, mean[i], *band))
-    return found
-
-
-def _clock(result: SearcherResult, axis: str) -> Floats:
-    return np.asarray(result.elapsed if axis == "seconds" else evaluation_counts(result.traces), np.float64)
-
-
-def _grid(clocks: Sequence[Floats], masks: Sequence[NDArray[np.bool_]], axis: str) -> Floats | None:
-    """Returns common points, even in the logarithm; all whole numbers of evaluations where these are few.
-
-    The end of each entry is among them, so that its curve ends with what its runs returned.
-    """
-    used = [clock[mask & (clock > 0)] for clock, mask in zip(clocks, masks, strict=True)]
-    used = [u for u in used if u.size]
-    if not used:
-        return None
-    low, high = min(float(u.min()) for u in used), max(float(u.max()) for u in used)
-    if axis == "evaluations" and high <= _GRID:
-        return np.arange(1.0, high + 1)
-    if not high > low:
-        return np.asarray([high])
-    grid = np.geomspace(low, high, _GRID)
-    grid[-1] = high  # exactly
-    grid = np.round(grid) if axis == "evaluations" else grid
-    return np.unique([*grid, *(float(u.max()) for u in used)])
 
 
 # Comparisons.

@@ -12,10 +12,10 @@ import scipy.stats
 from jnas import spaces
 from jnas._report import report, write_report
 from jnas._results import Reference, SearcherResult, StudyResults, Target
+from jnas._study_curves import curves
 from jnas._study_summary import (
     best_cells,
     compare,
-    curves,
     finals,
     main_target,
     pairwise,
@@ -475,6 +475,17 @@ def test_a_band_needs_five_runs():
     (found,) = curves(comparison, [0], "evaluations")[0]
     assert 70 <= found.low[0] < 74
     assert 76 < found.high[0] <= 80
+
+
+def test_median_and_quartiles_by_hand():
+    comparison = one_target(by_hand([[v] for v in (80.0, 70.0, 75.0, 90.0, 60.0)], 1.0))
+    (found,) = curves(comparison, [0], "evaluations")[0]
+    assert (found.lower_quartile[0], found.median[0], found.upper_quartile[0]) == (70, 75, 80)
+    runs = np.full((10, 1), 80.0)
+    runs[0] = np.nan  # a run that found nothing counts as the worst
+    runs[1:4] = 70.0
+    (found,) = curves(one_target(by_hand(runs, 1.0)), [0], "evaluations")[0]
+    assert (found.lower_quartile[0], found.median[0], found.upper_quartile[0]) == (70, 80, 80)
 
 
 def test_curves_end_with_the_final_means():
