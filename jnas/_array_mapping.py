@@ -1,7 +1,7 @@
 """What says which array of an `.npz` is what: mappings, as JSON gives them, and the check of their form.
 
-A mapping is a JSON object; `assets/nasbench201_arrays.json`, the default for the space `nasbench201`, is one to start
-from. Its entries:
+A mapping is a JSON object; `nasbench101_arrays.json` and `nasbench201_arrays.json` in `assets/`, the defaults for these
+spaces, are some to start from. Its entries:
 
 | entry | value |
 | --- | --- |
@@ -19,18 +19,27 @@ and those of a member:
 | `at` | optional: for each axis of the array `null` to keep it or an index to take there, such as `[null, 2]` |
 | `scale` | optional: a factor from the array's unit to the table's |
 | `missing` | optional: a number, or a list of them, that stands for a missing value; NaN always does |
+| `otherwise` | optional: the name of an array whose numbers stand where those of the first are missing |
 | `names` | for a member `KIND/*`, one for each column of the array: a list of texts, or the name of an array of texts |
 
-For `KIND/*`, `missing` may also be an object with such values for single names. Accuracies are in percent, curves too
-(they are stored in 16 bits); a time `[N]` is taken as the same for all seeds.
+For the space `nasbench101`, `architectures` may also be `{"upper_triangles": {"vertices": NAME, "bits": NAME,
+"operations": NAME}}`, packed as `_upper_triangles` says.
 
-The default mapping reads an `.npz` with these arrays, `N` = 15,625 cells, data sets in the order CIFAR-10, CIFAR-100,
-ImageNet16-120: `ops [N, 6]`; `valid_accuracy_12`, `valid_accuracy_200`, `test_accuracy_12`, `test_accuracy_200`
-`[N, 3]`, percent, means over seeds, where `valid` of CIFAR-10 is x-valid of the half-set training (`cifar10-valid`) and
+For `KIND/*`, `missing` may also be an object with such values for single names. Accuracies are in percent, curves too
+(they are stored in 16 bits); a time `[N]` is taken as the same for all seeds, and an accuracy `[N]` as that of the only
+seed. `published_hash` takes an array of texts.
+
+The default mapping of `nasbench201` reads an `.npz` with these arrays, `N` = 15,625 cells, data sets in the order
+CIFAR-10, CIFAR-100, ImageNet16-120: `ops [N, 6]`; `valid_accuracy_12`, `valid_accuracy_200`, `test_accuracy_12`,
+`test_accuracy_200` `[N, 3]`, percent, means over seeds, where `valid` of CIFAR-10 is x-valid of the half-set training (`cifar10-valid`) and
 `test` of CIFAR-10 the test set of the full one; `valid_accuracy_200_seeds [N, 3, seeds]`;
 `cifar10valid_oritest_accuracy_200 [N]`; `train_seconds_per_epoch_cifar10 [N]`; `params_millions`, `flops_millions`
 `[N]` of CIFAR-10's networks; `latency_ms [N, devices]` with `latency_devices`; `hardware_metrics_cifar10 [N, metrics]`
 with `hardware_metrics_cifar10_names`.
+
+That of `nasbench101` reads, `N` = 423,624 cells: `num_vertices`, `adjacency_bits` `[N]` and `ops [N, 5]`
+(`_upper_triangles`); `hash [N]`; `test_accuracy_108_run0`, `valid_accuracy_4`, `_12`, `_36`, `_108` `[N]`, fractions;
+`train_seconds_108 [N]`; `trainable_parameters`, `trainable_parameters_computed`, `flops` `[N]`.
 """
 
 import importlib.resources
@@ -44,13 +53,16 @@ from jnas._json_checks import check_keys, parse_pairs
 from jnas._table_file import Training
 
 _TOP = ("architectures", "trainings", "members", "name", "source", "notes", "pairs")
-_ENTRY = ("array", "at", "scale", "missing", "names")
+_ENTRY = ("array", "at", "scale", "missing", "otherwise", "names")
+_TRIANGLES = ("vertices", "bits", "operations")
+DEFAULTS = ("nasbench101", "nasbench201")
+"""The spaces that have a default mapping."""
 
 
 class CheckedMapping(NamedTuple):
     """A mapping whose form has been checked."""
 
-    architectures: Mapping[str, str]
+    architectures: Mapping[str, Any]
     trainings: tuple[Training, ...]
     members: Mapping[str, Mapping[str, Any]]
     pairs: Mapping[str, Mapping[str, tuple[str, str]]]
@@ -59,9 +71,9 @@ class CheckedMapping(NamedTuple):
     notes: tuple[str, ...]
 
 
-def default_mapping() -> dict[str, Any]:
-    """Returns the mapping that is used for the space `nasbench201`, as JSON gives it: something to start from."""
-    text = importlib.resources.files("jnas").joinpath("assets/nasbench201_arrays.json").read_text("utf-8")
+def default_mapping(space: str = "nasbench201") -> dict[str, Any]:
+    """Returns the mapping that is used for a space of `DEFAULTS`, as JSON gives it: something to start from."""
+    text = importlib.resources.files("jnas").joinpath(f"assets/{space}_arrays.json").read_text("utf-8")
     mapping: dict[str, Any] = json.loads(text)
     return mapping
 
@@ -92,12 +104,7 @@ def check_mapping(raw: Mapping[str, Any]) -> CheckedMapping:
     """
     check_keys(raw, _TOP, ("architectures", "trainings", "members"), "the mapping")
     architectures = raw["architectures"]
-    named = isinstance(architectures, Mapping) and len(architectures) == 1 and set(architectures) < {"array", "strings"}
-    if not named or not all(isinstance(name, str) for name in architectures.values()):
-        raise ValueError(
-            f"'architectures' of the mapping is {architectures!r}, expected {{'array': NAME}} for integers or "
-            "{'strings': NAME} for texts"
-        )
+    _check_architectures(architectures)
     members = raw["members"]
     if not isinstance(members, Mapping):
         raise ValueError(f"'members' of the mapping is {type(members).__name__}, expected an object")
@@ -118,11 +125,27 @@ def check_mapping(raw: Mapping[str, Any]) -> CheckedMapping:
     )
 
 
+def _check_architectures(entry: Any) -> None:
+    kind = next(iter(entry)) if isinstance(entry, Mapping) and len(entry) == 1 else None
+    if kind == "upper_triangles":
+        check_keys(entry[kind], _TRIANGLES, _TRIANGLES, "'upper_triangles' of the mapping")
+        names = list(entry[kind].values())
+    else:
+        names = [entry[kind]] if kind in ("array", "strings") else [None]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"'architectures' of the mapping is {entry!r}, expected {{'array': NAME}} for integers or "
+            "{'strings': NAME} for texts"
+        )
+
+
 def _check_member(name: str, entry: Any) -> None:
     what = f"member {name!r} of the mapping"
     check_keys(entry, _ENTRY, ("array",), what)
     if not isinstance(entry["array"], str):
         raise ValueError(f"'array' of {what} is {entry['array']!r}, expected the name of an array")
+    if not isinstance(entry.get("otherwise", ""), str):
+        raise ValueError(f"'otherwise' of {what} is {entry['otherwise']!r}, expected the name of an array")
     at = entry.get("at")
     if at is not None and not (isinstance(at, list) and at and all(i is None or type(i) is int for i in at)):
         raise ValueError(f"'at' of {what} is {at!r}, expected a list of indices and nulls, one for each axis")

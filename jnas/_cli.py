@@ -208,6 +208,11 @@ def _add_import(commands: Any) -> None:
     spaces = "the search space: nasbench101, nasbench201 or nats_size"
     arrays.add_argument("--space", metavar="NAME", required=True, help=spaces)
     arrays.add_argument("--mapping", metavar="FILE", help="JSON that says which array is what")
+    arrays.add_argument(
+        "--model-seconds",
+        action="store_true",
+        help="nasbench101: where a training's time is not known, put what a linear model of the known ones says",
+    )
     for kind in (nats, torch, records, arrays):
         kind.add_argument("-o", "--output", metavar="T.npz", required=True, help="the table to write")
 

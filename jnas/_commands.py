@@ -198,10 +198,16 @@ def import_arrays(options: argparse.Namespace) -> None:
     from jnas import spaces
     from jnas._array_mapping import read_mapping
     from jnas._import_arrays import arrays_table
+    from jnas._model_seconds import model_seconds
 
     space = spaces.get(options.space)
     mapping = None if options.mapping is None else read_mapping(options.mapping)
-    _write_table(options, lambda progress: arrays_table(options.source, space, mapping, progress=progress))
+
+    def make(progress: Callable[[int, int], None]) -> Any:
+        header, arrays = arrays_table(options.source, space, mapping, progress=progress)
+        return model_seconds(header, arrays) if options.model_seconds else (header, arrays)
+
+    _write_table(options, make)
 
 
 def synthesize(options: argparse.Namespace) -> None:

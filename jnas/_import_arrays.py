@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from jnas._array_mapping import check_mapping, default_mapping
+from jnas._array_mapping import DEFAULTS, check_mapping, default_mapping
+from jnas._look_ups import check_distinct, many_are_one
 from jnas._members import DAMAGE, read_member, reason
 from jnas._table_file import Header, arch_dtype, check_archs, check_arrays, encode_curve
+from jnas._text import short
+from jnas._upper_triangles import unpack_cells
 from jnas._vocabulary import Space
 
 
@@ -27,7 +31,8 @@ def arrays_table(
     Args:
       path: The `.npz`.
       space: What its architectures are of.
-      mapping: Which array is what, as `_array_mapping` describes; by default that of `nasbench201`'s published numbers.
+      mapping: Which array is what, as `_array_mapping` describes; by default that of the published numbers, for
+        `nasbench101` and `nasbench201`.
       progress: Called after each member with how many are done and how many there are.
 
     Returns:
@@ -38,9 +43,9 @@ def arrays_table(
       ValueError: The file or the mapping is malformed, or they do not fit one another or the space.
     """
     if mapping is None:
-        if space.name != "nasbench201":
+        if space.name not in DEFAULTS:
             raise ValueError(f"the space {space.name!r} has no default mapping; pass one that names your arrays")
-        mapping = default_mapping()
+        mapping = default_mapping(space.name)
     parsed = check_mapping(mapping)
     with _open_sources(path) as sources:
         archs = _architectures(sources, parsed.architectures, space)
@@ -77,6 +82,9 @@ def _open_sources(path: str | os.PathLike[str]) -> Iterator["_Sources"]:
         yield _Sources(path, arrays.zip)
 
 
+_BY_SEED = ("train_seconds", "eval_seconds", "seconds_at", "accuracy", "accuracy_at", "reading", "reading_at")
+
+
 class _Sources:
     """The arrays of an open `.npz`, read when asked for."""
 
@@ -109,10 +117,16 @@ class _Sources:
             raise ValueError(f"{reader} takes {name!r}, whose texts are not UTF-8") from error
 
 
-def _architectures(sources: _Sources, entry: Mapping[str, str], space: Space) -> np.ndarray:
+def _architectures(sources: _Sources, entry: Mapping[str, Any], space: Space) -> np.ndarray:
     """Returns the encoded architectures `[N, E]`, checked."""
     where = f"'architectures' of {sources.path}"
-    if "array" in entry:
+    if "upper_triangles" in entry:
+        if space.name != "nasbench101":
+            raise ValueError(f"the mapping has 'upper_triangles', cells of nasbench101, for the space {space.name!r}")
+        packed = [sources.read(name, "'architectures' of the mapping") for name in entry["upper_triangles"].values()]
+        names = [str(name) for name in entry["upper_triangles"]]
+        archs = unpack_cells(**dict(zip(names, packed, strict=True)), where=where)
+    elif "array" in entry:
         archs = sources.read(entry["array"], "'architectures' of the mapping")
         if archs.dtype.kind not in "iu":
             raise ValueError(f"{where} are {archs.dtype}, expected integers [N, E] in the encoding of {space.name!r}")
@@ -120,12 +134,16 @@ def _architectures(sources: _Sources, entry: Mapping[str, str], space: Space) ->
         texts = sources.texts(entry["strings"], "'architectures' of the mapping")
         archs = np.array([space.from_string(text) for text in texts]).reshape(len(texts), space.num_decisions)
     check_archs(space, archs, where)
+    if many_are_one(space):
+        check_distinct(space, archs, where)
     return archs.astype(arch_dtype(space))
 
 
 def _members(sources: _Sources, member: str, entry: Mapping[str, Any], rows: int) -> dict[str, np.ndarray]:
     """Returns the arrays of one entry: one, or one for each name."""
     reader = f"member {member!r} of the mapping"
+    if member == "published_hash":
+        return {member: _hashes(sources.texts(entry["array"], reader), reader)}
     values = sources.read(entry["array"], reader)
     if values.dtype.kind not in "fiub" or values.ndim < 1:
         raise ValueError(f"{reader} takes {entry['array']!r}, which is {values.dtype}, expected numbers")
@@ -136,6 +154,8 @@ def _members(sources: _Sources, member: str, entry: Mapping[str, Any], rows: int
             f"the {rows} architectures"
         )
     if not member.endswith("/*"):
+        if "otherwise" in entry:
+            values = _otherwise(values, entry.get("missing", ()), sources.read(entry["otherwise"], reader), reader)
         return {member: _convert(values, member, entry.get("scale", 1.0), entry.get("missing", ()))}
     names = entry["names"] if isinstance(entry["names"], list) else sources.texts(entry["names"], reader)
     if values.ndim != 2 or values.shape[1] != len(names) or len(set(names)) != len(names):
@@ -170,11 +190,33 @@ def _at(values: np.ndarray, at: list[int | None] | None, reader: str, name: str)
     return values[tuple(slice(None) if i is None else i for i in at)]
 
 
+def _otherwise(values: np.ndarray, missing: Any, others: np.ndarray, reader: str) -> np.ndarray:
+    """Returns numbers in float64, with others where they are missing."""
+    if others.shape != values.shape or others.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{reader} takes an array of shape {list(values.shape)} and 'otherwise' {others.dtype}"
+            f"{list(others.shape)}, expected numbers of the same shape"
+        )
+    return np.where(_is_missing(values.astype(np.float64), missing), others.astype(np.float64), values)
+
+
+def _is_missing(numbers: np.ndarray, missing: Any) -> np.ndarray:
+    found: np.ndarray = np.isnan(numbers) | np.isin(numbers, np.atleast_1d(np.asarray(missing, np.float64)))
+    return found
+
+
+def _hashes(texts: list[str], reader: str) -> np.ndarray:
+    """Returns hashes of 32 hexadecimal digits as uint8 `[N, 16]`."""
+    wrong = [text for text in texts if not re.fullmatch("[0-9a-f]{32}", text)]
+    if wrong:
+        raise ValueError(f"{reader} takes {short(repr(wrong[0]), 60)}, expected hashes of 32 hexadecimal digits")
+    return np.frombuffer(bytes.fromhex("".join(texts)), np.uint8).reshape(-1, 16)
+
+
 def _convert(values: np.ndarray, member: str, scale: float, missing: Any) -> np.ndarray:
     """Returns numbers in a member's unit and type, NaN where missing."""
     numbers = values.astype(np.float64)
-    unknown = np.isin(numbers, np.atleast_1d(np.asarray(missing, np.float64)))
-    numbers = np.where(unknown, np.nan, numbers) * scale
+    numbers = np.where(_is_missing(numbers, missing), np.nan, numbers) * scale
     if np.isinf(numbers).any():
         raise ValueError(f"member {member!r} of the mapping takes infinite numbers; mark what is missing with NaN")
     kind = member.split("/")[0]
@@ -185,6 +227,8 @@ def _convert(values: np.ndarray, member: str, scale: float, missing: Any) -> np.
         )
     if kind == "accuracy_curve":
         return encode_curve(numbers)
-    if kind in ("train_seconds", "eval_seconds") and numbers.ndim == 1:
+    if kind in _BY_SEED and numbers.ndim == 1:
         numbers = numbers[:, None]
+    if kind == "parameter_count":
+        return np.nan_to_num(numbers, nan=0.0).astype(np.uint32)
     return numbers.astype(np.float16 if kind == "loss_curve" else np.float32)

@@ -70,6 +70,20 @@ def many_are_one(space: Space) -> bool:
     return math.prod(space.num_choices) != space.size
 
 
+def check_distinct(space: Space, archs: np.ndarray, where: str) -> None:
+    """Raises ValueError where two of the architectures `[N, E]` are the same one in different encodings."""
+    words = np.asarray(jax.jit(jax.vmap(space.fingerprint))(archs.astype(np.int32))).astype(np.uint64)
+    joined = words @ np.array([1 << 32, 1], np.uint64)
+    order = np.argsort(joined, kind="stable")
+    same = np.flatnonzero(joined[order][1:] == joined[order][:-1])
+    if len(same):
+        first, second = (int(order[same[0] + i]) for i in (0, 1))
+        raise ValueError(
+            f"architectures {first} and {second} of {where} are the same one, {space.to_string(archs[first])}: "
+            "expected each once"
+        )
+
+
 def row_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
     """Returns the pure function from one architecture `[E]` to its row among `archs [N, E]`, or -1."""
     if space.index is None or space.size is None or many_are_one(space):
