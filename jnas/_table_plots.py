@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from jnas._html import Html
 from jnas._plots import HIGHLIGHT, INK, SERIES, frame, log_axis, number, plain_axis, styled, to_svg
 
-__all__ = ["histogram", "noise_panel", "rank_panel", "ranks_of", "size_panel"]
+__all__ = ["histogram", "line_panel", "noise_panel", "rank_panel", "ranks_of", "size_panel"]
 
 Floats = NDArray[np.float64]
 
@@ -47,6 +47,17 @@ def size_panel(size: Floats, accuracy: Floats, star: int | None, *, label: str, 
         plain_axis(axes, "y", low - 0.04 * room, high + 0.06 * room, "accuracy (%)")
         wide = float(np.ptp(size[there]))
         plain_axis(axes, "x", float(size[there].min()) - 0.03 * wide, float(size[there].max()) + 0.03 * wide, label)
+        return to_svg(figure, title)
+
+
+def line_panel(x: Floats, y: Floats, *, xlabel: str, ylabel: str, title: str) -> Html:
+    """Returns a line with its points, `y [N]` against `x [N]`; the vertical axis reaches from 0 (or below) to 1."""
+    with styled():
+        figure, axes = frame()
+        axes.plot(x, y, color=SERIES[0], marker="o", markersize=4, linewidth=1.6)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        plain_axis(axes, "y", min(0.0, float(np.nanmin(y))) - 0.04, 1.04, ylabel)
+        plain_axis(axes, "x", float(x.min()) - 0.3, float(x.max()) + 0.3, xlabel)
         return to_svg(figure, title)
 
 

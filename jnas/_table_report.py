@@ -7,6 +7,7 @@ from typing import Any
 from jnas._files import replacing
 from jnas._html import Html, element, join, page, section
 from jnas._html import table as html_table
+from jnas._nasbench101_report import graph_section
 from jnas._table import Table
 from jnas._table_sections import (
     accuracy_section,
@@ -64,6 +65,8 @@ def table_report(table: Table, progress: Callable[[str], None] | None = None) ->
         ("seconds", lambda: seconds_section(table, columns)),
         ("best architectures", lambda: best_section(table, columns)),
     ]
+    if table.space.name == "nasbench101":
+        steps.insert(2, ("the space of cells", lambda: graph_section(table, columns)))
     for words, make in steps:
         say(words)
         parts.append(make())

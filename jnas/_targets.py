@@ -10,9 +10,16 @@ from jnas._table import Table
 from jnas._table_file import member
 
 NAMED_CELLS: Mapping[str, Mapping[str, str]] = {
-    "nasbench201": {"ResNet": "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"}
+    "nasbench201": {"ResNet": "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"},
+    "nasbench101": {
+        "ResNet": "|conv3x3-bn-relu~0|conv3x3-bn-relu~1|output~0~2|",
+        "Inception": "|conv1x1-bn-relu~0|conv3x3-bn-relu~0|conv3x3-bn-relu~0|conv3x3-bn-relu~3|maxpool3x3~0"
+        "|output~1~2~4~5|",
+    },
 }
-"""Architectures known by name, by space: the basic block of a residual network, as in Table 5 of NAS-Bench-201."""
+"""Architectures known by name, by space: the basic block of a residual network, as in Table 5 of NAS-Bench-201; in
+NAS-Bench-101 two 3x3 convolutions beside a projection, and the Inception module that the benchmark's README has as its
+example (a 5x5 convolution is said as two of 3x3)."""
 
 
 def default_targets(table: Table) -> tuple[Target, ...]:
