@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jnas import nasbench101 as nasbench101
     from jnas import queries as queries
     from jnas import searchers as searchers
     from jnas import spaces as spaces
@@ -72,7 +73,7 @@ _DEFINED_IN = {
     "write_report": "jnas._report",
     "write_table_report": "jnas._table_report",
 }
-_MODULES = ("queries", "searchers", "spaces", "statistics", "training")
+_MODULES = ("nasbench101", "queries", "searchers", "spaces", "statistics", "training")
 
 __all__ = [*_DEFINED_IN, *_MODULES]
 

@@ -31,8 +31,8 @@ seed. `published_hash` takes an array of texts.
 
 The default mapping of `nasbench201` reads an `.npz` with these arrays, `N` = 15,625 cells, data sets in the order
 CIFAR-10, CIFAR-100, ImageNet16-120: `ops [N, 6]`; `valid_accuracy_12`, `valid_accuracy_200`, `test_accuracy_12`,
-`test_accuracy_200` `[N, 3]`, percent, means over seeds, where `valid` of CIFAR-10 is x-valid of the half-set training (`cifar10-valid`) and
-`test` of CIFAR-10 the test set of the full one; `valid_accuracy_200_seeds [N, 3, seeds]`;
+`test_accuracy_200` `[N, 3]`, percent, means over seeds, where `valid` of CIFAR-10 is x-valid of the half-set training
+(`cifar10-valid`) and `test` of CIFAR-10 the test set of the full one; `valid_accuracy_200_seeds [N, 3, seeds]`;
 `cifar10valid_oritest_accuracy_200 [N]`; `train_seconds_per_epoch_cifar10 [N]`; `params_millions`, `flops_millions`
 `[N]` of CIFAR-10's networks; `latency_ms [N, devices]` with `latency_devices`; `hardware_metrics_cifar10 [N, metrics]`
 with `hardware_metrics_cifar10_names`.

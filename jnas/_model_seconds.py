@@ -113,8 +113,8 @@ def _told(training: Training, terms: np.ndarray, seconds: np.ndarray, rows: int)
     return (
         f"training times after {training.epochs} epochs were measured for {len(seconds):,} cells; those of the other "
         f"{rows - len(seconds):,} are modelled, linear in {terms.shape[1] - 1} terms of multiply-adds, parameters, "
-        f"edges and operations (in {_FOLDS}-fold cross-validation the mean error is {100 * errors.mean():.1f} %, 95 % are "
-        f"within {100 * np.quantile(errors, 0.95):.1f} %, the largest is {100 * errors.max():.0f} %, R2 is "
+        f"edges and operations (in {_FOLDS}-fold cross-validation the mean error is {100 * errors.mean():.1f} %, 95 % "
+        f"are within {100 * np.quantile(errors, 0.95):.1f} %, the largest is {100 * errors.max():.0f} %, R2 is "
         f"{explained:.3f}); `measured` in the file tells them apart",
         f"where other trainings have no times of their own, an epoch of theirs takes as long as one of the "
         f"{training.epochs}-epoch training",

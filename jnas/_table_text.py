@@ -9,7 +9,8 @@ from typing import Any
 
 from jnas._table import Table
 from jnas._table_file import Training, member
-from jnas._table_summary import Holding, holdings
+from jnas._table_runs import points_of, readings_of
+from jnas._table_summary import Holding, holdings, splits_of
 from jnas._text import aligned, counted
 from jnas.queries import Info, costs, info, results, statistics
 
@@ -40,7 +41,7 @@ def describe(table: Table) -> str:
                 held.split,
                 f"{table.num_archs - held.missing:,}",
                 _runs(held),
-                "every epoch" if held.curves else "the end",
+                _known_at(table, held),
                 " and ".join(timed) or "nothing",
                 f"{found.mean:.2f}" if found else "-",
                 f"{found.maximum:.2f}" if found else "-",
@@ -50,6 +51,12 @@ def describe(table: Table) -> str:
     others = [*_more(table), *(f"note: {note}" for note in [*header.notes, *_missing_times(table)])]
     lines += ["", *(textwrap.fill(line, _WIDTH, subsequent_indent="  ") for line in others)] if others else []
     return "\n".join(lines)
+
+
+def _known_at(table: Table, held: Holding) -> str:
+    """Returns at which epochs of a training numbers are known."""
+    points = points_of(table, held.training.dataset, held.training.epochs, held.split)
+    return "every epoch" if held.curves else ", ".join([*map(str, points), "the end"])
 
 
 def _runs(held: Holding) -> str:
@@ -85,6 +92,9 @@ def _more(table: Table) -> list[str]:
         names = sorted(n.removeprefix(f"{kind}/") for n in table.names if n.startswith(f"{kind}/"))
         if names:
             lines.append(f"{words}: {', '.join(names)}")
+    readings = {name for t in table.header.trainings for name in readings_of(table, *t[:2]) if " at " not in name}
+    if readings:
+        lines.append(f"readings of each run: {', '.join(sorted(readings))}")
     alike: dict[tuple[tuple[int, int], ...], list[str]] = {}
     for training in table.header.trainings:
         if training.seeds:
@@ -167,7 +177,9 @@ def _chosen(table: Table, dataset: str | None, epochs: int | None, at: int | Non
 def _reaches(table: Table, training: Training, at: int) -> bool:
     """Returns whether accuracies of a training are known after so many epochs."""
     curves = member("accuracy_curve", training.dataset, training.epochs, "")
-    return at == training.epochs or (1 <= at < training.epochs and any(name.startswith(curves) for name in table.names))
+    if at == training.epochs or (1 <= at < training.epochs and any(name.startswith(curves) for name in table.names)):
+        return True
+    return any(at in points_of(table, *training[:2], split) for split in splits_of(table, *training[:2]))
 
 
 def _listed(trainings: Sequence[Training]) -> str:

@@ -133,13 +133,17 @@ def info(
         table.runs("accuracy", dataset, splits_of(table, dataset, epochs)[0], epochs, seed, at)
     seconds = table.read(member("train_seconds", dataset, epochs))
     epoch = math.nan if seconds is None else _of_seed(seconds[index], training.seeds, seed)
-    return Info(index, table.text(index), dataset, epochs, done, seed, splits, epoch, epoch * done)
+    point = table.read(member("seconds_at", dataset, epochs, done))
+    trained = math.nan if point is None else _of_seed(point[index], training.seeds, seed)
+    trained = epoch * done if math.isnan(trained) else trained
+    return Info(index, table.text(index), dataset, epochs, done, seed, splits, epoch, trained)
 
 
 def _has(table: Table, dataset: str, split: str, epochs: int, seed: Seed, at: int | None) -> bool:
     """Returns whether the table has accuracies of a split for this seed, at this point of the training."""
     if at is not None and at != epochs:
-        return member("accuracy_curve", dataset, epochs, split) in table.names
+        known = {member("accuracy_curve", dataset, epochs, split), member("accuracy_at", dataset, epochs, split, at)}
+        return not table.names.isdisjoint(known)
     runs = table.read(member("accuracy", dataset, epochs, split))
     return seed == "mean" or (runs is not None and runs.shape[1] > 0)
 
