@@ -279,9 +279,15 @@ def run(
       A trace with `T = max_evaluations` rows. `stopped_by` says whether capacity, budget or the searcher ended it.
 
     Raises:
-      ValueError: An argument is out of range, or the searcher needs fidelities that the objective does not have.
+      ValueError: An argument is out of range, the searcher needs fidelities that the objective does not have, or it
+        cannot be compiled.
       TypeError: The objective's answer does not have the shape of the proposal.
     """
+    if not searcher.compiled:
+        raise ValueError(
+            f"{searcher.name} cannot be compiled (its steps are Python), so that jnas.run cannot run it; pass it to "
+            "jnas.search, which drives a search from Python"
+        )
     capacity = resolve_capacity(objective, budget_seconds, max_evaluations, overshoot)
     check_fidelities(searcher, objective)
     budget = jnp.asarray(jnp.inf if budget_seconds is None else budget_seconds, jnp.float32)

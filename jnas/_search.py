@@ -47,7 +47,7 @@ OnEvaluation = Callable[[Candidate, float, float], None]
 
 
 class _Steps(NamedTuple):
-    """The compiled parts of a step."""
+    """The parts of a step, compiled but for what a searcher does that cannot be."""
 
     ask: Any  # (state, progress, objective_key) -> (proposal, state, keys [B])
     settle: Any  # (progress, proposal, evaluation) -> (progress, rows)
@@ -101,11 +101,12 @@ def search(
     capacity = resolve_capacity(known, budget_seconds, max_evaluations, overshoot)
     check_fidelities(searcher, known)
     search_key, objective_key = jax.random.split(key)
-    state = jax.jit(searcher.init, static_argnums=1)(search_key, capacity)
+    init = jax.jit(searcher.init, static_argnums=1) if searcher.compiled else searcher.init
+    state = init(search_key, capacity)
     steps = _compile_steps(searcher, capacity, budget_seconds, overshoot)
-    proposal, _, _ = jax.eval_shape(steps.ask, state, start_progress(), objective_key)
-    trace = jax.tree.map(np.array, empty_trace(capacity, proposal.archs.shape[1]))
     progress, pending = start_progress(), Pending([], [])
+    proposal = _first_proposal(searcher, steps, state, progress, objective_key)
+    trace = jax.tree.map(np.array, empty_trace(capacity, proposal.archs.shape[1]))
 
     def save(pending: Pending) -> None:
         if checkpoint is not None:
@@ -114,7 +115,7 @@ def search(
     if checkpoint is not None:
         settings = {"searcher": searcher.name, "max_evaluations": capacity, "budget_seconds": budget_seconds}
         settings |= {"overshoot": overshoot, "fidelities": [float(f) for f in known.fidelities]}
-        identity = identify(key, _programs(steps, state, progress, objective_key), **settings)
+        identity = identify(key, _programs(searcher, steps, state, progress, objective_key), **settings)
         saved = load_checkpoint(checkpoint, identity, (state, progress, trace))
         if saved is not None:
             (state, progress, trace), pending = saved
@@ -141,23 +142,36 @@ def _compile_steps(searcher: Searcher, capacity: int, budget_seconds: float | No
     def ask(state: State, progress: Progress, objective_key: Key) -> tuple[Proposal, State, Key]:
         proposal, state = searcher.ask(state)
         check_proposal(searcher, proposal)
-        return proposal, state, row_keys(objective_key, progress, proposal)
+        return proposal, state, keys(objective_key, progress, proposal)
 
     def settle(progress: Progress, proposal: Proposal, evaluation: Evaluation) -> tuple[Progress, Any]:
         return admit(progress, proposal, evaluation, jnp.asarray(budget), capacity, overshoot)
 
     def tell(state: State, progress: Progress, proposal: Proposal, evaluation: Evaluation) -> Any:
-        progress, rows = settle(progress, proposal, evaluation)
+        progress, rows = settled(progress, proposal, evaluation)
         return searcher.tell(state, proposal._replace(valid=rows.accepted), evaluation), progress, rows
 
-    return _Steps(jax.jit(ask), jax.jit(settle), jax.jit(tell))
+    keys, settled = jax.jit(row_keys), jax.jit(settle)
+    return _Steps(jax.jit(ask), settled, jax.jit(tell)) if searcher.compiled else _Steps(ask, settled, tell)
 
 
-def _programs(steps: _Steps, state: State, progress: Progress, key: Key) -> list[Any]:
+def _first_proposal(searcher: Searcher, steps: _Steps, state: State, progress: Progress, key: Key) -> Proposal:
+    """Returns what a search begins with, or only its shapes."""
+    proposal, _, _ = (
+        jax.eval_shape(steps.ask, state, progress, key) if searcher.compiled else steps.ask(state, progress, key)
+    )
+    first: Proposal = proposal
+    return first
+
+
+def _programs(searcher: Searcher, steps: _Steps, state: State, progress: Progress, key: Key) -> list[Any]:
     """Returns the lowered programs of a search."""
-    proposal, asked, _ = jax.eval_shape(steps.ask, state, progress, key)
+    proposal = _first_proposal(searcher, steps, state, progress, key)
     answer = jnp.zeros(proposal.valid.shape, jnp.float32)
     evaluation = Evaluation(answer, answer, proposal.valid)
+    if not searcher.compiled:
+        return [steps.settle.lower(progress, proposal, evaluation)]
+    _, asked, _ = jax.eval_shape(steps.ask, state, progress, key)
     return [steps.ask.lower(state, progress, key), steps.tell.lower(asked, progress, proposal, evaluation)]
 
 

@@ -32,6 +32,7 @@ def study(
     max_evaluations: int | None = None,
     overshoot: Overshoot = "discard",
     num_seeds: int = 500,
+    num_python_seeds: int = 20,
     root_seed: int = 0,
     targets: Sequence[Target | tuple[str, str, int]] | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -41,7 +42,8 @@ def study(
 ) -> StudyResults:
     """Returns what searchers find on a table over many seeds, each searcher's runs as one compiled program.
 
-    On a terminal a bar shows how far it is.
+    A searcher that cannot be compiled is driven from Python, search by search, over fewer seeds. On a terminal a bar
+    shows how far it is.
 
     Args:
       searchers: By the names under which they are to appear.
@@ -55,6 +57,7 @@ def study(
       max_evaluations: Evaluations of one search; this, the budget, or both are needed.
       overshoot: As in `jnas.run`.
       num_seeds: Searches of each searcher.
+      num_python_seeds: Searches of a searcher that cannot be compiled, at most `num_seeds`.
       root_seed: From which, with the searcher's name and the number of the search, its PRNG key comes. More seeds
         begin with the fewer; another searcher changes nothing for the others.
       targets: The columns: triples of data set, split and epochs by which found architectures are judged (means over
@@ -84,6 +87,7 @@ def study(
         max_evaluations=max_evaluations,
         overshoot=overshoot,
         num_seeds=num_seeds,
+        num_python_seeds=num_python_seeds,
         root_seed=root_seed,
         targets=targets,
         chunk=chunk,

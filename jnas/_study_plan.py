@@ -30,7 +30,9 @@ class Plan(NamedTuple):
     searchers: Mapping[str, Searcher]
     objective: Objective
     capacity: int
+    num_decisions: int  # of an architecture
     mean_evaluations: float  # that a run is expected to make
+    seeds: Mapping[str, int]  # searches, by searcher
     widths: Mapping[str, int]  # seeds in one program, by searcher
     targets: tuple[Target, ...]
     columns: np.ndarray  # [num_targets, N] float32, percent
@@ -40,7 +42,7 @@ class Plan(NamedTuple):
 
     def num_chunks(self, name: str) -> int:
         """Returns how many times a searcher's program runs."""
-        return -(-int(self.config["seeds"]) // self.widths[name])
+        return -(-self.seeds[name] // self.widths[name])
 
 
 def make_plan(
@@ -56,6 +58,7 @@ def make_plan(
     max_evaluations: int | None,
     overshoot: Overshoot,
     num_seeds: int,
+    num_python_seeds: int = 20,
     root_seed: int,
     targets: Sequence[Target | tuple[str, str, int]] | None,
     chunk: int | Mapping[str, int],
@@ -64,6 +67,7 @@ def make_plan(
     """Returns the plan of a study; arguments and errors are those of `jnas.study`."""
     _check_searchers(searchers)
     _check_integer("num_seeds", num_seeds, 1)
+    _check_integer("num_python_seeds", num_python_seeds, 1)
     _check_integer("root_seed", root_seed, 0)
     if root_seed >= 2**32:
         raise ValueError(f"root_seed is {root_seed}, expected less than 2**32: JAX would drop its upper half")
@@ -75,7 +79,10 @@ def make_plan(
     for name, width in most.items():
         _check_integer(f"chunk of {name}", width, 1)
     fitting = _seeds_that_fit(capacity, table.space.num_decisions)
-    widths = {name: chunk_width(num_seeds, min(width, fitting)) for name, width in most.items()}
+    seeds = {n: int(num_seeds if s.compiled else min(num_seeds, num_python_seeds)) for n, s in searchers.items()}
+    # A search in Python is a chunk of its own: there is nothing to gain from more, and a stopped study keeps each.
+    most = {name: width if searchers[name].compiled else 1 for name, width in most.items()}
+    widths = {name: chunk_width(seeds[name], min(width, fitting)) for name, width in most.items()}
     chosen = default_targets(table) if targets is None else tuple(Target(*t) for t in targets)
     columns = target_columns(table, chosen)
     of_epochs = None if at is None else int(np.ravel(epochs)[0])
@@ -100,11 +107,26 @@ def make_plan(
         "notes": list(table.header.notes),
         "command": command,
     }
+    if any(count < num_seeds for count in seeds.values()):
+        config["fewer_seeds"] = {name: count for name, count in seeds.items() if count < num_seeds}
     gaps = _gaps(table, config)
     config["notes"] += gaps
     expected = _mean_evaluations(table, config, capacity)
     references = find_references(table, columns)
-    return Plan(searchers, objective, capacity, expected, widths, chosen, columns, references, config, gaps)
+    return Plan(
+        searchers,
+        objective,
+        capacity,
+        table.space.num_decisions,
+        expected,
+        seeds,
+        widths,
+        chosen,
+        columns,
+        references,
+        config,
+        gaps,
+    )
 
 
 def _check_searchers(searchers: Any) -> None:

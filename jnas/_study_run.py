@@ -1,18 +1,16 @@
 """How a study's programs are compiled and run, chunk by chunk, and go on from the chunks that are there."""
 
 import contextlib
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from jnas._loop import run
 from jnas._progress import ProgressBar
 from jnas._study_cost import Estimate, estimate_study
 from jnas._study_folder import (
@@ -24,7 +22,8 @@ from jnas._study_folder import (
     load_chunk,
     save_chunk,
 )
-from jnas._study_plan import Plan, compiler_options, seed_keys, versions
+from jnas._study_plan import Plan, versions
+from jnas._study_program import Program, Runs, compile_program, make_program
 from jnas._table import Table
 from jnas._text import counted
 from jnas._trace_statistics import best_so_far
@@ -34,21 +33,12 @@ _SAME = ("jax", "platform", "device", "xla_flags", "compiler_options")  # as the
 _WRITING = ("jnas", "jax", "platform", "device")  # what one and the same searcher's program is written differently by
 
 
-class _Program(NamedTuple):
-    """A searcher's runs over the seeds of one chunk."""
-
-    lowered: Any
-    keys: Key  # [num_chunks, width]
-    digest: str
-    seconds: float  # to trace it
-
-
 class Prepared(NamedTuple):
     """A study whose work has not begun, but of which it is known what is left and how long it will take."""
 
     left: Mapping[str, int]  # chunks to run, by searcher; 0 where all that remains is to read
     comparable: bool  # whether the programs here can be told from those with which the study was begun
-    programs: Mapping[str, _Program]  # of the first searcher alone: the others are traced while it compiles
+    programs: Mapping[str, Program]  # of the first searcher alone: the others are traced while it compiles
     estimate: Estimate
 
 
@@ -65,8 +55,8 @@ def prepare(plan: Plan, folder: Path | None, begun_with: Mapping[str, str]) -> P
     """
     left = {name: _chunks_left(plan, folder, name) for name in plan.searchers}
     comparable = _check_versions(begun_with, any(left.values()))
-    programs = {name: _lower(plan, name) for name in list(plan.searchers)[:1] if comparable}
-    traced = {name: program.seconds for name, program in programs.items()}
+    programs = {name: make_program(plan, name) for name in list(plan.searchers)[:1] if comparable}
+    traced = {name: program.seconds for name, program in programs.items() if plan.searchers[name].compiled}
     evaluations = {name: plan.mean_evaluations * plan.widths[name] for name in plan.searchers}
     estimate = estimate_study({n: c for n, c in left.items() if c}, evaluations, traced, folder is not None)
     return Prepared(left, comparable, programs, estimate)
@@ -87,9 +77,9 @@ def run_searchers(
         for name in plan.searchers:
             bar.say(f"{name}: preparing")
             if prepared.comparable:
-                programs[name] = programs.get(name) or _lower(plan, name)
+                programs[name] = programs.get(name) or make_program(plan, name)
             if prepared.left[name]:
-                compiling[name] = compilers.submit(_compile, programs[name])
+                compiling[name] = compilers.submit(compile_program, programs[name])
                 compiling[name].add_done_callback(bar.counts(prepared.estimate.compile[name]))
         for name in plan.searchers:
             identity = {"study": config_digest(plan.config), "searcher": name}
@@ -108,8 +98,8 @@ class _Work(NamedTuple):
     """One searcher's share of the work."""
 
     name: str
-    program: _Program
-    compiling: "Future[tuple[Any, float]]"
+    program: Program
+    compiling: "Future[tuple[Runs, float]]"
     judge: Callable[[Trace], tuple[np.ndarray, np.ndarray]]
     runner: ThreadPoolExecutor
     identity: Mapping[str, str]
@@ -127,9 +117,11 @@ def headline(plan: Plan) -> str:
     kind = kinds.get(config["reduction"], f"training seed {config['reduction']}")
     *earlier, last = config["epochs"]
     epochs = " and ".join([*map(str, earlier), counted(last, "epoch")])
+    fewer = ", ".join(f"{name} {count:,}" for name, count in config.get("fewer_seeds", {}).items())
+    seeds = counted(config["seeds"], "seed") + (f" ({fewer})" if fewer else "")
     of_epochs = f" of {config['of_epochs']}" if config["of_epochs"] else ""
     return (
-        f"{counted(len(plan.searchers), 'searcher')} x {counted(config['seeds'], 'seed')} on {config['table_name']}: "
+        f"{counted(len(plan.searchers), 'searcher')} x {seeds} on {config['table_name']}: "
         f"{config['dataset']} {config['split']} accuracy after {epochs}{of_epochs} ({kind}), "
         f"{' or '.join(limits)} a search"
     )
@@ -173,35 +165,6 @@ def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _lower(plan: Plan, name: str) -> _Program:
-    searcher, config = plan.searchers[name], plan.config
-    width, num_chunks = plan.widths[name], plan.num_chunks(name)
-    keys = seed_keys(config["seed"], name, width * num_chunks).reshape(num_chunks, width)
-
-    def runs(keys: Key) -> Trace:
-        return jax.vmap(
-            lambda key: run(
-                searcher,
-                plan.objective,
-                key,
-                budget_seconds=config["budget_seconds"],
-                max_evaluations=plan.capacity,
-                overshoot=config["overshoot"],
-            )
-        )(keys)
-
-    begin = time.perf_counter()
-    lowered = jax.jit(runs).lower(keys[0])
-    seconds = time.perf_counter() - begin
-    return _Program(lowered, keys, hashlib.sha256(lowered.as_text().encode()).hexdigest(), seconds)
-
-
-def _compile(program: _Program) -> tuple[Any, float]:
-    begin = time.perf_counter()
-    compiled = program.lowered.compile(compiler_options=compiler_options())
-    return compiled, program.seconds + time.perf_counter() - begin
-
-
 def _make_judge(plan: Plan, table: Table) -> Callable[[Trace], tuple[np.ndarray, np.ndarray]]:
     """Returns a function from traces `[S, T]` to their incumbents `[S, T]` and what these are worth."""
 
@@ -221,7 +184,7 @@ def _run_searcher(plan: Plan, work: _Work, folder: Path | None, estimate: Estima
     """Returns all runs of a searcher, keeping each chunk as it is done."""
     bar.say(f"{work.name}: compiling")
     compiled, compile_seconds = bar.wait(work.compiling)
-    num_chunks, num_seeds = plan.num_chunks(work.name), int(plan.config["seeds"])
+    num_chunks, num_seeds = plan.num_chunks(work.name), plan.seeds[work.name]
     chunks = []
     for number in range(num_chunks):
         path = None if folder is None or num_chunks == 1 else chunk_path(folder, work.name, number)
@@ -243,9 +206,9 @@ def _run_searcher(plan: Plan, work: _Work, folder: Path | None, estimate: Estima
     return whole
 
 
-def _run_chunk(compiled: Any, keys: Key, judge: Callable[[Trace], tuple[np.ndarray, np.ndarray]]) -> Chunk:
+def _run_chunk(runs: Runs, keys: Key, judge: Callable[[Trace], tuple[np.ndarray, np.ndarray]]) -> Chunk:
     begin = time.perf_counter()
-    traces = jax.block_until_ready(compiled(keys))  # type: ignore[no-untyped-call]
+    traces = jax.block_until_ready(runs(keys))  # type: ignore[no-untyped-call]
     seconds = time.perf_counter() - begin
     incumbent, values = judge(traces)
     return Chunk(Trace._make(map(np.asarray, traces)), incumbent, values, 0.0, seconds)

@@ -137,6 +137,8 @@ class Searcher(NamedTuple):
         (or were discarded by the budget) and must not change what the searcher knows.
       name: For tables and legends.
       num_fidelities: How many fidelities the searcher uses; its proposals index `0 .. num_fidelities - 1`.
+      compiled: Whether the functions can be traced by JAX. Those of a searcher that leans on another library cannot:
+        `jnas.search` and studies then call them as they are, and its state may hold NumPy arrays.
     """
 
     init: _Init
@@ -144,6 +146,7 @@ class Searcher(NamedTuple):
     tell: Callable[[State, Proposal, Evaluation], State]
     name: str
     num_fidelities: int = 1
+    compiled: bool = True
 
 
 STOPPED_BY = ("capacity", "budget", "exhausted")

@@ -102,13 +102,12 @@ def tpe(
     def from_model(words: Array, past: Past) -> Array:
         good, bad = (smoothed(h, space.num_choices, prior_weight) for h in histograms(past, good_ones(past, gamma)))
         below = jnp.cumsum(best_of_draws(good, bad, num_candidates), axis=1)
-        arch: Array = jnp.sum(uniform(words)[:, None] >= below, axis=1, dtype=jnp.int32)
+        arch = jnp.sum(uniform(words)[:, None] >= below, axis=1, dtype=jnp.int32)
         return jnp.minimum(arch, counts - 1)  # the sum of probabilities may round to less than 1
 
     def ask(state: TpeState) -> tuple[Proposal, TpeState]:
         starting = state.num_told < num_init
         first = state.initial[jnp.minimum(state.num_told, num_init - 1)]
-
         key, draws_key = jax.random.split(state.key)
 
         def draw_arch(carry: tuple[Key, Array, Array, Array, Past]) -> tuple[Key, Array, Array, Array, Past]:
@@ -120,7 +119,8 @@ def tpe(
 
         def is_missing(carry: tuple[Key, Array, Array, Array, Past]) -> Array:
             _, tries, _, found, _ = carry
-            return (tries < max_draws) & ~everywhere(found)  # lanes that have found one stay as they are
+            missing: Array = (tries < max_draws) & ~everywhere(found)  # lanes that have found one stay as they are
+            return missing
 
         start = (draws_key, jnp.int32(0), first, starting, state.past)
         _, _, arch, found, past = jax.lax.while_loop(is_missing, draw_arch, start)

@@ -67,13 +67,13 @@ def compiled_once():
     """Compiles a program once for all tests here, and each only when a study needs it."""
     compiled = {}
 
-    def compile_(program, compile_=_study_run._compile):
+    def compile_(program, compile_=_study_run.compile_program):
         if program.digest not in compiled:
             compiled[program.digest] = compile_(program)
         return compiled[program.digest]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_study_run, "_compile", compile_)
+        patch.setattr(_study_run, "compile_program", compile_)
         yield
 
 
@@ -217,7 +217,7 @@ _save = _study_run.save_chunk
 def test_finished_study_runs_nothing_again(whole, tmp_path, monkeypatch):
     folder = shutil.copytree(whole[1], tmp_path / "study")
     (folder / "report.html").unlink()
-    monkeypatch.setattr(_study_run, "_compile", None)
+    monkeypatch.setattr(_study_run, "compile_program", None)
     lines = []
     results = go(folder, log=lines.append)
     assert_same(results, whole[0])
@@ -291,8 +291,8 @@ def test_unfinished_study_goes_on_only_as_it_was_compiled(whole, tmp_path, name,
 def test_finished_study_is_read_where_programs_are_written_differently(whole, tmp_path, monkeypatch, name):
     """Another version of jax or jnas writes the same searcher's program in other words."""
     folder = shutil.copytree(whole[1], tmp_path / "study")
-    lower, now = _study_run._lower, _study_run.versions()
-    monkeypatch.setattr(_study_run, "_lower", lambda plan, name: lower(plan, name)._replace(digest="other words"))
+    lower, now = _study_run.make_program, _study_run.versions()
+    monkeypatch.setattr(_study_run, "make_program", lambda plan, name: lower(plan, name)._replace(digest="other words"))
     with pytest.raises(ValueError, match="made by another program"):
         go(folder)
     monkeypatch.setattr(_study_run, "versions", lambda: now | {name: "9.9.9"})
@@ -364,7 +364,7 @@ def test_damaged_and_foreign_folders_are_refused(whole, tmp_path):
 
 
 def test_folder_that_cannot_be_written_is_said_before_any_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(_study_run, "_lower", None)
+    monkeypatch.setattr(_study_run, "make_program", None)
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="cannot make the folder"):
         go(tmp_path / "file" / "study")
