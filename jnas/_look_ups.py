@@ -1,15 +1,11 @@
 """What a table's look-ups stand on: the runs that a number is drawn from, and where an architecture's row is."""
 
-import math
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jnas._vocabulary import Array, Space
-from jnas.spaces._hashing import find_fingerprint
+from jnas._vocabulary import Space
 
 Seed = int | Literal["mean", "random"]
 """Which run a number comes from: the one with this seed, the mean over seeds, or one drawn at random from the key."""
@@ -65,11 +61,6 @@ def mean_over_runs(values: np.ndarray) -> np.ndarray:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
-def many_are_one(space: Space) -> bool:
-    """Returns whether several encodings may be one architecture: not where the index counts all encodings."""
-    return math.prod(space.num_choices) != space.size
-
-
 def check_distinct(space: Space, archs: np.ndarray, where: str) -> None:
     """Raises ValueError where two of the architectures `[N, E]` are the same one in different encodings."""
     words = np.asarray(jax.jit(jax.vmap(space.fingerprint))(archs.astype(np.int32))).astype(np.uint64)
@@ -82,25 +73,3 @@ def check_distinct(space: Space, archs: np.ndarray, where: str) -> None:
             f"architectures {first} and {second} of {where} are the same one, {space.to_string(archs[first])}: "
             "expected each once"
         )
-
-
-def row_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
-    """Returns the pure function from one architecture `[E]` to its row among `archs [N, E]`, or -1."""
-    if space.index is None or space.size is None or many_are_one(space):
-        return _fingerprint_locator(space, archs)
-    numbers = np.asarray(jax.jit(jax.vmap(space.index))(archs.astype(np.int32)))
-    rows = np.full(space.size, -1, np.int32)
-    rows[numbers] = np.arange(len(archs))
-    index, identity = space.index, bool((rows == np.arange(space.size)).all())
-
-    def locate(arch: Array) -> Array:
-        row = index(arch) if identity else jnp.asarray(rows)[index(arch)]
-        return jnp.where(space.is_valid(arch), row, -1)
-
-    return locate
-
-
-def _fingerprint_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
-    """Returns a search by fingerprint, for spaces without an index and those in which many encodings are one cell."""
-    find = find_fingerprint(np.asarray(jax.jit(jax.vmap(space.fingerprint))(archs.astype(np.int32))))
-    return lambda arch: jnp.where(space.is_valid(arch), find(space.fingerprint(arch)), -1)

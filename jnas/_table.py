@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas._draws import below
-from jnas._look_ups import Metric, Runs, Seed, many_are_one, mean_over_runs, row_locator
+from jnas._look_ups import Metric, Runs, Seed, mean_over_runs
 from jnas._table_file import Header, Training, check_archs, member
 from jnas._table_objective import check_times, fidelity_levels, runs_objective
 from jnas._table_runs import find_readings, find_runs, read_curve, runs_along, seed_slot
 from jnas._vocabulary import Array, Evaluation, Key, Objective, Space
+from jnas.spaces._rows import many_are_one, row_locator
 
 
 class Simulated(NamedTuple):

@@ -2,23 +2,29 @@
 
 from jnas.spaces._categorical import categorical
 from jnas.spaces._nasbench101 import nasbench101
+from jnas.spaces._nasbench101_configurations import Configurations, decoded, nasbench101_configurations
 from jnas.spaces._nasbench101_enumeration import nasbench101_cells
 from jnas.spaces._nasbench201 import nasbench201
 from jnas.spaces._nasbench201_cells import nasbench201_classes
 from jnas.spaces._nasbench201_cost import nasbench201_flops, nasbench201_parameters
 from jnas.spaces._nats_size import nats_size
 from jnas.spaces._registry import from_config, get, names
+from jnas.spaces._subset import subset
 
 __all__ = [
+    "Configurations",
     "categorical",
+    "decoded",
     "from_config",
     "get",
     "names",
     "nasbench101",
     "nasbench101_cells",
+    "nasbench101_configurations",
     "nasbench201",
     "nasbench201_classes",
     "nasbench201_flops",
     "nasbench201_parameters",
     "nats_size",
+    "subset",
 ]

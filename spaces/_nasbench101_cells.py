@@ -101,8 +101,9 @@ def fingerprint(arch: Array) -> Array:
         forward, back = mix(words ^ salts[1]), mix(words ^ salts[2])
         none = jnp.zeros(words.shape[1:], jnp.uint32)
         # Sums written out: a masked reduction over [7, 7, 2, ...] takes 17 times as long on a CPU.
-        before = [sum((forward[u] & edges[u, v][None] for u in range(v)), none) for v in range(MAX_VERTICES)]
-        after = [sum((back[u] & edges[v, u][None] for u in range(v + 1, MAX_VERTICES)), none) for v in range(MAX_VERTICES)]
+        vertices = range(MAX_VERTICES)
+        before = [sum((forward[u] & edges[u, v][None] for u in range(v)), none) for v in vertices]
+        after = [sum((back[u] & edges[v, u][None] for u in range(v + 1, MAX_VERTICES)), none) for v in vertices]
         return mix(words * 5 + mix(jnp.stack(before) + salts[0]) * 3 + mix(jnp.stack(after) + salts[1]))
 
     words = jax.lax.fori_loop(0, MAX_VERTICES, gather, words)

@@ -1,0 +1,38 @@
+"""Where an architecture stands in a list."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas._vocabulary import Array, Space
+from jnas.spaces._hashing import find_fingerprint
+
+
+def many_are_one(space: Space) -> bool:
+    """Returns whether several encodings may be one architecture: not where the index counts all encodings."""
+    return math.prod(space.num_choices) != space.size
+
+
+def row_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
+    """Returns the pure function from one architecture `[E]` to its row among `archs [N, E]`, or -1."""
+    if space.index is None or space.size is None or many_are_one(space):
+        return _fingerprint_locator(space, archs)
+    numbers = np.asarray(jax.jit(jax.vmap(space.index))(archs.astype(np.int32)))
+    rows = np.full(space.size, -1, np.int32)
+    rows[numbers] = np.arange(len(archs))
+    index, identity = space.index, bool((rows == np.arange(space.size)).all())
+
+    def locate(arch: Array) -> Array:
+        row = index(arch) if identity else jnp.asarray(rows)[index(arch)]
+        return jnp.where(space.is_valid(arch), row, -1)
+
+    return locate
+
+
+def _fingerprint_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:
+    """Returns a search by fingerprint, for spaces without an index and those in which many encodings are one cell."""
+    find = find_fingerprint(np.asarray(jax.jit(jax.vmap(space.fingerprint))(archs.astype(np.int32))))
+    return lambda arch: jnp.where(space.is_valid(arch), find(space.fingerprint(arch)), -1)

@@ -1,0 +1,88 @@
+"""A space restricted to listed architectures, for tables that know a part of their space."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas._vocabulary import Array, Key, Space
+from jnas.spaces._categorical import one_hot
+from jnas.spaces._hashing import mix
+from jnas.spaces._rows import row_locator
+
+
+def subset(space: Space, archs: np.ndarray) -> Space:
+    """Returns the space of the architectures listed, among which a searcher stays.
+
+    Drawing, mutating and listing neighbours end at listed architectures by one rule, the *nearest*: the one that agrees
+    with a wanted architecture in most decisions of its encoding as listed; among equally near ones a mutation
+    chooses at random, a neighbourhood by a fixed scrambled order.
+
+    - `sample` is uniform over the list.
+    - `mutate` mutates in the whole space. If the mutant is listed (in any encoding), and is not the parent, it is
+      taken; otherwise the nearest one that is not the parent.
+    - `neighbors` are the nearest to the architecture, as many as the whole space has, itself left out.
+    - `is_valid` holds for what is listed, so searchers that draw encodings until one is valid draw until it is known.
+    - `index` counts the list.
+
+    A search among listed architectures is easier, or harder, than one in the whole space, and is to be compared with
+    random search over the same list.
+
+    Args:
+      space: The whole space.
+      archs: Valid architectures, integers `[N, E]`, each once; at least two.
+
+    Raises:
+      ValueError: Architectures are of the wrong shape, not valid, or the same as another.
+    """
+    archs = np.asarray(archs)
+    if archs.ndim != 2 or archs.shape[1] != space.num_decisions or len(archs) < 2:
+        raise ValueError(f"archs has shape {archs.shape}, expected [N, {space.num_decisions}] with N of at least 2")
+    archs = archs.astype(np.int32)
+    valid = np.asarray(jax.jit(jax.vmap(space.is_valid))(archs))
+    if not np.all(valid):
+        raise ValueError(f"architecture {int(np.argmin(valid))} of archs is not valid in the space {space.name!r}")
+    index = row_locator(space, archs)
+    if np.any(np.asarray(jax.jit(jax.vmap(index))(archs)) != np.arange(len(archs))):
+        raise ValueError("archs holds an architecture twice (or two encodings of one), expected each once")
+    count = min(int(jax.eval_shape(space.neighbors, archs[0])[1].shape[0]), len(archs) - 1)
+
+    def from_index(index: Array) -> Array:
+        return jnp.asarray(archs)[index]
+
+    def nearness(arch: Array, word: Array, parent: Array) -> Array:
+        """A number `[N]` that is higher for nearer architectures, and -1 for the parent's row."""
+        with jax.ensure_compile_time_eval():
+            listed = jax.vmap(lambda a: one_hot(space.num_choices, a))(archs)
+        agreeing = listed @ one_hot(space.num_choices, arch)
+        scrambled = mix(jnp.arange(len(archs), dtype=jnp.uint32) ^ word)
+        # Which of equally near ones: a fraction of 2**-16, which float32 still tells apart beside up to 127 decisions.
+        near = agreeing + (scrambled >> 16).astype(jnp.float32) * 2.0**-16
+        return jnp.where(jnp.arange(len(archs)) == parent, -1.0, near)
+
+    def sample(key: Key) -> Array:
+        return from_index(jax.random.randint(key, (), 0, len(archs)))
+
+    def mutate(key: Key, arch: Array) -> Array:
+        mutate_key, tie_key = jax.random.split(key)
+        mutant = space.mutate(mutate_key, arch)
+        parent, row = index(arch), index(mutant)
+        nearest = jnp.argmax(nearness(mutant, jax.random.bits(tie_key), parent))
+        return from_index(jnp.where((row >= 0) & (row != parent), row, nearest))
+
+    def neighbors(arch: Array) -> tuple[Array, Array]:
+        _, rows = jax.lax.top_k(nearness(arch, jnp.uint32(0), index(arch)), count)
+        return jnp.asarray(archs)[rows], jnp.ones(count, bool)
+
+    return space._replace(
+        size=len(archs),
+        config=json.dumps({"kind": "subset", "of": json.loads(space.config), "size": len(archs)}),
+        sample=sample,
+        mutate=mutate,
+        neighbors=neighbors,
+        is_valid=lambda arch: index(arch) >= 0,
+        index=index,
+        from_index=from_index,
+        mutate_from=None,
+    )
