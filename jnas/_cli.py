@@ -20,8 +20,8 @@ the comparison of NAS-Bench-201, from its published file:
 """
 _STUDY = """\
 Runs searchers on a table over many seeds, and writes a report. The study stands in a folder: stopped at any moment,
-the same command goes on where it was. searchers: random_search, regularized_evolution, reinforce, local_search, bohb,
-successive_halving, hyperband.
+the same command goes on where it was. searchers: random_search, regularized_evolution, reinforce, local_search, tpe,
+bohb, successive_halving, hyperband, smac.
 """
 _BUILD = """\
 Trains the cells of a search space on a data set and writes their learning curves as a table, on which studies run:
@@ -141,6 +141,13 @@ def _add_study(commands: Any) -> None:
         "without those that are random search on one training. With several --epochs, `bohb@12` uses 12 alone",
     )
     add("--seeds", metavar="N", type=_positive, default=500, help="searches of each searcher (default 500)")
+    add(
+        "--python-seeds",
+        metavar="N",
+        type=_positive,
+        default=20,
+        help="searches of each searcher that cannot be compiled, such as smac (default 20, at most --seeds)",
+    )
     add("--seed", metavar="K", type=_natural, default=0, help="root of all random numbers (default 0)")
     limit = parser.add_mutually_exclusive_group()
     limit.add_argument(

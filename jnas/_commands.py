@@ -50,6 +50,7 @@ def study(options: argparse.Namespace) -> None:
             seed=options.reward,
             overshoot=options.overshoot,
             num_seeds=options.seeds,
+            num_python_seeds=options.python_seeds,
             root_seed=options.seed,
             targets=None,
             chunk=widths,
@@ -98,7 +99,7 @@ def _make_searchers(
     from jnas.searchers import _registry
 
     lowest = f"@{epochs[0]}"
-    asked = _with_lowest(_registry.compared(len(epochs)), epochs) if wanted is None else wanted
+    asked = _with_lowest(_registry.compared(len(epochs), space.name), epochs) if wanted is None else wanted
     everything = _with_lowest(_registry.names(), epochs)
     searchers, widths = {}, {}
     for name in dict.fromkeys(n for word in asked for n in (everything if word == "all" else (word,))):
@@ -131,6 +132,7 @@ def _searchers_text() -> str:
     told = [
         f"without --searchers, on one training: {', '.join(_registry.compared(1))}",
         f"with several --epochs or --at: {', '.join(_registry.compared(2))}",
+        f"on NAS-Bench-101, with several: {', '.join(_registry.compared(2, 'nasbench101'))}",
     ]
     return "\n".join([*lines, "", *told])
 

@@ -20,6 +20,8 @@ COSTS: Mapping[str, Cost] = {
     "regularized_evolution": Cost(0.25, 2.0, 0.6),
     "reinforce": Cost(0.25, 2.2, 1.0),
     "local_search": Cost(0.5, 3.5, 14.0),
+    "tpe": Cost(0.5, 3.0, 30.0),
+    "smac": Cost(0.0, 2.0, 20_000.0),  # driven from Python
     "bohb": Cost(0.45, 3.8, 22.0),
     "successive_halving": Cost(0.3, 1.9, 0.5),
     "hyperband": Cost(0.2, 1.8, 0.3),
@@ -70,7 +72,7 @@ def estimate_study(
 def _pace(traced: Mapping[str, float]) -> float:
     """Returns how many times slower this machine is than that of `COSTS`, by what tracing took."""
     expected = sum(COSTS.get(_kind(name), UNKNOWN).trace for name in traced)
-    return min(max(sum(traced.values()) / expected, 0.5), 20.0) if traced else 1.0
+    return min(max(sum(traced.values()) / expected, 0.5), 20.0) if expected else 1.0
 
 
 def _kind(name: str) -> str:

@@ -7,6 +7,7 @@ from jnas.searchers._random_search import random_search
 from jnas.searchers._registry import Entry, entry, make, names
 from jnas.searchers._regularized_evolution import regularized_evolution
 from jnas.searchers._reinforce import reinforce
+from jnas.searchers._smac import smac
 from jnas.searchers._tpe import tpe
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "random_search",
     "regularized_evolution",
     "reinforce",
+    "smac",
     "successive_halving",
     "tpe",
 ]

@@ -1,7 +1,10 @@
 """The searchers by name, with the settings in which studies compare them."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import optax
 
 from jnas._vocabulary import Searcher, Space
 from jnas.searchers._bohb import bohb
@@ -11,6 +14,9 @@ from jnas.searchers._local_search import local_search
 from jnas.searchers._random_search import random_search
 from jnas.searchers._regularized_evolution import regularized_evolution
 from jnas.searchers._reinforce import reinforce
+from jnas.searchers._smac import smac
+from jnas.searchers._tpe import tpe
+from jnas.spaces._nasbench101 import nasbench101
 from jnas.spaces._nasbench201 import nasbench201
 
 
@@ -23,13 +29,58 @@ class Entry(NamedTuple):
     quick: bool  # five hundred seeds on a table take seconds on two cores
     multi_fidelity: bool  # uses all fidelities that it is given; others evaluate at the one that the study chose
     random_at_one: bool = False  # random search where there is one fidelity: no row of its own there
+    compiled: bool = True  # a study's runs are one program; otherwise Python drives them, one after the other
+
+
+_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "regularized_evolution": {"population_size": 10, "sample_size": 10},
+    "reinforce": {"learning_rate": 0.1},
+    "bohb": {"num_samples": 4, "random_fraction": 0.0},
+}
+"""The settings that differ from a searcher's defaults: those of NAS-Bench-201."""
+
+_SETTINGS_BY_SPACE: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    # As in the scripts of the paper's comparison (automl/nas_benchmarks). Accuracies are fractions there and percent in
+    # tables: plain gradient ascent has a hundredth of the learning rate.
+    "nasbench101": {
+        "regularized_evolution": {"population_size": 100, "sample_size": 10},
+        "reinforce": {"learning_rate": 0.001, "init_scale": 0.0, "optimizer": optax.sgd},
+        "hyperband": {"eta": 3},
+        "bohb": {"eta": 3, "num_samples": 64, "random_fraction": 0.33, "min_bandwidth": 0.3},
+        "smac": {"num_trees": 10, "random_fraction": 0.33},
+    },
+}
+"""The settings where a space has its own."""
+
+_COMPARED_BY_SPACE: Mapping[str, tuple[str, ...]] = {
+    "nasbench101": ("random_search", "regularized_evolution", "reinforce", "hyperband", "bohb", "tpe", "smac"),
+}
+_COMPARED = (
+    "random_search",
+    "regularized_evolution",
+    "reinforce",
+    "local_search",
+    "bohb",
+    "successive_halving",
+    "hyperband",
+)
+"""What a study compares unless told otherwise: the figure of the space's paper where it has its own."""
+
+
+def _set(name: str, space: Space) -> dict[str, Any]:
+    """Returns the settings of a searcher in a space."""
+    return {**_SETTINGS_BY_SPACE.get(space.name, _SETTINGS).get(name, {})}
 
 
 def _regularized_evolution(space: Space, budgets: tuple[float, ...]) -> Searcher:
     del budgets
-    if space.name == "nasbench201":
+    settings = _set("regularized_evolution", space)
+    whole = json.loads(space.config).get("kind") != "subset"  # a part of a space has a mutation that stays in it
+    if space.name == "nasbench201" and whole:
         space = nasbench201(mutation="node_then_edge")
-    return regularized_evolution(space, population_size=10, sample_size=10)
+    if space.name == "nasbench101" and whole:
+        space = nasbench101(mutation="one_decision")
+    return regularized_evolution(space, **settings)
 
 
 _ENTRIES = (
@@ -43,14 +94,16 @@ _ENTRIES = (
     Entry(
         "regularized_evolution",
         _regularized_evolution,
-        "population 10, tournaments of 10, the oldest leaves; in NAS-Bench-201 a mutation picks a node, then an edge",
+        "population 10, tournaments of 10, the oldest leaves; in NAS-Bench-201 a mutation picks a node, then an edge; "
+        "in NAS-Bench-101 population 100, a mutation changes one decision",
         quick=True,
         multi_fidelity=False,
     ),
     Entry(
         "reinforce",
-        lambda space, _: reinforce(space, learning_rate=0.1),
-        "independent softmax choices, Adam with learning rate 0.1, moving-average baseline 0.9",
+        lambda space, _: reinforce(space, **_set("reinforce", space)),
+        "independent softmax choices, Adam with learning rate 0.1, moving-average baseline 0.9; in NAS-Bench-101 "
+        "plain gradient ascent, learning rate 0.1 for accuracies as fractions",
         quick=True,
         multi_fidelity=False,
     ),
@@ -62,9 +115,17 @@ _ENTRIES = (
         multi_fidelity=False,
     ),
     Entry(
+        "tpe",
+        lambda space, _: tpe(space),
+        "Parzen estimators of good and bad choices, with the defaults of hyperopt",
+        quick=True,
+        multi_fidelity=False,
+    ),
+    Entry(
         "bohb",
-        lambda space, budgets: bohb(space, budgets=budgets, num_samples=4, random_fraction=0.0),
-        "density model with 4 samples and no random fraction; Hyperband's brackets if there are several fidelities",
+        lambda space, budgets: bohb(space, budgets=budgets, **_set("bohb", space)),
+        "density model with 4 samples and no random fraction (in NAS-Bench-101 64 and 0.33); Hyperband's brackets if "
+        "there are several fidelities",
         quick=True,
         multi_fidelity=True,
     ),
@@ -78,11 +139,20 @@ _ENTRIES = (
     ),
     Entry(
         "hyperband",
-        lambda space, budgets: hyperband(space, budgets=budgets),
+        lambda space, budgets: hyperband(space, budgets=budgets, **_set("hyperband", space)),
         "brackets of successive halving, eta 3; random search if there is one fidelity",
         quick=True,
         multi_fidelity=True,
         random_at_one=True,
+    ),
+    Entry(
+        "smac",
+        lambda space, _: smac(space, **_set("smac", space)),
+        "SMAC-like: expected improvement under a random forest of 10 trees, every third proposal random; runs in "
+        "Python, over fewer seeds",
+        quick=False,
+        multi_fidelity=False,
+        compiled=False,
     ),
 )
 _BY_NAME = {entry.name: entry for entry in _ENTRIES}
@@ -93,16 +163,25 @@ def names(quick: bool | None = None) -> tuple[str, ...]:
     return tuple(entry.name for entry in _ENTRIES if quick is None or entry.quick == quick)
 
 
-def compared(num_fidelities: int) -> tuple[str, ...]:
+def compared(num_fidelities: int, space: str = "") -> tuple[str, ...]:
     """Returns the names of the searchers that a study compares unless told otherwise.
 
-    These are the quick ones; with one fidelity, without those that would be random search once more.
+    In NAS-Bench-101 these are the methods of its paper's figure, elsewhere all quick ones but TPE; with one fidelity,
+    without those that would be random search once more (and, in NAS-Bench-101, without BOHB).
+
+    Args:
+      num_fidelities: Of the study.
+      space: The search space's name.
 
     Example:
       >>> set(compared(2)) - set(compared(1)) == {"successive_halving", "hyperband"}
       True
     """
-    return tuple(e.name for e in _ENTRIES if e.quick and (num_fidelities > 1 or not e.random_at_one))
+    found = [_BY_NAME[name] for name in _COMPARED_BY_SPACE.get(space, _COMPARED)]
+    if num_fidelities == 1:
+        multi = space in _COMPARED_BY_SPACE
+        found = [e for e in found if not (e.random_at_one or (multi and e.multi_fidelity))]
+    return tuple(e.name for e in found)
 
 
 def entry(name: str) -> Entry:

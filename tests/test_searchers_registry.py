@@ -8,20 +8,58 @@ import pytest
 from jnas import searchers
 from jnas._vocabulary import Evaluation
 from jnas.searchers import _registry
-from jnas.spaces import categorical, nasbench201
+from jnas.spaces import categorical, nasbench101, nasbench201
+from jnas.spaces._subset import subset
 
 SPACE = nasbench201()
 
 
 def test_names_and_which_are_compared():
     single = ("random_search", "regularized_evolution", "reinforce", "local_search", "bohb")
-    assert _registry.compared(1) == single
-    assert _registry.compared(2) == (*single, "successive_halving", "hyperband")
+    for space in ("", "nasbench201"):
+        assert _registry.compared(1, space) == single
+        assert _registry.compared(2, space) == (*single, "successive_halving", "hyperband")
     assert set(searchers.names()) == {*searchers.names(quick=True), *searchers.names(quick=False)}
     assert set(searchers.names(quick=True)) >= set(_registry.compared(2))
+    figure = ("random_search", "regularized_evolution", "reinforce", "hyperband", "bohb", "tpe", "smac")
+    assert _registry.compared(4, "nasbench101") == figure
+    assert _registry.compared(1, "nasbench101") == (*figure[:3], *figure[5:])
 
 
-@pytest.mark.parametrize("name", [n for n in searchers.names() if n not in _registry.compared(1)])
+def test_nasbench101_has_settings_of_its_own():
+    """As in the scripts of its comparison: population 100, a mutation of one decision, plain gradient ascent."""
+    cells = nasbench101()
+    evolution = searchers.make("regularized_evolution", cells)
+    state = evolution.init(jax.random.key(0), 200)
+    assert state.archs.shape == (100, 26)
+    assert searchers.make("regularized_evolution", SPACE).init(jax.random.key(0), 200).archs.shape == (10, 6)
+    state = state._replace(num_told=jnp.int32(100), scores=jnp.where(jnp.arange(100) == 3, 1.0, 0.0))
+    keys = jax.random.split(jax.random.key(1), 300)
+    asked = jax.jit(jax.vmap(lambda key: evolution.ask(state._replace(key=key))[0].archs[0]))(keys)
+    changes = (asked[:, None] != state.archs[None]).sum(axis=-1).min(axis=1)
+    assert changes.max() == 1
+    logits = searchers.make("reinforce", cells).init(jax.random.key(0), 10).logits
+    np.testing.assert_array_equal(logits, np.zeros_like(logits))
+
+
+def test_in_a_part_of_a_space_evolution_stays_there():
+    part = subset(SPACE, np.stack([SPACE.from_index(i) for i in range(0, 15_000, 1_500)]))
+    evolution = searchers.make("regularized_evolution", part)
+    state = evolution.init(jax.random.key(0), 50)
+    ask, tell = jax.jit(evolution.ask), jax.jit(evolution.tell)
+    for _ in range(30):
+        proposal, state = ask(state)
+        assert part.is_valid(proposal.archs[0])
+        state = tell(state, proposal, Evaluation(jnp.ones((1,)), jnp.ones((1,)), jnp.ones((1,), bool)))
+
+
+def test_entries_say_what_can_be_compiled():
+    assert [n for n in searchers.names() if not searchers.entry(n).compiled] == ["smac"]
+    for name in searchers.names():
+        assert searchers.make(name, SPACE).compiled == searchers.entry(name).compiled
+
+
+@pytest.mark.parametrize("name", [n for n in _registry.compared(2) if n not in _registry.compared(1)])
 def test_what_is_left_out_on_one_fidelity_is_random_search_there(name):
     """Each step proposes an architecture drawn without regard to any score."""
     searcher = searchers.make(name, SPACE)
