@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jnas import spaces as spaces
     from jnas import statistics as statistics
     from jnas import training as training
+    from jnas._known_part import known_part as known_part
     from jnas._load_table import load_table as load_table
     from jnas._load_table import save_table as save_table
     from jnas._load_table import table_from_arrays as table_from_arrays
@@ -60,6 +61,7 @@ _DEFINED_IN = {
     "Trace": "jnas._vocabulary",
     "default_targets": "jnas._targets",
     "function_objective": "jnas._vocabulary",
+    "known_part": "jnas._known_part",
     "load_study": "jnas._study_folder",
     "load_table": "jnas._load_table",
     "make_table": "jnas._make_table",

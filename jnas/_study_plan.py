@@ -18,7 +18,7 @@ from jnas._loop import Overshoot, check_fidelities, resolve_capacity
 from jnas._results import Reference, Target
 from jnas._table import Table
 from jnas._table_file import member
-from jnas._targets import default_targets, find_references, target_columns
+from jnas._targets import find_references, judging_targets, target_columns
 from jnas._vocabulary import Key, Objective, Searcher
 
 _MOST_BYTES = 4_000_000_000  # of traces in one program
@@ -83,7 +83,7 @@ def make_plan(
     # A search in Python is a chunk of its own: there is nothing to gain from more, and a stopped study keeps each.
     most = {name: width if searchers[name].compiled else 1 for name, width in most.items()}
     widths = {name: chunk_width(seeds[name], min(width, fitting)) for name, width in most.items()}
-    chosen = default_targets(table) if targets is None else tuple(Target(*t) for t in targets)
+    chosen = judging_targets(table) if targets is None else tuple(Target(*t) for t in targets)
     columns = target_columns(table, chosen)
     of_epochs = None if at is None else int(np.ravel(epochs)[0])
     curves = () if of_epochs is None else _curves(table, dataset, split, of_epochs)

@@ -44,6 +44,16 @@ def default_targets(table: Table) -> tuple[Target, ...]:
     return tuple(Target(name, kind, epochs) for name, kind, epochs in found if epochs is not None)
 
 
+def judging_targets(table: Table) -> tuple[Target, ...]:
+    """Returns the default targets without those that the table knows of less than half as many architectures.
+
+    Most of what searches find could not be judged by such a column.
+    """
+    targets = default_targets(table)
+    known = [int((table.runs("accuracy", t.dataset, t.split, t.epochs, "mean").num_runs > 0).sum()) for t in targets]
+    return tuple(t for t, count in zip(targets, known, strict=True) if 2 * count >= max(known))
+
+
 def _last_epochs(table: Table, dataset: str, split: str) -> int | None:
     """Returns the most epochs for which a table has accuracies of a data set on a split, or None."""
     trainings = [t.epochs for t in table.header.trainings if t.dataset == dataset]

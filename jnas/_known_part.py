@@ -1,0 +1,62 @@
+"""The part of a table of which all is known that a search needs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jnas._load_table import table_from_arrays
+from jnas._look_ups import Seed
+from jnas._table import Table
+from jnas._table_objective import fidelity_levels
+
+
+def known_part(
+    table: Table,
+    *,
+    dataset: str,
+    split: str,
+    epochs: int | Sequence[int],
+    seed: Seed = "mean",
+    at: int | Sequence[int] | None = None,
+) -> Table:
+    """Returns the table of the architectures that have the accuracy at every fidelity that a search looks at.
+
+    For a table with numbers of a part of its space, such as published subsets of NAS-Bench-101. Searchers on it are
+    made for `jnas.spaces.subset(table.space, known.archs)`, so that they stay among these architectures.
+
+    Args:
+      table: The whole table.
+      dataset: As in `Table.objective`, and so the rest.
+      split: The split searched on.
+      epochs: One training, or several.
+      seed: Which run.
+      at: Points of one training's curve.
+
+    Returns:
+      A table of these rows in their order, with a note that says so; the same object if all are known.
+
+    Raises:
+      ValueError: As `Table.objective`; or fewer than two architectures are known.
+    """
+    levels = fidelity_levels(epochs, at)
+    counts = [table.runs("accuracy", dataset, split, e, seed, a).num_runs for e, a in levels]
+    rows = np.flatnonzero(np.all([count > 0 for count in counts], axis=0))
+    if len(rows) == table.num_archs:
+        return table
+    if len(rows) < 2:
+        raise ValueError(
+            f"the table knows {len(rows)} architectures with all that is searched on, expected at least two: "
+            f"{dataset} {split} after {', '.join(str(e) for e, _ in levels)} epochs"
+        )
+    arrays = {}
+    for name in table.names - {n for n in table.names if n.startswith("trained_as/")}:  # which counts rows
+        array = table.read(name)
+        assert array is not None
+        arrays[name] = array[rows]
+    done = " and ".join(str(e if a is None else a) for e, a in levels)
+    note = (
+        f"only the {len(rows):,} of {table.num_archs:,} architectures of which the {dataset} {split} accuracy after "
+        f"{done} epochs is known: searches stay among them, and the optimum is theirs"
+    )
+    header = table.header._replace(notes=(*table.header.notes, note))
+    return table_from_arrays(header, arrays, space=table.space)
