@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from jnas._array_mapping import DEFAULTS, check_mapping, default_mapping
-from jnas._look_ups import check_distinct, many_are_one
+from jnas._look_ups import check_distinct
 from jnas._members import DAMAGE, read_member, reason
 from jnas._table_file import Header, arch_dtype, check_archs, check_arrays, encode_curve
 from jnas._text import short
 from jnas._upper_triangles import unpack_cells
 from jnas._vocabulary import Space
+from jnas.spaces._rows import many_are_one
 
 
 def arrays_table(
