@@ -56,7 +56,7 @@ def sample_continuous_adjacency(key: Key) -> Array:
         arch = jnp.concatenate([edges.astype(jnp.int32), operations])
         return arch, is_valid(arch)
 
-    return _first_accepted(key, NUM_EDGES + 2, attempt, _direct_edge())
+    return first_accepted(key, NUM_EDGES + 2, attempt, _direct_edge())
 
 
 def mutate_continuous_adjacency(key: Key, arch: Array, rate: float = 1.0) -> Array:
@@ -86,7 +86,7 @@ def mutate_continuous_adjacency(key: Key, arch: Array, rate: float = 1.0) -> Arr
         mutant = jnp.concatenate([edges.astype(jnp.int32), operations])
         return mutant, is_valid(mutant)
 
-    return _first_accepted(key, 3 + _NUM_VERTICES, attempt, arch)
+    return first_accepted(key, 3 + _NUM_VERTICES, attempt, arch)
 
 
 def path_sampler(encoding: PathEncoding) -> Callable[[Key], Array]:
@@ -123,7 +123,7 @@ def path_sampler(encoding: PathEncoding) -> Callable[[Key], Array]:
                 row = find(_set_words(words[1:] < thresholds, _SALTS[: len(thresholds)]))
             return row, row >= 0
 
-        return row_to_cell(_first_accepted(key, 1 + len(weights), attempt, jnp.int32(0)))
+        return row_to_cell(first_accepted(key, 1 + len(weights), attempt, jnp.int32(0)))
 
     return sample
 
@@ -156,7 +156,7 @@ def path_mutation(encoding: PathEncoding) -> Callable[[Key, Array], Array]:
             row = find(new_set(words))
             return row, row >= 0
 
-        row = _first_accepted(key, num_words, attempt, jnp.int32(-1))
+        row = first_accepted(key, num_words, attempt, jnp.int32(-1))
         return jnp.where(row >= 0, row_to_cell(row), arch).astype(jnp.int32)
 
     return mutate
@@ -235,7 +235,7 @@ def path_sets() -> tuple[np.ndarray, np.ndarray]:
     return found
 
 
-def _first_accepted(
+def first_accepted(
     key: Key, num_words: int, attempt: Callable[[Array], tuple[Array, Array]], otherwise: Array
 ) -> Array:
     """Returns the first result that `attempt(words) -> (result, accepted)` accepts, or `otherwise` after 5000 tries."""

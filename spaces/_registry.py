@@ -7,6 +7,7 @@ from jnas._text import short
 from jnas._vocabulary import Space
 from jnas.spaces._categorical import categorical
 from jnas.spaces._nasbench101 import nasbench101
+from jnas.spaces._nasbench101_configurations import nasbench101_configuration_space
 from jnas.spaces._nasbench201 import nasbench201
 from jnas.spaces._nats_size import nats_size
 
@@ -15,7 +16,11 @@ _NAMED: dict[str, Callable[..., Space]] = {
     "nasbench201": nasbench201,
     "nats_size": nats_size,
 }
-_KINDS: dict[str, Callable[..., Space]] = {"categorical": categorical, **_NAMED}
+_KINDS: dict[str, Callable[..., Space]] = {
+    "categorical": categorical,
+    **_NAMED,
+    "nasbench101_configurations": nasbench101_configuration_space,
+}
 
 
 def names() -> tuple[str, ...]:
