@@ -1,5 +1,6 @@
 """Searchers: pure `init` / `ask` / `tell` over a state that carries its PRNG key."""
 
+from jnas.searchers._at_fidelity import at_fidelity
 from jnas.searchers._bohb import bohb
 from jnas.searchers._hyperband import geometric_budgets, hyperband, successive_halving
 from jnas.searchers._local_search import local_search
@@ -12,6 +13,7 @@ from jnas.searchers._tpe import tpe
 
 __all__ = [
     "Entry",
+    "at_fidelity",
     "bohb",
     "entry",
     "geometric_budgets",
