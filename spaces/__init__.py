@@ -3,6 +3,7 @@
 from jnas.spaces._categorical import categorical
 from jnas.spaces._nasbench101 import nasbench101
 from jnas.spaces._nasbench101_configurations import Configurations, decoded, nasbench101_configurations
+from jnas.spaces._nasbench101_cost import nasbench101_flops, nasbench101_parameters
 from jnas.spaces._nasbench101_enumeration import nasbench101_cells
 from jnas.spaces._nasbench201 import nasbench201
 from jnas.spaces._nasbench201_cells import nasbench201_classes
@@ -21,6 +22,8 @@ __all__ = [
     "nasbench101",
     "nasbench101_cells",
     "nasbench101_configurations",
+    "nasbench101_flops",
+    "nasbench101_parameters",
     "nasbench201",
     "nasbench201_classes",
     "nasbench201_flops",

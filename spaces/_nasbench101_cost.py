@@ -1,7 +1,7 @@
 """Channels, parameters and multiply-adds of the networks of NAS-Bench-101, from their structure.
 
-They depend on the order of a cell's vertices, not on its class alone: where channels divide unevenly, the first vertices
-before the output get one more. Isomorphic cells can differ in their parameters.
+They depend on the order of a cell's vertices, not on its class alone: where channels divide unevenly, the first
+vertices before the output get one more. Isomorphic cells can differ in their parameters.
 """
 
 import functools
@@ -14,8 +14,9 @@ from jnas._vocabulary import Array
 from jnas.spaces._nasbench101_cells import MAX_VERTICES, NUM_EDGES, OPERATIONS, pruned
 
 NUM_STACKS = 3
-MIN_CHANNELS = MAX_VERTICES - 2
-"""With fewer, a vertex before the output could be left without a channel."""
+MIN_CHANNELS = 4
+"""With fewer, a vertex before the output could be left without a channel: at most 4 share them, as a fifth would be the
+tenth edge."""
 
 _TAPS = (9, 1, 0)
 assert tuple(name[:7] for name in OPERATIONS) == ("conv3x3", "conv1x1", "maxpool")
@@ -108,7 +109,7 @@ def nasbench101_parameters(
 
     Args:
       arch: int32 `[26]`.
-      channels: Channels of the stem and the first stack, at least 5.
+      channels: Channels of the stem and the first stack, at least 4.
       modules: Modules in each stack.
       classes: Outputs of the linear layer.
       image_channels: Channels of the image.
@@ -152,7 +153,7 @@ def nasbench101_flops(
 
     Args:
       arch: int32 `[26]`.
-      channels: Channels of the stem and the first stack, at least 5.
+      channels: Channels of the stem and the first stack, at least 4.
       modules: Modules in each stack.
       classes: Outputs of the linear layer.
       image_size: Height and width of the image, or the two of them; multiples of 4.
@@ -186,7 +187,7 @@ def _total(
       fixed: Added once.
     """
     width = channels * 2 ** (NUM_STACKS - 1)
-    most = fixed + sum(weights) * modules * MIN_CHANNELS * width * (10 * width + 2 * per_channel)
+    most = fixed + sum(weights) * modules * (MAX_VERTICES - 2) * width * (10 * width + 2 * per_channel)
     if most >= 2**31:
         raise ValueError(f"channels are {channels} and modules {modules}, too many to count in 31 bits")
     total = jnp.int32(fixed)
@@ -205,7 +206,8 @@ def _module(arch: Array, graph: Wiring, *, inputs: int, outputs: int, per_channe
     operations = jnp.where(taps > 0, own * (taps * own + per_channel), 0)
     projections = jnp.where(graph.matrix[0, 1:-1], own * (inputs + per_channel), 0)
     output = jnp.where(graph.matrix[0, -1], outputs * (inputs + per_channel), 0)
-    return jnp.sum(operations + projections, axis=0, dtype=jnp.int32) + output
+    total: Array = jnp.sum(operations + projections, axis=0, dtype=jnp.int32) + output
+    return total
 
 
 def check_sizes(*, channels: int, **sizes: int) -> None:
@@ -215,7 +217,7 @@ def check_sizes(*, channels: int, **sizes: int) -> None:
             raise TypeError(f"{name} is {size!r}, expected a Python int")
         least = MIN_CHANNELS if name == "channels" else 1
         if size < least:
-            why = ": five vertices may share them" if name == "channels" else ""
+            why = ": four vertices may share them" if name == "channels" else ""
             raise ValueError(f"{name} is {size}, expected at least {least}{why}")
 
 
@@ -224,4 +226,3 @@ def check_image_size(height: int, width: int) -> None:
     check_sizes(channels=MIN_CHANNELS, height=height, width=width)
     if height % 4 or width % 4:
         raise ValueError(f"images are {height} by {width}, expected multiples of 4: two poolings halve the image")
-

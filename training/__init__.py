@@ -10,6 +10,7 @@ from jnas.training._dataset import Dataset, dataset_from_arrays
 from jnas.training._flax import from_flax, to_flax
 from jnas.training._jobs import Jobs, Runs, describe, load_runs, open_folder, run_jobs
 from jnas.training._make_network import make_network
+from jnas.training._nasbench101_network import nasbench101_network
 from jnas.training._nasbench201_network import nasbench201_network
 from jnas.training._network import Network
 from jnas.training._recipe import RECIPES, Recipe, get_recipe, make_optimizer
@@ -60,6 +61,7 @@ __all__ = [
     "make_network",
     "make_optimizer",
     "measure_seconds",
+    "nasbench101_network",
     "nasbench201_network",
     "normalize",
     "open_folder",

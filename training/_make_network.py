@@ -17,6 +17,7 @@ from jnas.training._forms import (
     static_form,
     switch_form,
 )
+from jnas.training._nasbench101_network import nasbench101_network
 from jnas.training._nasbench201_network import nasbench201_network
 from jnas.training._network import Network
 from jnas.training._recipe import Recipe
@@ -24,10 +25,19 @@ from jnas.training._recipe import Recipe
 CONVOLUTIONS = (OPERATIONS.index("nor_conv_1x1"), OPERATIONS.index("nor_conv_3x3"))
 
 
+SPACES = ("nasbench201", "nasbench101")
+"""The spaces whose networks can be trained."""
+
+
 def make_network(
-    dataset: Dataset, recipe: Recipe, form: FormName | None = None, archs: np.ndarray | None = None
+    dataset: Dataset,
+    recipe: Recipe,
+    form: FormName | None = None,
+    archs: np.ndarray | None = None,
+    *,
+    space: str = "nasbench201",
 ) -> Network:
-    """Returns the networks of NAS-Bench-201's cells for a data set, of the size that a recipe says.
+    """Returns the networks of a space's cells for a data set, of the size that a recipe says.
 
     Args:
       dataset: Says the size of the images and the number of classes.
@@ -35,10 +45,17 @@ def make_network(
       form: How an operation is chosen; by default the fastest on this backend, see `train_many`.
       archs: int `[..., K, E]`, for `'dispatch'`: the batches whose counts of operations the program is to have room
         for; by default every operation has room for the whole batch. For `'static'`: the one architecture `[E]`.
+      space: `'nasbench201'`; or `'nasbench101'`, whose forms are `'switch'`, its default everywhere, and `'static'`.
 
     Raises:
-      ValueError: The form is unknown, or `'static'` without an architecture.
+      ValueError: The space or the form is unknown, or `'static'` without an architecture.
     """
+    if space not in SPACES:
+        raise ValueError(f"space is {space!r}; networks exist for {' and '.join(SPACES)}")
+    if form == "static" and (archs is None or np.ndim(archs) != 1):
+        raise ValueError("the form 'static' is a program of one architecture; pass it as archs, [E]")
+    if space == "nasbench101":
+        return _nasbench101(dataset, recipe, form, archs)
     form = form or default_form()
     forms: dict[str, Callable[[], Form]] = {
         "switch": switch_form,
@@ -48,8 +65,6 @@ def make_network(
     }
     if form not in forms:
         raise ValueError(f"form is {form!r}, expected one of {', '.join(forms)}")
-    if form == "static" and (archs is None or np.ndim(archs) != 1):
-        raise ValueError("the form 'static' is a program of one architecture; pass it as archs, [E]")
     return nasbench201_network(
         image_shape=dataset.image_shape,
         num_classes=dataset.num_classes,
@@ -58,6 +73,19 @@ def make_network(
         form=forms[form](),
         epsilon=recipe.batch_norm_epsilon,
         convolution="patches" if form in ("dispatch", "mixture") else "auto",
+    )
+
+
+def _nasbench101(dataset: Dataset, recipe: Recipe, form: FormName | None, archs: np.ndarray | None) -> Network:
+    if form not in (None, "switch", "static"):
+        raise ValueError(f"form is {form!r}, expected 'switch' or 'static' for nasbench101")
+    return nasbench101_network(
+        image_shape=dataset.image_shape,
+        num_classes=dataset.num_classes,
+        channels=recipe.channels,
+        modules=recipe.cells,
+        arch=archs if form == "static" else None,
+        epsilon=recipe.batch_norm_epsilon,
     )
 
 
@@ -77,5 +105,5 @@ def _room(batches: np.ndarray) -> Capacities:
 
 
 def default_form() -> FormName:
-    """Returns the form that is fastest on the default backend: a branch on CPUs, sorted batches elsewhere."""
+    """Returns NAS-Bench-201's fastest form on the default backend: a branch on CPUs, sorted batches elsewhere."""
     return "switch" if jax.default_backend() == "cpu" else "dispatch"

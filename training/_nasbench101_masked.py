@@ -1,8 +1,8 @@
 """A module of NAS-Bench-101 whose architecture is data, and its gradient.
 
 How wide its vertices are at most depends on the number `d` of vertices that are concatenated: `C' / d`, rounded up. A
-program is written for each `d`; in it a loop goes over the five vertices and branches by their operations. What a
-narrower vertex does not have is zero and stays zero.
+program is written for cells of at least so many; in it a loop goes over the five vertices and branches by their
+operations. What a narrower vertex does not have is zero and stays zero.
 """
 
 import functools
@@ -19,6 +19,8 @@ from jnas.spaces._nasbench101_cells import NUM_EDGES
 from jnas.spaces._nasbench101_cost import wiring
 from jnas.training._max_pools import max_pool_3x3
 from jnas.training._nasbench101_module import (
+    CONV_3X3,
+    MAX_POOL,
     MIDDLE,
     NUM_INTERIOR,
     TAPS,
@@ -29,7 +31,7 @@ from jnas.training._nasbench101_module import (
     normalize_and_rectify,
     project_to_output,
 )
-from jnas.training._operations import convolve_1x1, convolve_3x3
+from jnas.training._operations import batch_norm, channelwise, convolve_1x1, convolve_3x3
 
 
 class _Vertex(NamedTuple):
@@ -48,9 +50,11 @@ class _Vertex(NamedTuple):
 class _Saved(NamedTuple):
     """What a vertex's gradient needs; of five of them, with a leading axis."""
 
-    images: Array  # [W, H, W', B]: what goes into its operation
+    images: Array  # [W, ...]: what goes into its operation
     convolved: Array  # [W, ...]: before batch-norm; zeros where the operation is no convolution
     projected: Array  # [W, ...]: the convolution of the module's input, before batch-norm; zeros where there is none
+    moments: Array  # [2, W]: of `convolved`
+    moments_of_projected: Array  # [2, W]
 
 
 def masked_module(
@@ -61,10 +65,11 @@ def masked_module(
     parameters: ModuleParameters,
     statistics: ModuleStatistics | None,
 ) -> tuple[Array, ModuleStatistics]:
-    """Returns what `static_module` returns, for any architecture with `in_degree` concatenated vertices.
+    """Returns what `static_module` returns, for any architecture with at least `in_degree` concatenated vertices.
 
     Args:
-      in_degree: From 0 to 5, a Python int; for architectures of another number the result means nothing.
+      in_degree: A Python int; 0 for the cell that is an edge from the input to the output, and that alone. For
+        architectures of a smaller number the result means nothing.
       settings: Of the network.
       arch: int32 `[26]`.
       images: `[C, H, W, B]`.
@@ -100,8 +105,9 @@ def masked_module(
         joined, used = _learning(settings, outputs, vertices, images, own)
     else:
         given = statistics.vertices[..., :width], statistics.inputs[..., :width]
-        joined, used, _ = _forward(settings, outputs, vertices, images, own, given)
-    wide = [jnp.pad(each, ((0, 0), (0, 0), (0, outputs - width))) for each in used]
+        joined, saved = _forward(settings, outputs, vertices, images, own, given)
+        used = saved.moments, saved.moments_of_projected
+    vertex_moments, input_moments = (jnp.pad(each, ((0, 0), (0, 0), (0, outputs - width))) for each in used)
 
     def with_input(joined: Array) -> tuple[Array, Array]:
         projected, last = project_to_output(settings, images, parameters, statistics)
@@ -111,7 +117,7 @@ def masked_module(
         return joined, none[0]
 
     result, last = lax.cond(graph.matrix[0, -1], with_input, without, joined)
-    return result, ModuleStatistics(*wide, last)
+    return result, ModuleStatistics(vertex_moments, input_moments, last)
 
 
 _Own = tuple[Normalized, ...]  # of the vertices and of the edges from the input, each with a leading axis of five
@@ -121,16 +127,18 @@ _Own = tuple[Normalized, ...]  # of the vertices and of the edges from the input
 def _learning(
     settings: Settings, outputs: int, vertices: _Vertex, images: Array, own: _Own
 ) -> tuple[Array, tuple[Array, Array]]:
-    return _forward(settings, outputs, vertices, images, own, None)[:2]
+    joined, saved = _forward(settings, outputs, vertices, images, own, None)
+    return joined, (saved.moments, saved.moments_of_projected)
 
 
 def _learning_forward(settings: Settings, outputs: int, vertices: _Vertex, images: Array, own: _Own) -> Any:
-    joined, used, saved = _forward(settings, outputs, vertices, images, own, None)
-    return (joined, used), (vertices, images, own, saved)
+    joined, saved = _forward(settings, outputs, vertices, images, own, None)
+    return (joined, (saved.moments, saved.moments_of_projected)), (vertices, images, own, saved)
 
 
 def _learning_backward(settings: Settings, outputs: int, kept: Any, gradients: Any) -> tuple[None, Array, _Own]:
-    return None, *_backward(settings, *kept, gradients[0])
+    vertices, images, own, saved = kept
+    return None, *_backward(settings, vertices, images, own, saved, gradients[0])
 
 
 _learning.defvjp(_learning_forward, _learning_backward)
@@ -138,48 +146,55 @@ _learning.defvjp(_learning_forward, _learning_backward)
 
 def _forward(
     settings: Settings, outputs: int, vertices: _Vertex, images: Array, own: _Own, given: Any
-) -> tuple[Array, tuple[Array, Array], _Saved]:
-    """Returns the concatenation `[C', H, W, B]`, used statistics `[5, 2, W]` twice, and what the gradient needs."""
+) -> tuple[Array, _Saved]:
+    """Returns the concatenation `[C', H, W, B]`, and what the gradient needs of each vertex."""
     width, space = own[0].scale.shape[1], images.shape[1:]
-    operations = _forward_operations(settings)
+    convolutions = _convolutions(settings)
+    no_moments = jnp.zeros((2, width), images.dtype)
 
-    def step(carry: tuple[Array, Array], each: Any) -> tuple[tuple[Array, Array], Any]:
+    def step(carry: tuple[Array, Array], each: Any) -> tuple[tuple[Array, Array], _Saved]:
         nodes, joined = carry
         vertex, (operation, projection), statistics = each
 
         def project(total: Array) -> tuple[Array, Array, Array]:
             projected = convolve_1x1(images, projection.kernel)
             out, used = _rectified(settings, projected, projection, None if statistics is None else statistics[1])
-            return total + out, used, projected
+            return total + out, projected, used
 
         def keep(total: Array) -> tuple[Array, Array, Array]:
-            return total, jnp.zeros((2, width), total.dtype), jnp.zeros_like(total)
+            return total, jnp.zeros_like(total), no_moments
 
-        def present(nodes: Array) -> tuple[Array, tuple[Array, Array], _Saved]:
+        def convolve(total: Array) -> tuple[Array, Array, Array]:
+            convolved = lax.cond(vertex.operation == CONV_3X3, *convolutions, total, operation.kernel)
+            out, used = _rectified(settings, convolved, operation, None if statistics is None else statistics[0])
+            return out, convolved, used
+
+        def pool(total: Array) -> tuple[Array, Array, Array]:
+            return max_pool_3x3(total), jnp.zeros_like(total), no_moments
+
+        def present(nodes: Array) -> tuple[Array, _Saved]:
             total = jnp.sum(jnp.where(_along(vertex.sources, nodes), nodes, 0), 0)
-            total, used_by_input, projected = lax.cond(vertex.from_input, project, keep, total)
+            total, projected, used_by_input = lax.cond(vertex.from_input, project, keep, total)
             total = _truncated(total, vertex.channels)
-            out, used, convolved = lax.switch(
-                vertex.operation, operations, total, operation, None if statistics is None else statistics[0]
-            )
-            return out, (used, used_by_input), _Saved(total, convolved, projected)
+            out, convolved, used = lax.cond(vertex.operation == MAX_POOL, pool, convolve, total)
+            return out, _Saved(total, convolved, projected, used, used_by_input)
 
-        def absent(nodes: Array) -> tuple[Array, tuple[Array, Array], _Saved]:
-            zeros, used = jnp.zeros_like(nodes[0]), jnp.zeros((2, width), nodes.dtype)
-            return zeros, (used, used), _Saved(zeros, zeros, zeros)
+        def absent(nodes: Array) -> tuple[Array, _Saved]:
+            zeros = jnp.zeros_like(nodes[0])
+            return zeros, _Saved(zeros, zeros, zeros, no_moments, no_moments)
 
-        node, used, saved = lax.cond(vertex.is_used, present, absent, nodes)
+        node, saved = lax.cond(vertex.is_used, present, absent, nodes)
         nodes = lax.dynamic_update_index_in_dim(nodes, node, vertex.number, 0)
         # A block is as wide as the widest vertex: the next vertex's overwrites what is not its own.
         joined = lax.dynamic_update_slice_in_dim(joined, node, vertex.offset, 0)
-        return (nodes, joined), (used, saved)
+        return (nodes, joined), saved
 
     start = (
         jnp.zeros((NUM_INTERIOR, width, *space), images.dtype),
         jnp.zeros((outputs + width, *space), images.dtype),
     )
-    (_, joined), (used, saved) = lax.scan(step, start, (vertices, own, given))
-    return joined[:outputs], used, saved
+    (_, joined), saved = lax.scan(step, start, (vertices, own, given))
+    return joined[:outputs], saved
 
 
 def _backward(
@@ -188,26 +203,39 @@ def _backward(
     """Returns the gradients of the images and of the parameters, from that of the concatenation."""
     width = own[0].scale.shape[1]
     gradient = jnp.pad(gradient, ((0, width), (0, 0), (0, 0), (0, 0)))
-    operations = _backward_operations(settings)
+    convolutions = _convolutions_backward(settings)
 
     def step(carry: tuple[Array, Array], each: Any) -> tuple[tuple[Array, Array], _Own]:
         to_sums, to_images = carry
         vertex, (operation, projection), kept = each
 
         def project(to_total: Array, to_images: Array) -> tuple[Array, Normalized]:
-            to_projected, to_scale, to_shift = _rectified_backward(settings, kept.projected, projection, to_total)
+            to_projected, *rest = _rectified_backward(
+                settings, kept.projected, projection, kept.moments_of_projected, to_total
+            )
             _, transpose = jax.vjp(convolve_1x1, images, projection.kernel)
             more, to_kernel = transpose(to_projected)
-            return to_images + more, Normalized(to_kernel, to_scale, to_shift)
+            return to_images + more, Normalized(to_kernel, *rest)
 
         def keep(to_total: Array, to_images: Array) -> tuple[Array, Normalized]:
             return to_images, jax.tree.map(jnp.zeros_like, projection)
+
+        def convolve(to_node: Array) -> tuple[Array, Normalized]:
+            to_convolved, *rest = _rectified_backward(settings, kept.convolved, operation, kept.moments, to_node)
+            to_total, to_kernel = lax.cond(
+                vertex.operation == CONV_3X3, *convolutions, kept.images, operation.kernel, to_convolved
+            )
+            return to_total, Normalized(to_kernel, *rest)
+
+        def pool(to_node: Array) -> tuple[Array, Normalized]:
+            (to_total,) = jax.vjp(max_pool_3x3, kept.images)[1](to_node)
+            return to_total, jax.tree.map(jnp.zeros_like, operation)
 
         def present(to_sums: Array, to_images: Array) -> tuple[Array, Array, _Own]:
             block = lax.dynamic_slice_in_dim(gradient, vertex.offset, width, 0)
             to_node = jnp.sum(jnp.where(_along(vertex.targets, to_sums), to_sums, 0), 0)
             to_node += _truncated(block, vertex.channels)
-            to_total, to_operation = lax.switch(vertex.operation, operations, kept, operation, to_node)
+            to_total, to_operation = lax.cond(vertex.operation == MAX_POOL, pool, convolve, to_node)
             to_total = _truncated(to_total, vertex.channels)
             to_images, to_projection = lax.cond(vertex.from_input, project, keep, to_total, to_images)
             return to_total, to_images, (to_operation, to_projection)
@@ -225,44 +253,23 @@ def _backward(
     return to_images, to_own
 
 
-def _forward_operations(settings: Settings) -> list[Callable[..., tuple[Array, Array, Array]]]:
-    """Returns functions of images, parameters and statistics: images, used statistics, what the gradient needs."""
+def _convolutions(settings: Settings) -> tuple[Callable[[Array, Array], Array], ...]:
+    """Returns a 3x3 and a 1x1 convolution of images with a kernel `[W, 9 W]`."""
 
-    def convolution_3x3(images: Array, own: Normalized, statistics: Array | None) -> tuple[Array, Array, Array]:
-        convolved = convolve_3x3(images, own.kernel, settings.convolution)
-        return *_rectified(settings, convolved, own, statistics), convolved
+    def convolution_1x1(images: Array, kernel: Array) -> Array:
+        return convolve_1x1(images, _middle(kernel))
 
-    def convolution_1x1(images: Array, own: Normalized, statistics: Array | None) -> tuple[Array, Array, Array]:
-        convolved = convolve_1x1(images, _middle(own.kernel))
-        return *_rectified(settings, convolved, own, statistics), convolved
-
-    def pool(images: Array, own: Normalized, statistics: Array | None) -> tuple[Array, Array, Array]:
-        return max_pool_3x3(images), jnp.zeros((2, images.shape[0]), images.dtype), jnp.zeros_like(images)
-
-    return [convolution_3x3, convolution_1x1, pool]
+    return functools.partial(convolve_3x3, convolution=settings.convolution), convolution_1x1
 
 
-def _backward_operations(settings: Settings) -> list[Callable[..., tuple[Array, Normalized]]]:
-    """Returns functions of what was saved, parameters and the output's gradient: gradients of images and parameters."""
+def _convolutions_backward(settings: Settings) -> tuple[Callable[..., tuple[Array, Array]], ...]:
+    """Returns their gradients in images and kernel, of images, kernel and the gradient of what they return."""
 
-    def convolution_3x3(kept: _Saved, own: Normalized, gradient: Array) -> tuple[Array, Normalized]:
-        to_convolved, *rest = _rectified_backward(settings, kept.convolved, own, gradient)
-        convolve = functools.partial(convolve_3x3, convolution=settings.convolution)
-        to_images, to_kernel = jax.vjp(convolve, kept.images, own.kernel)[1](to_convolved)
-        return to_images, Normalized(to_kernel, *rest)
+    def backward(convolve: Any, images: Array, kernel: Array, gradient: Array) -> tuple[Array, Array]:
+        gradients: tuple[Array, Array] = jax.vjp(convolve, images, kernel)[1](gradient)
+        return gradients
 
-    def convolution_1x1(kept: _Saved, own: Normalized, gradient: Array) -> tuple[Array, Normalized]:
-        to_convolved, *rest = _rectified_backward(settings, kept.convolved, own, gradient)
-        to_images, to_kernel = jax.vjp(convolve_1x1, kept.images, _middle(own.kernel))[1](to_convolved)
-        width = gradient.shape[0]
-        around = ((0, 0), (MIDDLE * width, (TAPS - 1 - MIDDLE) * width))
-        return to_images, Normalized(jnp.pad(to_kernel, around), *rest)
-
-    def pool(kept: _Saved, own: Normalized, gradient: Array) -> tuple[Array, Normalized]:
-        (to_images,) = jax.vjp(max_pool_3x3, kept.images)[1](gradient)
-        return to_images, jax.tree.map(jnp.zeros_like, own)
-
-    return [convolution_3x3, convolution_1x1, pool]
+    return tuple(functools.partial(backward, convolve) for convolve in _convolutions(settings))
 
 
 def _middle(kernel: Array) -> Array:
@@ -275,14 +282,18 @@ def _rectified(settings: Settings, images: Array, own: Normalized, statistics: A
     return normalize_and_rectify(images, own.scale, own.shift, statistics, settings.epsilon)
 
 
-def _rectified_backward(settings: Settings, images: Array, own: Normalized, gradient: Array) -> tuple[Array, ...]:
-    """Returns the gradients of the images, the scale and the shift, where the batch's own statistics are used."""
-
-    def out(images: Array, scale: Array, shift: Array) -> Array:
-        return normalize_and_rectify(images, scale, shift, None, settings.epsilon)[0]
-
-    gradients: tuple[Array, ...] = jax.vjp(out, images, own.scale, own.shift)[1](gradient)
-    return gradients
+def _rectified_backward(
+    settings: Settings, images: Array, own: Normalized, moments: Array, gradient: Array
+) -> tuple[Array, Array, Array]:
+    """Returns the gradients of the images, the scale and the shift, where the batch's own moments were used."""
+    gradient = jnp.where(batch_norm(images, own.scale, own.shift, moments, settings.epsilon)[0] > 0, gradient, 0)
+    factor = lax.rsqrt(moments[1] + settings.epsilon)
+    normalized = (images - channelwise(moments[0])) * channelwise(factor)
+    to_shift = jnp.sum(gradient, (1, 2, 3))
+    to_scale = jnp.sum(gradient * normalized, (1, 2, 3))
+    count = gradient.size // gradient.shape[0]
+    centred = gradient - channelwise(to_shift / count) - normalized * channelwise(to_scale / count)
+    return centred * channelwise(own.scale * factor), to_scale, to_shift
 
 
 def _along(chosen: Array, nodes: Array) -> Array:

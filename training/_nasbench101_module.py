@@ -117,11 +117,11 @@ def static_module(
     if matrix[0, -1]:
         projected, last = project_to_output(settings, images, parameters, statistics)
         result = projected if result is None else result + projected
-    each = (
+    vertices, inputs = (
         jnp.stack([found[kind].get(v, none) for v in range(1, MAX_VERTICES - 1)]) for kind in ("vertices", "inputs")
     )
     assert result is not None
-    return result, ModuleStatistics(*each, last)
+    return result, ModuleStatistics(vertices, inputs, last)
 
 
 def project_to_output(

@@ -43,7 +43,16 @@ class RunState(NamedTuple):
 
 
 def begin_run(key: Key, arch: Array, dataset: Dataset, recipe: Recipe, network: Network) -> RunState:
-    """Returns a run of which nothing is done yet."""
+    """Returns a run of which nothing is done yet.
+
+    Raises:
+      ValueError: The architecture is not of the network's space.
+    """
+    if jnp.shape(arch) != (network.space.num_decisions,):
+        raise ValueError(
+            f"arch has the shape {jnp.shape(arch)}, expected ({network.space.num_decisions},), an architecture of "
+            f"{network.space.name}; for another space, pass network=make_network(dataset, recipe, space=...)"
+        )
     init_key, run_key = jax.random.split(key)
     weights = Weights(*network.init(init_key, arch))
     optimizer = make_optimizer(recipe, recipe.epochs * steps_per_epoch(dataset, recipe))
@@ -148,7 +157,8 @@ def train(
       arch: int32 `[E]`.
       dataset: What is learned.
       recipe: How.
-      network: From `make_network`; by default NAS-Bench-201's in the form that is fastest on this backend.
+      network: From `make_network`, which knows other spaces; by default NAS-Bench-201's in the form that is fastest on
+        this backend.
 
     Returns:
       Curves, float32 `[epochs]` of each split, and the weights at the end.
