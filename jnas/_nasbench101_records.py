@@ -19,6 +19,8 @@ from jnas.spaces._nasbench101_cells import (
 
 _CHECKED = 4096  # cells whose published hash is computed: in Python, a fifth of a millisecond each
 
+_judge = jax.jit(jax.vmap(lambda arch: (is_valid(arch), fingerprint(arch))))
+
 
 def bad_record(where: str, number: int, position: int, what: str) -> ValueError:
     """Returns the error of a record whose data have the right checksum but are wrong."""
@@ -119,14 +121,12 @@ class CellList:
             those that are checked is not its graph's.
         """
         archs = self._encode(self._graphs, self._origins)
-        words = _fingerprints(archs)
-        self._check_valid(archs, self._origins)
+        words = self._valid_fingerprints(archs, self._origins)
         self._check_hashes(archs, words)
         if self._others:
             graphs, origins = [key[1:] for key in self._others], list(self._others.values())
             others = self._encode(graphs, origins)
-            self._check_valid(others, origins)
-            wrong = _fingerprints(others) != words[[key[0] for key in self._others]]
+            wrong = self._valid_fingerprints(others, origins) != words[[key[0] for key in self._others]]
             if wrong.any():
                 row = int(wrong.argmax())
                 digest = self.hash_of(list(self._others)[row][0])
@@ -163,14 +163,19 @@ class CellList:
             archs[rows, NUM_EDGES : NUM_EDGES + vertices - 2] = inner.reshape(len(rows), vertices - 2)
         return archs
 
-    def _check_valid(self, archs: np.ndarray, origins: list[tuple[int, int]]) -> None:
-        valid = np.asarray(jax.jit(jax.vmap(is_valid))(archs.astype(np.int32)))
+    def _valid_fingerprints(self, archs: np.ndarray, origins: list[tuple[int, int]]) -> np.ndarray:
+        """Returns the fingerprints of cells `[N, 26]` as uint64 `[N]`; ValueError where one is not valid."""
+        padded = np.zeros((1 << max(len(archs) - 1, 7).bit_length(), archs.shape[1]), np.int32)  # of a few shapes
+        padded[: len(archs)] = archs
+        valid, words = (np.asarray(found)[: len(archs)] for found in _judge(padded))
         if not valid.all():
             raise self._bad(
                 origins[int(valid.argmin())],
                 "has a cell that is not in the benchmark: expected a path from the input to the output and at most 9 "
                 "edges",
             )
+        joined: np.ndarray = words.astype(np.uint64) @ np.array([1 << 32, 1], np.uint64)
+        return joined
 
     def _check_hashes(self, archs: np.ndarray, words: np.ndarray) -> None:
         """Raises where hashes do not fit the cells: all must be as different, and some are computed."""
@@ -188,10 +193,3 @@ class CellList:
 
     def _bad(self, origin: tuple[int, int], what: str) -> ValueError:
         return bad_record(self.where, *origin, what)
-
-
-def _fingerprints(archs: np.ndarray) -> np.ndarray:
-    """Returns the fingerprints of cells `[N, 26]` as uint64 `[N]`."""
-    words = np.asarray(jax.jit(jax.vmap(fingerprint))(archs.astype(np.int32)))
-    joined: np.ndarray = words.astype(np.uint64) @ np.array([1 << 32, 1], np.uint64)
-    return joined
