@@ -138,7 +138,7 @@ def _add_study(commands: Any) -> None:
         metavar="NAME,NAME",
         type=_names,
         help="which searchers, or `all`; `help` says what they are. By default those whose 500 seeds take seconds, "
-        "without those that are random search on one training. With several --epochs, `bohb@12` uses 12 alone",
+        "without those that are random search on one training. With several --epochs, `NAME@12` uses 12 alone",
     )
     add("--seeds", metavar="N", type=_positive, default=500, help="searches of each searcher (default 500)")
     add(
@@ -149,23 +149,26 @@ def _add_study(commands: Any) -> None:
         help="searches of each searcher that cannot be compiled, such as smac (default 20, at most --seeds)",
     )
     add("--seed", metavar="K", type=_natural, default=0, help="root of all random numbers (default 0)")
-    limit = parser.add_mutually_exclusive_group()
-    limit.add_argument(
+    add(
         "--budget-seconds",
         metavar="S",
         type=_seconds,
-        help="simulated seconds of a search (default 12,000 on the data sets of NAS-Bench-201)",
+        help="simulated seconds of a search (default 12,000 on the data sets of NAS-Bench-201, 1,000,000 on "
+        "NAS-Bench-101)",
     )
-    limit.add_argument(
-        "--evaluations", metavar="N", type=_positive, help="evaluations of a search (default 100 on others)"
+    add(
+        "--evaluations",
+        metavar="N",
+        type=_positive,
+        help="most evaluations of a search, with or without a budget (default 100 where there is none)",
     )
     add("--dataset", metavar="NAME", help="what to search on (default cifar10, or the table's first)")
     add(
         "--epochs",
         metavar="E,E",
         type=_epochs,
-        help="the training to search on (default 12, or the table's shortest); several for searchers that use several; "
-        "the others use the fewest",
+        help="the training to search on (default 12, or the table's shortest; all of NAS-Bench-101); several for "
+        "searchers that use several; the others use the fewest (in NAS-Bench-101 the most)",
     )
     add(
         "--at",
@@ -174,6 +177,12 @@ def _add_study(commands: Any) -> None:
         help="points of the training's curve, in epochs done, for searchers that use several (tables with curves)",
     )
     add("--split", metavar="NAME", default="validation", help="the split to search on (default validation)")
+    add(
+        "--among",
+        choices=("all", "known"),
+        help="search among all architectures, or those of which the table knows all that is searched on (default: all, "
+        "or known where that is less than half of them)",
+    )
     add(
         "--reward",
         metavar="RUN",

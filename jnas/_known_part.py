@@ -39,8 +39,7 @@ def known_part(
       ValueError: As `Table.objective`; or fewer than two architectures are known.
     """
     levels = fidelity_levels(epochs, at)
-    counts = [table.runs("accuracy", dataset, split, e, seed, a).num_runs for e, a in levels]
-    rows = np.flatnonzero(np.all([count > 0 for count in counts], axis=0))
+    rows = np.flatnonzero(_known(table, dataset, split, epochs, seed, at))
     if len(rows) == table.num_archs:
         return table
     if len(rows) < 2:
@@ -60,3 +59,23 @@ def known_part(
     )
     header = table.header._replace(notes=(*table.header.notes, note))
     return table_from_arrays(header, arrays, space=table.space)
+
+
+def known_share(
+    table: Table,
+    *,
+    dataset: str,
+    split: str,
+    epochs: int | Sequence[int],
+    seed: Seed = "mean",
+    at: int | Sequence[int] | None = None,
+) -> float:
+    """Returns which share of a table `known_part` leaves; arguments and errors as there."""
+    return float(_known(table, dataset, split, epochs, seed, at).mean())
+
+
+def _known(
+    table: Table, dataset: str, split: str, epochs: int | Sequence[int], seed: Seed, at: int | Sequence[int] | None
+) -> np.ndarray:
+    runs = [table.runs("accuracy", dataset, split, e, seed, a) for e, a in fidelity_levels(epochs, at)]
+    return np.asarray(np.all([r.num_runs > 0 for r in runs], axis=0))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import optax
 
 from jnas._vocabulary import Searcher, Space
@@ -18,6 +19,7 @@ from jnas.searchers._smac import smac
 from jnas.searchers._tpe import tpe
 from jnas.spaces._nasbench101 import nasbench101
 from jnas.spaces._nasbench201 import nasbench201
+from jnas.spaces._subset import subset
 
 
 class Entry(NamedTuple):
@@ -81,6 +83,14 @@ def _regularized_evolution(space: Space, budgets: tuple[float, ...]) -> Searcher
     if space.name == "nasbench101" and whole:
         space = nasbench101(mutation="one_decision")
     return regularized_evolution(space, **settings)
+
+
+def part_of(space: Space, archs: np.ndarray) -> Space:
+    """Returns the space of the architectures `[N, E]` that a table knows, with the mutation that studies compare.
+
+    See `jnas.spaces.subset` for its rule of the nearest.
+    """
+    return subset(nasbench101(mutation="one_decision") if space.name == "nasbench101" else space, archs)
 
 
 _ENTRIES = (
