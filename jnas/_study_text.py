@@ -5,7 +5,7 @@ import io
 import math
 
 from jnas._results import StudyResults
-from jnas._text import aligned
+from jnas._text import aligned, counted
 
 COLUMNS = ("searcher", "dataset", "split", "epochs", "seeds", "mean", "std", "ci_low", "ci_high")
 
@@ -45,6 +45,12 @@ def results_text(results: StudyResults) -> str:
     lines = aligned(rows, "l" + "r" * len(results.targets))
     lost = [(s.name, int(n)) for s, n in zip(results.searchers, numbers.runs - numbers.found.min(axis=1), strict=True)]
     lines += [f"{n:,} runs of {name} found nothing and are left out" for name, n in lost if n]
+    most = int(numbers.runs.max(initial=0))
+    lines += [
+        f"{s.name}: {counted(int(n), 'run')}, the others {most:,}"
+        for s, n in zip(results.searchers, numbers.runs, strict=True)
+        if n < most
+    ]
     return "\n".join(lines)
 
 

@@ -577,3 +577,54 @@ def test_what_a_table_lacks_is_said_before_a_study_starts():
     )
     assert said[1].startswith("note: only 2 of 9 architectures have the accuracy that is searched on")
     assert "only 2 of 9" in results.config["notes"][-1]
+
+
+DRIVEN = {"random": RANDOM._replace(compiled=False), "evolution": EVOLUTION}
+
+
+def test_what_cannot_be_compiled_makes_the_same_searches_but_fewer(whole):
+    """Python drives the same searches, over as many seeds as it is given."""
+    lines = []
+    results = go(searchers=DRIVEN, num_python_seeds=3, log=lines.append)
+    assert results.config["fewer_seeds"] == {"random": 3}
+    assert "2 searchers x 7 seeds (random 3) on small" in lines[0]
+    driven, compiled = results.searchers[0], whole[0].searchers[0]
+    length = driven.traces.mask.shape[1]
+    assert driven.final.shape[1] == 3
+    for one, other in zip(driven.traces[:-1], compiled.traces[:-1], strict=True):
+        np.testing.assert_array_equal(one, other[:3, :length])
+    np.testing.assert_array_equal(driven.final, compiled.final[:, :3])
+    assert_same(
+        results._replace(config={}, searchers=results.searchers[1:]),
+        whole[0]._replace(config={}, searchers=whole[0].searchers[1:]),
+    )
+    assert "random: 3 runs, the others 7" in results_text(results)
+    assert "runs" not in results_text(whole[0])
+    more = go(searchers=DRIVEN, num_python_seeds=100)
+    assert "fewer_seeds" not in more.config
+    assert more.searchers[0].final.shape[1] == 7
+
+
+def test_searches_driven_from_python_are_kept_one_by_one(tmp_path, monkeypatch):
+    """A study that is stopped after two of four goes on with the third; with other numbers it is another study."""
+    whole_one, ran = go(searchers=DRIVEN, num_python_seeds=4), []
+
+    def run_chunk(runs, keys, judge, run_chunk=_study_run._run_chunk):
+        ran.append(len(keys))
+        if len(ran) == 3:
+            raise Stopped
+        return run_chunk(runs, keys, judge)
+
+    monkeypatch.setattr(_study_run, "_run_chunk", run_chunk)
+    with pytest.raises(Stopped):
+        go(tmp_path / "study", DRIVEN, num_python_seeds=4)
+    assert chunk_path(tmp_path / "study", "random", 1).exists()
+    results = go(tmp_path / "study", DRIVEN, num_python_seeds=4)
+    assert_same(results, whole_one)
+    assert ran[:5] == [1] * 5
+    assert len(ran) == 3 + 2 + 3  # the third and fourth here, and three chunks of evolution
+    assert_same(go(tmp_path / "study", DRIVEN, num_python_seeds=4), whole_one)
+    with pytest.raises(ValueError, match="fewer_seeds"):
+        go(tmp_path / "study", DRIVEN, num_python_seeds=5)
+    with pytest.raises(ValueError, match="num_python_seeds is 0"):
+        go(searchers=DRIVEN, num_python_seeds=0)
