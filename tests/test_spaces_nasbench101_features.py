@@ -276,6 +276,17 @@ def test_edges_do_not_run_through_vertices(cell):
         assert line[:, 1].max() < height - 4
 
 
+@pytest.mark.parametrize("cell", CELLS, ids=to_string)
+def test_edges_do_not_cross_beside_the_vertex_that_they_share(cell):
+    drawn = lines(draw(cell))
+    starts = [(line[0], line[59]) for line in drawn]  # a line's first and last curve have 60 points
+    ends = [(line[-1], line[-60]) for line in drawn]
+    for pairs in (starts, ends):
+        for (one, one_on), (other, other_on) in itertools.combinations(pairs, 2):
+            if abs(one[0] - other[0]) < 30 and abs(one[1] - other[1]) < 50 and abs(one_on[0] - other_on[0]) < 30:
+                assert (one[1] - other[1]) * (one_on[1] - other_on[1]) >= 0
+
+
 def test_arrows_at_one_vertex_keep_apart():
     svg = draw(CELLS[2])
     tips = sorted(line[-1][1] for line in lines(svg))
