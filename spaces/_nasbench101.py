@@ -3,7 +3,6 @@
 import functools
 import json
 from collections.abc import Callable
-from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ import numpy as np
 
 from jnas._draws import below, draw, uniform
 from jnas._vocabulary import Array, Key, Space
-from jnas.spaces._categorical import change_one, one_hot, unknown_feature
+from jnas.spaces._categorical import change_one
 from jnas.spaces._hashing import find_fingerprint
 from jnas.spaces._nasbench101_cells import (
     CHOICES,
@@ -26,18 +25,17 @@ from jnas.spaces._nasbench101_cells import (
     pruned,
     to_string,
 )
+from jnas.spaces._nasbench101_drawing import draw as draw_cell
 from jnas.spaces._nasbench101_enumeration import NUM_CELLS, fingerprints, nasbench101_cells
-
-Sampling = Literal["rejection", "uniform"]
-"""How a random architecture is drawn."""
-
-Mutation = Literal["per_vertex", "per_edge", "one_decision"]
-"""How an architecture is mutated."""
+from jnas.spaces._nasbench101_features import FEATURE_NAMES, features
+from jnas.spaces._nasbench101_mutations import MUTATIONS, SAMPLERS, mutate_continuous_adjacency
 
 _EDGE_RATES = {"per_vertex": 1 / MAX_VERTICES, "per_edge": 1 / NUM_EDGES}
+_SAMPLING = ("rejection", "uniform", *SAMPLERS)
+_MUTATION = (*_EDGE_RATES, "one_decision", *MUTATIONS)
 
 
-def nasbench101(sampling: Sampling = "rejection", mutation: Mutation = "per_vertex", rate: float = 1.0) -> Space:
+def nasbench101(sampling: str = "rejection", mutation: str = "per_vertex", rate: float = 1.0) -> Space:
     """Returns the cell space of NAS-Bench-101: graphs of up to 7 vertices and 9 edges, 423,624 cells.
 
     An architecture is int32 `[26]`: 21 edge bits, the upper triangle of the adjacency matrix row by row ((0,1), (0,2),
@@ -52,17 +50,27 @@ def nasbench101(sampling: Sampling = "rejection", mutation: Mutation = "per_vert
     Strings list the vertices 1 to 6 with where their edges come from:
     `|conv3x3-bn-relu~0|maxpool3x3~0~1|output~1~2|` is read as a cell of four vertices.
 
+    Features, all but `path`, `graph` and their kin of the encoding as it is, are described at
+    `jnas.spaces._nasbench101_features.features`: `one_hot [36]`, `ordinal [26]`, `adjacency [26]`,
+    `categorical_adjacency [26]`, `continuous_adjacency [27]`, `path [364]`, `truncated_path [40]`,
+    `categorical_path [20]`, `truncated_categorical_path [20]` and `graph`.
+
     Equal arguments give the same object, so functions compiled for it are found again.
 
     Args:
       sampling: `'rejection'`, as published: bits and operations are drawn until they are valid; `'uniform'`: each of
-        the 423,624 cells is as likely (enumerates the space, a few seconds, when it is first traced).
+        the 423,624 cells is as likely (enumerates the space, a few seconds, when it is first traced). The samplers of
+        "A Study on Encodings": `'continuous_adjacency'`; and, over sets of paths that are looked up among the cells,
+        `'path'`, `'truncated_path'`, `'weighted_path'`, `'weighted_truncated_path'` and `'continuous_path'`,
+        `'truncated_continuous_path'`, `'weighted_continuous_path'`, `'weighted_truncated_continuous_path'`.
       mutation: Which changes are made, again until they are valid.
         `'per_vertex'`: each edge is flipped with probability `rate / 7`, each operation replaced by another with
         `rate / 5` (the benchmark's own evolution; about three edges at once).
         `'per_edge'`: `rate / 21` and `rate / 5` (naszilla; about one edge. The cell may stay as it is).
         `'one_decision'`: exactly one of the 26 decisions changes (the evolution of the benchmark's comparison).
-      rate: The factor in these probabilities, above 0 and at most 5.
+        The names of samplers but the first two: changes in the terms of that encoding.
+      rate: The factor in these probabilities (and in those of operations with `'continuous_adjacency'`), above 0 and
+        at most 5; other mutations have none.
 
     Raises:
       TypeError: `rate` is no number.
@@ -70,6 +78,7 @@ def nasbench101(sampling: Sampling = "rejection", mutation: Mutation = "per_vert
 
     References:
       "NAS-Bench-101: Towards Reproducible Neural Architecture Search", Ying et al., 2019, Section 2.
+      "A Study on Encodings for Neural Architecture Search", White et al., 2020 (samplers, mutations, features).
       "Local Search is State of the Art for Neural Architecture Search Benchmarks", White et al., 2020 (neighbours).
 
     Example:
@@ -78,9 +87,9 @@ def nasbench101(sampling: Sampling = "rejection", mutation: Mutation = "per_vert
       >>> space.to_string(cell)
       '|conv3x3-bn-relu~0|maxpool3x3~0~1|conv3x3-bn-relu|conv3x3-bn-relu|conv3x3-bn-relu|output~1~2|'
     """
-    for argument, value, known in (("sampling", sampling, Sampling), ("mutation", mutation, Mutation)):
-        if value not in get_args(known):
-            raise ValueError(f"{argument} is {value!r}, expected one of {', '.join(map(repr, get_args(known)))}")
+    for argument, value, known in (("sampling", sampling, _SAMPLING), ("mutation", mutation, _MUTATION)):
+        if value not in known:
+            raise ValueError(f"{argument} is {value!r}, expected one of {', '.join(map(repr, known))}")
     if isinstance(rate, bool) or not isinstance(rate, int | float):
         raise TypeError(f"rate is {rate!r}, expected a number")
     if not 0 < rate <= len(OPERATIONS) + 2:
@@ -89,16 +98,22 @@ def nasbench101(sampling: Sampling = "rejection", mutation: Mutation = "per_vert
 
 
 @functools.cache
-def _nasbench101(sampling: Sampling, mutation: Mutation, rate: float) -> Space:
+def _nasbench101(sampling: str, mutation: str, rate: float) -> Space:
+    samplers = {"rejection": _sample, "uniform": _sample_cell, **SAMPLERS}
+    mutate = MUTATIONS.get(mutation, _mutate_one)
+    if mutation in _EDGE_RATES:
+        mutate = _mutate_each(_EDGE_RATES[mutation] * rate, rate / 5)
+    if mutation == "continuous_adjacency":
+        mutate = functools.partial(mutate_continuous_adjacency, rate=rate)
     return Space(
         name="nasbench101",
         num_choices=NUM_CHOICES,
         choices=CHOICES,
         size=NUM_CELLS,
         config=json.dumps({"kind": "nasbench101", "sampling": sampling, "mutation": mutation, "rate": rate}),
-        feature_names=("one_hot", "ordinal"),
-        sample=_sample if sampling == "rejection" else _sample_cell,
-        mutate=_mutate_one if mutation == "one_decision" else _mutate_each(_EDGE_RATES[mutation] * rate, rate / 5),
+        feature_names=FEATURE_NAMES,
+        sample=samplers[sampling],
+        mutate=mutate,
         neighbors=neighbors,
         is_valid=is_valid,
         fingerprint=fingerprint,
@@ -107,7 +122,7 @@ def _nasbench101(sampling: Sampling, mutation: Mutation, rate: float) -> Space:
         features=features,
         to_string=to_string,
         from_string=from_string,
-        draw=None,
+        draw=draw_cell,
     )
 
 
@@ -194,12 +209,3 @@ def from_index(index: Array) -> Array:
     with jax.ensure_compile_time_eval():
         cells = nasbench101_cells()
     return jnp.asarray(cells)[index].astype(jnp.int32)
-
-
-def features(arch: Array, name: str) -> Array:
-    """Returns an encoding of an architecture."""
-    if name == "one_hot":
-        return one_hot(NUM_CHOICES, arch)
-    if name == "ordinal":
-        return arch.astype(jnp.float32)
-    raise unknown_feature(name, ("one_hot", "ordinal"))

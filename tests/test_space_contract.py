@@ -39,7 +39,18 @@ NASBENCH201_FEATURES = {
     "graph": ((8, 7), (8, 8)),
 }
 
-NASBENCH101_FEATURES = {"one_hot": (57,), "ordinal": (26,)}
+NASBENCH101_FEATURES = {
+    "one_hot": (36,),
+    "ordinal": (26,),
+    "adjacency": (26,),
+    "categorical_adjacency": (26,),
+    "continuous_adjacency": (27,),
+    "path": (364,),
+    "truncated_path": (40,),
+    "categorical_path": (20,),
+    "truncated_categorical_path": (20,),
+    "graph": ((7, 5), (7, 7)),
+}
 
 ROWS = {
     "nasbench201": Row(spaces.nasbench201(), NASBENCH201_FEATURES, 24, 6466, (1,) * 6),
@@ -49,6 +60,15 @@ ROWS = {
     "nasbench101": Row(spaces.nasbench101(), NASBENCH101_FEATURES, 31, None, (), product=False, changes_one=False),
     "nasbench101-uniform-per-edge": Row(
         spaces.nasbench101("uniform", "per_edge"),
+        NASBENCH101_FEATURES,
+        31,
+        None,
+        (),
+        product=False,
+        changes_one=False,
+    ),
+    "nasbench101-paths": Row(
+        spaces.nasbench101("weighted_path", "truncated_path"),
         NASBENCH101_FEATURES,
         31,
         None,
@@ -345,13 +365,15 @@ def test_features_have_their_shapes_and_tell_architectures_apart(row, archs):
         if isinstance(value, Graph):
             assert tuple(field.shape[1:] for field in value) == shape
             assert value.adjacency.dtype == jnp.float32
-            value = value.nodes
+            value = jnp.concatenate([field.reshape(SAMPLES, -1) for field in value], axis=1)
         else:
             assert value.shape[1:] == shape
         assert value.dtype == jnp.float32
         if name in ("one_hot", "ordinal", "path", "graph"):
             flat = np.asarray(value).reshape(SAMPLES, -1)
-            distinct = len(np.unique(archs, axis=0))
+            # A graph, and paths, are of the cell, of which an encoding may be one of many.
+            of_cell = name in ("path", "graph") and not row.product
+            distinct = len(np.unique(jax.vmap(space.index)(archs) if of_cell else archs, axis=0))
             assert len(np.unique(flat, axis=0)) >= distinct * (0.5 if name == "path" else 1.0)
 
 
