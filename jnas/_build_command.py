@@ -3,21 +3,27 @@
 import argparse
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jnas._files import check_writable
 from jnas._training_setup import make_dataset, make_recipe, prepare_devices, say, show_recipes
 from jnas._training_work import begun_chunk, chunk_size, make_runs
 
+if TYPE_CHECKING:
+    import numpy as np
+
 _MOST_AT_ONCE = 32  # candidates of a CPU device between two files
+_NAMES = {"nasbench201": "NAS-Bench-201", "nasbench101": "NAS-Bench-101"}
 
 
 def build(options: argparse.Namespace) -> None:
     """Runs `jnas table build`."""
     if show_recipes(options):
         return
-    if options.space != "nasbench201":
-        raise ValueError(f"--space is {options.space!r}; networks exist for nasbench201 alone")
+    if options.space not in _NAMES:
+        raise ValueError(f"--space is {options.space!r}; networks exist for {' and '.join(_NAMES)}")
+    if options.vertices is not None and (options.space != "nasbench101" or options.archs):
+        raise ValueError("--vertices chooses among all cells of nasbench101; leave it out")
     output = Path(options.output)
     check_writable(output)
     out = Path(options.out or output.with_suffix(""))
@@ -36,9 +42,10 @@ def build(options: argparse.Namespace) -> None:
         num_cells=options.cells,
         num_repeated=options.repeated,
         copies=not options.no_copies,
+        archs=_chosen_archs(options),
     )
     chunk = options.chunk or begun_chunk(out) or chunk_size(len(plan.cells), dataset, recipe, most=_MOST_AT_ONCE)
-    network = make_network(dataset, recipe, options.form)
+    network = make_network(dataset, recipe, options.form, space=options.space)
     if network.form == "dispatch":
         batches = device_batches(plan.jobs, network, chunk)
         network = make_network(dataset, recipe, "dispatch", batches)
@@ -58,6 +65,34 @@ def build(options: argparse.Namespace) -> None:
         splits = list(dataset.splits)
         runs = load_runs(folder, len(plan.cells), chunk, recipe, splits)
         _write(options, plan, runs, dataset, recipe, network, output)
+
+
+def _chosen_archs(options: argparse.Namespace) -> "np.ndarray | None":
+    """Returns the architectures that the options name, `[N, E]`; `None` for all of NAS-Bench-201's."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from jnas import spaces
+    from jnas.spaces._nasbench101_cells import pruned
+
+    if options.archs:
+        space = spaces.get(options.space)
+        lines = [line.strip() for line in Path(options.archs).read_text().splitlines()]
+        archs = np.stack([space.from_string(line) for line in lines if line] or [np.zeros(space.num_decisions, int)])
+        each = jnp.asarray(archs)
+        valid = np.asarray(jax.vmap(space.is_valid)(each))
+        if not valid.all():
+            wrong = space.to_string(archs[int(np.argmin(valid))]) if any(lines) else "an empty file"
+            raise ValueError(f"--archs {options.archs} has {wrong}, expected lines with valid cells of {space.name}")
+        _, first = np.unique(np.asarray(jax.vmap(space.fingerprint)(each)), axis=0, return_index=True)
+        return np.asarray(each)[np.sort(first)]
+    if options.space == "nasbench201":
+        return None
+    cells = spaces.nasbench101_cells()
+    most = options.vertices or cells.shape[1]
+    _, used = pruned(jnp.asarray(cells.T))
+    return np.asarray(cells)[np.asarray(used).sum(axis=0) <= most]
 
 
 def _write(
@@ -80,7 +115,7 @@ def _write(
         recipe,
         network,
         seconds,
-        name=options.name or f"NAS-Bench-201 cells (recipe {recipe.name})",
+        name=options.name or f"{_NAMES[options.space]} cells (recipe {recipe.name})",
         source=f"trained by jnas {__version__} with recipe {recipe.name}: {command}",
         notes=(_recipe_text(recipe, dataset), how),
     )

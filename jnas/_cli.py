@@ -239,7 +239,9 @@ def _add_build(commands: Any) -> None:
     add = parser.add_argument
     add("-o", "--output", metavar="T.npz", required=True, help="the table to write")
     add("--out", metavar="DIR", help="the folder of the runs (default: T, beside the table)")
-    add("--space", metavar="NAME", default="nasbench201", help="nasbench201 (default)")
+    add("--space", metavar="NAME", default="nasbench201", help="nasbench201 (default) or nasbench101")
+    add("--archs", metavar="FILE", help="train the cells of this file, an architecture string on each line")
+    add("--vertices", metavar="N", type=_positive, help="nasbench101: train the cells of up to so many vertices")
     add("--seeds", metavar="N", type=_positive, default=3, help="runs of each cell, with seeds 0 to N-1 (default 3)")
     add("--cells", metavar="N", type=_positive, help="train so many cells, drawn from all (default: all)")
     add("--repeated", metavar="N", type=_natural, help="train so many cells with all seeds, the others with seed 0")

@@ -190,7 +190,7 @@ def _total(
     most = fixed + sum(weights) * modules * (MAX_VERTICES - 2) * width * (10 * width + 2 * per_channel)
     if most >= 2**31:
         raise ValueError(f"channels are {channels} and modules {modules}, too many to count in 31 bits")
-    total = jnp.int32(fixed)
+    total: Array = jnp.int32(fixed)
     for stack, weight in enumerate(weights):
         outputs = channels * 2**stack
         inputs = channels * 2 ** max(stack - 1, 0)

@@ -12,6 +12,8 @@ import scipy.optimize
 
 from jnas._table_file import Header, Training, arch_dtype, encode_curve, member
 from jnas._vocabulary import Array
+from jnas.spaces._nasbench101_cells import NUM_EDGES, pruned
+from jnas.spaces._nasbench101_cells import OPERATIONS as NASBENCH101
 from jnas.spaces._nasbench201 import nasbench201
 from jnas.spaces._nasbench201_cells import NUM_CELLS, OPERATIONS, nasbench201_classes
 from jnas.spaces._nasbench201_cost import nasbench201_flops
@@ -25,7 +27,7 @@ from jnas.training._train import begin_run, run_epochs
 class TablePlan(NamedTuple):
     """Which runs make a table."""
 
-    archs: np.ndarray  # int32 [N, 6]: every cell, by its index
+    archs: np.ndarray  # int32 [N, E]: the table's cells; by their index, where they are all of NAS-Bench-201's
     trained_as: np.ndarray  # int32 [N]: the cell whose runs a cell gets; itself where it is trained
     jobs: Jobs  # the runs, in the order in which they are made
     cells: np.ndarray  # int32 [J]: of each run, the index of the cell
@@ -34,12 +36,17 @@ class TablePlan(NamedTuple):
 
 
 def plan_table(
-    *, seeds: Sequence[int], num_cells: int | None = None, num_repeated: int | None = None, copies: bool = True
+    *,
+    seeds: Sequence[int],
+    num_cells: int | None = None,
+    num_repeated: int | None = None,
+    copies: bool = True,
+    archs: np.ndarray | None = None,
 ) -> TablePlan:
-    """Returns the runs that make a table of NAS-Bench-201's cells.
+    """Returns the runs that make a table of NAS-Bench-201's cells, or of given ones.
 
-    One cell of each of the 6,466 published classes is trained, the one with the fewest multiply-adds; the others get
-    its results. All cells come first with the first seed, then each cell with the other seeds, so that work that is
+    Of NAS-Bench-201, one cell of each of the 6,466 published classes is trained, the one with the fewest multiply-adds;
+    the others get its results. All cells come first with the first seed, then each cell with the other seeds, so that work that is
     stopped leaves a table of use.
 
     Args:
@@ -47,6 +54,7 @@ def plan_table(
       num_cells: How many cells to train, drawn from all; by default every one.
       num_repeated: How many of them to train with all seeds, the others with the first alone; by default all.
       copies: Whether cells of a class share one run; otherwise all 15,625 are trained.
+      archs: int `[N, E]`, cells of any space, each of which is trained; the table has these and no others.
 
     Raises:
       ValueError: A number is out of range, or a seed stands twice.
@@ -54,16 +62,24 @@ def plan_table(
     seeds = tuple(int(seed) for seed in seeds)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise ValueError(f"seeds are {seeds}, expected one or more different numbers from 0")
-    archs = np.asarray(_all_cells())
-    trained_as = _cheapest() if copies else np.arange(NUM_CELLS, dtype=np.int32)
-    distinct = np.unique(trained_as)
-    order = np.asarray(jax.random.permutation(jax.random.key(0), distinct))
-    chosen = order[: _within("num_cells", num_cells, len(distinct))]
+    if archs is not None:
+        kept = _drawn(np.arange(len(archs)), num_cells)
+        archs, num_cells = np.asarray(archs)[np.sort(kept)].astype(np.int32), None
+        trained_as = np.arange(len(archs), dtype=np.int32)
+    else:
+        archs = np.asarray(_all_cells())
+        trained_as = _cheapest() if copies else np.arange(NUM_CELLS, dtype=np.int32)
+    chosen = _drawn(np.unique(trained_as), num_cells)
     repeated = chosen[: _within("num_repeated", num_repeated, len(chosen))]
     cells = np.concatenate([chosen, np.repeat(repeated, len(seeds) - 1)]).astype(np.int32)
     slots = np.concatenate([np.zeros(len(chosen)), np.tile(np.arange(1, len(seeds)), len(repeated))]).astype(np.int32)
     jobs = Jobs(archs[cells].astype(np.int32), np.asarray(seeds, np.int64)[slots])
     return TablePlan(archs, trained_as, jobs, cells, slots, seeds)
+
+
+def _drawn(rows: np.ndarray, number: int | None) -> np.ndarray:
+    order = np.asarray(jax.random.permutation(jax.random.key(0), rows))
+    return order[: _within("num_cells", number, len(rows))]
 
 
 def _within(name: str, number: int | None, most: int) -> int:
@@ -213,14 +229,25 @@ def measure_seconds(
             clock = time.perf_counter()
             jax.tree.map(np.asarray, program(here, arch))
             fastest[number] = min(fastest[number], time.perf_counter() - clock)
-    counts = np.stack([(plan.archs == choice).sum(axis=1) for choice in range(1, len(OPERATIONS))], 1)
-    features = np.concatenate([np.ones((len(counts), 1)), counts], 1).astype(float)
+    features = _what_takes_time(plan.archs, network)
     weights, _ = scipy.optimize.nnls(features[timed], fastest)
     fitted = features @ weights
     error = float(np.mean(np.abs(fitted[timed] - fastest) / fastest))
     note = (
         f"seconds are of one epoch of one cell with its evaluations on one {device.device_kind} ({device.platform}), "
-        f"measured for {len(timed)} cells and fitted to their numbers of operations for all (mean error "
+        f"measured for {len(timed)} cells and fitted to their operations for all (mean error "
         f"{100 * error:.0f} %); a pass over a split alone is not timed"
     )
     return fitted, note
+
+
+def _what_takes_time(archs: np.ndarray, network: Network) -> np.ndarray:
+    """Returns what the seconds of cells are fitted to, float64 `[N, F]`."""
+    if network.space.name == "nasbench101":
+        matrix, used = (np.asarray(each) for each in pruned(jnp.asarray(archs.T)))
+        kinds = [((choice == archs[:, NUM_EDGES:].T) & used[1:-1]).sum(0) for choice in range(len(NASBENCH101))]
+        flops = np.asarray(jax.vmap(network.flops)(jnp.asarray(archs)))
+        counts = np.stack([*kinds, matrix[0].sum(0), flops / flops.mean()], 1)
+    else:
+        counts = np.stack([(archs == choice).sum(axis=1) for choice in range(1, len(OPERATIONS))], 1)
+    return np.concatenate([np.ones((len(archs), 1)), counts], 1).astype(float)

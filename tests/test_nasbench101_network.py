@@ -1,0 +1,409 @@
+"""Networks of NAS-Bench-101 against a plain implementation, their two forms against one another, and their recipe."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import jnas
+from jnas import training
+from jnas._cli import main
+from jnas.spaces import nasbench101
+from jnas.spaces._nasbench101_cells import NUM_EDGES, OPERATIONS, from_string, host_pruned
+from jnas.spaces._nasbench101_cost import compute_vertex_channels
+from jnas.training._max_pools import max_pool_2x2, max_pool_3x3
+from jnas.training._nasbench101_network import nasbench101_network
+from jnas.training._train import _running
+
+# Every operation with and without an edge from the input, 0 to 4 vertices concatenated, channels cut and divided
+# unevenly, an edge from input to output with and without others, vertices that are pruned.
+CELLS = [
+    "|output~0|",
+    "|conv3x3~0|maxpool3x3~1|conv1x1~2|output~0~3|",
+    "|maxpool3x3~0|conv3x3~0~1|conv1x1~2|conv3x3~1|output~2~3|",
+    "|conv1x1~0|conv3x3~0~1|maxpool3x3~0~1|output~0~1~2~3|",
+    "|conv3x3~0|conv1x1~1|maxpool3x3~0|conv3x3~0|conv1x1~1|output~2~3~4|",
+    "|conv3x3~0|maxpool3x3~1|conv1x1~1|conv3x3~1|maxpool3x3~1|output~2~3~4~5|",
+]
+ARCHS = [from_string(cell) for cell in CELLS]
+SMALL = {"image_shape": (4, 8, 2), "num_classes": 3, "channels": 7, "modules": 1}
+# 5 vertices at the output: not a cell of the benchmark, but a graph.
+FIVE = from_string("|conv3x3~0|conv1x1~0|maxpool3x3~0|conv3x3~0|conv1x1~0|output~1~2~3~4~5|")
+
+
+def quickly_compiled(function):
+    """Compiled without optimization: it is the compiler that takes the time here."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
+class PlainNetwork:
+    """The published network on NHWC images with XLA's operations, any batch-norm noted in the order of use."""
+
+    def __init__(self, arch, parameters, statistics):
+        self.matrix, self.used = host_pruned(arch)
+        self.operations = [None, *(OPERATIONS[choice] for choice in arch[NUM_EDGES:])]
+        self.parameters, self.statistics = parameters, statistics
+        self.notes = []
+
+    def block(self, images, kernel, scale, shift, given):
+        """A convolution of the kernel's size, batch-norm and ReLU."""
+        form = ("NHWC", "HWIO", "NHWC")
+        images = lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=form)
+        axes = (0, 1, 2)
+        self.notes.append((images.mean(axes), images.var(axes)))
+        mean, variance = self.notes[-1] if given is None else given
+        normalized = (images - mean[None, None, None]) / jnp.sqrt(variance + 1e-5)[None, None, None]
+        return jax.nn.relu(normalized * scale[None, None, None] + shift[None, None, None])
+
+    def pool(self, images, size, stride):
+        window, strides = (1, size, size, 1), (1, stride, stride, 1)
+        return lax.reduce_window(images, -jnp.inf, lax.max, window, strides, "SAME")
+
+    def vertex(self, place, own, given, channels, images):
+        operation = self.operations[place]
+        if operation == "maxpool3x3":
+            return self.pool(images, 3, 1)
+        kernel = own.kernel[place - 1, :channels, :, :channels].transpose(1, 2, 0)
+        kernel = kernel.reshape(3, 3, channels, channels)
+        if operation == "conv1x1-bn-relu":
+            kernel = kernel[1:2, 1:2]
+        return self.block(images, kernel, *self.cut(own, given, channels, place - 1))
+
+    def cut(self, own, given, channels, *place):
+        statistics = None if given is None else given[place][:, :channels]
+        return own.scale[place][:channels], own.shift[place][:channels], statistics
+
+    def project(self, own, given, channels, images, *place):
+        kernel = own.kernel[place][:channels].T[None, None]
+        return self.block(images, kernel, *self.cut(own, given, channels, *place))
+
+    def module(self, images, own, given):
+        vertices = np.flatnonzero(self.used)
+        matrix = self.matrix[np.ix_(vertices, vertices)]
+        outputs = own.output.scale.shape[0]
+        channels = compute_vertex_channels(images.shape[-1], outputs, matrix)
+        given = given or (None, None, None)
+        tensors = [images]
+        for t in range(1, len(vertices) - 1):
+            place = vertices[t]
+            total = sum(tensors[u][..., : channels[t]] for u in range(1, t) if matrix[u, t])
+            if matrix[0, t]:
+                total = total + self.project(own.inputs, given[1], channels[t], images, place - 1)
+            tensors.append(self.vertex(place, own.vertices, given[0], channels[t], total))
+        joined = [tensors[u] for u in range(1, len(vertices) - 1) if matrix[u, -1]]
+        parts = [jnp.concatenate(joined, -1)] if joined else []
+        if matrix[0, -1]:
+            parts.append(self.project(own.output, given[2], outputs, images))
+        return sum(parts)
+
+    def __call__(self, images):
+        parameters, given = self.parameters, self.statistics
+        stem = parameters.stem
+        kernel = stem.kernel.reshape(-1, 3, 3, images.shape[-1]).transpose(1, 2, 3, 0)
+        images = self.block(images, kernel, stem.scale, stem.shift, given and given.stem)
+        per_stack = len(parameters.modules) // 3
+        for number, own in enumerate(parameters.modules):
+            if number and number % per_stack == 0:
+                images = self.pool(images, 2, 2)
+            images = self.module(images, own, given and given.modules[number])
+        return images.mean((1, 2)) @ parameters.head.kernel.T + parameters.head.bias[None]
+
+
+def float64_weights(network, arch, seed=0):
+    """Weights of which no batch-norm is the identity, and which have nothing where the architecture has nothing."""
+    rng = np.random.default_rng(seed)
+    parameters, statistics = jax.tree.map(
+        lambda x: np.asarray(x, np.float64), jax.jit(network.init)(jax.random.key(seed), arch)
+    )
+    noisy = jax.tree.map(
+        lambda x, has: np.where(has, x * rng.uniform(0.5, 1.5, x.shape) + 0.1 * rng.normal(size=x.shape), 0),
+        parameters,
+        network.has(arch),
+    )
+    return noisy, jax.tree.map(lambda x: x + rng.uniform(0.1, 0.5, x.shape), statistics)
+
+
+def measured(apply, parameters, statistics, images):
+    """Logits, gradients and the statistics used in training, and the logits of evaluation."""
+
+    def loss(parameters):
+        logits, used = apply(parameters, None, images)
+        return jnp.sum(jnp.sin(logits)), (logits, used)
+
+    (_, (logits, used)), gradients = jax.value_and_grad(loss, has_aux=True)(parameters)
+    return logits, gradients, used, apply(parameters, statistics, images)[0]
+
+
+def measured_by(network, arch, *arguments):
+    """As the training loop does it."""
+
+    def each(apply, *arguments):
+        return measured(lambda parameters, given, images: apply(parameters, given, arch, images), *arguments)
+
+    if network.specialize is None:
+        return each(network.apply, *arguments)
+    return network.specialize(arch, each)(*arguments)
+
+
+def assert_close(found, expected, **tolerance):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), found, expected)
+
+
+def test_both_forms_are_the_published_network():
+    """Outputs, gradients and statistics in float64."""
+    with jax.enable_x64(True):
+        images = np.random.default_rng(1).normal(size=(3, *SMALL["image_shape"]))
+        network = nasbench101_network(**SMALL)
+        switch = quickly_compiled(lambda arch, *each: measured_by(network, arch, *each, images))
+        for number, arch in enumerate(ARCHS):
+            parameters, statistics = float64_weights(network, arch)
+            found = switch(arch, parameters, statistics)
+            if number in (0, 3):
+                static = nasbench101_network(**SMALL, arch=arch)
+                alone = quickly_compiled(lambda *each, n=static, a=arch: measured_by(n, a, *each, images))
+                assert_close(alone(parameters, statistics), found, rtol=1e-9, atol=1e-10)
+
+            def plain(parameters, statistics, images, arch=arch):
+                each = PlainNetwork(arch, parameters, statistics)
+                return each(images), each.notes
+
+            expected = quickly_compiled(lambda *each, f=plain: measured(f, *each, images))(parameters, statistics)
+            assert_close((found[0], found[1], found[3]), (expected[0], expected[1], expected[3]), rtol=1e-8, atol=1e-9)
+            has = network.has(arch)
+            jax.tree.map(lambda x, mask: np.testing.assert_array_equal(x[~np.asarray(mask)], 0), found[1], has)
+            assert_same_statistics(found[2], expected[2])
+
+
+def assert_same_statistics(used, notes):
+    """Every batch-norm of the plain network is there, and no other."""
+    found = sorted(float(np.sum(x)) for leaf in jax.tree.leaves(used) for x in leaf.reshape(-1, *leaf.shape[-2:]))
+    expected = sorted(float(np.sum(mean) + np.sum(variance)) for mean, variance in notes)
+    np.testing.assert_allclose([x for x in found if x], expected, rtol=1e-8)
+
+
+def test_modules_of_a_stack_follow_one_another():
+    with jax.enable_x64(True):
+        sizes = {**SMALL, "modules": 2}
+        arch = ARCHS[3]
+        network = nasbench101_network(**sizes, arch=arch)
+        images = np.random.default_rng(1).normal(size=(2, *SMALL["image_shape"]))
+        parameters, statistics = float64_weights(network, arch)
+        assert len(parameters.modules) == 6
+        found = quickly_compiled(network.apply)(parameters, statistics, arch, images)[0]
+        expected = quickly_compiled(lambda *each: PlainNetwork(arch, *each)(images))(parameters, statistics)
+        np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_outside_of_a_specialized_program_too():
+    """`apply` branches by itself; and a graph of five concatenated vertices, of no cell, is computed right."""
+    with jax.enable_x64(True):
+        network = nasbench101_network(**SMALL)
+        images = np.random.default_rng(1).normal(size=(2, *SMALL["image_shape"]))
+        apply = quickly_compiled(network.apply)
+        for arch in (ARCHS[0], FIVE):
+            parameters, statistics = float64_weights(network, arch)
+            expected = quickly_compiled(lambda *each, a=arch: PlainNetwork(a, *each)(images))(parameters, statistics)
+            np.testing.assert_allclose(apply(parameters, statistics, arch, images)[0], expected, rtol=1e-8)
+
+
+class TestPools:
+    def test_values_and_gradients(self):
+        """With many equal pixels, of which the first has the gradient, as in XLA's own."""
+        rng = np.random.default_rng(0)
+        images = np.maximum(rng.integers(-3, 3, (3, 6, 8, 4)), 0).astype(np.float32)
+        for own, size, stride in ((max_pool_3x3, 3, 1), (max_pool_2x2, 2, 2)):
+
+            def xla(images, size=size, stride=stride):
+                window, strides = (1, size, size, 1), (1, stride, stride, 1)
+                return lax.reduce_window(images, -jnp.inf, lax.max, window, strides, "SAME")
+
+            out, transpose = jax.vjp(own, images)
+            expected, expected_transpose = jax.vjp(xla, images)
+            np.testing.assert_array_equal(out, expected)
+            gradient = rng.normal(size=out.shape).astype(np.float32)
+            np.testing.assert_allclose(transpose(gradient)[0], expected_transpose(gradient)[0], atol=1e-6)
+
+    def test_a_nan_is_not_lost(self):
+        images = jnp.zeros((1, 4, 4, 1)).at[0, 1, 2, 0].set(jnp.nan)
+        assert np.isnan(max_pool_2x2(images)[0, :, :, 0]).sum() == 1
+        assert np.isnan(max_pool_3x3(images)[0, 1, 2, 0])
+
+
+class TestSizes:
+    def test_parameters_are_those_that_a_cell_has(self):
+        space = nasbench101()
+        archs = jax.jit(jax.vmap(space.sample))(jax.random.split(jax.random.key(0), 30))
+        sizes = {"image_shape": (8, 12, 1), "num_classes": 7, "channels": 9, "modules": 2}
+        network = nasbench101_network(**sizes)
+        count = jax.jit(lambda arch: sum(jnp.sum(mask) for mask in jax.tree.leaves(network.has(arch))))
+        millions = jax.jit(network.parameters)
+        for arch in [*archs, *ARCHS]:
+            assert count(arch) == round(1e6 * float(millions(arch)))
+
+    @pytest.mark.parametrize("arch", ARCHS, ids=str)
+    def test_multiply_adds_are_those_of_the_traced_program(self, arch):
+        network = nasbench101_network(**SMALL, arch=arch, convolution="patches")
+        weights = jax.eval_shape(network.init, jax.random.key(0), arch)
+        images = jax.ShapeDtypeStruct((1, *SMALL["image_shape"]), jnp.float32)
+        program = jax.make_jaxpr(lambda *each: network.apply(*each[0], arch, each[1])[0])(weights, images)
+        found = products(program.jaxpr) + SMALL["num_classes"]
+        assert found == round(1e6 * float(network.flops(arch)))
+
+    @pytest.mark.parametrize(
+        ("change", "error", "message"),
+        [
+            ({"image_shape": (6, 8, 3)}, ValueError, "6 by 8, expected multiples of 4"),
+            ({"channels": 3}, ValueError, "channels is 3, expected at least 4"),
+            ({"modules": 1.0}, TypeError, "modules is 1.0, expected a Python int"),
+            ({"convolution": "fft"}, ValueError, "convolution is 'fft'"),
+            ({"arch": np.zeros(26, int)}, ValueError, "expected a valid cell"),
+        ],
+    )
+    def test_what_makes_no_sense_is_refused(self, change, error, message):
+        with pytest.raises(error, match=message):
+            nasbench101_network(**{**SMALL, **change})
+
+
+def products(program):
+    """Multiply-adds of all matrix products of a traced program."""
+    total = 0
+    for equation in program.eqns:
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            shape = equation.invars[0].aval.shape
+            total += equation.outvars[0].aval.size * math.prod(shape[axis] for axis in contracted)
+        else:
+            inner = [each for each in equation.params.values() if hasattr(each, "eqns") or hasattr(each, "jaxpr")]
+            total += sum(products(getattr(each, "jaxpr", each)) for each in inner)
+    return total
+
+
+def test_kernels_start_by_their_actual_fan_in():
+    """TensorFlow's variance scaling: cut at two standard deviations; and nothing where the cell has nothing."""
+    network = nasbench101_network(image_shape=(8, 8, 3), num_classes=10, channels=24, modules=1)
+    arch = from_string("|conv3x3~0|conv1x1~0~1|conv3x3~0|output~0~2~3|")
+    parameters, statistics = jax.tree.map(np.asarray, jax.jit(network.init)(jax.random.key(3), arch))
+    module = parameters.modules[1]  # 24 channels come in, 48 go out, 24 of each of the two vertices
+    for values, fan_in in (
+        (parameters.stem.kernel, 27),
+        (module.vertices.kernel[0, :24, :, :24], 9 * 24),
+        (module.vertices.kernel[1, :24, 4, :24], 24),
+        (module.inputs.kernel[0, :24], 24),
+        (module.output.kernel, 24),
+    ):
+        assert np.all(values != 0)
+        deviation = fan_in**-0.5
+        assert 1.9 < np.abs(values).max() / (deviation / 0.8796) <= 2.0
+        # A normal distribution cut at two has the kurtosis 2.365; of n numbers the mean square has the error below.
+        error = math.sqrt(1.365 / values.size)
+        assert abs(np.mean(values**2) / deviation**2 - 1) < 4 * error
+        assert abs(np.mean(values)) < 4 * deviation / math.sqrt(values.size)
+    limit = math.sqrt(6 / (96 + 10))
+    assert 0.98 * limit < np.abs(parameters.head.kernel).max() <= limit
+    assert not parameters.head.bias.any()
+    assert np.all(statistics.modules[0].vertices[:, 1] == 1)
+    jax.tree.map(lambda x, mask: np.testing.assert_array_equal(x[~np.asarray(mask)], 0), parameters, network.has(arch))
+
+
+class TestTheRecipe:
+    def test_its_numbers(self):
+        recipe = training.get_recipe("nasbench101-108")
+        assert (recipe.epochs, recipe.batch_size, recipe.channels, recipe.cells) == (108, 256, 128, 3)
+        assert (recipe.batch_norm_momentum, recipe.batch_norm_epsilon) == (0.997, 1e-5)
+        assert (recipe.learning_rate, recipe.weight_decay, recipe.momentum) == (0.2, 1e-4, 0.9)
+
+    def test_a_step_is_the_published_one(self):
+        """RMSProp with epsilon 1 inside the root and a first mean square of 1, L2 over all, a cosine by steps."""
+        arch = ARCHS[3]
+        network = nasbench101_network(**SMALL, arch=arch)
+        weights = jax.jit(network.init)(jax.random.key(0), arch)[0]
+        values = jax.tree.map(lambda x: np.asarray(x, np.float64), weights)
+        square, velocity = jax.tree.map(np.ones_like, values), jax.tree.map(np.zeros_like, values)
+        optimizer = training.make_optimizer(training.get_recipe("nasbench101-108"), 10)
+        state, found, rng = optimizer.init(weights), weights, np.random.default_rng(0)
+        for step in range(3):
+            gradients = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), values)
+            updates, state = optimizer.update(gradients, state, found)
+            found = jax.tree.map(jnp.add, found, updates)
+            rate = 0.5 * 0.2 * (1 + math.cos(math.pi * step / 10))
+            whole = jax.tree.map(lambda g, w: g + 1e-4 * w, gradients, values)
+            square = jax.tree.map(lambda v, g: 0.9 * v + 0.1 * g**2, square, whole)
+            velocity = jax.tree.map(lambda m, g, v, r=rate: 0.9 * m + r * g / np.sqrt(v + 1), velocity, whole, square)
+            values = jax.tree.map(lambda w, m: w - m, values, velocity)
+        assert_close(found, values, rtol=1e-4, atol=1e-5)
+
+    def test_running_estimates_keep_what_the_recipe_says(self):
+        network = nasbench101_network(**SMALL)
+        weights = jax.eval_shape(network.init, jax.random.key(0), ARCHS[0])
+        old = jax.tree.map(lambda x: jnp.full(x.shape, 2.0), weights[1])
+        used = jax.tree.map(lambda x: jnp.ones(x.shape), weights[1])
+        counts = network.counts((5, *SMALL["image_shape"]))
+        found = _running(old, used, 0.997, counts)
+        for stack, module in enumerate(found.modules):
+            n = 5 * 4 * 8 / 4**stack
+            for leaf in module:
+                np.testing.assert_allclose(leaf[..., 0, :], 0.997 * 2 + 0.003, rtol=1e-6)
+                np.testing.assert_allclose(leaf[..., 1, :], 0.997 * 2 + 0.003 * n / (n - 1), rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    dataset = training.load_dataset("digits")
+    for split in ("train", "validation", "test"):
+        dataset = training.subset(dataset, split, 64, 0)
+    return dataset
+
+
+RECIPE = training.get_recipe("small101-12", epochs=2, channels=5, batch_size=32, learning_rate=0.05)
+
+
+@pytest.mark.slow
+def test_a_batch_is_trained_as_each_cell_by_its_own_program(digits):
+    """The same key gives the same curves in both forms, until rounding grows; and another key gives others."""
+    network = training.make_network(digits, RECIPE, space="nasbench101")
+    assert (network.form, network.space.name) == ("switch", "nasbench101")
+    archs = np.stack([ARCHS[1], ARCHS[4], ARCHS[1]])
+    keys = jax.random.split(jax.random.key(0), 3)
+    many = quickly_compiled(lambda keys, archs: training.train_many(keys, archs, digits, RECIPE, network))
+    curves, weights = many(keys, archs)
+    for number in range(2):
+        static = training.make_network(digits, RECIPE, "static", archs[number], space="nasbench101")
+        one = quickly_compiled(lambda key, n=static: training.train(key, archs[number], digits, RECIPE, n))  # noqa: B023
+        own, own_weights = one(keys[number])
+        for split in digits.splits:
+            np.testing.assert_allclose(curves.loss[split][number], own.loss[split], rtol=1e-3)
+        assert_close(jax.tree.map(lambda x, i=number: x[i], weights), own_weights, rtol=0.02, atol=2e-3)
+    assert not np.array_equal(curves.loss["train"][0], curves.loss["train"][2])
+
+
+class TestMakeNetwork:
+    def test_an_architecture_of_another_space_is_refused(self, digits):
+        with pytest.raises(ValueError, match=r"expected \(6,\), an architecture of nasbench201"):
+            training.train(jax.random.key(0), ARCHS[0], digits, RECIPE)
+
+    def test_what_is_not_there_is_refused(self, digits):
+        with pytest.raises(ValueError, match="networks exist for nasbench201 and nasbench101"):
+            training.make_network(digits, RECIPE, space="nats_size")
+        with pytest.raises(ValueError, match="expected 'switch' or 'static' for nasbench101"):
+            training.make_network(digits, RECIPE, "dispatch", space="nasbench101")
+        with pytest.raises(ValueError, match="pass it as archs"):
+            training.make_network(digits, RECIPE, "static", space="nasbench101")
+
+
+@pytest.mark.slow
+def test_a_table_of_listed_cells_is_built(tmp_path):
+    """`jnas table build` with a file of architectures: those and no others, one row for isomorphic ones."""
+    cells = ["|output~0|", CELLS[1], "", "|conv3x3~0|output~1|", "|conv1x1~0|conv3x3~0|output~2|"]
+    (tmp_path / "cells.txt").write_text("\n".join([*cells, "|maxpool3x3~0|conv3x3~0|output~2|"]))
+    small = "--epochs 1 --channels 4 --batch-size 16 --train-images 16 --eval-images 10 --seeds 1"
+    words = f"table build --space nasbench101 --archs {tmp_path}/cells.txt -o {tmp_path}/t.npz {small}".split()
+    assert main(words) == 0
+    table = jnas.load_table(tmp_path / "t.npz")
+    assert (table.space.name, table.num_archs) == ("nasbench101", 3)
+    accuracy = table.read("accuracy/digits/1/validation")
+    assert np.all((accuracy >= 0) & (accuracy <= 100))
+    assert np.all(table.read("train_seconds/digits/1") > 0)
+    assert main([*words[:-2], "--vertices", "4"]) == 2
