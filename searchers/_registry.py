@@ -51,7 +51,7 @@ _SETTINGS_BY_SPACE: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "reinforce": {"learning_rate": 0.005, "init_scale": 0.0, "optimizer": optax.sgd},
         "hyperband": {"eta": 3},
         "bohb": {"eta": 3, "num_samples": 64, "random_fraction": 0.33, "min_bandwidth": 0.3},
-        "smac": {"num_trees": 10, "random_fraction": 0.33},
+        "smac": {"num_trees": 10, "random_fraction": 0.33, "refit_growth": 0.01},
     },
 }
 """The settings where a space has its own."""

@@ -128,6 +128,16 @@ def test_exhausted_spaces_are_searched_on():
     assert len({arch.tobytes() for arch in np.asarray(trace.arch)}) == 4
 
 
+def test_refits_less_often_as_evaluations_grow():
+    searcher = smac(SPACE, **QUICK, refit_growth=0.5, random_fraction=0.0)
+    state, seen = searcher.init(jax.random.key(0), 40), []
+    for _ in range(30):
+        proposal, state = searcher.ask(state)
+        seen.append(int(state.fitted_to))
+        state = searcher.tell(state, proposal, Evaluation(jnp.ones((1,)), jnp.ones((1,)), jnp.ones((1,), bool)))
+    assert sorted(set(seen)) == [0, 4, 6, 9, 14, 21]  # half as many again each time
+
+
 def test_refits_as_often_as_told():
     searcher = smac(SPACE, **QUICK, refit_every=3, random_fraction=0.0)
     archs = np.random.default_rng(3).integers(0, 4, (12, 6)).astype(np.int32)

@@ -58,15 +58,6 @@ ROWS = {
         spaces.nasbench201("node_then_edge", "none"), NASBENCH201_FEATURES, 24, 15625, (6, 3, 3, 2, 2, 2)
     ),
     "nasbench101": Row(spaces.nasbench101(), NASBENCH101_FEATURES, 31, None, (), product=False, changes_one=False),
-    "nasbench101-uniform-per-edge": Row(
-        spaces.nasbench101("uniform", "per_edge"),
-        NASBENCH101_FEATURES,
-        31,
-        None,
-        (),
-        product=False,
-        changes_one=False,
-    ),
     "nasbench101-paths": Row(
         spaces.nasbench101("weighted_path", "truncated_path"),
         NASBENCH101_FEATURES,
@@ -76,8 +67,8 @@ ROWS = {
         product=False,
         changes_one=False,
     ),
-    "nasbench101-one-decision": Row(
-        spaces.nasbench101(mutation="one_decision"), NASBENCH101_FEATURES, 31, None, (), product=False
+    "nasbench101-uniform-one-decision": Row(
+        spaces.nasbench101("uniform", "one_decision"), NASBENCH101_FEATURES, 31, None, (), product=False
     ),
     "nats_size": Row(spaces.nats_size(), {"one_hot": (40,), "ordinal": (5,)}, 35, 32768, (1,) * 5),
     "nats_size-any": Row(spaces.nats_size("any"), {"one_hot": (40,), "ordinal": (5,)}, 35, 32768, (1,) * 5, True),
