@@ -118,7 +118,7 @@ def bohb(
             min_points=least,
             min_bandwidth=min_bandwidth,
         )
-        candidates = sample_model(model, words, space.num_choices)
+        candidates = sample_model(model, observations, words, space.num_choices)
         valid = jax.vmap(space.is_valid)(candidates)
         ratio = jnp.where(valid, density_ratio(model, observations, candidates, space.num_choices), 0.0)
         # The first of those that are equal but for rounding, which depends on the number of lanes.

@@ -1,5 +1,6 @@
 """Kernel density estimates over categorical decisions, and the model of good and bad architectures made of two."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -8,8 +9,10 @@ import numpy as np
 
 from jnas._draws import below, uniform
 from jnas._vocabulary import Array
+from jnas.spaces._categorical import one_hot
 
 _TINY = 1e-32  # densities below this count as equal
+_BLOCK = 256  # observations at once: a step's cost grows with those that there are, not with the run's capacity
 
 
 class Observations(NamedTuple):
@@ -23,12 +26,13 @@ class Observations(NamedTuple):
 
 
 class DensityModel(NamedTuple):
-    """A density on good architectures and one on bad ones; `G` bounds the number of good ones."""
+    """A density on good architectures and one on bad ones, of one fidelity."""
 
-    good: Array  # [G, E] int32, the best first
-    is_good: Array  # [G] bool, rows of `good` in use
+    order: Array  # [T] int32, the rows of its observations from the best to the worst; then zeros
+    num_good: Array  # [] int32, so many of them are good
+    first_bad: Array  # [] int32, from here on they are bad
+    num_members: Array  # [] int32, observations of the fidelity
     good_bandwidths: Array  # [E] float32
-    is_bad: Array  # [T] bool, rows of the observations
     bad_bandwidths: Array  # [E] float32
     exists: Array  # [] bool, some fidelity has enough observations
 
@@ -113,12 +117,43 @@ def density(points: Array, archs: Array, mask: Array, bandwidths: Array, num_cho
     References:
       "Multivariate Binary Discrimination by the Kernel Method", Aitchison and Aitken, 1976.
     """
-    others = np.maximum(np.asarray(num_choices, np.float32) - 1, 1)
-    kernel = jnp.ones((1, 1), jnp.float32)  # then [B, N]
-    for i in range(points.shape[1]):
-        same = points[:, i, None] == archs[None, :, i]
-        kernel = kernel * jnp.where(same, 1 - bandwidths[i], bandwidths[i] / others[i])
-    return _product(kernel, mask) / jnp.maximum(jnp.sum(mask), 1)
+    return _kernel_sum(points, archs, mask, bandwidths, num_choices) / jnp.maximum(jnp.sum(mask), 1)
+
+
+def _kernel_sum(points: Array, archs: Array, mask: Array, bandwidths: Array, num_choices: tuple[int, ...]) -> Array:
+    """Returns the sum over the observed architectures of their kernels at `points`; arguments as `density`."""
+    counts = np.asarray(num_choices)
+    # The logarithm of a kernel is a constant and something for each decision in which the two agree: a matrix product
+    # of one-hot encodings.
+    apart = jnp.log(jnp.maximum(bandwidths, _TINY) / np.maximum(counts - 1, 1).astype(np.float32))
+    agreeing = jnp.repeat(jnp.log1p(-bandwidths) - apart, counts, total_repeat_length=int(counts.sum()))
+    encode = jax.vmap(functools.partial(one_hot, num_choices))
+    kernel = jnp.exp(jnp.sum(apart) + _product(encode(points) * agreeing[None, :], encode(archs).T))  # [B, N]
+    return _product(kernel, mask)
+
+
+def _density_of_range(
+    points: Array,
+    observations: Observations,
+    order: Array,
+    start: Array | int,
+    stop: Array,
+    bandwidths: Array,
+    num_choices: tuple[int, ...],
+) -> Array:
+    """Returns the density of the observations `order[start:stop]` at `points [B, E]`, float32 `[B]`."""
+    width = min(_BLOCK, order.shape[0])
+    padded = jnp.pad(order, (0, -order.shape[0] % width))
+
+    def add(block: Array, total: Array) -> Array:
+        rows = jax.lax.dynamic_slice_in_dim(padded, block * width, width)
+        place = block * width + jnp.arange(width)
+        inside = (place >= start) & (place < stop)
+        return total + _kernel_sum(points, observations.archs[rows], inside, bandwidths, num_choices)
+
+    first, last = jnp.asarray(start, jnp.int32) // width, (stop + width - 1) // width
+    total: Array = jax.lax.fori_loop(first, last, add, jnp.zeros(points.shape[0], jnp.float32))
+    return total / jnp.maximum(stop - start, 1)
 
 
 def _product(left: Array, right: Array) -> Array:
@@ -166,22 +201,21 @@ def fit_model(
     enough = jnp.sum(at_level & usable[None, :], axis=1) >= min_points + 2
     level = num_fidelities - 1 - jnp.argmax(enough[::-1])
     member = observations.fidelity == level
-    count = jnp.sum(member)
+    count = jnp.sum(member, dtype=jnp.int32)
 
     sizes = np.maximum(np.floor(np.arange(capacity + 1) * top_fraction + 1e-9), min_points).astype(np.int32)
-    most_good = int(sizes.max())
-    num_good = jnp.asarray(sizes)[count]
-    good = member & usable & (observations.rank < num_good)
-    is_bad = member & (observations.rank >= jnp.minimum(num_good, count - min_points))
-    rows = jnp.zeros((most_good,), jnp.int32)
-    place = jnp.where(good, observations.rank, most_good)
-    good_archs = observations.archs[rows.at[place].set(np.arange(capacity, dtype=np.int32), mode="drop")]
-    is_good = jnp.arange(most_good) < jnp.sum(good)
+    wanted = jnp.asarray(sizes)[count]
+    first_bad = jnp.minimum(wanted, count - min_points)
+    is_good = member & usable & (observations.rank < wanted)
+    is_bad = member & (observations.rank >= first_bad)
+    place = jnp.where(member, observations.rank, capacity)
+    order = jnp.zeros((capacity,), jnp.int32).at[place].set(np.arange(capacity, dtype=np.int32), mode="drop")
     return DensityModel(
-        good=good_archs,
-        is_good=is_good,
-        good_bandwidths=normal_reference_bandwidths(good_archs, is_good, num_choices, min_bandwidth),
-        is_bad=is_bad,
+        order=order,
+        num_good=jnp.sum(is_good, dtype=jnp.int32),  # what is not usable ranks last
+        first_bad=jnp.maximum(first_bad, 0),
+        num_members=count,
+        good_bandwidths=normal_reference_bandwidths(observations.archs, is_good, num_choices, min_bandwidth),
         bad_bandwidths=normal_reference_bandwidths(observations.archs, is_bad, num_choices, min_bandwidth),
         exists=jnp.any(enough),
     )
@@ -191,21 +225,25 @@ def density_ratio(
     model: DensityModel, observations: Observations, points: Array, num_choices: tuple[int, ...]
 ) -> Array:
     """Returns the density of good architectures over that of bad ones at `points [B, E]`, float32 `[B]`."""
-    good = density(points, model.good, model.is_good, model.good_bandwidths, num_choices)
-    bad = density(points, observations.archs, model.is_bad, model.bad_bandwidths, num_choices)
+    order = model.order
+    good = _density_of_range(points, observations, order, 0, model.num_good, model.good_bandwidths, num_choices)
+    bad = _density_of_range(
+        points, observations, order, model.first_bad, model.num_members, model.bad_bandwidths, num_choices
+    )
     return jnp.maximum(good, _TINY) / jnp.maximum(bad, _TINY)
 
 
-def sample_model(model: DensityModel, words: Array, num_choices: tuple[int, ...]) -> Array:
+def sample_model(model: DensityModel, observations: Observations, words: Array, num_choices: tuple[int, ...]) -> Array:
     """Returns architectures near uniformly chosen good ones.
 
     Args:
       model: Has at least one good architecture.
+      observations: What it was fitted to.
       words: uint32 `[B, 1 + 2 * E]`, random.
       num_choices: Number of choices of each decision.
 
     Returns:
       int32 `[B, E]`.
     """
-    chosen = below(words[:, 0], jnp.maximum(jnp.sum(model.is_good), 1))
-    return sample_nearby(words[:, 1:], model.good[chosen], model.good_bandwidths, num_choices)
+    chosen = model.order[below(words[:, 0], jnp.maximum(model.num_good, 1))]
+    return sample_nearby(words[:, 1:], observations.archs[chosen], model.good_bandwidths, num_choices)
