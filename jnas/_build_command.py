@@ -92,7 +92,8 @@ def _chosen_archs(options: argparse.Namespace) -> "np.ndarray | None":
     cells = spaces.nasbench101_cells()
     most = options.vertices or cells.shape[1]
     _, used = pruned(jnp.asarray(cells.T))
-    return np.asarray(cells)[np.asarray(used).sum(axis=0) <= most]
+    chosen: np.ndarray = cells[np.asarray(used).sum(axis=0) <= most]
+    return chosen
 
 
 def _write(

@@ -1,5 +1,6 @@
 """Networks of NAS-Bench-101 against a plain implementation, their two forms against one another, and their recipe."""
 
+import argparse
 import math
 
 import jax
@@ -8,12 +9,12 @@ import numpy as np
 import pytest
 from jax import lax
 
-import jnas
 from jnas import training
-from jnas._cli import main
+from jnas._build_command import _chosen_archs
 from jnas.spaces import nasbench101
 from jnas.spaces._nasbench101_cells import NUM_EDGES, OPERATIONS, from_string, host_pruned
 from jnas.spaces._nasbench101_cost import compute_vertex_channels
+from jnas.training._build import plan_table
 from jnas.training._max_pools import max_pool_2x2, max_pool_3x3
 from jnas.training._nasbench101_network import nasbench101_network
 from jnas.training._train import _running
@@ -126,15 +127,15 @@ def float64_weights(network, arch, seed=0):
     return noisy, jax.tree.map(lambda x: x + rng.uniform(0.1, 0.5, x.shape), statistics)
 
 
-def measured(apply, parameters, statistics, images):
-    """Logits, gradients and the statistics used in training, and the logits of evaluation."""
+def measured(apply, parameters, images):
+    """Logits, gradients and the statistics used in training."""
 
     def loss(parameters):
         logits, used = apply(parameters, None, images)
         return jnp.sum(jnp.sin(logits)), (logits, used)
 
     (_, (logits, used)), gradients = jax.value_and_grad(loss, has_aux=True)(parameters)
-    return logits, gradients, used, apply(parameters, statistics, images)[0]
+    return logits, gradients, used
 
 
 def measured_by(network, arch, *arguments):
@@ -159,19 +160,19 @@ def test_both_forms_are_the_published_network():
         network = nasbench101_network(**SMALL)
         switch = quickly_compiled(lambda arch, *each: measured_by(network, arch, *each, images))
         for number, arch in enumerate(ARCHS):
-            parameters, statistics = float64_weights(network, arch)
-            found = switch(arch, parameters, statistics)
-            if number in (0, 3):
+            parameters, _ = float64_weights(network, arch)
+            found = switch(arch, parameters)
+            if number == 3:
                 static = nasbench101_network(**SMALL, arch=arch)
                 alone = quickly_compiled(lambda *each, n=static, a=arch: measured_by(n, a, *each, images))
-                assert_close(alone(parameters, statistics), found, rtol=1e-9, atol=1e-10)
+                assert_close(alone(parameters), found, rtol=1e-9, atol=1e-10)
 
             def plain(parameters, statistics, images, arch=arch):
                 each = PlainNetwork(arch, parameters, statistics)
                 return each(images), each.notes
 
-            expected = quickly_compiled(lambda *each, f=plain: measured(f, *each, images))(parameters, statistics)
-            assert_close((found[0], found[1], found[3]), (expected[0], expected[1], expected[3]), rtol=1e-8, atol=1e-9)
+            expected = quickly_compiled(lambda *each, f=plain: measured(f, *each, images))(parameters)
+            assert_close(found[:2], expected[:2], rtol=1e-8, atol=1e-9)
             has = network.has(arch)
             jax.tree.map(lambda x, mask: np.testing.assert_array_equal(x[~np.asarray(mask)], 0), found[1], has)
             assert_same_statistics(found[2], expected[2])
@@ -198,12 +199,12 @@ def test_modules_of_a_stack_follow_one_another():
 
 
 def test_outside_of_a_specialized_program_too():
-    """`apply` branches by itself; and a graph of five concatenated vertices, of no cell, is computed right."""
+    """Evaluation with given statistics; a graph of five concatenated vertices, which is no cell, is computed right."""
     with jax.enable_x64(True):
         network = nasbench101_network(**SMALL)
         images = np.random.default_rng(1).normal(size=(2, *SMALL["image_shape"]))
         apply = quickly_compiled(network.apply)
-        for arch in (ARCHS[0], FIVE):
+        for arch in (ARCHS[0], ARCHS[2], FIVE):
             parameters, statistics = float64_weights(network, arch)
             expected = quickly_compiled(lambda *each, a=arch: PlainNetwork(a, *each)(images))(parameters, statistics)
             np.testing.assert_allclose(apply(parameters, statistics, arch, images)[0], expected, rtol=1e-8)
@@ -393,17 +394,34 @@ class TestMakeNetwork:
             training.make_network(digits, RECIPE, "static", space="nasbench101")
 
 
-@pytest.mark.slow
-def test_a_table_of_listed_cells_is_built(tmp_path):
-    """`jnas table build` with a file of architectures: those and no others, one row for isomorphic ones."""
-    cells = ["|output~0|", CELLS[1], "", "|conv3x3~0|output~1|", "|conv1x1~0|conv3x3~0|output~2|"]
-    (tmp_path / "cells.txt").write_text("\n".join([*cells, "|maxpool3x3~0|conv3x3~0|output~2|"]))
-    small = "--epochs 1 --channels 4 --batch-size 16 --train-images 16 --eval-images 10 --seeds 1"
-    words = f"table build --space nasbench101 --archs {tmp_path}/cells.txt -o {tmp_path}/t.npz {small}".split()
-    assert main(words) == 0
-    table = jnas.load_table(tmp_path / "t.npz")
-    assert (table.space.name, table.num_archs) == ("nasbench101", 3)
-    accuracy = table.read("accuracy/digits/1/validation")
-    assert np.all((accuracy >= 0) & (accuracy <= 100))
-    assert np.all(table.read("train_seconds/digits/1") > 0)
-    assert main([*words[:-2], "--vertices", "4"]) == 2
+class TestListedCells:
+    """What `jnas table build` trains."""
+
+    def options(self, **changes):
+        return argparse.Namespace(**{"space": "nasbench101", "archs": None, "vertices": None, **changes})
+
+    def test_a_file(self, tmp_path):
+        """Those and no others, each row of its own; isomorphic cells once."""
+        cells = ["|output~0|", CELLS[1], "", "|conv3x3~0|output~1|", "|conv1x1~0|conv3x3~0|output~2|"]
+        path = tmp_path / "cells.txt"
+        path.write_text("\n".join([*cells, "|maxpool3x3~0|conv3x3~0|output~2|"]))
+        archs = _chosen_archs(self.options(archs=path))
+        np.testing.assert_array_equal(archs, [from_string(cell) for cell in (cells[0], cells[1], cells[3])])
+        path.write_text("|conv3x3~0|output|")
+        with pytest.raises(ValueError, match="expected lines with valid cells of nasbench101"):
+            _chosen_archs(self.options(archs=path))
+
+    def test_all_cells_of_so_many_vertices(self):
+        assert [len(_chosen_archs(self.options(vertices=most))) for most in (2, 3, 4, 5)] == [1, 7, 91, 2532]
+        assert _chosen_archs(self.options(space="nasbench201")) is None
+
+    def test_their_runs(self):
+        archs = np.stack(ARCHS)
+        plan = plan_table(seeds=(0, 1), num_repeated=2, archs=archs)
+        np.testing.assert_array_equal(plan.archs, archs)
+        np.testing.assert_array_equal(plan.trained_as, range(6))
+        np.testing.assert_array_equal(plan.jobs.archs, archs[plan.cells])
+        assert sorted(plan.cells[:6]) == list(range(6))
+        assert (len(plan.cells), plan.jobs.seeds.tolist()) == (8, [0] * 6 + [1] * 2)
+        few = plan_table(seeds=(0,), num_cells=4, archs=archs)
+        assert len(few.archs) == len(few.cells) == 4

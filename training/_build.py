@@ -46,8 +46,8 @@ def plan_table(
     """Returns the runs that make a table of NAS-Bench-201's cells, or of given ones.
 
     Of NAS-Bench-201, one cell of each of the 6,466 published classes is trained, the one with the fewest multiply-adds;
-    the others get its results. All cells come first with the first seed, then each cell with the other seeds, so that work that is
-    stopped leaves a table of use.
+    the others get its results. All cells come first with the first seed, then each cell with the other seeds, so that
+    work that is stopped leaves a table of use.
 
     Args:
       seeds: Of the runs; a seed says the first weights, the order of the images and their augmentation.
