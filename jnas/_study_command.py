@@ -1,11 +1,14 @@
 """The command `jnas study`. Imports that take long stand in the functions that need them."""
 
 import argparse
+import math
 import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from jnas._table_file import member
 
@@ -34,14 +37,7 @@ def study(options: argparse.Namespace) -> None:
         part = known_part(table, **searched)
         space = space if part is table else _registry.part_of(space, part.archs)
         table = part
-    limits = {"budget_seconds": options.budget_seconds, "max_evaluations": options.evaluations}
-    if limits == {"budget_seconds": None, "max_evaluations": None}:
-        limits |= _default_limit(table, dataset, options.split, epochs)
-    elif options.budget_seconds is not None and not _has_times(table, dataset, options.split, epochs):
-        where = f"{dataset} with {' and '.join(map(str, epochs))} epochs"
-        raise ValueError(
-            f"this table has no times for {where}, so that --budget-seconds has no meaning; give --evaluations N"
-        )
+    limits = _limits(options, table, dataset, epochs)
     searchers, widths = _make_searchers(options.searchers, space, options.at or epochs)
     try:
         plan = make_plan(
@@ -66,6 +62,26 @@ def study(options: argparse.Namespace) -> None:
     out = Path(options.out) if options.out else _default_folder(plan.config)
     results = carry_out(plan, table, out=out, log=lambda line: print(line, flush=True))
     print(f"\n{results_text(results)}\n\nsummary: {out / 'summary.csv'}\nreport: {out / 'report.html'}")
+
+
+def _limits(options: argparse.Namespace, table: Any, dataset: str, epochs: Sequence[int]) -> dict[str, Any]:
+    """Returns when a search ends: what was asked for, or the defaults of the table."""
+    limits = {"budget_seconds": options.budget_seconds, "max_evaluations": options.evaluations}
+    if limits == {"budget_seconds": None, "max_evaluations": None}:
+        limits |= _default_limit(table, dataset, options.split, epochs)
+    elif options.budget_seconds is not None and not _has_times(table, dataset, options.split, epochs):
+        where = f"{dataset} with {' and '.join(map(str, epochs))} epochs"
+        raise ValueError(
+            f"this table has no times for {where}, so that --budget-seconds has no meaning; give --evaluations N"
+        )
+    budget_alone = limits["max_evaluations"] is None and limits["budget_seconds"] is not None
+    if budget_alone and len(epochs) > 1 and table.space.name == "nasbench101":
+        # The cheapest architecture would allow for many times more, and memory goes with it. No searcher comes near:
+        # those of one fidelity use the most epochs here, the others a few of the fewest for each of the most.
+        runs = table.runs("accuracy", dataset, options.split, epochs[0], options.reward)
+        mean = float(np.nanmean(runs.train_seconds + runs.eval_seconds))
+        limits["max_evaluations"] = max(100, math.ceil(limits["budget_seconds"] / mean))
+    return limits
 
 
 def _default_dataset(table: Any) -> str:
