@@ -160,8 +160,8 @@ def _add_study(commands: Any) -> None:
         "--evaluations",
         metavar="N",
         type=_positive,
-        help="most evaluations of a search, with or without a budget (default 100 where there is none; on NAS-Bench-101 "
-        "with several --epochs, what the budget pays for at the mean cost of the fewest)",
+        help="most evaluations of a search, with or without a budget (default 100 where there is none; on "
+        "NAS-Bench-101 with several --epochs, what the budget pays for at the mean cost of the fewest)",
     )
     add("--dataset", metavar="NAME", help="what to search on (default cifar10, or the table's first)")
     add(
