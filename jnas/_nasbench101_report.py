@@ -152,14 +152,17 @@ def _named_cells(table: Table, columns: Sequence[Column]) -> Html | None:
     for name, text in NAMED_CELLS[table.space.name].items():
         index = int(table.index(text))
         if index >= 0:
-            better = [np.sum(c.values > c.values[index]) for c in columns]
-            cells = [f"{_percent(c.values[index])} (rank {b + 1:,})" for c, b in zip(columns, better, strict=True)]
-            rows.append([name, element("code", text), *cells])
+            rows.append([name, element("code", text), *(_with_rank(c.values, index) for c in columns)])
     if not rows:
         return None
     best = [_percent(float(np.nanmax(c.values))) for c in columns]
     rows.append(["best", "", *best])
     return html_table(["cell", "", *(c.label for c in columns)], rows, caption="Cells known by name")
+
+
+def _with_rank(values: Floats, index: int) -> str:
+    rank = f" (rank {int(np.sum(values > values[index])) + 1:,})" if np.isfinite(values[index]) else ""
+    return _percent(values[index]) + rank
 
 
 def _percent(value: float) -> str:

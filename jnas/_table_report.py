@@ -23,6 +23,7 @@ from jnas._table_summary import (
     holdings,
 )
 from jnas._text import counted
+from jnas.spaces._rows import many_are_one
 
 __all__ = ["table_report", "write_table_report"]
 
@@ -78,7 +79,8 @@ def table_report(table: Table, progress: Callable[[str], None] | None = None) ->
 
 def _head(table: Table) -> Html:
     header, space = table.header, table.space
-    size = "" if space.size is None else f" of the {space.size:,} encodings"
+    kind = "cells" if many_are_one(space) else "encodings"
+    size = "" if space.size is None else f" of the {space.size:,} {kind}"
     lead = (
         f"{table.num_archs:,}{size} of the space {space.name}: {space.num_decisions} decisions with "
         f"{_range(space.num_choices)} choices each."
