@@ -2,11 +2,12 @@
 
     python tests/benchmarks/table_agreement.py digits
     python tests/benchmarks/table_agreement.py BUILT.npz --published NB201.npz
+    python tests/benchmarks/table_agreement.py BUILT101.npz --published EC-NAS.npz
 
 Of the cells that were trained themselves: the spread of accuracies, the share of cells that have exactly the accuracy
 of another, Kendall's tau between two seeds (of accuracy and of loss), between validation and test, and between earlier
-epochs and the last. With `--published`, Kendall's tau with the published CIFAR-10 test accuracies after 12 and after
-200 epochs, with a 95 % bootstrap interval over cells.
+epochs and the last. With `--published`, Kendall's tau with the published CIFAR-10 test accuracies after each of its
+trainings, such as 12 and 200 epochs, with a 95 % bootstrap interval over cells.
 """
 
 import argparse
@@ -23,7 +24,7 @@ def main():
     """Prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", help="a table from `jnas table build`, or digits")
-    parser.add_argument("--published", help="a table with 12 and 200 epochs of cifar10")
+    parser.add_argument("--published", help="a table with trainings on cifar10")
     options = parser.parse_args()
     table = jnas.load_table(options.table)
     training = table.header.trainings[0]
@@ -64,7 +65,7 @@ def main():
     if options.published:
         published = jnas.load_table(options.published)
         archs = table.archs[trained].astype(np.int32)
-        for epochs in (12, 200):
+        for epochs in sorted(t.epochs for t in published.header.trainings if t.dataset == "cifar10"):
             known = np.asarray(published.accuracy(archs, dataset="cifar10", split="test", epochs=epochs, seed="mean"))
             for split in (validation, test):
                 found = curves[split][trained, :, -1]
