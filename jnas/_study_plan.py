@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import platform
 import zlib
@@ -160,16 +161,16 @@ def _seeds_that_fit(capacity: int, num_decisions: int) -> int:
     return _MOST_BYTES // trace_bytes
 
 
-def _first_runs(table: Table, config: Mapping[str, Any]) -> Runs:
-    """Returns what is searched on at the lowest fidelity."""
-    done, total = config["epochs"][0], config["of_epochs"]
+def _runs_at(table: Table, config: Mapping[str, Any], place: int) -> Runs:
+    """Returns what is searched on at a fidelity, the lowest being 0."""
+    done, total = config["epochs"][place], config["of_epochs"]
     training, at = (done, None) if total is None else (total, done)
     return table.runs("accuracy", config["dataset"], config["split"], training, config["reduction"], at)
 
 
 def _gaps(table: Table, config: Mapping[str, Any]) -> list[str]:
     """Returns a note if the table lacks what is searched on for some of its architectures."""
-    known = int((_first_runs(table, config).num_runs > 0).sum())
+    known = int((_runs_at(table, config, 0).num_runs > 0).sum())
     if known == table.num_archs:
         return []
     return [
@@ -179,11 +180,14 @@ def _gaps(table: Table, config: Mapping[str, Any]) -> list[str]:
 
 
 def _mean_evaluations(table: Table, config: Mapping[str, Any], capacity: int) -> float:
-    """Returns how many evaluations a run can be expected to make, by the mean cost over the table."""
+    """Returns how many evaluations a run can be expected to make, by the mean cost over the table.
+
+    With several fidelities the middle, by ratio, of the lowest's and the highest's: about that of Hyperband's brackets.
+    """
     if config["budget_seconds"] is None:
         return float(capacity)
-    runs = _first_runs(table, config)
-    cost = float(np.nanmean(runs.train_seconds + runs.eval_seconds))
+    ends = [_runs_at(table, config, place) for place in (0, -1)]
+    cost = math.sqrt(math.prod(float(np.nanmean(runs.train_seconds + runs.eval_seconds)) for runs in ends))
     return min(float(capacity), float(config["budget_seconds"]) / cost)
 
 
