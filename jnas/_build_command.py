@@ -36,6 +36,8 @@ def build(options: argparse.Namespace) -> None:
     from jnas.training._make_network import make_network, padding
 
     dataset = make_dataset(options)
+    if dataset.validation_split is None or dataset.test_split is None:
+        raise ValueError(f"the data set {dataset.name!r} lacks a validation or a test split, and a table needs both")
     recipe = make_recipe(options, dataset)
     plan = plan_table(
         seeds=range(options.seeds),

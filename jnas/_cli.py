@@ -30,8 +30,9 @@ numbers, and the table says so. The runs stand in a folder: stopped at any momen
 """
 
 _TRAIN = """\
-Trains cells of NAS-Bench-201 on a data set. DIR gets curves.csv, curves.png and a file of weights for each run, which
-jnas.training.load_weights reads. Stopped at any moment, the same command goes on, to the same results.
+Trains cells of NAS-Bench-201 or NAS-Bench-101 on a data set. DIR gets curves.csv, curves.png and a file of weights for
+each run, which jnas.training.load_weights reads. Of isomorphic cells of NAS-Bench-101, the first that is given is
+trained. Stopped at any moment, the same command goes on, to the same results.
 """
 
 
@@ -257,7 +258,8 @@ def _add_train(commands: Any) -> None:
     parser = _add(commands, "train", "train architectures on a data set, over several seeds", "train", _TRAIN)
     parser.set_defaults(when_stopped="the same command goes on from here, to the same results")
     add = parser.add_argument
-    add("archs", metavar="ARCH", nargs="*", help="architecture strings (in quotes), or indices of NAS-Bench-201")
+    add("archs", metavar="ARCH", nargs="*", help="architecture strings (in quotes), or indices in the space")
+    add("--space", choices=("nasbench201", "nasbench101"), default="nasbench201", help="default nasbench201")
     add("--seeds", metavar="N", type=_positive, default=1, help="runs of each, with seeds 0 to N-1 (default 1)")
     add("--out", metavar="DIR", default="jnas-train", help="the folder of the runs (default jnas-train)")
     add_training_options(parser, _positive, _natural)

@@ -4,10 +4,10 @@ import argparse
 import math
 import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from jnas._named_cells import find_cells, read_cells
 from jnas._training_setup import make_dataset, make_recipe, prepare_devices, say, show_recipes
 from jnas._training_work import begun_chunk, chunk_size, make_runs
 
@@ -36,17 +36,24 @@ def train(options: argparse.Namespace) -> None:
     """Runs `jnas train`."""
     if show_recipes(options):
         return
-    archs = _read_archs(options.archs)
+    from jnas import spaces
+
+    space = spaces.get(options.space)
+    cells = read_cells(options.archs, space)
     out = Path(options.out)
     _check_folder(out)
-    prepare_devices(options, most=len(archs) * options.seeds)
+    prepare_devices(options, most=len(cells) * options.seeds)
     import jax
 
+    from jnas._progress import status_line
     from jnas._text import counted
     from jnas.training._jobs import describe, load_runs, open_folder
 
     dataset = make_dataset(options)
     recipe = make_recipe(options, dataset)
+    with status_line() as show:
+        show("looking the cells up")
+        archs = find_cells(cells, space)
     work = _plan(archs, range(options.seeds), dataset, recipe, options, out)
     _check_room(out, work)
     identity = describe(work.jobs, dataset, recipe, work.network, chunk_size=work.chunk, kept="weights")
@@ -76,30 +83,6 @@ def train(options: argparse.Namespace) -> None:
         _write_results(work, folder, load_runs(folder, num_jobs, work.chunk, recipe, splits))
 
 
-def _read_archs(words: Sequence[str]) -> "dict[int, np.ndarray]":
-    """Returns architectures by their index, in the order given, each once."""
-    import numpy as np
-
-    from jnas.spaces._categorical import checked_arch
-    from jnas.spaces._nasbench201_cells import NUM_CELLS, NUM_CHOICES, from_string, published_index, published_order
-
-    if not words:
-        raise ValueError("no architecture was given; pass architecture strings or indices, such as 1234")
-    weights = 5 ** np.arange(len(NUM_CHOICES))[::-1]
-    found = {}
-    for word in words:
-        number = word.removeprefix("#")
-        if number.isdecimal():
-            if int(number) >= NUM_CELLS:
-                raise ValueError(f"the index {number} is not of nasbench201, whose indices are 0 to {NUM_CELLS - 1:,}")
-            lexicographic = int(published_order()[int(number)])
-            arch = np.asarray(lexicographic // weights % 5, np.int32)
-        else:
-            arch = checked_arch(from_string(word), NUM_CHOICES)
-        found[int(published_index()[int(arch @ weights)])] = arch
-    return found
-
-
 def _plan(
     archs: "dict[int, np.ndarray]",
     seeds: range,
@@ -111,12 +94,11 @@ def _plan(
     import jax.numpy as jnp
     import numpy as np
 
-    from jnas.spaces._nasbench201_cells import to_string
     from jnas.training._jobs import Jobs, device_batches
     from jnas.training._make_network import make_network
     from jnas.training._results import RunGroup
 
-    network = make_network(dataset, recipe, options.form)
+    network = make_network(dataset, recipe, options.form, space=options.space)
     each = np.stack(list(archs.values())).astype(np.int32)
     jobs = Jobs(np.repeat(each, len(seeds), 0), np.tile(np.asarray(seeds, np.int64), len(each)))
     chunk = options.chunk or begun_chunk(out) or chunk_size(len(jobs.archs), dataset, recipe, most=_MOST_AT_ONCE)
@@ -124,7 +106,7 @@ def _plan(
         network = make_network(dataset, recipe, "dispatch", device_batches(jobs, network, chunk))
     groups = [
         RunGroup(
-            name=to_string(arch),
+            name=network.space.to_string(arch),
             number=index,
             rows=number * len(seeds) + np.arange(len(seeds)),
             parameters=float(network.parameters(jnp.asarray(arch))),

@@ -41,7 +41,8 @@ def add_training_options(parser: Any, positive: Any, natural: Any) -> None:
     recipe.add_argument(
         "--recipe",
         metavar="NAME",
-        help="how to train; `help` lists them (default: digits-8 for the digits, nasbench201-12 for others)",
+        help="how to train; `help` lists them (default: digits-8 for the digits, nasbench201-12 for others; for "
+        "nasbench101 small101-12 and nasbench101-108)",
     )
     for field, what in (
         ("epochs", "epochs"),

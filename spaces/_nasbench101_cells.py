@@ -180,6 +180,18 @@ def host_pruned(arch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return matrix * used[:, None] * used[None, :], used
 
 
+def check_cell(arch: np.ndarray) -> None:
+    """Raises a ValueError that says why an architecture `[26]` is no cell of the benchmark; see `is_valid`."""
+    matrix, used = host_pruned(arch)
+    if not used[0]:
+        raise ValueError(f"{to_string(arch)!r} has no path from the input to the output, expected a valid cell")
+    if matrix.sum() > MAX_EDGES:
+        raise ValueError(
+            f"{to_string(arch)!r} has {matrix.sum()} edges on paths from the input to the output, expected at most "
+            f"{MAX_EDGES}"
+        )
+
+
 def published_hash(arch: Any) -> str:
     """Returns the published hash of an architecture `[26]`: 32 hexadecimal digits, equal for isomorphic cells.
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from jnas.spaces._categorical import checked_arch
 from jnas.spaces._nasbench201_cells import EDGES, NUM_CHOICES, OPERATIONS, from_string
+from jnas.training._nasbench101_network import NasBench101Parameters
 from jnas.training._nasbench201_network import NasBench201Parameters
 from jnas.training._train import Weights
 
@@ -33,7 +34,8 @@ def to_flax(arch: Any, weights: Weights, *, batch_norm_epsilon: float = 1e-5, ba
     Raises:
       ModuleNotFoundError: Flax is not installed.
       TypeError: `weights` is something else, or has not the arrays of one run.
-      ValueError: `arch` is no cell of the space, or the weights are those of another architecture.
+      ValueError: `arch` is no cell of the space, or the weights are those of another architecture or of a network of
+        NAS-Bench-101, for which there is no module.
 
     Example:
       Going on with the training::
@@ -61,6 +63,11 @@ def to_flax(arch: Any, weights: Weights, *, batch_norm_epsilon: float = 1e-5, ba
         loss = step(module, optimizer, images, labels)
         module.eval()
     """
+    if isinstance(getattr(weights, "parameters", None), NasBench101Parameters):
+        raise ValueError(
+            "the weights are those of a nasbench101 network, and to_flax makes modules of nasbench201 networks alone; "
+            "apply them with jnas.training.make_network(dataset, recipe, 'static', arch, space='nasbench101').apply"
+        )
     flax_networks = _flax_networks()
     cell = from_string(arch) if isinstance(arch, str) else checked_arch(arch, NUM_CHOICES)
     _check_weights(cell, weights)

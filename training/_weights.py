@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,15 +11,21 @@ import numpy as np
 
 from jnas._archive import read_archive, write_archive
 from jnas._json_checks import check_keys
+from jnas._vocabulary import Space
 from jnas.spaces._categorical import checked_arch
-from jnas.spaces._nasbench201_cells import EDGES, NUM_CHOICES, OPERATIONS, from_string, to_string
+from jnas.spaces._nasbench101 import nasbench101
+from jnas.spaces._nasbench101_cells import check_cell
+from jnas.spaces._nasbench201 import nasbench201
 from jnas.training._dataset import Dataset
+from jnas.training._nasbench101_network import NasBench101Parameters, nasbench101_network
 from jnas.training._nasbench201_network import nasbench201_network
 from jnas.training._recipe import Recipe, check_recipe
 from jnas.training._train import Weights
+from jnas.training._weight_names import named_arrays
 
 FORMAT = "jnas-weights"
 VERSION = 1
+_SPACES: dict[str, Callable[[], Space]] = {"nasbench201": nasbench201, "nasbench101": nasbench101}
 _REMEDY = "give a file that jnas.training.save_weights or `jnas train` wrote"
 _MOST_NUMBERS = 1 << 29  # 2 GiB of float32: a file of few bytes must not ask for more
 _FIELDS = ("format", "version", "space", "arch", "recipe", "dataset", "image_shape", "num_classes", "mean", "std")
@@ -36,6 +42,7 @@ class TrainedNetwork(NamedTuple):
     num_classes: int
     mean: tuple[float, ...]  # of each channel; the network takes `(pixels - mean) / std`
     std: tuple[float, ...]
+    space: str = "nasbench201"  # that of the architecture
 
 
 def save_weights(path: str | os.PathLike[str], arch: Any, weights: Weights, dataset: Dataset, recipe: Recipe) -> None:
@@ -44,13 +51,15 @@ def save_weights(path: str | os.PathLike[str], arch: Any, weights: Weights, data
     The file has what the architecture has and no more, under names such as `stages/0/cells/2/edge 3/kernel`. Kernels
     are `[height, width, inputs, outputs]`, for images `[B, H, W, C]`, and linear layers `[inputs, outputs]`; a
     batch-norm has `scale`, `shift`, and the running `mean` and `variance`. Edges are counted in the order of the
-    architecture string. `header` is JSON: the architecture, the recipe, the data set's name, image shape, number of
-    classes and normalization.
+    architecture string. A network of NAS-Bench-101 has `stacks/0/modules/2/vertex 1/kernel` and `input to vertex 1` or
+    `input to output` for the convolutions of such edges; vertices are counted as in the architecture string. `header`
+    is JSON: the space, the architecture, the recipe, the data set's name, image shape, number of classes and
+    normalization.
 
     Args:
       path: Where to.
-      arch: int `[6]`, or an architecture string.
-      weights: What `train` returned for it.
+      arch: int `[6]`, of NAS-Bench-101 `[26]`, or an architecture string.
+      weights: What `train` returned for it; they say which space it is.
       dataset: What was learned.
       recipe: How.
 
@@ -58,13 +67,14 @@ def save_weights(path: str | os.PathLike[str], arch: Any, weights: Weights, data
       OSError: The file cannot be written.
       ValueError: The weights are those of many runs, or of another network.
     """
-    cell = from_string(arch) if isinstance(arch, str) else checked_arch(arch, NUM_CHOICES)
+    space = (nasbench101 if isinstance(weights.parameters, NasBench101Parameters) else nasbench201)()
+    cell = _checked_cell(arch, space)
     height, width, channels = (int(size) for size in dataset.image_shape)
     header = {
         "format": FORMAT,
         "version": VERSION,
-        "space": "nasbench201",
-        "arch": to_string(cell),
+        "space": space.name,
+        "arch": space.to_string(cell),
         "recipe": recipe._asdict(),
         "dataset": dataset.name,
         "image_shape": [height, width, channels],
@@ -73,21 +83,24 @@ def save_weights(path: str | os.PathLike[str], arch: Any, weights: Weights, data
         "std": list(dataset.std),
     }
     weights = jax.tree.map(np.asarray, weights)
-    expected = _empty(recipe, (height, width, channels), dataset.num_classes)
+    expected = _empty(space, recipe, (height, width, channels), dataset.num_classes)
+    structures: list[Any] = [jax.tree.structure(tree) for tree in (weights, expected)]
+    if structures[0] != structures[1]:
+        raise ValueError(f"weights are not those of a network of {space.name} with {recipe.cells} cells in each stage")
     for leaf, like in zip(jax.tree.leaves(weights), jax.tree.leaves(expected), strict=True):
         if leaf.shape != like.shape:
             raise ValueError(
                 f"weights have an array {list(leaf.shape)}, expected {list(like.shape)} for one run of this recipe on "
                 f"{dataset.name}; choose one of many by jax.tree.map(lambda x: x[number], weights)"
             )
-    write_archive(path, header, {name: np.ascontiguousarray(array) for name, array in _named(cell, weights)})
+    write_archive(path, header, {name: np.ascontiguousarray(array) for name, array in named_arrays(cell, weights)})
 
 
 def load_weights(path: str | os.PathLike[str]) -> TrainedNetwork:
     """Returns what `save_weights` wrote.
 
-    `to_flax(found.arch, found.weights)` makes a module of it; `evaluate` takes it with
-    `make_network(dataset, found.recipe)`. Arrays are NumPy's.
+    `to_flax(found.arch, found.weights)` makes a module of it, where it is of NAS-Bench-201; `evaluate` takes it with
+    `make_network(dataset, found.recipe, space=found.space)`. Arrays are NumPy's.
 
     Raises:
       FileNotFoundError: There is no such file.
@@ -99,8 +112,8 @@ def load_weights(path: str | os.PathLike[str]) -> TrainedNetwork:
     header, arrays = read_archive(path, kind="a file of weights", remedy=_REMEDY)
     try:
         found = _check_header(header)
-        weights = _empty(found.recipe, found.image_shape, found.num_classes)
-        for name, place in _named(found.arch, weights):
+        weights = _empty(_SPACES[found.space](), found.recipe, found.image_shape, found.num_classes)
+        for name, place in named_arrays(found.arch, weights):
             array = arrays.pop(name, None)
             if array is None or array.shape != place.shape or array.dtype != np.float32:
                 told = "missing" if array is None else f"{array.dtype} {list(array.shape)}"
@@ -116,8 +129,9 @@ def load_weights(path: str | os.PathLike[str]) -> TrainedNetwork:
 def _check_header(header: Mapping[str, Any]) -> TrainedNetwork:
     """Returns what a header says, without the weights."""
     check_keys(header, _FIELDS, _FIELDS, "its header")
-    if (header["format"], header["version"], header["space"]) != (FORMAT, VERSION, "nasbench201"):
-        raise ValueError(f"it is of the kind {header['format']!r}, version {header['version']!r}")
+    if (header["format"], header["version"]) != (FORMAT, VERSION) or header["space"] not in _SPACES:
+        told = f"it is of the kind {header['format']!r}, version {header['version']!r}, space {header['space']!r}"
+        raise ValueError(told)
     check_keys(header["recipe"], Recipe._fields, Recipe._fields, "its recipe")
     recipe = check_recipe(Recipe(**header["recipe"]))
     sizes = (*header["image_shape"], header["num_classes"])
@@ -131,65 +145,31 @@ def _check_header(header: Mapping[str, Any]) -> TrainedNetwork:
             raise TypeError(f"{name} is {header[name]!r}, expected text")
     height, width, channels, num_classes = sizes
     shape = (height, width, channels)
-    none = Weights(None, None)
-    return TrainedNetwork(from_string(header["arch"]), none, recipe, header["dataset"], shape, num_classes, mean, std)
+    space = _SPACES[header["space"]]()
+    arch, none = _checked_cell(header["arch"], space), Weights(None, None)
+    return TrainedNetwork(arch, none, recipe, header["dataset"], shape, num_classes, mean, std, space.name)
 
 
-def _empty(recipe: Recipe, image_shape: tuple[int, int, int], num_classes: int) -> Weights:
+def _checked_cell(arch: Any, space: Space) -> np.ndarray:
+    cell = space.from_string(arch) if isinstance(arch, str) else checked_arch(arch, space.num_choices)
+    if space.name == "nasbench101":
+        check_cell(cell)
+    return cell
+
+
+def _empty(space: Space, recipe: Recipe, image_shape: tuple[int, int, int], num_classes: int) -> Weights:
     """Returns parameters of zeros, and the statistics of a network that has learned nothing."""
     rough = recipe.channels**2 * (recipe.cells * 1134 + 500) + recipe.channels * (image_shape[2] * 9 + num_classes * 4)
     if rough > _MOST_NUMBERS:
         raise ValueError(f"a network of {recipe.channels} channels and {recipe.cells} cells in each stage is too large")
-    network = nasbench201_network(
-        image_shape=image_shape, num_classes=num_classes, channels=recipe.channels, cells=recipe.cells
-    )
-    arch = np.zeros(len(EDGES), np.int32)
+    sizes: Any = {"image_shape": image_shape, "num_classes": num_classes, "channels": recipe.channels}
+    if space.name == "nasbench101":
+        network = nasbench101_network(modules=recipe.cells, **sizes)
+    else:
+        network = nasbench201_network(cells=recipe.cells, **sizes)
+    arch = np.zeros(space.num_decisions, np.int32)
     shapes = jax.eval_shape(network.init, jax.eval_shape(lambda: jax.random.key(0)), arch)
     parameters, statistics = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     for leaf in jax.tree.leaves(statistics):
         leaf[..., 1, :] = 1
     return Weights(parameters, statistics)
-
-
-def _named(arch: np.ndarray, weights: Weights) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields the name of each array that an architecture has, and a view of it in the file's order of axes."""
-    parameters: Any = weights.parameters
-    statistics: Any = weights.statistics
-    yield from _convolution("stem", parameters.stem.kernel, 3)
-    yield from _norm("stem", parameters.stem, statistics.stem)
-    for stage, edges in enumerate(parameters.cells):
-        for cell in range(edges.kernel.shape[0]):
-            for edge, choice in enumerate(arch):
-                size = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}.get(OPERATIONS[choice])
-                if size is not None:
-                    name = f"stages/{stage}/cells/{cell}/edge {edge}"
-                    yield from _convolution(name, edges.kernel[cell, edge], size)
-                    yield from _norm(name, edges, statistics.cells[stage], (cell, edge))
-    for number, block in enumerate(parameters.reductions):
-        for place, part in enumerate(("first", "second")):
-            name = f"reductions/{number}/{part}"
-            yield from _convolution(name, block[place].kernel, 3)
-            yield from _norm(name, block[place], statistics.reductions[number][place])
-        yield f"reductions/{number}/shortcut/kernel", block.shortcut.T[None, None]
-    head = parameters.head
-    yield from _norm("head", head, statistics.head)
-    yield "head/kernel", head.kernel.T
-    yield "head/bias", head.bias
-
-
-def _convolution(name: str, kernel: np.ndarray, size: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields `[size, size, C, C']` of a kernel `[C', 9 C]`, or of the middle tap of one."""
-    outputs = kernel.shape[0]
-    taps = kernel.reshape(outputs, 3, 3, -1)
-    if size == 1:
-        taps = taps[:, 1:2, 1:2]
-    yield f"{name}/kernel", taps.transpose(1, 2, 3, 0)
-
-
-def _norm(
-    name: str, parameters: Any, statistics: np.ndarray, place: tuple[int, ...] = ()
-) -> Iterator[tuple[str, np.ndarray]]:
-    yield f"{name}/scale", parameters.scale[place]
-    yield f"{name}/shift", parameters.shift[place]
-    yield f"{name}/mean", statistics[(*place, 0)]
-    yield f"{name}/variance", statistics[(*place, 1)]
