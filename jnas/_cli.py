@@ -162,7 +162,7 @@ def _add_study(commands: Any) -> None:
         metavar="N",
         type=_positive,
         help="most evaluations of a search, with or without a budget (default 100 where there is none; on "
-        "NAS-Bench-101 with several --epochs, what the budget pays for at the mean cost of the fewest)",
+        "NAS-Bench-101 with several --epochs, twice what the budget pays for at the middle of their mean costs)",
     )
     add("--dataset", metavar="NAME", help="what to search on (default cifar10, or the table's first)")
     add(
