@@ -8,7 +8,7 @@ import jax
 from jnas._vocabulary import Array, Key
 
 Features = Any
-"""What `Space.features` gives for `N` architectures: float32 `[N, F]`, or a `Graph` whose arrays begin with `[N, ...]`."""
+"""What `Space.features` gives for `N` architectures: float32 `[N, F]`, or a `Graph` of arrays `[N, ...]`."""
 
 Model = Any
 """What a predictor has learned: a pytree of arrays (of anything, where the predictor cannot be compiled)."""
