@@ -1,5 +1,6 @@
 """Searchers: pure `init` / `ask` / `tell` over a state that carries its PRNG key."""
 
+from jnas.searchers import predictors
 from jnas.searchers._at_fidelity import at_fidelity
 from jnas.searchers._bohb import bohb
 from jnas.searchers._hyperband import geometric_budgets, hyperband, successive_halving
@@ -21,6 +22,7 @@ __all__ = [
     "local_search",
     "make",
     "names",
+    "predictors",
     "random_search",
     "regularized_evolution",
     "reinforce",

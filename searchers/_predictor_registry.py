@@ -1,0 +1,76 @@
+"""The predictors by name, with the settings and the encoding in which studies compare them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jnas._vocabulary import Space
+from jnas.searchers._predictor import Predictor
+
+PLAIN = ("adjacency", "one_hot")
+"""The decisions of an architecture as they are: the adjacency matrix of NAS-Bench-101, one-hot columns elsewhere."""
+
+PATH = ("path", "one_hot")
+TRUNCATED_PATH = ("truncated_path", "path", "one_hot")
+GRAPH = ("graph",)
+
+
+class Entry(NamedTuple):
+    """A predictor that studies know by name."""
+
+    name: str
+    make: Callable[[Space], Predictor]
+    encodings: tuple[str, ...]  # names of features; the first that a space has is the one that studies use
+    description: str  # one line, with the settings
+    quick: bool  # a fit to a hundred architectures takes well under a second
+    compiled: bool = True  # its functions can be traced by JAX
+
+    def encoding(self, space: Space) -> str:
+        """Returns the name of the features of `space` that studies fit this predictor to.
+
+        Raises:
+          ValueError: The space has none of its encodings.
+        """
+        for name in self.encodings:
+            if name in space.feature_names:
+                return name
+        raise ValueError(
+            f"the predictor {self.name} reads one of {', '.join(self.encodings)}, and the space {space.name} has "
+            f"{', '.join(space.feature_names)}; choose another predictor"
+        )
+
+
+_ENTRIES: tuple[Entry, ...] = ()
+_BY_NAME = {entry.name: entry for entry in _ENTRIES}
+
+
+def names(quick: bool | None = None) -> tuple[str, ...]:
+    """Returns the names of all predictors, or of those that are quick (or are not)."""
+    return tuple(entry.name for entry in _ENTRIES if quick is None or entry.quick == quick)
+
+
+def entry(name: str) -> Entry:
+    """Returns what is known of a predictor.
+
+    Raises:
+      ValueError: There is no predictor of that name.
+    """
+    if name not in _BY_NAME:
+        raise ValueError(f"there is no predictor {name!r}, expected one of {', '.join(_BY_NAME)}")
+    return _BY_NAME[name]
+
+
+def make(name: str, space: Space) -> tuple[Predictor, str]:
+    """Returns a predictor in the setting in which studies compare it, and the encoding that it reads.
+
+    Args:
+      name: One of `names()`.
+      space: The search space.
+
+    Returns:
+      The predictor, and the name of the space's features to fit it to: `space.features(arch, encoding)`.
+
+    Raises:
+      ValueError: There is no predictor of that name, or the space has none of its encodings.
+    """
+    found = entry(name)
+    return found.make(space), found.encoding(space)

@@ -1,0 +1,19 @@
+"""Predictors: models of scores as pure functions of fixed-size, masked data.
+
+Each factory returns a `Predictor`: `fit`, `predict` and `sample`. `names()` lists those that studies compare and
+`make(name, space)` gives one with its settings and the encoding of architectures that it reads.
+"""
+
+from jnas.searchers._predictor import Features, Model, Prediction, Predictor
+from jnas.searchers._predictor_registry import Entry, entry, make, names
+
+__all__ = [
+    "Entry",
+    "Features",
+    "Model",
+    "Prediction",
+    "Predictor",
+    "entry",
+    "make",
+    "names",
+]

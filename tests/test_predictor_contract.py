@@ -1,0 +1,337 @@
+"""The laws that every predictor obeys. A new predictor is a new row of the table.
+
+All laws of a row share few compiled programs: training sets have `N` rows, of which a mask chooses.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jnas.searchers import predictors
+from jnas.searchers.predictors import Predictor
+from jnas.spaces import nasbench201
+from jnas.statistics import kendall_tau
+
+
+class Row(NamedTuple):
+    """A predictor at a reduced size, what it reads, and which laws it obeys to the letter."""
+
+    make: Callable[[], Predictor]
+    encoding: str = "one_hot"  # of NAS-Bench-201
+    fixed_units: bool = False  # it does not standardise scores: equivariance is not claimed
+    exact: bool = False  # the result follows from the data alone, in any order, without a random number
+    tau: float = 0.5  # mean rank correlation on held-out cells that 96 training cells must give at least
+
+
+ROWS: dict[str, Row] = {}
+every_predictor = pytest.mark.parametrize("name", ROWS)
+
+S, N, T = 4, 96, 64  # seeds, training rows, held-out cells
+FEW = 12
+NUM_SAMPLES = 256
+SPACE = nasbench201()
+
+
+class Data(NamedTuple):
+    """Problems of one function, a training set for each seed; NumPy arrays."""
+
+    features: Any  # [S, N, ...]
+    scores: np.ndarray  # [S, N] float32
+    mask: np.ndarray  # [S, N] bool
+    points: Any  # [T, ...]
+    truth: np.ndarray  # [T] float32
+
+    def lane(self, i: int, rows: Any = slice(None)) -> tuple[Any, np.ndarray, np.ndarray]:
+        """The training set of one seed, or some rows of it."""
+        features = jax.tree.map(lambda leaf: leaf[i][rows], self.features)
+        return features, self.scores[i][rows], self.mask[i][rows]
+
+
+@functools.cache
+def data(encoding: str) -> Data:
+    """Random cells; a score in percent that is additive over edges, most of it the same on every edge."""
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=5) + 0.3 * rng.normal(size=(6, 5))
+    archs = rng.integers(0, 5, (S * N + T, 6)).astype(np.int32)
+    scores = (70 + 3 * weights[np.arange(6), archs].sum(axis=1)).astype(np.float32)
+    features = jax.device_get(jax.jit(jax.vmap(lambda arch: SPACE.features(arch, encoding)))(archs))
+    return Data(
+        features=jax.tree.map(lambda leaf: leaf[: S * N].reshape(S, N, *leaf.shape[1:]), features),
+        scores=scores[: S * N].reshape(S, N),
+        mask=np.ones((S, N), bool),
+        points=jax.tree.map(lambda leaf: leaf[S * N :], features),
+        truth=scores[S * N :],
+    )
+
+
+class Said(NamedTuple):
+    """What a fitted predictor says of the held-out cells; NumPy arrays, with a leading axis [S] from a study."""
+
+    mean: np.ndarray  # [T]
+    std: np.ndarray  # [T]
+    samples: np.ndarray  # [NUM_SAMPLES, T]
+    members: np.ndarray | None  # [M, T]
+
+
+class Compiled(NamedTuple):
+    """A row of the table with its programs; those of a predictor that cannot be compiled are as they are."""
+
+    row: Row
+    predictor: Predictor
+    data: Data
+    fit: Any  # (seed, features, scores, mask) -> model
+    predict: Any  # (model, features) -> Prediction
+    study: Any  # (seeds [S], features [S, N, ...], scores [S, N], mask [S, N], points) -> Said, over seeds
+
+
+@functools.cache
+def compiled(name: str) -> Compiled:
+    row = ROWS[name]
+    predictor = row.make()
+
+    def fit(seed: Any, features: Any, scores: Any, mask: Any) -> Any:
+        return predictor.fit(jax.random.key(seed), features, scores, mask)
+
+    def say(seed: Any, features: Any, scores: Any, mask: Any, points: Any) -> Said:
+        model = fit(seed, features, scores, mask)
+        mean, std = predictor.predict(model, points)
+        keys = jax.random.split(jax.random.key(seed + 1000), NUM_SAMPLES)
+        if predictor.compiled:
+            samples = jax.vmap(predictor.sample, (0, None, None))(keys, model, points)
+        else:
+            samples = np.stack([predictor.sample(key, model, points) for key in keys])
+        return Said(mean, std, samples, predictor.members(model, points) if predictor.members else None)
+
+    def one_by_one(seeds: Any, features: Any, scores: Any, mask: Any, points: Any) -> Said:
+        lanes = [
+            say(seed, jax.tree.map(lambda leaf, i=i: leaf[i], features), scores[i], mask[i], points)
+            for i, seed in enumerate(seeds)
+        ]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *lanes)
+
+    if not predictor.compiled:
+        return Compiled(row, predictor, data(row.encoding), fit, predictor.predict, one_by_one)
+    study = jax.jit(jax.vmap(say, (0, 0, 0, 0, None)))
+
+    def checked(*arguments: Any) -> Said:
+        with jax.debug_key_reuse(True):  # no key is used twice: a law of its own, at no further compilation
+            return jax.device_get(study(*arguments))
+
+    checked._cache_size = study._cache_size  # type: ignore[attr-defined]
+    return Compiled(row, predictor, data(row.encoding), jax.jit(fit), jax.jit(predictor.predict), checked)
+
+
+SEEDS = np.arange(S)
+
+
+def said(case: Compiled, **changes: Any) -> Said:
+    """What the predictor says after a study of the problem, some of whose parts are changed."""
+    given = case.data._replace(**changes)
+    return case.study(SEEDS, given.features, given.scores, given.mask, given.points)
+
+
+@functools.cache
+def usual(name: str) -> Said:
+    """What the predictor says of the problem as it is."""
+    return said(compiled(name))
+
+
+@functools.cache
+def of_half(name: str) -> Said:
+    """What the predictor says when every other row is masked."""
+    return said(compiled(name), mask=every_other())
+
+
+def every_other() -> np.ndarray:
+    return np.tile(np.arange(N) % 2 == 0, (S, 1))
+
+
+def tau(truth: np.ndarray, means: np.ndarray) -> float:
+    """The rank correlation, mean over seeds."""
+    return float(np.mean([kendall_tau(truth, mean) for mean in means]))
+
+
+def assert_same(one: Said, other: Said, scale: float, tolerance: float = 2e-3) -> None:
+    """Up to rounding, in units of the scores' spread; training amplifies rounding, hence the tolerance."""
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, atol=tolerance * scale, rtol=1e-5)
+
+
+@every_predictor
+def test_what_is_said_has_its_form(name):
+    case, found = compiled(name), usual(name)
+    assert case.predictor.name
+    assert found.mean.shape == found.std.shape == (S, T)
+    assert found.samples.shape == (S, NUM_SAMPLES, T)
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {np.dtype(np.float32)}
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+    assert (found.std >= 0).all()
+    if found.members is not None:
+        assert found.members.shape[::2] == (S, T)
+
+
+@every_predictor
+def test_same_key_same_result_and_nothing_compiles_again(name):
+    case, found = compiled(name), usual(name)
+    again = said(case)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    if case.predictor.compiled:
+        assert case.study._cache_size() == 1
+
+
+@every_predictor
+def test_one_fit_alone_is_that_of_many(name):
+    """A lane of the study is what `fit` and `predict` give alone, under `jit`, and as the rows alone give it."""
+    case = compiled(name)
+    for found, mask, rows in (
+        (usual(name), case.data.mask, slice(None)),
+        (of_half(name), every_other(), slice(0, N, 2)),
+    ):
+        features, scores, _ = case.data.lane(1, rows)
+        alone = case.predict(case.fit(SEEDS[1], features, scores, mask[1][rows]), case.data.points)
+        assert_same(alone, (found.mean[1], found.std[1]), scores.std())
+
+
+@every_predictor
+def test_other_keys_matter_unless_none_is_used(name):
+    case = compiled(name)
+    features, scores, mask = (jax.tree.map(lambda leaf: np.stack([leaf[0]] * S), part) for part in case.data[:3])
+    found = said(case, features=features, scores=scores, mask=mask)
+    if case.row.exact:
+        np.testing.assert_allclose(found.mean, found.mean[:1].repeat(S, 0), rtol=1e-5)
+    else:
+        assert len({mean.tobytes() for mean in found.mean}) == S
+
+
+@every_predictor
+@pytest.mark.parametrize("junk", [np.nan, np.inf, -np.inf, 1e30, 0.0])
+def test_what_masked_rows_hold_does_not_matter(name, junk):
+    case, hidden = compiled(name), ~every_other()
+    features = jax.tree.map(lambda leaf: filled(leaf, hidden, junk), case.data.features)
+    found = said(case, features=features, scores=filled(case.data.scores, hidden, junk), mask=~hidden)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(of_half(name)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def filled(leaf: np.ndarray, rows: np.ndarray, value: float) -> np.ndarray:
+    leaf = leaf.copy()
+    leaf[rows] = value
+    return leaf
+
+
+@every_predictor
+def test_order_of_the_rows_does_not_matter(name):
+    """To the letter, or in that the predictions rank the cells as well as before, and about as before."""
+    case, found = compiled(name), of_half(name)
+    order = np.stack([np.random.default_rng(i).permutation(N) for i in range(S)])
+    features, scores, mask = (
+        jax.tree.map(lambda leaf: np.stack([leaf[i][order[i]] for i in range(S)]), part)
+        for part in (case.data.features, case.data.scores, every_other())
+    )
+    moved = said(case, features=features, scores=scores, mask=mask)
+    if case.row.exact:
+        assert_same((moved.mean, moved.std), (found.mean, found.std), case.data.scores.std())
+    else:
+        between = np.mean([kendall_tau(a, b) for a, b in zip(found.mean, moved.mean, strict=True)])
+        assert between > case.row.tau
+        assert abs(tau(case.data.truth, moved.mean) - tau(case.data.truth, found.mean)) < 0.12
+
+
+@every_predictor
+def test_with_little_or_nothing_to_learn_from_predictions_stay_finite(name):
+    """No row; one row; constant scores; one cell twice with different scores."""
+    case = compiled(name)
+    scores, mask = case.data.scores.copy(), case.data.mask.copy()
+    features = jax.tree.map(np.copy, case.data.features)
+    mask[0] = False
+    mask[1], mask[1, 5] = False, True
+    scores[2] = 80
+    mask[3], mask[3, :2] = False, True
+    for leaf in jax.tree.leaves(features):
+        leaf[3, 1] = leaf[3, 0]
+    found = said(case, features=features, scores=scores, mask=mask)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+    assert (found.std >= 0).all()
+    if not case.row.fixed_units:
+        np.testing.assert_allclose(found.mean[1], scores[1, 5], atol=3)
+        np.testing.assert_allclose(found.mean[2], 80, atol=3)
+
+
+@every_predictor
+@pytest.mark.statistical
+def test_it_learns_and_more_data_helps(name):
+    case, found = compiled(name), usual(name)
+    few = said(case, mask=np.tile(np.arange(N) < FEW, (S, 1)))
+    truth = case.data.truth
+    assert tau(truth, found.mean) > max(case.row.tau, tau(truth, few.mean))
+    errors = [np.sqrt(np.mean((means - truth) ** 2)) for means in (found.mean, few.mean)]
+    assert errors[0] < min(errors[1], 0.8 * truth.std())
+
+
+@every_predictor
+def test_scores_have_no_units(name):
+    """What is fitted to `a * scores + b` predicts `a` times as much, plus `b`."""
+    case, found = compiled(name), usual(name)
+    if case.row.fixed_units:
+        pytest.skip("it wants scores in certain units")
+    spread = case.data.scores.std()
+    quarter = said(case, scores=case.data.scores / 4)  # a power of two: no rounding
+    assert_same(jax.tree.map(lambda leaf: 4 * leaf, quarter), found, spread)
+    moved = said(case, scores=case.data.scores / 100 - 3)  # percent as fractions, rounded: training amplifies it
+    back = 100 * (moved.mean + 3)
+    assert np.sqrt(np.mean((back - found.mean) ** 2)) < 0.15 * spread
+    np.testing.assert_allclose(100 * moved.std.mean(), found.std.mean(), rtol=0.1, atol=1e-3 * spread)
+
+
+@every_predictor
+def test_architectures_are_predicted_independently(name):
+    case = compiled(name)
+    model = case.fit(SEEDS[0], *case.data.lane(0))
+    together, spread = case.predict(model, case.data.points), case.data.scores.std()
+    backwards = case.predict(model, jax.tree.map(lambda leaf: leaf[::-1].copy(), case.data.points))
+    assert_same(jax.tree.map(lambda leaf: leaf[::-1], backwards), together, spread, 1e-4)
+    for i in (0, T - 1):
+        alone = case.predict(model, jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], case.data.points))
+        assert_same(alone, jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], together), spread, 1e-4)
+
+
+@every_predictor
+@pytest.mark.statistical
+def test_samples_are_drawn_from_what_is_believed(name):
+    """Their mean and deviation are those predicted; where there are members, each sample is one of them."""
+    found, spread = of_half(name), compiled(name).data.scores.std()
+    mean, std = found.samples.mean(axis=1), found.samples.std(axis=1)
+    assert (np.abs(mean - found.mean) < 5 * found.std / np.sqrt(NUM_SAMPLES) + 0.01 * spread).all()
+    assert (np.abs(std - found.std) < 0.35 * found.std + 0.01 * spread).all()
+    assert np.abs(std - found.std).mean() < 0.1 * found.std.mean() + 0.01 * spread
+    for i in range(S):
+        distinct = {sample.tobytes() for sample in found.samples[i]}
+        assert len(distinct) > 1 or not found.std[i].any()
+        if found.members is not None:
+            nearest = np.abs(found.samples[i][:, None] - found.members[i][None]).max(axis=2).min(axis=1)
+            assert (nearest < 1e-3 * spread).all()
+
+
+@every_predictor
+def test_lengths_that_differ_are_refused(name):
+    case = compiled(name)
+    features, scores, mask = case.data.lane(0)
+    with pytest.raises(ValueError, match="with one N"):
+        case.predictor.fit(jax.random.key(0), features, jnp.asarray(scores[:-1]), jnp.asarray(mask))
+
+
+def test_all_factories_have_a_row():
+    made = {row.make().name for row in ROWS.values()}
+    for name in predictors.names():
+        predictor, encoding = predictors.make(name, SPACE)
+        assert predictor.name in made
+        assert predictor.compiled == predictors.entry(name).compiled
+        assert encoding in SPACE.feature_names
+    with pytest.raises(ValueError, match="there is no predictor 'oracle'"):
+        predictors.entry("oracle")
