@@ -29,8 +29,8 @@ def study(options: argparse.Namespace) -> None:
     from jnas.searchers import _registry
 
     table = load_table(options.table)
-    dataset = options.dataset or _default_dataset(table)
-    epochs = options.epochs or _default_epochs(table, dataset, options.split)
+    dataset = options.dataset or default_dataset(table)
+    epochs = options.epochs or default_epochs(table, dataset, options.split)
     space, searched = table.space, {"dataset": dataset, "split": options.split, "epochs": epochs, "at": options.at}
     among = options.among or ("known" if known_share(table, **searched) < 0.5 else "all")
     if among == "known":
@@ -84,12 +84,14 @@ def _limits(options: argparse.Namespace, table: Any, dataset: str, epochs: Seque
     return limits
 
 
-def _default_dataset(table: Any) -> str:
+def default_dataset(table: Any) -> str:
+    """Returns the data set of a table on which studies run unless told otherwise."""
     known = [*table.header.pairs, *(t.dataset for t in table.header.trainings)]
     return "cifar10" if "cifar10" in known else str(known[0])
 
 
-def _default_epochs(table: Any, dataset: str, split: str) -> tuple[int, ...]:
+def default_epochs(table: Any, dataset: str, split: str) -> tuple[int, ...]:
+    """Returns the trainings on which studies run unless told otherwise, by their numbers of epochs."""
     published, split = table.resolve(dataset, split)
     known = sorted(t.epochs for t in table.header.trainings if t.dataset == published)
     if table.space.name == "nasbench101":  # its paper's figure has methods of one and of several fidelities
@@ -175,7 +177,7 @@ def _searchers_text() -> str:
 
 def _default_folder(config: Any) -> Path:
     """Returns a folder whose name tells studies apart, so that the same command finds its own again."""
-    from jnas._study_folder import config_digest
+    from jnas._result_folder import config_digest
 
     told = f"{config['table_name']}-{config['dataset']}-{'-'.join(map(str, config['epochs']))}-{config['seeds']}"
     return Path("jnas-study") / f"{re.sub('[^A-Za-z0-9.]+', '-', told).strip('-')}-{config_digest(config)[:8]}"

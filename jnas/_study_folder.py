@@ -8,8 +8,6 @@ report.html        the same with pictures
 ```
 """
 
-import hashlib
-import json
 import math
 import os
 import re
@@ -21,17 +19,16 @@ from urllib.parse import quote
 import numpy as np
 
 from jnas._archive import read_archive, write_archive
-from jnas._files import remove_unfinished, replacing
+from jnas._files import remove_unfinished
+from jnas._result_folder import FolderKind, config_digest, open_result_folder, read_description
 from jnas._results import Reference, SearcherResult, StudyResults, Target
-from jnas._text import short
 from jnas._trace_statistics import elapsed_seconds
 from jnas._vocabulary import Trace
 
 FORMAT = "jnas-study"
 VERSION = 1
+_FOLDER = FolderKind(FORMAT, VERSION, "a jnas study", command="jnas study", parts="traces")
 _KIND = "the traces of a jnas study"
-_SILENT = ("table_path", "table_name", "notes", "command")  # they may differ: the results do not depend on them
-_FOLLOWING = ("seeds_per_program", "judged_by")  # they follow from others, and are worth a word only without them
 
 
 class Chunk(NamedTuple):
@@ -58,19 +55,7 @@ def open_folder(out: str | os.PathLike[str], description: Mapping[str, Any]) -> 
       ValueError: The folder holds another study, or something else.
       OSError: It cannot be made or written.
     """
-    folder = Path(out)
-    file, said = folder / "config.json", dict(description)
-    if file.exists():
-        said = _read_description(folder)
-        _check_same(folder, said, description)
-    elif folder.is_dir() and any(p.name != "traces" and p.suffix != ".part" for p in folder.iterdir()):
-        raise ValueError(f"{folder} holds files but no study; give another --out")
-    try:
-        (folder / "traces").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise type(error)(error.errno, f"cannot make the folder {folder}: {os.strerror(error.errno or 0)}") from error
-    with replacing(file, "w") as opened:  # also where it is there: it may not be writable any more
-        opened.write(json.dumps(said, indent=1, allow_nan=False) + "\n")
+    folder, said = open_result_folder(out, description, _FOLDER)
     _tidy(folder, said["config"]["searchers"])
     return folder, said
 
@@ -103,46 +88,6 @@ def describe(
 
 def _null(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
-
-
-def _read_description(folder: Path) -> dict[str, Any]:
-    """Returns what config.json says, or raises ValueError that says what is wrong with it."""
-    file = folder / "config.json"
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}; `jnas study` makes one")
-    if not file.is_file():
-        raise ValueError(f"{folder} is not the folder of a study: it has no config.json")
-    try:
-        found = json.loads(file.read_text("utf-8"))
-        if not isinstance(found, dict) or found.get("format") != FORMAT:
-            raise ValueError("it is not of a jnas study")
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is damaged or of another origin ({error}); give another folder") from None
-    if found.get("version") != VERSION:
-        raise ValueError(f"{folder} was written by another version of jnas; run the study again in another folder")
-    return found
-
-
-def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raises ValueError that lists how the study in a folder differs from the one that is wanted."""
-    before, now = dict(found.get("config", {})), dict(wanted["config"])
-    differing = [n for n in dict.fromkeys([*now, *before]) if n not in _SILENT and before.get(n) != now.get(n)]
-    if differing:
-        names = [n for n in differing if n not in _FOLLOWING] or differing
-        shown = ["table_path" if n == "table_sha256" else n for n in names]
-        told = "; ".join(f"{n} is {_told(before, n)} there and {_told(now, n)} here" for n in shown)
-        other = " (another table)" if "table_sha256" in names else ""
-        raise ValueError(f"{folder} holds a study with another configuration: {told}{other}. Give another --out")
-
-
-def _told(config: Mapping[str, Any], name: str) -> str:
-    return short(json.dumps(config.get(name)))
-
-
-def config_digest(config: Mapping[str, Any]) -> str:
-    """Returns a hash of all that the results of a study depend on."""
-    relevant = {name: value for name, value in config.items() if name not in _SILENT}
-    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
 # Traces.
@@ -278,7 +223,7 @@ def load_study(folder: str | os.PathLike[str]) -> StudyResults:
       ValueError: It is not a study's, or a file in it is damaged.
     """
     folder = Path(folder)
-    found = _read_description(folder)
+    found = read_description(folder, _FOLDER)
     try:
         names = [str(n) for n in found["config"]["searchers"]]
         targets = tuple(Target(str(d), str(s), int(e)) for d, s, e in found["targets"])

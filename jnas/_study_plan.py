@@ -23,6 +23,7 @@ from jnas._targets import find_references, judging_targets, target_columns
 from jnas._vocabulary import Key, Objective, Searcher
 
 _MOST_BYTES = 4_000_000_000  # of traces in one program
+_SAME = ("jax", "platform", "device", "xla_flags", "compiler_options")  # as they were, where a study goes on
 
 
 class Plan(NamedTuple):
@@ -67,9 +68,9 @@ def make_plan(
 ) -> Plan:
     """Returns the plan of a study; arguments and errors are those of `jnas.study`."""
     _check_searchers(searchers)
-    _check_integer("num_seeds", num_seeds, 1)
-    _check_integer("num_python_seeds", num_python_seeds, 1)
-    _check_integer("root_seed", root_seed, 0)
+    check_integer("num_seeds", num_seeds, 1)
+    check_integer("num_python_seeds", num_python_seeds, 1)
+    check_integer("root_seed", root_seed, 0)
     if root_seed >= 2**32:
         raise ValueError(f"root_seed is {root_seed}, expected less than 2**32: JAX would drop its upper half")
     objective = table.objective(dataset=dataset, split=split, epochs=epochs, seed=seed, at=at)
@@ -78,7 +79,7 @@ def make_plan(
         check_fidelities(searcher, objective)
     most = {name: chunk[name] if isinstance(chunk, Mapping) else chunk for name in searchers}
     for name, width in most.items():
-        _check_integer(f"chunk of {name}", width, 1)
+        check_integer(f"chunk of {name}", width, 1)
     fitting = _seeds_that_fit(capacity, table.space.num_decisions)
     seeds = {n: int(num_seeds if s.compiled else min(num_seeds, num_python_seeds)) for n, s in searchers.items()}
     # A search in Python is a chunk of its own: there is nothing to gain from more, and a stopped study keeps each.
@@ -145,7 +146,8 @@ def _check_searchers(searchers: Any) -> None:
             )
 
 
-def _check_integer(name: str, value: Any, least: int) -> None:
+def check_integer(name: str, value: Any, least: int) -> None:
+    """Raises ValueError unless a value is an integer that is large enough."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
 
@@ -245,6 +247,23 @@ def versions() -> dict[str, str]:
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "compiler_options": json.dumps(compiler_options()),
     }
+
+
+def check_versions(begun_with: Mapping[str, str], now: Mapping[str, str], names: Sequence[str] = _SAME) -> None:
+    """Raises ValueError unless a study that goes on does so with the versions with which it was begun.
+
+    Args:
+      begun_with: From the study's config.json.
+      now: From `versions`.
+      names: Of those that must be the same.
+    """
+    changed = [n for n in names if begun_with.get(n) != now[n]]
+    if changed:
+        told = "; ".join(f"{n} was {begun_with.get(n) or 'empty'} and is {now[n] or 'empty'}" for n in changed)
+        raise ValueError(
+            f"this study was begun with other versions ({told}), so that it cannot go on to the same numbers; "
+            "go on with those, or give another --out"
+        )
 
 
 def compiler_options() -> dict[str, Any]:

@@ -12,24 +12,23 @@ import jax
 import numpy as np
 
 from jnas._progress import ProgressBar
+from jnas._result_folder import config_digest
 from jnas._study_cost import Estimate, estimate_study
 from jnas._study_folder import (
     Chunk,
     chunk_path,
-    config_digest,
     finished_path,
     join_chunks,
     load_chunk,
     save_chunk,
 )
-from jnas._study_plan import Plan, versions
+from jnas._study_plan import Plan, check_versions, versions
 from jnas._study_program import Program, Runs, compile_program, make_program
 from jnas._table import Table
 from jnas._text import counted
 from jnas._trace_statistics import best_so_far
 from jnas._vocabulary import Array, Key, Trace
 
-_SAME = ("jax", "platform", "device", "xla_flags", "compiler_options")  # as they were, where a study goes on
 _WRITING = ("jnas", "jax", "platform", "device")  # what one and the same searcher's program is written differently by
 
 
@@ -54,7 +53,10 @@ def prepare(plan: Plan, folder: Path | None, begun_with: Mapping[str, str]) -> P
       ValueError: There is work left, and the study was begun with other versions.
     """
     left = {name: _chunks_left(plan, folder, name) for name in plan.searchers}
-    comparable = _check_versions(begun_with, any(left.values()))
+    unfinished, now = any(left.values()), versions()
+    if unfinished:
+        check_versions(begun_with, now)
+    comparable = unfinished or all(begun_with.get(n) == now[n] for n in _WRITING)
     programs = {name: make_program(plan, name) for name in list(plan.searchers)[:1] if comparable}
     traced = {name: program.seconds for name, program in programs.items() if plan.searchers[name].compiled}
     evaluations = {name: plan.mean_evaluations * plan.widths[name] for name in plan.searchers}
@@ -72,7 +74,7 @@ def run_searchers(
       OSError: The folder cannot be written.
     """
     programs, judge, done = dict(prepared.programs), _make_judge(plan, table), {}
-    with _threads(len(plan.searchers)) as compilers, _threads(1) as runner:
+    with threads(len(plan.searchers)) as compilers, threads(1) as runner:
         compiling = {}
         for name in plan.searchers:
             bar.say(f"{name}: preparing")
@@ -142,21 +144,8 @@ def _drop_chunks(plan: Plan, folder: Path, name: str) -> None:
         chunk_path(folder, name, number).unlink(missing_ok=True)
 
 
-def _check_versions(begun_with: Mapping[str, str], unfinished: bool) -> bool:
-    """Returns whether programs can be compared with those of the study's beginning; an unfinished one needs that."""
-    now = versions()
-    changed = [n for n in _SAME if begun_with.get(n) != now[n]]
-    if unfinished and changed:
-        told = "; ".join(f"{n} was {begun_with.get(n) or 'empty'} and is {now[n] or 'empty'}" for n in changed)
-        raise ValueError(
-            f"this study was begun with other versions ({told}), so that it cannot go on to the same numbers; "
-            "go on with those, or give another --out"
-        )
-    return unfinished or all(begun_with.get(n) == now[n] for n in _WRITING)
-
-
 @contextlib.contextmanager
-def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+def threads(count: int) -> Iterator[ThreadPoolExecutor]:
     """Gives a pool of threads that is left at once on an error or Ctrl-C."""
     pool = ThreadPoolExecutor(max_workers=max(1, min(os.cpu_count() or 1, count)))
     try:

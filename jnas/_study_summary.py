@@ -23,6 +23,7 @@ __all__ = [
     "compare",
     "finals",
     "main_target",
+    "mean_interval",
     "optimum",
     "pairwise",
     "ranks",
@@ -169,7 +170,7 @@ def finals(comparison: Comparison) -> Finals:
     entries = comparison.entries
     values = [np.asarray(entry.result.final, np.float64).T for entry in entries]  # each [S, C]
     shape = (len(entries), len(comparison.targets))
-    intervals = [_mean_interval(v) for v in values]
+    intervals = [mean_interval(v) for v in values]
     return Finals(
         mean=np.reshape([mean_over_seeds(v, nan_policy="omit") for v in values], shape),
         std=np.reshape([std_over_seeds(v, nan_policy="omit") for v in values], shape),
@@ -182,7 +183,7 @@ def finals(comparison: Comparison) -> Finals:
     )
 
 
-def _mean_interval(values: Floats) -> tuple[Floats, Floats]:
+def mean_interval(values: Floats) -> tuple[Floats, Floats]:
     """Returns the interval of the mean of `values [S, C]`; NaN where fewer than `FEWEST` runs found something."""
     low, high = bootstrap_interval(values, np.random.default_rng(0), nan_policy="omit")
     enough = (~np.isnan(values)).sum(axis=0) >= FEWEST
