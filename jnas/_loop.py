@@ -255,6 +255,22 @@ def _(axis_size: int, in_batched: list[bool], flag: Array) -> tuple[Array, bool]
     return everywhere(jnp.all(flag, axis=0) if in_batched[0] else flag), False
 
 
+@custom_vmap
+def highest(number: Array) -> Array:
+    """Returns the number; under `vmap`, the largest of all lanes, as a value that is not batched.
+
+    A `switch` whose index differs between lanes computes all its branches for every lane. With an index from this it
+    computes one: that which suffices for the lane that needs the most.
+    """
+    return number
+
+
+@highest.def_vmap
+def _(axis_size: int, in_batched: list[bool], number: Array) -> tuple[Array, bool]:
+    del axis_size
+    return highest(jnp.max(number, axis=0) if in_batched[0] else number), False
+
+
 def run(
     searcher: Searcher,
     objective: Objective | Callable[[Key, Proposal], Evaluation],
