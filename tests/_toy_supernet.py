@@ -1,0 +1,123 @@
+"""A supernet of two parallel edges and three operations, small enough to be worked out by hand or by listing.
+
+An image is `[1, 1, 4]`: two channels for each edge. The operations are none, a scaling by learned numbers, and a square
+(plus a learned share of the image) with batch-norm. The edges are summed, and a linear layer gives the logits.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.searchers._weight_sharing import Batch, Examples
+from jnas.spaces import categorical
+from jnas.training._dataset import dataset_from_arrays
+from jnas.training._supernet import Supernet
+
+E, K, C, CLASSES = 2, 3, 2, 2
+EPSILON = 1e-5
+BEST = (2, 1)
+ARCHS = np.stack(np.unravel_index(np.arange(K**E), (K,) * E), axis=1).astype(np.int32)
+
+
+def _square(parameters, statistics, edge, x):
+    raw = x**2 + parameters["share"][edge][None] * x
+    own = jnp.stack([jnp.mean(raw, 0), jnp.var(raw, 0)])
+    mean, variance = own if statistics is None else statistics[edge]
+    return (raw - mean[None]) * jax.lax.rsqrt(variance + EPSILON)[None], own
+
+
+def _parts(images):
+    return [images[:, 0, 0, C * edge : C * (edge + 1)] for edge in range(E)]
+
+
+def _head(parameters, node):
+    return node @ parameters["head"] + parameters["bias"][None]
+
+
+def _operations(parameters, statistics, edge, x):
+    """The results of all operations on an edge, and the statistics that the last one used."""
+    square, used = _square(parameters, statistics, edge, x)
+    return [jnp.zeros_like(x), parameters["scale"][edge][None] * x, square], used
+
+
+def mixture(parameters, statistics, weights, images):
+    node, used = 0.0, []
+    for edge, x in enumerate(_parts(images)):
+        results, own = _operations(parameters, statistics, edge, x)
+        node = node + sum(weights[edge, k] * result for k, result in enumerate(results))
+        used.append(own)
+    return _head(parameters, node), jnp.stack(used)
+
+
+def sampled(parameters, statistics, arch, images):
+    return straight_through(parameters, statistics, jax.nn.one_hot(arch, K), arch, images)
+
+
+def straight_through(parameters, statistics, weights, arch, images):
+    node, used = 0.0, []
+    for edge, x in enumerate(_parts(images)):
+        results, own = _operations(parameters, statistics, edge, x)
+        result = jax.lax.select_n(arch[edge], *results)
+        others = jnp.sum(jnp.where(jnp.arange(K) == arch[edge], 0, weights[edge]))
+        node = node + weights[edge, arch[edge]] * result + others
+        used.append(jnp.where(arch[edge] == 2, own, 0))
+    return _head(parameters, node), jnp.stack(used)
+
+
+def running(statistics, used, keep, shape, arch=None):
+    count = shape[0]
+    unbiased = np.asarray([1, count / (count - 1)], np.float32)[None, :, None]
+    new = keep * statistics + (1 - keep) * used * unbiased
+    return new if arch is None else jnp.where((arch == 2)[:, None, None], new, statistics)
+
+
+def init(key):
+    numbers = jax.random.normal(key, (5, E, C))
+    parameters = {
+        "scale": 1 + 0.3 * numbers[0],
+        "share": 0.3 * numbers[1],
+        "head": 0.5 * numbers[2],
+        "bias": 0.1 * numbers[3, 0],
+    }
+    fresh = jnp.stack([jnp.zeros((E, C)), jnp.ones((E, C))], axis=1)
+    return parameters, fresh
+
+
+TOY = Supernet(
+    init,
+    mixture,
+    sampled,
+    straight_through,
+    running,
+    categorical((K,) * E, names=["none", "scale", "square"]),
+    "switch",
+)
+
+
+def pixels(seed, count):
+    """Images uint8 of numbers near the normal distribution, and labels that only the architecture BEST gets right."""
+    rng = np.random.default_rng(seed)
+    images = np.clip(np.round(rng.normal(size=(count, 1, 1, E * C)) * 32 + 128), 0, 255).astype(np.uint8)
+    x = (images[:, 0, 0] - 128.0) / 32
+    score = (x[:, 0] ** 2 - 1) / np.sqrt(2) + (x[:, 1] ** 2 - 1) / np.sqrt(2) + x[:, 2] + x[:, 3]
+    return images, (score > 0).astype(np.int32)
+
+
+def toy_dataset(seed=0, count=1600):
+    images, labels = pixels(seed, count)
+    return dataset_from_arrays(images, labels, name="toy", mean=(128,) * 4, std=(32,) * 4)
+
+
+def examples(seed, count=64):
+    images, labels = pixels(seed, count)
+    return Examples(jnp.asarray((images - np.float32(128)) / np.float32(32)), jnp.asarray(labels))
+
+
+def batch(seed, count=64):
+    return Batch(examples(2 * seed, count), examples(2 * seed + 1, count))
+
+
+def batches(steps, count=64, seed=0):
+    """Batches of so many steps, stacked."""
+    each = [batch(1000 * seed + step, count) for step in range(steps)]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
