@@ -9,13 +9,14 @@ import numpy as np
 
 from jnas import spaces
 from jnas._files import replacing
-from jnas._html import Html, element, page, section, table
+from jnas._html import Html, element, page
 from jnas._report_differences import differences_section
-from jnas._report_parts import p_text
+from jnas._report_parts import note_box, p_text
 from jnas._report_sections import best_section, finals_section, results_section, time_section
+from jnas._report_settings import settings_section, value_text
 from jnas._results import StudyResults
 from jnas._study_summary import Comparison, Finals, compare, finals, main_target, optimum, pairwise, ranks
-from jnas._text import counted
+from jnas._text import counted, listed
 from jnas._vocabulary import Space
 
 __all__ = ["report", "write_report"]
@@ -96,7 +97,7 @@ def _chapter(comparison: Comparison, space: Space | None, suffix: str) -> list[A
         nothing = element(
             "p", "No searcher has finished in this study, so there is nothing to show yet.", class_="note"
         )
-        return [*head, nothing, _configuration(comparison, suffix)]
+        return [*head, nothing, _settings(comparison, suffix)]
     numbers = finals(comparison)
     return [
         *head,
@@ -107,7 +108,7 @@ def _chapter(comparison: Comparison, space: Space | None, suffix: str) -> list[A
         finals_section(comparison, suffix),
         differences_section(comparison, numbers, suffix),
         best_section(comparison, space, suffix),
-        _configuration(comparison, suffix),
+        _settings(comparison, suffix),
     ]
 
 
@@ -140,22 +141,15 @@ def _summaries(comparison: Comparison) -> list[Any]:
     shared = [note for note in notes[0] if all(note in other for other in notes)]
     parts: list[Any] = []
     if len(notes) > 1:
-        parts += [_unequal(comparison), _note(shared, "About the numbers of all these studies")]
+        parts += [_unequal(comparison), note_box(shared, "About the numbers of all these studies")]
     for study, name, title, own in zip(comparison.studies, comparison.names, comparison.titles, notes, strict=True):
         sentences = [_task(study), _budget(study.config), _judgement(study)]
         parts += [
             element("h2", f"Study {name}{title and ': '}{title}") if name else None,
             element("p", " ".join(s for s in sentences if s), class_="lead"),
-            _note([note for note in own if len(notes) == 1 or note not in shared]),
+            note_box([note for note in own if len(notes) == 1 or note not in shared]),
         ]
     return [*parts, _without_halving(comparison)]
-
-
-def _note(notes: Sequence[str], title: str = "About the numbers") -> Html | None:
-    if not notes:
-        return None
-    items = element("ul", [element("li", note) for note in notes])
-    return element("div", element("strong", title), items, class_="note")
 
 
 def _unequal(comparison: Comparison) -> Html | None:
@@ -172,7 +166,7 @@ def _unequal(comparison: Comparison) -> Html | None:
     }
     differ = []
     for key, words in settings.items():
-        values = [_value(study.config.get(key)) for study in comparison.studies]
+        values = [value_text(study.config.get(key)) for study in comparison.studies]
         if len(set(values)) > 1:
             each = ", ".join(f"{name}: {value}" for name, value in zip(comparison.names, values, strict=True))
             differ.append(f"{words} ({each})")
@@ -197,8 +191,8 @@ def _without_halving(comparison: Comparison) -> Html | None:
     random = [label for name, label in names if not name.startswith("bohb")]
     modelled = [label for name, label in names if name.startswith("bohb")]
     text = [
-        f" {_listed(random)} {'is' if len(random) == 1 else 'are'} random search here." if random else "",
-        f" {_listed(modelled)} {'is its' if len(modelled) == 1 else 'are their'} model alone here." if modelled else "",
+        f" {listed(random)} {'is' if len(random) == 1 else 'are'} random search here." if random else "",
+        f" {listed(modelled)} {'is its' if len(modelled) == 1 else 'are their'} model alone here." if modelled else "",
     ]
     strong = element("strong", "With one fidelity there is no halving.")
     return element("p", strong, text, class_="note")
@@ -232,7 +226,7 @@ def _task(study: StudyResults) -> str:
 
 def _epochs(epochs: Any) -> str:
     values = [str(e) for e in (epochs if isinstance(epochs, list | tuple) else [epochs])]
-    return f"{_listed(values)} epoch{'' if values == ['1'] else 's'}" if values else "training"
+    return f"{listed(values)} epoch{'' if values == ['1'] else 's'}" if values else "training"
 
 
 def _budget(config: Mapping[str, Any]) -> str:
@@ -261,17 +255,12 @@ def _judgement(study: StudyResults) -> str:
     columns = [list(dict.fromkeys(column)) for column in zip(*study.targets, strict=True)]
     datasets, splits, epochs = (list(map(str, column)) for column in columns)
     if len(study.targets) == len(datasets) * len(splits) * len(epochs):
-        judge = f"{_listed(splits)} accuracy on {_listed(datasets)} after {_epochs(epochs)} of training"
+        judge = f"{listed(splits)} accuracy on {listed(datasets)} after {_epochs(epochs)} of training"
     else:
-        judge = f"its accuracies on {_listed([t.label for t in study.targets], '; ')}"
+        judge = f"its accuracies on {listed([t.label for t in study.targets], '; ')}"
     return (
         f"What a run returns is the best architecture that it evaluated by that score alone; it is judged by {judge}."
     )
-
-
-def _listed(items: Sequence[str], separator: str = ", ") -> str:
-    """Returns items as a phrase: `a`, `a and b`, `a, b and c`."""
-    return " and ".join([separator.join(items[:-1]), items[-1]]) if len(items) > 1 else items[0]
 
 
 def _notes(config: Mapping[str, Any]) -> list[str]:
@@ -313,7 +302,7 @@ def _findings(comparison: Comparison, numbers: Finals) -> Html | None:
             others = len(entries) - 1
             text.append(f"These runs cannot tell it from {len(alike)} of the {others} others.")
         elif alike:
-            named = _listed([f"{other} (p\u00a0{p_text(p)})" for other, p in alike])
+            named = listed([f"{other} (p\u00a0{p_text(p)})" for other, p in alike])
             text.append(f"These runs cannot tell it from {named}.")
         else:
             text.append(
@@ -328,54 +317,6 @@ def _findings(comparison: Comparison, numbers: Finals) -> Html | None:
     return element("p", text, class_="finding")
 
 
-# How to repeat it.
-
-
-def _configuration(comparison: Comparison, suffix: str) -> Html:
-    """Returns configuration and versions of every study, side by side, what differs in bold."""
-    studies, names = comparison.studies, comparison.names
-    head = ["setting", *(f"study {name}" if name else "value" for name in names)]
-    commands = [study.config.get("command") for study in studies]
-    shown = [
-        element("pre", element("code", f"{name}: {command}" if name else str(command)), tabindex="0")
-        for name, command in zip(names, commands, strict=True)
-        if command
-    ]
-    return section(
-        "How to repeat this",
-        element(
-            "p",
-            "The same command with the same versions gives the same numbers, even if it is stopped on the way:"
-            if shown
-            else "The same configuration with the same versions gives the same numbers.",
-        ),
-        shown,
-        table(head, _settings([s.config for s in studies]), caption="Configuration"),
-        table(head, _settings([s.versions for s in studies]), caption="Versions and machine"),
-        id=f"configuration{suffix}",
-    )
-
-
-def _settings(mappings: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    rows: list[list[Any]] = []
-    for key in dict.fromkeys(key for mapping in mappings for key in mapping if key not in ("command", "notes")):
-        values = [_value(mapping[key]) if key in mapping else "–" for mapping in mappings]
-        differs = len(set(values)) > 1
-        rows.append([key, *(element("strong", v) if differs else v for v in values)])
-    return rows
-
-
-def _value(value: Any) -> str:
-    """Returns a setting as text: numbers and words as they are, lists with commas, all else as JSON."""
-    if value is None or value == "":
-        return "–"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list | tuple) and all(isinstance(v, str | int | float) for v in value):
-        return ", ".join(map(_value, value))
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return str(int(value))
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        return str(value)
+def _settings(comparison: Comparison, suffix: str) -> Html:
+    studies = comparison.studies
+    return settings_section([s.config for s in studies], [s.versions for s in studies], comparison.names, suffix)

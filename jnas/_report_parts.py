@@ -8,14 +8,25 @@ from typing import Any
 import numpy as np
 
 from jnas._html import Html, breakable, element, join
-from jnas._plots import mark, swatch
+from jnas._plots import Mark, mark, swatch
 from jnas._study_summary import (
     Comparison,
     optimum,
 )
 from jnas._vocabulary import Space
 
-__all__ = ["arch_text", "clock_name", "drawing", "legend", "named", "p_text", "panel_title", "panels", "seconds_text"]
+__all__ = [
+    "arch_text",
+    "clock_name",
+    "drawing",
+    "legend",
+    "named",
+    "note_box",
+    "p_text",
+    "panel_title",
+    "panels",
+    "seconds_text",
+]
 
 
 def legend(comparison: Comparison) -> Html:
@@ -24,9 +35,18 @@ def legend(comparison: Comparison) -> Html:
     return element("ul", items, class_="legend", aria_label="Legend")
 
 
-def named(k: int, label: str) -> Html:
-    """Returns an entry's name behind a sample of its line."""
-    return element("span", swatch(mark(k)), element("span", breakable(label)), class_="named")
+def named(look: int | Mark, label: str) -> Html:
+    """Returns a name behind a sample of its line, which is that of an entry where `look` is a number."""
+    sample = swatch(look if isinstance(look, Mark) else mark(look))
+    return element("span", sample, element("span", breakable(label)), class_="named")
+
+
+def note_box(notes: Sequence[str], title: str = "About the numbers") -> Html | None:
+    """Returns what a reader must know of the numbers, or None where that is nothing."""
+    if not notes:
+        return None
+    items = element("ul", [element("li", note) for note in notes])
+    return element("div", element("strong", title), items, class_="note")
 
 
 def panels(items: Sequence[tuple[Any, Html]], caption: Any, key: Html | None = None, class_: str = "panels") -> Html:

@@ -23,3 +23,8 @@ def aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
 def counted(number: int, noun: str) -> str:
     """Returns a number with its noun, for example `1 epoch` or `1,000 epochs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(items: Sequence[str], separator: str = ", ") -> str:
+    """Returns items as a phrase: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([separator.join(items[:-1]), items[-1]]) if len(items) > 1 else items[0]
