@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from jnas._load_table import table_from_arrays as table_from_arrays
     from jnas._loop import run as run
     from jnas._make_table import make_table as make_table
+    from jnas._predictor_study import PredictorStudy as PredictorStudy
+    from jnas._predictor_study import predictor_study as predictor_study
     from jnas._report import write_report as write_report
     from jnas._results import SearcherResult as SearcherResult
     from jnas._results import StudyResults as StudyResults
@@ -50,6 +52,7 @@ _DEFINED_IN = {
     "Evaluation": "jnas._vocabulary",
     "Graph": "jnas._vocabulary",
     "Objective": "jnas._vocabulary",
+    "PredictorStudy": "jnas._predictor_study",
     "Proposal": "jnas._vocabulary",
     "Searcher": "jnas._vocabulary",
     "SearcherResult": "jnas._results",
@@ -65,6 +68,7 @@ _DEFINED_IN = {
     "load_study": "jnas._study_folder",
     "load_table": "jnas._load_table",
     "make_table": "jnas._make_table",
+    "predictor_study": "jnas._predictor_study",
     "propose": "jnas._vocabulary",
     "run": "jnas._loop",
     "save_table": "jnas._load_table",

@@ -23,6 +23,12 @@ Runs searchers on a table over many seeds, and writes a report. The study stands
 the same command goes on where it was. searchers: random_search, regularized_evolution, reinforce, local_search, tpe,
 bohb, successive_halving, hyperband, smac.
 """
+_PREDICTORS = """\
+Fits predictors to a few cells of a table, over many draws of cells, and measures how well they predict others: errors,
+rank correlations, calibration, times. The study stands in a folder: stopped at any moment, the same command goes on
+where it was. predictors: mlp_ensemble, gcn, gaussian_process, bayesian_linear_regression, dngo, bohamiann,
+random_forest, gradient_boosting.
+"""
 _BUILD = """\
 Trains the cells of a search space on a data set and writes their learning curves as a table, on which studies run:
 a tabular benchmark of your own data. One cell of each class of isomorphic cells is trained; the others get its
@@ -100,6 +106,7 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=None, when_stopped="nothing was written")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_study(commands)
+    _add_predictors(commands)
     _add_report(commands)
     _add_train(commands)
     table = _add(commands, "table", "make a table, from published files or by training, and look into it")
@@ -200,6 +207,69 @@ def _add_study(commands: Any) -> None:
         help="what becomes of the evaluation that exceeds the budget (default discard)",
     )
     add("--out", metavar="DIR", help="the study's folder (default: a folder in jnas-study/ named after the study)")
+
+
+def _add_predictors(commands: Any) -> None:
+    parser = _add(commands, "predictors", "compare predictors of accuracies on a table", "predictors", _PREDICTORS)
+    parser.set_defaults(when_stopped="the same command goes on from here, to the same results")
+    add = parser.add_argument
+    add("--table", metavar="T.npz", default="digits", help="the table (default: digits, which comes with jnas)")
+    add(
+        "--predictors",
+        metavar="NAME,NAME",
+        type=_names,
+        help="which predictors, or `all`; `help` says what they are. By default those whose fits take well under a "
+        "second",
+    )
+    add(
+        "--encodings",
+        metavar="NAME,NAME",
+        type=_names,
+        help="what predictors read, each a row of its own: path, adjacency, one_hot, ... (default: each predictor's "
+        "own, path and adjacency); those of graphs read graphs",
+    )
+    add(
+        "--train-sizes",
+        metavar="N,N",
+        type=_sizes,
+        default=(20, 100, 500),
+        help="to how many cells predictors are fitted (default 20,100,500)",
+    )
+    add("--test-cells", metavar="N", type=_positive, default=500, help="for how many others they predict (default 500)")
+    add("--seeds", metavar="N", type=_positive, default=20, help="draws of cells (default 20)")
+    add(
+        "--python-seeds",
+        metavar="N",
+        type=_positive,
+        default=5,
+        help="draws for predictors that cannot be compiled, such as random_forest (default 5, at most --seeds)",
+    )
+    add("--seed", metavar="K", type=_natural, default=0, help="root of all random numbers (default 0)")
+    add(
+        "--precision-at",
+        metavar="K",
+        type=_places,
+        default=10,
+        help="k of the precision at k: a number of cells, or a share of the test cells such as 0.1 (default 10)",
+    )
+    add("--dataset", metavar="NAME", help="whose accuracy is predicted (default cifar10, or the table's first)")
+    add("--epochs", metavar="E", type=_positive, help="the training (default 12, or the table's; 108 of NAS-Bench-101)")
+    add("--split", metavar="NAME", default="validation", help="the split (default validation)")
+    add(
+        "--reward",
+        metavar="RUN",
+        type=_reward,
+        default="mean",
+        help="which run's accuracy is the truth: `mean` over the training seeds (default), or the name of one",
+    )
+    add(
+        "--seeds-per-program",
+        metavar="N",
+        type=_positive,
+        default=25,
+        help="most seeds that run at once (default 25; fewer take less memory)",
+    )
+    add("--out", metavar="DIR", help="the study's folder (default: one in jnas-predictors/ named after the study)")
 
 
 def _add_report(commands: Any) -> None:
@@ -325,6 +395,20 @@ def _names(text: str) -> tuple[str, ...]:
     if not names:
         raise argparse.ArgumentTypeError("expected names with commas between them, or `all`")
     return names
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(sorted({_integer(part.strip(), 1) for part in text.split(",")}))
+
+
+def _places(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not (0 < value < 1 or (value >= 1 and value.is_integer())):
+        raise argparse.ArgumentTypeError(f"expected a number of cells, or a share of them below 1, not {text!r}")
+    return value
 
 
 def _epochs(text: str) -> tuple[int, ...]:

@@ -20,6 +20,13 @@ def study(options: argparse.Namespace) -> None:
     study(options)
 
 
+def predictors(options: argparse.Namespace) -> None:
+    """Runs `jnas predictors`."""
+    from jnas._predictors_command import predictors
+
+    predictors(options)
+
+
 def report(options: argparse.Namespace) -> None:
     """Runs `jnas report`."""
     from jnas._report import write_report
