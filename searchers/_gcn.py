@@ -1,0 +1,263 @@
+"""The graph convolutional predictor of Wen et al., and ensembles of it as BONAS uses them."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import custom_vmap, sequential_vmap
+
+from jnas._vocabulary import Array, Graph, Key
+from jnas.searchers._checks import check_fraction, check_positive_int
+from jnas.searchers._graph_network import Cells, GCNWeights, apply_network, draw_kept, initial_weights, prepare
+from jnas.searchers._predictor import Features, Prediction, Predictor, check_fit
+from jnas.spaces._hashing import mix
+
+_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's usual ones
+_ROWS_AT_ONCE = 1024  # predicted together: 15,625 cells of 8 vertices would need 150 MB a layer
+
+
+class GCNModel(NamedTuple):
+    """What `gcn` has learned."""
+
+    weights: GCNWeights  # of M members, each leaf [M, ...]
+    mean: Array  # [] of the scores
+    deviation: Array  # [] of the scores
+
+
+class _Rates(NamedTuple):
+    learning_rate: Any
+    weight_decay: Any
+    dropout: Any
+
+
+@custom_vmap
+def _most(number: Array) -> Array:
+    """Returns the number; under `vmap` the largest of the lanes, not batched: a loop bound that all lanes share."""
+    return number
+
+
+@_most.def_vmap
+def _(axis_size: int, in_batched: list[bool], number: Array) -> tuple[Array, bool]:
+    del axis_size
+    return _most(jnp.max(number, axis=0) if in_batched[0] else number), False
+
+
+def _in_turn(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the function; under `vmap` on a CPU its lanes run one after another.
+
+    A member's weights and their moments fit into a core's cache, those of many members do not, and a product of a few
+    dozen rows is large enough to run at a core's full rate. Elsewhere lanes are batched: a GPU needs them to be busy.
+    """
+    one_at_a_time = sequential_vmap(function)  # type: ignore[no-untyped-call]
+
+    def call(*arguments: Any) -> Any:
+        return jax.lax.platform_dependent(*arguments, cpu=one_at_a_time, default=function)
+
+    return call
+
+
+def _orders(key: Key, mask: Array, epochs: int) -> Array:
+    """Returns for each epoch the rows in a random order, those outside the mask last: int32 `[epochs, N]`.
+
+    A row's words depend on the key and on its place among the valid rows, so that others may stand between them.
+    """
+    places = jnp.maximum(jnp.cumsum(mask) - 1, 0).astype(jnp.uint32)
+    row_words = jax.random.key_data(jax.vmap(jax.random.fold_in, (None, 0))(key, places))
+    first = mix(row_words[None, :, 0] + jnp.arange(epochs, dtype=jnp.uint32)[:, None])
+    words = mix(first ^ row_words[None, :, 1]) >> 1
+    return jnp.argsort(jnp.where(mask[None], words, jnp.uint32(0xFFFFFFFF)), axis=1).astype(jnp.int32)
+
+
+def _adam(
+    weights: GCNWeights, moments: tuple[GCNWeights, GCNWeights], gradients: GCNWeights, step: Array, rates: _Rates
+) -> tuple[GCNWeights, tuple[GCNWeights, GCNWeights]]:
+    """Returns weights and moments after a step of Adam; weight decay is part of the gradient, as in PyTorch's Adam.
+
+    Args:
+      weights: Before the step.
+      moments: Of first and second order.
+      gradients: Of the loss.
+      step: float32 `[]`, 1 at the first step.
+      rates: Its `learning_rate` is that of this step.
+    """
+    scale = rates.learning_rate / (1 - _BETA1**step)
+    root = jax.lax.rsqrt(1 - _BETA2**step)
+
+    def one(weight: Array, first: Array, second: Array, gradient: Array) -> tuple[Array, Array, Array]:
+        gradient = gradient + rates.weight_decay * weight
+        first = _BETA1 * first + (1 - _BETA1) * gradient
+        second = _BETA2 * second + (1 - _BETA2) * gradient * gradient
+        return weight - scale * first / (jnp.sqrt(second) * root + _EPSILON), first, second
+
+    updated = jax.tree.map(one, weights, *moments, gradients)
+    new, first, second = jax.tree.transpose(jax.tree.structure(weights), jax.tree.structure((0, 0, 0)), updated)
+    return new, (first, second)
+
+
+def _train(key: Key, cells: Cells, targets: Array, mask: Array, rates: _Rates, *, sizes: dict[str, int]) -> GCNWeights:
+    """Trains one member.
+
+    Args:
+      key: Of this member alone.
+      cells: `N` rows.
+      targets: `[N]` in standard units, 0 outside the mask.
+      mask: `[N]`.
+      rates: Of the training.
+      sizes: Those of `gcn`.
+
+    Returns:
+      Its weights. All steps are those of the valid rows alone: an epoch is as long as they make it.
+    """
+    init_key, order_key, dropout_key = jax.random.split(key, 3)
+    batch, hidden = sizes["batch_size"], sizes["hidden"]
+    weights = initial_weights(init_key, cells.nodes.shape[2], sizes["num_layers"], sizes["width"], hidden)
+    orders = _orders(order_key, mask, sizes["epochs"])
+    seeds = jax.random.key_data(dropout_key)
+    count = jnp.sum(mask, dtype=jnp.int32)
+    per_epoch = jnp.maximum(count // batch, 1)
+    total = jnp.where(count > 0, per_epoch * sizes["epochs"], 0)
+    vertex_shape = (batch, cells.nodes.shape[1], sizes["width"])
+
+    def advance(t: Array, state: tuple[GCNWeights, tuple[GCNWeights, GCNWeights]]) -> Any:
+        weights, moments = state
+        epoch, place = t // per_epoch, (t % per_epoch) * batch
+        rows = jax.lax.dynamic_slice(orders, (epoch, place), (1, batch))[0]
+        here = jax.tree.map(lambda leaf: leaf[rows], cells)
+        counts = (place + jnp.arange(batch, dtype=jnp.int32) < count).astype(jnp.float32)
+        seed = mix(mix(seeds[0] + t.astype(jnp.uint32)) ^ seeds[1])
+        kept = draw_kept(seed, rates.dropout, vertex_shape, sizes["num_layers"], hidden)
+
+        def loss(weights: GCNWeights) -> Array:
+            errors = apply_network(weights, here, kept) - targets[rows]
+            return jnp.sum(counts * errors * errors) / jnp.maximum(jnp.sum(counts), 1)
+
+        # After its own last step a lane waits for the others: its rate is 0.
+        through = t.astype(jnp.float32) / jnp.maximum(total, 1).astype(jnp.float32)
+        rate = jnp.where(t < total, rates.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * through)), 0)
+        step = (t + 1).astype(jnp.float32)
+        return _adam(weights, moments, jax.grad(loss)(weights), step, rates._replace(learning_rate=rate))
+
+    zeros = jax.tree.map(jnp.zeros_like, weights)
+    trained: GCNWeights = jax.lax.fori_loop(0, _most(total), advance, (weights, (zeros, zeros)))[0]
+    return trained
+
+
+def gcn(
+    *,
+    num_members: int = 1,
+    num_layers: int = 4,
+    width: int = 144,
+    hidden: int = 128,
+    epochs: int = 300,
+    batch_size: int = 7,
+    learning_rate: Any = 1e-4,
+    weight_decay: Any = 3e-4,
+    dropout: Any = 0.1,
+) -> Predictor:
+    """Returns the graph convolutional predictor of Wen et al., an ensemble of them with more than one member.
+
+    Each layer computes `(relu(S X A) + relu(S^T X B)) / 2` on the vertices' features `X [V, W]`, where `S` is the
+    adjacency matrix with the vertices' own ones added and its rows divided by their sums, followed by dropout. The
+    mean over a cell's vertices goes through two linear layers without biases, with dropout between. It minimises the
+    mean squared error of the standardised scores by Adam, whose gradient holds the weight decay, under a cosine
+    schedule that ends at 0 with the last step. A batch that the training data cannot fill is left out of the epoch;
+    with fewer cells than a batch holds, they are the batch.
+
+    Released versions standardise by two constants of NAS-Bench-101's accuracies, on NAS-Bench-201 too, and forget to
+    reset the gradients between steps; here the mean and deviation are those of the scores that are given, and
+    each step has its own gradient. The graph layers' weights are drawn as Glorot's uniform ones, those of the linear
+    layers uniformly within one over the square root of their inputs, PyTorch's default.
+
+    Args:
+      num_members: `M`, networks that differ in their weights and batches; BONAS has 5.
+      num_layers: `L`, graph layers.
+      width: `W`, units of a graph layer.
+      hidden: `H`, units of the first linear layer.
+      epochs: Passes over the training data.
+      batch_size: Cells in a step.
+      learning_rate: Adam's at the first step; may be traced, as may the two others.
+      weight_decay: What the loss's gradient gets of the weights.
+      dropout: The fraction dropped, from 0 to below 1; rounded to a multiple of `2**-16`.
+
+    Returns:
+      A predictor whose features are `Graph` arrays: nodes `[N, V, K]`, zero where a vertex is unused, and adjacency
+      `[N, V, V]`. Unused vertices change nothing. `std` is the population deviation over the members.
+
+    Raises:
+      TypeError: A size is not a Python int; on fitting, features are not a `Graph`.
+      ValueError: A number is out of range.
+
+    References:
+      "Neural Predictor for Neural Architecture Search", Wen et al., 2020, Section 3.2.
+      "Bridging the Gap between Sample-based and One-shot Neural Architecture Search with BONAS", Shi et al., 2020.
+    """
+    sizes = {
+        "num_layers": num_layers,
+        "width": width,
+        "hidden": hidden,
+        "epochs": epochs,
+        "batch_size": batch_size,
+    }
+    for name, value in {"num_members": num_members, **sizes}.items():
+        check_positive_int(name, value)
+    check_fraction("dropout", dropout)
+    train = _in_turn(lambda *arguments: _train(*arguments, sizes=sizes))
+    output = _in_turn(apply_network)
+
+    def fit(key: Key, features: Features, scores: Array, mask: Array) -> GCNModel:
+        _check_graph(features)
+        check_fit(features, scores, mask)
+        missing = max(0, batch_size - scores.shape[0])
+        features, scores, mask = jax.tree.map(
+            lambda leaf: jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1)), (features, scores, mask)
+        )
+        count = jnp.maximum(jnp.sum(mask), 1).astype(jnp.float32)
+        scores = jnp.where(mask, scores, 0).astype(jnp.float32)
+        mean = jnp.sum(scores) / count
+        differences = jnp.where(mask, scores - mean, 0)
+        deviation = jnp.sqrt(jnp.sum(differences**2) / count)
+        deviation = jnp.where(deviation > 0, deviation, 1)
+        rates = _Rates(*(jnp.asarray(rate, jnp.float32) for rate in (learning_rate, weight_decay, dropout)))
+        weights = jax.vmap(train, (0, None, None, None, None))(
+            jax.random.split(key, num_members), prepare(features, mask), differences / deviation, mask, rates
+        )
+        return GCNModel(weights, mean, deviation)
+
+    def members(model: GCNModel, features: Features) -> Array:
+        _check_graph(features)
+
+        def outputs(graphs: Graph) -> Array:
+            found: Array = jax.vmap(output, (0, None))(model.weights, prepare(graphs))
+            return found
+
+        length = features.nodes.shape[0]
+        if length <= _ROWS_AT_ONCE:
+            found = outputs(features)
+        else:
+            whole = length // _ROWS_AT_ONCE * _ROWS_AT_ONCE
+            blocks = jax.tree.map(lambda leaf: leaf[:whole].reshape(-1, _ROWS_AT_ONCE, *leaf.shape[1:]), features)
+            found = jnp.moveaxis(jax.lax.map(outputs, blocks), 1, 0).reshape(-1, whole)
+            if whole < length:
+                found = jnp.concatenate([found, outputs(jax.tree.map(lambda leaf: leaf[whole:], features))], axis=1)
+        scores: Array = model.mean + model.deviation * found
+        return scores
+
+    def predict(model: GCNModel, features: Features) -> Prediction:
+        found = members(model, features)
+        return Prediction(jnp.mean(found, axis=0), jnp.std(found, axis=0))
+
+    def sample(key: Key, model: GCNModel, features: Features) -> Array:
+        # Of all members, so that many samples of one model need them only once.
+        return members(model, features)[jax.random.randint(key, (), 0, num_members)]
+
+    name = "graph convolution" if num_members == 1 else f"{num_members} graph convolutions"
+    return Predictor(fit, predict, sample, name, members)
+
+
+def _check_graph(features: Any) -> None:
+    if not isinstance(features, Graph):
+        raise TypeError(
+            f"gcn was given features of type {type(features).__name__}, expected a Graph of nodes [N, V, K] and "
+            "adjacency [N, V, V], as a space's features named 'graph' are"
+        )
