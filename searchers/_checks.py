@@ -21,6 +21,12 @@ def check_fraction(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {value}, expected a fraction from 0 to 1")
 
 
+def check_positive(name: str, value: Any) -> None:
+    """Raises ValueError if `value` is a number that is not positive; tracers pass."""
+    if not isinstance(value, jax.core.Tracer) and not value > 0:
+        raise ValueError(f"{name} is {value}, expected a positive number")
+
+
 def check_budgets(budgets: Any) -> tuple[float, ...]:
     """Returns the fidelities of a multi-fidelity searcher as a tuple.
 

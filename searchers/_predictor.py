@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jnas._vocabulary import Array, Key
 
@@ -46,6 +47,27 @@ class Predictor(NamedTuple):
     name: str
     members: Callable[[Model, Features], Array] | None = None
     compiled: bool = True
+
+
+def check_vectors(name: str, features: Features) -> Array:
+    """Returns features as float32 `[N, F]`.
+
+    Args:
+      name: The predictor's, for the message.
+      features: What a predictor of vectors was given.
+
+    Raises:
+      TypeError: They are not one array of two axes.
+    """
+    if jax.tree.structure(features) != jax.tree.structure(0) or jnp.ndim(features) != 2:
+        found = (
+            jnp.shape(features) if jax.tree.structure(features) == jax.tree.structure(0) else type(features).__name__
+        )
+        raise TypeError(
+            f"{name} was given features {found}, expected one array [N, F]; choose an encoding of vectors, for example "
+            "'one_hot' or 'path'"
+        )
+    return jnp.asarray(features, jnp.float32)
 
 
 def check_fit(features: Features, scores: Array, mask: Array) -> None:
