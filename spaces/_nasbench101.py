@@ -50,10 +50,10 @@ def nasbench101(sampling: str = "rejection", mutation: str = "per_vertex", rate:
     Strings list the vertices 1 to 6 with where their edges come from:
     `|conv3x3-bn-relu~0|maxpool3x3~0~1|output~1~2|` is read as a cell of four vertices.
 
-    Features, all but `path`, `graph` and their kin of the encoding as it is, are described at
+    Features, all but `path`, `graph`, `nasbot` and their kin of the encoding as it is, are described at
     `jnas.spaces._nasbench101_features.features`: `one_hot [36]`, `ordinal [26]`, `adjacency [26]`,
     `categorical_adjacency [26]`, `continuous_adjacency [27]`, `path [364]`, `truncated_path [40]`,
-    `categorical_path [20]`, `truncated_categorical_path [20]` and `graph`.
+    `categorical_path [20]`, `truncated_categorical_path [20]`, `graph` and `nasbot [17]`.
 
     Equal arguments give the same object, so functions compiled for it are found again.
 

@@ -121,6 +121,16 @@ def _graph(arch: Array) -> Graph:
     return Graph(nodes, rows[: MAX_VERTICES**2].reshape(MAX_VERTICES, MAX_VERTICES))
 
 
+def _nasbot(arch: Array) -> Array:
+    """Degrees of the pruned cell's vertices, and how many of them have each operation."""
+    rows = batch_last(_pruned_rows)(arch).astype(jnp.float32)
+    matrix = rows[: MAX_VERTICES**2].reshape(MAX_VERTICES, MAX_VERTICES)
+    interior = rows[MAX_VERTICES**2 + 1 : -1]
+    hot = (arch[NUM_EDGES:, None] == np.arange(_BASE, dtype=np.int32)[None]) * interior[:, None]
+    degrees = [jnp.sort(jnp.sum(matrix, axis=axis)) for axis in (1, 0)]
+    return jnp.concatenate([*degrees, jnp.sum(hot, axis=0)])
+
+
 _FEATURES: dict[str, Callable[[Array], Array | Graph]] = {
     "one_hot": _one_hot,
     "ordinal": lambda arch: arch,
@@ -132,6 +142,7 @@ _FEATURES: dict[str, Callable[[Array], Array | Graph]] = {
     "categorical_path": lambda arch: _listed_paths(arch, NUM_PATHS),
     "truncated_categorical_path": lambda arch: _listed_paths(arch, TRUNCATED_PATHS),
     "graph": _graph,
+    "nasbot": _nasbot,
 }
 
 FEATURE_NAMES = tuple(_FEATURES)
@@ -164,6 +175,9 @@ def features(arch: Array, name: str) -> Array | Graph:
         - `'truncated_categorical_path'`, `[20]`: the same of the places below 40.
         - `'graph'`: a `Graph` of 7 vertices of the 5 kinds output, input, 3x3, 1x1, pool; the rows of unused vertices
           are zero.
+        - `'nasbot'`, `[17]`: what NASBOT's distance compares, of the pruned cell (and so equal for isomorphic cells):
+          the numbers of edges out of each of the 7 vertices, ascending, and into each, ascending; how many vertices
+          are 3x3, 1x1 and pool.
 
     Returns:
       float32, or a `Graph`.

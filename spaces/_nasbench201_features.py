@@ -42,12 +42,30 @@ def _graph(arch: Array) -> Graph:
     return Graph(jax.nn.one_hot(vertices, kinds, dtype=jnp.float32), jnp.asarray(_adjacency()))
 
 
+def _there(arch: Array) -> Array:
+    return arch != OPERATIONS.index("none")
+
+
+def _continuous_adjacency(arch: Array) -> Array:
+    return jnp.concatenate([arch, jnp.sum(_there(arch), dtype=jnp.int32)[None]]).astype(jnp.float32)
+
+
+def _nasbot(arch: Array) -> Array:
+    """Returns float32 `[21]`: degrees of the graph without the edges that are none, and how often each operation is."""
+    there = jnp.concatenate([jnp.ones(1, bool), _there(arch), jnp.ones(1, bool)]).astype(jnp.float32)
+    matrix = _adjacency() * there[:, None] * there[None, :]
+    counts = jnp.sum(arch[:, None] == np.arange(len(OPERATIONS), dtype=np.int32)[None], axis=0, dtype=jnp.float32)
+    return jnp.concatenate([jnp.sort(jnp.sum(matrix, axis=1)), jnp.sort(jnp.sum(matrix, axis=0)), counts])
+
+
 _FEATURES: dict[str, Callable[[Array], Array | Graph]] = {
     "one_hot": lambda arch: one_hot(NUM_CHOICES, arch),
     "ordinal": lambda arch: arch.astype(jnp.float32),
+    "continuous_adjacency": _continuous_adjacency,
     "path": _paths,
     "truncated_path": lambda arch: _paths(arch)[:_TRUNCATED],
     "graph": _graph,
+    "nasbot": _nasbot,
 }
 
 FEATURE_NAMES = tuple(_FEATURES)

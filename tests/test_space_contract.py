@@ -34,9 +34,11 @@ class Row(NamedTuple):
 NASBENCH201_FEATURES = {
     "one_hot": (30,),
     "ordinal": (6,),
+    "continuous_adjacency": (7,),
     "path": (155,),
     "truncated_path": (30,),
     "graph": ((8, 7), (8, 8)),
+    "nasbot": (21,),
 }
 
 NASBENCH101_FEATURES = {
@@ -50,6 +52,7 @@ NASBENCH101_FEATURES = {
     "categorical_path": (20,),
     "truncated_categorical_path": (20,),
     "graph": ((7, 5), (7, 7)),
+    "nasbot": (17,),
 }
 
 ROWS = {

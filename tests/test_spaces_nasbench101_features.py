@@ -24,6 +24,7 @@ WIDTHS = {
     "truncated_path": 40,
     "categorical_path": 20,
     "truncated_categorical_path": 20,
+    "nasbot": 17,
 }
 RNG = np.random.default_rng(0)
 
@@ -65,7 +66,7 @@ def padded(values, length) -> list:
 
 
 def test_names_shapes_and_types(encoded):
-    assert (*WIDTHS, "graph") == FEATURE_NAMES
+    assert {*WIDTHS, "graph"} == set(FEATURE_NAMES)
     for name, width in WIDTHS.items():
         assert (encoded[name].shape, encoded[name].dtype) == ((len(ARCHS), width), jnp.float32)
     graph = encoded["graph"]
@@ -102,6 +103,7 @@ def test_a_cell_worked_out_by_hand(encoded):
         "truncated_path": [float(i in places) for i in range(40)],
         "categorical_path": padded(places, 20),
         "truncated_categorical_path": padded(places, 20),
+        "nasbot": [0, 0, 0, 0, 1, 1, 3] + [0, 0, 0, 0, 1, 2, 2] + [1, 0, 1],  # the 1x1 is pruned
     }
     for name, values in expected.items():
         np.testing.assert_array_equal(encoded[name][-4], np.float32(values), name)
@@ -155,6 +157,14 @@ def test_graphs_are_the_pruned_cells(encoded):
         np.testing.assert_array_equal(adjacency, matrix)
         kinds = [1, *(int(o) + 2 for o in arch[21:]), 0]
         np.testing.assert_array_equal(nodes, np.eye(5)[kinds] * used[:, None])
+
+
+def test_nasbot_counts_the_degrees_and_operations_of_the_pruned_cell(encoded):
+    for i, arch in enumerate(ARCHS[:400]):
+        matrix, used = host_pruned(arch)
+        operations = [sum(arch[20 + v] == k and used[v] for v in range(1, 6)) for k in range(3)]
+        expected = [*np.sort(np.sum(matrix, axis=1)), *np.sort(np.sum(matrix, axis=0)), *operations]
+        np.testing.assert_array_equal(encoded["nasbot"][i], expected)
 
 
 def test_path_encodings_do_not_depend_on_the_order_of_vertices(encoded):

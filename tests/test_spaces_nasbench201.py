@@ -327,3 +327,19 @@ def test_graph_has_edges_as_vertices():
     arcs = {(0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 6), (3, 6), (4, 7), (5, 7), (6, 7)}
     assert set(map(tuple, np.argwhere(adjacency).tolist())) == arcs
     assert set(np.unique(adjacency)) == {0.0, 1.0}
+
+
+def test_continuous_adjacency_counts_the_edges_that_are_there():
+    arch = jnp.asarray([CONV1, NONE, NONE, CONV3, POOL, SKIP])
+    assert SPACE.features(arch, "continuous_adjacency").tolist() == [*arch.tolist(), 4]
+
+
+def test_nasbot_by_hand():
+    # Vertices: in, 1<-0 conv1, 3<-0 conv3, 3<-1 pool, 3<-2 skip, out; in -> 1<-0, 3<-0; 1<-0 -> 3<-1; three into out.
+    # Without 2<-0 and 2<-1 nothing leads to 3<-2.
+    arch = jnp.asarray([CONV1, NONE, NONE, CONV3, POOL, SKIP])
+    out_of, into = [0, 0, 0, 1, 1, 1, 1, 2], [0, 0, 0, 0, 1, 1, 1, 3]
+    counts = [2, 1, 1, 1, 1]
+    assert SPACE.features(arch, "nasbot").tolist() == [*out_of, *into, *counts]
+    everything = SPACE.features(jnp.full(6, CONV1), "nasbot").tolist()
+    assert everything == [0, 1, 1, 1, 1, 1, 2, 3] * 2 + [0, 0, 6, 0, 0]
