@@ -64,7 +64,7 @@ def size_panel(drawn: Sequence[Drawn], sizes: Sequence[int], *, label: str, titl
                 drawn_line.set_dashes(line.look.dashes)
         if floor is not None:
             axes.axhline(floor, color=INK, linewidth=1.0, dashes=(5, 3), zorder=1.5)
-        low, high = _limits([v for line in drawn for v in (line.mean, line.low, line.high)], floor)
+        low, high = _limits(drawn, floor)
         plain_axis(axes, "y", low, high, label)
         log_axis(axes, "x", sizes[0] / 1.25, sizes[-1] * 1.25, "training cells")
         axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
@@ -124,11 +124,13 @@ def scatter_limits(truth: Floats, means: Sequence[Floats]) -> tuple[float, float
     return low - 0.04 * room, high + 0.04 * room
 
 
-def _limits(values: Sequence[Floats], floor: float | None) -> tuple[float, float]:
-    found = np.concatenate([v[np.isfinite(v)] for v in values] + ([] if floor is None else [np.array([floor])]))
-    if not found.size:
+def _limits(drawn: Sequence[Drawn], floor: float | None) -> tuple[float, float]:
+    """Returns limits that show all lines with their intervals, but what lies so far off that it would hide the rest."""
+    values = np.concatenate([v for line in drawn for v in (line.mean, line.low, line.high)] + [[floor or np.nan]])
+    values = values[np.isfinite(values)]
+    if not values.size:
         return 0.0, 1.0
-    # A predictor that goes astray must not press the others together.
-    low, high = float(found.min()), float(min(found.max(), 3 * np.median(found) - 2 * found.min()))
+    low, middle = float(values.min()), float(np.median(values))
+    high = min(float(values.max()), low + 8 * (middle - low)) if middle > low else float(values.max())
     room = max(high - low, 1e-3)
     return low - 0.05 * room, high + 0.05 * room

@@ -93,20 +93,24 @@ def _findings(study: PredictorStudy, found: Sequence[Line]) -> Html:
         sentences += [
             f"From {counted(size, 'cell')}, ",
             element("strong", found[near].label),
-            f" comes nearest, {found[near].mean[n, error]:.3f} points off on average{_interval(found[near], n, error)}",
+            f" comes nearest, {found[near].mean[n, error]:.3f} points off on average"
+            f"{_interval(study, found[near], n, error)}",
         ]
         if order >= 0:
             same = "it also orders cells best" if order == near else f"{found[order].label} orders cells best"
             sentences.append(
-                f"; {same}, Kendall's tau {found[order].mean[n, rank]:.3f}{_interval(found[order], n, rank)}"
+                f"; {same}, Kendall's tau {found[order].mean[n, rank]:.3f}{_interval(study, found[order], n, rank)}"
             )
         sentences.append(". ")
     return element("p", sentences or "No predictor gave finite predictions.", class_="finding")
 
 
-def _interval(line: Line, n: int, m: int) -> str:
+def _interval(study: PredictorStudy, line: Line, n: int, m: int) -> str:
     low, high = line.low[n, m], line.high[n, m]
-    return "" if np.isnan(low) else f" ({low:.3f} to {high:.3f})"
+    told = [] if np.isnan(low) else [f"{low:.3f} to {high:.3f}"]
+    if line.runs < study.config["seeds"]:
+        told.append(f"over {counted(line.runs, 'draw')} alone")
+    return f" ({', '.join(told)})" if told else ""
 
 
 # Tables.
@@ -114,6 +118,11 @@ def _interval(line: Line, n: int, m: int) -> str:
 
 def _named(line: Line, *below: Any) -> Html:
     return element("div", named(look(*line.place), line.label), *below)
+
+
+def _draws(study: PredictorStudy, line: Line) -> Html | None:
+    """Returns how many draws a line had, where these were fewer."""
+    return element("small", counted(line.runs, "draw")) if line.runs < study.config["seeds"] else None
 
 
 def _cell(line: Line, n: int, m: int, best: bool, *below: Any) -> Html:
@@ -132,7 +141,7 @@ def _error_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
     best = [best_index(np.array([line.mean[n, error] for line in found]), MEASURES[error]) for n in range(len(sizes))]
     rows: list[list[Any]] = [
         [
-            _named(line),
+            _named(line, _draws(study, line)),
             *(
                 _cell(line, n, error, best[n] == k, element("small", f"training {line.mean[n, train]:.3f}"))
                 for n in range(len(sizes))
@@ -150,7 +159,7 @@ def _error_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
     )
     return section(
         "How far predictions are off",
-        html_table(head, rows, class_="results"),
+        html_table(head, rows, class_="numbers"),
         element("p", caption, class_="caption"),
         _failures(found),
         id="error",
@@ -203,7 +212,7 @@ def _measure_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
             [_named(line), *(_cell(line, n, m, best[m] == k) for m in range(len(MEASURES)))]
             for k, line in enumerate(found)
         ]
-        shown = html_table(["predictor and encoding", *names], rows, class_="results")
+        shown = html_table(["predictor and encoding", *names], rows, class_="numbers")
         tables.append(details(f"Fitted to {counted(sizes[n], 'cell')}", shown, open=n == len(sizes) - 1))
     return section("All measures", element("p", text), tables, id="measures")
 
@@ -263,7 +272,7 @@ def _time_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
         "Compiling is what the programs for one training size take once, wall time, the mean over sizes (less where "
         "they had been compiled before)."
     )
-    return section("What it takes", element("p", text), html_table(head, rows, class_="results"), id="times")
+    return section("What it takes", element("p", text), html_table(head, rows, class_="numbers"), id="times")
 
 
 def _took(seconds: Any, cpu_seconds: Any) -> Html:
@@ -296,7 +305,9 @@ def _curve_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
         "of a predictor, dashes those of an encoding; lines stand a little beside each other so that intervals can be "
         "seen. The dashed level of the precision is what chance reaches. Lines that lie far off leave the panel."
     )
-    return section("By the number of training cells", panels(drawn, caption, _legend(found)), id="curves")
+    return section(
+        "By the number of training cells", panels(drawn, caption, _legend(found), "panels wide"), id="curves"
+    )
 
 
 def _scatter_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
