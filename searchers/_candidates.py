@@ -87,13 +87,13 @@ def candidate_scores(
     order_key, train_key = jax.random.split(key)
     rows = dataset.rows(split)
     if selection.comparison == "published":
-        numbers = _next_batches(order_key, rows, selection.batch_size, len(archs))  # [M, n]
+        numbers = next_batches(order_key, rows, selection.batch_size, len(archs))  # [M, n]
         batches, counted = numbers[:, None], jnp.ones((1, numbers.shape[1]), bool)
     else:
         batches, counted = _same_batches(order_key, rows, selection)  # [T, n]
     train = None
     if selection.batch_norm == "reestimated":
-        train = _next_batches(train_key, dataset.rows("train"), selection.batch_size, selection.batch_norm_batches)
+        train = next_batches(train_key, dataset.rows("train"), selection.batch_size, selection.batch_norm_batches)
 
     def score(arch: Array, batches: Array) -> Array:
         statistics = _statistics(supernet, shared, arch, dataset, train, selection.batch_norm)
@@ -134,7 +134,7 @@ def _statistics(
     return jax.tree.map(lambda each: jnp.mean(each, 0), jax.lax.map(used, train))
 
 
-def _next_batches(key: Key, rows: Array, size: int, count: int) -> Array:
+def next_batches(key: Key, rows: Array, size: int, count: int) -> Array:
     """Returns `count` mini-batches of an endless pass over images in random order, int32 `[count, n]`.
 
     Images that do not fill a batch are left out until the next permutation; a batch of more than all is all.

@@ -36,7 +36,7 @@ from jnas.training._supernet import Supernet
 Baseline = Literal["moving", "released"]
 
 
-class Reinforce(NamedTuple):
+class PolicyGradient(NamedTuple):
     """How the controller is trained; the numbers may be traced."""
 
     learning_rate: Any = 1e-3  # Adam's
@@ -70,7 +70,7 @@ def enas(
     controller_steps: int = 50,
     controller_samples: int = 20,
     controller: ControllerSettings = ControllerSettings(),  # noqa: B008 (immutable)
-    reinforce: Reinforce = Reinforce(),  # noqa: B008
+    policy: PolicyGradient = PolicyGradient(),  # noqa: B008
     sgd: Sgd = Sgd(0.05, 0.0005, weight_decay=2.5e-4, period=10),  # noqa: B008
     selection: Selection = Selection(batch_size=128),  # noqa: B008
 ) -> WeightSharingSearcher:
@@ -96,7 +96,7 @@ def enas(
       controller_steps: Steps of the controller in an epoch.
       controller_samples: Architectures in each of them.
       controller: The controller's size, and the shape of its logits.
-      reinforce: How it is trained.
+      policy: How it is trained.
       sgd: How the weights are trained.
       selection: How architectures that the controller draws, 100 unless it says otherwise, are compared at the end;
         with its `batch_norm='running'` the rewards too are taken with running estimates, otherwise with batch
@@ -113,12 +113,12 @@ def enas(
     check_positive_int("controller_steps", controller_steps)
     check_positive_int("controller_samples", controller_samples)
     check_positive_int("the controller's hidden", controller.hidden)
-    if reinforce.baseline not in get_args(Baseline):
-        raise ValueError(f"reinforce has the baseline {reinforce.baseline!r}, expected one of {get_args(Baseline)}")
+    if policy.baseline not in get_args(Baseline):
+        raise ValueError(f"policy has the baseline {policy.baseline!r}, expected one of {get_args(Baseline)}")
     schedule = check_schedule(steps_per_epoch, epochs, controller_steps * controller_samples)
     shape = decisions_of(supernet)
     check_selection(selection)
-    adam = optax.adam(reinforce.learning_rate, b1=reinforce.b1, b2=reinforce.b2, eps=reinforce.eps)
+    adam = optax.adam(policy.learning_rate, b1=policy.b1, b2=policy.b2, eps=policy.eps)
 
     def init(key: Key) -> EnasState:
         key, weights_key, controller_key = jax.random.split(key, 3)
@@ -163,21 +163,21 @@ def enas(
 
     def policy_step(state: EnasState, arch: Array, fraction: Array) -> EnasState:
         _, entropy = log_probability_and_entropy(state.controller, arch, controller)
-        reward = fraction + reinforce.entropy_weight * entropy
+        reward = fraction + policy.entropy_weight * entropy
         place = schedule.place(state.step) - steps_per_epoch  # among the controller's samples of this epoch
-        if reinforce.baseline == "moving":
+        if policy.baseline == "moving":
             start = jnp.where(jnp.isneginf(state.baseline), fraction, state.baseline)
-            baseline = start - (1 - reinforce.baseline_decay) * (start - reward)
+            baseline = start - (1 - policy.baseline_decay) * (start - reward)
             earlier = state.earlier
         else:
             earlier = jnp.where(place == 0, state.baseline, state.earlier)
             start = jnp.where(jnp.isneginf(earlier), 0, earlier)
-            baseline = start - (1 - reinforce.baseline_decay) * (start - reward)
+            baseline = start - (1 - policy.baseline_decay) * (start - reward)
             baseline = jnp.where(jnp.isneginf(earlier), fraction, baseline)
         gradient = policy_gradient(state.controller, arch, reward - baseline, controller)
         gradients = jax.tree.map(lambda total, new: total + new / controller_samples, state.gradients, gradient)
         ends = (place + 1) % controller_samples == 0
-        updates, optimizer = adam.update(clipped(gradients, reinforce.clip), state.optimizer, state.controller)
+        updates, optimizer = adam.update(clipped(gradients, policy.clip), state.optimizer, state.controller)
         stepped = (
             optax.apply_updates(state.controller, updates),
             optimizer,
