@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from jnas._vocabulary import Space
+from jnas.searchers._bohamiann import bohamiann
 from jnas.searchers._predictor import Predictor
+from jnas.searchers._tree_predictors import gradient_boosting, random_forest
 
 PLAIN = ("adjacency", "one_hot")
 """The decisions of an architecture as they are: the adjacency matrix of NAS-Bench-101, one-hot columns elsewhere."""
@@ -39,7 +41,31 @@ class Entry(NamedTuple):
         )
 
 
-_ENTRIES: tuple[Entry, ...] = ()
+_ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        "random_forest",
+        lambda _: random_forest(),
+        PLAIN,
+        "100 regression trees on bootstrap samples; runs in Python",
+        quick=False,
+        compiled=False,
+    ),
+    Entry(
+        "gradient_boosting",
+        lambda _: gradient_boosting(),
+        PLAIN,
+        "10 times 100 boosted trees of depth 3, on bootstrap samples; runs in Python",
+        quick=False,
+        compiled=False,
+    ),
+    Entry(
+        "bohamiann",
+        lambda _: bohamiann(),
+        PLAIN,
+        "Bayesian neural network, 2 tanh layers of 50: 180 networks from 10,000 steps of Hamiltonian Monte Carlo",
+        quick=False,
+    ),
+)
 _BY_NAME = {entry.name: entry for entry in _ENTRIES}
 
 

@@ -11,6 +11,7 @@ from scipy.special import ndtr
 
 from jnas._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_fraction, check_positive_int
+from jnas.searchers._tree_predictors import grow_trees, tree_means
 
 
 class SmacState(NamedTuple):
@@ -209,30 +210,14 @@ def _imputed(scores: np.ndarray) -> np.ndarray:
 
 def _fit(features: np.ndarray, scores: np.ndarray, seed: int, num_trees: int) -> _Forest:
     """Returns a forest fitted to `features [N, F]` and `scores [N]`."""
-    from sklearn import config_context  # type: ignore[import-untyped]  # it takes long to import
-    from sklearn.tree import DecisionTreeRegressor  # type: ignore[import-untyped]
-
-    rng = np.random.default_rng(seed)
     center, scale = float(scores.mean()), float(scores.std()) or 1.0
-    standard = (scores.astype(np.float64) - center) / scale
-    trees = []
-    # A RandomForestRegressor is the same but for the order of its random numbers, and takes up to three times as long.
-    with config_context(skip_parameter_validation=True, assume_finite=True):
-        for _ in range(num_trees):
-            drawn = np.bincount(rng.integers(0, len(scores), len(scores)), minlength=len(scores)).astype(np.float64)
-            tree = DecisionTreeRegressor(
-                max_features=5 / 6, min_samples_split=3, min_samples_leaf=3, random_state=int(rng.integers(2**31))
-            )
-            trees.append(tree.fit(features, standard, sample_weight=drawn, check_input=False).tree_)
-    return _Forest(tuple(trees), center, scale)
+    return _Forest(grow_trees(features, (scores.astype(np.float64) - center) / scale, seed, num_trees), center, scale)
 
 
 def _expected_improvement(forest: _Forest, features: np.ndarray, best: float) -> np.ndarray:
     """Returns how much better than `best` the score of `features [N, F]` is expected to be, in standard deviations."""
-    leaves = [tree.apply(features) for tree in forest.trees]
-    means = np.stack([tree.value[leaf, 0, 0] for tree, leaf in zip(forest.trees, leaves, strict=True)])
-    within = np.mean([tree.impurity[leaf] for tree, leaf in zip(forest.trees, leaves, strict=True)], axis=0)
-    mean, deviation = means.mean(axis=0), np.sqrt(np.maximum(within + means.var(axis=0), 1e-10))
+    means, within = tree_means(forest.trees, features)
+    mean, deviation = means.mean(axis=0), np.sqrt(np.maximum(within.mean(axis=0) + means.var(axis=0), 1e-10))
     excess = mean - (best - forest.center) / forest.scale
     z = excess / deviation
     improvement: np.ndarray = excess * ndtr(z) + deviation * np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)

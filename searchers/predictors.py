@@ -4,8 +4,10 @@ Each factory returns a `Predictor`: `fit`, `predict` and `sample`. `names()` lis
 `make(name, space)` gives one with its settings and the encoding of architectures that it reads.
 """
 
+from jnas.searchers._bohamiann import bohamiann
 from jnas.searchers._predictor import Features, Model, Prediction, Predictor
 from jnas.searchers._predictor_registry import Entry, entry, make, names
+from jnas.searchers._tree_predictors import gradient_boosting, random_forest
 
 __all__ = [
     "Entry",
@@ -13,7 +15,10 @@ __all__ = [
     "Model",
     "Prediction",
     "Predictor",
+    "bohamiann",
     "entry",
+    "gradient_boosting",
     "make",
     "names",
+    "random_forest",
 ]
