@@ -23,21 +23,21 @@ class Measure(NamedTuple):
     """A number that says how good predictions are."""
 
     name: str  # in files
-    title: str  # in tables and on axes
+    title: str  # on axes and in sentences
+    short: str  # above columns
     better: Literal["low", "high", "neither"]
-    digits: int  # after the point, where the unit is percent
 
 
 MEASURES = (
-    Measure("mae", "mean absolute error (points)", "low", 3),
-    Measure("rmse", "root mean square error (points)", "low", 3),
-    Measure("pearson", "Pearson's r", "high", 3),
-    Measure("spearman", "Spearman's rho", "high", 3),
-    Measure("kendall", "Kendall's tau", "high", 3),
-    Measure("sparse_kendall", "sparse Kendall's tau", "high", 3),
-    Measure("precision_at_k", "precision at k", "high", 3),
-    Measure("train_mae", "mean absolute error on the training cells (points)", "neither", 3),
-    Measure("within_2_std", "share within two deviations", "neither", 3),
+    Measure("mae", "mean absolute error (points)", "mean error", "low"),
+    Measure("rmse", "root mean square error (points)", "root mean square", "low"),
+    Measure("pearson", "Pearson's r", "Pearson", "high"),
+    Measure("spearman", "Spearman's rho", "Spearman", "high"),
+    Measure("kendall", "Kendall's tau", "Kendall", "high"),
+    Measure("sparse_kendall", "sparse Kendall's tau", "sparse Kendall", "high"),
+    Measure("precision_at_k", "precision at k", "precision at k", "high"),
+    Measure("train_mae", "mean absolute error on the training cells (points)", "training error", "neither"),
+    Measure("within_2_std", "share within two deviations", "within 2 std", "neither"),
 )
 NAMES = tuple(m.name for m in MEASURES)
 

@@ -72,7 +72,7 @@ def _task(study: PredictorStudy) -> str:
     kind = kinds.get(str(config["reduction"]), f"of training seed {config['reduction']}")
     fewer = config.get("fewer_seeds", {})
     less = listed([f"{name} {counted(count, 'draw')}" for name, count in fewer.items()]) if fewer else ""
-    only = f" ({less}, since they are not compiled)" if less else ""
+    only = f" ({less}: not compiled)" if less else ""
     return (
         f"{counted(len(config['predictors']), 'predictor')} learned the {config['split']} accuracy on "
         f"{config['dataset']} after {counted(config['epochs'], 'epoch')} ({kind}) from {sizes} cells of "
@@ -196,14 +196,13 @@ def _constant(study: PredictorStudy, size: int) -> float:
 def _measure_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
     """Returns all measures at each training size, the largest first."""
     sizes = study.config["train_sizes"]
-    names = [
-        m.title if m.name != "precision_at_k" else f"precision at {study.config['precision_at']}" for m in MEASURES
-    ]
+    names = [m.short.replace(" k", f" {study.config['precision_at']}") for m in MEASURES]
     text = (
-        "Sparse Kendall's tau does not count true differences below 0.1 points. Precision at k is the share of the k "
-        "cells predicted best that are among the k truly best. The last column, where a predictor says how uncertain "
-        "it is, is the share of test cells whose true accuracy lies within two of its standard deviations; with "
-        "Gaussian errors of that size it would be 0.95."
+        "Errors are in percentage points: the mean of their sizes, the root of their mean square, and the mean size on "
+        "the training cells themselves. Sparse Kendall's tau does not count true differences below 0.1 points. "
+        "Precision at k is the share of the k cells predicted best that are among the k truly best. The last column, "
+        "where a predictor says how uncertain it is, is the share of test cells whose true accuracy lies within two of "
+        "its standard deviations; with Gaussian errors of that size it would be 0.95."
     )
     tables = []
     for n in reversed(range(len(sizes))):
