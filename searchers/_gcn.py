@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.custom_batching import custom_vmap, sequential_vmap
 
 from jnas._vocabulary import Array, Graph, Key
-from jnas.searchers._checks import check_fraction, check_positive_int
+from jnas.searchers._checks import check_positive_int
 from jnas.searchers._graph_network import Cells, GCNWeights, apply_network, draw_kept, initial_weights, prepare
 from jnas.searchers._predictor import Features, Prediction, Predictor, check_fit
 from jnas.spaces._hashing import mix
@@ -201,7 +201,8 @@ def gcn(
     }
     for name, value in {"num_members": num_members, **sizes}.items():
         check_positive_int(name, value)
-    check_fraction("dropout", dropout)
+    if not isinstance(dropout, jax.core.Tracer) and not 0 <= dropout < 1:
+        raise ValueError(f"dropout is {dropout}, expected a fraction of at least 0 and below 1")
     train = _in_turn(lambda *arguments: _train(*arguments, sizes=sizes))
     output = _in_turn(apply_network)
 
