@@ -10,7 +10,7 @@ import numpy as np
 
 from jnas._draws import below
 from jnas._vocabulary import Array, Key
-from jnas.searchers._checks import check_positive_int
+from jnas.searchers._checks import check_fraction, check_positive, check_positive_int
 from jnas.searchers._predictor import Features, Prediction, Predictor, check_fit, check_vectors
 from jnas.searchers._standardize import Standard, standard, standardized
 
@@ -73,7 +73,7 @@ def bohamiann(
 
     Raises:
       TypeError: A size is not a Python int.
-      ValueError: A size is not positive, or the chain keeps no network.
+      ValueError: An argument is out of range, or the chain keeps no network.
 
     References:
       "Bayesian Optimization with Robust Bayesian Neural Networks", Springenberg, Klein, Falkner and Hutter, 2016,
@@ -88,6 +88,9 @@ def bohamiann(
     ):
         check_positive_int(name, size)
     check_positive_int("num_burn_in", num_burn_in, least=0)
+    for name, rate in (("learning_rate", learning_rate), ("weight_std", weight_std), ("noise", noise)):
+        check_positive(name, rate)
+    check_fraction("friction", friction)
     num_kept = (num_steps - num_burn_in) // keep_every
     if num_kept < 1:
         raise ValueError(
@@ -133,7 +136,8 @@ def bohamiann(
     def members(model: Bohamiann, features: Features) -> Array:
         x = standardized(check_vectors("bohamiann", features), model.of_features)
         shapes = layer_shapes(x.shape[1], width, num_layers)
-        outputs = jax.vmap(lambda position: forward(unravel(position, shapes), x))(model.networks)
+        # One after the other: all layers of 180 networks at all cells of a space would not fit into memory.
+        outputs = jax.lax.map(lambda position: forward(unravel(position, shapes), x), model.networks)
         return model.of_scores.center + model.of_scores.scale * outputs
 
     def predict(model: Bohamiann, features: Features) -> Prediction:
@@ -192,27 +196,20 @@ def forward(layers: list[tuple[Array, Array]], x: Array) -> Array:
     return (x @ weights + biases[None])[:, 0]
 
 
-def prior_std(shapes: tuple[tuple[int, int], ...], weight_std: float) -> np.ndarray:
-    """Returns the prior's standard deviation of each parameter, float32 `[P]`; of the last, the logarithm's, 1."""
+def relative_std(shapes: tuple[tuple[int, int], ...], of_biases: float) -> np.ndarray:
+    """Returns `1 / sqrt(I)` for each weight of a unit of `I` inputs, and a number for each bias: float32 `[P - 1]`."""
     parts = [
-        np.full(count, deviation)
+        np.full(count, deviation, np.float32)
         for inputs, outputs in shapes
-        for count, deviation in ((inputs * outputs, 1 / np.sqrt(max(inputs, 1))), (outputs, 1.0))
+        for count, deviation in ((inputs * outputs, inputs**-0.5), (outputs, of_biases))
     ]
-    return np.concatenate([weight_std * np.concatenate(parts), [1.0]]).astype(np.float32)
+    return np.concatenate(parts)
 
 
-def initial_position(key: Key, shapes: tuple[tuple[int, int], ...], noise: float) -> Array:
-    """Returns parameters to begin with, `[P]`: weights as small as keeps tanh from saturating, biases of 0."""
-    std = prior_std(shapes, 1.0)
-    start = 0
-    for inputs, outputs in shapes:
-        start += inputs * outputs
-        std[start : start + outputs] = 0
-        start += outputs
-    std[-1] = 0
-    position = std * jax.random.normal(key, std.shape)
-    return position.at[-1].set(jnp.log(noise))
+def initial_position(key: Key, shapes: tuple[tuple[int, int], ...], noise: Array | float) -> Array:
+    """Returns parameters to begin with, `[P]`: weights that keep tanh from saturating, biases of 0."""
+    std = relative_std(shapes, of_biases=0.0)
+    return jnp.append(std * jax.random.normal(key, std.shape), jnp.log(noise))
 
 
 def energy_gradient(
@@ -221,8 +218,8 @@ def energy_gradient(
     x: Array,
     y: Array,
     num_rows: Array,
-    weight_std: float,
-    noise: float,
+    weight_std: Array | float,
+    noise: Array | float,
 ) -> Array:
     """Returns the gradient `[P]` of the negative log posterior over the number of rows, from a mini-batch.
 
@@ -244,8 +241,8 @@ def energy_gradient(
 
     of_layers, of_variance = jax.grad(likelihood, (0, 1))(unravel(position, shapes), position[-1])
     data = jnp.concatenate([part.reshape(-1) for part in jax.tree.leaves((of_layers, of_variance))])
-    center = jnp.zeros_like(position).at[-1].set(jnp.log(noise))
-    prior = (position - center) / prior_std(shapes, weight_std) ** 2
+    of_weights = position[:-1] / (weight_std * relative_std(shapes, of_biases=1.0)) ** 2
+    prior = jnp.append(of_weights, position[-1] - jnp.log(noise))
     return data + prior / jnp.maximum(num_rows, 1)
 
 
