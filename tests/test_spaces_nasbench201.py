@@ -205,7 +205,11 @@ def test_unknown_levels_are_refused():
 @pytest.mark.statistical
 @pytest.mark.parametrize(
     ("mutation", "probabilities"),
-    [("edge", [1 / 6] * 6), ("node_then_edge", [1 / 3, 1 / 6, 1 / 6, 1 / 9, 1 / 9, 1 / 9])],
+    [
+        ("edge", [1 / 6] * 6),
+        ("node_then_edge", [1 / 3, 1 / 6, 1 / 6, 1 / 9, 1 / 9, 1 / 9]),
+        ("each_edge", [1 / 4] * 6),
+    ],
 )
 def test_mutated_edges_have_the_published_frequencies(mutation, probabilities):
     draws = 40_000
@@ -215,10 +219,16 @@ def test_mutated_edges_have_the_published_frequencies(mutation, probabilities):
     frequencies = np.mean(np.asarray(mutants) != np.asarray(arch), axis=0)
     expected = np.asarray(probabilities)
     assert np.all(np.abs(frequencies - expected) < 4 * np.sqrt(expected * (1 - expected) / draws))
+    for edge in range(6):  # all others are as likely
+        counts = np.bincount(np.asarray(mutants)[:, edge], minlength=5)
+        others = counts[np.arange(5) != arch[edge]]
+        assert np.all(np.abs(others - others.mean()) < 4 * np.sqrt(others.mean()))
+    pairs = np.mean(np.all(np.asarray(mutants)[:, :2] != np.asarray(arch)[:2], axis=1))
+    assert pairs == 0 if mutation != "each_edge" else abs(pairs - 1 / 16) < 4 * np.sqrt(1 / 16 / draws)
 
 
 def test_unknown_mutations_are_refused():
-    with pytest.raises(ValueError, match="mutation is 'node', expected 'edge' or 'node_then_edge'"):
+    with pytest.raises(ValueError, match="mutation is 'node', expected one of 'edge', 'node_then_edge', 'each_edge'"):
         spaces.nasbench201("node")
 
 
