@@ -138,7 +138,8 @@ def bohamiann(
         shapes = layer_shapes(x.shape[1], width, num_layers)
         # One after the other: all layers of 180 networks at all cells of a space would not fit into memory.
         outputs = jax.lax.map(lambda position: forward(unravel(position, shapes), x), model.networks)
-        return model.of_scores.center + model.of_scores.scale * outputs
+        values: Array = model.of_scores.center + model.of_scores.scale * outputs
+        return values
 
     def predict(model: Bohamiann, features: Features) -> Prediction:
         values = members(model, features)

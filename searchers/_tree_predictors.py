@@ -20,7 +20,7 @@ class Regressors(NamedTuple):
 
 
 def random_forest(
-    *, num_trees: int = 100, max_features: float = 5 / 6, min_samples_split: int = 3, min_samples_leaf: int = 1
+    *, num_trees: int = 100, max_features: float = 1 / 3, min_samples_split: int = 2, min_samples_leaf: int = 1
 ) -> Predictor:
     """Returns a random forest: regression trees, each fitted to a bootstrap sample.
 
@@ -29,7 +29,7 @@ def random_forest(
 
     Args:
       num_trees: Trees in the forest.
-      max_features: The share of the features among which a tree seeks each split. 5/6 is that of SMAC.
+      max_features: The share of the features among which a tree seeks each split.
       min_samples_split: Rows that a node must have to be divided.
       min_samples_leaf: Rows that a leaf must have.
 
@@ -43,6 +43,7 @@ def random_forest(
     check_positive_int("num_trees", num_trees)
     check_positive_int("min_samples_split", min_samples_split, least=2)
     check_positive_int("min_samples_leaf", min_samples_leaf)
+    check_positive("max_features", max_features)
     check_fraction("max_features", max_features)
 
     def grow(features: np.ndarray, targets: np.ndarray, seed: int) -> tuple[Any, ...]:
@@ -145,15 +146,16 @@ def _predictor(
 
     def members(model: Regressors, features: Features) -> np.ndarray:
         values = predict_members(model.fitted, np.asarray(check_vectors(name, features)))
-        return (model.center + model.scale * values).astype(np.float32)
+        return np.asarray(model.center + model.scale * values, np.float32)
 
     def predict(model: Regressors, features: Features) -> Prediction:
         values = members(model, features)
-        return Prediction(values.mean(axis=0), values.std(axis=0))  # type: ignore[arg-type]  # NumPy, as it says
+        return Prediction(values.mean(axis=0), values.std(axis=0))
 
     def sample(key: Key, model: Regressors, features: Features) -> np.ndarray:
         chosen = int(jax.random.randint(key, (), 0, num_members))
-        return members(model._replace(fitted=model.fitted[chosen : chosen + 1]), features)[0]
+        value: np.ndarray = members(model._replace(fitted=model.fitted[chosen : chosen + 1]), features)[0]
+        return value
 
     return Predictor(fit, predict, sample, name, members, compiled=False)  # type: ignore[arg-type]
 
