@@ -1,5 +1,6 @@
 """The graph convolutional predictor of Wen et al., and ensembles of it as BONAS uses them."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from jnas._vocabulary import Array, Graph, Key
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers._graph_network import Cells, GCNWeights, apply_network, draw_kept, initial_weights, prepare
 from jnas.searchers._predictor import Features, Prediction, Predictor, check_fit
+from jnas.searchers._standardize import Standard, standard, standardized
 from jnas.spaces._hashing import mix
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's usual ones
@@ -21,8 +23,7 @@ class GCNModel(NamedTuple):
     """What `gcn` has learned."""
 
     weights: GCNWeights  # of M members, each leaf [M, ...]
-    mean: Array  # [] of the scores
-    deviation: Array  # [] of the scores
+    units: Standard  # of the scores
 
 
 class _Rates(NamedTuple):
@@ -95,21 +96,24 @@ def _adam(
     return new, (first, second)
 
 
-def _train(key: Key, cells: Cells, targets: Array, mask: Array, rates: _Rates, *, sizes: dict[str, int]) -> GCNWeights:
+def _train(
+    words: Array, cells: Cells, targets: Array, mask: Array, rates: _Rates, *, impl: Any, sizes: dict[str, int]
+) -> GCNWeights:
     """Trains one member.
 
     Args:
-      key: Of this member alone.
+      words: The data of this member's key. (What looks for keys used twice cannot look into a `custom_vmap`.)
       cells: `N` rows.
       targets: `[N]` in standard units, 0 outside the mask.
       mask: `[N]`.
       rates: Of the training.
+      impl: The key's kind.
       sizes: Those of `gcn`.
 
     Returns:
       Its weights. All steps are those of the valid rows alone: an epoch is as long as they make it.
     """
-    init_key, order_key, dropout_key = jax.random.split(key, 3)
+    init_key, order_key, dropout_key = jax.random.split(jax.random.wrap_key_data(words, impl=impl), 3)
     batch, hidden = sizes["batch_size"], sizes["hidden"]
     weights = initial_weights(init_key, cells.nodes.shape[2], sizes["num_layers"], sizes["width"], hidden)
     orders = _orders(order_key, mask, sizes["epochs"])
@@ -203,7 +207,6 @@ def gcn(
         check_positive_int(name, value)
     if not isinstance(dropout, jax.core.Tracer) and not 0 <= dropout < 1:
         raise ValueError(f"dropout is {dropout}, expected a fraction of at least 0 and below 1")
-    train = _in_turn(lambda *arguments: _train(*arguments, sizes=sizes))
     output = _in_turn(apply_network)
 
     def fit(key: Key, features: Features, scores: Array, mask: Array) -> GCNModel:
@@ -213,17 +216,17 @@ def gcn(
         features, scores, mask = jax.tree.map(
             lambda leaf: jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1)), (features, scores, mask)
         )
-        count = jnp.maximum(jnp.sum(mask), 1).astype(jnp.float32)
-        scores = jnp.where(mask, scores, 0).astype(jnp.float32)
-        mean = jnp.sum(scores) / count
-        differences = jnp.where(mask, scores - mean, 0)
-        deviation = jnp.sqrt(jnp.sum(differences**2) / count)
-        deviation = jnp.where(deviation > 0, deviation, 1)
+        units = standard(scores, mask)
         rates = _Rates(*(jnp.asarray(rate, jnp.float32) for rate in (learning_rate, weight_decay, dropout)))
-        weights = jax.vmap(train, (0, None, None, None, None))(
-            jax.random.split(key, num_members), prepare(features, mask), differences / deviation, mask, rates
+        train = functools.partial(_train, impl=jax.random.key_impl(key), sizes=sizes)
+        weights = jax.vmap(_in_turn(train), (0, None, None, None, None))(
+            jax.random.key_data(jax.random.split(key, num_members)),
+            prepare(features, mask),
+            standardized(scores, units, mask),
+            mask,
+            rates,
         )
-        return GCNModel(weights, mean, deviation)
+        return GCNModel(weights, units)
 
     def members(model: GCNModel, features: Features) -> Array:
         _check_graph(features)
@@ -241,7 +244,7 @@ def gcn(
             found = jnp.moveaxis(jax.lax.map(outputs, blocks), 1, 0).reshape(-1, whole)
             if whole < length:
                 found = jnp.concatenate([found, outputs(jax.tree.map(lambda leaf: leaf[whole:], features))], axis=1)
-        scores: Array = model.mean + model.deviation * found
+        scores: Array = model.units.center + model.units.scale * found
         return scores
 
     def predict(model: GCNModel, features: Features) -> Prediction:
@@ -252,8 +255,7 @@ def gcn(
         # Of all members, so that many samples of one model need them only once.
         return members(model, features)[jax.random.randint(key, (), 0, num_members)]
 
-    name = "graph convolution" if num_members == 1 else f"{num_members} graph convolutions"
-    return Predictor(fit, predict, sample, name, members)
+    return Predictor(fit, predict, sample, "gcn", members)
 
 
 def _check_graph(features: Any) -> None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from jnas._vocabulary import Space
 from jnas.searchers._bohamiann import bohamiann
+from jnas.searchers._gcn import gcn
 from jnas.searchers._predictor import Predictor
 from jnas.searchers._tree_predictors import gradient_boosting, random_forest
 
@@ -63,6 +64,20 @@ _ENTRIES: tuple[Entry, ...] = (
         lambda _: bohamiann(),
         PLAIN,
         "Bayesian neural network, 2 tanh layers of 50: 180 networks from 10,000 steps of Hamiltonian Monte Carlo",
+        quick=False,
+    ),
+    Entry(
+        "gcn",
+        lambda _: gcn(),
+        GRAPH,
+        "graph convolution, 4 layers of 144, 300 epochs of batches of 7",
+        quick=False,
+    ),
+    Entry(
+        "gcn_ensemble",
+        lambda _: gcn(num_members=5),
+        GRAPH,
+        "5 graph convolutions as BONAS uses them, each 4 layers of 144, 300 epochs of batches of 7",
         quick=False,
     ),
 )

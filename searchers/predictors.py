@@ -5,6 +5,7 @@ Each factory returns a `Predictor`: `fit`, `predict` and `sample`. `names()` lis
 """
 
 from jnas.searchers._bohamiann import bohamiann
+from jnas.searchers._gcn import gcn
 from jnas.searchers._predictor import Features, Model, Prediction, Predictor
 from jnas.searchers._predictor_registry import Entry, entry, make, names
 from jnas.searchers._tree_predictors import gradient_boosting, random_forest
@@ -17,6 +18,7 @@ __all__ = [
     "Predictor",
     "bohamiann",
     "entry",
+    "gcn",
     "gradient_boosting",
     "make",
     "names",

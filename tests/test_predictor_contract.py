@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from jnas.searchers import predictors
-from jnas.searchers.predictors import Predictor, bohamiann, gradient_boosting, random_forest
+from jnas.searchers.predictors import Predictor, bohamiann, gcn, gradient_boosting, random_forest
 from jnas.spaces import nasbench201
 from jnas.statistics import kendall_tau
 
@@ -29,6 +29,10 @@ class Row(NamedTuple):
 
 
 ROWS: dict[str, Row] = {
+    "gcn": Row(
+        lambda: gcn(num_members=2, num_layers=3, width=24, hidden=24, epochs=40, learning_rate=3e-3),
+        encoding="graph",
+    ),
     "random_forest": Row(lambda: random_forest(num_trees=20)),
     "gradient_boosting": Row(lambda: gradient_boosting(num_members=4, num_trees=40)),
     "bohamiann": Row(lambda: bohamiann(width=20, num_steps=1600, num_burn_in=600, keep_every=20)),

@@ -226,7 +226,7 @@ def test_training_is_a_plain_loop_with_optax(number, batches):
         weights, state = advance(jnp.uint32(t), orders[epoch, size * place : size * (place + 1)], weights, state)
 
     model = fitted(number)
-    np.testing.assert_allclose([model.mean, model.deviation], [scores.mean(), scores.std()], rtol=1e-5)
+    np.testing.assert_allclose(model.units, [scores.mean(), scores.std()], rtol=1e-5)
     for a, b, c in zip(*(jax.tree.leaves(tree) for tree in (model.weights, weights, start)), strict=True):
         moved = np.abs(b - c).max()
         assert moved > 3e-3
