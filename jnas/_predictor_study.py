@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from jnas._files import replacing
 from jnas._look_ups import Seed
-from jnas._predictor_study_cost import estimate_fits
+from jnas._predictor_study_cost import estimate_fits, estimate_text
 from jnas._predictor_study_folder import Fits, open_folder, save_cells
 from jnas._predictor_study_plan import Cells, Encodings, Plan, make_plan
 from jnas._predictor_study_run import FitsByCase, fits_left, run_fits
-from jnas._progress import duration, progress_bar
+from jnas._progress import progress_bar
 from jnas._study_plan import check_versions, versions
 from jnas._table import Table
 from jnas._text import counted
@@ -134,7 +134,7 @@ def carry_out(plan: Plan, *, out: str | os.PathLike[str] | None, log: Callable[[
         check_versions(said["versions"], now, _SAME)
     costs = estimate_fits(plan, left)
     total = sum(costs.values()) + (_REPORT if folder is not None else 0.0)
-    say(f"estimate: about {duration(total)}" if left else "all of it was done before")
+    say(estimate_text(total, left))
     with progress_bar(total) as bar:
         fits: Mapping[tuple[str, str, int], Fits] = run_fits(plan, folder, bar, costs)
         study = PredictorStudy({**plan.config, **said["config"]}, said["versions"], plan.cells, fits)

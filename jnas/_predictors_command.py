@@ -78,9 +78,11 @@ def _make_predictors(
     from jnas._predictor_study_plan import takes_graphs
     from jnas.searchers import _predictor_registry as registry
 
-    asked = registry.names(quick=True) if wanted is None else wanted
+    # What was not asked for by its name is left out where the space has nothing for it to read, such as graphs.
+    fitting = [n for n in registry.names() if set(registry.entry(n).encodings) & set(space.feature_names)]
+    asked = [n for n in fitting if registry.entry(n).quick] if wanted is None else wanted
     made, chosen = {}, {}
-    for name in dict.fromkeys(n for word in asked for n in (registry.names() if word == "all" else (word,))):
+    for name in dict.fromkeys(n for word in asked for n in (fitting if word == "all" else (word,))):
         made[name], own = registry.make(name, space)
         graphs = takes_graphs(space, own)
         others = [_resolve(e, space) for e in (_ALTERNATIVES if encodings is None else encodings) if _known(e, space)]

@@ -17,10 +17,12 @@ from jnas._predictor_measures import NAMES, measure
 from jnas._predictor_study import predictor_study
 from jnas._predictor_study_plan import check_cells, draw_cells, places
 from jnas._predictor_study_summary import differences, lines
+from jnas._predictors_command import _make_predictors
 from jnas._study_plan import seed_keys
 from jnas.searchers import _predictor_registry
 from jnas.searchers._predictor import Prediction, Predictor
 from jnas.spaces._categorical import categorical
+from jnas.spaces._nasbench201 import nasbench201
 
 SPACE = categorical((3, 3, 3, 3))
 WEIGHTS = np.random.default_rng(0).normal(0, 4, (4, 3))
@@ -254,6 +256,7 @@ def test_a_study_that_was_stopped_goes_on_to_the_same_bytes(whole, tmp_path, mon
     for name in ("results.csv", "summary.csv", "cells.npz"):
         assert (folder / name).read_bytes() == (whole[1] / name).read_bytes()
     assert told[1].startswith("estimate: about ")
+    assert "not knowing how fast stiff, driven will be" in told[1]
     told.clear()
     again.clear()
     go(folder, log=told.append)
@@ -384,11 +387,30 @@ def test_command_leaves_a_folder_and_prints_its_table(registered, here, capsys):
     assert said["command"].startswith("jnas predictors --seeds 3")
 
 
+def test_help_names_every_predictor(capsys):
+    with pytest.raises(SystemExit):
+        main(["predictors", "--help"])
+    flat = " ".join(capsys.readouterr().out.split())
+    assert all(name in flat for name in _predictor_registry.names())
+
+
 def test_command_describes_its_predictors(registered, capsys):
     assert main(["predictors", "--predictors", "help"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"ridge +path +linear", out)
     assert "without --predictors: ridge\n" in out
+
+
+def test_predictors_that_a_space_has_nothing_for_are_left_out(registered):
+    made, encodings = _make_predictors(("all",), None, SPACE)
+    assert encodings == {"ridge": ("one_hot",), "slow": ("one_hot",)}
+    assert list(made) == list(encodings)
+    _, encodings = _make_predictors(("all",), None, nasbench201())
+    assert encodings["nodes"] == ("graph",)
+    assert encodings["ridge"] == ("path", "one_hot")
+    assert encodings["slow"] == ("one_hot", "path")
+    assert _make_predictors(("all",), ("path",), nasbench201())[1]["nodes"] == ("graph",)
+    assert list(_make_predictors(None, None, nasbench201())[0]) == ["ridge"]
 
 
 @pytest.mark.parametrize(
