@@ -121,3 +121,46 @@ def batches(steps, count=64, seed=0):
     """Batches of so many steps, stacked."""
     each = [batch(1000 * seed + step, count) for step in range(steps)]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+
+
+NAMES = ("bias", "head", "scale", "share")  # the order of a flattened pytree
+
+
+def flat(parameters):
+    """Parameters as float64 `[14]`."""
+    return np.concatenate([np.asarray(parameters[name], np.float64).ravel() for name in NAMES])
+
+
+def numpy_results(numbers, images):
+    """The toy's operations in NumPy, float64 `[E, K, B, C]`, of parameters as `flat` has them."""
+    scale, share = numbers[6:10].reshape(E, C), numbers[10:14].reshape(E, C)
+    found = []
+    for edge in range(E):
+        x = np.asarray(images, np.float64)[:, 0, 0, C * edge : C * (edge + 1)]
+        raw = x**2 + share[edge] * x
+        square = (raw - raw.mean(axis=0)) / np.sqrt(raw.var(axis=0) + EPSILON)
+        found.append([np.zeros_like(x), scale[edge] * x, square])
+    return np.asarray(found)
+
+
+def numpy_softmax(alpha):
+    weights = np.exp(alpha - alpha.max(axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def numpy_loss(numbers, weights, examples):
+    """The mean cross-entropy of the toy's mixture by weights `[E, K]`, in NumPy and float64."""
+    node = np.einsum("ek,ekbc->bc", weights, numpy_results(numbers, examples.images))
+    logits = node @ numbers[2:6].reshape(C, CLASSES) + numbers[:2]
+    chosen = logits[np.arange(len(logits)), np.asarray(examples.labels)]
+    return np.mean(np.log(np.exp(logits).sum(axis=1)) - chosen)
+
+
+def differences(function, place, step=1e-5):
+    """The gradient of a NumPy function by central differences."""
+    found = np.zeros_like(place, np.float64)
+    for index in np.ndindex(place.shape):
+        change = np.zeros_like(found)
+        change[index] = step
+        found[index] = (function(place + change) - function(place - change)) / (2 * step)
+    return found

@@ -1,0 +1,52 @@
+"""Random search with parameter sharing: what it draws, and what it looks at."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jnas.searchers import Selection, rsps
+from jnas.searchers._rsps import uniform_archs
+from tests._toy_supernet import ARCHS, TOY, K, batch, flat, numpy_loss, toy_dataset
+
+
+@pytest.mark.statistical
+def test_architectures_are_uniform():
+    archs = np.asarray(jax.jit(uniform_archs, static_argnums=(1, 2))(jax.random.key(0), (3, 5), 25_000))
+    counts = np.bincount(archs @ [25, 5, 1], minlength=125)
+    expected = 25_000 / 125
+    chi = ((counts - expected) ** 2 / expected).sum()
+    assert abs(chi - 124) < 4 * np.sqrt(2 * 124)
+
+
+def test_each_step_trains_one_uniform_architecture_by_its_key():
+    searcher = rsps(TOY, steps_per_epoch=10)
+    state, step = jax.jit(searcher.init)(jax.random.key(0)), jax.jit(searcher.step)
+    seen = []
+    for number in range(12):
+        data = batch(number, 32)
+        start, key = flat(state.weights.shared.parameters), state.key
+        state, info = step(state, data)
+        of_all = [numpy_loss(start, np.eye(K)[arch], data.train) for arch in ARCHS]
+        arch = uniform_archs(jax.random.split(key)[1], (2, 3), 1)[0]
+        np.testing.assert_allclose(info.train_loss, of_all[int(arch @ np.array([3, 1]))], rtol=1e-4)
+        assert np.isnan(info.validation_loss)
+        assert np.isnan(info.validation_accuracy)
+        seen.append(tuple(np.asarray(arch)))
+    assert len(set(seen)) > 4
+    assert state.step == 12
+
+
+def test_it_compares_uniform_candidates():
+    searcher = rsps(TOY, steps_per_epoch=10, selection=Selection("same_batches", num_candidates=60, num_images=50))
+    states = jax.jit(jax.vmap(searcher.init))(jax.random.split(jax.random.key(0), 3))
+    data = toy_dataset()
+    derived = jax.jit(jax.vmap(lambda state: searcher.derive(state, data, "test")))(states)
+    assert derived.candidates.shape == (3, 60, 2)
+    assert len(np.unique(np.asarray(derived.candidates[0]), axis=0)) > 7
+    assert not np.array_equal(derived.candidates[0], derived.candidates[1])
+    for lane in range(3):
+        np.testing.assert_array_equal(derived.arch[lane], derived.candidates[lane][np.argmax(derived.scores[lane])])
+    one = jax.tree.map(lambda x: x[0], states)
+    np.testing.assert_allclose(searcher.log_probability(one, jnp.asarray(ARCHS)), np.full(9, np.log(1 / 9)), rtol=1e-6)
+    np.testing.assert_allclose(searcher.weights(one), np.full((2, 3), 1 / 3), rtol=1e-6)
