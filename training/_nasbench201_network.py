@@ -118,7 +118,7 @@ def nasbench201_network(
     """
     form = form or switch_form()
     height, width, image_channels = image_shape
-    _check_sizes(height, width, image_channels, num_classes, channels, cells)
+    check_sizes(height, width, image_channels, num_classes, channels, cells)
     check_convolution(convolution)
     edge = make_edge(form, epsilon, convolution)
     widths = tuple(channels * 2**stage for stage in range(NUM_STAGES))
@@ -314,7 +314,8 @@ def _fresh_statistics(widths: tuple[int, ...], cells: int) -> NasBench201Statist
     )
 
 
-def _check_sizes(height: int, width: int, *rest: int) -> None:
+def check_sizes(height: int, width: int, *rest: int) -> None:
+    """Raises a `TypeError` or a `ValueError` for sizes that a network of the space cannot have."""
     for size in (height, width, *rest):
         if isinstance(size, bool) or not isinstance(size, int):
             raise TypeError(f"a size of the network is {size!r}, expected a Python int")
