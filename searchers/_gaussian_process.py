@@ -137,7 +137,7 @@ def gaussian_process(
         known = jnp.matmul(explained.T, explained, precision=jax.lax.Precision.HIGHEST)
         jitter = _LEAST_NOISE * model.kernel.variance * jnp.eye(features.shape[0], dtype=jnp.float32)
         factor = jnp.linalg.cholesky(prior - known + jitter)
-        drawn = mean + factor @ jax.random.normal(key, mean.shape, jnp.float32)
+        drawn: Array = mean + factor @ jax.random.normal(key, mean.shape, jnp.float32)
         return drawn * model.scores.scale + model.scores.center
 
     return Predictor(fit, predict, sample, "gaussian_process")
@@ -157,8 +157,8 @@ def _noisy_covariance(distances: Array, mask: Array, kernel: _Kernel) -> Array:
 def _inverse_factor(distances: Array, mask: Array, kernel: _Kernel) -> Array:
     """Returns the inverse `[N, N]` of the lower Cholesky factor: predictions are then matrix products."""
     factor = jnp.linalg.cholesky(_noisy_covariance(distances, mask, kernel))
-    identity = jnp.eye(mask.shape[0], dtype=jnp.float32)
-    return jax.scipy.linalg.solve_triangular(factor, identity, lower=True)
+    inverse: Array = jax.scipy.linalg.solve_triangular(factor, jnp.eye(mask.shape[0], dtype=jnp.float32), lower=True)
+    return inverse
 
 
 def _most_likely(distances: Array, targets: Array, mask: Array, decay: Array) -> _Kernel:
@@ -168,9 +168,9 @@ def _most_likely(distances: Array, targets: Array, mask: Array, decay: Array) ->
     `-(n log a**2 + log|C|) / 2` up to a constant (Rasmussen and Williams, equation 5.8).
     """
     count = jnp.maximum(jnp.sum(mask), 1).astype(jnp.float32)
-    factors, ratios = np.meshgrid(np.float32(_LENGTH_FACTORS), np.float32(_NOISE_RATIOS), indexing="ij")
-    decays = decay * jnp.asarray(factors.reshape(-1) ** 2)
-    noises = jnp.maximum(jnp.asarray(ratios.reshape(-1) ** 2), _LEAST_NOISE)
+    factors, ratios = np.meshgrid(_LENGTH_FACTORS, _NOISE_RATIOS, indexing="ij")
+    decays = decay * jnp.asarray(factors.reshape(-1) ** 2, jnp.float32)
+    noises = jnp.maximum(jnp.asarray(ratios.reshape(-1) ** 2, jnp.float32), _LEAST_NOISE)
 
     def judge(point: tuple[Array, Array]) -> tuple[Array, Array]:
         kernel = _Kernel(jnp.float32(1), *point)

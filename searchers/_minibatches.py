@@ -65,8 +65,11 @@ def train_on_minibatches(
             )
 
         def is_left(carry: tuple[Array, tuple[Weights, Any]]) -> Array:
-            return ~everywhere(carry[0] >= count)
+            left: Array = ~everywhere(carry[0] >= count)
+            return left
 
-        return jax.lax.while_loop(is_left, step, (jnp.int32(0), state))[1]
+        trained: tuple[Weights, Any] = jax.lax.while_loop(is_left, step, (jnp.int32(0), state))[1]
+        return trained
 
-    return jax.lax.fori_loop(0, num_epochs, epoch, (weights, optimizer.init(weights)))[0]
+    final: tuple[Weights, Any] = jax.lax.fori_loop(0, num_epochs, epoch, (weights, optimizer.init(weights)))
+    return final[0]

@@ -59,10 +59,9 @@ def check_vectors(name: str, features: Features) -> Array:
     Raises:
       TypeError: They are not one array of two axes.
     """
-    if jax.tree.structure(features) != jax.tree.structure(0) or jnp.ndim(features) != 2:
-        found = (
-            jnp.shape(features) if jax.tree.structure(features) == jax.tree.structure(0) else type(features).__name__
-        )
+    is_array = jax.tree.leaves(features) and jax.tree.leaves(features)[0] is features
+    if not is_array or jnp.ndim(features) != 2:
+        found = jnp.shape(features) if is_array else type(features).__name__
         raise TypeError(
             f"{name} was given features {found}, expected one array [N, F]; choose an encoding of vectors, for example "
             "'one_hot' or 'path'"

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from jnas._vocabulary import Space
+from jnas.searchers._bayesian_linear import bayesian_linear_regression
 from jnas.searchers._bohamiann import bohamiann
+from jnas.searchers._dngo import dngo
+from jnas.searchers._gaussian_process import gaussian_process
 from jnas.searchers._gcn import gcn
 from jnas.searchers._predictor import Predictor
 from jnas.searchers._tree_predictors import gradient_boosting, random_forest
@@ -58,6 +61,34 @@ _ENTRIES: tuple[Entry, ...] = (
         "10 times 100 boosted trees of depth 3, on bootstrap samples; runs in Python",
         quick=False,
         compiled=False,
+    ),
+    Entry(
+        "gaussian_process",
+        lambda _: gaussian_process(distance="squared_l2"),
+        PATH,
+        "Gaussian process with naszilla's fixed hyper-parameters, by the number of paths that differ",
+        quick=True,
+    ),
+    Entry(
+        "gaussian_process_fitted",
+        lambda _: gaussian_process(distance="squared_l2", fit_hyperparameters=True),
+        PATH,
+        "the same with hyper-parameters of the largest marginal likelihood",
+        quick=True,
+    ),
+    Entry(
+        "bayesian_linear_regression",
+        lambda _: bayesian_linear_regression(),
+        PLAIN,
+        "Bayesian linear regression, precisions by marginal likelihood",
+        quick=True,
+    ),
+    Entry(
+        "dngo",
+        lambda _: dngo(),
+        PLAIN,
+        "Bayesian linear regression on the last of 3 tanh layers of 50, 500 epochs of batches of 10",
+        quick=True,
     ),
     Entry(
         "bohamiann",

@@ -4,7 +4,10 @@ Each factory returns a `Predictor`: `fit`, `predict` and `sample`. `names()` lis
 `make(name, space)` gives one with its settings and the encoding of architectures that it reads.
 """
 
+from jnas.searchers._bayesian_linear import bayesian_linear_regression
 from jnas.searchers._bohamiann import bohamiann
+from jnas.searchers._dngo import dngo
+from jnas.searchers._gaussian_process import gaussian_process
 from jnas.searchers._gcn import gcn
 from jnas.searchers._predictor import Features, Model, Prediction, Predictor
 from jnas.searchers._predictor_registry import Entry, entry, make, names
@@ -16,8 +19,11 @@ __all__ = [
     "Model",
     "Prediction",
     "Predictor",
+    "bayesian_linear_regression",
     "bohamiann",
+    "dngo",
     "entry",
+    "gaussian_process",
     "gcn",
     "gradient_boosting",
     "make",

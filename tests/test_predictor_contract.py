@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 
 from jnas.searchers import predictors
-from jnas.searchers.predictors import Predictor, bohamiann, gcn, gradient_boosting, random_forest
+from jnas.searchers.predictors import (
+    Predictor,
+    bayesian_linear_regression,
+    bohamiann,
+    dngo,
+    gaussian_process,
+    gcn,
+    gradient_boosting,
+    random_forest,
+)
 from jnas.spaces import nasbench201
 from jnas.statistics import kendall_tau
 
@@ -33,6 +42,9 @@ ROWS: dict[str, Row] = {
         lambda: gcn(num_members=2, num_layers=3, width=24, hidden=24, epochs=40, learning_rate=3e-3),
         encoding="graph",
     ),
+    "gaussian_process": Row(lambda: gaussian_process(), encoding="ordinal", exact=True),
+    "bayesian_linear_regression": Row(lambda: bayesian_linear_regression(), exact=True, tau=0.8),
+    "dngo": Row(lambda: dngo(num_epochs=60)),
     "random_forest": Row(lambda: random_forest(num_trees=20)),
     "gradient_boosting": Row(lambda: gradient_boosting(num_members=4, num_trees=40)),
     "bohamiann": Row(lambda: bohamiann(width=20, num_steps=1600, num_burn_in=600, keep_every=20)),
