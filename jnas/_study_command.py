@@ -131,7 +131,7 @@ def _make_searchers(
     asked = _registry.compared(len(epochs), space.name) if wanted is None else wanted
     if wanted is None and space.name != "nasbench101":
         asked = _with_lowest(asked, epochs)
-    everything = _with_lowest(_registry.names(), epochs)
+    everything = _with_lowest(_registry.names(space=space), epochs)
     searchers, widths = {}, {}
     for name in dict.fromkeys(n for word in asked for n in (everything if word == "all" else (word,))):
         kind, at, level = name.partition("@")

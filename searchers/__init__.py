@@ -4,7 +4,18 @@ from jnas.searchers import predictors
 from jnas.searchers._architecture_hessian import architecture_hessian, hessian_eigenvalue
 from jnas.searchers._architecture_parameters import Adam
 from jnas.searchers._at_fidelity import at_fidelity
+from jnas.searchers._bananas import (
+    bananas,
+    bananas_random_ranking,
+    bohamiann,
+    bonas,
+    dngo,
+    gcn_predictor,
+    gp_bayesopt,
+    nasbot,
+)
 from jnas.searchers._bohb import bohb
+from jnas.searchers._candidate_sources import mutations
 from jnas.searchers._candidates import Selection
 from jnas.searchers._controller import ControllerSettings
 from jnas.searchers._darts import darts
@@ -12,6 +23,7 @@ from jnas.searchers._enas import PolicyGradient, enas
 from jnas.searchers._gdas import gdas
 from jnas.searchers._hyperband import geometric_budgets, hyperband, successive_halving
 from jnas.searchers._local_search import local_search
+from jnas.searchers._predictor_search import predictor_search
 from jnas.searchers._random_search import random_search
 from jnas.searchers._registry import Entry, entry, make, names
 from jnas.searchers._regularized_evolution import regularized_evolution
@@ -40,18 +52,28 @@ __all__ = [
     "WeightSharingSearcher",
     "architecture_hessian",
     "at_fidelity",
+    "bananas",
+    "bananas_random_ranking",
+    "bohamiann",
     "bohb",
+    "bonas",
     "darts",
+    "dngo",
     "enas",
     "entry",
+    "gcn_predictor",
     "gdas",
     "geometric_budgets",
+    "gp_bayesopt",
     "hessian_eigenvalue",
     "hyperband",
     "local_search",
     "make",
     "make_weight_sharing",
+    "mutations",
     "names",
+    "nasbot",
+    "predictor_search",
     "predictors",
     "random_search",
     "regularized_evolution",

@@ -55,7 +55,7 @@ def predictor_search(
       predictor: From `jnas.searchers.predictors`; None ranks candidates at random, which shows what the predictor is
         worth.
       encoding: The features that the predictor reads: a name from `space.feature_names`, or `arch [E] -> features`.
-      acquisition: A name from `jnas.searchers.predictors.ACQUISITIONS`: `'its'` independent Thompson sampling, `'ts'`
+      acquisition: `'its'` independent Thompson sampling, `'ts'`
         Thompson sampling, `'ei'` expected improvement, `'pi'` probability of improvement, `'ucb'`, `'percentile'` the
         best member of an ensemble, `'mean'`, `'confidence'`; or a function; `'random'` where there is no predictor.
       candidates: `'mutation'` of the best evaluations, `'random'` architectures, `'mutation_random'` both, or `'all'`
@@ -65,7 +65,8 @@ def predictor_search(
       num_candidates: How many mutants, or random architectures, are candidates.
       training_sizes: Fits are compiled for these numbers of evaluations and for the run's capacity, and each uses the
         smallest that suffices, with what it does not need masked: more sizes make for less work and longer
-        compilation. By default at most five, multiples of 32.
+        compilation. By default at most five, multiples of 32; with `()` only the capacity, which is enough for
+        predictors that take no time for masked rows, as networks do here.
       name: For tables and legends.
 
     Returns:

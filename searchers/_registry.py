@@ -8,6 +8,16 @@ import numpy as np
 import optax
 
 from jnas._vocabulary import Searcher, Space
+from jnas.searchers._bananas import (
+    bananas,
+    bananas_random_ranking,
+    bohamiann,
+    bonas,
+    dngo,
+    gcn_predictor,
+    gp_bayesopt,
+    nasbot,
+)
 from jnas.searchers._bohb import bohb
 from jnas.searchers._checks import check_budgets
 from jnas.searchers._hyperband import hyperband, successive_halving
@@ -32,6 +42,7 @@ class Entry(NamedTuple):
     multi_fidelity: bool  # uses all fidelities that it is given; others evaluate at the one that the study chose
     random_at_one: bool = False  # random search where there is one fidelity: no row of its own there
     compiled: bool = True  # a study's runs are one program; otherwise Python drives them, one after the other
+    needs: str | None = None  # the features that a space must have, if not every space will do
 
 
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
@@ -76,15 +87,41 @@ def _set(name: str, space: Space) -> dict[str, Any]:
     return {**_SETTINGS_BY_SPACE.get(space.name, _SETTINGS).get(name, {})}
 
 
+def _is_part(space: Space) -> bool:
+    """Returns whether this is a part of a space, with a mutation that stays in it."""
+    return bool(json.loads(space.config).get("kind") == "subset")
+
+
 def _regularized_evolution(space: Space, budgets: tuple[float, ...]) -> Searcher:
     del budgets
     settings = _set("regularized_evolution", space)
-    whole = json.loads(space.config).get("kind") != "subset"  # a part of a space has a mutation that stays in it
-    if space.name == "nasbench201" and whole:
+    if space.name == "nasbench201" and not _is_part(space):
         space = nasbench201(mutation="node_then_edge")
-    if space.name == "nasbench101" and whole:
+    if space.name == "nasbench101" and not _is_part(space):
         space = nasbench101(mutation="one_decision")
     return regularized_evolution(space, **settings)
+
+
+def _with_naszilla_mutation(space: Space) -> Space:
+    """Returns the space with the mutation with which predictor-based searches were published."""
+    if space.name == "nasbench201" and not _is_part(space):
+        return nasbench201(mutation="each_edge")
+    if space.name == "nasbench101" and not _is_part(space):
+        return nasbench101(mutation="per_edge")
+    return space
+
+
+def _predictor_based(
+    name: str, make: Callable[[Space], Searcher], description: str, quick: bool = True, needs: str | None = None
+) -> Entry:
+    return Entry(
+        name,
+        lambda space, _: make(_with_naszilla_mutation(space)),
+        description,
+        quick=quick,
+        multi_fidelity=False,
+        needs=needs,
+    )
 
 
 def part_of(space: Space, archs: np.ndarray) -> Space:
@@ -166,13 +203,55 @@ _ENTRIES = (
         multi_fidelity=False,
         compiled=False,
     ),
+    _predictor_based(
+        "bananas",
+        bananas,
+        "10 random, then batches of 10 among mutations of the best by independent Thompson sampling; five networks of "
+        "10 layers that read the truncated path encoding",
+        quick=False,
+    ),
+    _predictor_based(
+        "bananas_random_ranking", bananas_random_ranking, "the candidates of bananas, ranked at random: no predictor"
+    ),
+    _predictor_based(
+        "gp_bayesopt",
+        gp_bayesopt,
+        "10 random, then one at a time by the upper confidence bound of a Gaussian process over the number of "
+        "decisions that differ",
+        quick=False,
+    ),
+    _predictor_based("nasbot", nasbot, "gp_bayesopt with the distance that stands for NASBOT's", False, "nasbot"),
+    _predictor_based(
+        "dngo",
+        dngo,
+        "20 random, then batches of 10 by the upper confidence bound of Bayesian linear regression on a network's "
+        "features",
+        quick=False,
+    ),
+    _predictor_based("bohamiann", bohamiann, "as dngo, with a Bayesian neural network", quick=False),
+    _predictor_based(
+        "bonas", bonas, "as bananas, with five graph networks; hours for 200 seeds", quick=False, needs="graph"
+    ),
+    _predictor_based(
+        "gcn_predictor",
+        gcn_predictor,
+        "of 150 evaluations 133 random, then the 17 of 7,500 random ones that a graph network predicts to be best; "
+        "give studies --evaluations",
+        quick=False,
+        needs="graph",
+    ),
 )
 _BY_NAME = {entry.name: entry for entry in _ENTRIES}
 
 
-def names(quick: bool | None = None) -> tuple[str, ...]:
-    """Returns the names of all searchers, or of those that are quick (or are not)."""
-    return tuple(entry.name for entry in _ENTRIES if quick is None or entry.quick == quick)
+def names(quick: bool | None = None, space: Space | None = None) -> tuple[str, ...]:
+    """Returns the names of all searchers, or of those that are quick (or are not), or can search a space."""
+    features = None if space is None else (None, *space.feature_names)
+    return tuple(
+        entry.name
+        for entry in _ENTRIES
+        if (quick is None or entry.quick == quick) and (features is None or entry.needs in features)
+    )
 
 
 def compared(num_fidelities: int, space: str = "") -> tuple[str, ...]:

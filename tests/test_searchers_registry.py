@@ -59,6 +59,29 @@ def test_entries_say_what_can_be_compiled():
         assert searchers.make(name, SPACE).compiled == searchers.entry(name).compiled
 
 
+def test_what_a_space_cannot_be_searched_by_is_known():
+    plain = categorical((2, 3))
+    assert _registry.names(space=SPACE) == searchers.names()
+    missing = {"nasbot", "bonas", "gcn_predictor"}
+    assert set(_registry.names(space=plain)) == {*searchers.names()} - missing
+    for name in missing:
+        with pytest.raises(ValueError, match=r"categorical|nasbot"):
+            searchers.make(name, plain)
+
+
+def test_searches_by_predictors_have_their_published_mutation():
+    """On NAS-Bench-201 a mutation changes 1.5 edges on average, and what stays as it is is no candidate."""
+    searcher = searchers.make("bananas_random_ranking", SPACE)
+    state = searcher.init(jax.random.key(0), 30)
+    ask, tell = jax.jit(searcher.ask), jax.jit(searcher.tell)
+    for step in range(2):
+        proposal, state = ask(state)
+        score = jnp.where(jnp.arange(10) == 0, 1.0, -jnp.inf) - step
+        state = tell(state, proposal, Evaluation(score, jnp.ones(10), jnp.ones(10, bool)))
+    changed = (np.asarray(state.history.archs[10:20]) != np.asarray(state.history.archs[0])).sum(axis=1)
+    assert (changed > 1).any()
+
+
 @pytest.mark.parametrize("name", [n for n in _registry.compared(2) if n not in _registry.compared(1)])
 def test_what_is_left_out_on_one_fidelity_is_random_search_there(name):
     """Each step proposes an architecture drawn without regard to any score."""
@@ -81,6 +104,8 @@ def test_what_is_left_out_on_one_fidelity_is_random_search_there(name):
 @pytest.mark.parametrize("space", [SPACE, categorical((2, 3))], ids=["nasbench201", "categorical"])
 def test_every_name_makes_its_searcher(name, space):
     entry = searchers.entry(name)
+    if entry.needs not in (None, *space.feature_names):
+        pytest.skip(f"the space has no features {entry.needs}")
     assert entry.name == name
     assert entry.description
     for budgets in ((12,), (12, 200)):
