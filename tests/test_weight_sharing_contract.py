@@ -1,0 +1,216 @@
+"""The laws that every weight-sharing searcher obeys. A new searcher is a new row of the table."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jnas.searchers import (
+    Adam,
+    PolicyGradient,
+    Selection,
+    Sgd,
+    make_weight_sharing,
+    weight_sharing_entry,
+    weight_sharing_names,
+)
+from jnas.searchers._weight_sharing import WeightSharingSearcher
+from tests._toy_supernet import ARCHS, BEST, TOY, E, K, batch, batches, toy_dataset
+
+STEPS, EPOCHS, SEEDS = 30, 10, 8
+ADAM = Adam(learning_rate=3e-2)
+SELECTION = Selection("same_batches", num_candidates=24, batch_size=160)
+ROWS: dict[str, dict[str, Any]] = {
+    "darts-v1": {"adam": ADAM},
+    "darts-v2": {"adam": ADAM},
+    "gdas": {"adam": ADAM},
+    "setn": {"adam": ADAM, "selection": SELECTION._replace(num_candidates=4)},
+    "enas": {
+        "controller_steps": 3,
+        "controller_samples": 4,
+        "policy": PolicyGradient(learning_rate=1e-2),
+        "sgd": Sgd(0.05, 0.0005, weight_decay=2.5e-4),
+        "selection": SELECTION,
+    },
+    "rsps": {"selection": SELECTION},
+}
+every_searcher = pytest.mark.parametrize("name", ROWS)
+
+
+class Compiled(NamedTuple):
+    """A row of the table with its programs."""
+
+    searcher: WeightSharingSearcher
+    init: Callable[..., Any]
+    step: Callable[..., Any]
+    many: Callable[..., Any]  # (keys, batches) -> states and infos of many seeds
+    look: Callable[..., Any]  # (states, dataset) -> derived, weights, log-probabilities
+
+
+@functools.cache
+def compiled(name):
+    searcher = make_weight_sharing(
+        name, TOY, steps_per_epoch=STEPS - 12 * (name == "enas"), epochs=EPOCHS, **ROWS[name]
+    )
+
+    def search(key, batches):
+        return jax.lax.scan(searcher.step, searcher.init(key), batches)
+
+    def look(state, dataset):
+        derived = searcher.derive(state, dataset, "validation")
+        return derived, searcher.weights(state), searcher.log_probability(state, jnp.asarray(ARCHS))
+
+    return Compiled(
+        searcher,
+        jax.jit(searcher.init),
+        jax.jit(searcher.step),
+        jax.jit(jax.vmap(search, (0, None))),
+        jax.jit(jax.vmap(look, (0, None))),
+    )
+
+
+@functools.cache
+def stacked():
+    return batches(STEPS * EPOCHS)
+
+
+@functools.cache
+def searched(name):
+    """The states of many seeds after a whole search, what each step told, and what was derived."""
+    case = compiled(name)
+    states, infos = case.many(jax.random.split(jax.random.key(0), SEEDS), stacked())
+    return states, jax.device_get(infos), jax.device_get(case.look(states, toy_dataset()))
+
+
+def plain(tree):
+    """A pytree with keys as their data, in NumPy."""
+
+    def leaf(x):
+        return np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
+
+    return jax.tree.map(leaf, tree)
+
+
+def lane(tree, number):
+    return jax.tree.map(lambda x: x[number], tree)
+
+
+@every_searcher
+def test_state_keeps_structure_shapes_and_dtypes(name):
+    searcher = compiled(name).searcher
+    assert searcher.name == name
+    state = jax.eval_shape(searcher.init, jax.random.key(0))
+    after, info = jax.eval_shape(searcher.step, state, batch(0))
+    chex.assert_trees_all_equal_shapes_and_dtypes(state, after)
+    assert all((x.shape, x.dtype) == ((), jnp.float32) for x in info)
+    derived = jax.eval_shape(lambda state: searcher.derive(state, toy_dataset(), "test"), state)
+    count = derived.candidates.shape[0]
+    assert [(x.shape, x.dtype) for x in derived] == [
+        ((E,), jnp.int32),
+        ((count, E), jnp.int32),
+        ((count,), jnp.float32),
+    ]
+    assert jax.tree.structure(searcher.shared(state).parameters) == jax.tree.structure(TOY.init(jax.random.key(0))[0])
+
+
+@every_searcher
+def test_many_seeds_at_once_are_the_seeds_one_by_one(name):
+    """And no step after the first compiles, and no key is used twice, though a derivation is made in between."""
+    case, count = compiled(name), STEPS + 3
+    keys = jax.random.split(jax.random.key(0), SEEDS)
+    first = jax.tree.map(lambda x: x[:count], stacked())
+    states, infos = jax.jit(jax.vmap(lambda key: jax.lax.scan(case.searcher.step, case.searcher.init(key), first)))(
+        keys[:2]
+    )
+    with jax.debug_key_reuse(True):
+        state = case.init(keys[1])
+        for number in range(count):
+            if number == 2:
+                case.look(jax.tree.map(lambda x: x[None], state), toy_dataset())
+            state, info = case.step(state, lane(first, number))
+            chex.assert_trees_all_close(info, lane(lane(infos, 1), number), rtol=2e-3, atol=2e-3)
+    chex.assert_trees_all_close(plain(state), plain(lane(states, 1)), rtol=2e-3, atol=2e-3)
+    assert case.step._cache_size() == 1
+
+
+@every_searcher
+def test_the_same_key_gives_the_same_search_wherever_it_stands(name):
+    states, infos, _ = searched(name)
+    keys = jax.random.split(jax.random.key(0), SEEDS)
+    moved, moved_infos = compiled(name).many(keys[::-1], stacked())
+    chex.assert_trees_all_close(plain(jax.tree.map(lambda x: x[::-1], moved)), plain(states), rtol=1e-5, atol=1e-5)
+    chex.assert_trees_all_close(jax.tree.map(lambda x: x[::-1], moved_infos), infos, rtol=1e-4, atol=1e-4)
+    assert len({x.tobytes() for x in np.asarray(infos.train_loss)}) == SEEDS
+
+
+@every_searcher
+def test_probabilities_are_probabilities(name):
+    _, _, (derived, weights, log_probabilities) = searched(name)
+    np.testing.assert_allclose(weights.sum(axis=2), np.ones((SEEDS, E)), rtol=1e-5)
+    np.testing.assert_allclose(np.exp(log_probabilities).sum(axis=1), np.ones(SEEDS), rtol=1e-4)
+    hot = ARCHS[:, :, None] == np.arange(K)
+    marginal = np.einsum("sa,aek->sek", np.exp(log_probabilities), hot)
+    np.testing.assert_allclose(weights, marginal, atol=0.02)  # estimated by ENAS
+    assert ((derived.arch >= 0) & (derived.arch < K)).all()
+    for seed in range(SEEDS):
+        assert (derived.candidates[seed] == derived.arch[seed]).all(axis=1).any()
+
+
+@every_searcher
+def test_what_steps_tell(name):
+    """Accuracies are percentages that grow; what a searcher does not look at is NaN."""
+    _, infos, _ = searched(name)
+    looks = {"rsps": (True, False), "enas": (True, True)}.get(name, (True, True))
+    for loss, accuracy, looked in zip(infos[::2], infos[1::2], looks, strict=True):
+        known = np.isfinite(loss)
+        np.testing.assert_array_equal(known, np.isfinite(accuracy))
+        assert known.any() == looked
+        if name == "enas":
+            assert not known.all()
+        elif looked:
+            assert known.all()
+        if looked:
+            assert ((accuracy[known] >= 0) & (accuracy[known] <= 100)).all()
+            assert np.nanmean(accuracy[:, -30:]) > np.nanmean(accuracy[:, :30]) + 5
+
+
+@every_searcher
+@pytest.mark.statistical
+def test_it_finds_the_architecture_that_is_clearly_best(name):
+    """A uniform architecture is the best one time in nine: six of eight seeds are far beyond that."""
+    _, _, (derived, _, _) = searched(name)
+    assert (derived.arch == np.asarray(BEST)).all(axis=1).sum() >= 6
+
+
+@every_searcher
+def test_a_search_that_diverged_still_answers(name):
+    case = compiled(name)
+    state = case.init(jax.random.key(0))
+    broken = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan) if x.dtype == jnp.float32 else x, batch(0))
+    for _ in range(2):
+        state, info = case.step(state, broken)
+    assert np.isnan(info.train_loss)
+    derived, _, _ = case.look(jax.tree.map(lambda x: x[None], state), toy_dataset())
+    assert ((derived.arch >= 0) & (derived.arch < K)).all()
+    assert np.isnan(derived.scores).sum() >= derived.scores.size // 4  # those that a NaN reaches: not "none" alone
+
+
+def test_every_name_has_a_row_and_its_published_settings():
+    assert set(weight_sharing_names()) == set(ROWS)
+    for name in weight_sharing_names():
+        searcher = make_weight_sharing(name, TOY, steps_per_epoch=10)
+        assert searcher.name == name
+        assert searcher.extra_steps == (1000 if name == "enas" else 0)
+        found = weight_sharing_entry(name)
+        assert (found.epochs, found.batch_size) == {
+            "darts-v1": (50, 64),
+            "darts-v2": (50, 64),
+            "enas": (250, 128),
+        }.get(name, (250, 64))
+    with pytest.raises(ValueError, match="no weight-sharing searcher 'nao'"):
+        weight_sharing_entry("nao")
