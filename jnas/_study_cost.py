@@ -25,6 +25,14 @@ COSTS: Mapping[str, Cost] = {
     "bohb": Cost(0.45, 3.8, 22.0),
     "successive_halving": Cost(0.3, 1.9, 0.5),
     "hyperband": Cost(0.2, 1.8, 0.3),
+    # Of 150 evaluations; a fit takes the longer the more there are.
+    "bananas": Cost(2.6, 7.0, 8_200.0),
+    "bananas_random_ranking": Cost(0.7, 3.5, 7.0),
+    "gp_bayesopt": Cost(1.8, 7.0, 7_200.0),
+    "nasbot": Cost(1.8, 7.0, 7_200.0),
+    "dngo": Cost(1.5, 6.5, 14_000.0),
+    "gcn_predictor": Cost(2.5, 7.5, 48_000.0),
+    "bonas": Cost(2.5, 8.0, 1_800_000.0),
 }
 UNKNOWN = Cost(0.3, 2.5, 5.0)
 _KEEPING = 3.0  # microseconds an evaluation: to look its worth up and write it down
