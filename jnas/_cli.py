@@ -42,6 +42,13 @@ each run, which jnas.training.load_weights reads. Of isomorphic cells of NAS-Ben
 trained. Stopped at any moment, the same command goes on, to the same results.
 """
 
+_SUPERNET = """\
+Trains supernets of NAS-Bench-201, networks that hold the weights of all its cells, by weight-sharing searches, over
+several seeds in one program, and writes a report: what the derived cells are worth by a table, whether they collapse to
+skip connections, what the shared weights know. Stopped at any moment, the same command goes on, to the same results.
+methods: darts-v1, darts-v2, gdas, setn, enas, rsps.
+"""
+
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one sentence."""
@@ -110,6 +117,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_predictors(commands)
     _add_report(commands)
     _add_train(commands)
+    _add_supernet(commands)
     table = _add(commands, "table", "make a table, from published files or by training, and look into it")
     inner = table.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_import(inner)
@@ -334,6 +342,15 @@ def _add_train(commands: Any) -> None:
     add("--seeds", metavar="N", type=_positive, default=1, help="runs of each, with seeds 0 to N-1 (default 1)")
     add("--out", metavar="DIR", default="jnas-train", help="the folder of the runs (default jnas-train)")
     add_training_options(parser, _positive, _natural)
+
+
+def _add_supernet(commands: Any) -> None:
+    from jnas._supernet_command import add_supernet_options
+
+    words = "search with shared weights on a data set, over several seeds"
+    parser = _add(commands, "supernet", words, "supernet", _SUPERNET)
+    parser.set_defaults(when_stopped="the same command goes on from here, to the same results")
+    add_supernet_options(parser, _names, _positive, _natural)
 
 
 def _add_table_commands(commands: Any) -> None:

@@ -53,6 +53,13 @@ def train(options: argparse.Namespace) -> None:
     train(options)
 
 
+def supernet(options: argparse.Namespace) -> None:
+    """Runs `jnas supernet`."""
+    from jnas._supernet_command import supernet
+
+    supernet(options)
+
+
 # Tables.
 
 

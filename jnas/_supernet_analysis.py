@@ -1,6 +1,6 @@
 """What shared weights know: accuracies of architectures under them, and how these agree with a table."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,7 @@ __all__ = ["COEFFICIENTS", "best_share", "correlations", "one_shot_accuracies", 
 
 Floats = NDArray[np.float64]
 
-COEFFICIENTS = {
+COEFFICIENTS: Mapping[str, Callable[[Floats, Floats], float]] = {
     "pearson": pearson_correlation,
     "spearman": spearman_correlation,
     "kendall": kendall_tau,

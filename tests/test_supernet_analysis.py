@@ -1,0 +1,295 @@
+"""What shared weights know, and studies of weight-sharing searches on the two-edge toy with a table of its own."""
+
+import csv
+import functools
+import math
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import scipy.stats
+
+from jnas import _supernet_run
+from jnas._make_table import make_table
+from jnas._results import Target
+from jnas._supernet_analysis import COEFFICIENTS, best_share, correlations, random_search
+from jnas._supernet_plan import SupernetMethod, main_column, supernet_methods
+from jnas._supernet_results import load_search
+from jnas._supernet_study import load_supernet_study, supernet_study
+from jnas._supernet_summary import agreement, as_study_results, columns, entropy, operation_counts
+from jnas.training._augmentation import normalize
+from tests._toy_supernet import ARCHS, TOY, toy_dataset
+
+TRUTH = np.asarray([50, 60.04, 60, 52, 71, 80, 58, 90, 71.3], np.float32)
+VALIDATION = TRUTH + np.asarray([1, -2, 3, 0, 0, 2, 5, -1, 0], np.float32)
+RNG = np.random.default_rng(5)
+
+
+@functools.cache
+def dataset():
+    return toy_dataset(count=200)
+
+
+@functools.cache
+def table():
+    accuracy = {"validation": VALIDATION[:, None], "test": TRUTH[:, None]}
+    return make_table(TOY.space, accuracy=accuracy, dataset="toy", epochs=5, name="a small table")
+
+
+@functools.cache
+def methods():
+    """Two quick ones."""
+    found = supernet_methods(
+        ("gdas", "rsps"), TOY, dataset(), epochs=3, batch_size=32, selection={"num_candidates": 4, "batch_size": 20}
+    )
+    return found
+
+
+def go(out=None, names=("gdas", "rsps"), **changes):
+    options = {"table": table(), "num_seeds": 2, "one_shot": "all", "look_every": 2, "out": out, **changes}
+    options = {"batch_norms": ("batch", "running"), **options}
+    return supernet_study({name: methods()[name] for name in names}, TOY, dataset(), **options)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An unbroken study and its folder."""
+    folder = tmp_path_factory.mktemp("supernets") / "whole"
+    return go(folder), folder
+
+
+def rows_of(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+# Numbers.
+
+
+def test_correlations_are_those_of_scipy_and_leave_out_what_is_not_known():
+    truth, predicted = RNG.normal(70, 5, 40), RNG.normal(0, 1, 40)
+    found = correlations(np.append(truth, [np.nan, 71]), np.append(predicted, [0.3, np.nan]))
+    assert found["kendall"] == pytest.approx(scipy.stats.kendalltau(truth, predicted).statistic)
+    assert found["spearman"] == pytest.approx(scipy.stats.spearmanr(truth, predicted).statistic)
+    assert found["pearson"] == pytest.approx(scipy.stats.pearsonr(truth, predicted).statistic)
+    assert all(math.isnan(v) for v in correlations(truth, np.zeros(40)).values())
+    assert all(math.isnan(v) for v in correlations(truth[:1], predicted[:1]).values())
+
+
+def test_the_best_share_is_that_of_the_known():
+    assert best_share([1.0, np.nan, 5.0, 3.0, 4.0], 0.5).tolist() == [2, 4]
+    assert best_share([1.0, np.nan, 5.0], 1.0).tolist() == [2, 0]
+
+
+def test_random_search_is_the_mean_over_all_draws():
+    score, value = np.asarray([1.0, 2, 2, 4, np.nan]), np.asarray([10.0, 20, 50, 30, 90])
+    every = [
+        np.mean(value[[a, b, c]][score[[a, b, c]] == max(score[[a, b, c]])])
+        for a in range(4)
+        for b in range(4)
+        for c in range(4)
+    ]
+    # Where the best come twice, either may be the first: the mean over all orders is the mean over cells.
+    assert random_search(score, value, 3) == pytest.approx(np.mean(every))
+    assert random_search(score, value, 1) == pytest.approx(27.5)
+    assert random_search(score, value, 400) == pytest.approx(30.0)
+
+
+def test_the_column_of_ranks_is_the_data_sets_own_test():
+    targets = [Target("cifar10", "validation", 200), Target("cifar10", "test", 200), Target("cifar100", "test", 200)]
+    assert [main_column(targets, name) for name in ("cifar10-valid", "cifar100", "mine")] == [1, 2, 1]
+    assert main_column([], "mine") == -1
+
+
+# A study.
+
+
+def accuracy_by_hand(shared, arch, policy):
+    """The percentage of validation images that an architecture gets right, in one batch."""
+    data = dataset()
+    statistics = shared.statistics if policy == "running" else None
+    rows = np.asarray(data.rows("validation"))
+    images = normalize(data.images[rows], data.mean, data.std)
+    logits, _ = TOY.sampled(shared.parameters, statistics, arch, images)
+    return 100 * np.mean(np.argmax(np.asarray(logits), axis=-1) == np.asarray(data.labels[rows]))
+
+
+def test_the_counterpart_of_table_7_is_a_loop_over_architectures(whole):
+    study, folder = whole
+    result = study.methods[0]
+    searcher, path = methods()["gdas"].searcher, _supernet_run.search_path(folder, "gdas")
+    runs, _ = load_search(path, identity_of(study, "gdas"), begun("gdas"))
+    one_shot = result.one_shot
+    assert np.array_equal(one_shot.archs, ARCHS)
+    np.testing.assert_array_equal(one_shot.truth, TRUTH)
+    policies = study.config["batch_norms"]
+    for seed in range(2):
+        state = jax.tree.map(lambda leaf, seed=seed: leaf[seed], runs.state)
+        shared, logs = searcher.shared(state), np.log(np.asarray(searcher.weights(state)))
+        for policy in ("batch", "running"):
+            expected = [accuracy_by_hand(shared, arch, policy) for arch in ARCHS]
+            np.testing.assert_allclose(one_shot.accuracies[policies.index(policy), seed], expected, atol=1e-3)
+        np.testing.assert_allclose(
+            one_shot.log_probability[seed], [logs[[0, 1], arch].sum() for arch in ARCHS], atol=1e-4
+        )
+    found = {(a.predictor, a.part): a for a in agreement(result, tuple(policies))}
+    assert set(found) == {(p, part) for p in ("probability", *policies) for part in ("all", "best")}
+    for seed in range(2):
+        own = one_shot.accuracies[policies.index("running"), seed]
+        pairs = [(i, j) for i in range(9) for j in range(i)]
+        signs = [np.sign(float(TRUTH[i]) - float(TRUTH[j])) * np.sign(float(own[i]) - float(own[j])) for i, j in pairs]
+        ties = sum(own[i] == own[j] for i, j in pairs)
+        tau = np.sum(signs) / np.sqrt(len(pairs) * (len(pairs) - ties))
+        assert found["running", "all"].coefficients["kendall"][seed] == pytest.approx(tau)
+    assert found["batch", "best"].cells == 1
+    rows = rows_of(folder / "one_shot.csv")
+    assert len(rows) == 2 * 3 * 2 * 2
+    first = next(r for r in rows if (r["method"], r["predictor"], r["seed"]) == ("gdas", "running", "1"))
+    for name in COEFFICIENTS:
+        assert float(first[name]) == pytest.approx(found["running", "all"].coefficients[name][1], rel=1e-5)
+
+
+def identity_of(study, name):
+    from jnas._result_folder import config_digest
+
+    return {"study": config_digest(study.config), "method": name}
+
+
+def begun(name):
+    from jnas._study_plan import seed_keys
+    from jnas._supernet_loop import begin_search
+
+    return jax.vmap(lambda key: begin_search(key, methods()[name].searcher))(seed_keys(0, name, 2))
+
+
+def test_each_look_is_judged_by_the_table(whole):
+    study, folder = whole
+    for result in study.methods:
+        assert result.record.looked.tolist() == [2, 3]
+        assert result.record.info.shape == (2, 3, 4)
+        numbers = result.record.archs @ np.asarray([3, 1])
+        np.testing.assert_array_equal(result.values, np.stack([VALIDATION[numbers], TRUTH[numbers]]))
+        np.testing.assert_array_equal(result.ranks, [[1 + np.sum(TRUTH[n] < TRUTH) for n in row] for row in numbers])
+        counts = operation_counts(result)
+        assert counts[1, 0].tolist() == [np.sum(result.record.archs[1, 0] == k) for k in range(3)]
+        final = TRUTH[numbers[:, -1]].astype(float)
+        assert columns(result)[1].mean == pytest.approx(final.mean())
+        assert columns(result)[1].std == pytest.approx(final.std(ddof=1))
+    gdas, rsps = study.methods
+    np.testing.assert_allclose(entropy(rsps), 1.0, atol=1e-6)
+    w = gdas.record.weights[0, 0].astype(float)
+    assert entropy(gdas)[0, 0] == pytest.approx(np.mean(-np.sum(w * np.log(w), axis=1)) / np.log(3))
+    assert rsps.record.candidates.shape == (2, 2, 4, 2)
+    best = np.argmax(rsps.record.scores, axis=-1)
+    chosen = np.take_along_axis(rsps.record.candidates, best[..., None, None], axis=2)[:, :, 0]
+    np.testing.assert_array_equal(rsps.record.archs, chosen)
+
+    rows = rows_of(folder / "epochs.csv")
+    assert len(rows) == 2 * 2 * 3
+    row = next(r for r in rows if (r["method"], r["seed"], r["epoch"]) == ("rsps", "1", "3"))
+    assert TOY.space.from_string(row["arch"]).tolist() == rsps.record.archs[1, -1].tolist()
+    assert float(row["toy test 5"]) == pytest.approx(float(rsps.values[1, 1, -1]))
+    assert int(row["rank"]) == rsps.ranks[1, -1]
+    assert row["hessian_eigenvalue"] == ""
+    assert next(r for r in rows if r["epoch"] == "1")["arch"] == ""
+    summary = rows_of(folder / "summary.csv")
+    assert [r["method"] for r in summary[::2]][:3] == ["gdas", "rsps", "optimum"]
+    random = next(r for r in summary if (r["method"], r["split"]) == ("random cell", "test"))
+    assert float(random["mean"]) == pytest.approx(TRUTH.mean(), rel=1e-5)
+    assert float(random["std"]) == pytest.approx(TRUTH.std(), rel=1e-4)
+
+
+def same(one, other):
+    for a, b in zip(one, other, strict=True):
+        timed = ("train_seconds", "look_seconds", "compile_seconds")
+        for field in set(a.record._fields) - set(timed):
+            np.testing.assert_array_equal(getattr(a.record, field), getattr(b.record, field))
+        np.testing.assert_array_equal(a.values, b.values)
+        assert (a.one_shot is None) == (b.one_shot is None)
+        for field in ("archs", "truth", "accuracies", "log_probability") if a.one_shot else ():
+            np.testing.assert_array_equal(getattr(a.one_shot, field), getattr(b.one_shot, field))
+
+
+class Killed(Exception):
+    """What stops a study in a test."""
+
+
+def test_a_study_that_was_killed_goes_on_to_the_same_results(whole, tmp_path, monkeypatch):
+    save, saved = _supernet_run.save_search, []
+
+    def save_and_die(*arguments):
+        save(*arguments)
+        saved.append(arguments[0])
+        if len(saved) == 2:
+            raise Killed
+
+    monkeypatch.setattr(_supernet_run, "save_search", save_and_die)
+    quick = {"names": ("rsps",), "one_shot": 0}  # another method, or the analysis, changes nothing for this one
+    with pytest.raises(Killed):
+        go(tmp_path, **quick)
+    monkeypatch.undo()
+    assert [path.name for path in (tmp_path / "methods").iterdir()] == ["rsps.state.npz"]
+    found = go(tmp_path, **quick)
+    same(found.methods, [whole[0].methods[1]._replace(one_shot=None)])
+    assert rows_of(tmp_path / "summary.csv")[:2] == rows_of(whole[1] / "summary.csv")[2:4]
+    assert not (tmp_path / "one_shot.csv").exists()
+
+
+def test_a_finished_study_is_read_and_not_run(whole, tmp_path, monkeypatch):
+    study, folder = whole
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    monkeypatch.setattr(_supernet_run, "_run_method", None)
+    lines = []
+    same(go(copy, log=lines.append).methods, study.methods)
+    assert lines[-1] == "all of it was done before"
+    loaded = load_supernet_study(copy)
+    same(loaded.methods, study.methods)
+    assert loaded.targets == study.targets
+    assert [r.name for r in loaded.references] == [r.name for r in study.references]
+    with pytest.raises(ValueError, match=r"another configuration: seeds is 2 there and 3 here"):
+        go(copy, num_seeds=3)
+    (copy / "methods" / "rsps.npz").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"rsps\.npz is not a file of `jnas supernet`"):
+        load_supernet_study(copy)
+
+
+def test_searches_take_the_form_of_a_study(whole):
+    study, _ = whole
+    results = as_study_results(study)
+    rsps = results.searchers[1]
+    assert rsps.final.tolist() == study.methods[1].values[:, :, -1].tolist()
+    assert rsps.final_archs.tolist() == study.methods[1].record.archs[:, -1].tolist()
+    assert rsps.traces.mask.all()
+    assert np.isnan(rsps.traces.score).all()
+    total = study.methods[1].record.train_seconds.sum() + study.methods[1].record.look_seconds.sum()
+    assert rsps.elapsed[:, -1] == pytest.approx(total / 2)
+    assert results.config["clock"] == "measured"
+
+
+def test_the_report_holds_what_it_should(whole):
+    study, folder = whole
+    text = (folder / "report.html").read_text()
+    for words in ("Weight-sharing searches on toy", "a small table", "random search, 10 cells", "Kendall", "gdas"):
+        assert words in text
+    assert "nan" not in text.lower().replace("nanmean", "")
+    assert text.count("<article") >= 2
+    assert f"{columns(study.methods[1])[1].mean:.2f}" in text
+
+
+def test_errors_say_what_to_do():
+    with pytest.raises(ValueError, match="one_shot needs a table"):
+        go(table=None, one_shot=5)
+    with pytest.raises(TypeError, match="methods is no mapping of names to SupernetMethod"):
+        supernet_study({"gdas": methods()["gdas"].searcher}, TOY, dataset())
+    with pytest.raises(ValueError, match="look_every is 0"):
+        go(look_every=0)
+    with pytest.raises(ValueError, match="expected some of running, batch, reestimated"):
+        go(batch_norms=("none",))
+    other = TOY._replace(space=TOY.space._replace(config="{}"))
+    with pytest.raises(ValueError, match="the table is of the space"):
+        supernet_study(methods(), other, dataset(), table=table())
+    assert isinstance(methods()["rsps"], SupernetMethod)
+    with pytest.raises(ValueError, match="no weight-sharing searcher 'pcdarts'"):
+        supernet_methods(["pcdarts"], TOY, dataset())
