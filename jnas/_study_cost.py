@@ -27,6 +27,7 @@ COSTS: Mapping[str, Cost] = {
     "hyperband": Cost(0.2, 1.8, 0.3),
     # Of 150 evaluations; a fit takes the longer the more there are.
     "bananas": Cost(2.6, 7.0, 8_200.0),
+    "bananas_adjacency": Cost(2.6, 7.0, 8_200.0),
     "bananas_random_ranking": Cost(0.7, 3.5, 7.0),
     "gp_bayesopt": Cost(1.8, 7.0, 7_200.0),
     "nasbot": Cost(1.8, 7.0, 7_200.0),

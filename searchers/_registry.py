@@ -211,6 +211,16 @@ _ENTRIES = (
         quick=False,
     ),
     _predictor_based(
+        "bananas_adjacency",
+        lambda space: bananas(
+            space,
+            encoding="adjacency" if "adjacency" in space.feature_names else "one_hot",
+            name="bananas_adjacency",
+        ),
+        "bananas with networks that read the decisions instead of paths",
+        quick=False,
+    ),
+    _predictor_based(
         "bananas_random_ranking", bananas_random_ranking, "the candidates of bananas, ranked at random: no predictor"
     ),
     _predictor_based(
