@@ -21,8 +21,8 @@ the comparison of NAS-Bench-201, from its published file:
 _STUDY = """\
 Runs searchers on a table over many seeds, and writes a report. The study stands in a folder: stopped at any moment,
 the same command goes on where it was. searchers: random_search, regularized_evolution, reinforce, local_search, tpe,
-bohb, successive_halving, hyperband, smac; by predictors: bananas, bananas_adjacency, bananas_random_ranking,
-gp_bayesopt, nasbot, dngo, bohamiann, bonas, gcn_predictor.
+bohb, successive_halving, hyperband, smac, naszilla_evolution; by predictors: bananas, bananas_adjacency,
+bananas_random_ranking, gp_bayesopt, nasbot, dngo, bohamiann, bonas, gcn_predictor.
 """
 _PREDICTORS = """\
 Fits predictors to a few cells of a table, over many draws of cells, and measures how well they predict others: errors,

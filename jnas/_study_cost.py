@@ -18,6 +18,7 @@ class Cost(NamedTuple):
 COSTS: Mapping[str, Cost] = {
     "random_search": Cost(0.25, 1.3, 0.4),
     "regularized_evolution": Cost(0.25, 2.0, 0.6),
+    "naszilla_evolution": Cost(0.25, 2.0, 0.6),
     "reinforce": Cost(0.25, 2.2, 1.0),
     "local_search": Cost(0.5, 3.5, 14.0),
     "tpe": Cost(0.5, 3.0, 30.0),

@@ -204,6 +204,11 @@ _ENTRIES = (
         compiled=False,
     ),
     _predictor_based(
+        "naszilla_evolution",
+        lambda space: regularized_evolution(space, population_size=30, sample_size=10, num_init=10),
+        "regularized evolution as BANANAS was compared with: 10 random, a population that grows to 30, tournaments of 10",
+    ),
+    _predictor_based(
         "bananas",
         bananas,
         "10 random, then batches of 10 among mutations of the best by independent Thompson sampling; five networks of "
