@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 
@@ -41,7 +40,7 @@ def in_blocks(function: Callable[..., Any], size: int) -> Callable[..., Any]:
             # The last block is filled up with the last lane: a shorter one would be compiled once more.
             number = -(-num_lanes // size)
             place = np.minimum(np.arange(number * size), num_lanes - 1).reshape(number, size)
-            results = jax.lax.map(lambda rows: jax.vmap(apply)(*(lane[rows] for lane in lanes)), jnp.asarray(place))
+            results = jax.lax.map(lambda block: jax.vmap(apply)(*block), [lane[place] for lane in lanes])
             return jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:])[:num_lanes], results)
 
         whole = jax.vmap(apply)

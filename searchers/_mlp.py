@@ -49,7 +49,7 @@ class Adam(NamedTuple):
     weights: Weights
     mean: Weights
     square: Weights
-    count: Array  # [] float32, steps made
+    num_steps: Array  # [] float32, made so far
 
 
 def initial_weights(key: Key, shape: Shape, num_features: int, num_heads: int) -> tuple[Key, Weights]:
@@ -76,18 +76,18 @@ def variance_of(head: Array) -> Array:
 
 
 def train(
-    key: Key, weights: Weights, features: Array, targets: Array, importance: Array, mask: Array, training: Training
+    key: Key, weights: Weights, training: Training, features: Array, targets: Array, importance: Array, mask: Array
 ) -> Weights:
     """Returns the weights after training on the valid rows.
 
     Args:
       key: Typed key; consumed.
       weights: To begin with.
+      training: How.
       features: `[N, F]` float32, finite.
       targets: `[N]` float32, finite.
       importance: `[N]` float32, what a row's absolute error is multiplied with.
       mask: `[N]` bool, the rows that count.
-      training: How.
     """
     size = training.batch_size
     count = jnp.sum(mask, dtype=jnp.int32)
@@ -101,10 +101,10 @@ def train(
         def step(carry: tuple[Array, Adam]) -> tuple[Array, Adam]:
             first, state = carry
             batch = jax.lax.dynamic_slice_in_dim(order, first, size)
-            inputs, *labels = (array.at[batch].get(mode="promise_in_bounds") for array in rows)
+            inputs, target, weight = (array.at[batch].get(mode="promise_in_bounds") for array in rows)
             valid = first + np.arange(size, dtype=np.int32) < count
             share = valid / jnp.maximum(jnp.sum(valid), 1)
-            gradient = gradients(state.weights, inputs, *labels, share, training)
+            gradient = gradients(state.weights, training, inputs, target, weight, share)
             return first + size, adam_step(state, gradient, first < count, training)
 
         # Lanes that have no more rows wait for those that have; where none has any, the epoch is over.
@@ -112,12 +112,13 @@ def train(
         return key, state
 
     zeros = jax.tree.map(jnp.zeros_like, weights)
-    _, state = jax.lax.fori_loop(0, training.epochs, epoch, (key, Adam(weights, zeros, zeros, jnp.float32(0))))
-    return state.weights
+    start = Adam(weights, zeros, zeros, jnp.float32(0))
+    _, (trained, *_) = jax.lax.fori_loop(0, training.epochs, epoch, (key, start))
+    return Weights(*trained)
 
 
 def gradients(
-    weights: Weights, inputs: Array, targets: Array, importance: Array, share: Array, training: Training
+    weights: Weights, training: Training, inputs: Array, targets: Array, importance: Array, share: Array
 ) -> Weights:
     """Returns the gradient of the loss of one batch.
 
@@ -126,11 +127,11 @@ def gradients(
 
     Args:
       weights: The network.
+      training: Gives the loss and the weight of the absolute output weights.
       inputs: `[B, F + 1]`, features and a 1.
       targets: `[B]`.
       importance: `[B]`.
       share: `[B]`, what each row counts; 0 where it is none.
-      training: Gives the loss and the weight of the absolute output weights.
     """
     last = len(weights.hidden) - 1
     learns = np.arange(weights.heads.shape[1])[None] < weights.heads.shape[1] - 1
@@ -163,12 +164,13 @@ def losses(outputs: Array, targets: Array, importance: Array, loss: Loss) -> Arr
 def adam_step(state: Adam, gradient: Weights, moves: Array, training: Training) -> Adam:
     """Returns the state after one step, or the same state where `moves` is False."""
     b1, b2 = training.decays
-    count = state.count + 1
-    rate = training.learning_rate * jnp.sqrt(1 - b2**count) / (1 - b1**count)
+    num_steps = state.num_steps + 1
+    rate = training.learning_rate * jnp.sqrt(1 - b2**num_steps) / (1 - b1**num_steps)
     mean = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mean, gradient)
     square = jax.tree.map(lambda s, g: b2 * s + (1 - b2) * jnp.square(g), state.square, gradient)
     weights = jax.tree.map(lambda w, m, s: w - rate * m / (jnp.sqrt(s) + training.epsilon), state.weights, mean, square)
-    return jax.tree.map(lambda new, old: jnp.where(moves, new, old), Adam(weights, mean, square, count), state)
+    stepped = Adam(weights, mean, square, num_steps)
+    return Adam(*jax.tree.map(lambda new, old: jnp.where(moves, new, old), stepped, state))
 
 
 def _with_ones(features: Array) -> Array:
@@ -198,4 +200,5 @@ def _shuffle(words: Array, mask: Array) -> Array:
 
 def _transposed(matrix: Array) -> Array:
     """Returns the transpose as an array of its own; otherwise XLA would make it a part of the product again."""
-    return jax.lax.optimization_barrier(matrix.T)
+    transposed: Array = jax.lax.optimization_barrier(matrix.T)  # type: ignore[no-untyped-call]
+    return transposed

@@ -20,7 +20,9 @@ NETWORKS: dict[str, tuple[Shape, ...]] = {
 """Hidden layers and their width, of each member in turn, under the names of BANANAS's code."""
 
 _PREDICTED_AT_ONCE = 1024  # rows: the activations of a whole search space would not fit into memory
-_CACHE_BYTES = 2**21  # what the fits that run at once may take; measured by tests/benchmarks/mlp_ensemble_forms.py
+_CACHE_BYTES = (
+    2**21
+)  # of weights and moments that are in training at once on a CPU; measured by tests/benchmarks/mlp_ensemble_forms.py
 _LEAST_MARGIN = 0.01  # percent
 
 
@@ -54,7 +56,8 @@ def mlp_ensemble(
 
     A fit costs what its valid rows cost, in batches of `batch_size`, however many rows it is given: padding changes
     neither its result nor, but for a sort of the rows once an epoch, its time. Under `vmap`, lanes that run at once
-    take as long as the one with most rows.
+    take as long as the one with most rows. A network whose shape no other member has may be rounded otherwise under
+    `vmap` than alone, which the training of an absolute error magnifies; all others are the same.
 
     Args:
       num_members: Networks.
@@ -110,17 +113,20 @@ def mlp_ensemble(
 
         def fit_member(shape: Shape, key: Key, *rows: Array) -> Weights:
             key, weights = initial_weights(key, shape, features.shape[1], num_heads)
-            return train(key, weights, *rows, training)
+            return train(key, weights, training, *rows)
 
         def fit_all(keys: Key, *rows: Array) -> tuple[Weights, ...]:
-            def fit_group(shape: Shape, members: list[int]) -> Weights:
-                return jax.vmap(lambda key: fit_member(shape, key, *rows))(keys[np.asarray(members)])
+            fitted, first = [], 0
+            for shape, members in groups.items():
+                last = first + len(members)
+                fitted.append(jax.vmap(lambda key, shape=shape: fit_member(shape, key, *rows))(keys[first:last]))
+                first = last
+            return tuple(fitted)
 
-            return tuple(fit_group(shape, members) for shape, members in groups.items())
-
-        arguments = jax.random.split(key, num_members), features, (scores - shift) / scale, importance, mask
-        fits_at_once = max(1, _CACHE_BYTES // _bytes(jax.eval_shape(fit_all, *arguments)))
-        return MlpEnsemble(in_blocks(fit_all, fits_at_once)(*arguments), shift, scale)
+        rows_to_learn = features, (scores - shift) / scale, importance, mask
+        seeds_at_once = max(1, _CACHE_BYTES // _num_bytes(shapes, features.shape[1], num_heads))
+        weights = in_blocks(fit_all, seeds_at_once)(jax.random.split(key, num_members), *rows_to_learn)
+        return MlpEnsemble(weights, shift, scale)
 
     def outputs(model: MlpEnsemble, features: Features) -> Array:
         """Returns float32 `[M, H, B]`."""
@@ -172,6 +178,8 @@ def _moments(scores: Array, mask: Array) -> tuple[Array, Array]:
     return mean, jnp.where(deviation > 0, deviation, 1)
 
 
-def _bytes(weights: Any) -> int:
-    """Returns what training holds of these weights: themselves and both moments, 4 bytes each."""
-    return 12 * sum(leaf.size for leaf in jax.tree.leaves(weights))
+def _num_bytes(shapes: Sequence[Shape], num_features: int, num_heads: int) -> int:
+    """Returns what training these networks holds: weights and both moments, 4 bytes each."""
+    return 12 * sum(
+        (width + 1) * (num_features + 1 + (layers - 1) * (width + 1) + num_heads) for layers, width in shapes
+    )

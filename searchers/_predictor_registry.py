@@ -9,6 +9,7 @@ from jnas.searchers._bohamiann import bohamiann
 from jnas.searchers._dngo import dngo
 from jnas.searchers._gaussian_process import gaussian_process
 from jnas.searchers._gcn import gcn
+from jnas.searchers._mlp_ensemble import mlp_ensemble
 from jnas.searchers._predictor import Predictor
 from jnas.searchers._tree_predictors import gradient_boosting, random_forest
 
@@ -46,6 +47,20 @@ class Entry(NamedTuple):
 
 
 _ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        "mlp_ensemble",
+        lambda _: mlp_ensemble(),
+        TRUNCATED_PATH,
+        "BANANAS's meta neural network: 5 networks of 10 layers of 20, 150 epochs of batches of 32",
+        quick=True,
+    ),
+    Entry(
+        "mlp_ensemble_diverse",
+        lambda _: mlp_ensemble(networks="diverse"),
+        TRUNCATED_PATH,
+        "the same with 10 layers of 20, 5 of 5, 5 of 30, 30 of 5 and 30 of 30",
+        quick=False,
+    ),
     Entry(
         "random_forest",
         lambda _: random_forest(),

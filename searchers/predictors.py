@@ -9,6 +9,7 @@ from jnas.searchers._bohamiann import bohamiann
 from jnas.searchers._dngo import dngo
 from jnas.searchers._gaussian_process import gaussian_process
 from jnas.searchers._gcn import gcn
+from jnas.searchers._mlp_ensemble import mlp_ensemble
 from jnas.searchers._predictor import Features, Model, Prediction, Predictor
 from jnas.searchers._predictor_registry import Entry, entry, make, names
 from jnas.searchers._tree_predictors import gradient_boosting, random_forest
@@ -27,6 +28,7 @@ __all__ = [
     "gcn",
     "gradient_boosting",
     "make",
+    "mlp_ensemble",
     "names",
     "random_forest",
 ]

@@ -21,6 +21,7 @@ from jnas.searchers.predictors import (
     gaussian_process,
     gcn,
     gradient_boosting,
+    mlp_ensemble,
     random_forest,
 )
 from jnas.spaces import nasbench201
@@ -38,6 +39,7 @@ class Row(NamedTuple):
 
 
 ROWS: dict[str, Row] = {
+    "mlp_ensemble": Row(lambda: mlp_ensemble(num_members=3, networks=((3, 20),), epochs=60)),
     "gcn": Row(
         lambda: gcn(num_members=2, num_layers=3, width=24, hidden=24, epochs=40, learning_rate=3e-3),
         encoding="graph",

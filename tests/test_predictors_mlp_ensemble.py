@@ -87,7 +87,7 @@ def test_adam_steps_are_those_of_optax():
         same = step(state, gradient, False)
         jax.tree.map(np.testing.assert_array_equal, same, state)
     assert_close(state.weights, expected)
-    assert state.count == 4
+    assert state.num_steps == 4
 
 
 def test_epsilon_is_added_as_keras_adds_it():
@@ -122,7 +122,7 @@ def test_gradients_are_those_of_a_plain_network(loss):
         return jnp.mean(rows[:4]) + 0.3 * jnp.sum(jnp.abs(pairs[-1][0]))
 
     training = TRAINING._replace(loss=loss, l1=0.3)
-    function = jax.jit(lambda weights, *rows: _mlp.gradients(weights, *rows, training))
+    function = jax.jit(lambda weights, *rows: _mlp.gradients(weights, training, *rows))
     gradient = function(weights, _mlp._with_ones(inputs), targets, importance, share)
     assert_close(as_pairs(gradient), jax.jit(jax.grad(total))(as_pairs(weights)))
     for layer in gradient.hidden:
