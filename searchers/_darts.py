@@ -150,7 +150,15 @@ def unrolled_gradient(
       second: How the derivative of the step is computed.
     """
     parameters = state.shared.parameters
-    gradients, _ = jax.grad(train, has_aux=True)(parameters, alpha)
+
+    def gradients_of_train(parameters: Any) -> tuple[Any, Array]:
+        found: tuple[Any, Array] = jax.grad(train, argnums=(0, 1), has_aux=True)(parameters, alpha)[0]
+        return found
+
+    if second == "exact":  # the derivative goes on from what the gradient has computed
+        (gradients, _), derivative = jax.linearize(gradients_of_train, parameters)
+    else:
+        gradients, _ = gradients_of_train(parameters)
     stepped = jax.tree.map(
         lambda value, mean, gradient: value - rate * (sgd.momentum * mean + gradient + sgd.weight_decay * value),
         parameters,
@@ -158,18 +166,15 @@ def unrolled_gradient(
         gradients,
     )
     (direction, direct), measured = jax.grad(validation, argnums=(0, 1), has_aux=True)(stepped, alpha)
-
-    def in_alpha(parameters: Any) -> Array:
-        gradient: Array = jax.grad(train, argnums=1, has_aux=True)(parameters, alpha)[0]
-        return gradient
-
     if second == "exact":
-        _, indirect = jax.jvp(in_alpha, (parameters,), (direction,))
+        _, indirect = derivative(direction)
     else:
         size = 1e-2 / jnp.maximum(norm(direction), 1e-12)
-        above, below = (
-            in_alpha(jax.tree.map(lambda value, along, sign=sign: value + sign * size * along, parameters, direction))
-            for sign in (1, -1)
-        )
+
+        def on_side(sign: Array) -> Array:
+            moved = jax.tree.map(lambda value, along: value + sign * size * along, parameters, direction)
+            return gradients_of_train(moved)[1]
+
+        above, below = jax.lax.map(on_side, jnp.asarray([1.0, -1.0], jnp.float32))
         indirect = (above - below) / (2 * size)
     return direct - rate * indirect, measured
