@@ -29,20 +29,18 @@ def predictors(options: argparse.Namespace) -> None:
 
 def report(options: argparse.Namespace) -> None:
     """Runs `jnas report`."""
-    from jnas._report import write_report
-    from jnas._study_folder import load_study
+    from jnas._load_results import load_results, write_results_report
 
     studies = []
     for folder in options.folders:
-        found = load_study(folder)
-        missing = [n for n in found.config["searchers"] if n not in {s.name for s in found.searchers}]
+        found, missing = load_results(folder)
         if missing:
             print(f"jnas: {folder} is not finished: without {', '.join(missing)}", file=sys.stderr)
         studies.append(found)
     alone = len(options.folders) == 1
     path = Path(options.output or (Path(options.folders[0]) / "report.html" if alone else "jnas-report.html"))
     check_writable(path)
-    write_report(studies, path, names=None if alone else options.folders)
+    write_results_report(studies, path, names=None if alone else options.folders)
     print(f"report: {path}")
 
 

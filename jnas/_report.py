@@ -143,7 +143,8 @@ def _summaries(comparison: Comparison) -> list[Any]:
     if len(notes) > 1:
         parts += [_unequal(comparison), note_box(shared, "About the numbers of all these studies")]
     for study, name, title, own in zip(comparison.studies, comparison.names, comparison.titles, notes, strict=True):
-        sentences = [_task(study), _budget(study.config), _judgement(study)]
+        own_words = study.config.get("sentences")  # of studies that are not `jnas.study`
+        sentences = own_words or [_task(study), _budget(study.config), _judgement(study)]
         parts += [
             element("h2", f"Study {name}{title and ': '}{title}") if name else None,
             element("p", " ".join(s for s in sentences if s), class_="lead"),

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from jnas._vocabulary import Space
 __all__ = [
     "arch_text",
     "clock_name",
+    "counted_name",
     "drawing",
     "legend",
     "named",
@@ -29,9 +30,13 @@ __all__ = [
 ]
 
 
-def legend(comparison: Comparison) -> Html:
-    """Returns which line is whose."""
-    items = [element("li", named(k, entry.label)) for k, entry in enumerate(comparison.entries)]
+def legend(comparison: Comparison, entries: Collection[int] | None = None) -> Html:
+    """Returns which line is whose, of all entries or of some."""
+    items = [
+        element("li", named(k, entry.label))
+        for k, entry in enumerate(comparison.entries)
+        if entries is None or k in entries
+    ]
     return element("ul", items, class_="legend", aria_label="Legend")
 
 
@@ -61,9 +66,14 @@ def panel_title(comparison: Comparison, target: int) -> Html:
     return join([comparison.targets[target].label, None if best is None else element("small", f"optimum {best:.2f} %")])
 
 
-def clock_name(comparison: Comparison) -> str:
-    """Returns what kind of seconds the study's clock counts."""
-    return str(comparison.studies[0].config.get("clock", "simulated"))
+def clock_name(comparison: Comparison, study: int = 0) -> str:
+    """Returns what kind of seconds a study's clock counts."""
+    return str(comparison.studies[study].config.get("clock", "simulated"))
+
+
+def counted_name(comparison: Comparison, study: int = 0) -> str:
+    """Returns what the rows of a study's traces are: evaluations, or epochs."""
+    return str(comparison.studies[study].config.get("counts", "evaluations"))
 
 
 def arch_text(space: Space | None, arch: Any) -> str:

@@ -1,19 +1,29 @@
 """The sections of a study's report on what was found, how fast, how reliably, and the best architectures."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from jnas._html import Html, breakable, element, join, scrolling, section
-from jnas._report_parts import arch_text, clock_name, drawing, legend, named, panel_title, panels, seconds_text
+from jnas._html import Html, breakable, element, scrolling, section
+from jnas._report_parts import (
+    arch_text,
+    clock_name,
+    counted_name,
+    drawing,
+    legend,
+    named,
+    panel_title,
+    panels,
+    seconds_text,
+)
 from jnas._study_curves import Curve, curves
 from jnas._study_plots import accuracy_panel, final_panel, regret_panel
 from jnas._study_summary import (
     FEWEST,
     BestCell,
     Comparison,
+    Entry,
     Finals,
     best_cells,
     optimum,
@@ -92,7 +102,7 @@ def _results_head(comparison: Comparison) -> Html:
         element("th", t.split, element("small", counted(t.epochs, "epoch")), scope="col") for t in comparison.targets
     ]
     clock = element("th", "time", element("small", clock_name(comparison)), scope="col")
-    evaluations = element("th", "evaluations", element("small", "median"), scope="col")
+    evaluations = element("th", counted_name(comparison), element("small", "median"), scope="col")
     return element("thead", top, element("tr", splits, evaluations, clock))
 
 
@@ -118,20 +128,26 @@ def _searcher_row(comparison: Comparison, numbers: Finals, k: int, best: Sequenc
     measured = element("td", seconds_text(compiled + ran), element("small", f"compiling {seconds_text(compiled)}"))
     return element(
         "tr",
-        element("th", named(k, entry.label), element("small", _runs_text(entry.result)), scope="row"),
+        element("th", named(k, entry.label), element("small", _runs_text(comparison, entry)), scope="row"),
         cells,
-        element("td", f"{numbers.evaluations[k]:,.0f}"),
-        element("td", seconds_text(float(numbers.seconds[k]))),
+        element("td", f"{numbers.evaluations[k]:,.0f}", _unless(counted_name, comparison, entry.study)),
+        element("td", seconds_text(float(numbers.seconds[k])), _unless(clock_name, comparison, entry.study)),
         measured,
     )
 
 
-def _runs_text(result: Any) -> str:
+def _unless(name: Callable[[Comparison, int], str], comparison: Comparison, study: int) -> Html | None:
+    """Returns what a number counts, where it is not what the column's head says."""
+    own = name(comparison, study)
+    return None if own == name(comparison, 0) else element("small", own)
+
+
+def _runs_text(comparison: Comparison, entry: Entry) -> str:
     """Returns how many runs there were and what ended them."""
-    stops = np.asarray(result.traces.stopped_by)
+    stops = np.asarray(entry.result.traces.stopped_by)
     counts = {name: int((stops == i).sum()) for i, name in enumerate(STOPPED_BY)}
     ended = {
-        "capacity": "ended by their number of evaluations",
+        "capacity": f"ended by their number of {counted_name(comparison, entry.study)}",
         "budget": "ended by their budget",
         "exhausted": "ended since nothing was left to try",
     }
@@ -145,7 +161,8 @@ def _runs_text(result: Any) -> str:
 def _reference_row(comparison: Comparison, index: int) -> Html:
     reference = comparison.references[index]
     cells = [element("td", "–" if math.isnan(v) else f"{v:.2f}") for v in np.asarray(reference.values, np.float64)]
-    where = "the best of the table in each column" if reference.arch is None else reference.arch
+    best = reference.name.lower().startswith(("optim", "best"))
+    where = reference.arch or ("the best of the table in each column" if best else "")
     return element(
         "tr",
         element("th", reference.name, element("small", breakable(where)), scope="row"),
@@ -173,26 +190,45 @@ def _missing_note(comparison: Comparison, numbers: Finals) -> Html | None:
 def time_section(comparison: Comparison, suffix: str) -> Html:
     """Returns the curves against the study's clock and against the number of evaluations."""
     targets = shown_targets(comparison)
-    clock = f"{clock_name(comparison)} seconds"
-    by_time, by_count = curves(comparison, targets, "seconds"), curves(comparison, targets, "evaluations")
     intro = (
         "How good the incumbent is, the best architecture so far by the score searched on. Lines are means over runs, "
         f"bands their 95 % bootstrap confidence intervals (none for fewer than {FEWEST} runs), dashes the optimum of "
         "the table. A line begins when nine runs in ten have evaluated something and ends with the searcher's last "
         "run. Horizontal axes are logarithmic; "
         "vertical axes of accuracies leave out the start of the curves."
+        f"{_weight_sharing(comparison)}"
     )
-    if not any(map(_drawable, by_time.values())):
-        timed = element("p", "There are no times to draw against: no evaluation has a cost.", class_="note")
-    else:
-        timed = join(
-            [
-                _accuracies(comparison, by_time, clock, f"Accuracy against {clock}."),
-                _regrets(comparison, by_time, clock),
+    timed, counts = [], []
+    for name, entries in _by_axis(comparison, clock_name):  # seconds of two kinds never share an axis
+        clock, found = f"{name} seconds", curves(comparison, targets, "seconds", entries)
+        if any(map(_drawable, found.values())):
+            timed += [
+                _accuracies(comparison, found, clock, f"Accuracy against {clock}."),
+                _regrets(comparison, found, clock),
             ]
-        )
-    counted = _accuracies(comparison, by_count, "evaluations", "Accuracy against the number of evaluations.")
-    return section("How fast", element("p", intro), timed, counted, id=f"time{suffix}")
+    for name, entries in _by_axis(comparison, counted_name):
+        found = curves(comparison, targets, "evaluations", entries)
+        counts.append(_accuracies(comparison, found, name, f"Accuracy against the number of {name}."))
+    if not timed:
+        timed = [element("p", "There are no times to draw against: no evaluation has a cost.", class_="note")]
+    return section("How fast", element("p", intro), timed, counts, id=f"time{suffix}")
+
+
+def _weight_sharing(comparison: Comparison) -> str:
+    if not any(counted_name(comparison, k) == "epochs" for k in range(len(comparison.studies))):
+        return ""
+    return (
+        " Of a weight-sharing search it is the architecture that it would have returned then; its seconds are measured "
+        "and have axes of their own."
+    )
+
+
+def _by_axis(comparison: Comparison, name: Callable[[Comparison, int], str]) -> list[tuple[str, list[int]]]:
+    """Returns which entries share an axis, by what it counts."""
+    found: dict[str, list[int]] = {}
+    for k, entry in enumerate(comparison.entries):
+        found.setdefault(name(comparison, entry.study), []).append(k)
+    return list(found.items())
 
 
 def _accuracies(comparison: Comparison, found: Curves, axis: str, caption: str) -> Html:
@@ -209,7 +245,12 @@ def _accuracies(comparison: Comparison, found: Curves, axis: str, caption: str) 
         for t, lines in found.items()
         if _drawable(lines)
     ]
-    return panels(drawn, caption, legend(comparison)) if drawn else Html()
+    return panels(drawn, caption, legend(comparison, _shown(found))) if drawn else Html()
+
+
+def _shown(found: Curves) -> set[int]:
+    """Returns the entries that have a line."""
+    return {curve.entry for lines in found.values() for curve in lines}
 
 
 def _regrets(comparison: Comparison, found: Curves, axis: str) -> Html:
@@ -221,12 +262,13 @@ def _regrets(comparison: Comparison, found: Curves, axis: str) -> Html:
         for t, lines in found.items()
         if (best := optimum(comparison, t)) is not None and _drawable(lines)
     ]
-    runs = ", ".join(f"{e.label} {len(e.result.traces.mask)}" for e in comparison.entries)
+    shown = [comparison.entries[k] for k in sorted(_shown(found))]
+    runs = ", ".join(f"{e.label} {len(e.result.traces.mask)}" for e in shown)
     caption = (
         f"The same as regret: by how much the accuracy lies below the optimum, against {axis}, both logarithmic. Lines "
         f"are medians over runs, bands go from the lower to the upper quartile. Runs: {runs}."
     )
-    return panels(drawn, caption, legend(comparison)) if drawn else Html()
+    return panels(drawn, caption, legend(comparison, _shown(found))) if drawn else Html()
 
 
 def _drawable(found: Sequence[Curve]) -> bool:

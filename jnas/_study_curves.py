@@ -38,22 +38,28 @@ class Curve(NamedTuple):
 
 
 def curves(
-    comparison: Comparison, targets: Sequence[int], axis: Literal["seconds", "evaluations"]
+    comparison: Comparison,
+    targets: Sequence[int],
+    axis: Literal["seconds", "evaluations"],
+    entries: Sequence[int] | None = None,
 ) -> dict[int, list[Curve]]:
-    """Returns, for each target, the curves of all entries on a common grid; none where the axis has no extent.
+    """Returns, for each target, the curves of entries on a common grid; none where the axis has no extent.
 
     Args:
       comparison: What to draw.
       targets: Indices of targets.
       axis: The study's clock, or the number of evaluations made.
+      entries: Indices of the entries, all by default.
     """
-    clocks = [_clock(entry.result, axis) for entry in comparison.entries]
-    masks = [np.asarray(entry.result.traces.mask) for entry in comparison.entries]
+    places = range(len(comparison.entries)) if entries is None else entries
+    chosen = [comparison.entries[k] for k in places]
+    clocks = [_clock(entry.result, axis) for entry in chosen]
+    masks = [np.asarray(entry.result.traces.mask) for entry in chosen]
     grid = _grid(clocks, masks, axis)
     found: dict[int, list[Curve]] = {target: [] for target in targets}
     if grid is None:
         return found
-    for k, (entry, clock, mask) in enumerate(zip(comparison.entries, clocks, masks, strict=True)):
+    for k, entry, clock, mask in zip(places, chosen, clocks, masks, strict=True):
         rows = curve_at(grid, clock, np.broadcast_to(np.arange(clock.shape[1]), clock.shape), mask)  # [S, G]
         began = ~np.isnan(rows)
         place = np.where(began, rows, 0).astype(np.intp)

@@ -105,7 +105,7 @@ def supernet(options: argparse.Namespace) -> None:
     from jnas.training._nasbench201_supernet import nasbench201_supernet
 
     dataset = make_dataset(options)
-    on_digits = dataset.name == "digits"
+    on_digits = options.dataset == "digits"
     sizes = {key: getattr(options, key) or (_DIGITS if on_digits else _PUBLISHED)[key] for key in _PUBLISHED}
     path = options.table or ("digits" if on_digits else None)
     table = None if path is None else load_table(path)

@@ -201,13 +201,13 @@ def _check(methods: Any, num_seeds: Any, root_seed: Any, look_every: Any, batch_
 def main_column(targets: Sequence[Target], dataset: str) -> int:
     """Returns the column by which ranks and correlations are taken: the data set's own test accuracy, if there is one.
 
-    -1 where there are no columns. (`cifar10-valid` is judged by `cifar10`.)
+    -1 where there are no columns. (`cifar10-valid`, and what is made smaller, is judged by `cifar10`.)
     """
-    wanted = dataset.removesuffix("-valid")
 
     def preference(i: int) -> tuple[bool, bool, int, int]:
         target = targets[i]
-        return target.dataset in (dataset, wanted), "test" in target.split, target.epochs, -i
+        own = f"{dataset}-".startswith(f"{target.dataset}-")
+        return own, "test" in target.split, target.epochs, -i
 
     return max(range(len(targets)), key=preference, default=-1)
 

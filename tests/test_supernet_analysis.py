@@ -98,7 +98,7 @@ def test_random_search_is_the_mean_over_all_draws():
 
 def test_the_column_of_ranks_is_the_data_sets_own_test():
     targets = [Target("cifar10", "validation", 200), Target("cifar10", "test", 200), Target("cifar100", "test", 200)]
-    assert [main_column(targets, name) for name in ("cifar10-valid", "cifar100", "mine")] == [1, 2, 1]
+    assert [main_column(targets, name) for name in ("cifar10-valid-16px", "cifar100-16px", "mine")] == [1, 2, 1]
     assert main_column([], "mine") == -1
 
 

@@ -1,0 +1,215 @@
+"""`jnas supernet` as a user types it, on a supernet that compiles at once, and once on the real one."""
+
+import csv
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jnas import _supernet_command
+from jnas._cli import main
+from jnas._load_results import load_results
+from jnas._load_table import load_table
+from jnas.spaces._nasbench201 import nasbench201
+from jnas.training import _nasbench201_supernet
+from jnas.training._supernet import Supernet
+
+SMALL = ("--train-images", 40, "--eval-images", 20, "--batch-size", 16, "--candidates", 4, "--channels", 2)
+
+
+def quick_supernet(*, image_shape, num_classes, channels, cells, form):
+    """A linear classifier whose logits a cell scales: the more convolutions, the larger."""
+    size, gains = int(np.prod(image_shape)), np.asarray([0.0, 0.2, 0.5, 0.8, 0.3], np.float32)
+
+    def logits(parameters, gain, images):
+        return gain * images.reshape(len(images), -1) @ parameters["kernel"]
+
+    def mixture(parameters, statistics, weights, images):
+        return logits(parameters, jnp.sum(weights * gains[None]), images), jnp.zeros(())
+
+    def sampled(parameters, statistics, arch, images):
+        return logits(parameters, jnp.sum(jnp.asarray(gains)[arch]), images), jnp.zeros(())
+
+    def straight_through(parameters, statistics, weights, arch, images):
+        return mixture(parameters, statistics, weights, images)
+
+    def init(key):
+        return {"kernel": 0.1 * jax.random.normal(key, (size, num_classes))}, jnp.zeros(())
+
+    def running(statistics, used, keep, shape, arch=None):
+        return statistics
+
+    return Supernet(init, mixture, sampled, straight_through, running, nasbench201(), form.name)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """JAX has started already: leave its settings as they are."""
+    monkeypatch.setattr(_supernet_command, "prepare_devices", lambda options, most: None)
+
+
+@pytest.fixture
+def quick(monkeypatch, in_this_process):
+    monkeypatch.setattr(_nasbench201_supernet, "nasbench201_supernet", quick_supernet)
+
+
+def fails(capsys, *words):
+    try:
+        status = main([*map(str, words)])
+    except SystemExit as end:  # argparse
+        status = end.code
+    out, err = capsys.readouterr()
+    assert status == 2
+    assert "Traceback" not in err
+    assert not out
+    return err
+
+
+def test_a_study_from_the_command_line(quick, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "searches"
+    words = ["supernet", "gdas,rsps", "--epochs", 2, "--seeds", 2, "--one-shot", 30, *SMALL, "--out", out]
+    words = [*map(str, words), "--hessian", "--selection", "same_batches"]
+    assert main(words) == 0
+    told = capsys.readouterr()
+    assert not told.err
+    first = told.out.splitlines()[0]
+    assert first.startswith("2 methods x 2 seeds on digits-train40-validation20-test20 (40 training")
+    assert "2 channels, 3 cells; gdas 2 epochs and rsps 2 epochs" in first
+    for word in ("random cell", "optimum", "Kendall's tau with the table", f"report: {out / 'report.html'}"):
+        assert word in told.out
+    config = json.loads((out / "config.json").read_text())["config"]
+    assert config["epochs"] == {"gdas": 2, "rsps": 2}
+    assert config["batch_size"] == {"gdas": 16, "rsps": 16}
+    assert config["settings"] == {"rsps": {"comparison": "same_batches", "num_candidates": 4}}
+    assert config["table_name"] == load_table("digits").header.name
+
+    with (out / "epochs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    first = [(r["method"], r["seed"], r["epoch"]) for r in rows[:3]]
+    assert first == [("gdas", "0", "1"), ("gdas", "0", "2"), ("gdas", "1", "1")]
+    table = load_table("digits")
+    for row in rows:
+        index = table.index(row["arch"])
+        value = table.accuracy(int(index), dataset="digits", split="test", epochs=8, seed="mean")
+        assert float(row["digits test 8"]) == pytest.approx(float(value), rel=1e-5)
+        assert int(row["skip_connections"]) == row["arch"].count("skip_connect") == int(row["skip_connect"])
+        assert (row["hessian_eigenvalue"] != "") == (row["method"] == "gdas")
+    with (out / "one_shot.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 2 * 4 * 2 * 2
+    page = (out / "report.html").read_text()
+    assert "Table 7 of the paper" in page
+    assert "Largest eigenvalue of the Hessian" in page
+
+    assert main(words) == 0
+    assert "all of it was done before" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    compared_with_a_study(out, page, capsys)
+
+
+def compared_with_a_study(out, page, capsys):
+    """Searches of both kinds in one report, whose axes hold one kind of seconds each."""
+    assert main(["report", str(out), "-o", "own.html"]) == 0
+    with open("own.html") as file:
+        assert file.read() == page
+    assert main(["study", "--searchers", "random_search", "--seeds", "3", "--evaluations", "5", "--out", "study"]) == 0
+    assert main(["report", "study", str(out)]) == 0
+    assert not capsys.readouterr().err
+    with open("jnas-report.html") as file:
+        text = file.read()
+    assert "These studies have different columns" not in text
+    for label in ("A · random_search", "B · gdas", "B · rsps", "random cell"):
+        assert label in text
+    assert "Accuracy against the number of epochs." in text
+    assert "Accuracy against measured seconds." in text
+    finals = [found for found, _ in map(load_results, ("study", out))]
+    assert [r.name for r in finals[1].methods] == ["gdas", "rsps"]
+
+
+def test_published_epochs_and_batches_are_the_defaults(quick, tmp_path, capsys, monkeypatch):
+    plans = []
+
+    def stop(plan, **options):
+        plans.append(plan)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("jnas._supernet_study.carry_out", stop)
+    assert "enough" in fails(capsys, "supernet", "all", "--controller-steps", 3, "--out", tmp_path / "a")
+    config = plans[0].config
+    assert set(config["epochs"].values()) == {50}
+    assert config["batch_size"] == {name: 128 if name == "enas" else 64 for name in config["methods"]}
+    assert len(config["methods"]) == 6
+    assert plans[0].methods["enas"].searcher.extra_steps == 60
+    assert (config["channels"], config["cells"], config["one_shot"]) == (4, 3, 1000)
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (400, 4, 4, 1)).astype(np.uint8)
+    labels = np.arange(400) % 2
+    arrays = {"train_images": images, "train_labels": labels, "validation_images": images, "validation_labels": labels}
+    np.savez(tmp_path / "own.npz", **arrays)
+    fails(capsys, "supernet", "darts-v1,gdas", "--dataset", tmp_path / "own.npz", "--out", tmp_path / "b")
+    config = plans[1].config
+    assert config["epochs"] == {"darts-v1": 50, "gdas": 250}
+    assert (config["channels"], config["cells"], config["one_shot"], config["table_name"]) == (16, 5, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["pc-darts"], "there is no weight-sharing searcher 'pc-darts', expected one of darts-v1, darts-v2, gdas"),
+        ([","], "expected names with commas between them"),
+        (["rsps", "--seeds", "0"], "--seeds: expected an integer of at least 1, not '0'"),
+        (["rsps", "--train-images", "20"], "has 20 training images and a batch takes 64; give a smaller --batch-size"),
+        (["rsps", "--selection", "best"], "invalid choice: 'best'"),
+        (["rsps", "--one-shot", "-1"], "expected an integer of at least 0"),
+        (["rsps", "--dataset", "nowhere"], "nowhere"),
+        (["rsps", "--table", "nowhere.npz"], "nowhere.npz"),
+        (["rsps", "--seed", str(2**32)], "--seed is 4294967296"),
+        ([], "METHOD,METHOD"),
+    ],
+)
+def test_errors_are_a_sentence(quick, tmp_path, capsys, monkeypatch, words, told):
+    monkeypatch.chdir(tmp_path)
+    assert told in fails(capsys, "supernet", *words)
+
+
+def test_one_shot_needs_a_table(quick, tmp_path, capsys):
+    images = np.zeros((200, 4, 4, 1), np.uint8)
+    labels = np.arange(200) % 2
+    splits = {f"{s}_{kind}": v for s in ("train", "validation") for kind, v in (("images", images), ("labels", labels))}
+    np.savez(tmp_path / "own.npz", **splits)
+    err = fails(capsys, "supernet", "rsps", "--dataset", tmp_path / "own.npz", "--one-shot", 5)
+    assert "--one-shot needs --table" in err
+
+
+def test_a_folder_without_a_table_is_not_compared(quick, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 255, (60, 4, 4, 1)).astype(np.uint8), np.arange(60) % 2
+    splits = {f"{s}_{kind}": v for s in ("train", "validation") for kind, v in (("images", images), ("labels", labels))}
+    np.savez(tmp_path / "own.npz", **splits)
+    out = tmp_path / "out"
+    words = ["rsps", "--dataset", tmp_path / "own.npz", "--epochs", 2, "--look-every", 2, *SMALL, "--out", out]
+    assert main(["supernet", *map(str, words)]) == 0
+    assert "rsps, seed 2  |" in capsys.readouterr().out
+    assert "There was no table" in (out / "report.html").read_text()
+    assert "run `jnas supernet` with --table" in fails(capsys, "report", out, out, "-o", tmp_path / "both.html")
+
+
+def test_methods_are_listed(capsys):
+    assert main(["supernet", "help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:6]] == ["darts-v1", "darts-v2", "gdas", "setn", "enas", "rsps"]
+    assert "250 epochs, batches of 128" in lines[4]
+
+
+@pytest.mark.slow
+def test_the_supernet_of_nasbench201(in_this_process, tmp_path, capsys):
+    words = ["rsps", "--epochs", 1, "--seeds", 2, "--cells", 1, "--one-shot", 0, *SMALL, "--out", tmp_path / "out"]
+    assert main(["supernet", *map(str, words)]) == 0
+    told = capsys.readouterr()
+    assert not told.err
+    found, missing = load_results(tmp_path / "out")
+    assert missing == []
+    assert np.isfinite(found.methods[0].record.info[:, 0, :2]).all()
+    assert np.isfinite(found.methods[0].values).all()
