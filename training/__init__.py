@@ -10,8 +10,10 @@ from jnas.training._dataset import Dataset, dataset_from_arrays
 from jnas.training._flax import from_flax, to_flax
 from jnas.training._jobs import Jobs, Runs, describe, load_runs, open_folder, run_jobs
 from jnas.training._make_network import make_network
+from jnas.training._make_supernet import make_supernet
 from jnas.training._nasbench101_network import nasbench101_network
 from jnas.training._nasbench201_network import nasbench201_network
+from jnas.training._nasbench201_supernet import nasbench201_supernet, over_seeds
 from jnas.training._network import Network
 from jnas.training._recipe import RECIPES, Recipe, get_recipe, make_optimizer
 from jnas.training._reduce import resized, subset
@@ -24,6 +26,7 @@ from jnas.training._sources import (
     dataset_names,
     load_dataset,
 )
+from jnas.training._supernet import Supernet
 from jnas.training._train import Curves, RunState, Weights, begin_run, evaluate, run_epochs, train
 from jnas.training._train_many import train_many
 from jnas.training._weights import TrainedNetwork, load_weights, save_weights
@@ -43,6 +46,7 @@ __all__ = [
     "RunState",
     "Runs",
     "Settings",
+    "Supernet",
     "TablePlan",
     "TrainedNetwork",
     "Weights",
@@ -60,11 +64,14 @@ __all__ = [
     "load_weights",
     "make_network",
     "make_optimizer",
+    "make_supernet",
     "measure_seconds",
     "nasbench101_network",
     "nasbench201_network",
+    "nasbench201_supernet",
     "normalize",
     "open_folder",
+    "over_seeds",
     "plan_table",
     "resized",
     "run_epochs",

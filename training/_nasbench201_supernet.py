@@ -18,7 +18,7 @@ from jnas.training._operations import average_pool_2x2, convolve_1x1
 from jnas.training._supernet import Supernet
 from jnas.training._supernet_edges import make_supernet_edge, sampled_cell
 from jnas.training._supernet_mixture import ONE, THREE, mixture_cell
-from jnas.training._supernet_operations import Kernels, convolve_3x3, normalize
+from jnas.training._supernet_operations import Kernels, convolution_3x3, normalize
 
 _NOTHING: Any = (None, (None,) * NUM_STAGES, (None,) * (NUM_STAGES - 1), None)
 
@@ -145,7 +145,7 @@ def _network(
 ) -> tuple[Array, SupernetStatistics]:
     """Returns logits and the statistics used; `cell(images, kernels, statistics)` is what a cell does."""
     given: Any = statistics or SupernetStatistics(*_NOTHING)
-    images = convolve_3x3(images.transpose(3, 1, 2, 0), parameters.stem)
+    images = convolution_3x3(images.transpose(3, 1, 2, 0), parameters.stem)
     images, stem = normalize(images, given.stem, epsilon)
     cells, reductions = [], []
     for stage in range(NUM_STAGES):
@@ -167,9 +167,9 @@ def _network(
 def _reduce(images: Array, parameters: Reduction, statistics: Array | None, epsilon: float) -> tuple[Array, Array]:
     """Returns a residual block of stride 2 and the statistics of its two batch-norms."""
     given = (None, None) if statistics is None else (statistics[0], statistics[1])
-    out = convolve_3x3(jax.nn.relu(images), parameters.first, 2)
+    out = convolution_3x3(jax.nn.relu(images), parameters.first, 2)
     out, used_1 = normalize(out, given[0], epsilon)
-    out = convolve_3x3(jax.nn.relu(out), parameters.second)
+    out = convolution_3x3(jax.nn.relu(out), parameters.second)
     out, used_2 = normalize(out, given[1], epsilon)
     return out + convolve_1x1(average_pool_2x2(images), parameters.shortcut), jnp.stack([used_1, used_2])
 

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from jnas._vocabulary import Array
@@ -34,7 +33,7 @@ from jnas.training._supernet_operations import (
 
 NONE, SKIP, ONE, THREE, POOL = range(len(OPERATIONS))
 
-_LEAVING = tuple(np.flatnonzero([source == node for source, _ in EDGES]) for node in (0, 1, 2))
+_LEAVING = tuple([edge for edge, (source, _) in enumerate(EDGES) if source == node] for node in (0, 1, 2))
 """The edges that leave each node, in the order of their targets."""
 
 
@@ -66,15 +65,20 @@ def mixture_cell(
     used: list[Array] = [images] * len(EDGES)
     for source, edges in enumerate(_LEAVING):
         node = functools.reduce(jnp.add, incoming[source])
-        own = Kernels(kernels.one[edges], kernels.three[edges])
+        own = Kernels(_rows(kernels.one, edges), _rows(kernels.three, edges))
         if statistics is None:
-            results, each = _learning(node, own, weights[edges], epsilon)
+            results, each = _learning(node, own, _rows(weights, edges), epsilon)
         else:
-            results, each, _ = _mixed(node, own, weights[edges], statistics[edges], epsilon)
+            results, each, _ = _mixed(node, own, _rows(weights, edges), _rows(statistics, edges), epsilon)
         for edge, result, statistic in zip(edges, results, each, strict=True):
             incoming[EDGES[edge][1]].append(result)
             used[edge] = statistic
     return functools.reduce(jnp.add, incoming[-1]), jnp.stack(used)
+
+
+def _rows(array: Array, rows: list[int]) -> Array:
+    """Returns rows by slices, whose gradient is padding: that of an index would be a scatter."""
+    return jnp.stack([array[row] for row in rows])
 
 
 def _mixed(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jnas._vocabulary import Array
@@ -32,15 +33,47 @@ def convolve_3x3(images: Array, kernel: Array, stride: int = 1) -> Array:
       stride: 1 or 2.
     """
     _, height, width, batch = images.shape
-    return (kernel @ patches(images, stride)).reshape(-1, height // stride, width // stride, batch)
+    return (kernel @ _gathered(images, stride)).reshape(-1, height // stride, width // stride, batch)
+
+
+def convolution_3x3(images: Array, kernel: Array, stride: int = 1) -> Array:
+    """As `convolve_3x3`, for JAX to differentiate."""
+    _, height, width, batch = images.shape
+    return (kernel @ _shifted(images, stride)).reshape(-1, height // stride, width // stride, batch)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _shifted(images: Array, stride: int) -> Array:
+    return _gathered(images, stride)
+
+
+@_shifted.defjvp
+def _shifted_jvp(stride: int, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """Said by slices, whose transpose is padding: that of `_gathered` would be a scatter."""
+    return _gathered(primals[0], stride), patches(tangents[0], stride)
 
 
 def convolve_3x3_backward(images: Array, kernel: Array, gradient: Array, stride: int = 1) -> tuple[Array, Array]:
     """Returns the gradients of `convolve_3x3` in its images and in its kernel."""
     flat = gradient.reshape(kernel.shape[0], -1)
-    shifted, shift_back = jax.vjp(lambda images: patches(images, stride), images)
-    (to_images,) = shift_back(kernel.T @ flat)
-    return to_images, lax.dot_general(flat, shifted, (((1,), (1,)), ((), ())))
+    shift_back = jax.linear_transpose(lambda images: patches(images, stride), images)
+    to_kernel = lax.dot_general(flat, _gathered(images, stride), (((1,), (1,)), ((), ())))
+    return shift_back(kernel.T @ flat)[0], to_kernel
+
+
+def _gathered(images: Array, stride: int) -> Array:
+    """As `patches`, by an operation that XLA makes one loop of, not eighteen: it compiles in a quarter of the time."""
+    channels, height, width, batch = images.shape
+    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    starts = np.stack(np.divmod(np.arange(9), 3), 1)
+    shifted = lax.gather(
+        padded,
+        starts,
+        lax.GatherDimensionNumbers(offset_dims=(1, 2, 3, 4), collapsed_slice_dims=(), start_index_map=(1, 2)),
+        (channels, height, width, batch),
+        mode=lax.GatherScatterMode.PROMISE_IN_BOUNDS,
+    )
+    return shifted[:, :, ::stride, ::stride].reshape(9 * channels, -1)
 
 
 def convolve_1x1_backward(images: Array, kernel: Array, gradient: Array) -> tuple[Array, Array]:
