@@ -102,14 +102,14 @@ def supernet(options: argparse.Namespace) -> None:
     from jnas._supernet_plan import make_plan, supernet_methods
     from jnas._supernet_study import carry_out
     from jnas._supernet_text import results_text
-    from jnas.training._nasbench201_supernet import nasbench201_supernet
+    from jnas.training._make_supernet import make_supernet
 
     dataset = make_dataset(options)
     on_digits = options.dataset == "digits"
     sizes = {key: getattr(options, key) or (_DIGITS if on_digits else _PUBLISHED)[key] for key in _PUBLISHED}
     path = options.table or ("digits" if on_digits else None)
     table = None if path is None else load_table(path)
-    net = nasbench201_supernet(image_shape=dataset.image_shape, num_classes=dataset.num_classes, form=_form(), **sizes)
+    net = make_supernet(dataset, channels=sizes["channels"], cells=sizes["cells"])
     try:
         plan = make_plan(
             supernet_methods(
@@ -156,14 +156,6 @@ def _devices(seeds: int) -> int:
     """Returns among how many CPU devices seeds can be divided evenly."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(n for n in range(1, cores + 1) if seeds % n == 0)
-
-
-def _form() -> Any:
-    """Returns how a supernet branches on this backend."""
-    from jnas.training._forms import dispatch_form, switch_form
-    from jnas.training._make_network import default_form
-
-    return switch_form() if default_form() == "switch" else dispatch_form()
 
 
 def _selection(options: argparse.Namespace) -> dict[str, Any]:

@@ -13,15 +13,15 @@ from jnas._cli import main
 from jnas._load_results import load_results
 from jnas._load_table import load_table
 from jnas.spaces._nasbench201 import nasbench201
-from jnas.training import _nasbench201_supernet
+from jnas.training import _make_supernet
 from jnas.training._supernet import Supernet
 
 SMALL = ("--train-images", 40, "--eval-images", 20, "--batch-size", 16, "--candidates", 4, "--channels", 2)
 
 
-def quick_supernet(*, image_shape, num_classes, channels, cells, form):
+def quick_supernet(dataset, *, channels, cells):
     """A linear classifier whose logits a cell scales: the more convolutions, the larger."""
-    size, gains = int(np.prod(image_shape)), np.asarray([0.0, 0.2, 0.5, 0.8, 0.3], np.float32)
+    size, gains = int(np.prod(dataset.image_shape)), np.asarray([0.0, 0.2, 0.5, 0.8, 0.3], np.float32)
 
     def logits(parameters, gain, images):
         return gain * images.reshape(len(images), -1) @ parameters["kernel"]
@@ -36,12 +36,12 @@ def quick_supernet(*, image_shape, num_classes, channels, cells, form):
         return mixture(parameters, statistics, weights, images)
 
     def init(key):
-        return {"kernel": 0.1 * jax.random.normal(key, (size, num_classes))}, jnp.zeros(())
+        return {"kernel": 0.1 * jax.random.normal(key, (size, dataset.num_classes))}, jnp.zeros(())
 
     def running(statistics, used, keep, shape, arch=None):
         return statistics
 
-    return Supernet(init, mixture, sampled, straight_through, running, nasbench201(), form.name)
+    return Supernet(init, mixture, sampled, straight_through, running, nasbench201(), "switch")
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def in_this_process(monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch, in_this_process):
-    monkeypatch.setattr(_nasbench201_supernet, "nasbench201_supernet", quick_supernet)
+    monkeypatch.setattr(_make_supernet, "make_supernet", quick_supernet)
 
 
 def fails(capsys, *words):
