@@ -94,8 +94,8 @@ def _task(study: SupernetStudy) -> str:
         f"{counted(len(config['methods']), 'method')} trained supernets"
         f"{f' of {sizes} in each stage' if sizes else ''} on {config['train_images']:,} training images of "
         f"{config['dataset']} ({height}x{width}) and learned the architecture from {config['split_images']:,} images "
-        f"of its {config['split']} split, {counted(config['seeds'], 'seed')} each in one program. Epochs over the training "
-        f"images: {epochs}.{judge}"
+        f"of its {config['split']} split, {counted(config['seeds'], 'seed')} each in one program. Epochs over the "
+        f"training images: {epochs}.{judge}"
     )
 
 
