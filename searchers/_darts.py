@@ -69,7 +69,9 @@ def darts(
       epochs: Of the whole search. Published with 50 and batches of 64.
       order: `'first'` or `'second'`.
       second: How the second-order term is computed: `'exact'`, by one product of the Hessian and a vector, forward over
-        reverse; or `'finite_difference'`, by two more gradients, as published.
+        reverse; or `'finite_difference'`, by two more gradients, as published. The two agree where the loss is smooth.
+        A network of ReLUs is not: over the published distance of 0.01 many of them switch, and in a small network their
+        jumps, not the curvature, are what the difference measures.
       sgd: How the weights are trained.
       adam: How alpha is.
       init_scale: Standard deviation of the first alpha.
