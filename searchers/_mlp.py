@@ -91,12 +91,13 @@ def train(
     """
     size = training.batch_size
     count = jnp.sum(mask, dtype=jnp.int32)
-    rows = _with_ones(features), targets, importance
+    valid_first = jnp.argsort(~mask, stable=True)  # so that it does not matter where the other rows are
+    rows = [array[valid_first] for array in (_with_ones(features), targets, importance)]
 
     def epoch(_: Array, carry: tuple[Key, Adam]) -> tuple[Key, Adam]:
         key, state = carry
         key, words = draw(key, len(mask))
-        order = jnp.pad(_shuffle(words, mask), (0, -len(mask) % size))
+        order = jnp.pad(_shuffle(words, count), (0, -len(mask) % size))
 
         def step(carry: tuple[Array, Adam]) -> tuple[Array, Adam]:
             first, state = carry
@@ -186,15 +187,15 @@ def _activations(weights: Weights, inputs: Array) -> list[Array]:
     return values
 
 
-def _shuffle(words: Array, mask: Array) -> Array:
-    """Returns the rows int32 `[N]`, the valid ones first and in random order.
+def _shuffle(words: Array, count: Array | int) -> Array:
+    """Returns the rows int32 `[N]`, the first `count` in random order before the others.
 
     One word carries validity, chance and row, since sorting words takes a fifth of the time of sorting pairs. The
-    order of the valid rows does not depend on how many others there are, as long as there are at most 4,096.
+    order of the first does not depend on how many others there are, as long as there are at most 4,096 rows.
     """
-    bits = max(_ROW_BITS, (len(mask) - 1).bit_length())
-    rows = np.arange(len(mask), dtype=np.uint32)
-    words = ((~mask).astype(jnp.uint32) << 31) | (words >> (bits + 1) << bits) | rows
+    bits = max(_ROW_BITS, (len(words) - 1).bit_length())
+    rows = np.arange(len(words), dtype=np.uint32)
+    words = (jnp.asarray(rows >= count, jnp.uint32) << 31) | (words >> (bits + 1) << bits) | rows
     return (jnp.sort(words) & np.uint32(2**bits - 1)).astype(jnp.int32)
 
 

@@ -173,9 +173,18 @@ def _shapes(networks: Any, num_members: int) -> tuple[Shape, ...]:
 def _moments(scores: Array, mask: Array) -> tuple[Array, Array]:
     """Returns mean and standard deviation of the valid scores; 0 and 1 for none, a deviation of 1 for equal ones."""
     count = jnp.maximum(jnp.sum(mask), 1)
-    mean = jnp.sum(scores, where=mask) / count
-    deviation = jnp.sqrt(jnp.sum(jnp.square(scores - mean), where=mask) / count)
+    mean = _sum_in_order(jnp.where(mask, scores, 0)) / count
+    deviation = jnp.sqrt(_sum_in_order(jnp.where(mask, jnp.square(scores - mean), 0)) / count)
     return mean, jnp.where(deviation > 0, deviation, 1)
+
+
+def _sum_in_order(values: Array) -> Array:
+    """Returns the sum of `[N]`, rounded the same way whatever is padded or batched.
+
+    Training magnifies a difference in the last bit of the targets, since the sign of an error may turn on it.
+    """
+    total: Array = jax.lax.scan(lambda total, value: (total + value, None), jnp.float32(0), values)[0]
+    return total
 
 
 def _num_bytes(shapes: Sequence[Shape], num_features: int, num_heads: int) -> int:
