@@ -109,6 +109,7 @@ def test_a_file_that_is_cut_off_anywhere_is_refused_or_ends_between_records(tmp_
         (b'["abc", 4, "01", "input,output", ""]\n', "is not a TFRecord file"),
         (bytes(100), "is not a TFRecord file"),
     ],
+    ids=["empty", "gzip", "zip", "json", "zeros"],
 )
 def test_foreign_files_are_refused(tmp_path, data, says):
     (tmp_path / "a").write_bytes(data)
