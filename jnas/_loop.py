@@ -260,7 +260,8 @@ def highest(number: Array) -> Array:
     """Returns the number; under `vmap`, the largest of all lanes, as a value that is not batched.
 
     A `switch` whose index differs between lanes computes all its branches for every lane. With an index from this it
-    computes one: that which suffices for the lane that needs the most.
+    computes one: that which suffices for the lane that needs the most. A loop with this as its number of steps takes
+    those of the longest lane, and its carry is updated in place.
     """
     return number
 

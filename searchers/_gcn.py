@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.custom_batching import custom_vmap, sequential_vmap
+from jax.custom_batching import sequential_vmap
 
+from jnas._loop import highest
 from jnas._vocabulary import Array, Graph, Key
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers._graph_network import Cells, GCNWeights, apply_network, draw_kept, initial_weights, prepare
+from jnas.searchers._minibatches import epoch_order, row_words
 from jnas.searchers._predictor import Features, Prediction, Predictor, check_fit
 from jnas.searchers._standardize import Standard, standard, standardized
 from jnas.spaces._hashing import mix
@@ -32,18 +34,6 @@ class _Rates(NamedTuple):
     dropout: Any
 
 
-@custom_vmap
-def _most(number: Array) -> Array:
-    """Returns the number; under `vmap` the largest of the lanes, not batched: a loop bound that all lanes share."""
-    return number
-
-
-@_most.def_vmap
-def _(axis_size: int, in_batched: list[bool], number: Array) -> tuple[Array, bool]:
-    del axis_size
-    return _most(jnp.max(number, axis=0) if in_batched[0] else number), False
-
-
 def _in_turn(function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns the function; under `vmap` on a CPU its lanes run one after another.
 
@@ -59,15 +49,8 @@ def _in_turn(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _orders(key: Key, mask: Array, epochs: int) -> Array:
-    """Returns for each epoch the rows in a random order, those outside the mask last: int32 `[epochs, N]`.
-
-    A row's words depend on the key and on its place among the valid rows, so that others may stand between them.
-    """
-    places = jnp.maximum(jnp.cumsum(mask) - 1, 0).astype(jnp.uint32)
-    row_words = jax.random.key_data(jax.vmap(jax.random.fold_in, (None, 0))(key, places))
-    first = mix(row_words[None, :, 0] + jnp.arange(epochs, dtype=jnp.uint32)[:, None])
-    words = mix(first ^ row_words[None, :, 1]) >> 1
-    return jnp.argsort(jnp.where(mask[None], words, jnp.uint32(0xFFFFFFFF)), axis=1).astype(jnp.int32)
+    """Returns for each epoch the rows in a random order, those outside the mask last: int32 `[epochs, N]`."""
+    return jax.vmap(epoch_order, (None, None, 0))(row_words(key, mask), mask, jnp.arange(epochs))
 
 
 def _adam(
@@ -143,7 +126,7 @@ def _train(
         return _adam(weights, moments, jax.grad(loss)(weights), step, rates._replace(learning_rate=rate))
 
     zeros = jax.tree.map(jnp.zeros_like, weights)
-    trained: GCNWeights = jax.lax.fori_loop(0, _most(total), advance, (weights, (zeros, zeros)))[0]
+    trained: GCNWeights = jax.lax.fori_loop(0, highest(total), advance, (weights, (zeros, zeros)))[0]
     return trained
 
 
@@ -170,8 +153,10 @@ def gcn(
 
     Released versions standardise by two constants of NAS-Bench-101's accuracies, on NAS-Bench-201 too, and forget to
     reset the gradients between steps; here the mean and deviation are those of the scores that are given, and
-    each step has its own gradient. The graph layers' weights are drawn as Glorot's uniform ones, those of the linear
-    layers uniformly within one over the square root of their inputs, PyTorch's default.
+    each step has its own gradient. They also divide the rows of `S^T` by their sums once more, and lower the learning
+    rate once an epoch; here `S^T` is the transpose as it is, and the rate falls at every step. The graph layers'
+    weights are drawn as Glorot's uniform ones, those of the linear layers uniformly within one over the square root of
+    their inputs, PyTorch's default.
 
     Args:
       num_members: `M`, networks that differ in their weights and batches; BONAS has 5.

@@ -1,4 +1,4 @@
-"""Training of a small network on masked rows by Adam on mini-batches."""
+"""Training of a small network on masked rows by mini-batches, and the orders in which epochs go through the rows."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,6 +12,27 @@ from jnas._vocabulary import Array, Key
 from jnas.spaces._hashing import mix
 
 Weights = TypeVar("Weights")
+
+
+def row_words(key: Key, mask: Array) -> Array:
+    """Returns random words uint32 `[N, 2]` for each row, from the key and from its place among the rows that count."""
+    places = jnp.maximum(jnp.cumsum(mask) - 1, 0).astype(jnp.uint32)
+    words: Array = jax.random.key_data(jax.vmap(jax.random.fold_in, (None, 0))(key, places))
+    return words
+
+
+def epoch_order(words: Array, mask: Array, epoch: Array) -> Array:
+    """Returns the rows in a random order of this epoch, those that do not count last: int32 `[N]`.
+
+    The order of the rows that count does not depend on where others stand between them.
+
+    Args:
+      words: From `row_words`.
+      mask: bool `[N]`.
+      epoch: `[]`, its number.
+    """
+    hashed = mix(mix(words[:, 0] + epoch.astype(jnp.uint32)) ^ words[:, 1]) >> 1
+    return jnp.argsort(jnp.where(mask, hashed, jnp.uint32(0xFFFFFFFF))).astype(jnp.int32)
 
 
 def train_on_minibatches(
@@ -45,12 +66,10 @@ def train_on_minibatches(
     batch_size = min(batch_size, mask.shape[0])
     padding = -mask.shape[0] % batch_size
     count = jnp.sum(mask, dtype=jnp.int32)
-    places = jnp.maximum(jnp.cumsum(mask) - 1, 0).astype(jnp.uint32)  # a row's place among those that count
-    words = jax.random.key_data(jax.vmap(jax.random.fold_in, (None, 0))(key, places))
+    words = row_words(key, mask)
 
     def epoch(number: Array, state: tuple[Weights, Any]) -> tuple[Weights, Any]:
-        hashed = mix(mix(words[:, 0] + number.astype(jnp.uint32)) ^ words[:, 1]) >> 1
-        order = jnp.pad(jnp.argsort(jnp.where(mask, hashed, jnp.uint32(0xFFFFFFFF))), (0, padding))
+        order = jnp.pad(epoch_order(words, mask, number), (0, padding))
 
         def step(carry: tuple[Array, tuple[Weights, Any]]) -> tuple[Array, tuple[Weights, Any]]:
             first, (weights, moments) = carry
