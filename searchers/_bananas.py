@@ -14,11 +14,8 @@ from jnas.searchers._gaussian_process import gaussian_process
 from jnas.searchers._gcn import gcn
 from jnas.searchers._mlp_ensemble import mlp_ensemble
 from jnas.searchers._predictor import Predictor
+from jnas.searchers._predictor_registry import GRAPH, PLAIN, TRUNCATED_PATH
 from jnas.searchers._predictor_search import Encoding, predictor_search
-
-_PATHS = ("truncated_path", "path", "one_hot")
-_DECISIONS = ("adjacency", "one_hot")
-_GRAPHS = ("graph",)
 
 
 def bananas(
@@ -59,7 +56,7 @@ def bananas(
     return predictor_search(
         space,
         mlp_ensemble() if predictor is None else predictor,
-        encoding=_first_of(space, _PATHS) if encoding is None else encoding,
+        encoding=_first_of(space, TRUNCATED_PATH) if encoding is None else encoding,
         acquisition=acquisition,
         candidates=candidates,
         num_init=num_init,
@@ -116,7 +113,7 @@ def gp_bayesopt(
       acquisition: See `predictor_search`. The upper confidence bound is computed, where the released code estimates
         it from a thousand draws.
       candidates: By default mutations of the best five evaluations, 1 to 19 of them in a row, five times each; of
-        these, 200 draws with replacement.
+        these, 200 draws with replacement. With a name instead, `num_candidates` says how many.
       num_init: Random architectures to begin with.
       batch_size: Architectures that are proposed at once.
       **options: `num_candidates`, `training_sizes` and `name` of `predictor_search`.
@@ -211,8 +208,8 @@ def bonas(space: Space, *, predictor: Predictor | None = None, **options: Any) -
     """Returns BONAS as published comparisons have it: BANANAS with an ensemble of five graph networks.
 
     Args:
-      space: A space with the features `'graph'`.
-      predictor: Other graph networks.
+      space: A space with the features `'graph'`, unless `encoding` names others.
+      predictor: Other graph networks, or what reads that encoding.
       **options: Of `bananas`.
 
     Raises:
@@ -222,7 +219,9 @@ def bonas(space: Space, *, predictor: Predictor | None = None, **options: Any) -
     References:
       "Bridging the Gap between Sample-based and One-shot Neural Architecture Search with BONAS", Shi et al., 2020.
     """
-    options = {"encoding": _first_of(space, _GRAPHS), "name": "bonas", **_one_size(predictor), **options}
+    options = {"encoding": None, "name": "bonas", **_one_size(predictor), **options}
+    if options["encoding"] is None:
+        options["encoding"] = _first_of(space, GRAPH)
     return bananas(space, predictor=gcn(num_members=5) if predictor is None else predictor, **options)
 
 
@@ -261,7 +260,7 @@ def gcn_predictor(
     if num_queries is not None:
         check_positive_int("num_queries", num_queries, 2)
     predictor = gcn() if predictor is None else predictor
-    encoding = _first_of(space, _GRAPHS) if encoding is None else encoding
+    encoding = _first_of(space, GRAPH) if encoding is None else encoding
 
     @functools.cache
     def of(queries: int) -> Searcher:
@@ -296,8 +295,10 @@ def gcn_predictor(
 
 def _by_surrogate(space: Space, predictor: Predictor, options: dict[str, Any]) -> Searcher:
     """Returns a search with the settings that published comparisons give to DNGO and BOHAMIANN."""
-    settings = {"encoding": _first_of(space, _DECISIONS), "acquisition": "ucb", "num_init": 20}
-    return predictor_search(space, predictor, **{**settings, **options})
+    settings = {"encoding": None, "acquisition": "ucb", "num_init": 20, **options}
+    if settings["encoding"] is None:
+        settings["encoding"] = _first_of(space, PLAIN)
+    return predictor_search(space, predictor, **settings)
 
 
 def _one_size(predictor: Predictor | None) -> dict[str, Any]:

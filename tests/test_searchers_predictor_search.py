@@ -250,5 +250,7 @@ def test_arguments_are_checked():
         by_ridge(training_sizes=(0, 10))
     with pytest.raises(ValueError, match="categorical has none of the features 'graph'"):
         searchers.bonas(SPACE)
+    assert searchers.bonas(SPACE, predictor=ridge(), encoding="one_hot").name == "bonas"
+    assert searchers.dngo(SPACE._replace(feature_names=()), encoding=SPACE.index).name == "dngo"
     with pytest.raises(ValueError, match="needs the encoding 'nasbot'"):
         searchers.nasbot(SPACE)
