@@ -27,8 +27,8 @@ bananas_random_ranking, gp_bayesopt, nasbot, dngo, bohamiann, bonas, gcn_predict
 _PREDICTORS = """\
 Fits predictors to a few cells of a table, over many draws of cells, and measures how well they predict others: errors,
 rank correlations, calibration, times. The study stands in a folder: stopped at any moment, the same command goes on
-where it was. predictors: mlp_ensemble, gcn, gcn_ensemble, gaussian_process, bayesian_linear_regression, dngo,
-bohamiann, random_forest, gradient_boosting.
+where it was. predictors: mlp_ensemble, mlp_ensemble_diverse, random_forest, gradient_boosting, gaussian_process,
+gaussian_process_fitted, bayesian_linear_regression, dngo, bohamiann, gcn, gcn_ensemble.
 """
 _BUILD = """\
 Trains the cells of a search space on a data set and writes their learning curves as a table, on which studies run:

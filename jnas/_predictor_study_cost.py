@@ -22,6 +22,7 @@ COSTS: Mapping[str, Cost] = {
     "gcn": Cost(7.0, 4.4, 1.0, 0.06),
     "gcn_ensemble": Cost(8.0, 22.0, 1.0, 0.3),
     "gaussian_process": Cost(3.0, 0.004, 2.0),
+    "gaussian_process_fitted": Cost(4.0, 0.02, 2.0),
     "bayesian_linear_regression": Cost(3.0, 0.02, 2.0),
     "dngo": Cost(6.0, 0.3),
     "bohamiann": Cost(5.0, 1.7, 0.0, 0.08),
