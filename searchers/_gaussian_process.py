@@ -181,6 +181,6 @@ def _most_likely(distances: Array, targets: Array, mask: Array, decay: Array) ->
         return -0.5 * count * jnp.log(variance) - jnp.sum(jnp.log(jnp.diagonal(factor))), variance
 
     likelihood, variances = jax.lax.map(judge, (decays, noises))
-    best = jnp.argmax(likelihood)
+    best = jnp.argmax(jnp.where(jnp.isnan(likelihood), -jnp.inf, likelihood))  # NaN where a factorisation fails
     variance = jnp.where(jnp.any(targets != 0), variances[best], 1.0)
     return _Kernel(variance, decays[best], noises[best] * variance)

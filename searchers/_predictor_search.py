@@ -55,14 +55,17 @@ def predictor_search(
       predictor: From `jnas.searchers.predictors`; None ranks candidates at random, which shows what the predictor is
         worth.
       encoding: The features that the predictor reads: a name from `space.feature_names`, or `arch [E] -> features`.
-      acquisition: `'its'` independent Thompson sampling, `'ts'`
-        Thompson sampling, `'ei'` expected improvement, `'pi'` probability of improvement, `'ucb'`, `'percentile'` the
-        best member of an ensemble, `'mean'`, `'confidence'`; or a function; `'random'` where there is no predictor.
+      acquisition: `'its'` independent Thompson sampling, `'ts'` Thompson sampling, `'ei'` expected improvement, `'pi'`
+        probability of improvement, `'ucb'` the mean plus half a standard deviation, `'percentile'` the best member of
+        an ensemble, `'mean'`, `'confidence'` the mean less two standard deviations; or a function
+        `(key, outlook, best score) -> values`; `'random'` where there is no predictor.
       candidates: `'mutation'` of the best evaluations, `'random'` architectures, `'mutation_random'` both, or `'all'`
-        that the space has, one of each fingerprint; or a function `(key, history) -> candidates`.
+        that the space has, one of each fingerprint; or a function `(key, history) -> candidates`, such as
+        `jnas.searchers.mutations` gives.
       num_init: Random architectures to begin with.
       batch_size: `B`, architectures that are proposed at once.
-      num_candidates: How many mutants, or random architectures, are candidates.
+      num_candidates: How many mutants, or random architectures, are candidates; without effect on `'all'` and
+        functions.
       training_sizes: Fits are compiled for these numbers of evaluations and for the run's capacity, and each uses the
         smallest that suffices, with what it does not need masked: more sizes make for less work and longer
         compilation. By default at most five, multiples of 32; with `()` only the capacity, which is enough for
