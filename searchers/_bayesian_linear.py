@@ -11,6 +11,7 @@ from jnas._draws import uniform
 from jnas._vocabulary import Array, Key
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers._predictor import Features, Prediction, Predictor, check_fit, check_vectors
+from jnas.searchers._products import exact_product
 from jnas.searchers._standardize import Standard, standard, standardized
 
 Hyperparameters = Literal["marginal_likelihood", "mcmc"]
@@ -69,7 +70,7 @@ def fit_linear(
     regressors = jnp.where(mask[:, None], regressors, 0)
     targets = jnp.where(mask, targets, 0)
     left, singular, basis = jnp.linalg.svd(regressors, full_matrices=False)
-    along = left.T @ targets
+    along = exact_product(left.T, targets)
     rest = jnp.maximum(jnp.sum(targets**2) - jnp.sum(along**2), 0)
     spectrum = _Spectrum(singular**2, along**2, rest, jnp.sum(mask).astype(jnp.float32))
     points = _most_likely(spectrum)[None]
@@ -86,9 +87,9 @@ def predict_linear(model: LinearModel, regressors: Array) -> tuple[Array, Array]
 
     The variance is the mean of the variances plus the variance of the means; the noise is not part of it.
     """
-    inside = regressors @ model.basis.T
-    means = model.coefficients @ inside.T
-    variances = (1 / model.precisions) @ (inside**2).T
+    inside = exact_product(regressors, model.basis.T)
+    means = exact_product(model.coefficients, inside.T)
+    variances = exact_product(1 / model.precisions, (inside**2).T)
     if model.basis.shape[0] < model.basis.shape[1]:  # directions of which no row says anything
         outside = jnp.maximum(jnp.sum(regressors**2, axis=1) - jnp.sum(inside**2, axis=1), 0)
         variances = variances + outside[None] / model.prior[:, None]
@@ -101,11 +102,11 @@ def sample_linear(key: Key, model: LinearModel, regressors: Array) -> Array:
     rank, width = model.basis.shape
     h = jax.random.randint(which_key, (), 0, model.prior.shape[0])
     normal = jax.random.normal(normal_key, (rank + width,), jnp.float32)
-    weights = (model.coefficients[h] + normal[:rank] / jnp.sqrt(model.precisions[h])) @ model.basis
+    weights = exact_product(model.coefficients[h] + normal[:rank] / jnp.sqrt(model.precisions[h]), model.basis)
     if rank < width:
-        free = normal[rank:] - (model.basis @ normal[rank:]) @ model.basis
+        free = normal[rank:] - exact_product(exact_product(model.basis, normal[rank:]), model.basis)
         weights = weights + free / jnp.sqrt(model.prior[h])
-    return regressors @ weights
+    return exact_product(regressors, weights)
 
 
 def _evidence(spectrum: _Spectrum, points: Array) -> Array:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from jnas._vocabulary import Array
+from jnas.searchers._products import exact_product
 
 Distance = Callable[[Array, Array], Array]
 """`distance(a [A, F], b [B, F]) -> [A, B]`, not negative."""
@@ -24,7 +24,7 @@ def hamming(a: Array, b: Array) -> Array:
 
 def squared_l2(a: Array, b: Array) -> Array:
     """Returns squared Euclidean distances `[A, B]` in one matrix product; of bits it is their Hamming distance."""
-    product = jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
+    product = exact_product(a, b.T)
     return jnp.maximum(jnp.sum(a * a, axis=1)[:, None] + jnp.sum(b * b, axis=1)[None] - 2 * product, 0)
 
 

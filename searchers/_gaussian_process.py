@@ -10,6 +10,7 @@ from jnas._vocabulary import Array, Key
 from jnas.searchers._checks import check_positive
 from jnas.searchers._distances import Distance, resolve_distance
 from jnas.searchers._predictor import Features, Prediction, Predictor, check_fit, check_vectors
+from jnas.searchers._products import exact_product
 from jnas.searchers._standardize import Standard, standard, standardized
 
 _LEAST_NOISE = 1e-4
@@ -101,16 +102,16 @@ def gaussian_process(
         if fit_hyperparameters:
             kernel = _most_likely(distances, targets, mask, decay)
         inverse = _inverse_factor(distances, mask, kernel)
-        return GaussianProcessModel(features, mask, inverse, inverse @ targets, kernel, units)
+        return GaussianProcessModel(features, mask, inverse, exact_product(inverse, targets), kernel, units)
 
     def moments(model: GaussianProcessModel, features: Array) -> tuple[Array, Array, Array]:
         """Returns mean and variance `[B]` in standard units, and the part `[N, B]` of it that the data explain."""
         shared = model.kernel.variance * jnp.exp(-between(model.features, features) / model.kernel.decay)
         shared = jnp.where(model.mask[:, None], shared, 0)
-        explained = jnp.matmul(model.inverse, shared, precision=jax.lax.Precision.HIGHEST)
+        explained = exact_product(model.inverse, shared)
         variance = jnp.maximum(model.kernel.variance - jnp.sum(explained**2, axis=0), 0)
         # Not `shared.T @ (inverse.T @ white)`: those weights are large, and cancel, where rows are nearly the same.
-        return model.white @ explained, variance, explained
+        return exact_product(model.white, explained), variance, explained
 
     def predict(model: GaussianProcessModel, features: Features) -> Prediction:
         features = check_vectors("gaussian_process", features)
@@ -134,10 +135,10 @@ def gaussian_process(
             )
         mean, _, explained = moments(model, features)
         prior = model.kernel.variance * jnp.exp(-between(features, features) / model.kernel.decay)
-        known = jnp.matmul(explained.T, explained, precision=jax.lax.Precision.HIGHEST)
+        known = exact_product(explained.T, explained)
         jitter = _LEAST_NOISE * model.kernel.variance * jnp.eye(features.shape[0], dtype=jnp.float32)
         factor = jnp.linalg.cholesky(prior - known + jitter)
-        drawn: Array = mean + factor @ jax.random.normal(key, mean.shape, jnp.float32)
+        drawn: Array = mean + exact_product(factor, jax.random.normal(key, mean.shape, jnp.float32))
         return drawn * model.scores.scale + model.scores.center
 
     return Predictor(fit, predict, sample, "gaussian_process")
