@@ -19,6 +19,7 @@ class Cost(NamedTuple):
 
 COSTS: Mapping[str, Cost] = {
     "mlp_ensemble": Cost(6.0, 0.18, 0.75),
+    "mlp_ensemble_diverse": Cost(20.0, 0.6, 0.75),
     "gcn": Cost(7.0, 4.4, 1.0, 0.06),
     "gcn_ensemble": Cost(8.0, 22.0, 1.0, 0.3),
     "gaussian_process": Cost(3.0, 0.004, 2.0),
