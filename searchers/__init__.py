@@ -15,12 +15,13 @@ from jnas.searchers._bananas import (
     nasbot,
 )
 from jnas.searchers._bohb import bohb
-from jnas.searchers._candidate_sources import mutations
+from jnas.searchers._candidate_sources import Candidates, mutations
 from jnas.searchers._candidates import Selection
 from jnas.searchers._controller import ControllerSettings
 from jnas.searchers._darts import darts
 from jnas.searchers._enas import PolicyGradient, enas
 from jnas.searchers._gdas import gdas
+from jnas.searchers._history import History
 from jnas.searchers._hyperband import geometric_budgets, hyperband, successive_halving
 from jnas.searchers._local_search import local_search
 from jnas.searchers._predictor_search import predictor_search
@@ -43,8 +44,10 @@ from jnas.searchers._weight_sharing_registry import (
 
 __all__ = [
     "Adam",
+    "Candidates",
     "ControllerSettings",
     "Entry",
+    "History",
     "PolicyGradient",
     "Selection",
     "Sgd",

@@ -64,7 +64,7 @@ def gaussian_process(
         `'hamming_and_count'`: the last feature is a number, whose difference is added to the entries that differ.
         `'sets_and_sizes'`: features are 0 or 1; entries that differ, plus the difference of the sums.
         `exp(-distance / c)` is positive semidefinite with all of these; with a function of your own it must be.
-        `jnas.searchers._distances.DISTANCES` pairs them with encodings to the published distances.
+        `jnas.searchers.predictors.DISTANCES` pairs them with encodings to the published distances.
       amplitude: Deviation of the prior, over that of the scores.
       length_scale: Its square is the distance over which correlation falls to 1/e.
       noise: Deviation of the noise, over that of the scores; see above for the floor.
@@ -74,7 +74,7 @@ def gaussian_process(
 
     Returns:
       A predictor of features `[N, F]`. `std` is the deviation of the function, without the noise. Any number of rows
-      can be predicted; `sample` draws jointly at up to 1,024 rows, which more than once may be the same.
+      can be predicted; `sample` draws jointly at up to 1,024 rows, among which some may be the same.
 
     Raises:
       TypeError: `distance` is neither a name nor a function, or the features are a graph.

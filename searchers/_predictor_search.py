@@ -60,8 +60,8 @@ def predictor_search(
         an ensemble, `'mean'`, `'confidence'` the mean less two standard deviations; or a function
         `(key, outlook, best score) -> values`; `'random'` where there is no predictor.
       candidates: `'mutation'` of the best evaluations, `'random'` architectures, `'mutation_random'` both, or `'all'`
-        that the space has, one of each fingerprint; or a function `(key, history) -> candidates`, such as
-        `jnas.searchers.mutations` gives.
+        that the space has, one of each fingerprint; or a function `(key, history) -> candidates`, from a
+        `jnas.searchers.History` to `Candidates`, such as `jnas.searchers.mutations` gives.
       num_init: Random architectures to begin with.
       batch_size: `B`, architectures that are proposed at once.
       num_candidates: How many mutants, or random architectures, are candidates; without effect on `'all'` and

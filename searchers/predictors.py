@@ -6,6 +6,7 @@ Each factory returns a `Predictor`: `fit`, `predict` and `sample`. `names()` lis
 
 from jnas.searchers._bayesian_linear import bayesian_linear_regression
 from jnas.searchers._bohamiann import bohamiann
+from jnas.searchers._distances import DISTANCES
 from jnas.searchers._dngo import dngo
 from jnas.searchers._gaussian_process import gaussian_process
 from jnas.searchers._gcn import gcn
@@ -15,6 +16,7 @@ from jnas.searchers._predictor_registry import Entry, entry, make, names
 from jnas.searchers._tree_predictors import gradient_boosting, random_forest
 
 __all__ = [
+    "DISTANCES",
     "Entry",
     "Features",
     "Model",
