@@ -121,7 +121,8 @@ def mutations(
       max_edits: Mutants are mutated 1 to so many times, as many once as twice and so on: each of a chain of mutants
         is a candidate. (The released code of BANANAS passes rates to mutations that ignore them.)
       num_drawn: If given, so many of the candidates are drawn with replacement, and only these are candidates.
-      num_random: Random architectures that are added, up to `num_candidates + num_random` in all.
+      num_random: Draws of random architectures, of which what is new is added, up to `num_candidates + num_random`
+        in all.
 
     Raises:
       TypeError: A size is not a Python int.
@@ -143,7 +144,7 @@ def mutations(
     num_rounds = -(-max_parents // num_parents)
 
     def source(key: Key, history: History) -> Candidates:
-        key, random_key = jax.random.split(key)
+        key, random_key, draw_key = jax.random.split(key, 3)
         parents, exists = _best_evaluated(history, max_parents, num_rounds, num_parents)
 
         def lacks(loop: tuple[Array, Key, Found]) -> Array:
@@ -163,10 +164,10 @@ def mutations(
             return i + 1, key, add_found(found, mutants, fingerprints, new & (had < num_candidates), most)
 
         start = (jnp.int32(0), key, nothing_found(most, space.num_decisions))
-        _, key, found = jax.lax.while_loop(lacks, mutate_some, start)
+        found = jax.lax.while_loop(lacks, mutate_some, start)[2]
         if num_random:
             found = _add_samples(random_key, space, history, found, num_random, num_candidates + num_random)
-        return _as_candidates(found if num_drawn is None else _draw_some(key, found, num_drawn))
+        return _as_candidates(found if num_drawn is None else _draw_some(draw_key, found, num_drawn))
 
     return source
 
