@@ -13,7 +13,7 @@ from jnas.training._forms import dispatch_form, mixture_form, switch_form
 from jnas.training._make_supernet import make_supernet
 from jnas.training._nasbench201_supernet import SupernetStatistics, nasbench201_supernet, over_seeds
 from jnas.training._sources import load_dataset
-from jnas.training._supernet_edges import make_supernet_edge, sampled_cell
+from jnas.training._supernet_edges import make_sampled_cell
 from jnas.training._supernet_mixture import mixture_cell
 from jnas.training._supernet_operations import Kernels, convolution_3x3, normalize
 
@@ -270,10 +270,10 @@ def test_seeds_under_vmap_are_those_of_a_loop(form):
     archs, weights = jnp.asarray(COVERING[[0, 1, 4]], jnp.int32), cell_problem()[2]
 
     def gradients(form):
-        edge = make_supernet_edge(form, 1e-5)
+        cell = make_sampled_cell(form, 1e-5)
 
         def loss(kernels, images, weights, arch):
-            return jnp.sum(jnp.sin(sampled_cell(edge, images, kernels, None, arch, weights)[0]))
+            return jnp.sum(jnp.sin(cell(images, kernels, None, arch, weights)[0]))
 
         return lambda kernels, images, arch: jax.grad(loss, (0, 1, 2))(kernels, images, weights, arch)
 

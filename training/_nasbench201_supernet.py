@@ -16,7 +16,7 @@ from jnas.training._forms import Form, switch_form
 from jnas.training._nasbench201_network import NUM_STAGES, check_sizes
 from jnas.training._operations import average_pool_2x2, convolve_1x1
 from jnas.training._supernet import Supernet
-from jnas.training._supernet_edges import make_supernet_edge, sampled_cell
+from jnas.training._supernet_edges import make_sampled_cell
 from jnas.training._supernet_mixture import ONE, THREE, mixture_cell
 from jnas.training._supernet_operations import Kernels, convolution_3x3, normalize
 
@@ -89,7 +89,7 @@ def nasbench201_supernet(
     form = form or switch_form()
     height, width, image_channels = image_shape
     check_sizes(height, width, image_channels, num_classes, channels, cells)
-    edge = make_supernet_edge(form, epsilon)
+    sampled_cell = make_sampled_cell(form, epsilon)
     widths = tuple(channels * 2**stage for stage in range(NUM_STAGES))
 
     def init(key: Key) -> tuple[SupernetParameters, SupernetStatistics]:
@@ -103,7 +103,7 @@ def nasbench201_supernet(
 
     def sampled(parameters: Any, statistics: Any, arch: Array, images: Array) -> tuple[Array, Any]:
         def cell(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
-            return sampled_cell(edge, images, kernels, given, arch, None)
+            return sampled_cell(images, kernels, given, arch, None)
 
         return _network(cell, parameters, statistics, images, epsilon)
 
@@ -111,7 +111,7 @@ def nasbench201_supernet(
         parameters: Any, statistics: Any, weights: Array, arch: Array, images: Array
     ) -> tuple[Array, Any]:
         def cell(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
-            return sampled_cell(edge, images, kernels, given, arch, weights)
+            return sampled_cell(images, kernels, given, arch, weights)
 
         return _network(cell, parameters, statistics, images, epsilon)
 

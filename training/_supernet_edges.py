@@ -1,12 +1,13 @@
 """One operation on an edge of a supernet whose operations have weights of their own, and its gradient."""
 
-import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
 from jnas._vocabulary import Array
 from jnas.spaces._nasbench201_cells import EDGES
@@ -20,102 +21,163 @@ from jnas.training._supernet_operations import (
     Kernels,
     convolve_1x1_backward,
     convolve_3x3,
-    convolve_3x3_backward,
+    convolve_3x3_to_images,
+    convolve_3x3_to_kernel,
     moments_of,
     normalize_backward,
     normalized,
 )
 
 
-class _Saved(NamedTuple):
-    """What an edge's gradient needs."""
+class _Edge(NamedTuple):
+    """What a backward pass through one edge needs."""
 
     images: Array  # [C, H, W, B]: its input
     kernels: Kernels
-    out: Array  # [C, H, W, B]: its output, which for a convolution is the normalized image
+    out: Array  # [C, H, W, B]: its operation's output, which for a convolution is the normalized image
     factor: Array  # [C]: one over the standard deviation; zeros where there is none
 
 
-Edge = Callable[[int, Array, Array, Kernels, Array | None], tuple[Array, Array]]
-"""`edge(decision, choice, images, kernels, statistics) -> (images, statistics)`; see `make_supernet_edge`."""
+class _Saved(NamedTuple):
+    """What a backward pass through a cell needs."""
+
+    nodes: Array  # [4, C, H, W, B]
+    kernels: Kernels
+    arch: Array  # [6]
+    weights: Array | None  # [6, 5]
+    outs: Array  # [6, C, H, W, B]: of each edge's operation
+    factors: Array  # [6, C]
+    learns: tuple[()] | None  # whether the kernels' gradients are asked for: () or None, so that it is static
+    prefers: tuple[()] | None  # whether those of the weights are
 
 
-def make_supernet_edge(form: Form, epsilon: float) -> Edge:
-    """Returns a function that does one operation of an edge and nothing of the others.
+SampledCell = Callable[[Array, Kernels, Array | None, Array, Array | None], tuple[Array, Array]]
+"""`cell(images, kernels, statistics, arch, weights) -> (images, statistics)`; see `make_sampled_cell`."""
 
-    `edge(decision, choice, images, kernels, statistics)` returns images `[C, H, W, B]` and the statistics
-    `[2, 2, C]` (1x1 or 3x3, mean or variance) that batch-norms used, zeros for what was not run. Batch-norm uses the
-    statistics that are given, or the batch's own where they are `None`. Forward and backward passes both choose by
-    `form`, and nothing is differentiated through the choice.
+_SOURCES, _TARGETS = np.transpose(EDGES)
+
+
+def make_sampled_cell(form: Form, epsilon: float) -> SampledCell:
+    """Returns a function that does one operation on each edge of a cell, and nothing of the others.
+
+    `cell(images, kernels, statistics, arch, weights)` takes images `[C, H, W, B]`, the kernels of six edges, what
+    batch-norms use, `[6, 2, 2, C]` (edge, 1x1 or 3x3, mean or variance) or `None` for the batch's own, an architecture
+    int32 `[6]`, and weights `[6, 5]`, of which each edge's result is multiplied by its operation's and the others are
+    added to every pixel, or `None`. It returns the last node and the statistics that batch-norms used, zeros for what
+    was not run. Forward and backward passes both choose by `form`, and nothing is differentiated through the choice; a
+    backward pass leaves out what is not asked for.
 
     Args:
-      form: How one of five operations is chosen.
+      form: How one of five operations is chosen. With a branch (`switch`) the edges are a loop, which compiles in
+        half of the time.
       epsilon: Of batch-norm.
     """
     forward = _forward_operations(epsilon)
-    backward = _backward_operations()
+    to_images, to_both = _operations_to_images(), _operations_to_both()
 
-    @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-    def learning(decision: int, choice: Array, images: Array, kernels: Kernels) -> tuple[Array, Array]:
-        out, used, _ = form.choose(decision, forward, choice, images, kernels)
-        return out, used
+    def run(
+        images: Array, kernels: Kernels, statistics: Array | None, arch: Array, weights: Array | None
+    ) -> tuple[Array, Array, Array, Array]:
+        """Returns all nodes, and of each edge what its operation gave, the statistics used and the factor."""
 
-    def learning_forward(
-        decision: int, choice: Array, images: Array, kernels: Kernels
-    ) -> tuple[tuple[Array, Array], tuple[Array, _Saved]]:
-        out, used, factor = form.choose(decision, forward, choice, images, kernels)
-        return (out, used), (choice, _Saved(images, kernels, out, factor))
+        def edge(nodes: Array, each: Any) -> tuple[Array, Any]:
+            number, choice, own, given, mine = each
+            arguments = (own,) if given is None else (own, given)
+            out, used, factor = form.choose(number, forward, choice, _row(nodes, _SOURCES, number), *arguments)
+            result = out
+            if mine is not None:
+                is_chosen = jnp.arange(mine.shape[0]) == choice
+                result = jnp.sum(jnp.where(is_chosen, mine, 0)) * out + jnp.sum(jnp.where(is_chosen, 0, mine))
+            return _add_to_row(nodes, _TARGETS, number, result), (out, used, factor)
 
-    def learning_backward(
-        decision: int, kept: tuple[Array, _Saved], gradients: tuple[Array, Array]
-    ) -> tuple[None, Array, Kernels]:
-        choice, saved = kept
-        to_images, to_kernels = form.choose(decision, backward, choice, saved, gradients[0])
-        return None, to_images, to_kernels
+        nodes = jnp.concatenate([images[None], jnp.zeros((3, *images.shape), images.dtype)])
+        nodes, (outs, used, factors) = _over_edges(form, edge, nodes, (arch, kernels, statistics, weights))
+        return nodes, outs, used, factors
 
-    learning.defvjp(learning_forward, learning_backward)
+    @jax.custom_vjp
+    def learning(images: Array, kernels: Kernels, arch: Array, weights: Array | None) -> tuple[Array, Array]:
+        nodes, _, used, _ = run(images, kernels, None, arch, weights)
+        return nodes[-1], used
 
-    def edge(
-        decision: int, choice: Array, images: Array, kernels: Kernels, statistics: Array | None
+    def learning_forward(*primals: Any) -> tuple[tuple[Array, Array], _Saved]:
+        _, learns, _, prefers = (() if any(x.perturbed for x in _primals(each)) else None for each in primals)
+        images, kernels, arch, weights = jax.tree.map(lambda each: each.value, primals, is_leaf=_is_primal)
+        nodes, outs, used, factors = run(images, kernels, None, arch, weights)
+        return (nodes[-1], used), _Saved(nodes, kernels, arch, weights, outs, factors, learns, prefers)
+
+    def learning_backward(saved: _Saved, gradients: tuple[Any, Any]) -> tuple[Any, ...]:
+        def edge(to_nodes: Array, each: Any) -> tuple[Array, Any]:
+            number, choice, own, mine, out, factor = each
+            gradient, to_mine, to_own = _row(to_nodes, _TARGETS, number), None, None
+            if mine is not None:
+                is_chosen = jnp.arange(mine.shape[0]) == choice
+                if saved.prefers is not None:
+                    to_mine = jnp.where(is_chosen, jnp.sum(gradient * out), jnp.sum(gradient))
+                gradient = jnp.sum(jnp.where(is_chosen, mine, 0)) * gradient
+            kept = _Edge(_row(saved.nodes, _SOURCES, number), own, out, factor)
+            if saved.learns is None:
+                to_input = form.choose(number, to_images, choice, kept, gradient)
+            else:
+                to_input, to_own = form.choose(number, to_both, choice, kept, gradient)
+            return _add_to_row(to_nodes, _SOURCES, number, to_input), (to_own, to_mine)
+
+        last = jnp.zeros_like(saved.nodes[-1]) if isinstance(gradients[0], SymbolicZero) else gradients[0]
+        to_nodes = jnp.concatenate([jnp.zeros_like(saved.nodes[:-1]), last[None]])
+        edges = (saved.arch, saved.kernels, saved.weights, saved.outs, saved.factors)
+        to_nodes, (to_kernels, to_weights) = _over_edges(form, edge, to_nodes, edges, reverse=True)
+        return to_nodes[0], to_kernels, None, to_weights
+
+    learning.defvjp(learning_forward, learning_backward, symbolic_zeros=True)
+
+    def cell(
+        images: Array, kernels: Kernels, statistics: Array | None, arch: Array, weights: Array | None
     ) -> tuple[Array, Array]:
         if statistics is None:
-            result: tuple[Array, Array] = learning(decision, choice, images, kernels)
+            result: tuple[Array, Array] = learning(images, kernels, arch, weights)
             return result
-        out, used, _ = form.choose(decision, forward, choice, images, kernels, statistics)
-        return out, used
+        nodes, _, used, _ = run(images, kernels, statistics, arch, weights)
+        return nodes[-1], used
 
-    return edge
+    return cell
 
 
-def sampled_cell(
-    edge: Edge, images: Array, kernels: Kernels, statistics: Array | None, arch: Array, weights: Array | None
-) -> tuple[Array, Array]:
-    """Returns a cell's last node, where every edge has one operation, and the statistics used, `[6, 2, 2, C]`.
+def _over_edges(
+    form: Form, function: Callable[..., Any], carry: Array, edges: tuple[Any, ...], reverse: bool = False
+) -> tuple[Array, Any]:
+    """Returns what `lax.scan` of a function over edges does, each given by its number and its row of arrays.
 
-    Args:
-      edge: From `make_supernet_edge`.
-      images: `[C, H, W, B]`.
-      kernels: Of the six edges.
-      statistics: What batch-norms use, `[6, 2, 2, C]`, or `None` for the batch's.
-      arch: int32 `[6]`.
-      weights: `[6, 5]`, of which each edge's result is multiplied by its operation's and the others are added to
-        every pixel; or `None`.
+    Forms that must know which edge they are at get a number of Python.
     """
-    incoming: list[list[Array]] = [[images], [], [], []]
-    used: list[Array] = [images] * len(EDGES)
-    nodes: dict[int, Array] = {}
-    for number, (source, target) in sorted(enumerate(EDGES), key=lambda each: each[1]):
-        if source not in nodes:
-            nodes[source] = functools.reduce(jnp.add, incoming[source])
-        own = Kernels(kernels.one[number], kernels.three[number])
-        given = None if statistics is None else statistics[number]
-        out, used[number] = edge(number, arch[number], nodes[source], own, given)
-        if weights is not None:
-            is_mine = jnp.arange(weights.shape[1]) == arch[number]
-            out = jnp.sum(jnp.where(is_mine, weights[number], 0)) * out
-            out = out + jnp.sum(jnp.where(is_mine, 0, weights[number]))
-        incoming[target].append(out)
-    return functools.reduce(jnp.add, incoming[-1]), jnp.stack(used)
+    if form.name == "switch":
+        carry, results = lax.scan(function, carry, (jnp.arange(len(EDGES)), *edges), reverse=reverse)
+        return carry, results
+    found: list[Any] = [None] * len(EDGES)
+    for number in reversed(range(len(EDGES))) if reverse else range(len(EDGES)):
+        rows = jax.tree.map(lambda array, number=number: array[number], edges)
+        carry, found[number] = function(carry, (number, *rows))
+    return carry, jax.tree.map(lambda *each: jnp.stack(each), *found)
+
+
+def _row(array: Array, rows: np.ndarray, number: Any) -> Array:
+    """Returns the row of an array that belongs to an edge."""
+    row = rows[number] if isinstance(number, int) else jnp.asarray(rows)[number]
+    found: Array = lax.dynamic_index_in_dim(array, row, keepdims=False)
+    return found
+
+
+def _add_to_row(array: Array, rows: np.ndarray, number: Any, values: Array) -> Array:
+    """Returns an array with more in the row that belongs to an edge."""
+    row = rows[number] if isinstance(number, int) else jnp.asarray(rows)[number]
+    more: Array = lax.dynamic_update_index_in_dim(array, _row(array, rows, number) + values, row, 0)
+    return more
+
+
+def _is_primal(each: Any) -> bool:
+    return hasattr(each, "perturbed")
+
+
+def _primals(tree: Any) -> list[Any]:
+    return jax.tree.leaves(tree, is_leaf=_is_primal)
 
 
 def _forward_operations(epsilon: float) -> list[Callable[..., tuple[Array, Array, Array]]]:
@@ -153,33 +215,55 @@ def _forward_operations(epsilon: float) -> list[Callable[..., tuple[Array, Array
     return [none, skip, one, three, pool]
 
 
-def _backward_operations() -> list[Callable[[_Saved, Array], tuple[Array, Kernels]]]:
-    """Returns for each operation a function of what was saved and the gradient of its output."""
+def _operations_to_images() -> list[Callable[[_Edge, Array], Array]]:
+    """Returns for each operation its gradient in the images, of what was saved and the gradient of its output."""
 
-    def nothing(saved: _Saved) -> Kernels:
-        return Kernels(jnp.zeros_like(saved.kernels.one), jnp.zeros_like(saved.kernels.three))
+    def none(saved: _Edge, gradient: Array) -> Array:
+        return jnp.zeros_like(gradient)
 
-    def none(saved: _Saved, gradient: Array) -> tuple[Array, Kernels]:
-        return jnp.zeros_like(gradient), nothing(saved)
+    def skip(saved: _Edge, gradient: Array) -> Array:
+        return gradient
 
-    def skip(saved: _Saved, gradient: Array) -> tuple[Array, Kernels]:
-        return gradient, nothing(saved)
+    def pool(saved: _Edge, gradient: Array) -> Array:
+        return average_pool_3x3_transposed(gradient)
 
-    def pool(saved: _Saved, gradient: Array) -> tuple[Array, Kernels]:
-        return average_pool_3x3_transposed(gradient), nothing(saved)
-
-    def to_convolved(saved: _Saved, gradient: Array) -> Array:
-        total, along = jnp.sum(gradient, (1, 2, 3)), jnp.sum(gradient * saved.out, (1, 2, 3))
-        return normalize_backward(gradient, saved.out, saved.factor, total, along)
-
-    def one(saved: _Saved, gradient: Array) -> tuple[Array, Kernels]:
+    def one(saved: _Edge, gradient: Array) -> Array:
         active, kernel = jax.nn.relu(saved.images), saved.kernels.one
-        to_active, to_kernel = convolve_1x1_backward(active, kernel, to_convolved(saved, gradient))
-        return jnp.where(saved.images > 0, to_active, 0), nothing(saved)._replace(one=to_kernel)
+        to_active, _ = convolve_1x1_backward(active, kernel, _to_convolved(saved, gradient))
+        return jnp.where(saved.images > 0, to_active, 0)
 
-    def three(saved: _Saved, gradient: Array) -> tuple[Array, Kernels]:
-        active, kernel = jax.nn.relu(saved.images), saved.kernels.three
-        to_active, to_kernel = convolve_3x3_backward(active, kernel, to_convolved(saved, gradient))
-        return jnp.where(saved.images > 0, to_active, 0), nothing(saved)._replace(three=to_kernel)
+    def three(saved: _Edge, gradient: Array) -> Array:
+        to_active = convolve_3x3_to_images(saved.kernels.three, _to_convolved(saved, gradient))
+        return jnp.where(saved.images > 0, to_active, 0)
 
     return [none, skip, one, three, pool]
+
+
+def _operations_to_both() -> list[Callable[[_Edge, Array], tuple[Array, Kernels]]]:
+    """Returns for each operation its gradients in the images and in the kernels."""
+
+    def nothing(saved: _Edge) -> Kernels:
+        return Kernels(jnp.zeros_like(saved.kernels.one), jnp.zeros_like(saved.kernels.three))
+
+    def without_kernels(operation: Callable[[_Edge, Array], Array]) -> Callable[..., tuple[Array, Kernels]]:
+        return lambda saved, gradient: (operation(saved, gradient), nothing(saved))
+
+    def one(saved: _Edge, gradient: Array) -> tuple[Array, Kernels]:
+        active, kernel = jax.nn.relu(saved.images), saved.kernels.one
+        to_active, to_kernel = convolve_1x1_backward(active, kernel, _to_convolved(saved, gradient))
+        return jnp.where(saved.images > 0, to_active, 0), nothing(saved)._replace(one=to_kernel)
+
+    def three(saved: _Edge, gradient: Array) -> tuple[Array, Kernels]:
+        to_convolved = _to_convolved(saved, gradient)
+        to_active = convolve_3x3_to_images(saved.kernels.three, to_convolved)
+        to_kernel = convolve_3x3_to_kernel(jax.nn.relu(saved.images), to_convolved)
+        return jnp.where(saved.images > 0, to_active, 0), nothing(saved)._replace(three=to_kernel)
+
+    none, skip, _, _, pool = map(without_kernels, _operations_to_images())
+    return [none, skip, one, three, pool]
+
+
+def _to_convolved(saved: _Edge, gradient: Array) -> Array:
+    """Returns the gradient in what a convolution gave, before batch-norm."""
+    total, along = jnp.sum(gradient, (1, 2, 3)), jnp.sum(gradient * saved.out, (1, 2, 3))
+    return normalize_backward(gradient, saved.out, saved.factor, total, along)

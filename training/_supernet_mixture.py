@@ -25,7 +25,8 @@ from jnas.training._supernet_operations import (
     Kernels,
     convolve_1x1_backward,
     convolve_3x3,
-    convolve_3x3_backward,
+    convolve_3x3_to_images,
+    convolve_3x3_to_kernel,
     moments_of,
     normalize_backward,
     normalized,
@@ -139,7 +140,8 @@ def _learning_backward(epsilon: float, saved: _Saved, gradients: tuple[list[Arra
     active = jax.nn.relu(images)
     flat = Kernels(*(kernel.reshape(edges * channels, -1) for kernel in kernels))
     from_one, kernel_one = convolve_1x1_backward(active, flat.one, jnp.concatenate(to_one))
-    from_three, kernel_three = convolve_3x3_backward(active, flat.three, jnp.concatenate(to_three))
+    wide = jnp.concatenate(to_three)
+    from_three, kernel_three = convolve_3x3_to_images(flat.three, wide), convolve_3x3_to_kernel(active, wide)
     skipped, to_pooled = (_weighted(gradients[0], weights[:, i]) for i in (SKIP, POOL))
     to_images = jnp.where(images > 0, from_one + from_three, 0) + skipped + average_pool_3x3_transposed(to_pooled)
     to_kernels = Kernels(kernel_one.reshape(kernels.one.shape), kernel_three.reshape(kernels.three.shape))
