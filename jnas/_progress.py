@@ -9,8 +9,6 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
 Result = TypeVar("Result")
 
 
@@ -73,6 +71,8 @@ def progress_bar(total: float, *, title: str = "") -> Iterator[ProgressBar]:
     if not _is_terminal():
         yield ProgressBar(None, max(total, 1e-9))
         return
+    from tqdm import tqdm  # importing jnas.searchers reaches this file; only a terminal needs it
+
     layout = "{desc}{percentage:3.0f} %|{bar:24}| {elapsed}{postfix}"
     with tqdm(total=1000, desc=title, bar_format=layout, file=sys.stderr, leave=False, dynamic_ncols=True) as bar:
         yield ProgressBar(bar, max(total, 1e-9))
@@ -84,6 +84,8 @@ def counting_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     if not _is_terminal():
         yield lambda done, total: None
         return
+    from tqdm import tqdm
+
     with tqdm(desc=title, file=sys.stderr, leave=False, dynamic_ncols=True) as bar:
 
         def show(done: int, total: int) -> None:

@@ -361,8 +361,10 @@ def test_beats_random_search(name):
 def test_all_factories_have_a_row():
     from jnas.searchers._registry import make, names
 
-    # These are the factory of bananas and gp_bayesopt with other predictors, which have laws of their own.
-    others = {"bananas_random_ranking", "nasbot", "dngo", "bohamiann", "bonas", "gcn_predictor"}
+    # These are the factories of bananas, gp_bayesopt and evolution with other settings or predictors, which have laws
+    # of their own.
+    others = {"bananas_adjacency", "bananas_random_ranking", "nasbot", "dngo", "bohamiann", "bonas", "gcn_predictor"}
+    others |= {"naszilla_evolution"}
     assert set(names()) <= {row.make(PLAIN).name for row in ROWS.values()} | others
     for name in names(space=PLAIN):
         assert make(name, PLAIN, MANY).name == name

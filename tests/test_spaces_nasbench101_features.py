@@ -103,7 +103,7 @@ def test_a_cell_worked_out_by_hand(encoded):
         "truncated_path": [float(i in places) for i in range(40)],
         "categorical_path": padded(places, 20),
         "truncated_categorical_path": padded(places, 20),
-        "nasbot": [0, 0, 0, 0, 1, 1, 3] + [0, 0, 0, 0, 1, 2, 2] + [1, 0, 1],  # the 1x1 is pruned
+        "nasbot": [0, 0, 0, 0, 1, 1, 3, 0, 0, 0, 0, 1, 2, 2, 1, 0, 1],  # the 1x1 is pruned
     }
     for name, values in expected.items():
         np.testing.assert_array_equal(encoded[name][-4], np.float32(values), name)

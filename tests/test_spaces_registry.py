@@ -40,7 +40,10 @@ def test_configuration_of_a_users_product_of_choices():
         ),
         ('{"kind": "__class__"}', "'__class__', which jnas does not have"),
         ('{"kind": "nasbench201", "colour": 3}', "does not describe a space: .*colour"),
-        ('{"kind": "nasbench201", "mutation": "x"}', "does not describe a space: mutation is 'x', expected 'edge'"),
+        (
+            '{"kind": "nasbench201", "mutation": "x"}',
+            "does not describe a space: mutation is 'x', expected one of 'edge'",
+        ),
         ('{"kind": "nasbench201", "mutation": ["edge"]}', "does not describe a space"),
         ('{"kind": "nats_size", "mutation": {}}', "does not describe a space"),
         ('{"kind": "categorical"}', "does not describe a space: .*num_choices"),
