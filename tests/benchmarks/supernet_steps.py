@@ -13,7 +13,7 @@ and for the architecture:
 Weights learn by SGD with Nesterov's momentum, weight decay and clipped gradients, architecture parameters by Adam.
 A run is five steps (of the library, one program); the architectures of gdas and rsps are the five cyclic shifts of one
 cell, so that every operation stands on every edge once. Both sides start from the same numbers, and the benchmark ends
-with an error if their losses differ. Each method of each side runs in a process of its own and takes its turn in every
+with an error if their losses of the first two steps differ. Each method of each side runs in a process of its own and takes its turn in every
 round, so that another load hits all alike. Prints for each, per step: wall and CPU milliseconds (medians of the
 rounds; CPU of all threads), the median over rounds of the ratio of the CPU times, seconds to compile (wall, CPU) and
 peak memory of the process.
@@ -33,7 +33,7 @@ from pathlib import Path
 METHODS = ("darts-v1", "gdas", "rsps")
 SGD = {"learning_rate": 0.025, "momentum": 0.9, "weight_decay": 5e-4, "clip": 5.0}
 ADAM = {"learning_rate": 3e-4, "b1": 0.5, "b2": 0.999, "weight_decay": 1e-3}
-TOLERANCE = 0.005  # of a loss: float32 sums in another order, amplified by the steps
+TOLERANCE = 0.001  # of the first two losses: float32 sums in another order, which each step amplifies
 
 
 def make_problem(sizes):
@@ -166,7 +166,7 @@ def compare(arguments, sizes, torch):
             processes[method, side] = subprocess.Popen(command, **pipes)
             firsts[method, side] = answer(processes[method, side])
             losses, expected = firsts[method, side]["losses"], firsts[method, "jnas"]["losses"]
-            apart = max(abs(a / b - 1) for a, b in zip(losses, expected, strict=True))
+            apart = max(abs(a / b - 1) for a, b in zip(losses[:2], expected[:2], strict=True))
             seconds = firsts[method, side]["compile_s"]
             print(f"  {method} {side}: compiled in {seconds:.1f} s, losses within {apart:.1e}", flush=True)
             assert apart < TOLERANCE, f"{method} differs: {losses} and {expected}"
