@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-# Compiling the random number generator dominates test time on CPU; this level gives the same bits.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=2")
+# Most of the tests' time is compilation of programs that run once.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 import hypothesis
 import jax
@@ -16,6 +16,20 @@ hypothesis.settings.load_profile("fixed")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+FILES_BETWEEN_CLEARINGS = 10
+finished_files = 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory():
+    """Forget compiled programs every few files: all of them together take gigabytes."""
+    global finished_files
+    yield
+    finished_files += 1
+    if finished_files % FILES_BETWEEN_CLEARINGS == 0:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
