@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import ndtr
+from jax.scipy.special import log_ndtr
 from jax.scipy.stats import norm
 
 from jnas._vocabulary import Array, Key
@@ -41,21 +41,38 @@ def ts(key: Key, outlook: Outlook, best: Array) -> Array:
 
 
 def ei(key: Key, outlook: Outlook, best: Array, scale: float = EI_SCALE) -> Array:
-    """Expected improvement on the best score, with the standard deviation times `scale`."""
+    """Logarithm of the expected improvement on the best score, with the standard deviation times `scale`.
+
+    It ranks as the improvement itself, which in float32 is 0 for all that is some deviations below the best.
+    """
     del key
     mean, std = outlook.prediction
     std = scale * std
     excess = mean - best
     z = excess / jnp.where(std > 0, std, 1)
-    return jnp.where(std > 0, std * (z * ndtr(z) + norm.pdf(z)), jnp.maximum(excess, 0))
+    return jnp.where(std > 0, jnp.log(std) + _log_improvement(z), jnp.log(jnp.maximum(excess, 0)))
+
+
+def _log_improvement(z: Array) -> Array:
+    """Returns the logarithm of `z cdf(z) + pdf(z)` of the standard normal distribution."""
+    far = z < -10
+    near = jnp.where(far, -1.0, z)
+    ratio = jnp.exp(log_ndtr(near) - norm.logpdf(near))
+    close = jnp.where(z > 0, jnp.log(near + 1 / ratio) + log_ndtr(near), norm.logpdf(near) + jnp.log1p(near * ratio))
+    # Two terms of the asymptotic series, right to a part in ten thousand from here on.
+    away = jnp.where(far, z, -10.0)
+    return jnp.where(far, norm.logpdf(away) - 2 * jnp.log(-away) + jnp.log1p(-3 / away**2), close)
 
 
 def pi(key: Key, outlook: Outlook, best: Array) -> Array:
-    """Probability of improvement on the best score; without uncertainty 1 where the mean is better, else 0."""
+    """Standard deviations from the best score to the mean, which rank as the probability of improvement.
+
+    (The probability itself is 0 or 1 in float32 from some deviations on.) Without uncertainty it is infinite.
+    """
     del key
     mean, std = outlook.prediction
     excess = mean - best
-    return jnp.where(std > 0, ndtr(excess / jnp.where(std > 0, std, 1)), (excess > 0).astype(mean.dtype))
+    return jnp.where(std > 0, excess / jnp.where(std > 0, std, 1), jnp.where(excess > 0, jnp.inf, -jnp.inf))
 
 
 def ucb(key: Key, outlook: Outlook, best: Array) -> Array:

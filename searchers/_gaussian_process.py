@@ -136,9 +136,10 @@ def gaussian_process(
         mean, _, explained = moments(model, features)
         prior = model.kernel.variance * jnp.exp(-between(features, features) / model.kernel.decay)
         known = exact_product(explained.T, explained)
-        jitter = _LEAST_NOISE * model.kernel.variance * jnp.eye(features.shape[0], dtype=jnp.float32)
-        factor = jnp.linalg.cholesky(prior - known + jitter)
-        drawn: Array = mean + exact_product(factor, jax.random.normal(key, mean.shape, jnp.float32))
+        # Not a Cholesky factor: what has to be added to the diagonal for one would show where the data explain much.
+        variances, directions = jnp.linalg.eigh(prior - known)
+        deviations = jnp.sqrt(jnp.maximum(variances, 0))
+        drawn: Array = mean + exact_product(directions, deviations * jax.random.normal(key, mean.shape, jnp.float32))
         return drawn * model.scores.scale + model.scores.center
 
     return Predictor(fit, predict, sample, "gaussian_process")

@@ -12,6 +12,7 @@ from jnas._loop import highest
 from jnas._vocabulary import Array, Graph, Key
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers._graph_network import Cells, GCNWeights, apply_network, draw_kept, initial_weights, prepare
+from jnas.searchers._in_blocks import in_parts
 from jnas.searchers._minibatches import epoch_order, row_words
 from jnas.searchers._predictor import Features, Prediction, Predictor, check_fit
 from jnas.searchers._standardize import Standard, standard, standardized
@@ -217,19 +218,9 @@ def gcn(
         _check_graph(features)
 
         def outputs(graphs: Graph) -> Array:
-            found: Array = jax.vmap(output, (0, None))(model.weights, prepare(graphs))
-            return found
+            return jax.vmap(output, (0, None))(model.weights, prepare(graphs)).T
 
-        length = features.nodes.shape[0]
-        if length <= _ROWS_AT_ONCE:
-            found = outputs(features)
-        else:
-            whole = length // _ROWS_AT_ONCE * _ROWS_AT_ONCE
-            blocks = jax.tree.map(lambda leaf: leaf[:whole].reshape(-1, _ROWS_AT_ONCE, *leaf.shape[1:]), features)
-            found = jnp.moveaxis(jax.lax.map(outputs, blocks), 1, 0).reshape(-1, whole)
-            if whole < length:
-                found = jnp.concatenate([found, outputs(jax.tree.map(lambda leaf: leaf[whole:], features))], axis=1)
-        scores: Array = model.units.center + model.units.scale * found
+        scores: Array = model.units.center + model.units.scale * in_parts(outputs, _ROWS_AT_ONCE)(features).T
         return scores
 
     def predict(model: GCNModel, features: Features) -> Prediction:

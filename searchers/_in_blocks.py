@@ -1,10 +1,11 @@
-"""Functions whose batches run a few lanes at a time."""
+"""Functions of many lanes or rows that run a few at a time."""
 
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -48,3 +49,29 @@ def in_blocks(function: Callable[..., Any], size: int) -> Callable[..., Any]:
         return results, jax.tree.map(lambda _: True, results)
 
     return one
+
+
+def in_parts(function: Callable[[Any], Any], size: int) -> Callable[[Any], Any]:
+    """Returns a function of rows that takes them `size` at a time where there are more, so that memory is bounded.
+
+    Args:
+      function: From a pytree of arrays `[N, ...]` to a pytree of arrays `[N, ...]`, each row by itself.
+      size: Rows at a time, at least 1.
+    """
+
+    def whole(rows: Any) -> Any:
+        count = jax.tree.leaves(rows)[0].shape[0]
+        if count <= size:
+            return function(rows)
+        number = -(-count // size)
+
+        def divided(leaf: Any) -> Any:
+            # Filled up with the last row: a shorter part would be compiled once more, and zeros may be no row.
+            return jnp.asarray(leaf)[np.minimum(np.arange(number * size), count - 1)].reshape(
+                number, size, *leaf.shape[1:]
+            )
+
+        found = jax.lax.map(function, jax.tree.map(divided, rows))
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], found)
+
+    return whole

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas._vocabulary import Array, Key
-from jnas.searchers._checks import check_positive_int
+from jnas.searchers._checks import check_fraction, check_positive, check_positive_int
 from jnas.searchers._in_blocks import in_blocks
 from jnas.searchers._mlp import Loss, Shape, Training, Weights, apply, initial_weights, train, variance_of
-from jnas.searchers._predictor import Features, Prediction, Predictor, check_fit
+from jnas.searchers._predictor import Features, Prediction, Predictor, check_fit, check_vectors
 
 NETWORKS: dict[str, tuple[Shape, ...]] = {
     "standard": ((10, 20),),
@@ -56,8 +56,8 @@ def mlp_ensemble(
 
     A fit costs what its valid rows cost, in batches of `batch_size`, however many rows it is given: padding changes
     neither its result nor, but for a sort of the rows once an epoch, its time. Under `vmap`, lanes that run at once
-    take as long as the one with most rows. A network whose shape no other member has may be rounded otherwise under
-    `vmap` than alone, which the training of an absolute error magnifies; all others are the same.
+    take as long as the one with most rows. A network whose shape no other member has, and any with a Gaussian loss, may
+    be rounded otherwise under `vmap` than alone, which training magnifies; all others are the same.
 
     Args:
       num_members: Networks.
@@ -92,6 +92,12 @@ def mlp_ensemble(
     """
     for name, size in (("num_members", num_members), ("epochs", epochs), ("batch_size", batch_size)):
         check_positive_int(name, size)
+    check_positive("learning_rate", learning_rate)
+    check_positive("epsilon", epsilon)
+    for decay in decays:
+        check_fraction("a decay in decays", decay)
+    if not isinstance(l1, jax.core.Tracer) and not l1 >= 0:
+        raise ValueError(f"l1 is {l1}, expected at least 0")
     if loss not in ("mae", "mape", "gaussian"):
         raise ValueError(f"loss is {loss!r}, expected 'mae', 'mape' or 'gaussian'")
     if targets not in ("standardized", "error"):
@@ -103,8 +109,9 @@ def mlp_ensemble(
     num_heads = 2 if loss == "gaussian" else 1
 
     def fit(key: Key, features: Features, scores: Array, mask: Array) -> MlpEnsemble:
+        features = check_vectors("mlp_ensemble", features)
         check_fit(features, scores, mask)
-        features = jnp.where(mask[:, None], features, 0).astype(jnp.float32)
+        features = jnp.where(mask[:, None], features, 0)
         scores = jnp.where(mask, scores, 0).astype(jnp.float32)
         shift, scale = (jnp.float32(100), jnp.float32(-1)) if targets == "error" else _moments(scores, mask)
         importance = jnp.ones_like(scores)
@@ -135,7 +142,7 @@ def mlp_ensemble(
             groups = [jax.vmap(apply, (0, None))(weights, row[None]) for weights in model.weights]
             return jnp.concatenate(groups)[place, :, 0]
 
-        rows = jax.lax.map(of_one, jnp.asarray(features, jnp.float32), batch_size=_PREDICTED_AT_ONCE)
+        rows = jax.lax.map(of_one, check_vectors("mlp_ensemble", features), batch_size=_PREDICTED_AT_ONCE)
         return jnp.moveaxis(rows, 0, -1)
 
     def members(model: MlpEnsemble, features: Features) -> Array:
@@ -152,7 +159,7 @@ def mlp_ensemble(
     def sample(key: Key, model: MlpEnsemble, features: Features) -> Array:
         return members(model, features)[jax.random.randint(key, (), 0, num_members)]
 
-    return Predictor(fit, predict, sample, "MLP ensemble", members)
+    return Predictor(fit, predict, sample, "mlp_ensemble", members)
 
 
 def _shapes(networks: Any, num_members: int) -> tuple[Shape, ...]:

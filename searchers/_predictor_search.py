@@ -14,7 +14,8 @@ from jnas.searchers._acquisition import Acquisition
 from jnas.searchers._candidate_sources import Candidates, CandidateSource, Found, add_random, nothing_found
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers._history import History, no_history, remember_evaluations
-from jnas.searchers._predictor import Features, Prediction, Predictor
+from jnas.searchers._in_blocks import in_parts
+from jnas.searchers._predictor import Features, Predictor
 
 Encoding = str | Callable[[Array], Any]
 """The name of a space's features, or `arch [E] -> features`."""
@@ -167,7 +168,7 @@ def _ranking(
         scores, mask, best = _training_scores(history, count)
         model = predictor.fit(fit_key, featurise(history.archs[:count]), scores, mask)
         features = known_features(candidates)
-        prediction = _predict_in_parts(lambda part: predictor.predict(model, part), features)
+        prediction = in_parts(lambda part: predictor.predict(model, part), _PART)(features)
         return acquire(acquisition_key, _acquisition.outlook(predictor, model, features, prediction), best)
 
     def rank(key: Key, history: History, candidates: Candidates) -> Array:
@@ -201,30 +202,16 @@ def _random_values(key: Key, history: History, candidates: Candidates) -> Array:
 def _training_scores(history: History, count: int) -> tuple[Array, Array, Array]:
     """Returns the scores and mask `[count]` that a predictor is fitted to, and the best score `[]`.
 
-    What is unusable has the worst score seen. Without any usable score the mask is empty, and the best is 0.
+    What is unusable has the worst finite score seen, and what is infinitely good the best. Without any finite score
+    the mask is empty, and the best is 0.
     """
     scores = history.scores[:count]
     used = jnp.arange(count) < history.num_told
-    usable = used & jnp.isfinite(scores)
-    some = jnp.any(usable)
-    worst = jnp.min(jnp.where(usable, scores, jnp.inf))
-    filled = jnp.where(usable, scores, jnp.where(some, worst, 0))
-    return filled, used & some, jnp.where(some, jnp.max(jnp.where(usable, scores, -jnp.inf)), 0)
-
-
-def _predict_in_parts(predict: Callable[[Features], Prediction], features: Features) -> Prediction:
-    """Returns the prediction of features `[C, ...]`, some thousands at a time."""
-    count = jax.tree.leaves(features)[0].shape[0]
-    if count <= _PART:
-        return predict(features)
-    num_parts = -(-count // _PART)
-
-    def divide(leaf: Array) -> Array:
-        padding = [(0, num_parts * _PART - count)] + [(0, 0)] * (leaf.ndim - 1)
-        return jnp.pad(leaf, padding).reshape(num_parts, _PART, *leaf.shape[1:])
-
-    parts = jax.lax.map(predict, jax.tree.map(divide, features))
-    return Prediction(*(leaf.reshape(-1)[:count] for leaf in parts))
+    finite = used & jnp.isfinite(scores)
+    some = jnp.any(finite)
+    worst = jnp.where(some, jnp.min(jnp.where(finite, scores, jnp.inf)), 0)
+    best = jnp.where(some, jnp.max(jnp.where(finite, scores, -jnp.inf)), 0)
+    return jnp.clip(jnp.where(used, scores, worst), worst, best), used & some, best
 
 
 def _best(candidates: Candidates, values: Array, batch_size: int) -> Found:

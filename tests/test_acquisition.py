@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from jnas.searchers._acquisition import ACQUISITIONS, Outlook, get, outlook
 from jnas.searchers._predictor import Prediction, Predictor
@@ -27,14 +27,25 @@ def test_expected_improvement_has_a_fifth_of_the_deviation():
     scale = STD[UNCERTAIN] / 5
     z = (MEAN[UNCERTAIN] - BEST) / scale
     expected = scale * (z * stats.norm.cdf(z) + stats.norm.pdf(z))
-    np.testing.assert_allclose(values("ei")[UNCERTAIN], expected, rtol=1e-5, atol=1e-9)
-    np.testing.assert_allclose(values("ei")[~UNCERTAIN], [0.25, 0.0])
+    np.testing.assert_allclose(values("ei")[UNCERTAIN], np.log(expected), rtol=1e-4)
+    np.testing.assert_allclose(values("ei")[~UNCERTAIN], [np.log(0.25), -np.inf], rtol=1e-6)
+
+
+def test_expected_improvement_ranks_what_is_far_below_the_best():
+    z = np.concatenate([-np.geomspace(1e-3, 1e3, 200), [0.0], np.geomspace(1e-3, 1e3, 200)])
+    seen = Outlook(Prediction(jnp.asarray(z, jnp.float32), jnp.full(z.shape, 5.0, jnp.float32)), None, lambda key: z)
+    found = np.asarray(ACQUISITIONS["ei"](jax.random.key(0), seen, np.float32(0)))
+    assert (np.diff(found[np.argsort(z)]) >= 0).all()
+    share = np.sqrt(np.pi / 2) * special.erfcx(np.abs(z) / np.sqrt(2))  # of the tail over the density
+    below = stats.norm.logpdf(z) + np.log1p(-np.abs(z) * share)
+    above = np.log(z + stats.norm.pdf(z) - z * stats.norm.sf(z), where=z > 0, out=np.zeros(len(z)))
+    np.testing.assert_allclose(found, np.where(z > 0, above, below), rtol=2e-4, atol=2e-4)
 
 
 def test_probability_of_improvement():
-    expected = stats.norm.cdf((MEAN[UNCERTAIN] - BEST) / STD[UNCERTAIN])
-    np.testing.assert_allclose(values("pi")[UNCERTAIN], expected, rtol=1e-5)
-    np.testing.assert_array_equal(values("pi")[~UNCERTAIN], [1, 0])
+    probabilities = stats.norm.cdf((MEAN[UNCERTAIN] - BEST) / STD[UNCERTAIN])
+    np.testing.assert_allclose(stats.norm.cdf(values("pi")[UNCERTAIN]), probabilities, rtol=1e-5)
+    np.testing.assert_array_equal(values("pi")[~UNCERTAIN], [np.inf, -np.inf])
 
 
 def test_bounds_mean_and_members():

@@ -34,17 +34,31 @@ class Row(NamedTuple):
     make: Callable[[], Predictor]
     encoding: str = "one_hot"  # of NAS-Bench-201
     fixed_units: bool = False  # it does not standardise scores: equivariance is not claimed
+    rounded: bool = False  # it may be rounded otherwise alone than among many, and training magnifies that
+    noisy: bool = False  # its `std` has a noise that its samples, functions without noise, do not have
     exact: bool = False  # the result follows from the data alone, in any order, without a random number
+    precision: float = 1e-4  # of one prediction, in units of the scores' spread
     tau: float = 0.5  # mean rank correlation on held-out cells that 96 training cells must give at least
 
 
 ROWS: dict[str, Row] = {
     "mlp_ensemble": Row(lambda: mlp_ensemble(num_members=3, networks=((3, 20),), epochs=60)),
+    "mlp_ensemble_diverse": Row(
+        lambda: mlp_ensemble(num_members=3, networks=((3, 20), (2, 5), (3, 20)), epochs=60), rounded=True
+    ),
+    "mlp_ensemble_gaussian": Row(
+        lambda: mlp_ensemble(num_members=3, networks=((2, 20),), epochs=60, loss="gaussian"),
+        rounded=True,
+        noisy=True,
+    ),
     "gcn": Row(
         lambda: gcn(num_members=2, num_layers=3, width=24, hidden=24, epochs=40, learning_rate=3e-3),
         encoding="graph",
     ),
     "gaussian_process": Row(lambda: gaussian_process(), encoding="ordinal", exact=True),
+    "gaussian_process_fitted": Row(
+        lambda: gaussian_process(fit_hyperparameters=True), encoding="ordinal", exact=True, precision=1e-3
+    ),
     "bayesian_linear_regression": Row(lambda: bayesian_linear_regression(), exact=True, tau=0.8),
     "dngo": Row(lambda: dngo(num_epochs=60)),
     "random_forest": Row(lambda: random_forest(num_trees=20)),
@@ -216,7 +230,10 @@ def test_one_fit_alone_is_that_of_many(name):
     ):
         features, scores, _ = case.data.lane(1, rows)
         alone = case.predict(case.fit(SEEDS[1], features, scores, mask[1][rows]), case.data.points)
-        assert_same(alone, (found.mean[1], found.std[1]), scores.std())
+        if case.row.rounded:
+            assert kendall_tau(alone.mean, found.mean[1]) > 0.8
+        else:
+            assert_same(alone, (found.mean[1], found.std[1]), scores.std())
 
 
 @every_predictor
@@ -303,6 +320,9 @@ def test_scores_have_no_units(name):
     assert_same(jax.tree.map(lambda leaf: 4 * leaf, quarter), found, spread)
     moved = said(case, scores=case.data.scores / 100 - 3)  # percent as fractions, rounded: training amplifies it
     back = 100 * (moved.mean + 3)
+    if case.row.rounded:
+        assert np.mean([kendall_tau(a, b) for a, b in zip(back, found.mean, strict=True)]) > 0.8
+        return
     assert np.sqrt(np.mean((back - found.mean) ** 2)) < 0.15 * spread
     np.testing.assert_allclose(100 * moved.std.mean(), found.std.mean(), rtol=0.1, atol=1e-3 * spread)
 
@@ -313,10 +333,10 @@ def test_architectures_are_predicted_independently(name):
     model = case.fit(SEEDS[0], *case.data.lane(0))
     together, spread = case.predict(model, case.data.points), case.data.scores.std()
     backwards = case.predict(model, jax.tree.map(lambda leaf: leaf[::-1].copy(), case.data.points))
-    assert_same(jax.tree.map(lambda leaf: leaf[::-1], backwards), together, spread, 1e-4)
+    assert_same(jax.tree.map(lambda leaf: leaf[::-1], backwards), together, spread, case.row.precision)
     for i in (0, T - 1):
         alone = case.predict(model, jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], case.data.points))
-        assert_same(alone, jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], together), spread, 1e-4)
+        assert_same(alone, jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], together), spread, case.row.precision)
 
 
 @every_predictor
@@ -326,6 +346,9 @@ def test_samples_are_drawn_from_what_is_believed(name):
     found, spread = of_half(name), compiled(name).data.scores.std()
     mean, std, count = found.samples.mean(axis=1), found.samples.std(axis=1), found.samples.shape[1]
     assert (np.abs(mean - found.mean) < 5 * found.std / np.sqrt(count) + 0.01 * spread).all()
+    if compiled(name).row.noisy:
+        assert (std <= found.std * (1 + 8 / np.sqrt(2 * count))).all()
+        return
     # The standard error of a deviation is `std / sqrt(2 * count)` if all is normal, more if tails are heavy.
     assert (np.abs(std - found.std) < 8 * found.std / np.sqrt(2 * count) + 0.01 * spread).all()
     assert np.abs(std - found.std).mean() < 2 * found.std.mean() / np.sqrt(2 * count) + 0.01 * spread

@@ -12,8 +12,9 @@ from jnas._loop import run
 from jnas._search import search
 from jnas._vocabulary import STOPPED_BY, Evaluation, Objective, function_objective
 from jnas.searchers._history import no_history
+from jnas.searchers._in_blocks import in_parts
 from jnas.searchers._predictor import Prediction, Predictor
-from jnas.searchers._predictor_search import _predict_in_parts, _sizes, _training_scores, predictor_search
+from jnas.searchers._predictor_search import _sizes, _training_scores, predictor_search
 from jnas.spaces import categorical, nasbench201
 
 SPACE = categorical((5,) * 6)
@@ -163,7 +164,7 @@ def test_what_cannot_be_used_counts_as_the_worst():
     )
     scores, mask, best = _training_scores(history, 7)
     np.testing.assert_array_equal(mask, [1, 1, 1, 1, 1, 0, 0])
-    np.testing.assert_array_equal(scores[:5], [3, 2, 2, 2, 5])
+    np.testing.assert_array_equal(scores[:5], [3, 2, 2, 5, 5])
     assert best == 5
     scores, mask, best = _training_scores(history._replace(scores=jnp.full(8, -jnp.inf)), 7)
     assert not mask.any()
@@ -184,7 +185,7 @@ def test_small_spaces_are_searched_to_the_end():
 def test_many_candidates_are_predicted_in_parts():
     features = {"a": np.arange(5000.0), "b": np.ones((5000, 2))}
     predict = lambda part: Prediction(part["a"] * 2 + part["b"].sum(axis=1), -part["a"])  # noqa: E731
-    whole, parts = predict(features), _predict_in_parts(predict, jax.tree.map(jnp.asarray, features))
+    whole, parts = predict(features), in_parts(predict, 2048)(features)
     np.testing.assert_array_equal(parts.mean, whole.mean)
     np.testing.assert_array_equal(parts.std, whole.std)
 

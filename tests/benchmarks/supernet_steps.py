@@ -13,10 +13,10 @@ and for the architecture:
 Weights learn by SGD with Nesterov's momentum, weight decay and clipped gradients, architecture parameters by Adam.
 A run is five steps (of the library, one program); the architectures of gdas and rsps are the five cyclic shifts of one
 cell, so that every operation stands on every edge once. Both sides start from the same numbers, and the benchmark ends
-with an error if their losses of the first two steps differ. Each method of each side runs in a process of its own and takes its turn in every
-round, so that another load hits all alike. Prints for each, per step: wall and CPU milliseconds (medians of the
-rounds; CPU of all threads), the median over rounds of the ratio of the CPU times, seconds to compile (wall, CPU) and
-peak memory of the process.
+with an error if their losses of the first two steps differ. Each method of each side runs in a process of its own and
+takes its turn in every round, so that another load hits all alike. Prints for each, per step: wall and CPU
+milliseconds (medians of the rounds; CPU of all threads), the median over rounds of the ratio of the CPU times,
+seconds to compile (wall, CPU) and peak memory of the process.
 """
 
 import argparse
