@@ -218,7 +218,8 @@ def gcn(
         _check_graph(features)
 
         def outputs(graphs: Graph) -> Array:
-            return jax.vmap(output, (0, None))(model.weights, prepare(graphs)).T
+            found: Array = jax.vmap(output, (0, None))(model.weights, prepare(graphs))
+            return found.T
 
         scores: Array = model.units.center + model.units.scale * in_parts(outputs, _ROWS_AT_ONCE)(features).T
         return scores
