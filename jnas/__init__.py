@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from jnas._study_folder import load_study as load_study
     from jnas._summary import Summary as Summary
     from jnas._summary import summarize as summarize
+    from jnas._supernet_plan import SupernetMethod as SupernetMethod
+    from jnas._supernet_plan import supernet_methods as supernet_methods
+    from jnas._supernet_results import SupernetStudy as SupernetStudy
+    from jnas._supernet_study import load_supernet_study as load_supernet_study
+    from jnas._supernet_study import supernet_study as supernet_study
     from jnas._table import Table as Table
     from jnas._table_report import write_table_report as write_table_report
     from jnas._targets import default_targets as default_targets
@@ -59,6 +64,8 @@ _DEFINED_IN = {
     "Space": "jnas._vocabulary",
     "StudyResults": "jnas._results",
     "Summary": "jnas._summary",
+    "SupernetMethod": "jnas._supernet_plan",
+    "SupernetStudy": "jnas._supernet_results",
     "Table": "jnas._table",
     "Target": "jnas._results",
     "Trace": "jnas._vocabulary",
@@ -66,6 +73,7 @@ _DEFINED_IN = {
     "function_objective": "jnas._vocabulary",
     "known_part": "jnas._known_part",
     "load_study": "jnas._study_folder",
+    "load_supernet_study": "jnas._supernet_study",
     "load_table": "jnas._load_table",
     "make_table": "jnas._make_table",
     "predictor_study": "jnas._predictor_study",
@@ -75,6 +83,8 @@ _DEFINED_IN = {
     "search": "jnas._search",
     "study": "jnas._study",
     "summarize": "jnas._summary",
+    "supernet_methods": "jnas._supernet_plan",
+    "supernet_study": "jnas._supernet_study",
     "table_from_arrays": "jnas._load_table",
     "write_report": "jnas._report",
     "write_table_report": "jnas._table_report",
