@@ -1,10 +1,15 @@
 """Settings and fixtures that all tests share."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
-# Most of the tests' time is compilation of programs that run once.
+# Most of the tests' time is compilation: of programs that run once, and of the same program in several processes (the
+# workers of pytest-xdist, commands that are killed and go on). Both kinds of processes inherit this.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(tempfile.gettempdir(), f"jnas-tests-{os.getpid()}"))
 
 import hypothesis
 import jax
@@ -16,6 +21,14 @@ hypothesis.settings.load_profile("fixed")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_unconfigure(config):
+    """Removes the compiled programs of this run, in the process that made their folder."""
+    del config
+    folder = os.environ["JAX_COMPILATION_CACHE_DIR"]
+    if os.path.basename(folder) == f"jnas-tests-{os.getpid()}":
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 FILES_BETWEEN_CLEARINGS = 10

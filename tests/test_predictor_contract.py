@@ -43,9 +43,6 @@ class Row(NamedTuple):
 
 ROWS: dict[str, Row] = {
     "mlp_ensemble": Row(lambda: mlp_ensemble(num_members=3, networks=((3, 20),), epochs=60)),
-    "mlp_ensemble_diverse": Row(
-        lambda: mlp_ensemble(num_members=3, networks=((3, 20), (2, 5), (3, 20)), epochs=60), rounded=True
-    ),
     "mlp_ensemble_gaussian": Row(
         lambda: mlp_ensemble(num_members=3, networks=((2, 20),), epochs=60, loss="gaussian"),
         rounded=True,
