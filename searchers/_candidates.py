@@ -11,11 +11,12 @@ from jnas.searchers._weight_sharing import Derived, Shared
 from jnas.training._augmentation import normalize
 from jnas.training._dataset import Dataset
 from jnas.training._recipe import BatchNormPolicy
-from jnas.training._supernet import Supernet
+from jnas.training._supernet import Supernet, branches
 
 Comparison = Literal["published", "same_batches"]
 """What candidates are compared on; see `Selection`."""
 
+_TOGETHER = 16  # candidates that run as one batch where the supernet does not branch, each on images of its own
 _DERIVE = 0x5E1EC7  # what a state's key is folded with for a derivation: far from the numbers of its splits
 
 
@@ -82,7 +83,7 @@ def candidate_scores(
 ) -> Array:
     """Returns the accuracy of each candidate in percent, float32 `[M]`; NaN where a logit is not finite.
 
-    Arguments as for `choose`.
+    One candidate after the other where the supernet branches, otherwise some at a time. Arguments as for `choose`.
     """
     order_key, train_key = jax.random.split(key)
     rows = dataset.rows(split)
@@ -110,11 +111,12 @@ def candidate_scores(
         percent: Array = 100 * total / jnp.sum(counted)
         return percent
 
+    together = None if branches(supernet) else min(_TOGETHER, len(archs))
     scores: Array
     if selection.comparison == "published":
-        scores = jax.lax.map(lambda each: score(*each), (archs, batches))
+        scores = jax.lax.map(lambda each: score(*each), (archs, batches), batch_size=together)
     else:
-        scores = jax.lax.map(lambda arch: score(arch, batches), archs)
+        scores = jax.lax.map(lambda arch: score(arch, batches), archs, batch_size=together)
     return scores
 
 

@@ -64,6 +64,15 @@ def test_statistics_taken_again_for_each_candidate():
         np.testing.assert_allclose(score, by_hand(dataset, arch, used), rtol=1e-5)
 
 
+@pytest.mark.parametrize("selection", [Selection(batch_size=20), Selection("same_batches", batch_norm="reestimated")])
+def test_batches_of_candidates_score_as_one_after_the_other(selection):
+    """Where the supernet does not branch; 27 candidates are no multiple of a batch."""
+    archs, dataset, key = jnp.asarray(np.tile(ARCHS, (3, 1))), toy_dataset(count=205), jax.random.key(3)
+    batched = TOY._replace(form="mixture")
+    found = jax.jit(lambda: candidate_scores(key, batched, shared(), archs, dataset, "validation", selection))()
+    np.testing.assert_allclose(found, scores_of(3, archs, selection, dataset), rtol=1e-5)
+
+
 def test_equal_candidates_are_equal_on_the_same_batches_and_differ_on_their_own():
     archs, dataset = jnp.asarray(np.repeat(ARCHS[7:8], 6, axis=0)), toy_dataset(count=400)
     same = np.asarray(scores_of(1, archs, Selection("same_batches", batch_size=20, num_images=40), dataset))

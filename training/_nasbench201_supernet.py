@@ -15,7 +15,7 @@ from jnas.spaces._nasbench201_cells import EDGES
 from jnas.training._forms import Form, switch_form
 from jnas.training._nasbench201_network import NUM_STAGES, check_sizes
 from jnas.training._operations import average_pool_2x2, convolve_1x1
-from jnas.training._supernet import Supernet
+from jnas.training._supernet import Supernet, branches
 from jnas.training._supernet_edges import make_sampled_cell
 from jnas.training._supernet_mixture import ONE, THREE, mixture_cell
 from jnas.training._supernet_operations import Kernels, convolution_3x3, normalize
@@ -131,7 +131,7 @@ def over_seeds(function: Callable[..., Any], supernet: Supernet) -> Callable[...
 
     On CPUs a loop is faster for `mixture` too: what one seed works on stays in the cache.
     """
-    if supernet.form in ("switch", "static"):
+    if branches(supernet):
         return lambda *arguments: lax.map(lambda each: function(*each), arguments)
     return jax.vmap(function)
 

@@ -38,3 +38,9 @@ class Supernet(NamedTuple):
 
     space: Space
     form: FormName
+    """How one operation on an edge becomes a program; see `branches`."""
+
+
+def branches(supernet: Supernet) -> bool:
+    """Returns whether one architecture at a time does the least work: a batch of them would run every operation."""
+    return supernet.form in ("switch", "static")
