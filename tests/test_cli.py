@@ -63,7 +63,7 @@ def works(capsys, *words) -> str:
 
 
 def command(*words, **environment) -> dict:
-    """Arguments of a subprocess that runs a command; with a cache folder of its own it does without the tests' cache."""
+    """Arguments of a subprocess that runs a command; given a cache folder, it does without that of the tests."""
     env = os.environ | {"PYTHONPATH": str(ROOT)} | {k: str(v) for k, v in environment.items()}
     if "XDG_CACHE_HOME" in environment:
         env = {k: v for k, v in env.items() if "COMPILATION_CACHE" not in k and "PERSISTENT_CACHE" not in k}
