@@ -32,6 +32,16 @@ def bananas(
 ) -> Searcher:
     """Returns BANANAS: independent Thompson sampling by an ensemble of networks, among mutations of the best.
 
+    On real training a whole batch of proposals is one program, and the search goes on from its checkpoint:
+
+        def evaluate(keys, proposal):
+            curves, _ = training.train_many(keys, proposal.archs, dataset, recipe)
+            score = curves.accuracy["validation"][:, -1]
+            return jnas.Evaluation(score, jnp.ones_like(score), proposal.valid)
+
+        bananas = searchers.bananas(spaces.nasbench201(), num_init=8, batch_size=8)
+        jnas.search(bananas, jnas.Objective(evaluate), key, max_evaluations=80, checkpoint="bananas.npz")
+
     Args:
       space: The search space.
       predictor: By default the published ensemble of five networks of 10 layers of 20 units.
