@@ -20,9 +20,8 @@ NETWORKS: dict[str, tuple[Shape, ...]] = {
 """Hidden layers and their width, of each member in turn, under the names of BANANAS's code."""
 
 _PREDICTED_AT_ONCE = 1024  # rows: the activations of a whole search space would not fit into memory
-_CACHE_BYTES = (
-    2**21
-)  # of weights and moments that are in training at once on a CPU; measured by tests/benchmarks/mlp_ensemble_forms.py
+_CACHE_BYTES = 2**21
+"""Weights and moments that are in training at once on a CPU; measured by tests/benchmarks/mlp_ensemble_forms.py."""
 _LEAST_MARGIN = 0.01  # percent
 
 
