@@ -3,15 +3,13 @@
 import os
 import shutil
 import tempfile
-from importlib import metadata
 from pathlib import Path
+
+from tests._compilation import QUICK_FLAGS
 
 # Most of the tests' time is compilation: of programs that run once, and of the same program in several processes (the
 # workers of pytest-xdist, commands that are killed and go on). Both kinds of processes inherit this.
-QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-if metadata.version("jaxlib").startswith("0.10."):  # later ones may not know the flag (0.12 does not), and then abort
-    QUICK_COMPILATION += " --xla_cpu_use_fusion_emitters=false"
-os.environ.setdefault("XLA_FLAGS", QUICK_COMPILATION)
+os.environ.setdefault("XLA_FLAGS", QUICK_FLAGS)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(tempfile.gettempdir(), f"jnas-tests-{os.getpid()}"))
 

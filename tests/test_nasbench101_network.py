@@ -35,11 +35,6 @@ SMALL = {"image_shape": (4, 8, 2), "num_classes": 3, "channels": 7, "modules": 1
 FIVE = from_string("|conv3x3~0|conv1x1~0|maxpool3x3~0|conv3x3~0|conv1x1~0|output~1~2~3~4~5|")
 
 
-def quickly_compiled(function):
-    """Compiled without optimization: it is the compiler that takes the time here."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 class PlainNetwork:
     """The published network on NHWC images with XLA's operations, any batch-norm noted in the order of use."""
 
@@ -158,20 +153,20 @@ def test_both_forms_are_the_published_network():
     with jax.enable_x64(True):
         images = np.random.default_rng(1).normal(size=(3, *SMALL["image_shape"]))
         network = nasbench101_network(**SMALL)
-        switch = quickly_compiled(lambda arch, *each: measured_by(network, arch, *each, images))
+        switch = jax.jit(lambda arch, *each: measured_by(network, arch, *each, images))
         for number, arch in enumerate(ARCHS):
             parameters, _ = float64_weights(network, arch)
             found = switch(arch, parameters)
             if number == 3:
                 static = nasbench101_network(**SMALL, arch=arch)
-                alone = quickly_compiled(lambda *each, n=static, a=arch: measured_by(n, a, *each, images))
+                alone = jax.jit(lambda *each, n=static, a=arch: measured_by(n, a, *each, images))
                 assert_close(alone(parameters), found, rtol=1e-9, atol=1e-10)
 
             def plain(parameters, statistics, images, arch=arch):
                 each = PlainNetwork(arch, parameters, statistics)
                 return each(images), each.notes
 
-            expected = quickly_compiled(lambda *each, f=plain: measured(f, *each, images))(parameters)
+            expected = jax.jit(lambda *each, f=plain: measured(f, *each, images))(parameters)
             assert_close(found[:2], expected[:2], rtol=1e-8, atol=1e-9)
             has = network.has(arch)
             jax.tree.map(lambda x, mask: np.testing.assert_array_equal(x[~np.asarray(mask)], 0), found[1], has)
@@ -193,8 +188,8 @@ def test_modules_of_a_stack_follow_one_another():
         images = np.random.default_rng(1).normal(size=(2, *SMALL["image_shape"]))
         parameters, statistics = float64_weights(network, arch)
         assert len(parameters.modules) == 6
-        found = quickly_compiled(network.apply)(parameters, statistics, arch, images)[0]
-        expected = quickly_compiled(lambda *each: PlainNetwork(arch, *each)(images))(parameters, statistics)
+        found = jax.jit(network.apply)(parameters, statistics, arch, images)[0]
+        expected = jax.jit(lambda *each: PlainNetwork(arch, *each)(images))(parameters, statistics)
         np.testing.assert_allclose(found, expected, rtol=1e-8)
 
 
@@ -203,10 +198,10 @@ def test_outside_of_a_specialized_program_too():
     with jax.enable_x64(True):
         network = nasbench101_network(**SMALL)
         images = np.random.default_rng(1).normal(size=(2, *SMALL["image_shape"]))
-        apply = quickly_compiled(network.apply)
+        apply = jax.jit(network.apply)
         for arch in (ARCHS[0], ARCHS[2], FIVE):
             parameters, statistics = float64_weights(network, arch)
-            expected = quickly_compiled(lambda *each, a=arch: PlainNetwork(a, *each)(images))(parameters, statistics)
+            expected = jax.jit(lambda *each, a=arch: PlainNetwork(a, *each)(images))(parameters, statistics)
             np.testing.assert_allclose(apply(parameters, statistics, arch, images)[0], expected, rtol=1e-8)
 
 
@@ -368,11 +363,11 @@ def test_a_batch_is_trained_as_each_cell_by_its_own_program(digits):
     assert (network.form, network.space.name) == ("switch", "nasbench101")
     archs = np.stack([ARCHS[1], ARCHS[4], ARCHS[1]])
     keys = jax.random.split(jax.random.key(0), 3)
-    many = quickly_compiled(lambda keys, archs: training.train_many(keys, archs, digits, RECIPE, network))
+    many = jax.jit(lambda keys, archs: training.train_many(keys, archs, digits, RECIPE, network))
     curves, weights = many(keys, archs)
     for number in range(2):
         static = training.make_network(digits, RECIPE, "static", archs[number], space="nasbench101")
-        one = quickly_compiled(lambda key, n=static: training.train(key, archs[number], digits, RECIPE, n))  # noqa: B023
+        one = jax.jit(lambda key, n=static: training.train(key, archs[number], digits, RECIPE, n))  # noqa: B023
         own, own_weights = one(keys[number])
         for split in digits.splits:
             np.testing.assert_allclose(curves.loss[split][number], own.loss[split], rtol=1e-3)

@@ -15,6 +15,7 @@ from jnas.searchers._weight_sharing import Batch, Examples, StepInfo, WeightShar
 from jnas.searchers._weight_sharing_registry import make_weight_sharing
 from jnas.training._augmentation import augment
 from jnas.training._dataset import dataset_from_arrays
+from tests._compilation import SAME_BITS
 from tests._toy_supernet import TOY, toy_dataset
 
 SIZE, EPOCHS = 32, 3
@@ -44,7 +45,9 @@ def epochs_of(searcher, num_seeds, form="switch"):
 
     keys = jax.random.split(jax.random.key(7), 3)[:num_seeds]
     begin = compiled_over_seeds(lambda _, key: begin_search(key, searcher), supernet, num_seeds)
-    return compiled_over_seeds(epoch, supernet, num_seeds), begin(dataset(), keys)
+    runs = begin(dataset(), keys)
+    program = compiled_over_seeds(epoch, supernet, num_seeds)
+    return program.lower(dataset(), runs).compile(compiler_options=SAME_BITS), runs
 
 
 def plain(tree):

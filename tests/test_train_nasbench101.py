@@ -56,17 +56,12 @@ def folder(tmp_path_factory):
 
 
 def run(folder, *words):
-    """Runs a command as users do, in a process of its own; programs are compiled once for all tests, unoptimized."""
+    """Runs a command as users do, in a process of its own; programs are compiled once for all tests."""
     env = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
-    env["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
     command = [sys.executable, "-m", "jnas", *map(str, words)]
     done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def quickly_compiled(function):
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +93,7 @@ class TestTrain:
         dataset = training.load_dataset(str(folder / "tiny.npz"))
         for name in sorted({row["arch"] for row in rows}):
             network = make_network(dataset, RECIPE, "static", from_string(name), space="nasbench101")
-            measure = quickly_compiled(
+            measure = jax.jit(
                 lambda weights, arch, network=network: evaluate(weights, arch, dataset, "validation", RECIPE, network)
             )
             for row in (row for row in rows if (row["arch"], row["split"]) == (name, "validation")):
@@ -188,7 +183,7 @@ def test_weights_come_back(varied, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, found.weights.parameters, weights.parameters)
     np.testing.assert_array_equal(found.arch, VARIED)
     assert (found.space, found.recipe, found.image_shape, found.num_classes) == ("nasbench101", recipe, (4, 4, 1), 2)
-    measure = quickly_compiled(lambda weights: evaluate(weights, VARIED, dataset, "test", recipe, network))
+    measure = jax.jit(lambda weights: evaluate(weights, VARIED, dataset, "test", recipe, network))
     np.testing.assert_array_equal(measure(found.weights), measure(weights))
     with np.load(tmp_path / "w.npz") as file:
         arrays = dict(file)

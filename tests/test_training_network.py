@@ -173,11 +173,6 @@ class PlainNetwork:
         return images.mean((1, 2)) @ p.head.kernel.T + p.head.bias[None]
 
 
-def quickly_compiled(function):
-    """Compiled without optimization: it is the compiler that takes the time here."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 def float64_weights(network, arch, seed=0):
     """Weights of which no batch-norm is the identity."""
     rng = np.random.default_rng(seed)
@@ -194,7 +189,7 @@ class TestAgainstAPlainNetwork:
             network = nasbench201_network(**SMALL, cells=1)
             images = np.random.default_rng(1).normal(size=(3, *SMALL["image_shape"]))
 
-            @quickly_compiled
+            @jax.jit
             def own(parameters, statistics, arch):
                 def loss(parameters):
                     logits, used = network.apply(parameters, None, arch, images)
@@ -205,7 +200,7 @@ class TestAgainstAPlainNetwork:
                 evaluated, _ = network.apply(parameters, statistics, arch, images)
                 return logits, evaluated, gradients, estimates
 
-            @quickly_compiled
+            @jax.jit
             def plain(parameters, statistics, arch):
                 one_hot = jax.nn.one_hot(arch, 5)
 
@@ -250,10 +245,8 @@ class TestAgainstAPlainNetwork:
             network = nasbench201_network(**SMALL, cells=2, form=static_form(arch))
             images = np.random.default_rng(1).normal(size=(2, *SMALL["image_shape"]))
             parameters, statistics = float64_weights(network, arch)
-            found = quickly_compiled(network.apply)(parameters, statistics, arch, images)[0]
-            expected = quickly_compiled(lambda *each: PlainNetwork(*each)(images))(
-                parameters, statistics, np.eye(5)[arch]
-            )
+            found = jax.jit(network.apply)(parameters, statistics, arch, images)[0]
+            expected = jax.jit(lambda *each: PlainNetwork(*each)(images))(parameters, statistics, np.eye(5)[arch])
             np.testing.assert_allclose(found, expected, rtol=1e-8)
 
 

@@ -25,6 +25,7 @@ from jnas.training._train import (
     steps_per_epoch,
     train,
 )
+from tests._compilation import SAME_BITS
 
 ARCH = (3, 1, 2, 4, 0, 1)
 RECIPE = Recipe(
@@ -54,9 +55,9 @@ def make_dataset(seed=0, number=60):
 DATASET = make_dataset()
 
 
-def quickly_compiled(function):
-    """Compiled without optimization: it is the compiler that takes the time here."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+def as_users_compile(function):
+    """Of these programs some are promised to give the same bits."""
+    return jax.jit(function, compiler_options=SAME_BITS)
 
 
 def network_of(arch=ARCH):
@@ -70,23 +71,19 @@ def network_of(arch=ARCH):
 def runner():
     """Half of the epochs at a time, compiled once for many tests."""
 
-    @quickly_compiled
-    def run(state):
-        return run_epochs(state, DATASET, RECIPE, network_of(), 4)
-
-    return run
+    return as_users_compile(lambda state: run_epochs(state, DATASET, RECIPE, network_of(), 4))
 
 
 @pytest.fixture(scope="module")
 def begin():
-    return quickly_compiled(lambda key: begin_run(key, np.asarray(ARCH), DATASET, RECIPE, network_of()))
+    return as_users_compile(lambda key: begin_run(key, np.asarray(ARCH), DATASET, RECIPE, network_of()))
 
 
 @pytest.fixture(scope="module")
 def trained():
     """The same run as one program, for two keys in a loop."""
 
-    @quickly_compiled
+    @as_users_compile
     def run(keys):
         return lax.map(lambda key: train(key, np.asarray(ARCH), DATASET, RECIPE, network_of()), keys)
 
@@ -138,7 +135,7 @@ class TestRuns:
         np.testing.assert_allclose(curves.loss["validation"][-1], loss, rtol=1e-5)
         recipe = RECIPE._replace(eval_batch_size=7)
 
-        @quickly_compiled
+        @jax.jit
         def evaluated(weights):
             return evaluate(weights, np.asarray(ARCH), DATASET, "validation", recipe, network_of())
 
@@ -164,7 +161,7 @@ def plain_evaluation(weights, split):
     """Of all images at once: 20 images are no multiple of 9, so that `evaluate` has to fill up its last batch."""
     rows = np.asarray(DATASET.rows(split))
     images = normalize(DATASET.images[rows], DATASET.mean, DATASET.std)
-    logits, _ = quickly_compiled(network_of().apply)(weights.parameters, weights.statistics, np.asarray(ARCH), images)
+    logits, _ = jax.jit(network_of().apply)(weights.parameters, weights.statistics, np.asarray(ARCH), images)
     logits, labels = np.asarray(logits, np.float64), np.asarray(DATASET.labels)[rows]
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     accuracy = 100 * np.mean(logits.argmax(1) == labels)
@@ -179,11 +176,11 @@ class TestBatchNormPolicies:
 
         def statistics(policy):
             recipe = RECIPE._replace(batch_norm=policy)
-            return quickly_compiled(lambda each: _evaluation_statistics(each, DATASET, recipe, network, batches))(state)
+            return jax.jit(lambda each: _evaluation_statistics(each, DATASET, recipe, network, batches))(state)
 
         assert statistics("batch") is None
         assert_bits(statistics("running"), state.weights.statistics)
-        apply = quickly_compiled(network.apply)
+        apply = jax.jit(network.apply)
         each = []
         for numbers in batches[:2]:  # `batch_norm_batches`
             images = normalize(DATASET.images[numbers], DATASET.mean, DATASET.std)
