@@ -33,7 +33,7 @@ class Selection(NamedTuple):
     batch_size: int = 512
     num_images: int | None = None  # of 'same_batches'; None for all of the split
     batch_norm: BatchNormPolicy = "batch"  # statistics of each batch, running estimates of the search, or means over
-    # `batch_norm_batches` batches of training images, taken for each candidate
+    # `batch_norm_batches` batches of training images, no image twice, taken for each candidate
     batch_norm_batches: int = 8
 
 
@@ -94,7 +94,9 @@ def candidate_scores(
         batches, counted = _same_batches(order_key, rows, selection)  # [T, n]
     train = None
     if selection.batch_norm == "reestimated":
-        train = next_batches(train_key, dataset.rows("train"), selection.batch_size, selection.batch_norm_batches)
+        train_rows = dataset.rows("train")
+        count = min(selection.batch_norm_batches, max(1, len(train_rows) // selection.batch_size))
+        train = next_batches(train_key, train_rows, selection.batch_size, count)
 
     def score(arch: Array, batches: Array) -> Array:
         statistics = _statistics(supernet, shared, arch, dataset, train, selection.batch_norm)

@@ -64,6 +64,16 @@ def test_statistics_taken_again_for_each_candidate():
         np.testing.assert_allclose(score, by_hand(dataset, arch, used), rtol=1e-5)
 
 
+def test_statistics_are_taken_from_no_image_twice():
+    dataset = toy_dataset(count=205)
+    size = 2 * len(dataset.rows("train")) // 3
+    selections = (
+        Selection("same_batches", batch_size=size, batch_norm="reestimated", batch_norm_batches=n) for n in (1, 8)
+    )
+    one, many = (scores_of(0, jnp.asarray(ARCHS), selection, dataset) for selection in selections)
+    np.testing.assert_array_equal(one, many)
+
+
 @pytest.mark.parametrize("selection", [Selection(batch_size=20), Selection("same_batches", batch_norm="reestimated")])
 def test_batches_of_candidates_score_as_one_after_the_other(selection):
     """Where the supernet does not branch; 27 candidates are no multiple of a batch."""
