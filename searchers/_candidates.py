@@ -10,8 +10,9 @@ from jnas.searchers._checks import check_positive_int
 from jnas.searchers._weight_sharing import Derived, Shared
 from jnas.training._augmentation import normalize
 from jnas.training._dataset import Dataset
+from jnas.training._forms import branches
 from jnas.training._recipe import BatchNormPolicy
-from jnas.training._supernet import Supernet, branches
+from jnas.training._supernet import Supernet
 
 Comparison = Literal["published", "same_batches"]
 """What candidates are compared on; see `Selection`."""
@@ -113,7 +114,7 @@ def candidate_scores(
         percent: Array = 100 * total / jnp.sum(counted)
         return percent
 
-    together = None if branches(supernet) else min(_TOGETHER, len(archs))
+    together = None if branches(supernet.form) else min(_TOGETHER, len(archs))
     scores: Array
     if selection.comparison == "published":
         scores = jax.lax.map(lambda each: score(*each), (archs, batches), batch_size=together)

@@ -25,6 +25,18 @@ class Form(NamedTuple):
     """`choose(decision, operations, choice, *arguments)`: the result of `operations[choice](*arguments)`."""
 
 
+def branches(form: FormName) -> bool:
+    """Returns whether one member of a batch at a time does the least work: a batch would run every operation."""
+    return form in ("switch", "static")
+
+
+def over_members(function: Callable[..., Any], form: FormName) -> Callable[..., Any]:
+    """Returns `function` of arguments with a leading axis of members: a loop where a form branches, else `vmap`."""
+    if branches(form):
+        return lambda *arguments: lax.map(lambda each: function(*each), arguments)
+    return jax.vmap(function)
+
+
 def switch_form() -> Form:
     """Returns the form in which a program branches: it does the chosen operation alone, for one candidate at a time.
 

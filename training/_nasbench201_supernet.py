@@ -12,10 +12,10 @@ from jax import lax
 from jnas._vocabulary import Array, Key
 from jnas.spaces._nasbench201 import nasbench201
 from jnas.spaces._nasbench201_cells import EDGES
-from jnas.training._forms import Form, switch_form
+from jnas.training._forms import Form, over_members, switch_form
 from jnas.training._nasbench201_network import NUM_STAGES, check_sizes
 from jnas.training._operations import average_pool_2x2, convolve_1x1
-from jnas.training._supernet import Supernet, branches
+from jnas.training._supernet import Supernet
 from jnas.training._supernet_edges import make_sampled_cell
 from jnas.training._supernet_mixture import ONE, THREE, mixture_cell
 from jnas.training._supernet_operations import Kernels, convolution_3x3, normalize
@@ -68,7 +68,8 @@ def nasbench201_supernet(
     """Returns the supernet of NAS-Bench-201's cells.
 
     Stem, reductions and head are those of `nasbench201_network`; each edge has the weights of a 1x1 and of a 3x3
-    convolution. No batch-norm has scale or shift, those of stem, reductions and head neither.
+    convolution. No batch-norm has scale or shift; the released networks leave them out of the cells and learn those of
+    stem, reductions and head.
 
     Args:
       image_shape: Height, width, channels; height and width are multiples of 4.
@@ -131,9 +132,7 @@ def over_seeds(function: Callable[..., Any], supernet: Supernet) -> Callable[...
 
     On CPUs a loop is faster for `mixture` too: what one seed works on stays in the cache.
     """
-    if branches(supernet):
-        return lambda *arguments: lax.map(lambda each: function(*each), arguments)
-    return jax.vmap(function)
+    return over_members(function, supernet.form)
 
 
 def _network(

@@ -81,7 +81,7 @@ def _convolve_backward(convolution: Convolution, saved: tuple[Array, Array], gra
     if _by_patches(images, kernel, convolution):
         shifted = patches(gradient)
         to_images = (flipped @ shifted).reshape(images.shape)
-        to_kernel = _contract(images.reshape(inputs, -1), shifted)
+        to_kernel = contract(images.reshape(inputs, -1), shifted)
     else:
         to_images = convolve_3x3(gradient, flipped, "native")
         to_kernel = _banded_contraction(images, gradient)
@@ -99,7 +99,7 @@ def _by_patches(images: Array, kernel: Array, convolution: Convolution) -> bool:
     return 9 * max(images.shape[0], kernel.shape[0]) * pixels * images.dtype.itemsize <= _CACHED_BYTES
 
 
-def _contract(left: Array, right: Array) -> Array:
+def contract(left: Array, right: Array) -> Array:
     """Returns `left @ right.T` without a transposed copy."""
     return lax.dot_general(left, right, (((1,), (1,)), ((), ())))
 
@@ -114,7 +114,7 @@ def _banded_contraction(images: Array, gradient: Array) -> Array:
     def add(total: Array, band: Array) -> tuple[Array, None]:
         left = lax.dynamic_slice_in_dim(images, band * rows, rows, 1).reshape(inputs, -1)
         shifted = _patches_of_band(lax.dynamic_slice_in_dim(padded, band * rows, rows + 2, 1))
-        return total + _contract(left, shifted), None
+        return total + contract(left, shifted), None
 
     zero = jnp.zeros((inputs, 9 * gradient.shape[0]), images.dtype)
     return lax.scan(add, zero, jnp.arange(bands))[0]

@@ -38,9 +38,4 @@ class Supernet(NamedTuple):
 
     space: Space
     form: FormName
-    """How one operation on an edge becomes a program; see `branches`."""
-
-
-def branches(supernet: Supernet) -> bool:
-    """Returns whether one architecture at a time does the least work: a batch of them would run every operation."""
-    return supernet.form in ("switch", "static")
+    """How one operation on an edge becomes a program; see `over_seeds`."""

@@ -16,6 +16,7 @@ from jnas.training._operations import (
     average_pool_3x3,
     average_pool_3x3_transposed,
     convolve_1x1,
+    moments,
 )
 from jnas.training._supernet_operations import (
     Kernels,
@@ -23,7 +24,6 @@ from jnas.training._supernet_operations import (
     convolve_3x3,
     convolve_3x3_to_images,
     convolve_3x3_to_kernel,
-    moments_of,
     normalize_backward,
     normalized,
 )
@@ -200,7 +200,7 @@ def _forward_operations(epsilon: float) -> list[Callable[..., tuple[Array, Array
         return without_kernels(average_pool_3x3(images))
 
     def normalize(place: int, images: Array, statistics: Array | None) -> tuple[Array, Array, Array]:
-        used = moments_of(images) if statistics is None else statistics[place]
+        used = moments(images) if statistics is None else statistics[place]
         factor = lax.rsqrt(used[1] + epsilon)
         among = [jnp.zeros_like(used)] * 2
         among[place] = used

@@ -20,6 +20,7 @@ from jnas.training._operations import (
     average_pool_3x3,
     average_pool_3x3_transposed,
     convolve_1x1,
+    moments,
 )
 from jnas.training._supernet_operations import (
     Kernels,
@@ -27,7 +28,6 @@ from jnas.training._supernet_operations import (
     convolve_3x3,
     convolve_3x3_to_images,
     convolve_3x3_to_kernel,
-    moments_of,
     normalize_backward,
     normalized,
 )
@@ -93,7 +93,7 @@ def _mixed(
         convolve_3x3(active, kernels.three.reshape(edges * channels, -1)),
     )
     if statistics is None:
-        used = jnp.stack([moments_of(each) for each in convolved])  # [2, 2, k C]
+        used = jnp.stack([moments(each) for each in convolved])  # [2, 2, k C]
     else:
         used = statistics.transpose(1, 2, 0, 3).reshape(2, 2, edges * channels)
     factor = lax.rsqrt(used[:, 1] + epsilon)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jnas._vocabulary import Array
-from jnas.training._operations import channelwise, patches
+from jnas.training._operations import channelwise, contract, moments, patches
 
 _CACHED_BYTES = 12 << 20
 
@@ -61,13 +61,13 @@ def convolve_3x3_to_kernel(images: Array, gradient: Array) -> Array:
     outputs, height = gradient.shape[:2]
     padded, bands = _padded(images), _num_bands(images)
     if bands == 1:
-        return _contract(gradient.reshape(outputs, -1), _shifted_rows(padded, height))
+        return contract(gradient.reshape(outputs, -1), _shifted_rows(padded, height))
     rows = height // bands
 
     def add(band: Array, total: Array) -> Array:
         shifted = _shifted_rows(lax.dynamic_slice_in_dim(padded, band * rows, rows + 2, 1), rows)
         own = lax.dynamic_slice_in_dim(gradient, band * rows, rows, 1)
-        return total + _contract(own.reshape(outputs, -1), shifted)
+        return total + contract(own.reshape(outputs, -1), shifted)
 
     total: Array = lax.fori_loop(0, bands, add, jnp.zeros((outputs, 9 * images.shape[0]), images.dtype))
     return total
@@ -135,21 +135,10 @@ def _num_bands(images: Array) -> int:
     return next((n for n in (2, 4, 8, 16) if height % n == 0 and size / n <= _CACHED_BYTES / 4), 1)
 
 
-def _contract(left: Array, right: Array) -> Array:
-    """Returns `left @ right.T` without a transposed copy."""
-    return lax.dot_general(left, right, (((1,), (1,)), ((), ())))
-
-
 def convolve_1x1_backward(images: Array, kernel: Array, gradient: Array) -> tuple[Array, Array]:
     """Returns the gradients of `convolve_1x1` in its images and in its kernel."""
     flat = gradient.reshape(kernel.shape[0], -1)
-    return (kernel.T @ flat).reshape(images.shape), _contract(flat, images.reshape(images.shape[0], -1))
-
-
-def moments_of(images: Array) -> Array:
-    """Returns the mean and the (biased) variance of each channel, `[2, C]`."""
-    mean = jnp.mean(images, (1, 2, 3))
-    return jnp.stack([mean, jnp.mean(jnp.square(images - channelwise(mean)), (1, 2, 3))])
+    return (kernel.T @ flat).reshape(images.shape), contract(flat, images.reshape(images.shape[0], -1))
 
 
 def normalized(images: Array, mean: Array, factor: Array) -> Array:
@@ -188,7 +177,7 @@ def normalize(images: Array, statistics: Array | None, epsilon: float) -> tuple[
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _normalize(images: Array, epsilon: float) -> tuple[Array, Array]:
-    used = moments_of(images)
+    used = moments(images)
     return normalized(images, used[0], lax.rsqrt(used[1] + epsilon)), used
 
 

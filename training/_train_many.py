@@ -7,24 +7,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jnas._vocabulary import Array, Key
 from jnas.training._dataset import Dataset
+from jnas.training._forms import over_members
 from jnas.training._make_network import make_network
 from jnas.training._network import Network
 from jnas.training._recipe import Recipe
 from jnas.training._train import Curves, Weights, train
 
-_LOOPED = ("switch", "static")
-
 
 def over_candidates(function: Callable[..., Any], network: Network) -> Callable[..., Any]:
     """Returns `function` of arguments with a leading axis of candidates: a loop where the network branches."""
-    if network.form in _LOOPED:
-        return lambda *arguments: lax.map(lambda each: function(*each), arguments)
-    return jax.vmap(function)
+    return over_members(function, network.form)
 
 
 def train_many(
