@@ -25,13 +25,18 @@ def below(words: Array, bound: Array | int) -> Array:
 
     Args:
       words: uint32 `[...]` from `jax.random.bits`.
-      bound: Positive, at most 65,536; broadcast against `words`. May be traced.
+      bound: Positive; broadcast against `words`. May be traced, or an array, if it is at most 65,536.
 
     Returns:
       int32 `[...]`, `floor(word * bound / 2**32)`; its probabilities differ from `1 / bound` by at most `2**-32`.
     """
-    bound = jnp.asarray(bound, jnp.uint32)
     high, low = words >> 16, words & 0xFFFF
+    if isinstance(bound, int) and bound > 1 << 16:  # the product of two words has two of its own
+        above, bound = jnp.uint32(bound >> 16), jnp.uint32(bound & 0xFFFF)
+        parts = high * bound, low * above, (low * bound) >> 16
+        carried = ((parts[0] & 0xFFFF) + (parts[1] & 0xFFFF) + parts[2]) >> 16
+        return (high * above + (parts[0] >> 16) + (parts[1] >> 16) + carried).astype(jnp.int32)
+    bound = jnp.asarray(bound, jnp.uint32)
     return ((high * bound + ((low * bound) >> 16)) >> 16).astype(jnp.int32)
 
 

@@ -74,6 +74,8 @@ def read_description(folder: Path, kind: FolderKind) -> dict[str, Any]:
         found = json.loads(file.read_text("utf-8"))
         if not isinstance(found, dict) or found.get("format") != kind.format:
             raise ValueError(f"it is not of {kind.name}")
+        if not all(isinstance(found.get(part), dict) for part in ("config", "versions")):
+            raise ValueError("it has no config or no versions")
     except (ValueError, UnicodeDecodeError) as error:
         raise ValueError(f"{file} is damaged or of another origin ({error}); give another folder") from None
     if found.get("version") != kind.version:

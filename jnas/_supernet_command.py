@@ -177,6 +177,9 @@ def _one_shot(options: argparse.Namespace, table: Any) -> Any:
 def _in_options(text: str) -> str:
     """Returns a message with the options' names in place of the arguments'."""
     text = text.replace("one_shot needs a table to compare with; pass table, or one_shot=0", "--one-shot needs --table")
+    text = text.replace("hessian is asked for", "--hessian is asked for")
+    text = text.replace("selection is given", "--selection, --candidates or --batch-norm is given")
+    text = text.replace("controller_steps is given", "--controller-steps is given")
     text = text.replace("give a smaller batch size", "give a smaller --batch-size")
     return re.sub(r"\broot_seed\b", "--seed", text)
 

@@ -65,7 +65,9 @@ def begin_search(key: Key, searcher: WeightSharingSearcher) -> SearchRun:
 def train_epoch(
     run: SearchRun, searcher: WeightSharingSearcher, dataset: Dataset, *, batch_size: int, split: str
 ) -> tuple[SearchRun, StepInfo]:
-    """Returns a search after one more epoch, and the means of what its steps saw (NaN for what none of them saw).
+    """Returns a search after one more epoch, and the means of what its steps saw.
+
+    NaN for what none of them saw, and for a search whose shared weights are not finite any more.
 
     The training images are gone through once in a new order. Each step gets a batch of them and, drawn independently
     and with replacement, a batch of validation images; both are augmented as training images are. Steps beyond those
@@ -101,7 +103,12 @@ def train_epoch(
 
     places = jnp.arange(total) % steps
     state, infos = jax.lax.scan(step, run.state, (places, chosen, jax.random.split(augment_key, total)))
-    return SearchRun(run.key, run.epoch + 1, state), StepInfo(*map(_mean, infos))
+    alive = _finite(searcher.shared(state).parameters)
+    return SearchRun(run.key, run.epoch + 1, state), StepInfo(*(jnp.where(alive, _mean(i), jnp.nan) for i in infos))
+
+
+def _finite(tree: Any) -> Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
 def _mean(values: Array) -> Array:
@@ -119,7 +126,7 @@ def look_at(
     split: str,
     hessian: bool = False,
 ) -> Look:
-    """Returns what a search would give now. Works inside `jit` and `vmap`.
+    """Returns what a search would give now, with weights NaN if it has diverged. Works inside `jit` and `vmap`.
 
     Args:
       run: The search.
@@ -134,7 +141,9 @@ def look_at(
     if hessian and has_alpha(run.state):
         key = jax.random.fold_in(derive_key(run.state.key), 2)
         eigenvalue = hessian_eigenvalue(key, supernet, searcher.shared(run.state), run.state.alpha, dataset, split)
-    return Look(searcher.derive(run.state, dataset, split), searcher.weights(run.state), eigenvalue)
+    weights = searcher.weights(run.state)
+    alive = _finite(searcher.shared(run.state).parameters) & jnp.all(jnp.isfinite(weights))
+    return Look(searcher.derive(run.state, dataset, split), jnp.where(alive, weights, jnp.nan), eigenvalue)
 
 
 def has_alpha(state: Any) -> bool:

@@ -4,13 +4,14 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
 from jnas._results import Reference, Target
 from jnas._study_plan import check_integer, table_digest
 from jnas._supernet_analysis import random_search
-from jnas._supernet_loop import steps_per_epoch
+from jnas._supernet_loop import has_alpha, steps_per_epoch
 from jnas._table import Table
 from jnas._targets import find_references, judging_targets, target_columns
 from jnas.searchers._candidates import Selection
@@ -36,7 +37,7 @@ class SupernetMethod(NamedTuple):
     searcher: WeightSharingSearcher
     epochs: int
     batch_size: int  # of training and validation batches alike
-    settings: Mapping[str, Any] = {}  # that were changed, as JSON, for the report
+    settings: Mapping[str, Any] = {}  # that were changed, as JSON: for the report, and to tell studies apart
 
 
 class Plan(NamedTuple):
@@ -86,11 +87,12 @@ def supernet_methods(
       controller_steps: Steps of ENAS's controller in an epoch.
 
     Raises:
-      ValueError: There is no searcher of a name, or a setting is out of range.
+      ValueError: There is no searcher of a name, a setting is out of range, or no searcher takes it.
     """
-    made = {}
+    made, taken = {}, set[str]()
     for name in names:
         entry = weight_sharing_entry(name)
+        taken |= inspect.signature(entry.factory).parameters.keys()
         size = entry.batch_size if batch_size is None else batch_size
         takes = inspect.signature(entry.factory).parameters
         settings: dict[str, Any] = {}
@@ -106,6 +108,9 @@ def supernet_methods(
             name, supernet, steps_per_epoch=steps_per_epoch(dataset, size), epochs=length, **settings
         )
         made[name] = SupernetMethod(searcher, length, size, told)
+    for setting, given in (("selection", selection), ("controller_steps", controller_steps)):
+        if given and setting not in taken:
+            raise ValueError(f"{setting} is given, and none of {', '.join(made)} takes it")
     return made
 
 
@@ -127,6 +132,8 @@ def make_plan(
 ) -> Plan:
     """Returns the plan of a study; arguments and errors are those of `supernet_study`."""
     _check(methods, num_seeds, root_seed, look_every, batch_norms)
+    if hessian and not any(has_alpha(jax.eval_shape(m.searcher.init, jax.random.key(0))) for m in methods.values()):
+        raise ValueError(f"hessian is asked for, and none of {', '.join(methods)} has architecture parameters")
     split = dataset.validation_split if split is None else split
     if split is None:
         raise ValueError(
@@ -145,6 +152,7 @@ def make_plan(
         "split_images": len(rows),
         "space": supernet.space.name,
         "form": supernet.form,
+        "parameters": _num_parameters(supernet),
         **(sizes or {}),
         "epochs": {name: method.epochs for name, method in methods.items()},
         "batch_size": {name: method.batch_size for name, method in methods.items()},
@@ -193,9 +201,16 @@ def _check(methods: Any, num_seeds: Any, root_seed: Any, look_every: Any, batch_
     check_integer("look_every", look_every, 1)
     if root_seed >= 2**32:
         raise ValueError(f"root_seed is {root_seed}, expected less than 2**32: JAX would drop its upper half")
+    if not batch_norms:
+        raise ValueError("batch_norms is empty, expected at least one; one_shot=0 leaves the analysis out")
     unknown = [policy for policy in batch_norms if policy not in get_args(BatchNormPolicy)]
     if unknown:
         raise ValueError(f"batch_norms has {unknown[0]!r}, expected some of {', '.join(get_args(BatchNormPolicy))}")
+
+
+def _num_parameters(supernet: Supernet) -> int:
+    shapes = jax.eval_shape(supernet.init, jax.random.key(0))[0]
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
 
 
 def main_column(targets: Sequence[Target], dataset: str) -> int:

@@ -18,10 +18,9 @@ from jnas._supernet_results import INFOS, MethodResult, SupernetStudy
 from jnas._supernet_summary import (
     Column,
     columns,
+    diverged_text,
     entropy,
     judged_column,
-    operation_counts,
-    operation_names,
     skip_connections,
 )
 from jnas._text import counted, listed
@@ -122,7 +121,8 @@ def _findings(study: SupernetStudy) -> Html | None:
         text.append(f"{listed(below)} {'is' if len(below) == 1 else 'are'} below a random cell. ")
     collapsed = _collapsed(study)
     if collapsed:
-        text.append(f"Cells of which two thirds of the edges or more are skip connections: {listed(collapsed)}.")
+        text.append(f"Cells of which two thirds of the edges or more are skip connections: {listed(collapsed)}. ")
+    text.append(diverged_text(study))
     return element("p", text, class_="finding")
 
 
@@ -154,21 +154,21 @@ def _results_section(study: SupernetStudy) -> Html:
     found = [columns(result) for result in study.methods]
     means = np.asarray([[column.mean for column in row] for row in found], np.float64)
     best = [int(np.nanargmax(column)) if np.isfinite(column).any() else -1 for column in means.T]
-    names, counts = operation_names(study), [operation_counts(r)[:, -1].mean(axis=0) for r in study.methods]
-    skips = [k for k, name in enumerate(names) if "skip" in name]
+    skips = [skip_connections(study, result) for result in study.methods]
+    has_skips = any(s is not None for s in skips)
     rows = [
         [
             element("div", named(mark(k), result.name), element("small", _length(study, result))),
             *(_cell(column, best[c] == k) for c, column in enumerate(found[k])),
             *([_rank(study, result)] if study.targets else []),
-            *(f"{counts[k][n]:.1f}" for n in skips),
-            f"{np.nanmean(entropy(result)[:, -1]):.3f}",
+            *([] if (own := skips[k]) is None else [_mean(own[:, -1], 1)]),
+            _mean(entropy(result)[:, -1], 3),
         ]
         for k, result in enumerate(study.methods)
     ]
-    rows += [[name, *cells, *["–"] * (1 + len(skips) + 1)] for name, cells in _reference_cells(study)]
+    rows += [[name, *cells, *["–"] * (1 + has_skips + 1)] for name, cells in _reference_cells(study)]
     head = ["method", *(t.label for t in study.targets), *(["rank"] if study.targets else [])]
-    head += [*(names[n] for n in skips), "entropy"]
+    head += [*(["skips"] if has_skips else []), "entropy"]
     caption = (
         "Accuracy in percent, by the table, of the cells that the searches ended with: mean ± standard deviation over "
         "seeds (of a sample), the best of each column bold. Of a random cell: mean and deviation over all cells of the "
@@ -210,6 +210,11 @@ def _cell(column: Column, best: bool) -> Html:
     text = f"{column.mean:.2f}" + ("" if np.isnan(column.std) else f" ± {column.std:.2f}")
     interval = None if np.isnan(column.low) else element("small", f"[{column.low:.2f}, {column.high:.2f}]")
     return element("div", element("strong", text) if best else text, interval)
+
+
+def _mean(values: Any, digits: int) -> str:
+    known = values[np.isfinite(values)]
+    return f"{known.mean():.{digits}f}" if known.size else "–"
 
 
 def _rank(study: SupernetStudy, result: MethodResult) -> str:

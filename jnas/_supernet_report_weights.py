@@ -81,7 +81,12 @@ def _published(study: SupernetStudy) -> Html | None:
         return None
     head = ["method", "probability", _NAMES["batch"], _NAMES["running"]]
     rows = [[name, *(f"{value:.4f}" for value in PUBLISHED_TABLE_7[name])] for name in names]
-    return details("Table 7 of the paper (CIFAR-10, published sizes)", html_table(head, rows, class_="numbers"))
+    text = (
+        "Of accuracies on one batch of 2,048 validation images with the ground truth on CIFAR-10's validation images; "
+        f"here all images of the split are compared with {study.targets[judged_column(study)].label}."
+    )
+    title = "Table 7 of the paper (CIFAR-10, published sizes)"
+    return details(title, element("p", text), html_table(head, rows, class_="numbers"))
 
 
 def _pictures(study: SupernetStudy) -> Html | None:

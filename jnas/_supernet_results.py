@@ -18,6 +18,7 @@ __all__ = [
     "OneShot",
     "Record",
     "SupernetStudy",
+    "diverged",
     "load_method",
     "load_search",
     "save_method",
@@ -43,7 +44,7 @@ class Record(NamedTuple):
     archs: NDArray[np.int8]  # [S, L, E], what the search would have returned
     candidates: NDArray[np.int8]  # [S, L, M, E], those that it was chosen from
     scores: NDArray[np.float32]  # [S, L, M], their accuracies under the shared weights in percent; NaN: not compared
-    weights: NDArray[np.float32]  # [S, L, E, K], probabilities of the operations on each edge
+    weights: NDArray[np.float32]  # [S, L, E, K], probabilities of the operations on each edge; NaN: it has diverged
     eigenvalues: NDArray[np.float32]  # [S, L], of the Hessian in the architecture parameters; NaN: not asked for
     train_seconds: NDArray[np.float64]  # [T]
     look_seconds: NDArray[np.float64]  # [L]
@@ -79,6 +80,11 @@ class SupernetStudy(NamedTuple):
     targets: tuple[Target, ...]  # the columns of the table; empty without one
     references: tuple[Reference, ...]  # the optimum, cells known by name, random cells
     methods: tuple[MethodResult, ...]  # those that have finished
+
+
+def diverged(record: Record) -> NDArray[np.bool_]:
+    """Returns whether a search had numbers that are not finite at each look, `[S, L]`."""
+    return np.asarray(np.isnan(record.weights).any(axis=(-2, -1)))
 
 
 # Searches between two epochs.
@@ -155,9 +161,28 @@ def load_method(path: Path, name: str, identity: Mapping[str, Any]) -> MethodRes
     try:
         if "one_shot/truth" in arrays:
             one_shot = OneShot._make(arrays[f"one_shot/{field}"] for field in OneShot._fields)
-        return MethodResult(name, _as_record(path, arrays), arrays["values"], arrays["ranks"], one_shot)
+        result = MethodResult(name, _as_record(path, arrays), arrays["values"], arrays["ranks"], one_shot)
     except KeyError as error:
         raise ValueError(f"{path} is damaged (it has no {error}); {REMEDY}") from None
+    if not _fits(result):
+        raise ValueError(f"{path} is damaged (its arrays do not fit one another); {REMEDY}")
+    return result
+
+
+def _fits(result: MethodResult) -> bool:
+    searches = result.record.archs.shape[:2]
+    if result.values.shape[1:] != searches or result.ranks.shape != searches:
+        return False
+    if result.one_shot is None:
+        return True
+    archs, truth, accuracies, log_probability, seconds = result.one_shot
+    known = (searches[0], len(truth)) if truth.ndim == 1 else None
+    return (
+        accuracies.shape[1:] == known
+        and log_probability.shape == known
+        and archs.shape == (len(truth), *result.record.archs.shape[2:])
+        and seconds.shape == accuracies.shape[:1]
+    )
 
 
 def _read(path: Path, identity: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
@@ -177,6 +202,6 @@ def _as_record(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Record:
         wrong = [n for n, d in leading.items() if (a := getattr(record, n)).ndim != d or a.shape[:2] != (seeds, looks)]
         if wrong or record.train_seconds.shape != (epochs,) or record.look_seconds.shape != (looks,):
             raise ValueError(f"sizes of {', '.join(wrong) or 'the seconds'} do not fit")
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}); {REMEDY}") from None
     return record

@@ -23,6 +23,7 @@ from jnas._supernet_results import (
     MethodResult,
     OneShot,
     Record,
+    diverged,
     load_method,
     load_search,
     save_method,
@@ -204,11 +205,12 @@ def _with_look(record: Record, done: int, look: Look, seconds: float) -> Record:
 
 
 def _judged(plan: Plan, name: str, record: Record, one_shot: OneShot | None) -> MethodResult:
-    """Returns the searches with what the table says of their architectures."""
+    """Returns the searches with what the table says of their architectures; of those that diverged, nothing."""
     shape = record.archs.shape[:2]
     if plan.table is None:
         return MethodResult(name, record, np.zeros((0, *shape), np.float32), np.full(shape, -1, np.int32), one_shot)
     index = np.asarray(plan.table.index(record.archs.astype(np.int32)))
+    index = np.where(diverged(record), -1, index)
     values = np.where(index >= 0, plan.columns[:, np.maximum(index, 0)], np.float32(np.nan))
     column = plan.columns[main_column(plan.targets, plan.dataset.name)]
     own = values[main_column(plan.targets, plan.dataset.name)]

@@ -53,7 +53,8 @@ def supernet_study(
     architecture that a search would return is judged by the table, if there is one; the search sees nothing of it.
 
     Args:
-      methods: By the names under which they are to appear; `supernet_methods` makes them.
+      methods: By the names under which they are to appear; `supernet_methods` makes them. A folder tells a method by
+        its name, epochs, batch size and `settings`: a searcher of your own needs another name when it changes.
       supernet: What they train.
       dataset: On what.
       table: What judges the architectures.
@@ -121,8 +122,11 @@ def carry_out(plan: Plan, *, out: str | os.PathLike[str] | None, log: Callable[[
 
 
 _REPORT = 4.0  # seconds for the report and the summary
-_WORK = {"darts-v1": 9.0, "darts-v2": 25.0, "setn": 6.0, "gdas": 4.0, "enas": 3.0, "rsps": 2.5}
-"""Passes of one convolution for each edge that a training image costs, about."""
+_TRAINED = {"darts-v1": 4.5, "darts-v2": 12.0, "setn": 4.5, "gdas": 1.3, "enas": 0.6, "rsps": 0.6}
+"""What a training image costs, as a share of one pass of a 3x3 convolution on every edge; measured on CPUs."""
+_LOOKED_AT = 0.15  # the same of an image that one sampled architecture classifies
+_COMPARING = ("setn", "enas", "rsps")  # candidates, at each look
+_BATCH = 512  # images that a candidate is compared on, and of a batch of the one-shot analysis
 
 
 def _guess(plan: Plan, name: str) -> float:
@@ -131,13 +135,17 @@ def _guess(plan: Plan, name: str) -> float:
     height, width, _ = plan.dataset.image_shape
     channels, cells = config.get("channels", 16), config.get("cells", 5)
     once = 6 * 3 * cells * 9 * channels**2 * height * width  # multiply-adds of 3x3 convolutions on all edges
-    steps = steps_per_epoch(plan.dataset, method.batch_size)
-    images = steps * method.batch_size * _WORK.get(name, 9.0) + method.searcher.extra_steps * method.batch_size
-    looked = 40_000 if name in ("setn", "enas", "rsps") else 0
-    work = method.epochs * images + len(plan.looks(name)) * min(looked, 100 * len(plan.dataset.rows(plan.split)))
-    work += len(plan.cells) * len(plan.batch_norms) * 2 * len(plan.dataset.rows(plan.split))
+    rows, train_rows = len(plan.dataset.rows(plan.split)), len(plan.dataset.rows("train"))
+    trained = steps_per_epoch(plan.dataset, method.batch_size) * method.batch_size * method.epochs
+    compared = method.settings.get("num_candidates", 100) if name in _COMPARING else 0
+    seen = rows if method.settings.get("comparison") == "same_batches" else min(_BATCH, rows)
+    classified = method.searcher.extra_steps * method.batch_size * method.epochs
+    classified += len(plan.looks(name)) * compared * seen
+    again = min(train_rows, 8 * _BATCH) if "reestimated" in plan.batch_norms else 0
+    classified += len(plan.cells) * (len(plan.batch_norms) * rows + again)
+    work = trained * _TRAINED.get(name, 4.5) + classified * _LOOKED_AT
     speed = 3e9 if jax.default_backend() == "cpu" else 2e12
-    return float(15 + plan.num_seeds * work * once / speed)
+    return float(25 + plan.num_seeds * work * once / speed)
 
 
 def headline(plan: Plan) -> str:

@@ -11,7 +11,8 @@ from jnas._statistics import mean_over_seeds, std_over_seeds
 from jnas._study_summary import mean_interval
 from jnas._supernet_analysis import best_share, correlations
 from jnas._supernet_plan import main_column
-from jnas._supernet_results import MethodResult, SupernetStudy
+from jnas._supernet_results import MethodResult, SupernetStudy, diverged
+from jnas._text import listed
 from jnas._vocabulary import Trace
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "agreement",
     "as_study_results",
     "columns",
+    "diverged_text",
     "entropy",
     "judged_column",
     "measured_seconds",
@@ -92,10 +94,21 @@ def operation_counts(result: MethodResult) -> NDArray[np.int64]:
     return np.asarray((archs[..., None] == np.arange(choices)).sum(axis=2), np.int64)
 
 
-def skip_connections(study: SupernetStudy, result: MethodResult) -> NDArray[np.int64] | None:
-    """Returns the number of skip connections in the architecture of each look `[S, L]`; None where no space has any."""
+def skip_connections(study: SupernetStudy, result: MethodResult) -> Floats | None:
+    """Returns the number of skip connections in the architecture of each look `[S, L]`; None where no space has any.
+
+    NaN for searches that have diverged.
+    """
     numbers = [k for k, name in enumerate(operation_names(study)) if "skip" in name]
-    return np.asarray(operation_counts(result)[..., numbers].sum(axis=-1)) if numbers else None
+    counts = operation_counts(result)[..., numbers].sum(axis=-1)
+    return np.where(diverged(result.record), np.nan, counts) if numbers else None
+
+
+def diverged_text(study: SupernetStudy) -> str:
+    """Returns a sentence on the searches that ended with numbers that are not finite; empty if there are none."""
+    counts = {result.name: int(diverged(result.record)[:, -1].sum()) for result in study.methods}
+    told = [f"{count} of {study.config['seeds']} of {name}" for name, count in counts.items() if count]
+    return f"Searches that diverged, and are not counted: {listed(told)}." if told else ""
 
 
 def agreement(result: MethodResult, batch_norms: tuple[str, ...]) -> list[Agreement]:

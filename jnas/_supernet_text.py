@@ -14,6 +14,7 @@ from jnas._supernet_results import INFOS, SupernetStudy
 from jnas._supernet_summary import (
     agreement,
     columns,
+    diverged_text,
     entropy,
     operation_counts,
     operation_names,
@@ -76,7 +77,7 @@ def _epoch_rows(study: SupernetStudy) -> Iterator[list[Any]]:
                 *map(_number, result.values[:, seed, i]),
                 "" if rank < 0 else rank,
                 _number(entropies[seed, i]),
-                "" if skips is None else skips[seed, i],
+                "" if skips is None else _number(skips[seed, i]),
                 *counts[seed, i],
                 _number(record.eigenvalues[seed, i]),
             ]
@@ -122,14 +123,19 @@ def _finals_lines(study: SupernetStudy) -> list[str]:
     for result in study.methods:
         last, skips = result.ranks[:, -1], skip_connections(study, result)
         rank = f"{np.median(last[last > 0]):,.0f}" if (last > 0).any() else "-"
-        skipped = "-" if skips is None else f"{skips[:, -1].mean():.1f}"
+        skipped = "-" if skips is None else _spread(_mean_std(skips[:, -1])[0], math.nan, digits=1)
         rows.append([result.name, *(_spread(c.mean, c.std) for c in columns(result)), rank, skipped])
     for reference in study.references:
         one = reference.name == "random cell"
         spread = [s if one and s is not None else math.nan for s in study.config["random_std"]]
         cells = [_spread(float(v), s) for v, s in zip(reference.values, spread, strict=True)]
         rows.append([reference.name, *cells, "", ""])
-    return aligned(rows, "l" + "r" * (len(study.targets) + 2))
+    return [*aligned(rows, "l" + "r" * (len(study.targets) + 2)), *_diverged_lines(study)]
+
+
+def _diverged_lines(study: SupernetStudy) -> list[str]:
+    told = diverged_text(study)
+    return ["", told] if told else []
 
 
 def _archs_lines(study: SupernetStudy) -> list[str]:

@@ -85,7 +85,8 @@ def enas(
     The baseline is a moving average of the rewards that starts at the first accuracy and takes in a reward before the
     advantage is formed. The released scripts form it anew for each reward from that of the epoch before, and in the
     first epoch take the reward's own accuracy, so that nothing but the entropy is learned there: `'released'`.
-    Their gradient may also flow through the entropy in the reward; here the reward is a number.
+    Their gradient may also flow through the entropy in the reward; here the reward is a number. Their last comparison
+    looks at augmented images, here as everywhere at images as they are.
 
     Published with batches of 128, training and validation alike.
 
@@ -201,7 +202,7 @@ def enas(
         return jax.vmap(lambda arch: log_probability_and_entropy(state.controller, arch, controller)[0])(archs)
 
     def weights(state: EnasState) -> Array:
-        archs = draw(state, jax.random.fold_in(derive_key(state.key), 1), _SAMPLES)
+        archs = draw(state, jax.random.fold_in(derive_key(state.key), 3), _SAMPLES)  # a split has 0 and 1
         each = jax.vmap(lambda arch: log_probabilities(state.controller, arch, controller))(archs)
         return jnp.mean(jnp.exp(each), axis=0)
 

@@ -45,7 +45,8 @@ def setn(
 
     Each step draws a uniform architecture, the same in all cells, and makes a step of the weights with it on the
     training batch; then makes a step of alpha on the validation batch, with all operations mixed by the softmax of
-    alpha.
+    alpha. Running estimates of batch-norm are taken from the uniform architectures alone; the published script also
+    moves them in the mixture's passes.
 
     Published with batches of 64.
 

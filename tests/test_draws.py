@@ -28,6 +28,18 @@ def test_below_is_the_exact_multiply_shift(bound):
     np.testing.assert_array_equal(jax.jit(below)(words, bound), expected)
 
 
+@pytest.mark.parametrize("bound", [65_537, 100_000, 1 << 20, 123_456_789, (1 << 31) - 1])
+def test_below_larger_python_integers_too(bound):
+    words = np.concatenate(
+        [
+            np.asarray([0, 1, 2**16 - 1, 2**16, 2**31, 2**32 - 1], np.uint32),
+            np.random.default_rng(0).integers(0, 2**32, 1000, np.uint32),
+        ]
+    )
+    expected = [(int(word) * bound) >> 32 for word in words]
+    np.testing.assert_array_equal(jax.jit(lambda words: below(words, bound))(words), expected)
+
+
 def test_uniform_is_in_the_half_open_interval_and_even():
     assert float(uniform(jnp.uint32(0))) == 0.0
     assert float(uniform(jnp.uint32(2**32 - 1))) == 1 - 2.0**-23

@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import json
 import math
 import shutil
 
@@ -11,6 +12,7 @@ import pytest
 import scipy.stats
 
 from jnas import _supernet_run
+from jnas._archive import read_archive, write_archive
 from jnas._make_table import make_table
 from jnas._results import Target
 from jnas._supernet_analysis import COEFFICIENTS, best_share, correlations, random_search
@@ -18,6 +20,7 @@ from jnas._supernet_plan import SupernetMethod, main_column, supernet_methods
 from jnas._supernet_results import load_search
 from jnas._supernet_study import load_supernet_study, supernet_study
 from jnas._supernet_summary import agreement, as_study_results, columns, entropy, operation_counts
+from jnas._supernet_text import results_text
 from jnas.training._augmentation import normalize
 from tests._toy_supernet import ARCHS, TOY, toy_dataset
 
@@ -250,9 +253,21 @@ def test_a_finished_study_is_read_and_not_run(whole, tmp_path, monkeypatch):
     assert [r.name for r in loaded.references] == [r.name for r in study.references]
     with pytest.raises(ValueError, match=r"another configuration: seeds is 2 there and 3 here"):
         go(copy, num_seeds=3)
+    header, arrays = read_archive(copy / "methods" / "rsps.npz", kind="", remedy="")
+    for name, other in (("ranks", arrays["ranks"][:1]), ("one_shot/truth", np.float32(0)), ("looked", np.int32(0))):
+        write_archive(copy / "methods" / "rsps.npz", header, {**arrays, name: np.asarray(other)}, compress=True)
+        with pytest.raises(ValueError, match=r"rsps\.npz is damaged"):
+            load_supernet_study(copy)
     (copy / "methods" / "rsps.npz").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"rsps\.npz is not a file of `jnas supernet`"):
         load_supernet_study(copy)
+    config = json.loads((copy / "config.json").read_text())
+    for bad in ({**config, "config": [1]}, {k: v for k, v in config.items() if k != "versions"}):
+        (copy / "config.json").write_text(json.dumps(bad))
+        with pytest.raises(ValueError, match=r"config\.json is damaged"):
+            load_supernet_study(copy)
+        with pytest.raises(ValueError, match=r"config\.json is damaged"):
+            go(copy)
 
 
 def test_searches_take_the_form_of_a_study(whole):
@@ -278,6 +293,33 @@ def test_the_report_holds_what_it_should(whole):
     assert f"{columns(study.methods[1])[1].mean:.2f}" in text
 
 
+def test_a_search_that_diverges_is_said_and_not_judged(tmp_path):
+    searcher = methods()["gdas"].searcher
+
+    def poisoned(state, batch):
+        state, info = searcher.step(state, batch)
+        weights = jax.tree.map(lambda leaf: leaf * np.nan, state.weights.shared.parameters)
+        shared = state.weights.shared._replace(parameters=weights)
+        return state._replace(weights=state.weights._replace(shared=shared)), info
+
+    bad = methods()["gdas"]._replace(searcher=searcher._replace(step=poisoned))
+    both = {"good": methods()["gdas"], "bad": bad}
+    study = supernet_study(both, TOY, dataset(), table=table(), num_seeds=2, look_every=2, out=tmp_path / "study")
+    good, bad = study.methods
+    assert np.isfinite(good.record.info).all()
+    assert np.isnan(bad.record.info).all()
+    assert np.isnan(bad.values).all()
+    assert (bad.ranks == -1).all()
+    assert np.isfinite(good.values).all()
+    told = "Searches that diverged, and are not counted: 2 of 2 of bad."
+    assert told in results_text(study)
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert told in page
+    assert "nan" not in page.lower()
+    row = next(r for r in rows_of(tmp_path / "study" / "epochs.csv") if r["method"] == "bad" and r["epoch"] == "3")
+    assert row["skip_connections"] == row["toy test 5"] == row["entropy"] == ""
+
+
 def test_errors_say_what_to_do():
     with pytest.raises(ValueError, match="one_shot needs a table"):
         go(table=None, one_shot=5)
@@ -287,6 +329,12 @@ def test_errors_say_what_to_do():
         go(look_every=0)
     with pytest.raises(ValueError, match="expected some of running, batch, reestimated"):
         go(batch_norms=("none",))
+    with pytest.raises(ValueError, match="batch_norms is empty"):
+        go(batch_norms=())
+    with pytest.raises(ValueError, match="none of rsps has architecture parameters"):
+        go(names=("rsps",), hessian=True)
+    with pytest.raises(ValueError, match="controller_steps is given, and none of gdas, rsps takes it"):
+        supernet_methods(["gdas", "rsps"], TOY, dataset(), epochs=3, batch_size=32, controller_steps=3)
     other = TOY._replace(space=TOY.space._replace(config="{}"))
     with pytest.raises(ValueError, match="the table is of the space"):
         supernet_study(methods(), other, dataset(), table=table())
