@@ -6,6 +6,7 @@ lanes these loops take longer than the search, so a step draws all its words at 
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jnas._vocabulary import Array, Key
 
@@ -32,10 +33,10 @@ def below(words: Array, bound: Array | int) -> Array:
     """
     high, low = words >> 16, words & 0xFFFF
     if isinstance(bound, int) and bound > 1 << 16:  # the product of two words has two of its own
-        above, bound = jnp.uint32(bound >> 16), jnp.uint32(bound & 0xFFFF)
-        parts = high * bound, low * above, (low * bound) >> 16
-        carried = ((parts[0] & 0xFFFF) + (parts[1] & 0xFFFF) + parts[2]) >> 16
-        return (high * above + (parts[0] >> 16) + (parts[1] >> 16) + carried).astype(jnp.int32)
+        upper, lower = np.uint32(bound >> 16), np.uint32(bound & 0xFFFF)
+        first, second = high * lower, low * upper
+        carried = ((first & 0xFFFF) + (second & 0xFFFF) + ((low * lower) >> 16)) >> 16
+        return (high * upper + (first >> 16) + (second >> 16) + carried).astype(jnp.int32)
     bound = jnp.asarray(bound, jnp.uint32)
     return ((high * bound + ((low * bound) >> 16)) >> 16).astype(jnp.int32)
 
