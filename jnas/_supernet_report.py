@@ -81,7 +81,7 @@ def _contents(study: SupernetStudy) -> Html:
 def _task(study: SupernetStudy) -> str:
     config = study.config
     height, width, _ = config["image_shape"]
-    sizes = " and ".join(f"{config[key]} {key}" for key in ("channels", "cells") if key in config)
+    sizes = " and ".join(counted(config[key], key[:-1]) for key in ("channels", "cells") if key in config)
     lengths = sorted(set(config["epochs"].values()))
     epochs = f"{lengths[0]} epochs" if len(lengths) == 1 else listed([f"{n} {e}" for n, e in config["epochs"].items()])
     judge = (

@@ -122,7 +122,7 @@ def carry_out(plan: Plan, *, out: str | os.PathLike[str] | None, log: Callable[[
 
 
 _REPORT = 4.0  # seconds for the report and the summary
-_TRAINED = {"darts-v1": 4.5, "darts-v2": 12.0, "setn": 4.5, "gdas": 1.3, "enas": 0.6, "rsps": 0.6}
+_TRAINED = {"darts-v1": 2.7, "darts-v2": 7.0, "setn": 1.6, "gdas": 1.2, "enas": 0.6, "rsps": 0.6}
 """What a training image costs, as a share of one pass of a 3x3 convolution on every edge; measured on CPUs."""
 _LOOKED_AT = 0.15  # the same of an image that one sampled architecture classifies
 _COMPARING = ("setn", "enas", "rsps")  # candidates, at each look
@@ -143,7 +143,7 @@ def _guess(plan: Plan, name: str) -> float:
     classified += len(plan.looks(name)) * compared * seen
     again = min(train_rows, 8 * _BATCH) if "reestimated" in plan.batch_norms else 0
     classified += len(plan.cells) * (len(plan.batch_norms) * rows + again)
-    work = trained * _TRAINED.get(name, 4.5) + classified * _LOOKED_AT
+    work = trained * _TRAINED.get(name, 2.7) + classified * _LOOKED_AT
     speed = 3e9 if jax.default_backend() == "cpu" else 2e12
     return float(25 + plan.num_seeds * work * once / speed)
 
@@ -152,7 +152,7 @@ def headline(plan: Plan) -> str:
     """Returns what a study does, in a line."""
     config = plan.config
     lengths = listed([f"{name} {counted(m.epochs, 'epoch')}" for name, m in plan.methods.items()])
-    sizes = ", ".join(f"{config[key]} {key}" for key in ("channels", "cells") if key in config)
+    sizes = ", ".join(counted(config[key], key[:-1]) for key in ("channels", "cells") if key in config)
     return (
         f"{counted(len(plan.methods), 'method')} x {counted(plan.num_seeds, 'seed')} on {config['dataset']} "
         f"({config['train_images']:,} training images, {config['split_images']:,} of {config['split']})"
