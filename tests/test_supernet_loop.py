@@ -11,7 +11,7 @@ from jnas._supernet_loop import begin_search, compiled_over_seeds, look_at, step
 from jnas._supernet_results import Record, load_search, save_search
 from jnas.searchers._architecture_hessian import hessian_eigenvalue
 from jnas.searchers._candidates import Selection, derive_key
-from jnas.searchers._weight_sharing import Batch, Examples, StepInfo, WeightSharingSearcher
+from jnas.searchers._weight_sharing import Batch, Examples, Shared, StepInfo, WeightSharingSearcher
 from jnas.searchers._weight_sharing_registry import make_weight_sharing
 from jnas.training._augmentation import augment
 from jnas.training._dataset import dataset_from_arrays
@@ -84,7 +84,10 @@ def counting(num_images, extra_steps):
         nothing = jnp.zeros(num_images, jnp.int32)
         return nothing, nothing, jnp.int32(0)
 
-    return WeightSharingSearcher(init, step, None, None, None, None, "counting", extra_steps)
+    def shared(state):
+        return Shared(jnp.float32(0), ())
+
+    return WeightSharingSearcher(init, step, None, None, None, shared, "counting", extra_steps)
 
 
 def numbered(num_images=60):
