@@ -92,9 +92,9 @@ def supernet_methods(
     made, taken = {}, set[str]()
     for name in names:
         entry = weight_sharing_entry(name)
-        taken |= inspect.signature(entry.factory).parameters.keys()
         size = entry.batch_size if batch_size is None else batch_size
         takes = inspect.signature(entry.factory).parameters
+        taken |= takes.keys()
         settings: dict[str, Any] = {}
         told: dict[str, Any] = {}
         if selection and "selection" in takes:

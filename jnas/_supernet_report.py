@@ -14,7 +14,7 @@ from jnas._report_settings import settings_section
 from jnas._study_summary import FEWEST
 from jnas._supernet_plots import Drawn, epoch_panel
 from jnas._supernet_report_weights import time_section, weights_section
-from jnas._supernet_results import INFOS, MethodResult, SupernetStudy
+from jnas._supernet_results import INFOS, MethodResult, SupernetStudy, diverged
 from jnas._supernet_summary import (
     Column,
     columns,
@@ -41,6 +41,7 @@ def supernet_report(study: SupernetStudy) -> str:
     space = _space(study)
     parts = [
         _findings(study),
+        note_box([told] if (told := diverged_text(study)) else [], "Not counted"),
         _contents(study),
         _results_section(study),
         _curves_section(study),
@@ -121,8 +122,7 @@ def _findings(study: SupernetStudy) -> Html | None:
         text.append(f"{listed(below)} {'is' if len(below) == 1 else 'are'} below a random cell. ")
     collapsed = _collapsed(study)
     if collapsed:
-        text.append(f"Cells of which two thirds of the edges or more are skip connections: {listed(collapsed)}. ")
-    text.append(diverged_text(study))
+        text.append(f"Cells of which two thirds of the edges or more are skip connections: {listed(collapsed)}.")
     return element("p", text, class_="finding")
 
 
@@ -310,8 +310,8 @@ def _cells_section(study: SupernetStudy, space: Space | None) -> Html:
     cards = []
     for k, result in enumerate(study.methods):
         found: dict[bytes, list[int]] = {}
-        for seed, arch in enumerate(result.record.archs[:, -1]):
-            found.setdefault(arch.tobytes(), []).append(seed)
+        for seed in np.flatnonzero(~diverged(result.record)[:, -1]).tolist():
+            found.setdefault(result.record.archs[seed, -1].tobytes(), []).append(seed)
         for seeds in found.values():
             arch = result.record.archs[seeds[0], -1].astype(np.int32)
             values = [(t.label, v) for t, v in zip(study.targets, result.values[:, seeds[0], -1], strict=True)]

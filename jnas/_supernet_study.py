@@ -19,6 +19,7 @@ from jnas._supernet_results import FORMAT, VERSION, SupernetStudy, load_method
 from jnas._supernet_run import method_path, run_methods, tidy
 from jnas._table import Table
 from jnas._text import counted, listed
+from jnas.searchers._candidates import Selection
 from jnas.training._dataset import Dataset
 from jnas.training._recipe import BatchNormPolicy
 from jnas.training._supernet import Supernet
@@ -126,22 +127,21 @@ _TRAINED = {"darts-v1": 2.7, "darts-v2": 7.0, "setn": 1.6, "gdas": 1.2, "enas": 
 """What a training image costs, as a share of one pass of a 3x3 convolution on every edge; measured on CPUs."""
 _LOOKED_AT = 0.15  # the same of an image that one sampled architecture classifies
 _COMPARING = ("setn", "enas", "rsps")  # candidates, at each look
-_BATCH = 512  # images that a candidate is compared on, and of a batch of the one-shot analysis
 
 
 def _guess(plan: Plan, name: str) -> float:
     """Returns roughly how many seconds a method's searches take: the bar soon corrects it."""
-    method, config = plan.methods[name], plan.config
+    method, config, usual = plan.methods[name], plan.config, Selection()
     height, width, _ = plan.dataset.image_shape
     channels, cells = config.get("channels", 16), config.get("cells", 5)
     once = 6 * 3 * cells * 9 * channels**2 * height * width  # multiply-adds of 3x3 convolutions on all edges
     rows, train_rows = len(plan.dataset.rows(plan.split)), len(plan.dataset.rows("train"))
     trained = steps_per_epoch(plan.dataset, method.batch_size) * method.batch_size * method.epochs
-    compared = method.settings.get("num_candidates", 100) if name in _COMPARING else 0
-    seen = rows if method.settings.get("comparison") == "same_batches" else min(_BATCH, rows)
+    compared = method.settings.get("num_candidates", usual.num_candidates) if name in _COMPARING else 0
+    seen = rows if method.settings.get("comparison") == "same_batches" else min(usual.batch_size, rows)
     classified = method.searcher.extra_steps * method.batch_size * method.epochs
     classified += len(plan.looks(name)) * compared * seen
-    again = min(train_rows, 8 * _BATCH) if "reestimated" in plan.batch_norms else 0
+    again = min(train_rows, usual.batch_norm_batches * usual.batch_size) if "reestimated" in plan.batch_norms else 0
     classified += len(plan.cells) * (len(plan.batch_norms) * rows + again)
     work = trained * _TRAINED.get(name, 2.7) + classified * _LOOKED_AT
     speed = 3e9 if jax.default_backend() == "cpu" else 2e12

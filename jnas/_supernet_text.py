@@ -10,7 +10,7 @@ import numpy as np
 
 from jnas import spaces
 from jnas._supernet_analysis import COEFFICIENTS
-from jnas._supernet_results import INFOS, SupernetStudy
+from jnas._supernet_results import INFOS, SupernetStudy, diverged
 from jnas._supernet_summary import (
     agreement,
     columns,
@@ -106,6 +106,8 @@ def one_shot_csv(study: SupernetStudy) -> str:
 def results_text(study: SupernetStudy) -> str:
     """Returns what the final architectures are worth, and how shared weights agree with the table, as lines."""
     lines = _finals_lines(study) if study.targets else _archs_lines(study)
+    if told := diverged_text(study):
+        lines += ["", told]
     found = {result.name: agreement(result, tuple(study.config["batch_norms"])) for result in study.methods}
     if any(found.values()):
         predictors = ["probability", *study.config["batch_norms"]]
@@ -130,20 +132,17 @@ def _finals_lines(study: SupernetStudy) -> list[str]:
         spread = [s if one and s is not None else math.nan for s in study.config["random_std"]]
         cells = [_spread(float(v), s) for v, s in zip(reference.values, spread, strict=True)]
         rows.append([reference.name, *cells, "", ""])
-    return [*aligned(rows, "l" + "r" * (len(study.targets) + 2)), *_diverged_lines(study)]
-
-
-def _diverged_lines(study: SupernetStudy) -> list[str]:
-    told = diverged_text(study)
-    return ["", told] if told else []
+    return aligned(rows, "l" + "r" * (len(study.targets) + 2))
 
 
 def _archs_lines(study: SupernetStudy) -> list[str]:
     space = spaces.from_config(study.space)
     rows = [
-        [f"{result.name}, seed {seed}", space.to_string(arch.astype(np.int32))]
+        [f"{result.name}, seed {seed}", "diverged" if lost else space.to_string(arch.astype(np.int32))]
         for result in study.methods
-        for seed, arch in enumerate(result.record.archs[:, -1])
+        for seed, (arch, lost) in enumerate(
+            zip(result.record.archs[:, -1], diverged(result.record)[:, -1], strict=True)
+        )
     ]
     return aligned(rows, "ll")
 

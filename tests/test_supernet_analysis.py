@@ -316,8 +316,14 @@ def test_a_search_that_diverges_is_said_and_not_judged(tmp_path):
     page = (tmp_path / "study" / "report.html").read_text()
     assert told in page
     assert "nan" not in page.lower()
+    assert page.count("<article") == len({arch.tobytes() for arch in good.record.archs[:, -1]})
     row = next(r for r in rows_of(tmp_path / "study" / "epochs.csv") if r["method"] == "bad" and r["epoch"] == "3")
     assert row["skip_connections"] == row["toy test 5"] == row["entropy"] == ""
+    for judge, out in ((table(), "judged"), (None, "alone")):  # where there is nothing else to say
+        study = supernet_study({"bad": both["bad"]}, TOY, dataset(), table=judge, num_seeds=1, out=tmp_path / out)
+        told = "Searches that diverged, and are not counted: 1 of 1 of bad."
+        assert told in results_text(study)
+        assert told in (tmp_path / out / "report.html").read_text()
 
 
 def test_errors_say_what_to_do():
