@@ -2,7 +2,7 @@
 
 import sys
 
-from jnas._cli import main
+from jnas.commands._cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

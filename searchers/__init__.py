@@ -1,10 +1,9 @@
 """Searchers as pure functions over a state that carries its key: `init / ask / tell`, or `init / step / derive`."""
 
 from jnas.searchers import predictors
-from jnas.searchers._architecture_hessian import architecture_hessian, hessian_eigenvalue
-from jnas.searchers._architecture_parameters import Adam
-from jnas.searchers._at_fidelity import at_fidelity
-from jnas.searchers._bananas import (
+from jnas.searchers._registry import Entry, entry, make, names
+from jnas.searchers.black_box._at_fidelity import at_fidelity
+from jnas.searchers.black_box._bananas import (
     bananas,
     bananas_random_ranking,
     bohamiann,
@@ -14,33 +13,34 @@ from jnas.searchers._bananas import (
     gp_bayesopt,
     nasbot,
 )
-from jnas.searchers._bohb import bohb
-from jnas.searchers._candidate_sources import Candidates, mutations
-from jnas.searchers._candidates import Selection
-from jnas.searchers._controller import ControllerSettings
-from jnas.searchers._darts import darts
-from jnas.searchers._enas import PolicyGradient, enas
-from jnas.searchers._gdas import gdas
-from jnas.searchers._history import History
-from jnas.searchers._hyperband import geometric_budgets, hyperband, successive_halving
-from jnas.searchers._local_search import local_search
-from jnas.searchers._predictor_search import predictor_search
-from jnas.searchers._random_search import random_search
-from jnas.searchers._registry import Entry, entry, make, names
-from jnas.searchers._regularized_evolution import regularized_evolution
-from jnas.searchers._reinforce import reinforce
-from jnas.searchers._rsps import rsps
-from jnas.searchers._setn import setn
-from jnas.searchers._shared_weights import Sgd
-from jnas.searchers._smac import smac
-from jnas.searchers._tpe import tpe
-from jnas.searchers._weight_sharing import WeightSharingSearcher
-from jnas.searchers._weight_sharing_registry import (
+from jnas.searchers.black_box._bohb import bohb
+from jnas.searchers.black_box._candidate_sources import Candidates, mutations
+from jnas.searchers.black_box._history import History
+from jnas.searchers.black_box._hyperband import geometric_budgets, hyperband, successive_halving
+from jnas.searchers.black_box._local_search import local_search
+from jnas.searchers.black_box._predictor_search import predictor_search
+from jnas.searchers.black_box._random_search import random_search
+from jnas.searchers.black_box._regularized_evolution import regularized_evolution
+from jnas.searchers.black_box._reinforce import reinforce
+from jnas.searchers.black_box._smac import smac
+from jnas.searchers.black_box._tpe import tpe
+from jnas.searchers.weight_sharing._architecture_hessian import architecture_hessian, hessian_eigenvalue
+from jnas.searchers.weight_sharing._architecture_parameters import Adam
+from jnas.searchers.weight_sharing._candidates import Selection
+from jnas.searchers.weight_sharing._controller import ControllerSettings
+from jnas.searchers.weight_sharing._darts import darts
+from jnas.searchers.weight_sharing._enas import PolicyGradient, enas
+from jnas.searchers.weight_sharing._gdas import gdas
+from jnas.searchers.weight_sharing._registry import (
     WeightSharingEntry,
     make_weight_sharing,
     weight_sharing_entry,
     weight_sharing_names,
 )
+from jnas.searchers.weight_sharing._rsps import rsps
+from jnas.searchers.weight_sharing._setn import setn
+from jnas.searchers.weight_sharing._shared_weights import Sgd
+from jnas.searchers.weight_sharing._words import WeightSharingSearcher
 
 __all__ = [
     "Adam",

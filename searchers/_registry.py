@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import optax
 
-from jnas._vocabulary import Searcher, Space
-from jnas.searchers._bananas import (
+from jnas.core._vocabulary import Searcher, Space
+from jnas.searchers._checks import check_budgets
+from jnas.searchers.black_box._bananas import (
     bananas,
     bananas_random_ranking,
     bohamiann,
@@ -18,18 +19,17 @@ from jnas.searchers._bananas import (
     gp_bayesopt,
     nasbot,
 )
-from jnas.searchers._bohb import bohb
-from jnas.searchers._checks import check_budgets
-from jnas.searchers._hyperband import hyperband, successive_halving
-from jnas.searchers._local_search import local_search
-from jnas.searchers._random_search import random_search
-from jnas.searchers._regularized_evolution import regularized_evolution
-from jnas.searchers._reinforce import reinforce
-from jnas.searchers._smac import smac
-from jnas.searchers._tpe import tpe
-from jnas.spaces._nasbench101 import nasbench101
-from jnas.spaces._nasbench201 import nasbench201
+from jnas.searchers.black_box._bohb import bohb
+from jnas.searchers.black_box._hyperband import hyperband, successive_halving
+from jnas.searchers.black_box._local_search import local_search
+from jnas.searchers.black_box._random_search import random_search
+from jnas.searchers.black_box._regularized_evolution import regularized_evolution
+from jnas.searchers.black_box._reinforce import reinforce
+from jnas.searchers.black_box._smac import smac
+from jnas.searchers.black_box._tpe import tpe
 from jnas.spaces._subset import subset
+from jnas.spaces.nasbench101._space import nasbench101
+from jnas.spaces.nasbench201._space import nasbench201
 
 
 class Entry(NamedTuple):

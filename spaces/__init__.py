@@ -1,16 +1,16 @@
 """Search spaces: encodings, fingerprints and features; nothing here trains."""
 
 from jnas.spaces._categorical import categorical
-from jnas.spaces._nasbench101 import nasbench101
-from jnas.spaces._nasbench101_configurations import Configurations, decoded, nasbench101_configurations
-from jnas.spaces._nasbench101_cost import nasbench101_flops, nasbench101_parameters
-from jnas.spaces._nasbench101_enumeration import nasbench101_cells
-from jnas.spaces._nasbench201 import nasbench201
-from jnas.spaces._nasbench201_cells import nasbench201_classes
-from jnas.spaces._nasbench201_cost import nasbench201_flops, nasbench201_parameters
 from jnas.spaces._nats_size import nats_size
 from jnas.spaces._registry import from_config, get, names
 from jnas.spaces._subset import subset
+from jnas.spaces.nasbench101._configurations import Configurations, decoded, nasbench101_configurations
+from jnas.spaces.nasbench101._cost import nasbench101_flops, nasbench101_parameters
+from jnas.spaces.nasbench101._enumeration import nasbench101_cells
+from jnas.spaces.nasbench101._space import nasbench101
+from jnas.spaces.nasbench201._cells import nasbench201_classes
+from jnas.spaces.nasbench201._cost import nasbench201_flops, nasbench201_parameters
+from jnas.spaces.nasbench201._space import nasbench201
 
 __all__ = [
     "Configurations",

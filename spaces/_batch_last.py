@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 
-from jnas._vocabulary import Array
+from jnas.core._vocabulary import Array
 
 
 def batch_last(function: Callable[[Array], Array]) -> Callable[[Array], Array]:

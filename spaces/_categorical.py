@@ -11,15 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas._draws import below
-from jnas._vocabulary import Array, Key, Space
+from jnas.core._draws import below
+from jnas.core._vocabulary import Array, Key, Space
 from jnas.spaces._hashing import hash_digits, hash_number
 
 Mutation = Literal["different", "any"]
 """Whether a mutated decision gets another choice, or any of its choices (perhaps the one it has)."""
 
 _LARGEST_INDEX = 2**31 - 1  # indices are int32
-_MOST_CHOICES = 65_536  # what `jnas._draws.below` can draw from one word
+_MOST_CHOICES = 65_536  # what `jnas.core._draws.below` can draw from one word
 
 
 def categorical(

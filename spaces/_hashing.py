@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas._vocabulary import Array
+from jnas.core._vocabulary import Array
 
 
 def mix(words: Array) -> Array:

@@ -4,7 +4,7 @@ import functools
 import json
 from typing import Any
 
-from jnas._vocabulary import Space
+from jnas.core._vocabulary import Space
 from jnas.spaces._categorical import Mutation, categorical, checked_arch
 
 _WIDTHS = ("8", "16", "24", "32", "40", "48", "56", "64")

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Callable
 
-from jnas._text import short
-from jnas._vocabulary import Space
+from jnas.core._vocabulary import Space
+from jnas.io._text import short
 from jnas.spaces._categorical import categorical
-from jnas.spaces._nasbench101 import nasbench101
-from jnas.spaces._nasbench101_configurations import nasbench101_configuration_space
-from jnas.spaces._nasbench201 import nasbench201
 from jnas.spaces._nats_size import nats_size
+from jnas.spaces.nasbench101._configurations import nasbench101_configuration_space
+from jnas.spaces.nasbench101._space import nasbench101
+from jnas.spaces.nasbench201._space import nasbench201
 
 _NAMED: dict[str, Callable[..., Space]] = {
     "nasbench101": nasbench101,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas._vocabulary import Array, Space
+from jnas.core._vocabulary import Array, Space
 from jnas.spaces._hashing import find_fingerprint
 
 

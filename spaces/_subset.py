@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas._vocabulary import Array, Key, Space
+from jnas.core._vocabulary import Array, Key, Space
 from jnas.spaces._categorical import one_hot
 from jnas.spaces._hashing import mix
 from jnas.spaces._rows import row_locator

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.searchers._weight_sharing import Batch, Examples
+from jnas.searchers.weight_sharing._words import Batch, Examples
 from jnas.spaces import categorical
-from jnas.training._dataset import dataset_from_arrays
 from jnas.training._supernet import Supernet
+from jnas.training.data._dataset import dataset_from_arrays
 
 E, K, C, CLASSES = 2, 3, 2, 2
 EPSILON = 1e-5

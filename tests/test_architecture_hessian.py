@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jnas.searchers import architecture_hessian, hessian_eigenvalue
-from jnas.searchers._architecture_hessian import hessian
-from jnas.searchers._weight_sharing import Shared
+from jnas.searchers.weight_sharing._architecture_hessian import hessian
+from jnas.searchers.weight_sharing._words import Shared
 from tests._toy_supernet import TOY, E, K, differences, flat, numpy_loss, numpy_softmax, toy_dataset
 
 

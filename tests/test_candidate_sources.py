@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas._vocabulary import Evaluation, propose
-from jnas.searchers._candidate_sources import (
+from jnas.core._vocabulary import Evaluation, propose
+from jnas.searchers.black_box._candidate_sources import (
     add_random,
     get,
     mutations,
@@ -14,7 +14,7 @@ from jnas.searchers._candidate_sources import (
     random_draws,
     whole_space,
 )
-from jnas.searchers._history import first_of_each, no_history, remember_evaluations
+from jnas.searchers.black_box._history import first_of_each, no_history, remember_evaluations
 from jnas.spaces import categorical, nasbench101, nasbench201
 
 PLAIN = categorical((5,) * 6)

@@ -16,14 +16,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jnas import __version__, _commands, _compilation_cache, _progress
-from jnas._cli import _make_parser, main
-from jnas._compilation_cache import _own_folder
-from jnas._load_table import load_table
-from jnas._study_folder import load_study
-from jnas._synthetic import synthetic_table
-from jnas._table_file import save_arrays
+from jnas import __version__
+from jnas.commands import _table
+from jnas.commands._cli import _make_parser, main
+from jnas.io import _compilation_cache, _progress
+from jnas.io._compilation_cache import _own_folder
 from jnas.searchers import _registry
+from jnas.studies.search._folder import load_study
+from jnas.tables._file import save_arrays
+from jnas.tables._load import load_table
+from jnas.tables._synthetic import synthetic_table
 
 ROOT = Path(__file__).parents[1]
 
@@ -130,7 +132,7 @@ def test_options_of_a_study_reach_it(table, capsys):
 
 
 def test_defaults_are_the_quick_searchers_and_the_papers_setting(table, capsys, monkeypatch):
-    from jnas import _study, _study_plan
+    from jnas.studies.search import _plan, _study
 
     plans = []
 
@@ -160,7 +162,7 @@ def test_defaults_are_the_quick_searchers_and_the_papers_setting(table, capsys, 
     )
     assert set(everything.searchers) >= set(_registry.names()) | {"bohb@12"}
     assert (everything.config["budget_seconds"], everything.config["evaluations"]) == (None, 7)
-    assert _study_plan.Plan is type(default)
+    assert _plan.Plan is type(default)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +277,7 @@ def test_interrupted_study_says_that_it_goes_on(table, capsys, monkeypatch):
     def interrupt(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_commands, "study", interrupt)
+    monkeypatch.setattr(_table, "study", interrupt)
     assert main(["study", "--table", str(table)]) == 130
     assert capsys.readouterr().err == "jnas: stopped; the same command goes on from here, to the same results\n"
 
@@ -331,7 +333,7 @@ def test_imports_that_cannot_be_are_refused(capsys):
 
 
 def test_places_that_cannot_be_written_are_said_before_the_work(capsys, monkeypatch):
-    from jnas import _synthetic
+    from jnas.tables import _synthetic
 
     monkeypatch.setattr(_synthetic, "synthetic_table", None)
     told = fails(capsys, "table", "synthesize", "-o", "nowhere/t.npz")
@@ -375,7 +377,9 @@ def test_searchers_are_described(capsys):
 
 
 def test_help_does_not_wait_for_jax():
-    code = "import sys, jnas._cli; jnas._cli._make_parser().format_help(); print('jax' in sys.modules)"
+    code = (
+        "import sys, jnas.commands._cli; jnas.commands._cli._make_parser().format_help(); print('jax' in sys.modules)"
+    )
     found = subprocess.run(
         [sys.executable, "-c", code], env=command()["env"], capture_output=True, text=True, check=True
     )

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas._draws import below, draw, uniform
+from jnas.core._draws import below, draw, uniform
 
 
 def test_draw_gives_the_words_of_one_split():

@@ -6,11 +6,11 @@ import pytest
 
 import jnas
 from jnas import training
-from jnas._cli import main
-from jnas._load_table import embedded_path
-from jnas._table_file import decode_curve, member
+from jnas.commands._cli import main
 from jnas.spaces import nasbench201_classes
 from jnas.statistics import kendall_tau
+from jnas.tables._file import decode_curve, member
+from jnas.tables._load import embedded_path
 
 PLACE = ("digits", 8)
 SPLITS = ("train", "validation", "test")

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from jnas._files import replacing
+from jnas.io._atomic import replacing
 
 
 def test_a_finished_block_replaces_the_file(tmp_path):

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from jnas import spaces
-from jnas._array_mapping import check_mapping, default_mapping, read_mapping
-from jnas._import_arrays import arrays_table
-from jnas._published import PAIRS
-from jnas._table_file import Training, decode_curve, save_arrays
 from jnas.spaces import categorical, nasbench201
+from jnas.tables._file import Training, decode_curve, save_arrays
+from jnas.tables._published import PAIRS
+from jnas.tables.readers._array_mapping import check_mapping, default_mapping, read_mapping
+from jnas.tables.readers._arrays import arrays_table
 
 CIFAR10_BEST = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|"
 CIFAR100_BEST = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import jnas
-from jnas import _cli
-from jnas._import_nasbench101 import nasbench101_table
-from jnas._model_metrics import READINGS, TOTALS, MalformedMessage, encode_metrics, parse_metrics
-from jnas._table_file import Training
-from jnas._tfrecord import frame, read_records
-from jnas.spaces._nasbench101_cells import from_matrix, published_hash, to_matrix
+from jnas.commands import _cli
+from jnas.io._tfrecord import frame, read_records
+from jnas.spaces.nasbench101._cells import from_matrix, published_hash, to_matrix
+from jnas.tables._file import Training
+from jnas.tables.readers._model_metrics import READINGS, TOTALS, MalformedMessage, encode_metrics, parse_metrics
+from jnas.tables.readers._nasbench101 import nasbench101_table
 
 A, B, MAX = "conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"
 CELLS = [
@@ -239,7 +239,7 @@ def test_hashes_that_do_not_fit_are_refused(tmp_path):
 
 
 def test_two_hashes_of_one_cell_are_found_even_where_they_are_not_in_the_sample(tmp_path, monkeypatch):
-    monkeypatch.setattr("jnas._nasbench101_records._CHECKED", 1)
+    monkeypatch.setattr("jnas.tables.readers._nasbench101_records._CHECKED", 1)
     with pytest.raises(ValueError, match=r"record 2 .*has the hash f{32}, but its graph is the cell"):
         nasbench101_table(write(tmp_path / "a", [row(CELLS[0]), row(CELLS[3]), row(CELLS[3], digest="f" * 32)]))
 

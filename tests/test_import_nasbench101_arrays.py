@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import jnas
-from jnas import _cli, spaces
-from jnas._array_mapping import default_mapping
-from jnas._import_arrays import arrays_table
-from jnas._model_seconds import model_seconds
-from jnas._table_file import Header
-from jnas._upper_triangles import unpack_cells
-from jnas.spaces._nasbench101_cells import from_matrix, from_string, published_hash, to_matrix
+from jnas import spaces
+from jnas.commands import _cli
+from jnas.spaces.nasbench101._cells import from_matrix, from_string, published_hash, to_matrix
+from jnas.tables._file import Header
+from jnas.tables.readers._array_mapping import default_mapping
+from jnas.tables.readers._arrays import arrays_table
+from jnas.tables.readers._model_seconds import model_seconds
+from jnas.tables.readers._upper_triangles import unpack_cells
 
 A, B, MAX = "conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"
 CELLS = ("|output~0|", f"|{A}~0|output~0~1|", f"|{MAX}~0|output~0~1|", f"|{A}~0|{B}~0|output~1~2|")

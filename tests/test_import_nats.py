@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from jnas import spaces
-from jnas._import_nats import _map, nasbench201_table, nats_table
-from jnas._published import PAIRS
-from jnas._table_file import TableFile, Training, check_archs, decode_curve, save_arrays
+from jnas.tables._file import TableFile, Training, check_archs, decode_curve, save_arrays
+from jnas.tables._published import PAIRS
+from jnas.tables.readers._nats import _map, nasbench201_table, nats_table
 
 CELLS = (0, 11, 284)  # what the folders of originals hold
 

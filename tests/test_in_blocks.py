@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas.searchers._in_blocks import in_blocks
+from jnas.searchers.predictors._in_blocks import in_blocks
 
 
 def total(pair, shift):

@@ -6,7 +6,7 @@ import pytest
 
 import jnas
 from jnas import searchers, spaces
-from jnas._targets import default_targets, judging_targets
+from jnas.tables._targets import default_targets, judging_targets
 
 SPACE = spaces.nasbench201()
 RANDOM = np.random.default_rng(0)

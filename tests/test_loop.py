@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas._loop import run
-from jnas._vocabulary import STOPPED_BY, Evaluation, Objective, Searcher, function_objective, propose
-from jnas.searchers._random_search import random_search
-from jnas.searchers._regularized_evolution import regularized_evolution
+from jnas.core._loop import run
+from jnas.core._vocabulary import STOPPED_BY, Evaluation, Objective, Searcher, function_objective, propose
+from jnas.searchers.black_box._random_search import random_search
+from jnas.searchers.black_box._regularized_evolution import regularized_evolution
 from jnas.spaces._categorical import categorical
 
 SPACE = categorical((5,) * 6)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas.spaces._nasbench101_cells import (
+from jnas.spaces.nasbench101._cells import (
     MAX_VERTICES,
     NUM_EDGES,
     OPERATIONS,
@@ -16,14 +16,14 @@ from jnas.spaces._nasbench101_cells import (
     published_hash,
     to_matrix,
 )
-from jnas.spaces._nasbench101_cost import (
+from jnas.spaces.nasbench101._cost import (
     compute_vertex_channels,
     nasbench101_flops,
     nasbench101_parameter_count,
     nasbench101_parameters,
     wiring,
 )
-from jnas.spaces._nasbench101_enumeration import labelled_graphs
+from jnas.spaces.nasbench101._enumeration import labelled_graphs
 
 CONV_3X3, CONV_1X1, MAX_POOL = OPERATIONS
 

@@ -10,14 +10,14 @@ import pytest
 from jax import lax
 
 from jnas import training
-from jnas._build_command import _chosen_archs
+from jnas.commands._build import _chosen_archs
 from jnas.spaces import nasbench101
-from jnas.spaces._nasbench101_cells import NUM_EDGES, OPERATIONS, from_string, host_pruned
-from jnas.spaces._nasbench101_cost import compute_vertex_channels
-from jnas.training._build import plan_table
-from jnas.training._max_pools import max_pool_2x2, max_pool_3x3
-from jnas.training._nasbench101_network import nasbench101_network
-from jnas.training._train import _running
+from jnas.spaces.nasbench101._cells import NUM_EDGES, OPERATIONS, from_string, host_pruned
+from jnas.spaces.nasbench101._cost import compute_vertex_channels
+from jnas.training.networks.nasbench101._network import nasbench101_network
+from jnas.training.operations._max_pools import max_pool_2x2, max_pool_3x3
+from jnas.training.runs._build import plan_table
+from jnas.training.runs._train import _running
 
 # Every operation with and without an edge from the input, 0 to 4 vertices concatenated, channels cut and divided
 # unevenly, an edge from input to output with and without others, vertices that are pruned.

@@ -11,10 +11,10 @@ import pytest
 import jnas
 from jnas import nasbench101 as nb
 from jnas import spaces
-from jnas._import_nasbench101 import nasbench101_table
-from jnas._model_metrics import encode_metrics, parse_metrics
-from jnas._tfrecord import frame, read_records
-from jnas.spaces._nasbench101_cells import from_matrix
+from jnas.io._tfrecord import frame, read_records
+from jnas.spaces.nasbench101._cells import from_matrix
+from jnas.tables.readers._model_metrics import encode_metrics, parse_metrics
+from jnas.tables.readers._nasbench101 import nasbench101_table
 
 A, B, MAX = "conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"
 DIAMOND = ([[0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]], ["input", A, B, "output"])

@@ -9,11 +9,11 @@ import pytest
 
 import jnas
 from jnas import spaces
-from jnas._nasbench101_report import autocorrelation, graph_counts
-from jnas._table_report import table_report
-from jnas._table_summary import final_columns
-from jnas._targets import NAMED_CELLS
-from jnas.spaces._nasbench101_cells import pruned
+from jnas.spaces.nasbench101._cells import pruned
+from jnas.tables._targets import NAMED_CELLS
+from jnas.tables.report._nasbench101 import autocorrelation, graph_counts
+from jnas.tables.report._report import table_report
+from jnas.tables.report._summary import final_columns
 
 SPACE = spaces.nasbench101()
 
@@ -55,7 +55,7 @@ def test_autocorrelation_is_high_for_smooth_accuracies_and_none_for_noise(small)
 
 
 def test_walks_go_to_neighbors(small):
-    from jnas._nasbench101_report import _walk
+    from jnas.tables.report._nasbench101 import _walk
 
     arch = jnp.asarray(SPACE.from_string("|conv3x3~0|conv1x1~0~1|output~2|"))
     archs = np.asarray(_walk(SPACE, jax.random.key(1), arch, 30))
@@ -82,7 +82,7 @@ def test_named_cells_are_the_published_ones(shared_data):
             file["trainable_parameters_computed"],
             file["test_accuracy_108_run0"],
         )
-    from jnas.spaces._nasbench101_cells import published_hash
+    from jnas.spaces.nasbench101._cells import published_hash
 
     named = NAMED_CELLS["nasbench101"]
     rows = {

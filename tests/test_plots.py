@@ -8,9 +8,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from jnas._average_ranks import compare_ranks
-from jnas._html import Html, breakable, element, join, page, table
-from jnas._plots import (
+from jnas.pages._html import Html, breakable, element, join, page, table
+from jnas.pages._plots import (
     GRID,
     HIGHLIGHT,
     INK,
@@ -25,8 +24,9 @@ from jnas._plots import (
     styled,
     to_svg,
 )
-from jnas._study_plots import _tiers, critical_difference_picture, final_panel
-from jnas._table_plots import histogram, ranks_of
+from jnas.statistics._average_ranks import compare_ranks
+from jnas.studies.search._plots import _tiers, critical_difference_picture, final_panel
+from jnas.tables.report._plots import histogram, ranks_of
 
 
 def drawn(text="a & <b> $x_1$", title="a <title>"):

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jnas import _predictor_study_run
-from jnas._cli import main
-from jnas._make_table import make_table
-from jnas._predictor_measures import NAMES, measure
-from jnas._predictor_study import predictor_study
-from jnas._predictor_study_plan import check_cells, draw_cells, places
-from jnas._predictor_study_summary import differences, lines
-from jnas._predictors_command import _make_predictors
-from jnas._study_plan import seed_keys
-from jnas.searchers import _predictor_registry
-from jnas.searchers._predictor import Prediction, Predictor
+from jnas.commands._cli import main
+from jnas.commands._predictors import _make_predictors
+from jnas.searchers.predictors import _registry
+from jnas.searchers.predictors._predictor import Prediction, Predictor
 from jnas.spaces._categorical import categorical
-from jnas.spaces._nasbench201 import nasbench201
+from jnas.spaces.nasbench201._space import nasbench201
+from jnas.studies.predictors import _run
+from jnas.studies.predictors._measures import NAMES, measure
+from jnas.studies.predictors._plan import check_cells, draw_cells, places
+from jnas.studies.predictors._study import predictor_study
+from jnas.studies.predictors._summary import differences, lines
+from jnas.studies.search._plan import seed_keys
+from jnas.tables._make import make_table
 
 SPACE = categorical((3, 3, 3, 3))
 WEIGHTS = np.random.default_rng(0).normal(0, 4, (4, 3))
@@ -230,7 +230,7 @@ def test_files_say_what_was_found(whole):
 
 
 def test_a_study_that_was_stopped_goes_on_to_the_same_bytes(whole, tmp_path, monkeypatch, capfd):
-    folder, run, done = tmp_path / "stopped", _predictor_study_run._run_case, []
+    folder, run, done = tmp_path / "stopped", _run._run_case, []
 
     def stop_after_five(plan, case, size):
         if len(done) == 5:
@@ -239,16 +239,14 @@ def test_a_study_that_was_stopped_goes_on_to_the_same_bytes(whole, tmp_path, mon
         return run(plan, case, size)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_predictor_study_run, "_run_case", stop_after_five)
+        patch.setattr(_run, "_run_case", stop_after_five)
         with pytest.raises(KeyboardInterrupt):
             go(folder)
     assert len(list((folder / "fits").iterdir())) == 5
     assert not (folder / "results.csv").exists()
     (folder / "fits" / ".ridge-one_hot-6.npz.abcd1234.part").write_bytes(b"half")
     told, again = [], []
-    monkeypatch.setattr(
-        _predictor_study_run, "_run_case", lambda p, c, n: again.append((c.name, c.encoding, n)) or run(p, c, n)
-    )
+    monkeypatch.setattr(_run, "_run_case", lambda p, c, n: again.append((c.name, c.encoding, n)) or run(p, c, n))
     go(folder, log=told.append)
     assert len(again) == 7
     assert not set(again) & set(done)
@@ -353,13 +351,13 @@ def test_report_shows_what_was_found(whole):
 def registered(monkeypatch):
     """Predictors under the names that the command knows."""
     entries = (
-        _predictor_registry.Entry("ridge", lambda space: ridge(), ("path", "one_hot"), "linear", quick=True),
-        _predictor_registry.Entry("slow", lambda space: ridge(5.0), ("one_hot",), "the same, slowly", quick=False),
-        _predictor_registry.Entry("driven", lambda space: ridge(compiled=False), ("path",), "by hand", quick=False),
-        _predictor_registry.Entry("nodes", lambda space: ridge(), ("graph",), "of graphs", quick=False),
+        _registry.Entry("ridge", lambda space: ridge(), ("path", "one_hot"), "linear", quick=True),
+        _registry.Entry("slow", lambda space: ridge(5.0), ("one_hot",), "the same, slowly", quick=False),
+        _registry.Entry("driven", lambda space: ridge(compiled=False), ("path",), "by hand", quick=False),
+        _registry.Entry("nodes", lambda space: ridge(), ("graph",), "of graphs", quick=False),
     )
-    monkeypatch.setattr(_predictor_registry, "_ENTRIES", entries)
-    monkeypatch.setattr(_predictor_registry, "_BY_NAME", {e.name: e for e in entries})
+    monkeypatch.setattr(_registry, "_ENTRIES", entries)
+    monkeypatch.setattr(_registry, "_BY_NAME", {e.name: e for e in entries})
 
 
 @pytest.fixture
@@ -391,7 +389,7 @@ def test_help_names_every_predictor(capsys):
     with pytest.raises(SystemExit):
         main(["predictors", "--help"])
     flat = " ".join(capsys.readouterr().out.split())
-    assert all(name in flat for name in _predictor_registry.names())
+    assert all(name in flat for name in _registry.names())
 
 
 def test_command_describes_its_predictors(registered, capsys):

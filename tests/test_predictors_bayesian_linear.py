@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from jnas.searchers._bayesian_linear import (
+from jnas.searchers.predictors._bayesian_linear import (
     LinearModel,
     bayesian_linear_regression,
     fit_linear,

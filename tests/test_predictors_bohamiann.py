@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from jax.scipy.stats import norm
 
-from jnas.searchers import _bohamiann, predictors
+from jnas.searchers import predictors
+from jnas.searchers.predictors import _bohamiann
 
 
 @pytest.mark.statistical

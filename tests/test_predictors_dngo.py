@@ -6,9 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from jnas.searchers._bayesian_linear import fit_linear, predict_linear
-from jnas.searchers._dngo import dngo
-from jnas.searchers._minibatches import train_on_minibatches
+from jnas.searchers.predictors._bayesian_linear import fit_linear, predict_linear
+from jnas.searchers.predictors._dngo import dngo
+from jnas.searchers.predictors._minibatches import train_on_minibatches
 
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jnas import spaces
-from jnas.searchers._distances import DISTANCES, named_distance, resolve_distance
-from jnas.searchers._gaussian_process import _LENGTH_FACTORS, _NOISE_RATIOS, gaussian_process
+from jnas.searchers.predictors._distances import DISTANCES, named_distance, resolve_distance
+from jnas.searchers.predictors._gaussian_process import _LENGTH_FACTORS, _NOISE_RATIOS, gaussian_process
 
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)

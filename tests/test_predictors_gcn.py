@@ -9,12 +9,12 @@ import optax
 import pytest
 
 import jnas
-from jnas._vocabulary import Graph
-from jnas.searchers._gcn import _orders, gcn
-from jnas.searchers._graph_network import apply_network, draw_kept, initial_weights, prepare
+from jnas.core._vocabulary import Graph
+from jnas.searchers.predictors._gcn import _orders, gcn
+from jnas.searchers.predictors._graph_network import apply_network, draw_kept, initial_weights, prepare
 from jnas.spaces import nasbench101, nasbench201
 from jnas.spaces._hashing import mix
-from jnas.spaces._nasbench101_cells import EDGES, MAX_VERTICES, NUM_EDGES
+from jnas.spaces.nasbench101._cells import EDGES, MAX_VERTICES, NUM_EDGES
 from jnas.statistics import kendall_tau
 
 SMALL = {
@@ -255,7 +255,7 @@ def test_fewer_rows_than_a_batch_are_one():
 def test_lanes_are_as_fits_alone(together, monkeypatch):
     """In turn, as on a CPU, or in one batch, as on accelerators: those with fewer steps then wait for the others."""
     if together:
-        monkeypatch.setattr("jnas.searchers._gcn._in_turn", lambda function: function)
+        monkeypatch.setattr("jnas.searchers.predictors._gcn._in_turn", lambda function: function)
     features, scores = problem(N)
     numbers = [10, 0, 2, 8]
     masks = jnp.arange(N)[None] < jnp.asarray(numbers)[:, None]

@@ -5,9 +5,9 @@ import optax
 import pytest
 from scipy import stats
 
-from jnas._draws import draw
-from jnas.searchers import _mlp
-from jnas.searchers._mlp_ensemble import mlp_ensemble
+from jnas.core._draws import draw
+from jnas.searchers.predictors import _mlp
+from jnas.searchers.predictors._mlp_ensemble import mlp_ensemble
 
 TINY = {"num_members": 2, "networks": ((2, 3),), "batch_size": 4, "epochs": 3}
 TRAINING = _mlp.Training("mae", 0.01, (0.9, 0.99), 1e-7, 0.0, 3, 4)

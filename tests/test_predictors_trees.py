@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas.searchers import _tree_predictors, predictors
+from jnas.searchers import predictors
+from jnas.searchers.predictors import _tree_predictors
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.integers(0, 2, (200, 12)).astype(np.float32)

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from jnas import _import_arrays, searchers, spaces, statistics
-from jnas._load_table import table_from_arrays
-from jnas._loop import run
+from jnas import searchers, spaces, statistics
+from jnas.core._loop import run
+from jnas.tables._load import table_from_arrays
+from jnas.tables.readers import _arrays
 
 BUDGET_SECONDS = 12_000.0
 COLUMNS = [
@@ -30,7 +31,7 @@ PLAIN = {
 @pytest.fixture(scope="module")
 def table(shared_data):
     return table_from_arrays(
-        *_import_arrays.arrays_table(shared_data / "nasbench201" / "nasbench201.npz", spaces.nasbench201())
+        *_arrays.arrays_table(shared_data / "nasbench201" / "nasbench201.npz", spaces.nasbench201())
     )
 
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from jnas import spaces
-from jnas._import_arrays import arrays_table
-from jnas._load_table import table_from_arrays
-from jnas._make_table import make_table
-from jnas._table_file import Header, Training, encode_curve
-from jnas._table_text import describe, describe_arch
 from jnas.queries import best, costs, info, learning_curves, results, seeds_of, statistics
 from jnas.spaces._categorical import categorical
+from jnas.tables._file import Header, Training, encode_curve
+from jnas.tables._load import table_from_arrays
+from jnas.tables._make import make_table
+from jnas.tables.readers._arrays import arrays_table
+from jnas.tables.report._text import describe, describe_arch
 
 SPACE = categorical((2, 2), names=(("a", "b"), ("a", "b")))
 NAN = np.nan

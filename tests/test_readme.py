@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jnas._synthetic import synthetic_table
-from jnas._table_file import save_arrays
+from jnas.tables._file import save_arrays
+from jnas.tables._synthetic import synthetic_table
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas._draws import draw
-from jnas._loop import run
-from jnas._vocabulary import Evaluation, Objective, propose
-from jnas.searchers._regularized_evolution import regularized_evolution
+from jnas.core._draws import draw
+from jnas.core._loop import run
+from jnas.core._vocabulary import Evaluation, Objective, propose
+from jnas.searchers.black_box._regularized_evolution import regularized_evolution
 from jnas.spaces._categorical import categorical
 
 SPACE = categorical((5,) * 6)

@@ -10,10 +10,11 @@ import pytest
 import scipy.stats
 
 from jnas import spaces
-from jnas._report import report, write_report
-from jnas._results import Reference, SearcherResult, StudyResults, Target
-from jnas._study_curves import curves
-from jnas._study_summary import (
+from jnas.core._vocabulary import Trace
+from jnas.studies.search._curves import curves
+from jnas.studies.search._report import report, write_report
+from jnas.studies.search._results import Reference, SearcherResult, StudyResults, Target
+from jnas.studies.search._summary import (
     best_cells,
     compare,
     finals,
@@ -23,8 +24,7 @@ from jnas._study_summary import (
     shown_targets,
     superiority_interval,
 )
-from jnas._study_text import summary_csv
-from jnas._vocabulary import Trace
+from jnas.studies.search._text import summary_csv
 
 TARGETS = tuple(
     Target(dataset, split, 200)

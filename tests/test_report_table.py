@@ -8,13 +8,14 @@ import pytest
 import scipy.stats
 
 from jnas import spaces
-from jnas._import_arrays import arrays_table
-from jnas._load_table import table_from_arrays
-from jnas._make_table import make_table
-from jnas._table_file import Header, Training, encode_curve, member
-from jnas._table_report import table_report, write_table_report
-from jnas._table_sections import published_sentence
-from jnas._table_summary import (
+from jnas.tables._file import Header, Training, encode_curve, member
+from jnas.tables._load import table_from_arrays
+from jnas.tables._make import make_table
+from jnas.tables._targets import NAMED_CELLS
+from jnas.tables.readers._arrays import arrays_table
+from jnas.tables.report._report import table_report, write_table_report
+from jnas.tables.report._sections import published_sentence
+from jnas.tables.report._summary import (
     PUBLISHED_TABLE_6,
     correlations,
     early_rows,
@@ -27,7 +28,6 @@ from jnas._table_summary import (
     size_of,
     subsets,
 )
-from jnas._targets import NAMED_CELLS
 
 SPACE = spaces.categorical((3, 4), (("a", "b", "c"), ("1", "2", "3", "4")), decisions=("op", "width"), name="mine <b>")
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from jnas._pickle_values import Numbers
-from jnas._restricted_pickle import load
-from jnas._stream import Stream
+from jnas.io._pickle_values import Numbers
+from jnas.io._restricted_pickle import load
+from jnas.io._stream import Stream
 
 
 def read(data, **arguments):

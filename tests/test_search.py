@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas import _files
-from jnas._loop import run
-from jnas._search import Candidate, search
-from jnas._vocabulary import Evaluation, Objective, Searcher, function_objective, propose
-from jnas.searchers._random_search import random_search
-from jnas.searchers._regularized_evolution import regularized_evolution
+from jnas.core._loop import run
+from jnas.core._search import Candidate, search
+from jnas.core._vocabulary import Evaluation, Objective, Searcher, function_objective, propose
+from jnas.io import _atomic
+from jnas.searchers.black_box._random_search import random_search
+from jnas.searchers.black_box._regularized_evolution import regularized_evolution
 from jnas.spaces._categorical import categorical
 
 SPACE = categorical((4, 4, 4, 4))
@@ -285,7 +285,7 @@ KILLED = """
 import os, sys, time
 import jax, numpy as np
 from tests.test_search import SEARCHERS, value
-from jnas._search import search
+from jnas.core._search import search
 
 def evaluate(candidate):
     with open(sys.argv[2], "a") as file:
@@ -421,7 +421,7 @@ def test_full_disk_is_said_and_leaves_the_last_checkpoint(tmp_path, monkeypatch)
     def evaluate(candidate):
         calls.append(candidate.row)
         if candidate.row == 2:
-            monkeypatch.setattr(_files.os, "fsync", full)
+            monkeypatch.setattr(_atomic.os, "fsync", full)
         return value(candidate.arch), 1.0
 
     with pytest.raises(OSError, match="the disk is full"):

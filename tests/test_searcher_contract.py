@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas._loop import run
-from jnas._search import search
-from jnas._vocabulary import STOPPED_BY, Array, Evaluation, Objective, Proposal, Searcher, Space
+from jnas.core._loop import run
+from jnas.core._search import search
+from jnas.core._vocabulary import STOPPED_BY, Array, Evaluation, Objective, Proposal, Searcher, Space
 from jnas.searchers import (
     bananas,
     bohb,
@@ -26,7 +26,7 @@ from jnas.searchers import (
     successive_halving,
     tpe,
 )
-from jnas.searchers._mlp_ensemble import mlp_ensemble
+from jnas.searchers.predictors._mlp_ensemble import mlp_ensemble
 from jnas.spaces import categorical, nasbench201
 
 

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas._loop import run
-from jnas._vocabulary import Evaluation, Objective
+from jnas.core._loop import run
+from jnas.core._vocabulary import Evaluation, Objective
 from jnas.searchers import bohb, hyperband
-from jnas.searchers._density import (
+from jnas.searchers.black_box._density import (
     density,
     density_ratio,
     fit_model,

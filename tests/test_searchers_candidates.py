@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from jnas.searchers import Selection, rsps
-from jnas.searchers._candidates import candidate_scores, check_selection, choose, next_batches
-from jnas.searchers._weight_sharing import Shared
-from jnas.training._augmentation import normalize
+from jnas.searchers.weight_sharing._candidates import candidate_scores, check_selection, choose, next_batches
+from jnas.searchers.weight_sharing._words import Shared
+from jnas.training.data._augmentation import normalize
 from tests._toy_supernet import ARCHS, TOY, toy_dataset
 
 

@@ -9,13 +9,13 @@ import optax
 import pytest
 
 from jnas.searchers import ControllerSettings, PolicyGradient, Selection, enas
-from jnas.searchers._controller import (
+from jnas.searchers.weight_sharing._controller import (
     init_controller,
     log_probabilities,
     log_probability_and_entropy,
     sample_arch,
 )
-from jnas.searchers._enas import policy_gradient
+from jnas.searchers.weight_sharing._enas import policy_gradient
 from tests._toy_supernet import ARCHS, TOY, E, K, batch, toy_dataset
 
 SMALL = ControllerSettings(hidden=8, temperature=0.5)  # sharper than published, so that preferences matter

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jnas.searchers import Adam, gdas
-from jnas.searchers._gdas import hard_gumbel
+from jnas.searchers.weight_sharing._gdas import hard_gumbel
 from tests._toy_supernet import CLASSES, TOY, C, E, K, batch, differences, flat, numpy_results, numpy_softmax
 
 ALPHA = np.random.default_rng(4).normal(size=(E, K)).astype(np.float32)

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas._loop import run
-from jnas._vocabulary import Evaluation, Objective, function_objective
+from jnas.core._loop import run
+from jnas.core._vocabulary import Evaluation, Objective, function_objective
 from jnas.searchers import geometric_budgets, hyperband, random_search, successive_halving
-from jnas.searchers._brackets import hyperband_brackets
+from jnas.searchers.black_box._brackets import hyperband_brackets
 from jnas.spaces import categorical
 
 SPACE = categorical((5,) * 4)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jnas._loop import run
-from jnas._vocabulary import STOPPED_BY, Evaluation, Objective
+from jnas.core._loop import run
+from jnas.core._vocabulary import STOPPED_BY, Evaluation, Objective
 from jnas.searchers import local_search
-from jnas.searchers._history import seen_before
+from jnas.searchers.black_box._history import seen_before
 from jnas.spaces import categorical, nasbench201
 
 VARIANTS = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jnas import searchers
-from jnas._vocabulary import Evaluation
+from jnas.core._vocabulary import Evaluation
 from jnas.searchers import _registry
 from jnas.spaces import categorical, nasbench101, nasbench201
 from jnas.spaces._subset import subset

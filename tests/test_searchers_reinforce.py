@@ -6,8 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from jnas._loop import run
-from jnas._vocabulary import STOPPED_BY, Evaluation, Objective, function_objective
+from jnas.core._loop import run
+from jnas.core._vocabulary import STOPPED_BY, Evaluation, Objective, function_objective
 from jnas.searchers import reinforce
 from jnas.spaces import categorical, nasbench201
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jnas.searchers import Selection, rsps
-from jnas.searchers._rsps import uniform_archs
+from jnas.searchers.weight_sharing._rsps import uniform_archs
 from tests._toy_supernet import ARCHS, TOY, K, batch, flat, numpy_loss, toy_dataset
 
 

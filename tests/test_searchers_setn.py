@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jnas.searchers import Adam, Selection, setn
-from jnas.searchers._architecture_parameters import log_probability_of, most_probable
+from jnas.searchers.weight_sharing._architecture_parameters import log_probability_of, most_probable
 from tests._toy_supernet import (
     ARCHS,
     TOY,

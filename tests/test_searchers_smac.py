@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jnas._loop import run
-from jnas._search import search
-from jnas._vocabulary import Evaluation, function_objective
-from jnas.searchers import _smac, smac
+from jnas.core._loop import run
+from jnas.core._search import search
+from jnas.core._vocabulary import Evaluation, function_objective
+from jnas.searchers import smac
+from jnas.searchers.black_box import _smac
 from jnas.spaces import categorical, nasbench101
 
 SPACE = categorical((4,) * 6)

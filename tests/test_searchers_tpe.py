@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jnas._loop import run
-from jnas._vocabulary import STOPPED_BY, Evaluation, function_objective
+from jnas.core._loop import run
+from jnas.core._vocabulary import STOPPED_BY, Evaluation, function_objective
 from jnas.searchers import tpe
-from jnas.searchers._parzen import best_of_draws, good_ones, histograms, no_past, rank_latest, remember, smoothed
+from jnas.searchers.black_box._parzen import (
+    best_of_draws,
+    good_ones,
+    histograms,
+    no_past,
+    rank_latest,
+    remember,
+    smoothed,
+)
 from jnas.spaces import categorical, nasbench101
 
 COUNTS = (2, 3, 5, 1)

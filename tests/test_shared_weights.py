@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from jnas.searchers import Sgd, rsps
-from jnas.searchers._shared_weights import (
+from jnas.searchers.weight_sharing._shared_weights import (
     Schedule,
     accuracy,
     begin_weights,

@@ -11,8 +11,10 @@ import pytest
 from scipy import stats
 
 from jnas import spaces
-from jnas._vocabulary import Graph, Space
-from jnas.spaces import _categorical, _nasbench101, _nasbench201, _nats_size
+from jnas.core._vocabulary import Graph, Space
+from jnas.spaces import _categorical, _nats_size
+from jnas.spaces.nasbench101 import _space as nasbench101_space
+from jnas.spaces.nasbench201 import _space as nasbench201_space
 
 SAMPLES = 4000
 MOST_LISTED = 40_000  # spaces up to this size are gone through whole
@@ -382,7 +384,7 @@ def test_config_gives_the_same_object_in_one_process(row):
 
 def test_config_makes_an_equal_space_in_another_process(row, monkeypatch):
     space, key = row.space, jax.random.key(7)
-    for module in (_categorical, _nasbench101, _nasbench201, _nats_size):
+    for module in (_categorical, nasbench101_space, nasbench201_space, _nats_size):
         name = module.__name__.rpartition(".")[2]
         monkeypatch.setattr(module, name, getattr(module, name).__wrapped__)  # nothing is found in a cache
     again = spaces.from_config(space.config)

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from jnas import spaces
-from jnas.spaces._nasbench101_cells import (
+from jnas.spaces.nasbench101._cells import (
     EDGES,
     MAX_EDGES,
     NUM_EDGES,
@@ -20,7 +20,7 @@ from jnas.spaces._nasbench101_cells import (
     published_hash,
     to_matrix,
 )
-from jnas.spaces._nasbench101_enumeration import fingerprints, labelled_graphs
+from jnas.spaces.nasbench101._enumeration import fingerprints, labelled_graphs
 
 SPACE = spaces.nasbench101()
 COUNTS = {2: (1, 1), 3: (6, 6), 4: (90, 84), 5: (3267, 2441), 6: (125145, 62010), 7: (1164699, 359082)}

@@ -10,15 +10,15 @@ import pytest
 from scipy import stats
 
 from jnas import spaces
-from jnas._loop import run
-from jnas._make_table import make_table
-from jnas._vocabulary import function_objective
-from jnas.searchers._random_search import random_search
-from jnas.searchers._regularized_evolution import regularized_evolution
-from jnas.spaces import _nasbench101_cells as cells
-from jnas.spaces._nasbench101_configurations import LEVELS, decoded, nasbench101_configurations
-from jnas.spaces._nasbench101_enumeration import nasbench101_cells
-from jnas.spaces._nasbench101_features import FEATURE_NAMES, features
+from jnas.core._loop import run
+from jnas.core._vocabulary import function_objective
+from jnas.searchers.black_box._random_search import random_search
+from jnas.searchers.black_box._regularized_evolution import regularized_evolution
+from jnas.spaces.nasbench101 import _cells as cells
+from jnas.spaces.nasbench101._configurations import LEVELS, decoded, nasbench101_configurations
+from jnas.spaces.nasbench101._enumeration import nasbench101_cells
+from jnas.spaces.nasbench101._features import FEATURE_NAMES, features
+from jnas.tables._make import make_table
 
 DRAWS = 6000
 ENCODINGS = {name: nasbench101_configurations(name) for name in "ABC"}

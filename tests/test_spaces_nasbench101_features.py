@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas._vocabulary import Graph
-from jnas.spaces._nasbench101_cells import EDGES, from_string, host_pruned, to_string
-from jnas.spaces._nasbench101_drawing import draw
-from jnas.spaces._nasbench101_features import FEATURE_NAMES, NUM_PATHS, PATH_LENGTHS, features
+from jnas.core._vocabulary import Graph
+from jnas.spaces.nasbench101._cells import EDGES, from_string, host_pruned, to_string
+from jnas.spaces.nasbench101._drawing import draw
+from jnas.spaces.nasbench101._features import FEATURE_NAMES, NUM_PATHS, PATH_LENGTHS, features
 
 CONV3, CONV1, POOL = range(3)
 WIDTHS = {

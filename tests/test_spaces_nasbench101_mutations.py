@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jnas.spaces._nasbench101_cells import from_string, host_pruned, is_valid
-from jnas.spaces._nasbench101_enumeration import nasbench101_cells
-from jnas.spaces._nasbench101_features import PATH_LENGTHS, features
-from jnas.spaces._nasbench101_mutations import (
+from jnas.spaces.nasbench101._cells import from_string, host_pruned, is_valid
+from jnas.spaces.nasbench101._enumeration import nasbench101_cells
+from jnas.spaces.nasbench101._features import PATH_LENGTHS, features
+from jnas.spaces.nasbench101._mutations import (
     MUTATIONS,
     PATH_ENCODINGS,
     SAMPLERS,

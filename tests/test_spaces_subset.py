@@ -8,7 +8,7 @@ from scipy import stats
 
 import jnas
 from jnas import searchers, spaces
-from jnas._draws import below
+from jnas.core._draws import below
 
 WHOLE = spaces.nasbench201()
 LISTED = np.asarray(jax.vmap(WHOLE.from_index)(jnp.arange(0, 15_625, 61)))

@@ -9,14 +9,14 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jnas._average_ranks import (
+from jnas.statistics._average_ranks import (
     _groups,
     average_ranks,
     compare_ranks,
     critical_difference,
     friedman_test,
 )
-from jnas._comparison import compare_pairwise, holm_correction, mann_whitney_test, wilcoxon_test
+from jnas.statistics._comparison import compare_pairwise, holm_correction, mann_whitney_test, wilcoxon_test
 
 NAN = math.nan
 NAMES = ("C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf")

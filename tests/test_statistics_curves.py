@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from jnas._curves import area_under_curve, curve_at, regret
+from jnas.statistics._curves import area_under_curve, curve_at, regret
 
 NAN = math.nan
 ALL = np.array([[True, True, True]])

@@ -9,7 +9,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jnas._rank_correlation import (
+from jnas.statistics._rank_correlation import (
     kendall_tau,
     pearson_correlation,
     precision_at_k,

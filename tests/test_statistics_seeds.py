@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jnas import _bootstrap
-from jnas._bootstrap import bootstrap_interval, resample
-from jnas._statistics import mean_over_seeds, quantiles_over_seeds, std_over_seeds
+from jnas.statistics import _bootstrap
+from jnas.statistics._bootstrap import bootstrap_interval, resample
+from jnas.statistics._statistics import mean_over_seeds, quantiles_over_seeds, std_over_seeds
 
 NAN = math.nan
 HOLES = np.array([[1.0, NAN, NAN], [2.0, 4.0, NAN], [6.0, 8.0, NAN]])

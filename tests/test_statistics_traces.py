@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jnas._loop import run
-from jnas._trace_statistics import (
+from jnas.core._loop import run
+from jnas.core._trace_statistics import (
     Incumbent,
     best_so_far,
     elapsed_seconds,
@@ -19,7 +19,7 @@ from jnas._trace_statistics import (
     num_evaluations,
     stopped_by,
 )
-from jnas._vocabulary import Evaluation, Objective, Searcher, Trace, propose
+from jnas.core._vocabulary import Evaluation, Objective, Searcher, Trace, propose
 
 NAN = math.nan
 

@@ -12,25 +12,27 @@ import jax
 import numpy as np
 import pytest
 
-from jnas import _files, _report, _study_run, spaces
-from jnas._load_table import table_from_arrays
-from jnas._loop import run
-from jnas._make_table import make_table
-from jnas._progress import duration
-from jnas._results import Target
-from jnas._study import study
-from jnas._study_cost import estimate_study
-from jnas._study_folder import chunk_path, finished_path, load_study
-from jnas._study_plan import chunk_width, seed_keys
-from jnas._study_text import results_text
-from jnas._synthetic import synthetic_table
-from jnas._table_file import Header, Training, encode_curve, member
-from jnas._targets import default_targets
-from jnas._vocabulary import Searcher
-from jnas.searchers._hyperband import successive_halving
-from jnas.searchers._random_search import random_search
-from jnas.searchers._regularized_evolution import regularized_evolution
+from jnas import spaces
+from jnas.core._loop import run
+from jnas.core._vocabulary import Searcher
+from jnas.io import _atomic
+from jnas.io._progress import duration
+from jnas.searchers.black_box._hyperband import successive_halving
+from jnas.searchers.black_box._random_search import random_search
+from jnas.searchers.black_box._regularized_evolution import regularized_evolution
 from jnas.spaces._categorical import categorical
+from jnas.studies.search import _report, _run
+from jnas.studies.search._cost import estimate_study
+from jnas.studies.search._folder import chunk_path, finished_path, load_study
+from jnas.studies.search._plan import chunk_width, seed_keys
+from jnas.studies.search._results import Target
+from jnas.studies.search._study import study
+from jnas.studies.search._text import results_text
+from jnas.tables._file import Header, Training, encode_curve, member
+from jnas.tables._load import table_from_arrays
+from jnas.tables._make import make_table
+from jnas.tables._synthetic import synthetic_table
+from jnas.tables._targets import default_targets
 
 SPACE = categorical((3, 3, 3, 3))
 RNG = np.random.default_rng(0)
@@ -67,13 +69,13 @@ def compiled_once():
     """Compiles a program once for all tests here, and each only when a study needs it."""
     compiled = {}
 
-    def compile_(program, compile_=_study_run.compile_program):
+    def compile_(program, compile_=_run.compile_program):
         if program.digest not in compiled:
             compiled[program.digest] = compile_(program)
         return compiled[program.digest]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_study_run, "compile_program", compile_)
+        patch.setattr(_run, "compile_program", compile_)
         yield
 
 
@@ -188,21 +190,21 @@ def test_goes_on_from_every_chunk(whole, tmp_path, monkeypatch, saves):
     """Stopped after any number of chunks, a study repeats none of them and ends with the same bits."""
     made, ran = [], []
 
-    def save(path, chunk, identity, save=_study_run.save_chunk):
+    def save(path, chunk, identity, save=_run.save_chunk):
         if len(made) == saves:
             raise Stopped
         made.append(path)
         save(path, chunk, identity)
 
-    def run_chunk(compiled, keys, judge, run_chunk=_study_run._run_chunk):
+    def run_chunk(compiled, keys, judge, run_chunk=_run._run_chunk):
         ran.append(1)
         return run_chunk(compiled, keys, judge)
 
-    monkeypatch.setattr(_study_run, "save_chunk", save)
-    monkeypatch.setattr(_study_run, "_run_chunk", run_chunk)
+    monkeypatch.setattr(_run, "save_chunk", save)
+    monkeypatch.setattr(_run, "_run_chunk", run_chunk)
     with pytest.raises(Stopped):
         go(tmp_path / "study")
-    monkeypatch.setattr(_study_run, "save_chunk", lambda *a: made.append(a[0]) or _save(*a))
+    monkeypatch.setattr(_run, "save_chunk", lambda *a: made.append(a[0]) or _save(*a))
     results = go(tmp_path / "study")
     assert_same(results, whole[0])
     assert_same(load_study(tmp_path / "study"), whole[0])
@@ -211,13 +213,13 @@ def test_goes_on_from_every_chunk(whole, tmp_path, monkeypatch, saves):
     assert not list((tmp_path / "study" / "traces").glob("*part*"))
 
 
-_save = _study_run.save_chunk
+_save = _run.save_chunk
 
 
 def test_finished_study_runs_nothing_again(whole, tmp_path, monkeypatch):
     folder = shutil.copytree(whole[1], tmp_path / "study")
     (folder / "report.html").unlink()
-    monkeypatch.setattr(_study_run, "compile_program", None)
+    monkeypatch.setattr(_run, "compile_program", None)
     lines = []
     results = go(folder, log=lines.append)
     assert_same(results, whole[0])
@@ -291,11 +293,11 @@ def test_unfinished_study_goes_on_only_as_it_was_compiled(whole, tmp_path, name,
 def test_finished_study_is_read_where_programs_are_written_differently(whole, tmp_path, monkeypatch, name):
     """Another version of jax or jnas writes the same searcher's program in other words."""
     folder = shutil.copytree(whole[1], tmp_path / "study")
-    lower, now = _study_run.make_program, _study_run.versions()
-    monkeypatch.setattr(_study_run, "make_program", lambda plan, name: lower(plan, name)._replace(digest="other words"))
+    lower, now = _run.make_program, _run.versions()
+    monkeypatch.setattr(_run, "make_program", lambda plan, name: lower(plan, name)._replace(digest="other words"))
     with pytest.raises(ValueError, match="made by another program"):
         go(folder)
-    monkeypatch.setattr(_study_run, "versions", lambda: now | {name: "9.9.9"})
+    monkeypatch.setattr(_run, "versions", lambda: now | {name: "9.9.9"})
     assert_same(go(folder), whole[0])
     finished_path(folder, "random").unlink()
     with pytest.raises(ValueError, match="begun with other versions" if name == "jax" else "made by another program"):
@@ -364,7 +366,7 @@ def test_damaged_and_foreign_folders_are_refused(whole, tmp_path):
 
 
 def test_folder_that_cannot_be_written_is_said_before_any_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(_study_run, "make_program", None)
+    monkeypatch.setattr(_run, "make_program", None)
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="cannot make the folder"):
         go(tmp_path / "file" / "study")
@@ -379,7 +381,7 @@ def test_full_disk_is_said_and_what_is_done_is_kept(whole, tmp_path, monkeypatch
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(handle)
 
-    monkeypatch.setattr(_files.os, "fsync", full)
+    monkeypatch.setattr(_atomic.os, "fsync", full)
     with pytest.raises(OSError, match="the disk is full"):
         go(tmp_path / "study")
     monkeypatch.undo()
@@ -451,14 +453,14 @@ def test_targets_of_published_tables_are_the_columns_of_table_5():
 
 
 def _references(table):
-    from jnas._targets import find_references, target_columns
+    from jnas.tables._targets import find_references, target_columns
 
     return find_references(table, target_columns(table, default_targets(table)))
 
 
 def test_resnet_of_the_real_table_is_that_of_the_paper(shared_data):
     """Its row of Table 5 within what separates the table's releases."""
-    from jnas._import_arrays import arrays_table
+    from jnas.tables.readers._arrays import arrays_table
 
     path = shared_data / "nasbench201" / "nasbench201.npz"
     resnet, optimum = _references(table_from_arrays(*arrays_table(path, spaces.get("nasbench201"))))
@@ -502,7 +504,7 @@ def test_users_own_searcher_is_a_few_lines():
         return key
 
     def ask(state):
-        from jnas._vocabulary import propose
+        from jnas.core._vocabulary import propose
 
         key, sample_key = jax.random.split(state)
         return propose(SPACE.sample(sample_key)[None]), key
@@ -609,13 +611,13 @@ def test_searches_driven_from_python_are_kept_one_by_one(tmp_path, monkeypatch):
     """A study that is stopped after two of four goes on with the third; with other numbers it is another study."""
     whole_one, ran = go(searchers=DRIVEN, num_python_seeds=4), []
 
-    def run_chunk(runs, keys, judge, run_chunk=_study_run._run_chunk):
+    def run_chunk(runs, keys, judge, run_chunk=_run._run_chunk):
         ran.append(len(keys))
         if len(ran) == 3:
             raise Stopped
         return run_chunk(runs, keys, judge)
 
-    monkeypatch.setattr(_study_run, "_run_chunk", run_chunk)
+    monkeypatch.setattr(_run, "_run_chunk", run_chunk)
     with pytest.raises(Stopped):
         go(tmp_path / "study", DRIVEN, num_python_seeds=4)
     assert chunk_path(tmp_path / "study", "random", 1).exists()

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas._loop import run
-from jnas._make_table import make_table
-from jnas._summary import summarize
-from jnas._vocabulary import Trace
-from jnas.searchers._random_search import random_search
+from jnas.core._loop import run
+from jnas.core._vocabulary import Trace
+from jnas.searchers.black_box._random_search import random_search
 from jnas.spaces._categorical import categorical
+from jnas.tables._make import make_table
+from jnas.tables._summary import summarize
 
 SPACE = categorical((3, 3, 3))
 VALIDATION = np.arange(27, dtype=np.float32)

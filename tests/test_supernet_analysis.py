@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jnas import _supernet_run
-from jnas._archive import read_archive, write_archive
-from jnas._make_table import make_table
-from jnas._results import Target
-from jnas._supernet_analysis import COEFFICIENTS, best_share, correlations, random_search
-from jnas._supernet_plan import SupernetMethod, main_column, supernet_methods
-from jnas._supernet_results import load_search
-from jnas._supernet_study import load_supernet_study, supernet_study
-from jnas._supernet_summary import agreement, as_study_results, columns, entropy, operation_counts
-from jnas._supernet_text import results_text
-from jnas.training._augmentation import normalize
+from jnas.io._archive import read_archive, write_archive
+from jnas.searchers.weight_sharing._analysis import COEFFICIENTS, best_share, correlations, random_search
+from jnas.studies.search._results import Target
+from jnas.studies.supernets import _run
+from jnas.studies.supernets._plan import SupernetMethod, main_column, supernet_methods
+from jnas.studies.supernets._results import load_search
+from jnas.studies.supernets._study import load_supernet_study, supernet_study
+from jnas.studies.supernets._summary import agreement, as_study_results, columns, entropy, operation_counts
+from jnas.studies.supernets._text import results_text
+from jnas.tables._make import make_table
+from jnas.training.data._augmentation import normalize
 from tests._toy_supernet import ARCHS, TOY, toy_dataset
 
 TRUTH = np.asarray([50, 60.04, 60, 52, 71, 80, 58, 90, 71.3], np.float32)
@@ -121,7 +121,7 @@ def accuracy_by_hand(shared, arch, policy):
 def test_the_counterpart_of_table_7_is_a_loop_over_architectures(whole):
     study, folder = whole
     result = study.methods[0]
-    searcher, path = methods()["gdas"].searcher, _supernet_run.search_path(folder, "gdas")
+    searcher, path = methods()["gdas"].searcher, _run.search_path(folder, "gdas")
     runs, _ = load_search(path, identity_of(study, "gdas"), begun("gdas"))
     one_shot = result.one_shot
     assert np.array_equal(one_shot.archs, ARCHS)
@@ -154,14 +154,14 @@ def test_the_counterpart_of_table_7_is_a_loop_over_architectures(whole):
 
 
 def identity_of(study, name):
-    from jnas._result_folder import config_digest
+    from jnas.studies._folder import config_digest
 
     return {"study": config_digest(study.config), "method": name}
 
 
 def begun(name):
-    from jnas._study_plan import seed_keys
-    from jnas._supernet_loop import begin_search
+    from jnas.searchers.weight_sharing._loop import begin_search
+    from jnas.studies.search._plan import seed_keys
 
     return jax.vmap(lambda key: begin_search(key, methods()[name].searcher))(seed_keys(0, name, 2))
 
@@ -219,7 +219,7 @@ class Killed(Exception):
 
 
 def test_a_study_that_was_killed_goes_on_to_the_same_results(whole, tmp_path, monkeypatch):
-    save, saved = _supernet_run.save_search, []
+    save, saved = _run.save_search, []
 
     def save_and_die(*arguments):
         save(*arguments)
@@ -227,7 +227,7 @@ def test_a_study_that_was_killed_goes_on_to_the_same_results(whole, tmp_path, mo
         if len(saved) == 2:
             raise Killed
 
-    monkeypatch.setattr(_supernet_run, "save_search", save_and_die)
+    monkeypatch.setattr(_run, "save_search", save_and_die)
     quick = {"names": ("rsps",), "one_shot": 0}  # another method, or the analysis, changes nothing for this one
     with pytest.raises(Killed):
         go(tmp_path, **quick)
@@ -243,7 +243,7 @@ def test_a_finished_study_is_read_and_not_run(whole, tmp_path, monkeypatch):
     study, folder = whole
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    monkeypatch.setattr(_supernet_run, "_run_method", None)
+    monkeypatch.setattr(_run, "_run_method", None)
     lines = []
     same(go(copy, log=lines.append).methods, study.methods)
     assert lines[-1] == "all of it was done before"

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas import _supernet_command
-from jnas._cli import main
-from jnas._load_results import load_results
-from jnas._load_table import load_table
-from jnas.spaces._nasbench201 import nasbench201
-from jnas.training import _make_supernet
+from jnas.commands import _supernet
+from jnas.commands._cli import main
+from jnas.spaces.nasbench201._space import nasbench201
+from jnas.studies._load import load_results
+from jnas.tables._load import load_table
 from jnas.training._supernet import Supernet
+from jnas.training.networks import _make_supernet
 
 SMALL = ("--train-images", 40, "--eval-images", 20, "--batch-size", 16, "--candidates", 4, "--channels", 2)
 
@@ -47,7 +47,7 @@ def quick_supernet(dataset, *, channels, cells):
 @pytest.fixture
 def in_this_process(monkeypatch):
     """JAX has started already: leave its settings as they are."""
-    monkeypatch.setattr(_supernet_command, "prepare_devices", lambda options, most: None)
+    monkeypatch.setattr(_supernet, "prepare_devices", lambda options, most: None)
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_published_epochs_and_batches_are_the_defaults(quick, tmp_path, capsys, 
         plans.append(plan)
         raise ValueError("enough")
 
-    monkeypatch.setattr("jnas._supernet_study.carry_out", stop)
+    monkeypatch.setattr("jnas.studies.supernets._study.carry_out", stop)
     assert "enough" in fails(capsys, "supernet", "all", "--controller-steps", 3, "--out", tmp_path / "a")
     config = plans[0].config
     assert set(config["epochs"].values()) == {50}

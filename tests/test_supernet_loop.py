@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas._supernet_loop import begin_search, compiled_over_seeds, look_at, steps_per_epoch, train_epoch
-from jnas._supernet_results import Record, load_search, save_search
-from jnas.searchers._architecture_hessian import hessian_eigenvalue
-from jnas.searchers._candidates import Selection, derive_key
-from jnas.searchers._weight_sharing import Batch, Examples, Shared, StepInfo, WeightSharingSearcher
-from jnas.searchers._weight_sharing_registry import make_weight_sharing
-from jnas.training._augmentation import augment
-from jnas.training._dataset import dataset_from_arrays
+from jnas.searchers.weight_sharing._architecture_hessian import hessian_eigenvalue
+from jnas.searchers.weight_sharing._candidates import Selection, derive_key
+from jnas.searchers.weight_sharing._loop import begin_search, compiled_over_seeds, look_at, steps_per_epoch, train_epoch
+from jnas.searchers.weight_sharing._registry import make_weight_sharing
+from jnas.searchers.weight_sharing._words import Batch, Examples, Shared, StepInfo, WeightSharingSearcher
+from jnas.studies.supernets._results import Record, load_search, save_search
+from jnas.training.data._augmentation import augment
+from jnas.training.data._dataset import dataset_from_arrays
 from tests._compilation import SAME_BITS
 from tests._toy_supernet import TOY, toy_dataset
 

@@ -6,9 +6,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from jnas import spaces
-from jnas._published import PAIRS
-from jnas._synthetic import synthetic_table
-from jnas._table_file import check_archs, check_arrays, decode_curve
+from jnas.tables._file import check_archs, check_arrays, decode_curve
+from jnas.tables._published import PAIRS
+from jnas.tables._synthetic import synthetic_table
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas._load_table import load_table, save_table, table_from_arrays
-from jnas._loop import run
-from jnas._make_table import make_table
-from jnas._table_file import Header, Training, decode_curve, encode_curve, member, save_arrays
-from jnas._vocabulary import Proposal, propose
-from jnas.searchers._random_search import random_search
+from jnas.core._loop import run
+from jnas.core._vocabulary import Proposal, propose
+from jnas.searchers.black_box._random_search import random_search
 from jnas.spaces._categorical import categorical
+from jnas.tables._file import Header, Training, decode_curve, encode_curve, member, save_arrays
+from jnas.tables._load import load_table, save_table, table_from_arrays
+from jnas.tables._make import make_table
 
 SPACE = categorical((3, 4))
 NUM = SPACE.size

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import jnas
-from jnas._cli import main
-from jnas._table_file import member
+from jnas.commands._cli import main
 from jnas.spaces import nasbench201, nasbench201_classes, nasbench201_flops
-from jnas.training._build import plan_table
+from jnas.tables._file import member
+from jnas.training.runs._build import plan_table
 
 SMALL = "--dataset digits --epochs 2 --channels 2 --stage-cells 1 --train-images 64 --eval-images 40 --batch-size 16"
 

@@ -8,10 +8,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from jnas._load_table import load_table, save_table
-from jnas._make_table import make_table
-from jnas._table_file import Header, Training, arch_dtype, decode_curve, encode_curve, save_arrays
 from jnas.spaces._categorical import categorical
+from jnas.tables._file import Header, Training, arch_dtype, decode_curve, encode_curve, save_arrays
+from jnas.tables._load import load_table, save_table
+from jnas.tables._make import make_table
 
 SPACE = categorical((3, 4))
 NUM = SPACE.size

@@ -1,6 +1,6 @@
 """Text for terminals and messages."""
 
-from jnas._text import aligned, short
+from jnas.io._text import aligned, short
 
 
 def test_columns_stand_under_one_another():

@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from jnas import _tfrecord
-from jnas._tfrecord import MOST_BYTES, crc32c, frame, masked_crc32c, read_records
+from jnas.io import _tfrecord
+from jnas.io._tfrecord import MOST_BYTES, crc32c, frame, masked_crc32c, read_records
 
 
 def plain_crc32c(data):

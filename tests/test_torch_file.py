@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jnas._torch_file import Storage, Tensor, read_torch
+from jnas.io._torch_file import Storage, Tensor, read_torch
 
 DATA = Path(__file__).parent / "data"
 FORMATS = ("torch_zip.pth", "torch_legacy.pth")

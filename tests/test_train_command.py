@@ -15,18 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas._archive import read_archive, write_archive
-from jnas._cli import main
-from jnas.spaces._nasbench201 import nasbench201
-from jnas.spaces._nasbench201_cells import to_string
-from jnas.training import _results
-from jnas.training._dataset import dataset_from_arrays
-from jnas.training._jobs import Runs
-from jnas.training._make_network import make_network
+from jnas.commands._cli import main
+from jnas.io._archive import read_archive, write_archive
+from jnas.spaces.nasbench201._cells import to_string
+from jnas.spaces.nasbench201._space import nasbench201
 from jnas.training._recipe import get_recipe
-from jnas.training._sources import load_dataset
-from jnas.training._train import Weights, evaluate
-from jnas.training._weights import load_weights, save_weights
+from jnas.training.data._dataset import dataset_from_arrays
+from jnas.training.data._sources import load_dataset
+from jnas.training.export._weights import load_weights, save_weights
+from jnas.training.networks._families import make_network
+from jnas.training.runs import _results
+from jnas.training.runs._jobs import Runs
+from jnas.training.runs._train import Weights, evaluate
 
 ROOT = Path(__file__).parents[1]
 ARCH = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|avg_pool_3x3~1|nor_conv_3x3~2|"
@@ -64,9 +64,9 @@ def fails(capsys, *words) -> str:
 @pytest.fixture
 def in_this_process(monkeypatch):
     """JAX has started already: leave its settings as they are."""
-    from jnas import _train_command
+    from jnas.commands import _train
 
-    monkeypatch.setattr(_train_command, "prepare_devices", lambda options, most: None)
+    monkeypatch.setattr(_train, "prepare_devices", lambda options, most: None)
 
 
 @pytest.mark.parametrize(
@@ -101,17 +101,17 @@ def test_mistakes_are_told_before_any_work(capsys, in_this_process, words, told)
 
 
 def test_hosts_are_named_whole(capsys, monkeypatch):
-    monkeypatch.setattr("jnas._compilation_cache.use_compilation_cache", lambda: None)
+    monkeypatch.setattr("jnas.io._compilation_cache.use_compilation_cache", lambda: None)
     monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
     told = fails(capsys, "1", "--coordinator", "localhost:1234")
     assert "--coordinator, --num-processes and --process-id go together; give all three or none" in told
 
 
 def test_room_is_looked_for_before_any_work(capsys, in_this_process, monkeypatch):
-    from jnas import _train_command
+    from jnas.commands import _train
 
     usage = type("Usage", (), {"free": 2_000_000})
-    monkeypatch.setattr(_train_command.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(_train.shutil, "disk_usage", lambda path: usage)
     told = fails(capsys, "1", "2", "--seeds", 5)
     assert "MB will be written to jnas-train, and 2 MB are free; free space, or give another --out" in told
     assert not Path("jnas-train").exists()
@@ -248,7 +248,7 @@ def test_weights_come_back(trained, tmp_path):
 
 def test_file_of_weights_has_the_usual_names_and_axes(trained):
     flax = pytest.importorskip("flax")
-    from jnas.training._flax import to_flax
+    from jnas.training.export._flax import to_flax
 
     assert flax
     dataset, recipe, _, arch, weights = trained

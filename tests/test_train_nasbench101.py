@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from jnas import load_table, training
-from jnas._archive import read_archive, write_archive
-from jnas._cli import main
-from jnas._named_cells import find_cells, read_cells
+from jnas.commands._cli import main
+from jnas.io._archive import read_archive, write_archive
 from jnas.spaces import nasbench101, nasbench101_cells
-from jnas.spaces._nasbench101_cells import from_string, to_string
+from jnas.spaces.nasbench101._cells import from_string, to_string
+from jnas.tables._named_cells import find_cells, read_cells
 from jnas.training import Weights, evaluate, load_weights, make_network, save_weights
 
 ROOT = Path(__file__).parents[1]
@@ -149,9 +149,9 @@ def test_what_is_no_cell_is_told_in_a_sentence(word, told, capsys, tmp_path):
 
 
 def test_a_table_needs_both_splits_before_any_work(folder, tmp_path, capsys, monkeypatch):
-    from jnas import _build_command
+    from jnas.commands import _build
 
-    monkeypatch.setattr(_build_command, "prepare_devices", lambda options: None)
+    monkeypatch.setattr(_build, "prepare_devices", lambda options: None)
     with np.load(folder / "tiny.npz") as file:
         np.savez(tmp_path / "small.npz", **{name: file[name] for name in file.files if "test" not in name})
     assert main(["table", "build", "-o", str(tmp_path / "t.npz"), "--dataset", str(tmp_path / "small.npz")]) == 2

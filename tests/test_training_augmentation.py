@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jnas.training._augmentation import Augmentation, augment, check_augmentation, normalize
+from jnas.training.data._augmentation import Augmentation, augment, check_augmentation, normalize
 
 MEAN, STD = (120.0, 100.0, 90.5), (60.0, 50.0, 64.0)
 PLAIN = ((0.0,), (1.0,))

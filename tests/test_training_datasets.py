@@ -14,14 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas.training import _cifar, _imagenet16, _sources
-from jnas.training._augmentation import Augmentation, augment
-from jnas.training._dataset import Dataset, dataset_from_arrays, statistics
-from jnas.training._npz import read_npz
-from jnas.training._parts import joined
-from jnas.training._reduce import resized, subset
-from jnas.training._sources import dataset_names, load_dataset
-from jnas.training._splits import random_words, stratified
+from jnas.training.data import _cifar, _imagenet16, _sources
+from jnas.training.data._augmentation import Augmentation, augment
+from jnas.training.data._dataset import Dataset, dataset_from_arrays, statistics
+from jnas.training.data._npz import read_npz
+from jnas.training.data._parts import joined
+from jnas.training.data._reduce import resized, subset
+from jnas.training.data._sources import dataset_names, load_dataset
+from jnas.training.data._splits import random_words, stratified
 
 
 def random_images(number, size=8, channels=3, seed=0):

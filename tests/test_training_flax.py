@@ -11,13 +11,13 @@ import numpy as np
 import optax
 import pytest
 
-from jnas.spaces._nasbench201 import nasbench201
-from jnas.spaces._nasbench201_cost import nasbench201_parameters
-from jnas.training import _flax
-from jnas.training._flax import from_flax, to_flax
-from jnas.training._forms import static_form
-from jnas.training._nasbench201_network import nasbench201_network
-from jnas.training._train import Weights, _running
+from jnas.spaces.nasbench201._cost import nasbench201_parameters
+from jnas.spaces.nasbench201._space import nasbench201
+from jnas.training.export import _flax
+from jnas.training.export._flax import from_flax, to_flax
+from jnas.training.networks.nasbench201._network import nasbench201_network
+from jnas.training.operations._forms import static_form
+from jnas.training.runs._train import Weights, _running
 
 nnx = pytest.importorskip("flax.nnx", reason="needs flax: pip install 'jnas[flax]'")
 
@@ -189,7 +189,7 @@ def test_without_flax_the_error_says_what_to_install(monkeypatch):
             raise ModuleNotFoundError("No module named 'flax'", name="flax")
         return real(name, *arguments, **options)
 
-    monkeypatch.delitem(sys.modules, "jnas.training._flax_nasbench201", raising=False)
+    monkeypatch.delitem(sys.modules, "jnas.training.networks.nasbench201._flax", raising=False)
     package = sys.modules["jnas.training"]
     monkeypatch.delattr(package, "_flax_nasbench201", raising=False)
     monkeypatch.setattr(builtins, "__import__", without_flax)

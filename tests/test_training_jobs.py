@@ -12,15 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas import _files
-from jnas.training import _jobs
-from jnas.training._dataset import dataset_from_arrays
-from jnas.training._job_files import load_chunk_weights
-from jnas.training._jobs import Jobs, chunks_left, describe, divide, load_runs, open_folder, run_jobs
-from jnas.training._make_network import make_network
+from jnas.io import _atomic
 from jnas.training._recipe import get_recipe
-from jnas.training._train import train
-from jnas.training._train_many import train_many
+from jnas.training.data._dataset import dataset_from_arrays
+from jnas.training.networks._families import make_network
+from jnas.training.runs import _jobs
+from jnas.training.runs._job_files import load_chunk_weights
+from jnas.training.runs._jobs import Jobs, chunks_left, describe, divide, load_runs, open_folder, run_jobs
+from jnas.training.runs._train import train
+from jnas.training.runs._train_many import train_many
 
 COVERING = np.concatenate([(np.arange(5)[:, None] + np.array([0, 3, 1, 4, 2, 2])) % 5, np.zeros((1, 6), int)])
 """Every operation once on every edge, and the cell without any."""
@@ -160,14 +160,14 @@ def test_writing_may_break_off_anywhere(whole, dataset, network, tmp_path, monke
             raise Stopped
         replace(*paths)
 
-    monkeypatch.setattr(_files.os, "replace", stop)
-    monkeypatch.setattr(_files.os, "unlink", lambda path: None)  # a killed process does not tidy up
+    monkeypatch.setattr(_atomic.os, "replace", stop)
+    monkeypatch.setattr(_atomic.os, "unlink", lambda path: None)  # a killed process does not tidy up
     try:
         with pytest.raises(Stopped):
             make(tmp_path, dataset, network)
     finally:
-        monkeypatch.setattr(_files.os, "replace", replace)
-        monkeypatch.setattr(_files.os, "unlink", unlink)
+        monkeypatch.setattr(_atomic.os, "replace", replace)
+        monkeypatch.setattr(_atomic.os, "unlink", unlink)
     assert [p.name for p in (tmp_path / "runs").iterdir() if p.name.startswith(".")]
     make(tmp_path, dataset, network)
     assert not [p.name for p in (tmp_path / "runs").iterdir() if p.name.startswith(".") or "part" in p.name]
@@ -193,10 +193,10 @@ def test_full_disk(whole, dataset, network, tmp_path, monkeypatch):
         if len(writes) > 2:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(_files.os, "fsync", full)
+    monkeypatch.setattr(_atomic.os, "fsync", full)
     with pytest.raises(OSError, match=r"the disk is full: .*chunk-00000\.part\.npz was not written; free space"):
         make(tmp_path, dataset, network)
-    monkeypatch.setattr(_files.os, "fsync", fsync)
+    monkeypatch.setattr(_atomic.os, "fsync", fsync)
     assert (tmp_path / "runs" / "chunk-00000.part.npz").exists()
     make(tmp_path, dataset, network)
     assert_same(results(tmp_path, dataset, network), whole)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jnas.spaces._nasbench201_cells import EDGES
-from jnas.spaces._nasbench201_cost import nasbench201_flops, nasbench201_parameters
-from jnas.training._forms import static_form
-from jnas.training._nasbench201_network import nasbench201_network
-from jnas.training._train import _running
+from jnas.spaces.nasbench201._cells import EDGES
+from jnas.spaces.nasbench201._cost import nasbench201_flops, nasbench201_parameters
+from jnas.training.networks.nasbench201._network import nasbench201_network
+from jnas.training.operations._forms import static_form
+from jnas.training.runs._train import _running
 
 ALL_CELLS = np.array(list(itertools.product(range(5), repeat=6)))
 CIFAR = {"image_shape": (32, 32, 3), "num_classes": 10, "channels": 16, "cells": 5}

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jnas.training._forms import capacities_of, dispatch_form, mixture_form, static_form, switch_form
-from jnas.training._nasbench201_edge import EdgeParameters, make_edge
-from jnas.training._operations import (
+from jnas.training.networks.nasbench201._edge import EdgeParameters, make_edge
+from jnas.training.operations._convolutions import (
     average_pool_2x2,
     average_pool_3x3,
     average_pool_3x3_transposed,
@@ -21,6 +20,7 @@ from jnas.training._operations import (
     convolve_3x3_halving,
     patches,
 )
+from jnas.training.operations._forms import capacities_of, dispatch_form, mixture_form, static_form, switch_form
 
 SIZES = [(3, 5, 6, 4, 3), (4, 2, 8, 12, 1), (2, 3, 1, 5, 2)]  # C, C', H, W, B
 NUM_OPERATIONS, NUM_EDGES = 5, 6

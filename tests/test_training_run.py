@@ -10,12 +10,12 @@ import optax
 import pytest
 from jax import lax
 
-from jnas.training._augmentation import Augmentation, normalize
-from jnas.training._dataset import dataset_from_arrays
-from jnas.training._forms import static_form
-from jnas.training._nasbench201_network import nasbench201_network
 from jnas.training._recipe import RECIPES, Recipe, check_recipe, get_recipe, make_optimizer, recipe_to_json
-from jnas.training._train import (
+from jnas.training.data._augmentation import Augmentation, normalize
+from jnas.training.data._dataset import dataset_from_arrays
+from jnas.training.networks.nasbench201._network import nasbench201_network
+from jnas.training.operations._forms import static_form
+from jnas.training.runs._train import (
     _evaluation_statistics,
     _objective,
     begin_run,

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jnas.spaces._nasbench201_cells import EDGES
-from jnas.training._forms import dispatch_form, mixture_form, switch_form
-from jnas.training._make_supernet import make_supernet
-from jnas.training._nasbench201_supernet import SupernetStatistics, nasbench201_supernet, over_seeds
-from jnas.training._sources import load_dataset
-from jnas.training._supernet_edges import make_sampled_cell
-from jnas.training._supernet_mixture import mixture_cell
-from jnas.training._supernet_operations import Kernels, convolution_3x3, normalize
+from jnas.spaces.nasbench201._cells import EDGES
+from jnas.training.data._sources import load_dataset
+from jnas.training.networks._make_supernet import make_supernet
+from jnas.training.networks.nasbench201._mixture_cell import mixture_cell
+from jnas.training.networks.nasbench201._sampled_cell import make_sampled_cell
+from jnas.training.networks.nasbench201._supernet import SupernetStatistics, nasbench201_supernet, over_seeds
+from jnas.training.operations._forms import dispatch_form, mixture_form, switch_form
+from jnas.training.operations._many_kernels import Kernels, convolution_3x3, normalize
 
 SIZES = {"image_shape": (8, 8, 3), "num_classes": 4, "channels": 2, "cells": 1}
 COVERING = (np.arange(5)[:, None] + np.array([0, 3, 1, 4, 2, 2])) % 5

@@ -19,7 +19,7 @@ from jnas.searchers import (
     weight_sharing_entry,
     weight_sharing_names,
 )
-from jnas.searchers._weight_sharing import WeightSharingSearcher
+from jnas.searchers.weight_sharing._words import WeightSharingSearcher
 from tests._toy_supernet import ARCHS, BEST, TOY, E, K, batch, batches, toy_dataset
 
 STEPS, EPOCHS, SEEDS = 30, 10, 8

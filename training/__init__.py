@@ -4,20 +4,13 @@
 in a folder from which killed work goes on.
 """
 
-from jnas.training._augmentation import Augmentation, augment, normalize
-from jnas.training._build import TablePlan, assemble_table, measure_seconds, plan_table
-from jnas.training._dataset import Dataset, dataset_from_arrays
-from jnas.training._flax import from_flax, to_flax
-from jnas.training._jobs import Jobs, Runs, describe, load_runs, open_folder, run_jobs
-from jnas.training._make_network import make_network
-from jnas.training._make_supernet import make_supernet
-from jnas.training._nasbench101_network import nasbench101_network
-from jnas.training._nasbench201_network import nasbench201_network
-from jnas.training._nasbench201_supernet import nasbench201_supernet, over_seeds
 from jnas.training._network import Network
 from jnas.training._recipe import RECIPES, Recipe, get_recipe, make_optimizer
-from jnas.training._reduce import resized, subset
-from jnas.training._sources import (
+from jnas.training._supernet import Supernet
+from jnas.training.data._augmentation import Augmentation, augment, normalize
+from jnas.training.data._dataset import Dataset, dataset_from_arrays
+from jnas.training.data._reduce import resized, subset
+from jnas.training.data._sources import (
     CIFAR10,
     CIFAR100,
     IMAGENET16,
@@ -26,10 +19,17 @@ from jnas.training._sources import (
     dataset_names,
     load_dataset,
 )
-from jnas.training._supernet import Supernet
-from jnas.training._train import Curves, RunState, Weights, begin_run, evaluate, run_epochs, train
-from jnas.training._train_many import train_many
-from jnas.training._weights import TrainedNetwork, load_weights, save_weights
+from jnas.training.export._flax import from_flax, to_flax
+from jnas.training.export._weights import TrainedNetwork, load_weights, save_weights
+from jnas.training.networks._families import make_network
+from jnas.training.networks._make_supernet import make_supernet
+from jnas.training.networks.nasbench101._network import nasbench101_network
+from jnas.training.networks.nasbench201._network import nasbench201_network
+from jnas.training.networks.nasbench201._supernet import nasbench201_supernet, over_seeds
+from jnas.training.runs._build import TablePlan, assemble_table, measure_seconds, plan_table
+from jnas.training.runs._jobs import Jobs, Runs, describe, load_runs, open_folder, run_jobs
+from jnas.training.runs._train import Curves, RunState, Weights, begin_run, evaluate, run_epochs, train
+from jnas.training.runs._train_many import train_many
 
 __all__ = [
     "CIFAR10",

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jnas._vocabulary import Array, Key, Space
-from jnas.training._forms import FormName
+from jnas.core._vocabulary import Array, Key, Space
+from jnas.training.operations._forms import FormName
 
 
 class Supernet(NamedTuple):

@@ -50,10 +50,10 @@ def make_problem(sizes: dict[str, int]) -> dict[str, Any]:
     import jax.numpy as jnp
     import numpy as np
 
-    from jnas.training._dataset import dataset_from_arrays
-    from jnas.training._make_network import make_network
     from jnas.training._recipe import get_recipe
-    from jnas.training._train import begin_run
+    from jnas.training.data._dataset import dataset_from_arrays
+    from jnas.training.networks._families import make_network
+    from jnas.training.runs._train import begin_run
 
     rng = np.random.default_rng(0)
     shape = (sizes["steps"] * sizes["batch"], sizes["size"], sizes["size"])
@@ -83,11 +83,11 @@ def library(form, problem):
     """Returns compiled `run()` of a form of the library's loop; its result is each candidate's mean loss."""
     import jax
 
-    from jnas.training._forms import static_form
-    from jnas.training._make_network import make_network
-    from jnas.training._nasbench201_network import nasbench201_network
-    from jnas.training._train import run_epochs
-    from jnas.training._train_many import divided, over_candidates, place_shared
+    from jnas.training.networks._families import make_network
+    from jnas.training.networks.nasbench201._network import nasbench201_network
+    from jnas.training.operations._forms import static_form
+    from jnas.training.runs._train import run_epochs
+    from jnas.training.runs._train_many import divided, over_candidates, place_shared
 
     dataset, recipe, archs, states = (problem[n] for n in ("dataset", "recipe", "archs", "states"))
 
@@ -127,7 +127,7 @@ def plain(form, problem):
     import jax.numpy as jnp
     from candidate_steps_plain import own_parameters, plain_parameters, plain_step
 
-    from jnas.training._augmentation import normalize
+    from jnas.training.data._augmentation import normalize
 
     dataset, recipe, archs, batches = (problem[n] for n in ("dataset", "recipe", "archs", "batches"))
     images, labels = normalize(dataset.images, dataset.mean, dataset.std), dataset.labels
@@ -208,7 +208,7 @@ def write_problem(path: str, sizes: dict[str, int]) -> None:
     import numpy as np
     from candidate_steps_plain import plain_parameters
 
-    from jnas.training._augmentation import normalize
+    from jnas.training.data._augmentation import normalize
 
     problem = make_problem(sizes)
     dataset = problem["dataset"]

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jax import lax
 
-from jnas.spaces._nasbench201_cells import EDGES
+from jnas.spaces.nasbench201._cells import EDGES
 from jnas.training._recipe import make_optimizer
 
 EPSILON = 1e-5

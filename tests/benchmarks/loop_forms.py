@@ -14,7 +14,8 @@ import time
 import jax
 
 import jnas
-from jnas import _loop, searchers, spaces
+from jnas import searchers, spaces
+from jnas.core import _loop
 
 
 def main():

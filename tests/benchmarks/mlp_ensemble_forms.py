@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.searchers import _mlp, _mlp_ensemble
+from jnas.searchers.predictors import _mlp, _mlp_ensemble
 
 EPOCHS, MEMBERS, BATCH, STEPS_OF_A_SEARCH = 150, 5, 32, 6000
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jnas._tfrecord import frame
-from jnas.spaces._nasbench101_cells import published_hash, to_matrix
-from jnas.spaces._nasbench101_enumeration import nasbench101_cells
+from jnas.io._tfrecord import frame
+from jnas.spaces.nasbench101._cells import published_hash, to_matrix
+from jnas.spaces.nasbench101._enumeration import nasbench101_cells
 
 EVALUATION = np.dtype([("head", "u1", 2), ("fields", np.dtype([("tag", "u1"), ("value", "<f8")]), 5)])
 MESSAGE = np.dtype(

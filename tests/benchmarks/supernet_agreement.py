@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 
 import jnas
-from jnas._supernet_analysis import correlations
+from jnas.searchers.weight_sharing._analysis import correlations
 
 
 def main():

@@ -16,9 +16,9 @@ import jax
 import numpy as np
 
 from jnas import training
-from jnas._supernet_loop import begin_search, train_epoch
-from jnas._supernet_plan import supernet_methods
-from jnas.training._nasbench201_supernet import over_seeds
+from jnas.searchers.weight_sharing._loop import begin_search, train_epoch
+from jnas.studies.supernets._plan import supernet_methods
+from jnas.training.networks.nasbench201._supernet import over_seeds
 
 
 def forms(epoch, supernet, runs):

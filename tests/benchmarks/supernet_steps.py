@@ -41,8 +41,8 @@ def make_problem(sizes):
     import jax
     import numpy as np
 
-    from jnas.training._forms import switch_form
-    from jnas.training._nasbench201_supernet import nasbench201_supernet
+    from jnas.training.networks.nasbench201._supernet import nasbench201_supernet
+    from jnas.training.operations._forms import switch_form
 
     rng = np.random.default_rng(0)
     size, batch = sizes["size"], sizes["batch"]
@@ -71,7 +71,7 @@ def search_step(method, supernet):
     import jax.numpy as jnp
     import optax
 
-    from jnas.training._train import cross_entropy
+    from jnas.training.runs._train import cross_entropy
 
     learn = optax.chain(
         optax.clip_by_global_norm(SGD["clip"]),

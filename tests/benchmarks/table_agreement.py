@@ -16,8 +16,8 @@ import numpy as np
 from scipy import stats
 
 import jnas
-from jnas._table_file import decode_curve, member
 from jnas.statistics import kendall_tau
+from jnas.tables._file import decode_curve, member
 
 
 def main():

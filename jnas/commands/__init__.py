@@ -1,0 +1,1 @@
+"""The command line: what each command says, asks for and does."""

@@ -1,0 +1,140 @@
+"""The command `jnas predictors`. Imports that take long stand in the functions that need them."""
+
+import argparse
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_ALTERNATIVES = ("path", "adjacency")  # what Table 1 of BANANAS compares
+_PLAIN = ("adjacency", "one_hot")  # where a space has no adjacency matrix, its decisions as they are
+
+
+def predictors(options: argparse.Namespace) -> None:
+    """Runs `jnas predictors`."""
+    if options.predictors == ("help",):
+        print(_predictors_text())
+        return
+    from jnas.io._compilation_cache import use_compilation_cache
+
+    use_compilation_cache()
+    from jnas.commands._study import default_dataset, default_epochs
+    from jnas.studies.predictors._plan import make_plan
+    from jnas.studies.predictors._study import carry_out
+    from jnas.studies.predictors._text import results_text
+    from jnas.tables._load import load_table
+
+    table = load_table(options.table)
+    dataset = options.dataset or default_dataset(table)
+    epochs = options.epochs or default_epochs(table, dataset, options.split)[-1]
+    made, encodings = _make_predictors(options.predictors, options.encodings, table.space)
+    try:
+        plan = make_plan(
+            made,
+            table,
+            dataset=dataset,
+            epochs=epochs,
+            split=options.split,
+            seed=options.reward,
+            encodings=encodings,
+            train_sizes=options.train_sizes,
+            test_cells=options.test_cells,
+            precision_at=options.precision_at,
+            num_seeds=options.seeds,
+            num_python_seeds=options.python_seeds,
+            root_seed=options.seed,
+            chunk=options.seeds_per_program,
+            command=shlex.join(["jnas", *options.words]),
+        )
+    except ValueError as error:  # in the words of the command line
+        raise ValueError(_in_options(str(error))) from error
+    out = Path(options.out) if options.out else _default_folder(plan.config)
+    study = carry_out(plan, out=out, log=lambda line: print(line, flush=True))
+    files = ("results.csv", "summary.csv", "times.csv", "report.html")
+    listed = "\n".join(f"{name.partition('.')[0]}: {out / name}" for name in files)
+    print(f"\n{results_text(study)}\n\n{listed}")
+
+
+def _in_options(text: str) -> str:
+    """Returns a message with the options' names in place of the arguments'."""
+    text = re.sub(r"\bseed(='mean'| is )", r"--reward\1", text)
+    names = ("precision_at", "train_sizes", "test_cells", "num_python_seeds", "num_seeds", "root_seed")
+    for name in names:
+        option = {"num_python_seeds": "python-seeds", "num_seeds": "seeds", "root_seed": "seed"}.get(name, name)
+        text = re.sub(rf"\b{name}\b", f"--{option.replace('_', '-')}", text)
+    text = text.replace("fewer test cells", "fewer --test-cells")
+    return text.replace("smaller training sizes", "smaller --train-sizes")
+
+
+def _make_predictors(
+    wanted: Sequence[str] | None, encodings: Sequence[str] | None, space: Any
+) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+    """Returns the predictors by name, and which encodings each is fitted to.
+
+    Raises:
+      ValueError: There is no such predictor or encoding, or no predictor reads the encoding.
+    """
+    from jnas.searchers.predictors import _registry as registry
+    from jnas.studies.predictors._plan import takes_graphs
+
+    # What was not asked for by its name is left out where the space has nothing for it to read, such as graphs.
+    fitting = [n for n in registry.names() if set(registry.entry(n).encodings) & set(space.feature_names)]
+    asked = [n for n in fitting if registry.entry(n).quick] if wanted is None else wanted
+    made, chosen = {}, {}
+    for name in dict.fromkeys(n for word in asked for n in (fitting if word == "all" else (word,))):
+        made[name], own = registry.make(name, space)
+        graphs = takes_graphs(space, own)
+        others = [_resolve(e, space) for e in (_ALTERNATIVES if encodings is None else encodings) if _known(e, space)]
+        readable = [e for e in others if takes_graphs(space, e) == graphs]
+        first = (own,) if encodings is None or not readable else ()
+        chosen[name] = tuple(dict.fromkeys((*first, *readable)))
+    for encoding in encodings or ():
+        _check(encoding, space, chosen)
+    return made, chosen
+
+
+def _known(encoding: str, space: Any) -> bool:
+    return _resolve(encoding, space) in space.feature_names
+
+
+def _resolve(encoding: str, space: Any) -> str:
+    """Returns the name by which a space knows an encoding."""
+    if encoding == _PLAIN[0]:
+        return next((name for name in _PLAIN if name in space.feature_names), encoding)
+    return encoding
+
+
+def _check(encoding: str, space: Any, chosen: dict[str, tuple[str, ...]]) -> None:
+    name = _resolve(encoding, space)
+    if name not in space.feature_names:
+        known = ", ".join(space.feature_names)
+        raise ValueError(f"{space.name} has no encoding {encoding!r}; give --encodings from {known}")
+    if not any(name in encodings for encodings in chosen.values()):
+        raise ValueError(
+            f"none of {', '.join(chosen)} reads the encoding {encoding!r} (graphs are for graph predictors alone); "
+            "leave it out of --encodings, or give other --predictors"
+        )
+
+
+def _predictors_text() -> str:
+    """Returns the predictors, a line each."""
+    from jnas.io._text import aligned
+    from jnas.searchers.predictors import _registry as registry
+
+    entries = [registry.entry(name) for name in registry.names()]
+    rows = [(e.name, e.encodings[0], e.description) for e in entries]
+    told = [
+        f"without --predictors: {', '.join(registry.names(quick=True))}",
+        "the second column is the encoding that a predictor reads unless --encodings says otherwise (`one_hot` where "
+        "the space lacks it)",
+    ]
+    return "\n".join([*aligned(rows, "lll"), "", *told])
+
+
+def _default_folder(config: Any) -> Path:
+    """Returns a folder whose name tells studies apart, so that the same command finds its own again."""
+    from jnas.studies._folder import config_digest
+
+    told = f"{config['table_name']}-{config['dataset']}-{config['epochs']}-{config['seeds']}"
+    return Path("jnas-predictors") / f"{re.sub('[^A-Za-z0-9.]+', '-', told).strip('-')}-{config_digest(config)[:8]}"

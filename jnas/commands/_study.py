@@ -1,0 +1,183 @@
+"""The command `jnas study`. Imports that take long stand in the functions that need them."""
+
+import argparse
+import math
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jnas.tables._file import member
+
+
+def study(options: argparse.Namespace) -> None:
+    """Runs `jnas study`."""
+    if options.searchers == ("help",):
+        print(_searchers_text())
+        return
+    from jnas.io._compilation_cache import use_compilation_cache
+
+    use_compilation_cache()
+    from jnas.searchers import _registry
+    from jnas.studies.search._plan import make_plan
+    from jnas.studies.search._study import carry_out
+    from jnas.studies.search._text import results_text
+    from jnas.tables._known_part import known_part, known_share
+    from jnas.tables._load import load_table
+
+    table = load_table(options.table)
+    dataset = options.dataset or default_dataset(table)
+    epochs = options.epochs or default_epochs(table, dataset, options.split)
+    space, searched = table.space, {"dataset": dataset, "split": options.split, "epochs": epochs, "at": options.at}
+    among = options.among or ("known" if known_share(table, **searched) < 0.5 else "all")
+    if among == "known":
+        part = known_part(table, **searched)
+        space = space if part is table else _registry.part_of(space, part.archs)
+        table = part
+    limits = _limits(options, table, dataset, epochs)
+    searchers, widths = _make_searchers(options.searchers, space, options.at or epochs)
+    try:
+        plan = make_plan(
+            searchers,
+            table,
+            dataset=dataset,
+            epochs=epochs,
+            at=options.at,
+            split=options.split,
+            seed=options.reward,
+            overshoot=options.overshoot,
+            num_seeds=options.seeds,
+            num_python_seeds=options.python_seeds,
+            root_seed=options.seed,
+            targets=None,
+            chunk=widths,
+            command=shlex.join(["jnas", *options.words]),
+            **limits,
+        )
+    except ValueError as error:  # what Python calls seed is --reward here: --seed is something else
+        raise ValueError(re.sub(r"\bseed(='mean'| is )", r"--reward\1", str(error))) from error
+    out = Path(options.out) if options.out else _default_folder(plan.config)
+    results = carry_out(plan, table, out=out, log=lambda line: print(line, flush=True))
+    print(f"\n{results_text(results)}\n\nsummary: {out / 'summary.csv'}\nreport: {out / 'report.html'}")
+
+
+def _limits(options: argparse.Namespace, table: Any, dataset: str, epochs: Sequence[int]) -> dict[str, Any]:
+    """Returns when a search ends: what was asked for, or the defaults of the table."""
+    limits = {"budget_seconds": options.budget_seconds, "max_evaluations": options.evaluations}
+    if limits == {"budget_seconds": None, "max_evaluations": None}:
+        limits |= _default_limit(table, dataset, options.split, epochs)
+    elif options.budget_seconds is not None and not _has_times(table, dataset, options.split, epochs):
+        where = f"{dataset} with {' and '.join(map(str, epochs))} epochs"
+        raise ValueError(
+            f"this table has no times for {where}, so that --budget-seconds has no meaning; give --evaluations N"
+        )
+    budget_alone = limits["max_evaluations"] is None and limits["budget_seconds"] is not None
+    if budget_alone and len(epochs) > 1 and table.space.name == "nasbench101":
+        # The cheapest architecture would allow for many times more, and time and memory go with it. No searcher comes
+        # near: those of one fidelity use the most epochs here, the others make about half as many as this.
+        ends = [table.runs("accuracy", dataset, options.split, e, options.reward) for e in (epochs[0], epochs[-1])]
+        costs = [float(np.nanmean(runs.train_seconds + runs.eval_seconds)) for runs in ends]
+        limits["max_evaluations"] = max(100, math.ceil(2 * limits["budget_seconds"] / math.sqrt(math.prod(costs))))
+    return limits
+
+
+def default_dataset(table: Any) -> str:
+    """Returns the data set of a table on which studies run unless told otherwise."""
+    known = [*table.header.pairs, *(t.dataset for t in table.header.trainings)]
+    return "cifar10" if "cifar10" in known else str(known[0])
+
+
+def default_epochs(table: Any, dataset: str, split: str) -> tuple[int, ...]:
+    """Returns the trainings on which studies run unless told otherwise, by their numbers of epochs."""
+    published, split = table.resolve(dataset, split)
+    known = sorted(t.epochs for t in table.header.trainings if t.dataset == published)
+    if table.space.name == "nasbench101":  # its paper's figure has methods of one and of several fidelities
+        return tuple(e for e in known if _holds(table, published, e, split)) or tuple(known)
+    return (12,) if 12 in known or not known else (known[0],)
+
+
+def _holds(table: Any, dataset: str, epochs: int, split: str) -> bool:
+    return bool({member(kind, dataset, epochs, split) for kind in ("accuracy", "accuracy_mean")} & table.names)
+
+
+def _default_limit(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> dict[str, Any]:
+    from jnas.tables._published import PAIRS
+
+    if not _has_times(table, dataset, split, epochs):
+        return {"max_evaluations": 100}
+    if table.space.name == "nasbench101":
+        return {"budget_seconds": 1_000_000.0}
+    paper = table.space.name == "nasbench201" and dataset in PAIRS
+    return {"budget_seconds": 12_000.0} if paper else {"max_evaluations": 100}
+
+
+def _has_times(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> bool:
+    """Returns whether the table says what these trainings cost; raises ValueError where it has no such training."""
+    published, _ = table.resolve(dataset, split)
+    trainings = [table.training(published, e) for e in epochs]
+    times = [table.read(member("train_seconds", t.dataset, t.epochs)) for t in trainings]
+    return all(found is not None and bool((found > 0).any()) for found in times)
+
+
+def _make_searchers(
+    wanted: Sequence[str] | None, space: Any, epochs: Sequence[int]
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Returns the searchers by name, and the most seeds of each in one program."""
+    from jnas.searchers import _registry, at_fidelity
+
+    asked = _registry.compared(len(epochs), space.name) if wanted is None else wanted
+    if wanted is None and space.name != "nasbench101":
+        asked = _with_lowest(asked, epochs)
+    everything = _with_lowest(_registry.names(space=space), epochs)
+    searchers, widths = {}, {}
+    for name in dict.fromkeys(n for word in asked for n in (everything if word == "all" else (word,))):
+        kind, at, level = name.partition("@")
+        known = _registry.entry(kind)
+        if at and level not in map(str, epochs):
+            named = ", ".join(map(str, epochs))
+            raise ValueError(f"{name} names the epochs {level!r}, expected one of those of the study: {named}")
+        # A method of one fidelity uses the fewest epochs, in NAS-Bench-101 the most, as its paper does.
+        alone = len(epochs) - 1 if space.name == "nasbench101" and not known.multi_fidelity else 0
+        place = list(map(str, epochs)).index(level) if at else alone
+        whole = known.multi_fidelity and not at
+        made = _registry.make(kind, space, tuple(map(float, epochs if whole else (epochs[place],))))
+        searchers[name] = made if whole else at_fidelity(made, place)
+        widths[name] = 500 if known.quick else 100
+    return searchers, widths
+
+
+def _with_lowest(names: Sequence[str], epochs: Sequence[int]) -> list[str]:
+    """Returns the names, and after those that use several fidelities `NAME@E`: the same on the lowest alone."""
+    from jnas.searchers import _registry
+
+    found = []
+    for name in names:
+        known = _registry.entry(name)
+        alone = len(epochs) > 1 and known.multi_fidelity and not known.random_at_one
+        found += [name, f"{name}@{epochs[0]}"] if alone else [name]
+    return found
+
+
+def _searchers_text() -> str:
+    """Returns the searchers, a line each."""
+    from jnas.io._text import aligned
+    from jnas.searchers import _registry
+
+    lines = aligned([(name, _registry.entry(name).description) for name in _registry.names()], "ll")
+    told = [
+        f"without --searchers, on one training: {', '.join(_registry.compared(1))}",
+        f"with several --epochs or --at: {', '.join(_registry.compared(2))}",
+        f"on NAS-Bench-101, with several: {', '.join(_registry.compared(2, 'nasbench101'))}",
+    ]
+    return "\n".join([*lines, "", *told])
+
+
+def _default_folder(config: Any) -> Path:
+    """Returns a folder whose name tells studies apart, so that the same command finds its own again."""
+    from jnas.studies._folder import config_digest
+
+    told = f"{config['table_name']}-{config['dataset']}-{'-'.join(map(str, config['epochs']))}-{config['seeds']}"
+    return Path("jnas-study") / f"{re.sub('[^A-Za-z0-9.]+', '-', told).strip('-')}-{config_digest(config)[:8]}"

@@ -1,0 +1,156 @@
+"""What the commands that train have in common: devices, hosts, the data set and the recipe that options name."""
+
+import argparse
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jnas.training import Dataset, Recipe
+
+_RECIPE_OPTIONS = {"epochs": "epochs", "batch_size": "batch_size", "channels": "channels", "stage_cells": "cells"}
+
+_DEFAULT_RECIPES = {  # of each space, for the digits and for other data
+    "nasbench201": ("digits-8", "nasbench201-12"),
+    "nasbench101": ("small101-12", "nasbench101-108"),
+}
+
+
+def add_training_options(parser: Any, positive: Any, natural: Any) -> None:
+    """Adds the options of the commands that train.
+
+    Args:
+      parser: Of the command.
+      positive: The type of a positive integer.
+      natural: The type of an integer from 0.
+    """
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--dataset",
+        metavar="NAME",
+        default="digits",
+        help="digits (default, needs no files), mnist, cifar10-valid, cifar10, cifar100, ImageNet16-120, tfds:NAME, or "
+        "the path of an .npz of your own",
+    )
+    data.add_argument("--data-dir", metavar="DIR", help="where its files lie (default: that of tensorflow-datasets)")
+    data.add_argument("--split-seed", metavar="K", type=natural, default=0, help="of random splits (default 0)")
+    data.add_argument("--image-size", metavar="PIXELS", type=positive, help="make images smaller, by averaging")
+    data.add_argument("--train-images", metavar="N", type=positive, help="train on so many, with equal classes")
+    data.add_argument("--eval-images", metavar="N", type=positive, help="evaluate on so many of each split")
+    recipe = parser.add_argument_group("recipe")
+    recipe.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="how to train; `help` lists them (default: digits-8 for the digits, nasbench201-12 for others; for "
+        "nasbench101 small101-12 and nasbench101-108)",
+    )
+    for field, what in (
+        ("epochs", "epochs"),
+        ("batch_size", "images in a batch"),
+        ("channels", "channels of the network's first stage"),
+        ("stage_cells", "cells in each of the network's stages"),
+    ):
+        flag = f"--{field.replace('_', '-')}"
+        recipe.add_argument(flag, metavar="N", type=positive, help=f"{what} (default: the recipe's)")
+    many = parser.add_argument_group("devices and hosts")
+    many.add_argument("--form", choices=("switch", "dispatch", "mixture"), help="how a batch of candidates is computed")
+    many.add_argument("--chunk", metavar="N", type=positive, help="candidates in one program")
+    many.add_argument(
+        "--distributed", action="store_true", help="one of several processes that share --out; the cluster says which"
+    )
+    many.add_argument("--coordinator", metavar="HOST:PORT", help="the same, where no cluster says it")
+    many.add_argument("--num-processes", metavar="N", type=positive)
+    many.add_argument("--process-id", metavar="I", type=natural)
+
+
+def prepare_devices(options: argparse.Namespace, *, most: int | None = None) -> None:
+    """Sets JAX up before it starts: the cache of programs, one device for each CPU core, other hosts.
+
+    A CPU device that works alone on its core is as fast as one that shares two, and a run's results do not depend on
+    how many there are.
+
+    Args:
+      options: Of `add_training_options`.
+      most: How many CPU devices there is work for, if not for all.
+
+    Raises:
+      ValueError: The options of several hosts do not fit one another.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_cpu_multi_thread_eigen" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    import jax
+
+    from jnas.io._compilation_cache import use_compilation_cache
+
+    if "xla_force_host_platform_device_count" not in flags:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        with contextlib.suppress(RuntimeError):  # JAX has started: its devices are what they are
+            jax.config.update("jax_num_cpu_devices", min(cores, most or cores))  # type: ignore[no-untyped-call]
+    use_compilation_cache()
+    named = (options.coordinator, options.num_processes, options.process_id)
+    if all(value is not None for value in named):
+        jax.distributed.initialize(*named)
+    elif any(value is not None for value in named):
+        raise ValueError("--coordinator, --num-processes and --process-id go together; give all three or none")
+    elif options.distributed:
+        jax.distributed.initialize()
+
+
+def show_recipes(options: argparse.Namespace) -> bool:
+    """Prints the recipes where they were asked for, and says whether they were."""
+    if options.recipe != "help":
+        return False
+    from jnas.io._text import aligned
+    from jnas.training._recipe import RECIPES
+
+    print("\n".join(aligned([(name, words) for name, (_, words) in RECIPES.items()], "ll")))
+    return True
+
+
+def make_dataset(options: argparse.Namespace) -> "Dataset":
+    """Returns the data set that the options name.
+
+    Raises:
+      ValueError, OSError: It cannot be had; the message says what to do.
+    """
+    from jnas.training.data._reduce import resized, subset
+    from jnas.training.data._sources import load_dataset
+
+    dataset = load_dataset(options.dataset, data_dir=options.data_dir, seed=options.split_seed)
+    if options.image_size is not None:
+        dataset = resized(dataset, options.image_size)
+    for split in list(dataset.splits):
+        images = options.train_images if split == "train" else options.eval_images
+        if images is not None and images < len(dataset.rows(split)):
+            dataset = subset(dataset, split, images, options.split_seed)
+    return dataset
+
+
+def make_recipe(options: argparse.Namespace, dataset: "Dataset") -> "Recipe":
+    """Returns the recipe that the options name, after checking that the data set fits it.
+
+    Raises:
+      ValueError: There is no such recipe, or the data set is too small for it.
+    """
+    from jnas.training._recipe import get_recipe
+    from jnas.training.runs._train import steps_per_epoch
+
+    small, large = _DEFAULT_RECIPES[getattr(options, "space", "nasbench201")]
+    name = options.recipe or (small if dataset.name == "digits" else large)
+    asked = {field: getattr(options, option) for option, field in _RECIPE_OPTIONS.items()}
+    changes = {field: value for field, value in asked.items() if value is not None}
+    recipe = get_recipe(name, **changes)
+    steps_per_epoch(dataset, recipe)
+    return recipe
+
+
+def say(text: str) -> None:
+    """Prints a line at once, from the first of several processes alone."""
+    import jax
+
+    if jax.process_index() == 0:
+        print(text, flush=True)
+
+
+__all__ = ["add_training_options", "make_dataset", "make_recipe", "prepare_devices", "say", "show_recipes"]

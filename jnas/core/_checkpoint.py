@@ -1,0 +1,120 @@
+"""The file in which `jnas.search` keeps a search, so that it can go on after a crash to the same result."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.core._vocabulary import Key
+from jnas.io._archive import read_archive, write_archive
+
+FORMAT = "jnas-search"
+VERSION = 1
+_REMEDY = "give another file, or delete this one to start afresh"
+
+
+class Pending(NamedTuple):
+    """Evaluations of the current proposal that have been made, in the order of its valid rows."""
+
+    scores: list[float]
+    seconds: list[float]
+
+
+def identify(key: Key, programs: Sequence[Any], **settings: Any) -> dict[str, Any]:
+    """Returns what makes a search this one and no other, as JSON.
+
+    Args:
+      key: The search's PRNG key `[]`.
+      programs: Its lowered programs (`jax.jit(f).lower(...)`); they hold the searcher's settings and its space.
+      **settings: The other arguments, as JSON values.
+    """
+    digest = hashlib.sha256()
+    for program in programs:
+        digest.update(program.as_text().encode())
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        **settings,
+        "key": f"{jax.random.key_impl(key)}:{np.asarray(jax.random.key_data(key)).tobytes().hex()}",
+        "program": digest.hexdigest(),
+        "jax": jax.__version__,
+        "platform": jax.default_backend(),
+    }
+
+
+def save_checkpoint(path: str | os.PathLike[str], identity: dict[str, Any], contents: Any, pending: Pending) -> None:
+    """Writes a checkpoint, beside it and renamed.
+
+    Args:
+      path: Where.
+      identity: From `identify`.
+      contents: A pytree of arrays and PRNG keys.
+      pending: Evaluations that the contents do not hold yet.
+    """
+    arrays = {f"leaf_{i}": _as_numpy(leaf) for i, leaf in enumerate(jax.tree.leaves(contents))}
+    made = {name: np.asarray(values, np.float64) for name, values in pending._asdict().items()}
+    write_archive(path, identity, {**arrays, **made})
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str], identity: dict[str, Any], template: Any
+) -> tuple[Any, Pending] | None:
+    """Returns the contents and the pending evaluations of a checkpoint, or None if there is no file.
+
+    Args:
+      path: The file.
+      identity: From `identify`; what the file says of itself must agree.
+      template: A pytree as `save_checkpoint` was given it.
+
+    Raises:
+      ValueError: The file is cut off, damaged, of another origin, or belongs to another search.
+    """
+    if not Path(path).exists():
+        return None
+    header, arrays = read_archive(path, kind="a checkpoint of jnas.search", remedy=_REMEDY)
+    _check_identity(path, header, identity)
+    leaves, structure = jax.tree.flatten(template)
+    expected = {f"leaf_{i}": (_as_numpy(leaf).dtype, np.shape(_as_numpy(leaf))) for i, leaf in enumerate(leaves)}
+    found = {name: (array.dtype, array.shape) for name, array in arrays.items() if name not in Pending._fields}
+    made = [arrays.get(name, np.zeros((0, 0))) for name in Pending._fields]
+    if found != expected or any(m.ndim != 1 or m.dtype != np.float64 or m.size != made[0].size for m in made):
+        raise ValueError(f"the arrays of {path} are not those of this search; {_REMEDY}")
+    restored = [_restore(leaf, arrays[f"leaf_{i}"]) for i, leaf in enumerate(leaves)]
+    return jax.tree.unflatten(structure, restored), Pending(*(m.tolist() for m in made))
+
+
+def _check_identity(path: str | os.PathLike[str], found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raises ValueError that lists how a checkpoint's search differs from this one."""
+    if found.get("format") != FORMAT or found.get("version") != VERSION:
+        raise ValueError(f"{path} is not a checkpoint of jnas.search of version {VERSION}; {_REMEDY}")
+    # Another version of jax, or another device, writes the same program differently.
+    comparable = all(found.get(name) == wanted[name] for name in ("jax", "platform"))
+    ignored = {"jax", "platform"} | (set() if comparable else {"program"})
+    names = [n for n in wanted if n not in ignored and found.get(n) != wanted[n]]
+    if names == ["program"]:
+        raise ValueError(
+            f"the checkpoint {path} belongs to {wanted['searcher']} with other settings or on another space; {_REMEDY}"
+        )
+    if names:
+        told = [f"{n} is {found.get(n)!r} there and {wanted[n]!r} here" for n in names if n != "program"]
+        raise ValueError(f"the checkpoint {path} belongs to another search: {'; '.join(told)}. To go on, {_REMEDY}")
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _as_numpy(leaf: Any) -> np.ndarray:
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def _restore(like: Any, array: np.ndarray) -> Any:
+    """Returns a leaf of the kind of `like` (PRNG key, device array or NumPy array) from what a file holds."""
+    if _is_key(like):
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
+    return array if isinstance(like, np.ndarray) else jnp.asarray(array)

@@ -1,0 +1,361 @@
+"""The search loop: one compiled program over a pure objective, or driven from Python when evaluations are real."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
+
+from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Proposal, Searcher, State, Trace
+
+Overshoot = Literal["discard", "keep"]
+"""What happens to the evaluation that would exceed the budget of seconds."""
+
+
+class Progress(NamedTuple):
+    """How far a run has come. Seconds are a sum of two floats, since one float32 counts 5e6 s in steps of 0.5 s."""
+
+    num_done: Array  # [] int32, evaluations accepted
+    elapsed: Array  # [] float32, seconds spent
+    elapsed_low: Array  # [] float32, what `elapsed` lost to rounding
+    stopped: Array  # [] bool
+    stopped_by: Array  # [] int32, index into `STOPPED_BY`
+
+
+class Rows(NamedTuple):
+    """Evaluations of one step, before they stand in a trace."""
+
+    arch: Array  # [B, E] int32
+    fidelity: Array  # [B] int32
+    score: Array  # [B] float32
+    seconds: Array  # [B] float32
+    valid: Array  # [B] bool
+    accepted: Array  # [B] bool
+
+
+def start_progress() -> Progress:
+    """Returns the progress of a run before its first evaluation."""
+    return Progress(jnp.int32(0), jnp.float32(0), jnp.float32(0), jnp.bool_(False), jnp.int32(0))
+
+
+def _add_seconds(progress: Progress, seconds: Array) -> tuple[Array, Array]:
+    """Adds in about 48 bits (Knuth's two-sum); returns the new `(elapsed, elapsed_low)`."""
+    high = progress.elapsed + seconds
+    part = high - progress.elapsed
+    low = progress.elapsed_low + ((progress.elapsed - (high - part)) + (seconds - part))
+    total = high + low
+    return total, low - (total - high)
+
+
+def admit(
+    progress: Progress, proposal: Proposal, evaluation: Evaluation, budget: Array, capacity: int, overshoot: Overshoot
+) -> tuple[Progress, Rows]:
+    """Takes a step's evaluations in order until the budget or the capacity is reached.
+
+    Args:
+      progress: How far the run has come.
+      proposal: What was asked, `B` rows.
+      evaluation: What was answered.
+      budget: Seconds; infinity for none.
+      capacity: Most evaluations.
+      overshoot: Whether the evaluation that exceeds the budget is discarded or kept; either ends the run.
+
+    Returns:
+      The new progress and the rows, `accepted` telling which count.
+    """
+
+    def take(progress: Progress, row: tuple[Array, Array]) -> tuple[Progress, Array]:
+        valid, seconds = row
+        elapsed, low = _add_seconds(progress, seconds)
+        # One comparison in two parts, so that the budget is judged to more than float32's precision.
+        over = (elapsed > budget) | ((elapsed == budget) & (low > 0))
+        wanted = valid & ~progress.stopped
+        full = progress.num_done >= capacity
+        accepted = wanted & ~full & ~over if overshoot == "discard" else wanted & ~full
+        spent = over if overshoot == "discard" else over | ((elapsed == budget) & (low >= 0))
+        out_of_budget = wanted & ~full & spent
+        num_done = progress.num_done + accepted
+        stops = out_of_budget | (wanted & (num_done >= capacity))
+        return Progress(
+            num_done=num_done,
+            elapsed=jnp.where(accepted, elapsed, progress.elapsed),
+            elapsed_low=jnp.where(accepted, low, progress.elapsed_low),
+            stopped=progress.stopped | stops,
+            stopped_by=jnp.where(out_of_budget, 1, progress.stopped_by),
+        ), accepted
+
+    nothing = ~progress.stopped & ~jnp.any(proposal.valid)
+    seconds = jnp.asarray(evaluation.seconds, jnp.float32)
+    sound = seconds >= 0  # False for NaN too: such a cost would never end the run
+    seconds = jnp.where(sound, seconds, 0)
+    if proposal.valid.shape[0] == 1:
+        progress, accepted = take(progress, (proposal.valid[0], seconds[0]))
+        accepted = accepted[None]
+    else:
+        progress, accepted = jax.lax.scan(take, progress, (proposal.valid, seconds))
+    progress = progress._replace(
+        stopped=progress.stopped | nothing, stopped_by=jnp.where(nothing, 2, progress.stopped_by)
+    )
+    rows = Rows(
+        arch=proposal.archs,
+        fidelity=proposal.fidelity,
+        score=jnp.asarray(evaluation.score, jnp.float32),
+        seconds=seconds,
+        valid=evaluation.valid & ~jnp.isnan(evaluation.score) & sound,
+        accepted=accepted,
+    )
+    return progress, rows
+
+
+def row_keys(key: Key, progress: Progress, proposal: Proposal) -> Key:
+    """Returns a key `[B]` for each row: that of its own row in the trace, or of the row that it continues."""
+    own = progress.num_done + jnp.cumsum(proposal.valid) - 1
+    rows = jnp.where(proposal.resumes >= 0, proposal.resumes, own)
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, rows.astype(jnp.uint32))
+
+
+def empty_trace(capacity: int, num_decisions: int) -> Trace:
+    """Returns a trace of unused rows."""
+    return Trace(
+        arch=jnp.zeros((capacity, num_decisions), jnp.int32),
+        fidelity=jnp.zeros((capacity,), jnp.int32),
+        score=jnp.full((capacity,), jnp.nan, jnp.float32),
+        seconds=jnp.zeros((capacity,), jnp.float32),
+        valid=jnp.zeros((capacity,), bool),
+        mask=jnp.zeros((capacity,), bool),
+        stopped_by=jnp.int32(0),
+    )
+
+
+def check_proposal(searcher: Searcher, proposal: Any) -> None:
+    """Raises TypeError where `ask` returned something of the wrong form."""
+    if not isinstance(proposal, Proposal):
+        raise TypeError(
+            f"{searcher.name}: ask returned {type(proposal).__name__} in the place of a Proposal, expected "
+            "(proposal, state); jnas.propose(archs) makes one of architectures [B, E]"
+        )
+    archs = proposal.archs
+    if jnp.ndim(archs) != 2 or archs.dtype.kind not in "iu":
+        raise TypeError(
+            f"{searcher.name}: ask proposed archs of shape {jnp.shape(archs)} and type {archs.dtype}, expected "
+            "integers [B, E]; one architecture is arch[None]"
+        )
+    for name, value in zip(Proposal._fields[1:], proposal[1:], strict=True):
+        if jnp.shape(value) != archs.shape[:1]:
+            raise TypeError(
+                f"{searcher.name}: the proposal's {name} has shape {jnp.shape(value)}, expected {archs.shape[:1]}: "
+                "a value for each architecture"
+            )
+
+
+def check_state(searcher: Searcher, before: State, after: State) -> None:
+    """Raises TypeError where a step changed the form of a searcher's state."""
+
+    def form(state: State) -> list[tuple[str, Any, Any]]:
+        leaves = jax.tree_util.tree_leaves_with_path(state)
+        return [(jax.tree_util.keystr(path), jnp.shape(x), jnp.result_type(x)) for path, x in leaves]
+
+    old, new = (str(jax.tree.structure(state)) for state in (before, after))
+    if old != new:
+        raise TypeError(
+            f"{searcher.name}: ask and tell turned the state {old} into {new}; its structure must stay as init made it"
+        )
+    for (path, shape, dtype), (_, new_shape, new_dtype) in zip(form(before), form(after), strict=True):
+        if (shape, dtype) != (new_shape, new_dtype):
+            raise TypeError(
+                f"{searcher.name}: ask and tell turned state{path} from {dtype}{list(shape)} into "
+                f"{new_dtype}{list(new_shape)}; shapes and types must stay as init made them"
+            )
+
+
+def check_step(searcher: Searcher, proposal: Proposal, evaluation: Any) -> None:
+    """Raises TypeError where a user's objective returned something of the wrong form."""
+    if not isinstance(evaluation, Evaluation):
+        raise TypeError(
+            f"the objective returned {type(evaluation).__name__}, expected jnas.Evaluation(score, seconds, valid); "
+            "wrap a plain function with jnas.function_objective"
+        )
+    batch = proposal.valid.shape[0]
+    for name, value in zip(Evaluation._fields, evaluation, strict=True):
+        if jnp.shape(value) != (batch,):
+            raise TypeError(
+                f"the objective's {name} has shape {jnp.shape(value)}, expected ({batch},): a value for each row "
+                f"of {searcher.name}'s proposal"
+            )
+
+
+def check_fidelities(searcher: Searcher, objective: Any) -> None:
+    """Raises ValueError if the searcher asks for fidelities that the objective does not have."""
+    fidelities = getattr(objective, "fidelities", (0,))
+    if searcher.num_fidelities > len(fidelities):
+        raise ValueError(
+            f"{searcher.name} searches on {searcher.num_fidelities} fidelities but the objective has "
+            f"{len(fidelities)} ({fidelities}); give the objective a tuple, for example epochs=(12, 200)"
+        )
+
+
+def affordable_evaluations(objective: Any, budget_seconds: Any, overshoot: Overshoot = "discard") -> int:
+    """Returns the most evaluations that a budget can pay for: the budget over the cheapest cost.
+
+    Raises:
+      ValueError: The budget is not a positive number, or the objective does not say its cheapest cost.
+    """
+    cheapest = getattr(objective, "min_seconds", None)
+    if isinstance(budget_seconds, jax.core.Tracer):
+        raise ValueError("max_evaluations is needed, a Python int, since budget_seconds is traced")
+    if not cheapest or not cheapest > 0:
+        raise ValueError(
+            "max_evaluations is needed, a Python int, since nothing says what the cheapest evaluation costs: a budget "
+            "of seconds alone does not bound their number"
+        )
+    budget = float(budget_seconds)
+    if not (budget > 0 and math.isfinite(budget)):
+        raise ValueError(f"budget_seconds is {budget_seconds}, expected a positive number of seconds")
+    affordable: int = math.floor(budget / float(cheapest) * (1 + 1e-6))
+    if overshoot == "keep":
+        affordable += 1
+    if affordable < 1:
+        raise ValueError(
+            f"budget_seconds is {budget:g}, less than the cheapest evaluation ({cheapest:g} s): nothing can be "
+            "evaluated; give a larger budget"
+        )
+    return affordable
+
+
+def resolve_capacity(objective: Any, budget_seconds: Any, max_evaluations: int | None, overshoot: Overshoot) -> int:
+    """Returns the capacity of a run's trace, checking the arguments that `run` and `search` share."""
+    if overshoot not in ("discard", "keep"):
+        raise ValueError(f"overshoot is {overshoot!r}, expected 'discard' or 'keep'")
+    if max_evaluations is None:
+        if budget_seconds is None:
+            raise ValueError("neither budget_seconds nor max_evaluations was given: the run would have no end")
+        return affordable_evaluations(objective, budget_seconds, overshoot)
+    if isinstance(max_evaluations, bool) or not isinstance(max_evaluations, int) or max_evaluations < 1:
+        raise ValueError(f"max_evaluations is {max_evaluations!r}, expected a positive Python int")
+    if budget_seconds is not None and not isinstance(budget_seconds, jax.core.Tracer) and not budget_seconds > 0:
+        raise ValueError(f"budget_seconds is {budget_seconds}, expected a positive number of seconds")
+    return max_evaluations
+
+
+@custom_vmap
+def everywhere(flag: Array) -> Array:
+    """Returns the flag; under `vmap`, whether it holds in every lane, as a value that is not batched.
+
+    A `while_loop` whose condition differs between lanes copies its whole carry at every step to keep finished lanes
+    still. With this as its condition the carry is updated in place; finished lanes go on, and their rows are masked.
+    """
+    return flag
+
+
+@everywhere.def_vmap
+def _(axis_size: int, in_batched: list[bool], flag: Array) -> tuple[Array, bool]:
+    del axis_size
+    return everywhere(jnp.all(flag, axis=0) if in_batched[0] else flag), False
+
+
+@custom_vmap
+def highest(number: Array) -> Array:
+    """Returns the number; under `vmap`, the largest of all lanes, as a value that is not batched.
+
+    A `switch` whose index differs between lanes computes all its branches for every lane. With an index from this it
+    computes one: that which suffices for the lane that needs the most. A loop with this as its number of steps takes
+    those of the longest lane, and its carry is updated in place.
+    """
+    return number
+
+
+@highest.def_vmap
+def _(axis_size: int, in_batched: list[bool], number: Array) -> tuple[Array, bool]:
+    del axis_size
+    return highest(jnp.max(number, axis=0) if in_batched[0] else number), False
+
+
+def run(
+    searcher: Searcher,
+    objective: Objective | Callable[[Key, Proposal], Evaluation],
+    key: Key,
+    *,
+    budget_seconds: Any = None,
+    max_evaluations: int | None = None,
+    overshoot: Overshoot = "discard",
+) -> Trace:
+    """Returns the trace of one search; works under `jit` and `vmap`.
+
+    Args:
+      searcher: From `jnas.searchers`, or your own.
+      objective: From `Table.objective` or `jnas.function_objective`, or any pure `(keys, proposal) -> Evaluation`.
+      key: A typed PRNG key `[]`.
+      budget_seconds: Simulated seconds after which the run ends; may be traced if `max_evaluations` is given.
+      max_evaluations: Python int, the trace's capacity. By default the budget over the cheapest evaluation's cost.
+      overshoot: `'discard'` drops the evaluation that would exceed the budget (as the scripts of NAS-Bench-201 do),
+        `'keep'` takes it as the last one (as those of NATS-Bench do).
+
+    Returns:
+      A trace with `T = max_evaluations` rows. `stopped_by` says whether capacity, budget or the searcher ended it.
+
+    Raises:
+      ValueError: An argument is out of range, the searcher needs fidelities that the objective does not have, or it
+        cannot be compiled.
+      TypeError: The objective's answer does not have the shape of the proposal.
+    """
+    if not searcher.compiled:
+        raise ValueError(
+            f"{searcher.name} cannot be compiled (its steps are Python), so that jnas.run cannot run it; pass it to "
+            "jnas.search, which drives a search from Python"
+        )
+    capacity = resolve_capacity(objective, budget_seconds, max_evaluations, overshoot)
+    check_fidelities(searcher, objective)
+    budget = jnp.asarray(jnp.inf if budget_seconds is None else budget_seconds, jnp.float32)
+    search_key, objective_key = jax.random.split(key)
+    state = jax.tree.map(jnp.asarray, searcher.init(search_key, capacity))  # a Python number is a weak type
+
+    def step(carry: tuple[State, Progress]) -> tuple[tuple[State, Progress], Rows]:
+        before, progress = carry
+        proposal, state = searcher.ask(before)
+        check_proposal(searcher, proposal)
+        evaluation = objective(row_keys(objective_key, progress, proposal), proposal)
+        check_step(searcher, proposal, evaluation)
+        progress, rows = admit(progress, proposal, evaluation, budget, capacity, overshoot)
+        state = searcher.tell(state, proposal._replace(valid=rows.accepted), evaluation)
+        check_state(searcher, before, state)
+        return (state, progress), rows
+
+    _, rows = jax.eval_shape(step, (state, start_progress()))
+    batch, num_decisions = rows.arch.shape
+
+    def keep_going(loop: tuple[Array, tuple[State, Progress], Trace]) -> Array:
+        i, (_, progress), _ = loop
+        go_on: Array = (i < capacity) & ~everywhere(progress.stopped)  # every step but the last accepts a row
+        return go_on
+
+    def advance(loop: tuple[Array, tuple[State, Progress], Trace]) -> tuple[Array, tuple[State, Progress], Trace]:
+        i, (state, progress), trace = loop
+        first = progress.num_done
+        (state, progress), rows = step((state, progress))
+        if batch == 1:  # a row stands where its step stands: one plain slice, the same for every lane
+            written = [
+                jax.lax.dynamic_update_slice_in_dim(old, new, i, 0) for old, new in zip(trace[:-1], rows, strict=True)
+            ]
+        else:
+            place = jnp.where(rows.accepted, first + jnp.cumsum(rows.accepted) - 1, capacity)
+            written = [old.at[place].set(new, mode="drop") for old, new in zip(trace[:-1], rows, strict=True)]
+        return i + 1, (state, progress), Trace._make([*written, progress.stopped_by])
+
+    start = (jnp.int32(0), (state, start_progress()), empty_trace(capacity, num_decisions))
+    return _blank_unused(jax.lax.while_loop(keep_going, advance, start)[2])
+
+
+def _blank_unused(trace: Trace) -> Trace:
+    """Returns the trace with unused rows as `empty_trace` has them, so that equal runs have equal traces."""
+    mask = trace.mask
+    return Trace(
+        arch=jnp.where(mask[:, None], trace.arch, 0),
+        fidelity=jnp.where(mask, trace.fidelity, 0),
+        score=jnp.where(mask, trace.score, jnp.nan),
+        seconds=jnp.where(mask, trace.seconds, 0),
+        valid=trace.valid & mask,
+        mask=mask,
+        stopped_by=trace.stopped_by,
+    )

@@ -1,0 +1,291 @@
+"""The search loop driven from Python, for evaluations that are real work, with checkpoints."""
+
+import functools
+import itertools
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.core._checkpoint import Pending, identify, load_checkpoint, save_checkpoint
+from jnas.core._loop import (
+    Overshoot,
+    Progress,
+    admit,
+    check_fidelities,
+    check_proposal,
+    check_step,
+    empty_trace,
+    resolve_capacity,
+    row_keys,
+    start_progress,
+)
+from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Proposal, Searcher, State, Trace
+
+
+class Candidate(NamedTuple):
+    """One architecture to evaluate, as `search` hands it to a Python function."""
+
+    arch: np.ndarray  # [E] int32
+    fidelity: int  # index into `fidelities`
+    key: Key  # [], its own; a candidate that goes on with a training has the key with which that one began
+    row: int  # the row of the trace that it will have if it is accepted; a name for its files
+    resumes: int  # row of the training that it goes on with, or -1
+    resumed_fidelity: int  # index of the fidelity which that training has reached, or -1
+
+
+Evaluate = Callable[[Candidate], Any]
+"""`evaluate(candidate) -> score`, or `(score, seconds)`."""
+
+OnEvaluation = Callable[[Candidate, float, float], None]
+"""`on_evaluation(candidate, score, seconds)`, called after each evaluation."""
+
+
+class _Steps(NamedTuple):
+    """The parts of a step, compiled but for what a searcher does that cannot be."""
+
+    ask: Any  # (state, progress, objective_key) -> (proposal, state, keys [B])
+    settle: Any  # (progress, proposal, evaluation) -> (progress, rows)
+    tell: Any  # (state, progress, proposal, evaluation) -> (state, progress, rows)
+
+
+def search(
+    searcher: Searcher,
+    evaluate: Evaluate | Objective,
+    key: Key,
+    *,
+    max_evaluations: int | None = None,
+    budget_seconds: float | None = None,
+    overshoot: Overshoot = "discard",
+    fidelities: Sequence[float] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    on_evaluation: OnEvaluation | None = None,
+) -> Trace:
+    """Returns the trace of one search whose evaluations are made one by one from Python.
+
+    The searchers are those of `jnas.run`, unchanged, and so are the rules of budget and capacity: with an `Objective`
+    the trace equals that of `jnas.run` with the same key.
+
+    Args:
+      searcher: From `jnas.searchers`, or your own.
+      evaluate: `evaluate(candidate) -> score`, maximised, NaN for a failure, which never wins; or
+        `(score, seconds)`. Without seconds the wall time of the call counts. Or an `Objective`.
+      key: A typed PRNG key `[]`.
+      max_evaluations: Most evaluations, a Python int; needed unless the objective tells its cheapest cost.
+      budget_seconds: Seconds after which the search ends. The evaluation that exceeds them has been made by then.
+      overshoot: Whether that one is dropped (`'discard'`) or taken as the last (`'keep'`).
+      fidelities: What `Candidate.fidelity` indexes, ascending, for a searcher that uses several; an `Objective` has
+        its own.
+      checkpoint: A file in which the search is saved after every evaluation, and from which it goes on if the file is
+        there, to the trace that an unbroken search would have left. The file of a finished search gives its trace.
+      on_evaluation: Called as `on_evaluation(candidate, score, seconds)` after each evaluation made in this process.
+
+    Returns:
+      A trace with `T = max_evaluations` rows.
+
+    Raises:
+      ValueError: An argument is out of range, the checkpoint is damaged or belongs to another search, or `evaluate`
+        returned seconds that are negative or NaN.
+      TypeError: `evaluate` returned something that is neither a number nor a pair of numbers.
+      OSError: The checkpoint cannot be written.
+      Whatever `evaluate` raises: a checkpoint then holds all evaluations before that one.
+    """
+    if not callable(evaluate):
+        raise TypeError(f"evaluate is {type(evaluate).__name__}, expected a function of a Candidate, or an Objective")
+    known = evaluate if isinstance(evaluate, Objective) else Objective(_no_objective, _fidelities(fidelities))
+    capacity = resolve_capacity(known, budget_seconds, max_evaluations, overshoot)
+    check_fidelities(searcher, known)
+    search_key, objective_key = jax.random.split(key)
+    init = jax.jit(searcher.init, static_argnums=1) if searcher.compiled else searcher.init
+    state = init(search_key, capacity)
+    steps = _compile_steps(searcher, capacity, budget_seconds, overshoot)
+    progress, pending = start_progress(), Pending([], [])
+    proposal = _first_proposal(searcher, steps, state, progress, objective_key)
+    trace = jax.tree.map(np.array, empty_trace(capacity, proposal.archs.shape[1]))
+
+    def save(pending: Pending) -> None:
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, identity, (state, progress, trace), pending)
+
+    if checkpoint is not None:
+        settings = {"searcher": searcher.name, "max_evaluations": capacity, "budget_seconds": budget_seconds}
+        settings |= {"overshoot": overshoot, "fidelities": [float(f) for f in known.fidelities]}
+        identity = identify(key, _programs(searcher, steps, state, progress, objective_key), **settings)
+        saved = load_checkpoint(checkpoint, identity, (state, progress, trace))
+        if saved is not None:
+            (state, progress, trace), pending = saved
+        save(pending)  # so that a folder that cannot be written is known before any work
+    while not bool(progress.stopped):
+        proposal, asked, keys = steps.ask(state, progress, objective_key)
+        if isinstance(evaluate, Objective):
+            evaluation = _evaluate_at_once(searcher, evaluate, keys, proposal, progress, on_evaluation)
+        else:
+            evaluation = _evaluate_one_by_one(evaluate, steps, keys, proposal, progress, pending, on_evaluation, save)
+        state, progress, rows = steps.tell(asked, progress, proposal, evaluation)
+        _write_rows(trace, rows, progress)
+        pending = Pending([], [])
+        # The file of a Python function's evaluations has this step already, as pending.
+        if isinstance(evaluate, Objective) or bool(progress.stopped):
+            save(pending)
+    return Trace(*map(jnp.asarray, trace))
+
+
+@functools.lru_cache(maxsize=16)  # so that a second search with another key compiles nothing
+def _compile_steps(searcher: Searcher, capacity: int, budget_seconds: float | None, overshoot: Overshoot) -> _Steps:
+    budget = np.float32(np.inf if budget_seconds is None else budget_seconds)
+
+    def ask(state: State, progress: Progress, objective_key: Key) -> tuple[Proposal, State, Key]:
+        proposal, state = searcher.ask(state)
+        check_proposal(searcher, proposal)
+        return proposal, state, keys(objective_key, progress, proposal)
+
+    def settle(progress: Progress, proposal: Proposal, evaluation: Evaluation) -> tuple[Progress, Any]:
+        return admit(progress, proposal, evaluation, jnp.asarray(budget), capacity, overshoot)
+
+    def tell(state: State, progress: Progress, proposal: Proposal, evaluation: Evaluation) -> Any:
+        progress, rows = settled(progress, proposal, evaluation)
+        return searcher.tell(state, proposal._replace(valid=rows.accepted), evaluation), progress, rows
+
+    keys, settled = jax.jit(row_keys), jax.jit(settle)
+    return _Steps(jax.jit(ask), settled, jax.jit(tell)) if searcher.compiled else _Steps(ask, settled, tell)
+
+
+def _first_proposal(searcher: Searcher, steps: _Steps, state: State, progress: Progress, key: Key) -> Proposal:
+    """Returns what a search begins with, or only its shapes."""
+    proposal, _, _ = (
+        jax.eval_shape(steps.ask, state, progress, key) if searcher.compiled else steps.ask(state, progress, key)
+    )
+    first: Proposal = proposal
+    return first
+
+
+def _programs(searcher: Searcher, steps: _Steps, state: State, progress: Progress, key: Key) -> list[Any]:
+    """Returns the lowered programs of a search."""
+    proposal = _first_proposal(searcher, steps, state, progress, key)
+    answer = jnp.zeros(proposal.valid.shape, jnp.float32)
+    evaluation = Evaluation(answer, answer, proposal.valid)
+    if not searcher.compiled:
+        return [steps.settle.lower(progress, proposal, evaluation)]
+    _, asked, _ = jax.eval_shape(steps.ask, state, progress, key)
+    return [steps.ask.lower(state, progress, key), steps.tell.lower(asked, progress, proposal, evaluation)]
+
+
+def _no_objective(keys: Key, proposal: Proposal) -> Evaluation:
+    raise AssertionError("a Python function stands in the place of an objective")
+
+
+def _fidelities(fidelities: Sequence[float] | None) -> tuple[float, ...]:
+    found = (0,) if fidelities is None else tuple(fidelities)
+    if not found or any(a >= b for a, b in itertools.pairwise(found)):
+        raise ValueError(f"fidelities is {fidelities!r}, expected numbers that ascend, for example (12, 200)")
+    return found
+
+
+def _evaluate_at_once(
+    searcher: Searcher,
+    objective: Objective,
+    keys: Key,
+    proposal: Proposal,
+    progress: Progress,
+    on_evaluation: OnEvaluation | None,
+) -> Evaluation:
+    """Evaluates a proposal on a batched objective."""
+    evaluation: Evaluation = jax.jit(objective.evaluate)(keys, proposal)
+    check_step(searcher, proposal, evaluation)
+    if on_evaluation is not None:
+        scores, seconds = np.asarray(evaluation.score), np.asarray(evaluation.seconds)
+        for number, row in enumerate(np.flatnonzero(np.asarray(proposal.valid))):
+            candidate = _candidate(keys, proposal, row, int(progress.num_done) + number)
+            on_evaluation(candidate, float(scores[row]), float(seconds[row]))
+    return evaluation
+
+
+def _evaluate_one_by_one(
+    evaluate: Evaluate,
+    steps: _Steps,
+    keys: Key,
+    proposal: Proposal,
+    progress: Progress,
+    made: Pending,
+    on_evaluation: OnEvaluation | None,
+    save: Callable[[Pending], None],
+) -> Evaluation:
+    """Evaluates a proposal's valid rows in order, from the first that is not yet in `made`, until the search ends."""
+    rows = np.flatnonzero(np.asarray(proposal.valid))
+    first = int(progress.num_done)
+    for number in range(len(made.scores), len(rows)):
+        if number and _has_ended(steps, progress, proposal, rows[:number], made):
+            break
+        candidate = _candidate(keys, proposal, rows[number], first + number)
+        begin = time.perf_counter()
+        answer = evaluate(candidate)
+        score, seconds = _read_answer(answer, begin)
+        made.scores.append(score)
+        made.seconds.append(seconds)
+        save(made)
+        if on_evaluation is not None:
+            on_evaluation(candidate, score, seconds)
+    return _as_evaluation(proposal, rows[: len(made.scores)], made)
+
+
+def _has_ended(steps: _Steps, progress: Progress, proposal: Proposal, rows: np.ndarray, made: Pending) -> bool:
+    """Returns whether the rows evaluated so far end the search, so that the others need not be evaluated."""
+    so_far = np.zeros(proposal.valid.shape, bool)
+    so_far[rows] = True
+    partial = proposal._replace(valid=jnp.asarray(so_far))
+    return bool(steps.settle(progress, partial, _as_evaluation(proposal, rows, made))[0].stopped)
+
+
+def _as_evaluation(proposal: Proposal, rows: np.ndarray, made: Pending) -> Evaluation:
+    """Returns the answers as a batch; rows that were not evaluated are invalid."""
+    score = np.full(proposal.valid.shape, np.nan, np.float32)
+    seconds = np.zeros(proposal.valid.shape, np.float32)
+    valid = np.zeros(proposal.valid.shape, bool)
+    score[rows], seconds[rows], valid[rows] = made.scores, made.seconds, True
+    return Evaluation(jnp.asarray(score), jnp.asarray(seconds), jnp.asarray(valid))
+
+
+def _candidate(keys: Key, proposal: Proposal, row: Any, place: int) -> Candidate:
+    return Candidate(
+        arch=np.asarray(proposal.archs[row]),
+        fidelity=int(proposal.fidelity[row]),
+        key=keys[row],
+        row=place,
+        resumes=int(proposal.resumes[row]),
+        resumed_fidelity=int(proposal.resumed_fidelity[row]),
+    )
+
+
+def _read_answer(answer: Any, begin: float) -> tuple[float, float]:
+    """Returns `(score, seconds)` from what a user's function returned."""
+    timed = isinstance(answer, tuple)
+    if timed and len(answer) != 2:
+        raise TypeError(f"evaluate returned a tuple of {len(answer)}, expected a score or a pair (score, seconds)")
+    try:
+        score = float(answer[0] if timed else answer)  # waits for the device, so that the time is the work's
+        seconds = float(answer[1]) if timed else time.perf_counter() - begin
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"evaluate returned {type(answer).__name__} {answer!r:.100}, expected a score or a pair (score, seconds): "
+            f"{error}"
+        ) from error
+    if not (seconds >= 0 and math.isfinite(seconds)):
+        raise ValueError(f"evaluate returned seconds={seconds}, expected a finite number that is not negative")
+    return score, seconds
+
+
+def _write_rows(trace: Trace, rows: Any, progress: Progress) -> None:
+    """Writes a step's accepted rows behind those that the trace has, in place."""
+    accepted = np.asarray(rows.accepted)
+    first = int(trace.mask.sum())
+    place = slice(first, first + int(accepted.sum()))
+    columns: Sequence[Array] = rows[:-1]
+    for column, new in zip(trace[:5], columns, strict=True):
+        column[place] = np.asarray(new)[accepted]
+    trace.mask[place] = True
+    trace.stopped_by[...] = np.asarray(progress.stopped_by)

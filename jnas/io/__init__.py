@@ -1,0 +1,1 @@
+"""What goes in and out: files written whole, archives, pickles under restriction, progress."""

@@ -1,0 +1,108 @@
+"""What several sections of the reports share: legends, rows of pictures, drawings, words for numbers."""
+
+import base64
+import math
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from jnas.core._vocabulary import Space
+from jnas.pages._html import Html, breakable, element, join
+from jnas.pages._plots import Mark, mark, swatch
+from jnas.studies.search._summary import (
+    Comparison,
+    optimum,
+)
+
+__all__ = [
+    "arch_text",
+    "clock_name",
+    "counted_name",
+    "drawing",
+    "legend",
+    "named",
+    "note_box",
+    "p_text",
+    "panel_title",
+    "panels",
+    "seconds_text",
+]
+
+
+def legend(comparison: Comparison, entries: Collection[int] | None = None) -> Html:
+    """Returns which line is whose, of all entries or of some."""
+    items = [
+        element("li", named(k, entry.label))
+        for k, entry in enumerate(comparison.entries)
+        if entries is None or k in entries
+    ]
+    return element("ul", items, class_="legend", aria_label="Legend")
+
+
+def named(look: int | Mark, label: str) -> Html:
+    """Returns a name behind a sample of its line, which is that of an entry where `look` is a number."""
+    sample = swatch(look if isinstance(look, Mark) else mark(look))
+    return element("span", sample, element("span", breakable(label)), class_="named")
+
+
+def note_box(notes: Sequence[str], title: str = "About the numbers") -> Html | None:
+    """Returns what a reader must know of the numbers, or None where that is nothing."""
+    if not notes:
+        return None
+    items = element("ul", [element("li", note) for note in notes])
+    return element("div", element("strong", title), items, class_="note")
+
+
+def panels(items: Sequence[tuple[Any, Html]], caption: Any, key: Html | None = None, class_: str = "panels") -> Html:
+    """Returns pictures beside each other, each under its title, with one caption."""
+    boxes = [element("div", element("h4", title), picture, class_="panel") for title, picture in items]
+    return element("figure", key, element("div", boxes, class_=class_), element("figcaption", caption))
+
+
+def panel_title(comparison: Comparison, target: int) -> Html:
+    """Returns a target's name with its optimum below it."""
+    best = optimum(comparison, target)
+    return join([comparison.targets[target].label, None if best is None else element("small", f"optimum {best:.2f} %")])
+
+
+def clock_name(comparison: Comparison, study: int = 0) -> str:
+    """Returns what kind of seconds a study's clock counts."""
+    return str(comparison.studies[study].config.get("clock", "simulated"))
+
+
+def counted_name(comparison: Comparison, study: int = 0) -> str:
+    """Returns what the rows of a study's traces are: evaluations, or epochs."""
+    return str(comparison.studies[study].config.get("counts", "evaluations"))
+
+
+def arch_text(space: Space | None, arch: Any) -> str:
+    """Returns an architecture's string, or its numbers where the space is not known."""
+    if space is None:
+        return " ".join(str(int(choice)) for choice in np.ravel(arch))
+    return space.to_string(np.asarray(arch))
+
+
+def drawing(space: Space | None, arch: Any) -> Html | None:
+    """Returns a space's picture of an architecture as an image, or None where there is none."""
+    if space is None or space.draw is None:
+        return None
+    encoded = base64.b64encode(space.draw(np.asarray(arch)).encode()).decode()
+    source = f"data:image/svg+xml;base64,{encoded}"
+    return element("img", src=source, alt=f"Drawing of {space.to_string(np.asarray(arch))}", class_="drawing")
+
+
+def p_text(p: float) -> str:
+    """Returns a p-value with its relation, for example `= 0.031`."""
+    if p < 0.001:
+        return "<\u00a00.001"
+    return f"=\u00a0{p:.3f}" if p < 0.9995 else "=\u00a01"
+
+
+def seconds_text(seconds: float) -> str:
+    """Returns seconds with a unit and no needless digits."""
+    if not math.isfinite(seconds):
+        return "–"
+    if seconds >= 100:
+        return f"{seconds:,.0f} s"
+    return f"{seconds:.1f} s" if seconds >= 1 or seconds == 0 else f"{seconds:.2g} s"

@@ -1,0 +1,67 @@
+"""The part of a report that says how to repeat a study: its command, its configuration, the versions."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jnas.pages._html import Html, element, section, table
+
+__all__ = ["settings_section", "value_text"]
+
+
+def settings_section(
+    configs: Sequence[Mapping[str, Any]], versions: Sequence[Mapping[str, str]], names: Sequence[str], suffix: str
+) -> Html:
+    """Returns configuration and versions of every study, side by side, what differs in bold.
+
+    Args:
+      configs: Of each study.
+      versions: Of each study.
+      names: What each study is called; an empty name where there is one alone.
+      suffix: Of the section's id.
+    """
+    head = ["setting", *(f"study {name}" if name else "value" for name in names)]
+    commands = [config.get("command") for config in configs]
+    shown = [
+        element("pre", element("code", f"{name}: {command}" if name else str(command)), tabindex="0")
+        for name, command in zip(names, commands, strict=True)
+        if command
+    ]
+    return section(
+        "How to repeat this",
+        element(
+            "p",
+            "The same command with the same versions gives the same numbers, even if it is stopped on the way:"
+            if shown
+            else "The same configuration with the same versions gives the same numbers.",
+        ),
+        shown,
+        table(head, _settings(configs), caption="Configuration"),
+        table(head, _settings(versions), caption="Versions and machine"),
+        id=f"configuration{suffix}",
+    )
+
+
+def _settings(mappings: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    rows: list[list[Any]] = []
+    for key in dict.fromkeys(key for mapping in mappings for key in mapping if key not in ("command", "notes")):
+        values = [value_text(mapping[key]) if key in mapping else "–" for mapping in mappings]
+        differs = len(set(values)) > 1
+        rows.append([key, *(element("strong", v) if differs else v for v in values)])
+    return rows
+
+
+def value_text(value: Any) -> str:
+    """Returns a setting as text: numbers and words as they are, lists with commas, all else as JSON."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(v, str | int | float) for v in value):
+        return ", ".join(map(value_text, value))
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return str(value)

@@ -1,0 +1,79 @@
+"""Statistics of searches: functions of traces, and of numbers over seeds.
+
+Functions of traces work inside `jit` and under `vmap`; the others take NumPy arrays and compute in float64.
+"""
+
+from jnas.core._trace_statistics import (
+    Incumbent,
+    best_so_far,
+    elapsed_seconds,
+    evaluation_counts,
+    incumbent,
+    num_evaluations,
+    stopped_by,
+)
+from jnas.statistics._average_ranks import (
+    FriedmanTest,
+    RankComparison,
+    average_ranks,
+    compare_ranks,
+    critical_difference,
+    friedman_test,
+)
+from jnas.statistics._bootstrap import Interval, bootstrap_interval
+from jnas.statistics._comparison import (
+    PairwiseTests,
+    TwoSampleTest,
+    compare_pairwise,
+    holm_correction,
+    mann_whitney_test,
+    wilcoxon_test,
+)
+from jnas.statistics._curves import area_under_curve, curve_at, regret
+from jnas.statistics._rank_correlation import (
+    kendall_tau,
+    pearson_correlation,
+    precision_at_k,
+    probability_to_surpass_random,
+    rank_of,
+    sparse_kendall_tau,
+    spearman_correlation,
+)
+from jnas.statistics._statistics import mean_over_seeds, quantiles_over_seeds, std_over_seeds
+
+__all__ = [
+    "FriedmanTest",
+    "Incumbent",
+    "Interval",
+    "PairwiseTests",
+    "RankComparison",
+    "TwoSampleTest",
+    "area_under_curve",
+    "average_ranks",
+    "best_so_far",
+    "bootstrap_interval",
+    "compare_pairwise",
+    "compare_ranks",
+    "critical_difference",
+    "curve_at",
+    "elapsed_seconds",
+    "evaluation_counts",
+    "friedman_test",
+    "holm_correction",
+    "incumbent",
+    "kendall_tau",
+    "mann_whitney_test",
+    "mean_over_seeds",
+    "num_evaluations",
+    "pearson_correlation",
+    "precision_at_k",
+    "probability_to_surpass_random",
+    "quantiles_over_seeds",
+    "rank_of",
+    "regret",
+    "sparse_kendall_tau",
+    "spearman_correlation",
+    "std_over_seeds",
+    "stopped_by",
+    "wilcoxon_test",
+]

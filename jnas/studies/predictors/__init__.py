@@ -1,0 +1,1 @@
+"""Studies of predictors: how well they predict from so many cells."""

@@ -1,0 +1,55 @@
+"""How long a study of predictors will take, before it starts: what fits cost on one machine."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from jnas.io._progress import duration
+from jnas.studies.predictors._plan import Case, Plan
+
+
+class Cost(NamedTuple):
+    """What the fits of a predictor cost on one core of the machine on which these numbers were taken."""
+
+    compile: float  # seconds to compile the fit and the query
+    fit: float  # seconds a fit to a hundred cells
+    growth: float = 1.0  # power of the number of cells with which a fit's cost grows
+    query: float = 0.01  # seconds a thousand queries
+
+
+COSTS: Mapping[str, Cost] = {
+    "mlp_ensemble": Cost(6.0, 0.18, 0.75),
+    "mlp_ensemble_diverse": Cost(20.0, 0.6, 0.75),
+    "gcn": Cost(7.0, 4.4, 1.0, 0.06),
+    "gcn_ensemble": Cost(8.0, 22.0, 1.0, 0.3),
+    "gaussian_process": Cost(3.0, 0.004, 2.0),
+    "gaussian_process_fitted": Cost(4.0, 0.02, 2.0),
+    "bayesian_linear_regression": Cost(3.0, 0.02, 2.0),
+    "dngo": Cost(6.0, 0.3),
+    "bohamiann": Cost(5.0, 1.7, 0.0, 0.08),
+    "random_forest": Cost(0.0, 0.1, 0.5),
+    "gradient_boosting": Cost(0.0, 0.5, 0.5, 0.02),
+}
+UNKNOWN = Cost(4.0, 0.1)
+_MEASURES = 0.006  # seconds to measure the predictions of one seed
+
+
+def estimate_fits(plan: Plan, left: Sequence[tuple[Case, int]]) -> dict[tuple[str, str, int], float]:
+    """Returns estimated seconds of what is left of a study, by predictor, encoding and training size."""
+    return {(case.name, case.encoding, size): _seconds(plan, case, size) for case, size in left}
+
+
+def estimate_text(total: float, left: Sequence[tuple[Case, int]]) -> str:
+    """Returns the sentence that says how long what is left will take."""
+    if not left:
+        return "all of it was done before"
+    guessed = dict.fromkeys(case.name for case, _ in left if case.name not in COSTS)
+    unknown = f", not knowing how fast {', '.join(guessed)} will be" if guessed else ""
+    return f"estimate: about {duration(total)}{unknown} (less where the programs have been compiled before)"
+
+
+def _seconds(plan: Plan, case: Case, size: int) -> float:
+    cost, seeds = COSTS.get(case.name, UNKNOWN), plan.seeds[case.name]
+    asked = cost.query * (plan.test_cells + size) / 1000
+    growth = math.pow(size / 100, cost.growth)
+    return cost.compile + seeds * (cost.fit * growth + asked + _MEASURES)

@@ -1,0 +1,240 @@
+"""What a study of predictors is to do, settled before it starts: its cases, its cells, its configuration."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from jnas.core._vocabulary import Graph, Space
+from jnas.io._text import counted
+from jnas.searchers.predictors._predictor import Predictor
+from jnas.studies.search._plan import check_integer, chunk_width, table_digest
+from jnas.tables._look_ups import Seed
+from jnas.tables._table import Table
+
+Encodings = Sequence[str] | Mapping[str, Sequence[str]]
+"""Names of features, for all predictors or by the predictor's name."""
+
+
+class Case(NamedTuple):
+    """A predictor on an encoding: a row of the study's tables."""
+
+    name: str  # of the predictor
+    encoding: str
+    predictor: Predictor
+
+    @property
+    def label(self) -> str:
+        """Returns the row's name."""
+        return f"{self.name} on {self.encoding}"
+
+
+class Cells(NamedTuple):
+    """The cells that each seed draws: the first `test_cells` are test cells, the others training cells.
+
+    A fit to `n` cells takes the first `n` training cells, so that each training set holds the smaller ones.
+    """
+
+    rows: NDArray[np.int32]  # [S, C], rows of the table; no two of a seed are the same architecture
+    scores: NDArray[np.float32]  # [S, C], percent
+
+
+class Plan(NamedTuple):
+    """A study of predictors before it starts."""
+
+    cases: tuple[Case, ...]
+    train_sizes: tuple[int, ...]
+    cells: Cells
+    archs: NDArray[np.int32]  # [N, E], of the table
+    space: Space
+    k: int  # of the precision at k
+    seeds: Mapping[str, int]  # draws, by predictor
+    widths: Mapping[str, int]  # of which so many are in one program
+    config: Mapping[str, Any]
+
+    @property
+    def test_cells(self) -> int:
+        """Returns how many cells a fit is tested on."""
+        return int(self.config["test_cells"])
+
+    def fits(self) -> list[tuple[Case, int]]:
+        """Returns what is to be done, in order: each case at each training size."""
+        return [(case, size) for case in self.cases for size in self.train_sizes]
+
+
+def make_plan(
+    predictors: Mapping[str, Predictor],
+    table: Table,
+    *,
+    dataset: str,
+    epochs: int,
+    split: str,
+    seed: Seed,
+    encodings: Encodings,
+    train_sizes: Sequence[int],
+    test_cells: int,
+    precision_at: float,
+    num_seeds: int,
+    num_python_seeds: int,
+    root_seed: int,
+    chunk: int,
+    command: str | None,
+) -> Plan:
+    """Returns the plan of a study; arguments and errors are those of `jnas.predictor_study`."""
+    _check_predictors(predictors)
+    for name, value in (("num_seeds", num_seeds), ("num_python_seeds", num_python_seeds), ("chunk", chunk)):
+        check_integer(name, value, 1)
+    check_integer("root_seed", root_seed, 0)
+    check_integer("test_cells", test_cells, 2)
+    for size in train_sizes:
+        check_integer("a size in train_sizes", size, 1)
+    if list(train_sizes) != sorted(set(train_sizes)) or not train_sizes:
+        raise ValueError(f"train_sizes is {list(train_sizes)}, expected sizes that ascend, such as 20, 100, 500")
+    if seed == "random":
+        raise ValueError("seed is 'random', expected 'mean' or the name of a training seed: a cell has one true value")
+    chosen = {name: tuple(encodings[name] if isinstance(encodings, Mapping) else encodings) for name in predictors}
+    cases = tuple(Case(name, e, p) for name, p in predictors.items() for e in chosen[name])
+    for case in cases:
+        _check_encoding(table.space, case)
+    runs = table.runs("accuracy", dataset, split, epochs, seed)
+    known = np.flatnonzero(runs.num_runs > 0)
+    what = f"{dataset} {split} accuracy after {counted(epochs, 'epoch')}"
+    classes = _classes(table.space, table.archs[known])
+    distinct = int(classes.max(initial=-1)) + 1
+    check_cells(distinct, test_cells, max(train_sizes), what)
+    rows = known[draw_cells(classes, test_cells + max(train_sizes), num_seeds, root_seed)]
+    seeds = {n: int(num_seeds if p.compiled else min(num_seeds, num_python_seeds)) for n, p in predictors.items()}
+    widths = {n: chunk_width(seeds[n], min(chunk, seeds[n])) if p.compiled else 1 for n, p in predictors.items()}
+    config: dict[str, Any] = {
+        "predictors": {name: list(chosen[name]) for name in predictors},
+        "table_name": table.header.name,
+        "table_path": table.where,
+        "table_sha256": table_digest(table),
+        "dataset": dataset,
+        "split": split,
+        "epochs": int(epochs),
+        "reduction": seed,
+        "train_sizes": [int(n) for n in train_sizes],
+        "test_cells": int(test_cells),
+        "precision_at": places(precision_at, test_cells),
+        "seeds": int(num_seeds),
+        "seed": int(root_seed),
+        "seeds_per_program": widths,
+        "notes": [*table.header.notes, *_notes(table, len(known), distinct, what)],
+        "command": command,
+    }
+    if any(count < num_seeds for count in seeds.values()):
+        config["fewer_seeds"] = {name: count for name, count in seeds.items() if count < num_seeds}
+    return Plan(
+        cases,
+        tuple(config["train_sizes"]),
+        Cells(rows.astype(np.int32), runs.value[rows, 0]),
+        table.archs,
+        table.space,
+        config["precision_at"],
+        seeds,
+        widths,
+        config,
+    )
+
+
+def places(precision_at: float, test_cells: int) -> int:
+    """Returns the k of the precision at k: a number of cells, or a share of the test cells below 1.
+
+    Raises:
+      ValueError: It is neither.
+    """
+    k = round(precision_at * test_cells) if 0 < precision_at < 1 else precision_at
+    if not 1 <= k <= test_cells or k != int(k):
+        raise ValueError(
+            f"precision_at is {precision_at}, expected a number of cells from 1 to {test_cells}, the number of test "
+            "cells, or a share of them below 1 that is at least one cell"
+        )
+    return int(k)
+
+
+def check_cells(distinct: int, test_cells: int, train_size: int, what: str) -> None:
+    """Raises ValueError unless there are cells enough to draw."""
+    if test_cells + train_size > distinct:
+        raise ValueError(
+            f"{test_cells:,} test cells and {train_size:,} training cells are wanted, and the table knows the {what} "
+            f"of {distinct:,} different ones; ask for fewer test cells, or for smaller training sizes"
+        )
+
+
+def draw_cells(classes: NDArray[np.int64], count: int, num_seeds: int, root_seed: int) -> NDArray[np.int64]:
+    """Returns which cells each seed draws, uniformly, without a cell of a class that it has drawn.
+
+    A seed's draw depends on the root and on the seed's number alone; a larger `count` begins with the smaller.
+
+    Args:
+      classes: `[K]`, of each cell: cells of one class are the same architecture.
+      count: How many cells a seed draws, at most the number of classes.
+      num_seeds: How many seeds there are.
+      root_seed: Of all random numbers.
+
+    Returns:
+      int64 `[num_seeds, count]`, in `[0, K)`.
+    """
+    drawn = np.zeros((num_seeds, count), np.int64)
+    for number in range(num_seeds):
+        order = np.random.default_rng([root_seed, number]).permutation(len(classes))
+        for candidates in (order[: 4 * count], order):  # the first are nearly always enough
+            _, first = np.unique(classes[candidates], return_index=True)
+            if len(first) >= count:
+                break
+        drawn[number] = candidates[np.sort(first)[:count]]
+    return drawn
+
+
+def takes_graphs(space: Space, encoding: str) -> bool:
+    """Returns whether an encoding is graphs, which graph predictors read and no others.
+
+    Raises:
+      ValueError: The space has no such encoding.
+    """
+    arch = np.zeros(space.num_decisions, np.int32)
+    return isinstance(jax.eval_shape(lambda a: space.features(a, encoding), arch), Graph)
+
+
+def _check_predictors(predictors: Any) -> None:
+    if not isinstance(predictors, Mapping):
+        raise TypeError(f'predictors is {type(predictors).__name__}, expected a mapping such as {{"mine": predictor}}')
+    if not predictors:
+        raise ValueError("predictors is empty, expected at least one")
+    for name, predictor in predictors.items():
+        if not isinstance(name, str) or not 1 <= len(name) <= 80:
+            raise ValueError(f"predictors has the name {name!r}, expected a string of 1 to 80 characters")
+        if not isinstance(predictor, Predictor):
+            raise TypeError(
+                f"predictors[{name!r}] is {type(predictor).__name__}, expected a Predictor: call its factory"
+            )
+
+
+def _check_encoding(space: Space, case: Case) -> None:
+    if case.encoding not in space.feature_names:
+        raise ValueError(
+            f"{case.name} is to be fitted to {case.encoding!r}, which is no encoding of {space.name}; "
+            f"expected some of {', '.join(space.feature_names)}"
+        )
+
+
+def _classes(space: Space, archs: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Returns a number for each of the architectures `[K, E]`, equal where the space regards them as the same."""
+    words = np.asarray(jax.jit(jax.vmap(space.fingerprint))(archs.astype(np.int32))).astype(np.uint64)
+    _, classes = np.unique(words @ np.array([1 << 32, 1], np.uint64), return_inverse=True)
+    return np.asarray(classes, np.int64)
+
+
+def _notes(table: Table, known: int, distinct: int, what: str) -> list[str]:
+    notes = []
+    if known < table.num_archs:
+        notes.append(f"only {known:,} of {table.num_archs:,} architectures have the {what}: cells are drawn from these")
+    if distinct < known:
+        notes.append(
+            f"the space regards these {known:,} as {distinct:,} different architectures: no draw holds two that are "
+            "the same, in training and test cells together"
+        )
+    return notes

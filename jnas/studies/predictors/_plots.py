@@ -1,0 +1,136 @@
+"""The pictures of a study of predictors: measures against the number of training cells, predictions against truth."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.ticker import FixedFormatter, FixedLocator
+from numpy.typing import NDArray
+
+from jnas.pages._html import Html
+from jnas.pages._plots import INK, MUTED, Mark, frame, log_axis, mark, plain_axis, styled, to_svg
+
+__all__ = ["Drawn", "look", "scatter_limits", "scatter_panel", "size_panel"]
+
+Floats = NDArray[np.float64]
+
+_SERIES = 7  # colours; `mark` repeats them with other dashes
+
+
+class Drawn(NamedTuple):
+    """A line of a panel over the training sizes `N`."""
+
+    label: str
+    look: Mark
+    mean: Floats  # [N]
+    low: Floats  # [N], NaN where there is no interval
+    high: Floats  # [N]
+
+
+def look(predictor: int, encoding: int) -> Mark:
+    """Returns how a line looks: colour and marker say the predictor, dashes the encoding."""
+    whose = mark(predictor)
+    return Mark(whose.color, mark(_SERIES * encoding).dashes, whose.marker)
+
+
+def size_panel(drawn: Sequence[Drawn], sizes: Sequence[int], *, label: str, title: str, floor: float | None) -> Html:
+    """Returns a measure against the number of training cells, whose axis is logarithmic.
+
+    Args:
+      drawn: The lines. Those at one size stand beside each other, so that their intervals can be told apart.
+      sizes: The training sizes.
+      label: Of the vertical axis, with its unit.
+      title: What the picture shows.
+      floor: What chance would reach, drawn as dashes, or None.
+    """
+    with styled():
+        figure, axes = frame()
+        spread = 0.10 * min(1.0, np.log(sizes[-1] / sizes[0]) / len(sizes)) if len(sizes) > 1 else 0.05
+        for k, line in enumerate(drawn):
+            x = np.asarray(sizes) * np.exp(spread * (2 * k - len(drawn) + 1) / max(len(drawn), 1))
+            there = np.isfinite(line.mean)
+            bounds = np.isfinite(line.low) & there
+            axes.vlines(x[bounds], line.low[bounds], line.high[bounds], color=line.look.color, linewidth=1.1, zorder=3)
+            drawn_line = axes.plot(
+                x[there],
+                line.mean[there],
+                color=line.look.color,
+                marker=line.look.marker,
+                markersize=4.2,
+                linewidth=1.4,
+                zorder=4,
+            )[0]
+            if line.look.dashes:
+                drawn_line.set_dashes(line.look.dashes)
+        if floor is not None:
+            axes.axhline(floor, color=INK, linewidth=1.0, dashes=(5, 3), zorder=1.5)
+        low, high = _limits(drawn, floor)
+        plain_axis(axes, "y", low, high, label)
+        log_axis(axes, "x", sizes[0] / 1.25, sizes[-1] * 1.25, "training cells")
+        axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
+        axes.xaxis.set_major_formatter(FixedFormatter([f"{n:,}" for n in sizes]))
+        ends = ", ".join(f"{line.label} {line.mean[-1]:.3f}" for line in drawn if np.isfinite(line.mean[-1]))
+        return to_svg(figure, f"{title}. With {sizes[-1]:,} cells: {ends or 'nothing'}")
+
+
+def scatter_panel(
+    truth: Floats, mean: Floats, lines: tuple[float, float], *, look: Mark, title: str, many: bool
+) -> Html:
+    """Returns predictions against the truth, with the diagonal on which they would be exact.
+
+    Args:
+      truth: `[T]` percent.
+      mean: `[T]`, what was predicted.
+      lines: Where both axes begin and end.
+      look: Of the dots.
+      title: What the picture shows.
+      many: Whether to draw the dots as pixels, where there would be too many of them in the page.
+    """
+    low, high = lines
+    with styled():
+        figure, axes = frame(3.0, 2.85)
+        axes.plot([low, high], [low, high], color=MUTED, linewidth=0.9, dashes=(5, 3), zorder=1.5)
+        axes.plot(
+            truth,
+            mean,
+            marker="o",
+            markersize=2.6,
+            markeredgewidth=0,
+            color=look.color,
+            alpha=0.55,
+            linestyle="",
+            rasterized=many,
+            zorder=2,
+        )
+        plain_axis(axes, "x", low, high, "true accuracy (%)", most=5)
+        plain_axis(axes, "y", low, high, "predicted (%)", most=5)
+        return to_svg(figure, title)
+
+
+def scatter_limits(truth: Floats, means: Sequence[Floats]) -> tuple[float, float]:
+    """Returns limits of both axes for predictions `[T]` of one truth: but for its lowest two in a hundred, all of it.
+
+    Args:
+      truth: `[T]`.
+      means: The predictions, of which the middle 96 in a hundred of each are shown at least where they are not far off.
+    """
+    low, high = float(np.quantile(truth, 0.02)), float(truth.max())
+    room = max(high - low, 1e-3)
+    for mean in means:
+        finite = mean[np.isfinite(mean)]
+        if finite.size:
+            low = min(low, max(float(np.quantile(finite, 0.02)), low - room / 2))
+            high = max(high, min(float(np.quantile(finite, 0.98)), high + room / 2))
+    return low - 0.04 * room, high + 0.04 * room
+
+
+def _limits(drawn: Sequence[Drawn], floor: float | None) -> tuple[float, float]:
+    """Returns limits that show all lines with their intervals, but what lies so far off that it would hide the rest."""
+    values = np.concatenate([v for line in drawn for v in (line.mean, line.low, line.high)] + [[floor or np.nan]])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    low, middle = float(values.min()), float(np.median(values))
+    high = min(float(values.max()), low + 8 * (middle - low)) if middle > low else float(values.max())
+    room = max(high - low, 1e-3)
+    return low - 0.05 * room, high + 0.05 * room

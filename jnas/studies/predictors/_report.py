@@ -1,0 +1,337 @@
+"""The report of a study of predictors: one page that opens without a network."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jnas.io._text import counted, listed
+from jnas.pages._html import Html, details, element, page, section
+from jnas.pages._html import table as html_table
+from jnas.pages._parts import named, note_box, panels, seconds_text
+from jnas.pages._settings import settings_section
+from jnas.studies.predictors._measures import MEASURES, best_index, constant_error
+from jnas.studies.predictors._plots import Drawn, look, scatter_limits, scatter_panel, size_panel
+from jnas.studies.predictors._study import PredictorStudy
+from jnas.studies.predictors._summary import Difference, Line, differences, lines, measure_index
+from jnas.studies.search._summary import FEWEST
+
+__all__ = ["predictor_report"]
+
+_CURVES = ("mae", "kendall", "spearman", "precision_at_k")
+_COMPARED = ("mae", "kendall")  # between encodings
+_MANY = 6_000  # dots in all panels; more are drawn as pixels
+
+
+def predictor_report(study: PredictorStudy) -> str:
+    """Returns the page; the same results give the same page, but for the times that they took."""
+    found = lines(study)
+    title = f"Comparison of predictors on {study.config['table_name']}, {study.config['dataset']}"
+    parts: list[Html | None] = [
+        element("header", element("h1", title)),
+        element("p", _task(study), class_="lead"),
+        note_box([str(note) for note in study.config["notes"]]),
+        _findings(study, found),
+        _contents(bool(differences(study))),
+        _error_section(study, found),
+        _curve_section(study, found),
+        _measure_section(study, found),
+        _encoding_section(study, differences(study)),
+        _scatter_section(study, found),
+        _time_section(study, found),
+        settings_section([study.config], [study.versions], [""], ""),
+    ]
+    return page(title, parts)
+
+
+def _contents(compared: bool) -> Html:
+    links = {
+        "error": "How far off",
+        "curves": "By training cells",
+        "measures": "All measures",
+        "encodings": "Encodings",
+        "scatter": "Predictions",
+        "times": "What it takes",
+        "configuration": "How to repeat this",
+    }
+    items = [
+        element("li", element("a", text, href=f"#{name}"))
+        for name, text in links.items()
+        if compared or name != "encodings"
+    ]
+    return element("nav", element("ul", items), aria_label="Contents")
+
+
+# In words.
+
+
+def _task(study: PredictorStudy) -> str:
+    config = study.config
+    sizes = listed([f"{n:,}" for n in config["train_sizes"]])
+    kinds = {"mean": "the mean over training seeds"}
+    kind = kinds.get(str(config["reduction"]), f"of training seed {config['reduction']}")
+    fewer = config.get("fewer_seeds", {})
+    less = listed([f"{name} {counted(count, 'draw')}" for name, count in fewer.items()]) if fewer else ""
+    only = f" ({less}: not compiled)" if less else ""
+    return (
+        f"{counted(len(config['predictors']), 'predictor')} learned the {config['split']} accuracy on "
+        f"{config['dataset']} after {counted(config['epochs'], 'epoch')} ({kind}) from {sizes} cells of "
+        f"{config['table_name']}, and predicted it for {config['test_cells']:,} others. Cells were drawn anew in "
+        f"each of {counted(config['seeds'], 'draw')}{only}; all predictors got the same ones, the test cells serve all "
+        "training sizes, and each training set holds the smaller ones."
+    )
+
+
+def _findings(study: PredictorStudy, found: Sequence[Line]) -> Html:
+    sentences: list[Any] = []
+    error, rank = measure_index("mae"), measure_index("kendall")
+    for n, size in enumerate(study.config["train_sizes"]):
+        near = best_index(np.array([line.mean[n, error] for line in found]), MEASURES[error])
+        order = best_index(np.array([line.mean[n, rank] for line in found]), MEASURES[rank])
+        if near < 0:
+            continue
+        sentences += [
+            f"From {counted(size, 'cell')}, ",
+            element("strong", found[near].label),
+            f" comes nearest, {found[near].mean[n, error]:.3f} points off on average"
+            f"{_interval(study, found[near], n, error)}",
+        ]
+        if order >= 0:
+            same = "it also orders cells best" if order == near else f"{found[order].label} orders cells best"
+            sentences.append(
+                f"; {same}, Kendall's tau {found[order].mean[n, rank]:.3f}{_interval(study, found[order], n, rank)}"
+            )
+        sentences.append(". ")
+    return element("p", sentences or "No predictor gave finite predictions.", class_="finding")
+
+
+def _interval(study: PredictorStudy, line: Line, n: int, m: int) -> str:
+    low, high = line.low[n, m], line.high[n, m]
+    told = [] if np.isnan(low) else [f"{low:.3f} to {high:.3f}"]
+    if line.runs < study.config["seeds"]:
+        told.append(f"over {counted(line.runs, 'draw')} alone")
+    return f" ({', '.join(told)})" if told else ""
+
+
+# Tables.
+
+
+def _named(line: Line, *below: Any) -> Html:
+    return element("div", named(look(*line.place), line.label), *below)
+
+
+def _draws(study: PredictorStudy, line: Line) -> Html | None:
+    """Returns how many draws a line had, where these were fewer."""
+    return element("small", counted(line.runs, "draw")) if line.runs < study.config["seeds"] else None
+
+
+def _cell(line: Line, n: int, m: int, best: bool, *below: Any) -> Html:
+    """Returns a mean with its interval in small print."""
+    mean, low, high = line.mean[n, m], line.low[n, m], line.high[n, m]
+    if np.isnan(mean):
+        return Html("–")
+    text = f"{mean:.3f}"
+    interval = None if np.isnan(low) else element("small", f"[{low:.3f}, {high:.3f}]")
+    return element("div", element("strong", text) if best else text, interval, *below)
+
+
+def _error_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
+    """Returns the table that is read first: like Table 1 of BANANAS."""
+    sizes, error, train = study.config["train_sizes"], measure_index("mae"), measure_index("train_mae")
+    best = [best_index(np.array([line.mean[n, error] for line in found]), MEASURES[error]) for n in range(len(sizes))]
+    rows: list[list[Any]] = [
+        [
+            _named(line, _draws(study, line)),
+            *(
+                _cell(line, n, error, best[n] == k, element("small", f"training {line.mean[n, train]:.3f}"))
+                for n in range(len(sizes))
+            ),
+        ]
+        for k, line in enumerate(found)
+    ]
+    rows.append(["the mean of the training cells", *(f"{_constant(study, size):.3f}" for size in sizes)])
+    head = ["predictor and encoding", *(counted(size, "cell") for size in sizes)]
+    caption = (
+        "Mean absolute error on the test cells in percentage points, mean over draws, by the number of training cells; "
+        "in small print its 95 % bootstrap confidence interval (BCa) and the error on the training cells themselves. "
+        "The best of each column is bold. The last row predicts the same for every cell."
+        f"{_few(study)}"
+    )
+    return section(
+        "How far predictions are off",
+        html_table(head, rows, class_="numbers"),
+        element("p", caption, class_="caption"),
+        _failures(found),
+        id="error",
+    )
+
+
+def _few(study: PredictorStudy) -> str:
+    counts = {*study.config.get("fewer_seeds", {}).values(), study.config["seeds"]}
+    return f" No interval is given for fewer than {FEWEST} draws." if min(counts) < FEWEST else ""
+
+
+def _failures(found: Sequence[Line]) -> Html | None:
+    """Returns which fits predicted nothing finite, or the same for all, so that no mean over fewer goes unseen."""
+    error, rank = measure_index("mae"), measure_index("kendall")
+    told = []
+    for line in found:
+        infinite, constant = (int((line.runs - line.found[:, m]).sum()) for m in (error, rank))
+        fits = counted(line.runs * len(line.found), "fit")
+        if infinite:
+            told.append(f"{line.label}: {infinite:,} of {fits} gave a prediction that is not finite")
+        if constant > infinite:
+            told.append(
+                f"{line.label}: {constant - infinite:,} of {fits} predicted the same for all, which has no order"
+            )
+    return note_box([f"{text}." for text in told], "Left out of the means")
+
+
+def _constant(study: PredictorStudy, size: int) -> float:
+    tested = study.config["test_cells"]
+    scores = np.asarray(study.cells.scores, np.float64)
+    return constant_error(scores[:, :tested], scores[:, tested : tested + size])
+
+
+def _measure_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
+    """Returns all measures at each training size, the largest first."""
+    sizes = study.config["train_sizes"]
+    names = [m.short.replace(" k", f" {study.config['precision_at']}") for m in MEASURES]
+    text = (
+        "Errors are in percentage points: the mean of their sizes, the root of their mean square, and the mean size on "
+        "the training cells themselves. Sparse Kendall's tau does not count true differences below 0.1 points. "
+        "Precision at k is the share of the k cells predicted best that are among the k truly best. The last column, "
+        "where a predictor says how uncertain it is, is the share of test cells whose true accuracy lies within two of "
+        "its standard deviations; with Gaussian errors of that size it would be 0.95."
+    )
+    tables = []
+    for n in reversed(range(len(sizes))):
+        best = [best_index(np.array([line.mean[n, m] for line in found]), how) for m, how in enumerate(MEASURES)]
+        rows = [
+            [_named(line), *(_cell(line, n, m, best[m] == k) for m in range(len(MEASURES)))]
+            for k, line in enumerate(found)
+        ]
+        shown = html_table(["predictor and encoding", *names], rows, class_="numbers")
+        tables.append(details(f"Fitted to {counted(sizes[n], 'cell')}", shown, open=n == len(sizes) - 1))
+    return section("All measures", element("p", text), tables, id="measures")
+
+
+def _encoding_section(study: PredictorStudy, found: Sequence[Difference]) -> Html | None:
+    """Returns how encodings differ, draw by draw."""
+    if not found:
+        return None
+    sizes = study.config["train_sizes"]
+    names = {"mae": "error (points)", "kendall": "Kendall's tau"}
+    head = ["predictor", "encodings", *(f"{names[m]}, {size:,} cells" for m in _COMPARED for size in sizes)]
+    rows = [
+        [d.predictor, f"{d.encoding} less {d.first}"]
+        + [_difference(d, n, measure_index(m)) for m in _COMPARED for n in range(len(sizes))]
+        for d in found
+    ]
+    text = (
+        "The same predictor on the same cells, draw by draw: the mean of what an encoding gives less what the "
+        "predictor's first encoding gives, with its 95 % bootstrap confidence interval. Differences whose interval "
+        "leaves out 0 are bold. A positive error is worse, a positive tau is better."
+    )
+    return section(
+        "What the encoding changes", element("p", text), html_table(head, rows, class_="numbers"), id="encodings"
+    )
+
+
+def _difference(found: Difference, n: int, m: int) -> Html:
+    mean, low, high = found.mean[n, m], found.low[n, m], found.high[n, m]
+    if np.isnan(mean):
+        return Html("–")
+    sure = bool(low > 0 or high < 0)
+    interval = None if np.isnan(low) else element("small", f"[{low:+.3f}, {high:+.3f}]")
+    return element("div", element("strong", f"{mean:+.3f}") if sure else f"{mean:+.3f}", interval)
+
+
+def _time_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
+    sizes = study.config["train_sizes"]
+    rows = []
+    for line in found:
+        fits = [study.fits[line.predictor, line.encoding, size] for size in sizes]
+        together = study.config["seeds_per_program"][line.predictor]
+        below = element("small", f"{counted(together, 'fit')} at once" if together > 1 else "one fit at a time")
+        cells: list[Any] = [_took(f.fit_seconds, f.fit_cpu_seconds) for f in fits]
+        cells.append(_took(fits[-1].query_seconds, fits[-1].query_cpu_seconds))
+        compiled = sum(f.compile_seconds for f in fits) / len(fits)
+        cells.append(seconds_text(compiled) if compiled else "–")
+        rows.append([_named(line, below), *cells])
+    head = [
+        "predictor and encoding",
+        *(f"a fit, {counted(size, 'cell')}" for size in sizes),
+        "1,000 queries",
+        "compiling",
+    ]
+    text = (
+        "Measured here: wall time, and CPU time of all threads in small print, of one fit and of a thousand queries "
+        "(fitted to the most cells), as a share of the program that does so many at once; medians over its runs. "
+        "Compiling is what the programs for one training size take once, wall time, the mean over sizes (less where "
+        "they had been compiled before)."
+    )
+    return section("What it takes", element("p", text), html_table(head, rows, class_="numbers"), id="times")
+
+
+def _took(seconds: Any, cpu_seconds: Any) -> Html:
+    cpu = element("small", f"CPU {seconds_text(float(np.median(cpu_seconds)))}")
+    return element("div", seconds_text(float(np.median(seconds))), cpu)
+
+
+# Pictures.
+
+
+def _legend(found: Sequence[Line]) -> Html:
+    items = [element("li", named(look(*line.place), line.label)) for line in found]
+    return element("ul", items, class_="legend", aria_label="Legend")
+
+
+def _curve_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
+    sizes, k = study.config["train_sizes"], study.config["precision_at"]
+    drawn = []
+    for name in _CURVES:
+        m = measure_index(name)
+        label = f"precision at {k}" if name == "precision_at_k" else MEASURES[m].title
+        data = [
+            Drawn(line.label, look(*line.place), line.mean[:, m], line.low[:, m], line.high[:, m]) for line in found
+        ]
+        floor = k / study.config["test_cells"] if name == "precision_at_k" else None
+        shown = size_panel(data, sizes, label=label, title=f"{label} against the number of training cells", floor=floor)
+        drawn.append((label[0].upper() + label[1:], shown))
+    caption = (
+        "Means over draws; vertical lines are their 95 % bootstrap confidence intervals. Colours and marks are those "
+        "of a predictor, dashes those of an encoding; lines stand a little beside each other so that intervals can be "
+        "seen. The dashed level of the precision is what chance reaches. Lines that lie far off leave the panel."
+    )
+    return section(
+        "By the number of training cells", panels(drawn, caption, _legend(found), "panels wide"), id="curves"
+    )
+
+
+def _scatter_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
+    """Returns predictions against truth for the first draw: like Figure A.1 of BANANAS."""
+    size, tested = study.config["train_sizes"][-1], study.config["test_cells"]
+    truth = np.asarray(study.cells.scores[0, :tested], np.float64)
+    means = [np.asarray(study.fits[line.predictor, line.encoding, size].mean[0], np.float64) for line in found]
+    limits = scatter_limits(truth, means)
+    drawn = [
+        (
+            line.label,
+            scatter_panel(
+                truth,
+                mean,
+                limits,
+                look=look(*line.place),
+                title=f"Predictions of {line.label} against true accuracies, fitted to {size:,} cells",
+                many=len(found) * tested > _MANY,
+            ),
+        )
+        for line, mean in zip(found, means, strict=True)
+    ]
+    caption = (
+        f"Predictions for the {tested:,} test cells of the first draw against their true accuracies, fitted to "
+        f"{counted(size, 'cell')}. On the dashed line they would be exact. The axes leave out the lowest "
+        "accuracies (2 in 100), and predictions that are far off."
+    )
+    return section("Predictions against the truth", panels(drawn, caption), id="scatter")

@@ -1,0 +1,216 @@
+"""How predictors are fitted and asked: the seeds of a case in one compiled program, or one after the other."""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from jnas.core._vocabulary import Array, Key, Space
+from jnas.io._progress import ProgressBar
+from jnas.searchers.predictors._predictor import Features, Prediction
+from jnas.studies._folder import config_digest
+from jnas.studies.predictors._folder import Fits, fits_path, load_fits, save_fits
+from jnas.studies.predictors._measures import NAMES, measure
+from jnas.studies.predictors._plan import Case, Plan
+from jnas.studies.search._plan import compiler_options, seed_keys
+from jnas.studies.search._run import threads
+
+FitsByCase = Mapping[tuple[str, str, int], Fits]
+"""By predictor, encoding and training size."""
+
+
+class _Asked(NamedTuple):
+    """What the fits of one chunk of seeds predict, and what that took."""
+
+    mean: NDArray[np.float32]  # [W, T + N]
+    std: NDArray[np.float32]  # [W, T + N]
+    seconds: tuple[float, float]  # wall time: to fit all, to ask all
+    cpu_seconds: tuple[float, float]
+
+
+_Ask = Callable[[Key, Features, NDArray[np.float32]], _Asked]
+"""From keys `[W]`, features `[W, T + N, ...]` and training scores `[W, N]`."""
+
+
+def fits_left(plan: Plan, folder: Path | None) -> list[tuple[Case, int]]:
+    """Returns what of a study is yet to be done."""
+    return [fit for fit in plan.fits() if folder is None or not fits_path(folder, *fit).exists()]
+
+
+def run_fits(
+    plan: Plan, folder: Path | None, bar: ProgressBar, costs: Mapping[tuple[str, str, int], float]
+) -> dict[tuple[str, str, int], Fits]:
+    """Returns the fits of all cases at all sizes: those that a folder holds, and those that it lacks.
+
+    Args:
+      plan: What to do.
+      folder: The study's folder, or None to keep nothing.
+      bar: Shows what is done.
+      costs: Estimated seconds of what is yet to be done.
+
+    Raises:
+      ValueError: A file of the folder is damaged, or a predictor does not give what it should.
+      OSError: The folder cannot be written.
+    """
+    found, digest = {}, config_digest(plan.config)
+    with threads(1) as runner:
+        for case, size in plan.fits():
+            place = (case.name, case.encoding, size)
+            identity = {"study": digest, "predictor": case.name, "encoding": case.encoding, "train_size": size}
+            path = None if folder is None else fits_path(folder, case, size)
+            if path is not None and path.exists():
+                found[place] = load_fits(path, identity, plan.seeds[case.name], plan.test_cells)
+                continue
+            bar.say(f"{case.label}, {size:,} cells")
+            found[place] = bar.wait(runner.submit(_run_case, plan, case, size))
+            if path is not None:
+                save_fits(path, found[place], identity)
+            bar.advance(costs.get(place, 0.0))
+    return found
+
+
+def _run_case(plan: Plan, case: Case, size: int) -> Fits:
+    """Returns the fits of a case to so many cells."""
+    num_seeds, width, tested = plan.seeds[case.name], plan.widths[case.name], plan.test_cells
+    num_chunks = -(-num_seeds // width)
+    keys = seed_keys(plan.config["seed"], f"{case.name}/{case.encoding}/{size}", num_chunks * width)
+    ask, compile_seconds = (_compiled if case.predictor.compiled else _driven)(plan, case, size)
+    asked = []
+    for number in range(num_chunks):
+        seeds = np.arange(number * width, (number + 1) * width)
+        features = _features(plan, case.encoding, np.minimum(seeds, num_seeds - 1), tested + size)
+        scores = plan.cells.scores[np.minimum(seeds, num_seeds - 1), tested : tested + size]
+        asked.append(ask(keys[seeds], features, scores))
+    mean, std = (np.concatenate([getattr(a, name) for a in asked])[:num_seeds] for name in ("mean", "std"))
+    values = [
+        measure(
+            truth[:tested],
+            mean[s, :tested],
+            std[s, :tested],
+            train_truth=truth[tested : tested + size],
+            train_mean=mean[s, tested:],
+            k=plan.k,
+        )
+        for s, truth in enumerate(plan.cells.scores[:num_seeds])
+    ]
+    thousands = width * (tested + size) / 1000
+    fitting, asking = (np.array([[a.seconds[i], a.cpu_seconds[i]] for a in asked]) for i in (0, 1))
+    return Fits(
+        values=np.array([[v[name] for name in NAMES] for v in values], np.float64),
+        mean=mean[:, :tested],
+        std=std[:, :tested],
+        fit_seconds=fitting[:, 0] / width,
+        fit_cpu_seconds=fitting[:, 1] / width,
+        query_seconds=asking[:, 0] / thousands,
+        query_cpu_seconds=asking[:, 1] / thousands,
+        compile_seconds=compile_seconds,
+    )
+
+
+def _features(plan: Plan, encoding: str, seeds: NDArray[np.int64], count: int) -> Features:
+    """Returns the features `[W, count, ...]` of the first cells that each of the seeds `[W]` draws."""
+    archs = plan.archs[plan.cells.rows[seeds]]
+    encoded = _encoder(plan.space, encoding)(archs)
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:, :count], encoded)
+
+
+@lru_cache(maxsize=32)
+def _encoder(space: Space, encoding: str) -> Callable[[NDArray[np.int32]], Features]:
+    """Returns the function from architectures `[W, C, E]` to their features `[W, C, ...]`, compiled."""
+    return jax.jit(jax.vmap(jax.vmap(lambda arch: space.features(arch, encoding))))
+
+
+def _compiled(plan: Plan, case: Case, size: int) -> tuple[_Ask, float]:
+    """Returns the fits of a chunk of seeds as one program, their queries as another, and what compiling took."""
+    predictor, tested, width = case.predictor, plan.test_cells, plan.widths[case.name]
+
+    def fit(keys: Key, features: Features, scores: Array) -> Any:
+        mask = jnp.ones((size,), bool)
+        return jax.vmap(lambda k, x, y: predictor.fit(k, x, y, mask))(keys, features, scores)
+
+    def predict(models: Any, features: Features) -> Prediction:
+        return jax.vmap(predictor.predict)(models, features)
+
+    keys, queries, trained, scores = _shapes(plan, case, size)
+    begin = time.perf_counter()
+    fitting = jax.jit(fit).lower(keys, trained, scores).compile(compiler_options=compiler_options())
+    models = jax.eval_shape(fit, keys, trained, scores)
+    asking = jax.jit(predict).lower(models, queries).compile(compiler_options=compiler_options())
+    compile_seconds = time.perf_counter() - begin
+
+    def ask(keys: Key, features: Features, scores: NDArray[np.float32]) -> _Asked:
+        known = jax.device_put(jax.tree.map(lambda leaf: leaf[:, tested:], features))
+        asked, targets = jax.device_put(features), jax.device_put(scores)
+        jax.block_until_ready((known, asked, targets))  # type: ignore[no-untyped-call]
+        clock = _Clock()
+        models = jax.block_until_ready(fitting(keys, known, targets))  # type: ignore[no-untyped-call]
+        clock.lap()
+        prediction = jax.block_until_ready(asking(models, asked))  # type: ignore[no-untyped-call]
+        clock.lap()
+        return _as_asked(case, prediction, (width, tested + size), clock)
+
+    return ask, compile_seconds
+
+
+def _shapes(plan: Plan, case: Case, size: int) -> tuple[Any, Any, Any, Any]:
+    """Returns the shapes of a chunk's keys, of what is asked, of what is fitted, and of the scores."""
+    width, count = plan.widths[case.name], plan.test_cells + size
+
+    def make() -> tuple[Any, Any, Any, Any]:
+        archs: Any = jnp.zeros((width, count, plan.archs.shape[1]), jnp.int32)
+        asked = _encoder(plan.space, case.encoding)(archs)
+        fitted = jax.tree.map(lambda leaf: leaf[:, plan.test_cells :], asked)
+        return jax.random.split(jax.random.key(0), width), asked, fitted, jnp.zeros((width, size), jnp.float32)
+
+    shapes: tuple[Any, Any, Any, Any] = jax.eval_shape(make)
+    return shapes
+
+
+def _driven(plan: Plan, case: Case, size: int) -> tuple[_Ask, float]:
+    """The same for one seed at a time, of a predictor that takes NumPy arrays."""
+    predictor, tested = case.predictor, plan.test_cells
+
+    def ask(keys: Key, features: Features, scores: NDArray[np.float32]) -> _Asked:
+        known, asked = (jax.tree.map(lambda leaf, at=at: leaf[0, at:], features) for at in (tested, 0))
+        mask: Any = np.ones(size, bool)
+        targets: Any = scores[0]
+        clock = _Clock()
+        model = predictor.fit(keys[0], known, targets, mask)
+        clock.lap()
+        prediction = predictor.predict(model, asked)
+        clock.lap()
+        return _as_asked(case, [np.asarray(x)[None] for x in prediction], (1, tested + size), clock)
+
+    return ask, 0.0
+
+
+class _Clock:
+    """Wall and CPU seconds, lap by lap."""
+
+    def __init__(self) -> None:
+        self._times = [(time.perf_counter(), time.process_time())]
+
+    def lap(self) -> None:
+        self._times.append((time.perf_counter(), time.process_time()))
+
+    def laps(self, which: int) -> tuple[float, float]:
+        first, second, third = (t[which] for t in self._times)
+        return second - first, third - second
+
+
+def _as_asked(case: Case, prediction: Any, shape: tuple[int, int], clock: _Clock) -> _Asked:
+    """Returns predictions as NumPy arrays, or raises ValueError where they are not of this shape."""
+    mean, std = (np.asarray(x, np.float32) for x in prediction)
+    for name, array in (("mean", mean), ("std", std)):
+        if array.shape != shape:
+            raise ValueError(
+                f"{case.name} predicts a {name} of shape {list(array.shape[1:])} for {shape[1]} architectures, "
+                f"expected [{shape[1]}]"
+            )
+    return _Asked(mean, std, clock.laps(0), clock.laps(1))

@@ -1,0 +1,173 @@
+"""A study of predictors: how well they predict from so many cells, in a folder from which it goes on when stopped."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jnas.io._atomic import replacing
+from jnas.io._progress import progress_bar
+from jnas.io._text import counted
+from jnas.searchers.predictors._predictor import Predictor
+from jnas.studies.predictors._cost import estimate_fits, estimate_text
+from jnas.studies.predictors._folder import Fits, open_folder, save_cells
+from jnas.studies.predictors._plan import Cells, Encodings, Plan, make_plan
+from jnas.studies.predictors._run import FitsByCase, fits_left, run_fits
+from jnas.studies.search._plan import check_versions, versions
+from jnas.tables._look_ups import Seed
+from jnas.tables._table import Table
+
+__all__ = ["PredictorStudy", "carry_out", "predictor_study"]
+
+_SAME = ("jnas", "jax", "numpy", "platform", "device", "xla_flags", "compiler_options")  # where a study goes on
+
+
+class PredictorStudy(NamedTuple):
+    """A whole study of predictors."""
+
+    config: Mapping[str, Any]  # as config.json holds it
+    versions: Mapping[str, str]
+    cells: Cells  # which each seed drew, and their true accuracies
+    fits: FitsByCase  # by predictor, encoding and training size
+
+    def measures(self, predictor: str, encoding: str, train_size: int) -> Mapping[str, NDArray[np.float64]]:
+        """Returns each measure of a case over seeds, `[S]`, by its name in `results.csv`."""
+        from jnas.studies.predictors._measures import NAMES
+
+        values = self.fits[predictor, encoding, train_size].values
+        return {name: values[:, i] for i, name in enumerate(NAMES)}
+
+
+def predictor_study(
+    predictors: Mapping[str, Predictor],
+    table: Table,
+    *,
+    dataset: str,
+    epochs: int,
+    encodings: Encodings,
+    split: str = "validation",
+    seed: Seed = "mean",
+    train_sizes: Sequence[int] = (20, 100, 500),
+    test_cells: int = 500,
+    precision_at: float = 10,
+    num_seeds: int = 20,
+    num_python_seeds: int = 5,
+    root_seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    chunk: int = 25,
+    command: str | None = None,
+    log: Callable[[str], None] | None = None,
+) -> PredictorStudy:
+    """Returns how well predictors fitted to a few cells of a table predict others, over many draws of cells.
+
+    Each seed draws its cells anew, all predictors the same ones. The test cells of a seed serve all training sizes,
+    and each training set holds the smaller ones. A predictor's fits to one size run as one program over the seeds; one
+    that cannot be compiled is fitted seed by seed, over fewer seeds.
+
+    Args:
+      predictors: By the names under which they are to appear.
+      table: Whose accuracies are predicted.
+      dataset: Which, as in `Table.accuracy`.
+      epochs: Which training.
+      encodings: Which of the space's features predictors read: for all of them, or by the predictor's name. Each
+        encoding is a row of its own.
+      split: As in `Table.accuracy`.
+      seed: Which run is the truth: the `'mean'`, or a training seed's name.
+      train_sizes: To how many cells predictors are fitted; they ascend.
+      test_cells: For how many others they predict.
+      precision_at: The k of the precision at k: a number of cells, or a share of the test cells below 1.
+      num_seeds: Draws of cells.
+      num_python_seeds: Draws for a predictor that cannot be compiled, at most `num_seeds`.
+      root_seed: Of all random numbers. More seeds begin with the fewer, more sizes change nothing for the others.
+      out: The folder for results, summary and report. A study that was stopped there goes on, to the same results.
+      chunk: Most seeds in one program.
+      command: The command line that does the same, for the report.
+      log: Called with lines about what is to be done, the estimate among them.
+
+    Returns:
+      The cells, and what was predicted of them; `PredictorStudy.measures` gives errors and correlations. With `out`
+      they are written and drawn as well.
+
+    Raises:
+      ValueError: An argument is out of range, the table does not know enough cells, or the folder holds another study.
+      TypeError: `predictors` is not a mapping of names to predictors.
+      OSError: The folder cannot be written.
+
+    References:
+      White, Neiswanger & Savani, "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture
+      Search", 2021 (AAAI), Table 1 and Figure A.1.
+    """
+    plan = make_plan(
+        predictors,
+        table,
+        dataset=dataset,
+        epochs=epochs,
+        split=split,
+        seed=seed,
+        encodings=encodings,
+        train_sizes=train_sizes,
+        test_cells=test_cells,
+        precision_at=precision_at,
+        num_seeds=num_seeds,
+        num_python_seeds=num_python_seeds,
+        root_seed=root_seed,
+        chunk=chunk,
+        command=command,
+    )
+    return carry_out(plan, out=out, log=log)
+
+
+def carry_out(plan: Plan, *, out: str | os.PathLike[str] | None, log: Callable[[str], None] | None) -> PredictorStudy:
+    """Returns the results of a plan; arguments and errors are those of `predictor_study`."""
+    folder, now = None, versions()
+    said: Mapping[str, Any] = {"config": {}, "versions": now}
+    if out is not None:
+        folder, said = open_folder(out, plan.config, now)
+        save_cells(folder, plan.cells, plan.test_cells)
+    say = log or (lambda line: None)
+    say(headline(plan))
+    left = fits_left(plan, folder)
+    if left:
+        check_versions(said["versions"], now, _SAME)
+    costs = estimate_fits(plan, left)
+    total = sum(costs.values()) + (_REPORT if folder is not None else 0.0)
+    say(estimate_text(total, left))
+    with progress_bar(total) as bar:
+        fits: Mapping[tuple[str, str, int], Fits] = run_fits(plan, folder, bar, costs)
+        study = PredictorStudy({**plan.config, **said["config"]}, said["versions"], plan.cells, fits)
+        if folder is not None:
+            bar.say("writing the report")
+            _write_outputs(study, folder)
+    return study
+
+
+_REPORT = 4.0  # seconds for the report and the summary
+
+
+def headline(plan: Plan) -> str:
+    """Returns what a study does, in a line."""
+    config = plan.config
+    sizes = [f"{n:,}" for n in plan.train_sizes]
+    listed = " and ".join([", ".join(sizes[:-1]), sizes[-1]] if len(sizes) > 1 else sizes)
+    fewer = ", ".join(f"{name} {count:,}" for name, count in config.get("fewer_seeds", {}).items())
+    seeds = counted(config["seeds"], "seed") + (f" ({fewer})" if fewer else "")
+    return (
+        f"{counted(len(plan.cases), 'predictor')} by encoding x {listed} training cells x {seeds} on "
+        f"{config['table_name']}: {config['dataset']} {config['split']} accuracy after "
+        f"{counted(config['epochs'], 'epoch')}, tested on {plan.test_cells:,} cells"
+    )
+
+
+def _write_outputs(study: PredictorStudy, folder: Path) -> None:
+    from jnas.studies.predictors._report import (
+        predictor_report,  # it brings matplotlib, which is needed at the end alone
+    )
+    from jnas.studies.predictors._text import results_csv, summary_csv, times_csv
+
+    texts = {"results.csv": results_csv, "summary.csv": summary_csv, "times.csv": times_csv}
+    for name, write in {**texts, "report.html": predictor_report}.items():
+        with replacing(folder / name, "w") as file:
+            file.write(write(study))

@@ -1,0 +1,86 @@
+"""What a study of predictors found, as numbers: means over seeds with intervals, and differences of encodings."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jnas.studies.predictors._measures import NAMES
+from jnas.studies.predictors._study import PredictorStudy
+from jnas.studies.search._summary import mean_interval
+
+Floats = NDArray[np.float64]
+
+
+class Line(NamedTuple):
+    """A predictor on an encoding, over the training sizes `N` and the measures `M`."""
+
+    predictor: str
+    encoding: str
+    place: tuple[int, int]  # of the predictor among those of the study, and of the encoding among all encodings
+    mean: Floats  # [N, M], over the seeds that gave a number
+    std: Floats  # [N, M], of a sample (ddof 1); NaN for one seed
+    low: Floats  # [N, M], 95 % bootstrap interval of the mean; NaN for fewer than `FEWEST` seeds
+    high: Floats  # [N, M]
+    found: NDArray[np.int64]  # [N, M], seeds that gave a number
+    runs: int  # seeds
+
+    @property
+    def label(self) -> str:
+        """Returns the line's name."""
+        return f"{self.predictor} on {self.encoding}"
+
+
+class Difference(NamedTuple):
+    """How an encoding differs from a predictor's first, seed by seed on the same cells, at each training size."""
+
+    predictor: str
+    encoding: str
+    first: str
+    mean: Floats  # [N, M], this encoding less the first
+    low: Floats  # [N, M], 95 % bootstrap interval of the mean
+    high: Floats  # [N, M]
+
+
+def lines(study: PredictorStudy) -> list[Line]:
+    """Returns a line for each predictor and encoding, in the study's order."""
+    found = []
+    encodings = list(dict.fromkeys(e for chosen in study.config["predictors"].values() for e in chosen))
+    for p, (name, chosen) in enumerate(study.config["predictors"].items()):
+        for encoding in chosen:
+            values = _values(study, name, encoding)
+            low, high = mean_interval(values)
+            count = (~np.isnan(values)).sum(axis=0)
+            place = (p, encodings.index(encoding))
+            found.append(Line(name, encoding, place, *_moments(values), low, high, count, len(values)))
+    return found
+
+
+def differences(study: PredictorStudy) -> list[Difference]:
+    """Returns how the encodings of each predictor that has several differ from its first."""
+    found = []
+    for name, (first, *others) in study.config["predictors"].items():
+        for encoding in others:
+            values = _values(study, name, encoding) - _values(study, name, first)
+            low, high = mean_interval(values)
+            found.append(Difference(name, encoding, first, _moments(values)[0], low, high))
+    return found
+
+
+def measure_index(name: str) -> int:
+    """Returns the place of a measure among `M`."""
+    return NAMES.index(name)
+
+
+def _values(study: PredictorStudy, name: str, encoding: str) -> Floats:
+    """Returns `[S, N, M]`."""
+    return np.stack([study.fits[name, encoding, n].values for n in study.config["train_sizes"]], axis=1)
+
+
+def _moments(values: Floats) -> tuple[Floats, Floats]:
+    """Returns mean and deviation over the first axis, of what is not NaN; NaN where there is too little."""
+    there = ~np.isnan(values)
+    count = there.sum(axis=0)
+    mean = np.where(count > 0, np.where(there, values, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
+    squares = (np.where(there, values - mean, 0) ** 2).sum(axis=0)
+    return mean, np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)

@@ -1,0 +1,90 @@
+"""How long a study will take, before it starts: what each searcher cost on one machine, and how fast this one is."""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from jnas.io._progress import duration
+
+
+class Cost(NamedTuple):
+    """What one searcher costs on one core of the machine on which these numbers were taken."""
+
+    trace: float  # seconds to trace and lower its program
+    compile: float  # seconds to compile it
+    evaluation: float  # microseconds an evaluation
+
+
+COSTS: Mapping[str, Cost] = {
+    "random_search": Cost(0.25, 1.3, 0.4),
+    "regularized_evolution": Cost(0.25, 2.0, 0.6),
+    "naszilla_evolution": Cost(0.25, 2.0, 0.6),
+    "reinforce": Cost(0.25, 2.2, 1.0),
+    "local_search": Cost(0.5, 3.5, 14.0),
+    "tpe": Cost(0.5, 3.0, 30.0),
+    "smac": Cost(0.0, 2.0, 20_000.0),  # driven from Python
+    "bohb": Cost(0.45, 3.8, 22.0),
+    "successive_halving": Cost(0.3, 1.9, 0.5),
+    "hyperband": Cost(0.2, 1.8, 0.3),
+    # Of 150 evaluations; a fit takes the longer the more there are.
+    "bananas": Cost(2.6, 7.0, 8_200.0),
+    "bananas_adjacency": Cost(2.6, 7.0, 8_200.0),
+    "bananas_random_ranking": Cost(0.7, 3.5, 7.0),
+    "gp_bayesopt": Cost(1.8, 7.0, 7_200.0),
+    "nasbot": Cost(1.8, 7.0, 7_200.0),
+    "dngo": Cost(1.5, 6.5, 14_000.0),
+    "gcn_predictor": Cost(2.5, 7.5, 48_000.0),
+    "bonas": Cost(2.5, 8.0, 1_800_000.0),
+}
+UNKNOWN = Cost(0.3, 2.5, 5.0)
+_KEEPING = 3.0  # microseconds an evaluation: to look its worth up and write it down
+_REPORT = 4.0  # seconds for the report and the summary
+
+
+class Estimate(NamedTuple):
+    """Estimated seconds, for the bar and for the sentence before it."""
+
+    compile: Mapping[str, float]  # to trace and compile each program that is needed
+    run: Mapping[str, float]  # of one of its chunks
+    total: float
+    guessed: tuple[str, ...]  # searchers of which nothing is known
+
+    @property
+    def text(self) -> str:
+        """Returns the sentence."""
+        told = f"estimate: about {duration(self.total)}"
+        if self.guessed:
+            told += f", not knowing how fast {', '.join(self.guessed)} will be"
+        return told + " (less where the programs have been compiled before)"
+
+
+def estimate_study(
+    chunks: Mapping[str, int], evaluations: Mapping[str, float], traced: Mapping[str, float], report: bool
+) -> Estimate:
+    """Returns what a study will take.
+
+    Args:
+      chunks: Chunks yet to run, by searcher.
+      evaluations: Evaluations in a chunk, by searcher.
+      traced: Seconds that tracing some of the programs has taken just now: they tell how fast this machine is.
+      report: Whether there will be one.
+    """
+    pace = _pace(traced)
+    costs = {name: COSTS.get(_kind(name), UNKNOWN) for name in chunks}
+    workers = max(min(os.cpu_count() or 1, len(chunks)), 1)
+    compile_seconds = {name: pace * (cost.trace + cost.compile) / workers for name, cost in costs.items()}
+    run_seconds = {n: pace * 1e-6 * (cost.evaluation + _KEEPING) * evaluations[n] for n, cost in costs.items()}
+    total = sum(compile_seconds[name] + run_seconds[name] * chunks[name] for name in chunks) + pace * _REPORT * report
+    guessed = tuple(name for name in chunks if _kind(name) not in COSTS)
+    return Estimate(compile_seconds, run_seconds, total, guessed)
+
+
+def _pace(traced: Mapping[str, float]) -> float:
+    """Returns how many times slower this machine is than that of `COSTS`, by what tracing took."""
+    expected = sum(COSTS.get(_kind(name), UNKNOWN).trace for name in traced)
+    return min(max(sum(traced.values()) / expected, 0.5), 20.0) if expected else 1.0
+
+
+def _kind(name: str) -> str:
+    """Returns the searcher's own name from a row such as `bohb@12`."""
+    return name.split("@")[0]

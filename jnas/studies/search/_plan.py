@@ -1,0 +1,274 @@
+"""What a study is to do, settled before it starts: its columns, its configuration, its keys, what it will take."""
+
+import hashlib
+import json
+import math
+import os
+import platform
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas import __version__
+from jnas.core._loop import Overshoot, check_fidelities, resolve_capacity
+from jnas.core._vocabulary import Key, Objective, Searcher
+from jnas.studies.search._results import Reference, Target
+from jnas.tables._file import member
+from jnas.tables._look_ups import Runs, Seed
+from jnas.tables._table import Table
+from jnas.tables._targets import find_references, judging_targets, target_columns
+
+_MOST_BYTES = 4_000_000_000  # of traces in one program
+_SAME = ("jax", "platform", "device", "xla_flags", "compiler_options")  # as they were, where a study goes on
+
+
+class Plan(NamedTuple):
+    """A study before it starts."""
+
+    searchers: Mapping[str, Searcher]
+    objective: Objective
+    capacity: int
+    num_decisions: int  # of an architecture
+    mean_evaluations: float  # that a run is expected to make
+    seeds: Mapping[str, int]  # searches, by searcher
+    widths: Mapping[str, int]  # seeds in one program, by searcher
+    targets: tuple[Target, ...]
+    columns: np.ndarray  # [num_targets, N] float32, percent
+    references: tuple[Reference, ...]
+    config: Mapping[str, Any]
+    gaps: list[str]  # notes on what the table lacks of what is searched on
+
+    def num_chunks(self, name: str) -> int:
+        """Returns how many times a searcher's program runs."""
+        return -(-self.seeds[name] // self.widths[name])
+
+
+def make_plan(
+    searchers: Mapping[str, Searcher],
+    table: Table,
+    *,
+    dataset: str,
+    epochs: int | Sequence[int],
+    at: int | Sequence[int] | None,
+    split: str,
+    seed: Seed,
+    budget_seconds: float | None,
+    max_evaluations: int | None,
+    overshoot: Overshoot,
+    num_seeds: int,
+    num_python_seeds: int = 20,
+    root_seed: int,
+    targets: Sequence[Target | tuple[str, str, int]] | None,
+    chunk: int | Mapping[str, int],
+    command: str | None,
+) -> Plan:
+    """Returns the plan of a study; arguments and errors are those of `jnas.study`."""
+    _check_searchers(searchers)
+    check_integer("num_seeds", num_seeds, 1)
+    check_integer("num_python_seeds", num_python_seeds, 1)
+    check_integer("root_seed", root_seed, 0)
+    if root_seed >= 2**32:
+        raise ValueError(f"root_seed is {root_seed}, expected less than 2**32: JAX would drop its upper half")
+    objective = table.objective(dataset=dataset, split=split, epochs=epochs, seed=seed, at=at)
+    capacity = resolve_capacity(objective, budget_seconds, max_evaluations, overshoot)
+    for searcher in searchers.values():
+        check_fidelities(searcher, objective)
+    most = {name: chunk[name] if isinstance(chunk, Mapping) else chunk for name in searchers}
+    for name, width in most.items():
+        check_integer(f"chunk of {name}", width, 1)
+    fitting = _seeds_that_fit(capacity, table.space.num_decisions)
+    seeds = {n: int(num_seeds if s.compiled else min(num_seeds, num_python_seeds)) for n, s in searchers.items()}
+    # A search in Python is a chunk of its own: there is nothing to gain from more, and a stopped study keeps each.
+    most = {name: width if searchers[name].compiled else 1 for name, width in most.items()}
+    widths = {name: chunk_width(seeds[name], min(width, fitting)) for name, width in most.items()}
+    chosen = judging_targets(table) if targets is None else tuple(Target(*t) for t in targets)
+    columns = target_columns(table, chosen)
+    of_epochs = None if at is None else int(np.ravel(epochs)[0])
+    curves = () if of_epochs is None else _curves(table, dataset, split, of_epochs)
+    config: dict[str, Any] = {
+        "searchers": list(searchers),
+        "table_name": table.header.name,
+        "table_path": table.where,
+        "table_sha256": table_digest(table, curves),
+        "dataset": dataset,
+        "split": split,
+        "epochs": [int(e) for e in objective.fidelities],
+        "of_epochs": of_epochs,  # the training whose curve `at` is of
+        "reduction": seed,
+        "budget_seconds": None if budget_seconds is None else float(budget_seconds),
+        "evaluations": max_evaluations,
+        "overshoot": overshoot,
+        "seeds": int(num_seeds),
+        "seed": int(root_seed),
+        "seeds_per_program": dict(widths),
+        "judged_by": [t.label for t in chosen],
+        "notes": list(table.header.notes),
+        "command": command,
+    }
+    if any(count < num_seeds for count in seeds.values()):
+        config["fewer_seeds"] = {name: count for name, count in seeds.items() if count < num_seeds}
+    gaps = _gaps(table, config)
+    config["notes"] += gaps
+    expected = _mean_evaluations(table, config, capacity)
+    references = find_references(table, columns)
+    return Plan(
+        searchers,
+        objective,
+        capacity,
+        table.space.num_decisions,
+        expected,
+        seeds,
+        widths,
+        chosen,
+        columns,
+        references,
+        config,
+        gaps,
+    )
+
+
+def _check_searchers(searchers: Any) -> None:
+    if not isinstance(searchers, Mapping):
+        raise TypeError(f'searchers is {type(searchers).__name__}, expected a mapping such as {{"mine": searcher}}')
+    if not searchers:
+        raise ValueError("searchers is empty, expected at least one")
+    for name, searcher in searchers.items():
+        if not isinstance(name, str) or not 1 <= len(name) <= 80:
+            raise ValueError(f"searchers has the name {name!r}, expected a string of 1 to 80 characters")
+        if not isinstance(searcher, Searcher):
+            raise TypeError(
+                f"searchers[{name!r}] is {type(searcher).__name__}, expected a jnas.Searcher; call the factory first, "
+                "for example jnas.searchers.random_search(table.space)"
+            )
+
+
+def check_integer(name: str, value: Any, least: int) -> None:
+    """Raises ValueError unless a value is an integer that is large enough."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
+
+
+def _seeds_that_fit(capacity: int, num_decisions: int) -> int:
+    """Returns how many traces a program may hold; ValueError if not even one fits."""
+    trace_bytes = 3 * capacity * (4 * num_decisions + 14)  # kept, being written, and on its way to the host
+    if trace_bytes > _MOST_BYTES:
+        raise ValueError(
+            f"a search of {capacity:,} evaluations would take {trace_bytes / 1e9:,.0f} GB of memory; expected at most "
+            f"{_MOST_BYTES // (3 * (4 * num_decisions + 14)):,} evaluations, or a smaller budget"
+        )
+    return _MOST_BYTES // trace_bytes
+
+
+def _runs_at(table: Table, config: Mapping[str, Any], place: int) -> Runs:
+    """Returns what is searched on at a fidelity, the lowest being 0."""
+    done, total = config["epochs"][place], config["of_epochs"]
+    training, at = (done, None) if total is None else (total, done)
+    return table.runs("accuracy", config["dataset"], config["split"], training, config["reduction"], at)
+
+
+def _gaps(table: Table, config: Mapping[str, Any]) -> list[str]:
+    """Returns a note if the table lacks what is searched on for some of its architectures."""
+    known = int((_runs_at(table, config, 0).num_runs > 0).sum())
+    if known == table.num_archs:
+        return []
+    return [
+        f"only {known:,} of {table.num_archs:,} architectures have the accuracy that is searched on: the others cost "
+        "nothing, find nothing, and count as evaluations"
+    ]
+
+
+def _mean_evaluations(table: Table, config: Mapping[str, Any], capacity: int) -> float:
+    """Returns how many evaluations a run can be expected to make, by the mean cost over the table.
+
+    With several fidelities the middle, by ratio, of the lowest's and the highest's: about that of Hyperband's brackets.
+    """
+    if config["budget_seconds"] is None:
+        return float(capacity)
+    ends = [_runs_at(table, config, place) for place in (0, -1)]
+    cost = math.sqrt(math.prod(float(np.nanmean(runs.train_seconds + runs.eval_seconds)) for runs in ends))
+    return min(float(capacity), float(config["budget_seconds"]) / cost)
+
+
+def _curves(table: Table, dataset: str, split: str, epochs: int) -> tuple[str, ...]:
+    """Returns the name of the curves on which a study searches, where the table has them."""
+    published, known = table.resolve(dataset, split)
+    return tuple(table.names & {member("accuracy_curve", published, epochs, known)})
+
+
+def table_digest(table: Table, curves: Sequence[str] = ()) -> str:
+    """Returns the SHA-256 of a table's header and arrays, however they came to be.
+
+    Args:
+      table: The table.
+      curves: Names of the curves that count. Others are left out: they are large, and nothing depends on them.
+    """
+    digest = hashlib.sha256(json.dumps(table.header._asdict(), sort_keys=True).encode())
+    for name in sorted(n for n in table.names if "_curve/" not in n or n in curves):
+        array = np.ascontiguousarray(table.read(name))
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def seed_keys(root_seed: int, name: str, num_seeds: int) -> Key:
+    """Returns a searcher's keys `[num_seeds]`.
+
+    They depend on the searcher's name and the seed's number alone: another searcher in the study changes nothing, and
+    more seeds begin with the fewer.
+    """
+    key = jax.random.fold_in(jax.random.key(root_seed), jnp.uint32(zlib.crc32(name.encode())))
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num_seeds, dtype=jnp.uint32))
+
+
+def chunk_width(num_seeds: int, most: int) -> int:
+    """Returns how many seeds run in one program: as even as possible, at most `most`.
+
+    Example:
+      >>> chunk_width(500, 500), chunk_width(1200, 500)
+      (500, 400)
+    """
+    return -(-num_seeds // -(-num_seeds // most))
+
+
+def versions() -> dict[str, str]:
+    """Returns what the numbers of a study may depend on beside its configuration."""
+    device = jax.devices()[0]
+    return {
+        "jnas": __version__,
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": device.platform,
+        "device": device.device_kind,
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "compiler_options": json.dumps(compiler_options()),
+    }
+
+
+def check_versions(begun_with: Mapping[str, str], now: Mapping[str, str], names: Sequence[str] = _SAME) -> None:
+    """Raises ValueError unless a study that goes on does so with the versions with which it was begun.
+
+    Args:
+      begun_with: From the study's config.json.
+      now: From `versions`.
+      names: Of those that must be the same.
+    """
+    changed = [n for n in names if begun_with.get(n) != now[n]]
+    if changed:
+        told = "; ".join(f"{n} was {begun_with.get(n) or 'empty'} and is {now[n] or 'empty'}" for n in changed)
+        raise ValueError(
+            f"this study was begun with other versions ({told}), so that it cannot go on to the same numbers; "
+            "go on with those, or give another --out"
+        )
+
+
+def compiler_options() -> dict[str, Any]:
+    """Returns how a study's programs are compiled.
+
+    On CPUs compiling takes longer than running; this level gives the same bits in half of the time.
+    """
+    return {"xla_backend_optimization_level": 2} if jax.default_backend() == "cpu" else {}

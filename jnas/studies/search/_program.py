@@ -1,0 +1,89 @@
+"""What a study runs of a searcher: one compiled program, or searches that Python drives one after the other."""
+
+import hashlib
+import importlib.metadata
+import json
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jnas import __version__
+from jnas.core._loop import run
+from jnas.core._search import search
+from jnas.core._vocabulary import Key, Proposal, Trace
+from jnas.studies.search._plan import Plan, compiler_options, seed_keys
+
+Runs = Callable[[Key], Trace]
+"""From the keys of a chunk, `[width]`, to its traces `[width, T]`."""
+
+
+class Program(NamedTuple):
+    """A searcher's runs over the seeds of one chunk."""
+
+    compile: Callable[[], tuple[Runs, float]]  # gives the runs, and the seconds that it took to make them
+    keys: Key  # [num_chunks, width]
+    digest: str  # of all that the runs depend on
+    seconds: float  # to trace it
+
+
+def make_program(plan: Plan, name: str) -> Program:
+    """Returns a searcher's program, traced but not compiled."""
+    width, num_chunks = plan.widths[name], plan.num_chunks(name)
+    keys = seed_keys(plan.config["seed"], name, width * num_chunks).reshape(num_chunks, width)
+    return (_traced if plan.searchers[name].compiled else _driven)(plan, name, keys)
+
+
+def compile_program(program: Program) -> tuple[Runs, float]:
+    """Returns what runs a chunk, and the seconds that it took to trace and compile it."""
+    return program.compile()
+
+
+def _traced(plan: Plan, name: str, keys: Key) -> Program:
+    searcher, limits = plan.searchers[name], _limits(plan)
+
+    def runs(keys: Key) -> Trace:
+        return jax.vmap(lambda key: run(searcher, plan.objective, key, **limits))(keys)
+
+    begin = time.perf_counter()
+    lowered = jax.jit(runs).lower(keys[0])
+    seconds = time.perf_counter() - begin
+
+    def compile() -> tuple[Runs, float]:
+        begin = time.perf_counter()
+        compiled = lowered.compile(compiler_options=compiler_options())
+        return compiled, seconds + time.perf_counter() - begin
+
+    return Program(compile, keys, hashlib.sha256(lowered.as_text().encode()).hexdigest(), seconds)
+
+
+def _driven(plan: Plan, name: str, keys: Key) -> Program:
+    searcher, limits = plan.searchers[name], _limits(plan)
+
+    def runs(keys: Key) -> Trace:
+        traces = [search(searcher, plan.objective, key, **limits) for key in keys]
+        return Trace._make(map(jnp.stack, zip(*traces, strict=True)))
+
+    return Program(lambda: (runs, 0.0), keys, _digest(plan), 0.0)
+
+
+def _limits(plan: Plan) -> dict[str, Any]:
+    config = plan.config
+    return {
+        "budget_seconds": config["budget_seconds"],
+        "max_evaluations": plan.capacity,
+        "overshoot": config["overshoot"],
+    }
+
+
+def _digest(plan: Plan) -> str:
+    """Returns a hash of the objective's program, and of what the steps of a search in Python depend on."""
+    one = jnp.zeros((1,), jnp.int32)
+    arch = jax.eval_shape(lambda: jnp.zeros((1, plan.num_decisions), jnp.int32))
+    row = Proposal(arch, one, one, one, one > 0)
+    key = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+    told = {p: importlib.metadata.version(p) for p in ("numpy", "scikit-learn", "scipy")} | {"jnas": __version__}
+    text = jax.jit(plan.objective.evaluate).lower(key, row).as_text() + json.dumps(told)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,344 @@
+"""The sections of a study's report on what was found, how fast, how reliably, and the best architectures."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from jnas.core._vocabulary import STOPPED_BY, Space
+from jnas.io._text import counted
+from jnas.pages._html import Html, breakable, element, scrolling, section
+from jnas.pages._parts import (
+    arch_text,
+    clock_name,
+    counted_name,
+    drawing,
+    legend,
+    named,
+    panel_title,
+    panels,
+    seconds_text,
+)
+from jnas.studies.search._curves import Curve, curves
+from jnas.studies.search._plots import accuracy_panel, final_panel, regret_panel
+from jnas.studies.search._summary import (
+    FEWEST,
+    BestCell,
+    Comparison,
+    Entry,
+    Finals,
+    best_cells,
+    optimum,
+    shown_targets,
+)
+
+__all__ = ["best_section", "finals_section", "results_section", "time_section"]
+
+Curves = Mapping[int, Sequence[Curve]]
+"""Of each target."""
+
+
+def results_section(comparison: Comparison, numbers: Finals, suffix: str) -> Html:
+    """Returns the table that is read first: like Table 5 of the paper of NAS-Bench-201."""
+    best = [
+        int(np.nanargmax(column)) if np.isfinite(column).any() else -1
+        for column in numbers.mean.T.reshape(len(comparison.targets), -1)
+    ]
+    body = [_searcher_row(comparison, numbers, k, best) for k in range(len(comparison.entries))]
+    references = [_reference_row(comparison, r) for r in range(len(comparison.references))]
+    clock = clock_name(comparison)
+    caption = (
+        "Accuracy in percent of the architectures that the runs returned: mean ± standard deviation over runs (of a "
+        "sample, n − 1), and in small print the 95 % bootstrap confidence interval of the mean (BCa). The best mean of "
+        f"each column is bold. Evaluations and {clock} seconds are medians over runs, at the end of the run; measured "
+        "seconds are what this machine took for all runs together."
+        f"{_interval_caption(numbers)}"
+    )
+    return section(
+        "What the searchers found",
+        scrolling(
+            element(
+                "table",
+                _results_head(comparison),
+                element("tbody", body),
+                element("tbody", references, class_="references") if references else None,
+                class_="results",
+            )
+        ),
+        element("p", caption, class_="caption"),
+        _missing_note(comparison, numbers),
+        id=f"results{suffix}",
+    )
+
+
+def _interval_caption(numbers: Finals) -> str:
+    """Returns what must be said of intervals where there are few runs."""
+    found = numbers.found[numbers.found > 0]
+    if not found.size or found.min() >= 10:
+        return ""
+    if found.min() < FEWEST:
+        return (
+            f" No interval is given for fewer than {FEWEST} runs: a bootstrap draws again from the values that there "
+            "are, and so few do not show how widely runs scatter."
+        )
+    return " With fewer than ten runs bootstrap intervals are rough, and often too narrow."
+
+
+def _results_head(comparison: Comparison) -> Html:
+    datasets: list[tuple[str, int]] = []
+    for target in comparison.targets:
+        if datasets and datasets[-1][0] == target.dataset:
+            datasets[-1] = (target.dataset, datasets[-1][1] + 1)
+        else:
+            datasets.append((target.dataset, 1))
+    top = element(
+        "tr",
+        element("th", "Searcher", rowspan=2, scope="col"),
+        [element("th", name, colspan=span, scope="colgroup", class_="group") for name, span in datasets],
+        element("th", "Cost of a run", colspan=2, scope="colgroup", class_="group"),
+        element("th", "Measured here", element("small", "all runs"), rowspan=2, scope="col", class_="group"),
+    )
+    splits = [
+        element("th", t.split, element("small", counted(t.epochs, "epoch")), scope="col") for t in comparison.targets
+    ]
+    clock = element("th", "time", element("small", clock_name(comparison)), scope="col")
+    evaluations = element("th", counted_name(comparison), element("small", "median"), scope="col")
+    return element("thead", top, element("tr", splits, evaluations, clock))
+
+
+def _searcher_row(comparison: Comparison, numbers: Finals, k: int, best: Sequence[int]) -> Html:
+    entry = comparison.entries[k]
+    cells = []
+    with np.errstate(invalid="ignore"):
+        narrow = np.nanmin(np.append(numbers.high - numbers.low, [[np.inf] * len(best)], axis=0), axis=0) < 0.02
+    for c in range(len(comparison.targets)):
+        digits = 3 if narrow[c] else 2
+        mean, std, low, high = (float(a[k, c]) for a in (numbers.mean, numbers.std, numbers.low, numbers.high))
+        if math.isnan(mean):
+            cells.append(element("td", "–"))
+            continue
+        text = f"{mean:.2f}" + ("" if math.isnan(std) else f" ± {std:.2f}")
+        shown = element("strong", text) if best[c] == k else text
+        cells.append(
+            element(
+                "td", shown, None if math.isnan(low) else element("small", f"[{low:.{digits}f}, {high:.{digits}f}]")
+            )
+        )
+    compiled, ran = entry.result.compile_seconds, entry.result.run_seconds
+    measured = element("td", seconds_text(compiled + ran), element("small", f"compiling {seconds_text(compiled)}"))
+    return element(
+        "tr",
+        element("th", named(k, entry.label), element("small", _runs_text(comparison, entry)), scope="row"),
+        cells,
+        element("td", f"{numbers.evaluations[k]:,.0f}", _unless(counted_name, comparison, entry.study)),
+        element("td", seconds_text(float(numbers.seconds[k])), _unless(clock_name, comparison, entry.study)),
+        measured,
+    )
+
+
+def _unless(name: Callable[[Comparison, int], str], comparison: Comparison, study: int) -> Html | None:
+    """Returns what a number counts, where it is not what the column's head says."""
+    own = name(comparison, study)
+    return None if own == name(comparison, 0) else element("small", own)
+
+
+def _runs_text(comparison: Comparison, entry: Entry) -> str:
+    """Returns how many runs there were and what ended them."""
+    stops = np.asarray(entry.result.traces.stopped_by)
+    counts = {name: int((stops == i).sum()) for i, name in enumerate(STOPPED_BY)}
+    ended = {
+        "capacity": f"ended by their number of {counted_name(comparison, entry.study)}",
+        "budget": "ended by their budget",
+        "exhausted": "ended since nothing was left to try",
+    }
+    runs = counted(len(stops), "run")
+    present = [name for name, count in counts.items() if count]
+    if len(present) == 1:
+        return f"{runs}, {ended[present[0]]}"
+    return f"{runs}: " + ", ".join(f"{counts[name]:,} {ended[name]}" for name in present)
+
+
+def _reference_row(comparison: Comparison, index: int) -> Html:
+    reference = comparison.references[index]
+    cells = [element("td", "–" if math.isnan(v) else f"{v:.2f}") for v in np.asarray(reference.values, np.float64)]
+    best = reference.name.lower().startswith(("optim", "best"))
+    where = reference.arch or ("the best of the table in each column" if best else "")
+    return element(
+        "tr",
+        element("th", reference.name, element("small", breakable(where)), scope="row"),
+        cells,
+        [element("td", "–") for _ in range(3)],
+    )
+
+
+def _missing_note(comparison: Comparison, numbers: Finals) -> Html | None:
+    """Returns which runs found nothing, so that no mean over fewer runs goes unseen."""
+    lines = [
+        f"{entry.label}: {numbers.runs[k] - numbers.found[k].min():,} of {counted(int(numbers.runs[k]), 'run')}"
+        for k, entry in enumerate(comparison.entries)
+        if numbers.found[k].min(initial=numbers.runs[k]) < numbers.runs[k]
+    ]
+    if not lines:
+        return None
+    text = (
+        "Runs without a value in some column (no valid evaluation, or an accuracy that the table lacks) are left "
+        "out of its mean, deviation and interval; in ranks and tests they count as worse than every other run. "
+    )
+    return element("p", element("strong", "Some runs found nothing. "), text, "; ".join(lines), ".", class_="note")
+
+
+def time_section(comparison: Comparison, suffix: str) -> Html:
+    """Returns the curves against the study's clock and against the number of evaluations."""
+    targets = shown_targets(comparison)
+    intro = (
+        "How good the incumbent is, the best architecture so far by the score searched on. Lines are means over runs, "
+        f"bands their 95 % bootstrap confidence intervals (none for fewer than {FEWEST} runs), dashes the optimum of "
+        "the table. A line begins when nine runs in ten have evaluated something and ends with the searcher's last "
+        "run. Horizontal axes are logarithmic; "
+        "vertical axes of accuracies leave out the start of the curves."
+        f"{_weight_sharing(comparison)}"
+    )
+    timed, counts = [], []
+    for name, entries in _by_axis(comparison, clock_name):  # seconds of two kinds never share an axis
+        clock, found = f"{name} seconds", curves(comparison, targets, "seconds", entries)
+        if any(map(_drawable, found.values())):
+            timed += [
+                _accuracies(comparison, found, clock, f"Accuracy against {clock}."),
+                _regrets(comparison, found, clock),
+            ]
+    for name, entries in _by_axis(comparison, counted_name):
+        found = curves(comparison, targets, "evaluations", entries)
+        counts.append(_accuracies(comparison, found, name, f"Accuracy against the number of {name}."))
+    if not timed:
+        timed = [element("p", "There are no times to draw against: no evaluation has a cost.", class_="note")]
+    return section("How fast", element("p", intro), timed, counts, id=f"time{suffix}")
+
+
+def _weight_sharing(comparison: Comparison) -> str:
+    if not any(counted_name(comparison, k) == "epochs" for k in range(len(comparison.studies))):
+        return ""
+    return (
+        " Of a weight-sharing search it is the architecture that it would have returned then; its seconds are measured "
+        "and have axes of their own."
+    )
+
+
+def _by_axis(comparison: Comparison, name: Callable[[Comparison, int], str]) -> list[tuple[str, list[int]]]:
+    """Returns which entries share an axis, by what it counts."""
+    found: dict[str, list[int]] = {}
+    for k, entry in enumerate(comparison.entries):
+        found.setdefault(name(comparison, entry.study), []).append(k)
+    return list(found.items())
+
+
+def _accuracies(comparison: Comparison, found: Curves, axis: str, caption: str) -> Html:
+    drawn = [
+        (
+            panel_title(comparison, t),
+            accuracy_panel(
+                lines,
+                optimum(comparison, t),
+                axis=axis,
+                title=f"Mean accuracy on {comparison.targets[t].label} against {axis}",
+            ),
+        )
+        for t, lines in found.items()
+        if _drawable(lines)
+    ]
+    return panels(drawn, caption, legend(comparison, _shown(found))) if drawn else Html()
+
+
+def _shown(found: Curves) -> set[int]:
+    """Returns the entries that have a line."""
+    return {curve.entry for lines in found.values() for curve in lines}
+
+
+def _regrets(comparison: Comparison, found: Curves, axis: str) -> Html:
+    drawn = [
+        (
+            panel_title(comparison, t),
+            regret_panel(lines, best, axis=axis, title=f"Regret on {comparison.targets[t].label} against {axis}"),
+        )
+        for t, lines in found.items()
+        if (best := optimum(comparison, t)) is not None and _drawable(lines)
+    ]
+    shown = [comparison.entries[k] for k in sorted(_shown(found))]
+    runs = ", ".join(f"{e.label} {len(e.result.traces.mask)}" for e in shown)
+    caption = (
+        f"The same as regret: by how much the accuracy lies below the optimum, against {axis}, both logarithmic. Lines "
+        f"are medians over runs, bands go from the lower to the upper quartile. Runs: {runs}."
+    )
+    return panels(drawn, caption, legend(comparison, _shown(found))) if drawn else Html()
+
+
+def _drawable(found: Sequence[Curve]) -> bool:
+    return any(np.isfinite(curve.mean).any() for curve in found)
+
+
+def finals_section(comparison: Comparison, suffix: str) -> Html:
+    """Returns the distributions of final accuracies."""
+    labels = [entry.label for entry in comparison.entries]
+    drawn = []
+    for t in shown_targets(comparison):
+        values = [np.asarray(entry.result.final[t], np.float64) for entry in comparison.entries]
+        title = f"Final accuracies on {comparison.targets[t].label}"
+        drawn.append((panel_title(comparison, t), final_panel(labels, values, optimum(comparison, t), title=title)))
+    caption = (
+        "Each line is all runs of a searcher, sorted by the accuracy that they ended with: where it is higher at the "
+        "left, bad runs are less bad. The dashed line is the optimum of the table. The vertical axis leaves out the "
+        "lowest runs (at most 2 in 100)."
+    )
+    return section("How reliably", panels(drawn, caption, legend(comparison)), id=f"finals{suffix}")
+
+
+def best_section(comparison: Comparison, space: Space | None, suffix: str) -> Html:
+    """Returns the best architecture of each searcher, drawn where the space draws."""
+    cells = best_cells(comparison)
+    if not cells:
+        text = "No run found an architecture."
+        return section("The best architectures", element("p", text, class_="note"), id=f"best{suffix}")
+    caption = (
+        "The architectures with the best score searched on (not the best test accuracy) among all that runs returned, "
+        "and who returned them: the best six, and each searcher's best."
+    )
+    cards = [_card(comparison, cell, space) for cell in cells]
+    return section(
+        "The best architectures",
+        element("p", caption),
+        element("div", cards, class_="cards"),
+        id=f"best{suffix}",
+    )
+
+
+def _card(comparison: Comparison, cell: BestCell, space: Space | None) -> Html:
+    text = arch_text(space, cell.arch)
+    finders = [
+        element(
+            "li",
+            named(k, comparison.entries[k].label),
+            element("small", f"{count:,} of {counted(comparison.entries[k].result.final.shape[1], 'run')}"),
+        )
+        for k, count in cell.found_by
+    ]
+    values = [
+        (target.label, "–" if math.isnan(v) else f"{v:.2f} %")
+        for target, v in zip(comparison.targets, cell.values, strict=True)
+    ]
+    rows = [(f"score searched on{_fidelity(comparison, cell)}", f"{cell.score:.3f}"), *values]
+    return element(
+        "article",
+        drawing(space, cell.arch),
+        element("ul", finders, class_="finders"),
+        element("p", element("code", breakable(text))),
+        element("dl", [element("div", element("dt", t), element("dd", v)) for t, v in rows], class_="values"),
+        class_="card",
+    )
+
+
+def _fidelity(comparison: Comparison, cell: BestCell) -> str:
+    """Returns at how many epochs a score was, where the study used several."""
+    study = comparison.studies[comparison.entries[cell.found_by[0][0]].study]
+    epochs = study.config.get("epochs")
+    if not isinstance(epochs, list | tuple) or not 1 < len(epochs) > cell.fidelity:
+        return ""
+    return f", {counted(epochs[cell.fidelity], 'epoch')}"

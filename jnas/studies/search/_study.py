@@ -1,0 +1,133 @@
+"""A study: searchers times seeds on a table, in a folder from which it goes on wherever it was stopped."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from jnas.core._loop import Overshoot
+from jnas.core._vocabulary import Searcher
+from jnas.io._atomic import replacing
+from jnas.io._progress import progress_bar
+from jnas.studies.search._folder import as_result, describe, open_folder
+from jnas.studies.search._plan import Plan, make_plan, versions
+from jnas.studies.search._results import StudyResults, Target
+from jnas.studies.search._run import headline, prepare, run_searchers
+from jnas.studies.search._text import summary_csv
+from jnas.tables._look_ups import Seed
+from jnas.tables._table import Table
+
+_MOST = 500  # seeds in one program, unless the caller says otherwise
+
+
+def study(
+    searchers: Mapping[str, Searcher],
+    table: Table,
+    *,
+    dataset: str,
+    epochs: int | Sequence[int],
+    at: int | Sequence[int] | None = None,
+    split: str = "validation",
+    seed: Seed = "mean",
+    budget_seconds: float | None = None,
+    max_evaluations: int | None = None,
+    overshoot: Overshoot = "discard",
+    num_seeds: int = 500,
+    num_python_seeds: int = 20,
+    root_seed: int = 0,
+    targets: Sequence[Target | tuple[str, str, int]] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    chunk: int | Mapping[str, int] = _MOST,
+    command: str | None = None,
+    log: Callable[[str], None] | None = None,
+) -> StudyResults:
+    """Returns what searchers find on a table over many seeds, each searcher's runs as one compiled program.
+
+    A searcher that cannot be compiled is driven from Python, search by search, over fewer seeds. On a terminal a bar
+    shows how far it is.
+
+    Args:
+      searchers: By the names under which they are to appear.
+      table: What they search, and what judges the architectures that they find.
+      dataset: What they search on, as in `Table.objective`.
+      epochs: One training, or several (ascending) for searchers that use several fidelities.
+      at: Points of one training's curve as fidelities, in epochs done, where the table has curves.
+      split: As in `Table.objective`.
+      seed: Which training run's accuracy a search sees: the `'mean'`, a `'random'` one each time, or a seed's name.
+      budget_seconds: Simulated seconds of one search.
+      max_evaluations: Evaluations of one search; this, the budget, or both are needed.
+      overshoot: As in `jnas.run`.
+      num_seeds: Searches of each searcher.
+      num_python_seeds: Searches of a searcher that cannot be compiled, at most `num_seeds`.
+      root_seed: From which, with the searcher's name and the number of the search, its PRNG key comes. More seeds
+        begin with the fewer; another searcher changes nothing for the others.
+      targets: The columns: triples of data set, split and epochs by which found architectures are judged (means over
+        training seeds). By default validation and test of each data set at its most epochs.
+      out: The folder for results, summary and report. A study that was stopped there goes on, to the same results.
+      chunk: Most seeds in one program, by searcher or for all; a study that is stopped loses at most one chunk.
+      command: The command line that does the same, for the report.
+      log: Called with lines about what is to be done, the estimate among them.
+
+    Returns:
+      The results: for each searcher its traces and what its incumbents were worth. With `out` they are drawn as well.
+
+    Raises:
+      ValueError: An argument is out of range, the table lacks what is asked of it, or the folder holds another study.
+      TypeError: `searchers` is not a mapping of names to searchers.
+      OSError: The folder cannot be written.
+    """
+    plan = make_plan(
+        searchers,
+        table,
+        dataset=dataset,
+        epochs=epochs,
+        at=at,
+        split=split,
+        seed=seed,
+        budget_seconds=budget_seconds,
+        max_evaluations=max_evaluations,
+        overshoot=overshoot,
+        num_seeds=num_seeds,
+        num_python_seeds=num_python_seeds,
+        root_seed=root_seed,
+        targets=targets,
+        chunk=chunk,
+        command=command,
+    )
+    return carry_out(plan, table, out=out, log=log)
+
+
+def carry_out(
+    plan: Plan,
+    table: Table,
+    *,
+    out: str | os.PathLike[str] | None,
+    log: Callable[[str], None] | None,
+) -> StudyResults:
+    """Returns the results of a plan; arguments and errors are those of `study`."""
+    said = describe(plan.config, versions(), table.space.config, plan.targets, plan.references)
+    folder = None
+    if out is not None:
+        folder, said = open_folder(out, said)
+    say = log or (lambda line: None)
+    say(headline(plan))
+    for gap in plan.gaps:
+        say(f"note: {gap}")
+    prepared = prepare(plan, folder, said["versions"])
+    say(prepared.estimate.text if any(prepared.left.values()) else "all of it was done before")
+    with progress_bar(prepared.estimate.total) as bar:
+        chunks = run_searchers(plan, table, folder, prepared, bar)
+        found = tuple(as_result(name, chunks[name]) for name in plan.searchers)
+        config = {**plan.config, **said["config"]}
+        results = StudyResults(config, said["versions"], table.space.config, plan.targets, plan.references, found)
+        if folder is not None:
+            bar.say("writing the report")
+            _write_outputs(results, table, folder)
+    return results
+
+
+def _write_outputs(results: StudyResults, table: Table, folder: Path) -> None:
+    from jnas.studies.search._report import write_report  # it brings matplotlib, which a study needs at its end alone
+
+    with replacing(folder / "summary.csv", "w") as file:
+        file.write(summary_csv(results))
+    write_report([results], folder / "report.html", space=table.space)

@@ -1,0 +1,273 @@
+"""What a study of weight-sharing searches is to do, settled before it starts."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from jnas.searchers.weight_sharing._analysis import random_search
+from jnas.searchers.weight_sharing._candidates import Selection
+from jnas.searchers.weight_sharing._loop import has_alpha, steps_per_epoch
+from jnas.searchers.weight_sharing._registry import make_weight_sharing, weight_sharing_entry
+from jnas.searchers.weight_sharing._words import WeightSharingSearcher
+from jnas.studies.search._plan import check_integer, table_digest
+from jnas.studies.search._results import Reference, Target
+from jnas.tables._table import Table
+from jnas.tables._targets import find_references, judging_targets, target_columns
+from jnas.training._recipe import BatchNormPolicy
+from jnas.training._supernet import Supernet
+from jnas.training.data._dataset import Dataset
+from jnas.training.runs._jobs import dataset_digest
+
+__all__ = ["DRAWS", "Plan", "SupernetMethod", "main_column", "make_plan", "supernet_methods"]
+
+DRAWS = (1, 10, 100)
+"""Numbers of random cells that a study is compared with."""
+
+Cells = int | Literal["all"]
+"""How many architectures to evaluate under the shared weights."""
+
+
+class SupernetMethod(NamedTuple):
+    """A weight-sharing searcher, and how long it trains on which batches."""
+
+    searcher: WeightSharingSearcher
+    epochs: int
+    batch_size: int  # of training and validation batches alike
+    settings: Mapping[str, Any] = {}  # that were changed, as JSON: for the report, and to tell studies apart
+
+
+class Plan(NamedTuple):
+    """A study before it starts."""
+
+    methods: Mapping[str, SupernetMethod]
+    supernet: Supernet
+    dataset: Dataset
+    split: str  # that the architecture is learned from
+    num_seeds: int
+    root_seed: int
+    look_every: int
+    hessian: bool
+    batch_norms: tuple[BatchNormPolicy, ...]
+    table: Table | None
+    targets: tuple[Target, ...]
+    columns: NDArray[np.float32]  # [C, rows of the table], percent
+    references: tuple[Reference, ...]
+    cells: NDArray[np.int64]  # [N] rows of the table, for the one-shot analysis
+    config: Mapping[str, Any]
+
+    def looks(self, name: str) -> list[int]:
+        """Returns after how many epochs a method's searches are looked at; the last epoch is always among them."""
+        epochs = self.methods[name].epochs
+        return [*range(self.look_every, epochs, self.look_every), epochs]
+
+
+def supernet_methods(
+    names: Sequence[str],
+    supernet: Supernet,
+    dataset: Dataset,
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    selection: Mapping[str, Any] | None = None,
+    controller_steps: int | None = None,
+) -> dict[str, SupernetMethod]:
+    """Returns weight-sharing searchers by name, with their published settings but for what is given.
+
+    Args:
+      names: Of `jnas.searchers.weight_sharing_names()`.
+      supernet: What they train.
+      dataset: On what.
+      epochs: Of all of them; by default as many as each was published with.
+      batch_size: Of all of them; by default what each was published with.
+      selection: Fields of `jnas.searchers.Selection` to change, of those that compare candidates.
+      controller_steps: Steps of ENAS's controller in an epoch.
+
+    Raises:
+      ValueError: There is no searcher of a name, a setting is out of range, or no searcher takes it.
+    """
+    made, taken = {}, set[str]()
+    for name in names:
+        entry = weight_sharing_entry(name)
+        size = entry.batch_size if batch_size is None else batch_size
+        takes = inspect.signature(entry.factory).parameters
+        taken |= takes.keys()
+        settings: dict[str, Any] = {}
+        told: dict[str, Any] = {}
+        if selection and "selection" in takes:
+            usual: Selection = takes["selection"].default
+            settings["selection"] = usual._replace(**selection)
+            told |= dict(selection)
+        if controller_steps is not None and "controller_steps" in takes:
+            settings["controller_steps"] = told["controller_steps"] = controller_steps
+        length = entry.epochs if epochs is None else epochs
+        searcher = make_weight_sharing(
+            name, supernet, steps_per_epoch=steps_per_epoch(dataset, size), epochs=length, **settings
+        )
+        made[name] = SupernetMethod(searcher, length, size, told)
+    for setting, given in (("selection", selection), ("controller_steps", controller_steps)):
+        if given and setting not in taken:
+            raise ValueError(f"{setting} is given, and none of {', '.join(made)} takes it")
+    return made
+
+
+def make_plan(
+    methods: Mapping[str, SupernetMethod],
+    supernet: Supernet,
+    dataset: Dataset,
+    *,
+    table: Table | None,
+    split: str | None,
+    num_seeds: int,
+    root_seed: int,
+    look_every: int,
+    hessian: bool,
+    one_shot: Cells,
+    batch_norms: Sequence[BatchNormPolicy],
+    sizes: Mapping[str, Any] | None,
+    command: str | None,
+) -> Plan:
+    """Returns the plan of a study; arguments and errors are those of `supernet_study`."""
+    _check(methods, num_seeds, root_seed, look_every, batch_norms)
+    if hessian and not any(has_alpha(jax.eval_shape(m.searcher.init, jax.random.key(0))) for m in methods.values()):
+        raise ValueError(f"hessian is asked for, and none of {', '.join(methods)} has architecture parameters")
+    split = dataset.validation_split if split is None else split
+    if split is None:
+        raise ValueError(
+            f"the data set {dataset.name!r} has no validation split, and the architecture is learned there"
+        )
+    rows = dataset.rows(split)
+    targets, columns, references, known = _judges(table, supernet)
+    cells = _cells(table, columns, one_shot, root_seed, main_column(targets, dataset.name))
+    config: dict[str, Any] = {
+        "methods": list(methods),
+        "dataset": dataset.name,
+        "dataset_sha256": dataset_digest(dataset),
+        "image_shape": list(dataset.image_shape),
+        "train_images": len(dataset.rows("train")),
+        "split": split,
+        "split_images": len(rows),
+        "space": supernet.space.name,
+        "form": supernet.form,
+        "parameters": _num_parameters(supernet),
+        **(sizes or {}),
+        "epochs": {name: method.epochs for name, method in methods.items()},
+        "batch_size": {name: method.batch_size for name, method in methods.items()},
+        "settings": {name: dict(method.settings) for name, method in methods.items() if method.settings},
+        "seeds": int(num_seeds),
+        "seed": int(root_seed),
+        "look_every": int(look_every),
+        "hessian": bool(hessian),
+        "one_shot": len(cells),
+        "batch_norms": list(batch_norms) if len(cells) else [],
+        "table_name": None if table is None else table.header.name,
+        "table_path": None if table is None else table.where,
+        "table_sha256": None if table is None else table_digest(table),
+        "judged_by": [t.label for t in targets],
+        "random_std": known,
+        "notes": [] if table is None else list(table.header.notes),
+        "command": command,
+        "clock": "measured",
+    }
+    return Plan(
+        dict(methods),
+        supernet,
+        dataset,
+        split,
+        int(num_seeds),
+        int(root_seed),
+        int(look_every),
+        bool(hessian),
+        tuple(batch_norms) if len(cells) else (),
+        table,
+        targets,
+        columns,
+        references,
+        cells,
+        config,
+    )
+
+
+def _check(methods: Any, num_seeds: Any, root_seed: Any, look_every: Any, batch_norms: Sequence[Any]) -> None:
+    if not isinstance(methods, Mapping) or not all(isinstance(m, SupernetMethod) for m in methods.values()):
+        raise TypeError("methods is no mapping of names to SupernetMethod; supernet_methods makes one")
+    if not methods:
+        raise ValueError("methods is empty, expected at least one")
+    check_integer("num_seeds", num_seeds, 1)
+    check_integer("root_seed", root_seed, 0)
+    check_integer("look_every", look_every, 1)
+    if root_seed >= 2**32:
+        raise ValueError(f"root_seed is {root_seed}, expected less than 2**32: JAX would drop its upper half")
+    if not batch_norms:
+        raise ValueError("batch_norms is empty, expected at least one; one_shot=0 leaves the analysis out")
+    unknown = [policy for policy in batch_norms if policy not in get_args(BatchNormPolicy)]
+    if unknown:
+        raise ValueError(f"batch_norms has {unknown[0]!r}, expected some of {', '.join(get_args(BatchNormPolicy))}")
+
+
+def _num_parameters(supernet: Supernet) -> int:
+    shapes = jax.eval_shape(supernet.init, jax.random.key(0))[0]
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
+
+
+def main_column(targets: Sequence[Target], dataset: str) -> int:
+    """Returns the column by which ranks and correlations are taken: the data set's own test accuracy, if there is one.
+
+    -1 where there are no columns. (`cifar10-valid`, and what is made smaller, is judged by `cifar10`.)
+    """
+
+    def preference(i: int) -> tuple[bool, bool, int, int]:
+        target = targets[i]
+        own = f"{dataset}-".startswith(f"{target.dataset}-")
+        return own, "test" in target.split, target.epochs, -i
+
+    return max(range(len(targets)), key=preference, default=-1)
+
+
+def _judges(
+    table: Table | None, supernet: Supernet
+) -> tuple[tuple[Target, ...], NDArray[np.float32], tuple[Reference, ...], list[float | None]]:
+    """Returns the columns of a table, its references with random search among them, and deviations over all cells."""
+    if table is None:
+        return (), np.zeros((0, 0), np.float32), (), []
+    if table.space.config != supernet.space.config:
+        raise ValueError(f"the table is of the space {table.space.name!r}, the supernet of {supernet.space.name!r}")
+    targets = judging_targets(table)
+    columns = target_columns(table, targets)
+    selecting = [_validation_of(targets, i) for i in range(len(targets))]
+    random = tuple(
+        Reference(
+            "random cell" if draws == 1 else f"random search, {draws} cells",
+            np.asarray([random_search(columns[s], columns[i], draws) for i, s in enumerate(selecting)]),
+            None,
+        )
+        for draws in DRAWS
+    )
+    deviations = [float(np.nanstd(column)) if np.isfinite(column).any() else None for column in columns]
+    return targets, columns, (*find_references(table, columns), *random), deviations
+
+
+def _validation_of(targets: Sequence[Target], judged: int) -> int:
+    """Returns the column by which random search chooses, where another judges: validation, of the same data set."""
+    same = [i for i, t in enumerate(targets) if t.dataset == targets[judged].dataset and "val" in t.split]
+    return same[0] if same else judged
+
+
+def _cells(
+    table: Table | None, columns: NDArray[np.float32], one_shot: Any, root_seed: int, main: int
+) -> NDArray[np.int64]:
+    """Returns the rows of the cells to evaluate: of those that the table knows, in a random order that begins alike."""
+    if one_shot != "all":
+        check_integer("one_shot", one_shot, 0)
+    if table is None:
+        if one_shot:
+            raise ValueError("one_shot needs a table to compare with; pass table, or one_shot=0")
+        return np.zeros(0, np.int64)
+    known = np.flatnonzero(np.isfinite(columns[main]))
+    if one_shot == "all":
+        return known
+    order = np.random.default_rng([root_seed, 0x0E5107]).permutation(known)
+    return np.asarray(order[:one_shot], np.int64)

@@ -1,0 +1,335 @@
+"""The report of weight-sharing searches: one page that opens without a network."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jnas import spaces
+from jnas.core._vocabulary import Space
+from jnas.io._text import counted, listed
+from jnas.pages._html import Html, breakable, element, page, section
+from jnas.pages._html import table as html_table
+from jnas.pages._parts import arch_text, drawing, named, note_box, panels
+from jnas.pages._plots import mark
+from jnas.pages._settings import settings_section
+from jnas.studies.search._summary import FEWEST
+from jnas.studies.supernets._plots import Drawn, epoch_panel
+from jnas.studies.supernets._results import INFOS, MethodResult, SupernetStudy, diverged
+from jnas.studies.supernets._summary import (
+    Column,
+    columns,
+    diverged_text,
+    entropy,
+    judged_column,
+    skip_connections,
+)
+from jnas.studies.supernets._weights_sections import time_section, weights_section
+
+__all__ = ["supernet_report"]
+
+
+def supernet_report(study: SupernetStudy) -> str:
+    """Returns the page; the same results give the same page, but for the times that they took."""
+    title = f"Weight-sharing searches on {study.config['dataset']}"
+    head: list[Any] = [element("header", element("h1", title)), element("p", _task(study), class_="lead")]
+    if study.config["table_name"] is not None:
+        head.append(note_box([str(note) for note in study.config["notes"]], "About the table's numbers"))
+    if not study.methods:
+        head.append(element("p", "No method has finished yet, so there is nothing to show.", class_="note"))
+        return page(title, [*head, settings_section([study.config], [study.versions], [""], "")])
+    space = _space(study)
+    parts = [
+        _findings(study),
+        note_box([told] if (told := diverged_text(study)) else [], "Not counted"),
+        _contents(study),
+        _results_section(study),
+        _curves_section(study),
+        _collapse_section(study),
+        weights_section(study),
+        _cells_section(study, space),
+        time_section(study),
+        settings_section([study.config], [study.versions], [""], ""),
+    ]
+    return page(title, [*head, *parts])
+
+
+def _space(study: SupernetStudy) -> Space | None:
+    try:
+        return spaces.from_config(study.space)
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _contents(study: SupernetStudy) -> Html:
+    links = {
+        "results": "What the searches found",
+        "epochs": "After each epoch",
+        "collapse": "What they prefer",
+        "weights": "What shared weights know",
+        "cells": "The derived cells",
+        "times": "What it took",
+        "configuration": "How to repeat this",
+    }
+    shown = {"weights": bool(study.config["one_shot"]), "epochs": bool(study.targets)}
+    items = [element("li", element("a", text, href=f"#{n}")) for n, text in links.items() if shown.get(n, True)]
+    return element("nav", element("ul", items), aria_label="Contents")
+
+
+# In words.
+
+
+def _task(study: SupernetStudy) -> str:
+    config = study.config
+    height, width, _ = config["image_shape"]
+    sizes = " and ".join(counted(config[key], key[:-1]) for key in ("channels", "cells") if key in config)
+    lengths = sorted(set(config["epochs"].values()))
+    epochs = f"{lengths[0]} epochs" if len(lengths) == 1 else listed([f"{n} {e}" for n, e in config["epochs"].items()])
+    judge = (
+        f" A method's cell is judged by {config['table_name']}, of which the searches saw nothing."
+        if study.targets
+        else " There was no table to judge the cells that were found."
+    )
+    return (
+        f"{counted(len(config['methods']), 'method')} trained supernets"
+        f"{f' of {sizes} in each stage' if sizes else ''} on {config['train_images']:,} training images of "
+        f"{config['dataset']} ({height}x{width}) and learned the architecture from {config['split_images']:,} images "
+        f"of its {config['split']} split, {counted(config['seeds'], 'seed')} each in one program. Epochs over the "
+        f"training images: {epochs}.{judge}"
+    )
+
+
+def _findings(study: SupernetStudy) -> Html | None:
+    main = judged_column(study)
+    if main < 0:
+        return None
+    found = [(result.name, columns(result)[main]) for result in study.methods]
+    known = [(name, c) for name, c in found if np.isfinite(c.mean)]
+    if not known:
+        return None
+    random = _reference(study, "random cell")
+    best, column = max(known, key=lambda pair: pair[1].mean)
+    below = [name for name, c in known if random is not None and c.mean < random[main]]
+    text: list[Any] = [
+        f"On {study.targets[main].label}, the cells of ",
+        element("strong", best),
+        f" are worth {column.mean:.2f} % on average",
+        f" ({_versus(column.mean - random[main])} a cell drawn at random, {random[main]:.2f} %). "
+        if random is not None
+        else ". ",
+    ]
+    if below:
+        text.append(f"{listed(below)} {'is' if len(below) == 1 else 'are'} below a random cell. ")
+    collapsed = _collapsed(study)
+    if collapsed:
+        text.append(f"Cells of which two thirds of the edges or more are skip connections: {listed(collapsed)}.")
+    return element("p", text, class_="finding")
+
+
+def _versus(difference: float) -> str:
+    return f"{abs(difference):.2f} points {'above' if difference >= 0 else 'below'}"
+
+
+def _collapsed(study: SupernetStudy) -> list[str]:
+    """Returns the methods that end with cells of which two thirds of the edges or more are skip connections."""
+    told = []
+    for result in study.methods:
+        skips = skip_connections(study, result)
+        if skips is None:
+            continue
+        count = int((3 * skips[:, -1] >= 2 * result.record.archs.shape[-1]).sum())
+        if count:
+            told.append(f"{result.name} in {count} of {counted(len(skips), 'seed')}")
+    return told
+
+
+def _reference(study: SupernetStudy, name: str) -> Any:
+    return next((r.values for r in study.references if r.name == name), None)
+
+
+# Tables.
+
+
+def _results_section(study: SupernetStudy) -> Html:
+    found = [columns(result) for result in study.methods]
+    means = np.asarray([[column.mean for column in row] for row in found], np.float64)
+    best = [int(np.nanargmax(column)) if np.isfinite(column).any() else -1 for column in means.T]
+    skips = [skip_connections(study, result) for result in study.methods]
+    has_skips = any(s is not None for s in skips)
+    rows = [
+        [
+            element("div", named(mark(k), result.name), element("small", _length(study, result))),
+            *(_cell(column, best[c] == k) for c, column in enumerate(found[k])),
+            *([_rank(study, result)] if study.targets else []),
+            *([] if (own := skips[k]) is None else [_mean(own[:, -1], 1)]),
+            _mean(entropy(result)[:, -1], 3),
+        ]
+        for k, result in enumerate(study.methods)
+    ]
+    rows += [[name, *cells, *["–"] * (1 + has_skips + 1)] for name, cells in _reference_cells(study)]
+    head = ["method", *(t.label for t in study.targets), *(["rank"] if study.targets else [])]
+    head += [*(["skips"] if has_skips else []), "entropy"]
+    caption = (
+        "Accuracy in percent, by the table, of the cells that the searches ended with: mean ± standard deviation over "
+        "seeds (of a sample), the best of each column bold. Of a random cell: mean and deviation over all cells of the "
+        "table; random search takes the best of so many random cells by the table's validation accuracy, exact "
+        f"expectations. Rank: median over seeds among the table's cells by {_main_label(study)}, 1 is the best. Then "
+        "the mean number of edges that are skip connections, and the mean entropy of the probabilities that a search "
+        "gives to the operations of an edge, as a share of that of equal ones. Methods differ in epochs and batches "
+        f"where they were published with others; small print tells.{_few(study)}"
+        if study.targets
+        else "The mean number of edges that are skip connections, and the mean entropy of the probabilities that a "
+        "search gives to the operations of an edge, as a share of that of equal ones."
+    )
+    return section(
+        "What the searches found",
+        html_table(head, rows, class_="numbers"),
+        element("p", caption, class_="caption"),
+        id="results",
+    )
+
+
+def _few(study: SupernetStudy) -> str:
+    return f" No interval is given for fewer than {FEWEST} seeds." if study.config["seeds"] < FEWEST else ""
+
+
+def _main_label(study: SupernetStudy) -> str:
+    return study.targets[judged_column(study)].label if study.targets else "–"
+
+
+def _length(study: SupernetStudy, result: MethodResult) -> str:
+    config = study.config
+    changed = config["settings"].get(result.name, {})
+    told = [counted(config["epochs"][result.name], "epoch"), f"batches of {config['batch_size'][result.name]}"]
+    return ", ".join([*told, *(f"{name} {value}" for name, value in changed.items())])
+
+
+def _cell(column: Column, best: bool) -> Html:
+    if np.isnan(column.mean):
+        return Html("–")
+    text = f"{column.mean:.2f}" + ("" if np.isnan(column.std) else f" ± {column.std:.2f}")
+    interval = None if np.isnan(column.low) else element("small", f"[{column.low:.2f}, {column.high:.2f}]")
+    return element("div", element("strong", text) if best else text, interval)
+
+
+def _mean(values: Any, digits: int) -> str:
+    known = values[np.isfinite(values)]
+    return f"{known.mean():.{digits}f}" if known.size else "–"
+
+
+def _rank(study: SupernetStudy, result: MethodResult) -> str:
+    last = result.ranks[:, -1]
+    return f"{np.median(last[last > 0]):,.0f}" if (last > 0).any() else "–"
+
+
+def _reference_cells(study: SupernetStudy) -> list[tuple[str, list[str]]]:
+    rows = []
+    for reference in study.references:
+        spread = study.config["random_std"] if reference.name == "random cell" else [None] * len(study.targets)
+        cells = [
+            "–" if np.isnan(value) else f"{value:.2f}" + ("" if std is None else f" ± {std:.2f}")
+            for value, std in zip(reference.values, spread, strict=True)
+        ]
+        rows.append((reference.name, cells))
+    return rows
+
+
+# Pictures.
+
+
+def _legend(study: SupernetStudy) -> Html:
+    items = [element("li", named(mark(k), result.name)) for k, result in enumerate(study.methods)]
+    return element("ul", items, class_="legend", aria_label="Legend")
+
+
+def _drawn(study: SupernetStudy, values: Sequence[Any]) -> list[Drawn]:
+    return [
+        Drawn(result.name, mark(k), result.record.looked, np.asarray(value, np.float64))
+        for k, (result, value) in enumerate(zip(study.methods, values, strict=True))
+    ]
+
+
+def _curves_section(study: SupernetStudy) -> Html | None:
+    """Returns what the cells are worth that searches would return after each epoch: like Figures 7 and 8."""
+    if not study.targets:
+        return None
+    optimum, random = _reference(study, "optimum"), _reference(study, "random cell")
+    main, boxes = judged_column(study), []
+    shown = [c for c, t in enumerate(study.targets) if t.dataset == study.targets[main].dataset] or [main]
+    for c in shown[:3]:
+        target = study.targets[c]
+        levels = [float(r[c]) for r in (optimum, random) if r is not None and np.isfinite(r[c])]
+        lines = _drawn(study, [result.values[c] for result in study.methods])
+        title = f"Accuracy on {target.label} of the derived cell against epochs"
+        boxes.append((target.label, epoch_panel(lines, label="accuracy (%)", title=title, levels=levels)))
+    caption = (
+        "What the table says of the cell that a search would have returned after so many epochs, the counterpart of "
+        "Figures 7 and 8 of the paper of NAS-Bench-201. Thick lines are means over seeds, thin ones single seeds; "
+        "the upper dashes are the optimum of the table, the lower ones the mean over all its cells."
+    )
+    return section("After each epoch", panels(boxes, caption, _legend(study), "panels wide"), id="epochs")
+
+
+def _collapse_section(study: SupernetStudy) -> Html:
+    boxes = []
+    skips = [skip_connections(study, result) for result in study.methods]
+    if all(s is not None for s in skips):
+        lines = _drawn(study, skips)
+        title = "Number of skip connections in the derived cell against epochs"
+        boxes.append(("Skip connections in the derived cell", epoch_panel(lines, label="edges", title=title)))
+    lines = _drawn(study, [entropy(result) for result in study.methods])
+    title = "Entropy of the operations' probabilities against epochs"
+    boxes.append(("Entropy of the operations", epoch_panel(lines, label="share of the largest", title=title)))
+    eigenvalues = [result.record.eigenvalues for result in study.methods]
+    if any(np.isfinite(e).any() for e in eigenvalues):
+        lines = _drawn(study, eigenvalues)
+        title = "Largest eigenvalue of the validation loss's Hessian against epochs"
+        panel = epoch_panel(lines, label="eigenvalue", title=title, logarithmic=True)
+        boxes.append(("Largest eigenvalue of the Hessian in α", panel))
+    for name in ("train_accuracy", "validation_accuracy"):
+        place = INFOS.index(name)
+        lines = [
+            Drawn(result.name, mark(k), np.arange(1, values.shape[1] + 1, dtype=np.int32), values)
+            for k, result in enumerate(study.methods)
+            for values in [np.asarray(result.record.info[:, :, place], np.float64)]
+        ]
+        if any(np.isfinite(line.values).any() for line in lines):
+            words = name.replace("_", " ")
+            panel = epoch_panel(lines, label="accuracy (%)", title=f"The supernet's {words} against epochs")
+            boxes.append((f"The supernet's {words}", panel))
+    caption = (
+        "Thick lines are means over seeds, thin ones single seeds. A search that gives every operation the same "
+        "probability has entropy 1; a cell of nothing but skip connections is how DARTS is known to fail. An "
+        "eigenvalue that grows foretells it (Zela et al., 2020). Accuracies of the supernet are means over the steps "
+        "of an epoch, with augmented images, of whatever a method runs: the mixture, or architectures that it draws."
+    )
+    return section("What they prefer", panels(boxes, caption, _legend(study), "panels wide"), id="collapse")
+
+
+def _cells_section(study: SupernetStudy, space: Space | None) -> Html:
+    cards = []
+    for k, result in enumerate(study.methods):
+        found: dict[bytes, list[int]] = {}
+        for seed in np.flatnonzero(~diverged(result.record)[:, -1]).tolist():
+            found.setdefault(result.record.archs[seed, -1].tobytes(), []).append(seed)
+        for seeds in found.values():
+            arch = result.record.archs[seeds[0], -1].astype(np.int32)
+            values = [(t.label, v) for t, v in zip(study.targets, result.values[:, seeds[0], -1], strict=True)]
+            rows = [(label, "–" if np.isnan(v) else f"{v:.2f} %") for label, v in values]
+            whose = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {listed([str(s) for s in seeds])}"
+            cards.append(
+                element(
+                    "article",
+                    drawing(space, arch),
+                    element(
+                        "ul", element("li", named(mark(k), result.name), element("small", whose)), class_="finders"
+                    ),
+                    element("p", element("code", breakable(arch_text(space, arch)))),
+                    element(
+                        "dl", [element("div", element("dt", t), element("dd", v)) for t, v in rows], class_="values"
+                    ),
+                    class_="card",
+                )
+            )
+    text = "What each search ended with; cells that several seeds of a method came to are drawn once."
+    return section("The derived cells", element("p", text), element("div", cards, class_="cards"), id="cells")

@@ -1,0 +1,263 @@
+"""How the searches of a method are carried out: epoch by epoch, kept after each, and what they came to is judged."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from jnas.core._vocabulary import Array
+from jnas.io._atomic import remove_unfinished
+from jnas.io._progress import ProgressBar
+from jnas.searchers.weight_sharing._analysis import one_shot_accuracies
+from jnas.searchers.weight_sharing._loop import Look, SearchRun, begin_search, compiled_over_seeds, look_at, train_epoch
+from jnas.studies._folder import config_digest
+from jnas.studies.search._plan import seed_keys
+from jnas.studies.search._run import threads
+from jnas.studies.supernets._plan import Plan, main_column
+from jnas.studies.supernets._results import (
+    MethodResult,
+    OneShot,
+    Record,
+    diverged,
+    load_method,
+    load_search,
+    save_method,
+    save_search,
+)
+from jnas.training._recipe import BatchNormPolicy
+from jnas.training.runs._train_many import place_shared
+
+__all__ = ["method_path", "run_methods", "search_path"]
+
+_CHUNK = 500  # architectures of a program of the one-shot analysis
+
+
+_Program = Callable[[Any, Any], Any]
+"""Of the data set and of what has a leading axis of seeds."""
+
+
+def method_path(folder: Path, name: str) -> Path:
+    """Returns where a method's results stand."""
+    return folder / "methods" / f"{quote(name, safe='')}.npz"
+
+
+def search_path(folder: Path, name: str) -> Path:
+    """Returns where a method's searches stand, with their weights: between two epochs, and as they ended."""
+    return folder / "methods" / f"{quote(name, safe='')}.state.npz"
+
+
+def tidy(folder: Path) -> None:
+    """Removes what a study that was killed had not finished writing."""
+    remove_unfinished(folder, r"config\.json|(?:summary|epochs|one_shot)\.csv|report\.html")
+    remove_unfinished(folder / "methods", r"\S+\.npz")
+
+
+def run_methods(
+    plan: Plan, folder: Path | None, bar: ProgressBar, costs: Mapping[str, float]
+) -> tuple[MethodResult, ...]:
+    """Returns what all methods came to: those that a folder holds, and those that it lacks.
+
+    Args:
+      plan: What to do.
+      folder: The study's folder, or None to keep nothing.
+      bar: Shows what is done.
+      costs: Estimated seconds of each method.
+
+    Raises:
+      ValueError: A file of the folder is damaged.
+      OSError: The folder cannot be written.
+    """
+    found, digest = [], config_digest(plan.config)
+    with threads(1) as runner:
+        for name in plan.methods:
+            identity = {"study": digest, "method": name}
+            path = None if folder is None else method_path(folder, name)
+            if path is not None and path.exists():
+                found.append(load_method(path, name, identity))
+                continue
+            result = bar.wait(runner.submit(_run_method, plan, name, folder, identity, bar, costs[name]))
+            if path is not None:
+                save_method(path, result, identity)
+            found.append(result)
+    return tuple(found)
+
+
+def _run_method(
+    plan: Plan, name: str, folder: Path | None, identity: Mapping[str, Any], bar: ProgressBar, cost: float
+) -> MethodResult:
+    """Returns what a method's searches came to, going on where a folder holds them."""
+    searcher, dataset = plan.methods[name].searcher, place_shared(plan.dataset)
+    keys = seed_keys(plan.root_seed, name, plan.num_seeds)
+    begin = compiled_over_seeds(lambda _, key: begin_search(key, searcher), plan.supernet, plan.num_seeds)
+    bar.say(f"{name}: compiling")
+    start = time.perf_counter()
+    run: SearchRun = begin(dataset, keys)
+    record = None
+    path = None if folder is None else search_path(folder, name)
+    if path is not None and path.exists():
+        run, record = load_search(path, identity, run)
+    record = _nothing(plan, name, run) if record is None else record
+    epoch, look = _compile(plan, name, dataset, run)
+    spent = time.perf_counter() - start
+    record = record._replace(compile_seconds=np.asarray(float(record.compile_seconds) + spent))
+
+    epochs, looks = plan.methods[name].epochs, set(plan.looks(name))
+    share = cost / (epochs + 1)
+    bar.advance(share * (len(record.train_seconds) + 1))
+    for done in range(len(record.train_seconds) + 1, epochs + 1):
+        bar.say(f"{name}: {done - 1:,} of {epochs:,} epochs")
+        (run, info), seconds = _timed(epoch, dataset, run)
+        record = _with_epoch(record, np.stack(info, axis=-1), seconds)
+        if done in looks:
+            seen, seconds = _timed(look, dataset, run)
+            record = _with_look(record, done, seen, seconds)
+        if path is not None:
+            save_search(path, run, record, identity)
+        bar.advance(share)
+    return _judged(plan, name, record, _one_shot(plan, name, dataset, run, bar))
+
+
+def _compile(plan: Plan, name: str, dataset: Any, run: SearchRun) -> tuple[_Program, _Program]:
+    """Returns the programs of an epoch and of a look, compiled before their work is timed."""
+    method = plan.methods[name]
+
+    def epoch(dataset: Any, run: SearchRun) -> Any:
+        return train_epoch(run, method.searcher, dataset, batch_size=method.batch_size, split=plan.split)
+
+    def look(dataset: Any, run: SearchRun) -> Look:
+        return look_at(run, method.searcher, plan.supernet, dataset, split=plan.split, hessian=plan.hessian)
+
+    programs = [compiled_over_seeds(function, plan.supernet, plan.num_seeds) for function in (epoch, look)]
+    first, second = (program.lower(dataset, run).compile() for program in programs)
+    return first, second
+
+
+def _timed(program: _Program, dataset: Any, run: SearchRun) -> tuple[Any, float]:
+    start = time.perf_counter()
+    result = jax.block_until_ready(program(dataset, run))  # type: ignore[no-untyped-call]
+    return result, time.perf_counter() - start
+
+
+# The record.
+
+
+def _nothing(plan: Plan, name: str, run: SearchRun) -> Record:
+    """Returns the record of searches that have not begun."""
+    searcher = plan.methods[name].searcher
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), run)  # type: ignore[no-untyped-call]
+    look = jax.eval_shape(lambda run: look_at(run, searcher, plan.supernet, plan.dataset, split=plan.split), one)
+    shapes = {
+        "archs": look.derived.arch.shape,
+        "candidates": look.derived.candidates.shape,
+        "scores": look.derived.scores.shape,
+        "weights": look.weights.shape,
+        "eigenvalues": (),
+    }
+    integers = ("archs", "candidates")
+    seen: dict[str, Any] = {
+        field: np.zeros((plan.num_seeds, 0, *shape), np.int8 if field in integers else np.float32)
+        for field, shape in shapes.items()
+    }
+    return Record(
+        info=np.zeros((plan.num_seeds, 0, 4), np.float32),
+        looked=np.zeros(0, np.int32),
+        **seen,
+        train_seconds=np.zeros(0),
+        look_seconds=np.zeros(0),
+        compile_seconds=np.zeros(()),
+    )
+
+
+def _with_epoch(record: Record, info: NDArray[np.float32], seconds: float) -> Record:
+    return record._replace(
+        info=np.concatenate([record.info, np.asarray(info)[:, None]], axis=1),
+        train_seconds=np.append(record.train_seconds, seconds),
+    )
+
+
+def _with_look(record: Record, done: int, look: Look, seconds: float) -> Record:
+    seen = {
+        "archs": look.derived.arch,
+        "candidates": look.derived.candidates,
+        "scores": look.derived.scores,
+        "weights": look.weights,
+        "eigenvalues": look.eigenvalue,
+    }
+    longer: dict[str, Any] = {
+        field: np.concatenate([old, np.asarray(new)[:, None].astype(old.dtype)], axis=1)
+        for field, new in seen.items()
+        for old in [getattr(record, field)]
+    }
+    return record._replace(
+        **longer,
+        looked=np.append(record.looked, np.int32(done)),
+        look_seconds=np.append(record.look_seconds, seconds),
+    )
+
+
+# What they came to.
+
+
+def _judged(plan: Plan, name: str, record: Record, one_shot: OneShot | None) -> MethodResult:
+    """Returns the searches with what the table says of their architectures; of those that diverged, nothing."""
+    shape = record.archs.shape[:2]
+    if plan.table is None:
+        return MethodResult(name, record, np.zeros((0, *shape), np.float32), np.full(shape, -1, np.int32), one_shot)
+    index = np.asarray(plan.table.index(record.archs.astype(np.int32)))
+    index = np.where(diverged(record), -1, index)
+    values = np.where(index >= 0, plan.columns[:, np.maximum(index, 0)], np.float32(np.nan))
+    column = plan.columns[main_column(plan.targets, plan.dataset.name)]
+    own = values[main_column(plan.targets, plan.dataset.name)]
+    known = np.sort(column[np.isfinite(column)])
+    better = len(known) - np.searchsorted(known, own, side="right")
+    ranks = np.where(np.isnan(own), -1, better + 1).astype(np.int32)
+    return MethodResult(name, record, values, ranks, one_shot)
+
+
+def _one_shot(plan: Plan, name: str, dataset: Any, run: SearchRun, bar: ProgressBar) -> OneShot | None:
+    """Returns the accuracies of many architectures under the shared weights, for each batch-norm policy."""
+    if plan.table is None or not len(plan.cells):
+        return None
+    searcher = plan.methods[name].searcher
+    archs = np.asarray(plan.table.archs[plan.cells], np.int32)
+    found, seconds = [], []
+    for policy in plan.batch_norms:
+        bar.say(f"{name}: {len(archs):,} architectures under the shared weights, batch-norm {policy}")
+        start = time.perf_counter()
+        found.append(_accuracies(plan, searcher.shared, dataset, run, archs, policy))
+        seconds.append(time.perf_counter() - start)
+    probable = compiled_over_seeds(lambda _, each: searcher.log_probability(*each), plan.supernet, plan.num_seeds)
+    log_probability = np.asarray(probable(dataset, (run.state, _repeated(archs, plan.num_seeds))))
+    truth = plan.columns[main_column(plan.targets, plan.dataset.name)][plan.cells]
+    return OneShot(archs.astype(np.int8), truth, np.stack(found), log_probability, np.asarray(seconds))
+
+
+def _accuracies(
+    plan: Plan, shared_of: Callable[[Any], Any], dataset: Any, run: SearchRun, archs: Any, policy: BatchNormPolicy
+) -> NDArray[np.float32]:
+    """Returns accuracies `[S, N]`, chunk by chunk of the architectures, all on the same images."""
+
+    def evaluate(dataset: Any, each: Any) -> Array:
+        shared, archs = each
+        key = jax.random.key(plan.root_seed)
+        return one_shot_accuracies(key, plan.supernet, shared, archs, dataset, plan.split, batch_norm=policy)
+
+    program = compiled_over_seeds(evaluate, plan.supernet, plan.num_seeds)
+    width = min(_CHUNK, len(archs))
+    padded = np.concatenate([archs, np.repeat(archs[-1:], -len(archs) % width, axis=0)])
+    shared = shared_of(run.state)
+    chunks = [
+        np.asarray(program(dataset, (shared, _repeated(padded[i : i + width], plan.num_seeds))))
+        for i in range(0, len(padded), width)
+    ]
+    return np.concatenate(chunks, axis=1)[:, : len(archs)]
+
+
+def _repeated(archs: NDArray[np.int32], num_seeds: int) -> Array:
+    return jnp.broadcast_to(jnp.asarray(archs)[None], (num_seeds, *archs.shape))

@@ -1,0 +1,211 @@
+"""A study of weight-sharing searches: methods times seeds on a data set, in a folder from which it goes on."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jnas.io._atomic import replacing
+from jnas.io._progress import duration, progress_bar
+from jnas.io._text import counted, listed
+from jnas.searchers.weight_sharing._candidates import Selection
+from jnas.searchers.weight_sharing._loop import steps_per_epoch
+from jnas.studies._folder import FolderKind, config_digest, open_result_folder, read_description
+from jnas.studies.search._plan import check_versions, versions
+from jnas.studies.search._results import Reference, Target
+from jnas.studies.supernets._plan import Cells, Plan, SupernetMethod, make_plan
+from jnas.studies.supernets._results import FORMAT, VERSION, SupernetStudy, load_method
+from jnas.studies.supernets._run import method_path, run_methods, tidy
+from jnas.tables._table import Table
+from jnas.training._recipe import BatchNormPolicy
+from jnas.training._supernet import Supernet
+from jnas.training.data._dataset import Dataset
+
+__all__ = ["FOLDER", "carry_out", "load_supernet_study", "supernet_study"]
+
+FOLDER = FolderKind(FORMAT, VERSION, "a study of weight-sharing searches", command="jnas supernet", parts="methods")
+_SAME = ("jnas", "jax", "numpy", "platform", "device", "xla_flags")  # where a study goes on
+
+
+def supernet_study(
+    methods: Mapping[str, SupernetMethod],
+    supernet: Supernet,
+    dataset: Dataset,
+    *,
+    table: Table | None = None,
+    split: str | None = None,
+    num_seeds: int = 3,
+    root_seed: int = 0,
+    look_every: int = 1,
+    hessian: bool = False,
+    one_shot: Cells = 0,
+    batch_norms: Sequence[BatchNormPolicy] = ("batch", "running", "reestimated"),
+    out: str | os.PathLike[str] | None = None,
+    sizes: Mapping[str, Any] | None = None,
+    command: str | None = None,
+    log: Callable[[str], None] | None = None,
+) -> SupernetStudy:
+    """Returns what weight-sharing searches find on a data set over some seeds, each method's as one compiled program.
+
+    The training images teach the weights, those of the validation split the architecture. After each epoch the
+    architecture that a search would return is judged by the table, if there is one; the search sees nothing of it.
+
+    Args:
+      methods: By the names under which they are to appear; `supernet_methods` makes them. A folder tells a method by
+        its name, epochs, batch size and `settings`: a searcher of your own needs another name when it changes.
+      supernet: What they train.
+      dataset: On what.
+      table: What judges the architectures.
+      split: The images that the architecture is learned from; by default the data set's validation split.
+      num_seeds: Searches of each method.
+      root_seed: From which, with the method's name and the number of the search, its PRNG key comes. More seeds begin
+        with the fewer; another method changes nothing for the others.
+      look_every: After how many epochs to derive an architecture; always after the last.
+      hessian: Whether to compute the largest eigenvalue of the validation loss's Hessian in the architecture
+        parameters at each look, for the methods that have such parameters.
+      one_shot: How many of the table's architectures to evaluate under the shared weights at the end, drawn at random,
+        or `'all'`.
+      batch_norms: With which policies of batch-norm.
+      out: The folder for results, summary and report. A study that was stopped there goes on, to the same results.
+      sizes: What else the supernet is, for the report and for telling studies apart: channels, cells.
+      command: The command line that does the same, for the report.
+      log: Called with lines about what is to be done.
+
+    Raises:
+      ValueError: An argument is out of range, the table is of another space, or the folder holds another study.
+      TypeError: `methods` is no mapping of names to methods.
+      OSError: The folder cannot be written.
+    """
+    plan = make_plan(
+        methods,
+        supernet,
+        dataset,
+        table=table,
+        split=split,
+        num_seeds=num_seeds,
+        root_seed=root_seed,
+        look_every=look_every,
+        hessian=hessian,
+        one_shot=one_shot,
+        batch_norms=batch_norms,
+        sizes=sizes,
+        command=command,
+    )
+    return carry_out(plan, out=out, log=log)
+
+
+def carry_out(plan: Plan, *, out: str | os.PathLike[str] | None, log: Callable[[str], None] | None) -> SupernetStudy:
+    """Returns the results of a plan; arguments and errors are those of `supernet_study`."""
+    said, folder = _describe(plan, versions()), None
+    if out is not None:
+        folder, said = open_result_folder(out, said, FOLDER)
+        tidy(folder)
+    say = log or (lambda line: None)
+    say(headline(plan))
+    left = [n for n in plan.methods if folder is None or not method_path(folder, n).exists()]
+    if left:
+        check_versions(said["versions"], versions(), _SAME)
+    costs = {name: _guess(plan, name) for name in left}
+    say(f"about {duration(sum(costs.values()))}, by a rough guess" if left else "all of it was done before")
+    with progress_bar(sum(costs.values()) + _REPORT) as bar:
+        found = run_methods(plan, folder, bar, costs)
+        config = {**plan.config, **said["config"]}
+        study = SupernetStudy(
+            config, said["versions"], plan.supernet.space.config, plan.targets, plan.references, found
+        )
+        if folder is not None:
+            bar.say("writing the report")
+            _write_outputs(study, folder)
+    return study
+
+
+_REPORT = 4.0  # seconds for the report and the summary
+_TRAINED = {"darts-v1": 2.7, "darts-v2": 7.0, "setn": 1.6, "gdas": 1.2, "enas": 0.6, "rsps": 0.6}
+"""What a training image costs, as a share of one pass of a 3x3 convolution on every edge; measured on CPUs."""
+_LOOKED_AT = 0.15  # the same of an image that one sampled architecture classifies
+_COMPARING = ("setn", "enas", "rsps")  # candidates, at each look
+
+
+def _guess(plan: Plan, name: str) -> float:
+    """Returns roughly how many seconds a method's searches take: the bar soon corrects it."""
+    method, config, usual = plan.methods[name], plan.config, Selection()
+    height, width, _ = plan.dataset.image_shape
+    channels, cells = config.get("channels", 16), config.get("cells", 5)
+    once = 6 * 3 * cells * 9 * channels**2 * height * width  # multiply-adds of 3x3 convolutions on all edges
+    rows, train_rows = len(plan.dataset.rows(plan.split)), len(plan.dataset.rows("train"))
+    trained = steps_per_epoch(plan.dataset, method.batch_size) * method.batch_size * method.epochs
+    compared = method.settings.get("num_candidates", usual.num_candidates) if name in _COMPARING else 0
+    seen = rows if method.settings.get("comparison") == "same_batches" else min(usual.batch_size, rows)
+    classified = method.searcher.extra_steps * method.batch_size * method.epochs
+    classified += len(plan.looks(name)) * compared * seen
+    again = min(train_rows, usual.batch_norm_batches * usual.batch_size) if "reestimated" in plan.batch_norms else 0
+    classified += len(plan.cells) * (len(plan.batch_norms) * rows + again)
+    work = trained * _TRAINED.get(name, 2.7) + classified * _LOOKED_AT
+    speed = 3e9 if jax.default_backend() == "cpu" else 2e12
+    return float(25 + plan.num_seeds * work * once / speed)
+
+
+def headline(plan: Plan) -> str:
+    """Returns what a study does, in a line."""
+    config = plan.config
+    lengths = listed([f"{name} {counted(m.epochs, 'epoch')}" for name, m in plan.methods.items()])
+    sizes = ", ".join(counted(config[key], key[:-1]) for key in ("channels", "cells") if key in config)
+    return (
+        f"{counted(len(plan.methods), 'method')} x {counted(plan.num_seeds, 'seed')} on {config['dataset']} "
+        f"({config['train_images']:,} training images, {config['split_images']:,} of {config['split']})"
+        f"{sizes and '; supernet: '}{sizes}; {lengths}"
+    )
+
+
+def _describe(plan: Plan, now: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": dict(plan.config),
+        "versions": dict(now),
+        "space": plan.supernet.space.config,
+        "targets": [list(t) for t in plan.targets],
+        "references": [
+            [r.name, [None if np.isnan(v) else float(v) for v in r.values], r.arch] for r in plan.references
+        ],
+    }
+
+
+def load_supernet_study(folder: str | os.PathLike[str]) -> SupernetStudy:
+    """Returns the results in the folder of `jnas supernet`: of those methods that have finished.
+
+    Raises:
+      FileNotFoundError: There is no such folder.
+      ValueError: It is of another kind, or a file in it is damaged.
+    """
+    folder = Path(folder)
+    found = read_description(folder, FOLDER)
+    try:
+        config, said, space = found["config"], dict(found["versions"]), str(found["space"])
+        names = [str(name) for name in config["methods"]]
+        targets = tuple(Target(str(d), str(s), int(e)) for d, s, e in found["targets"])
+        references = tuple(
+            Reference(str(name), np.asarray([np.nan if v is None else v for v in values], np.float64), arch)
+            for name, values, arch in found["references"]
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / 'config.json'} is damaged ({error!r}); give another folder") from None
+    digest = config_digest(config)
+    paths = [(name, method_path(folder, name)) for name in names]
+    methods = [load_method(p, n, {"study": digest, "method": n}) for n, p in paths if p.exists()]
+    return SupernetStudy(config, said, space, targets, references, tuple(methods))
+
+
+def _write_outputs(study: SupernetStudy, folder: Path) -> None:
+    from jnas.studies.supernets._report import supernet_report  # it brings matplotlib, which is needed at the end alone
+    from jnas.studies.supernets._text import epochs_csv, one_shot_csv, summary_csv
+
+    texts = {"summary.csv": summary_csv, "epochs.csv": epochs_csv}
+    if study.config["one_shot"]:
+        texts["one_shot.csv"] = one_shot_csv
+    for name, write in {**texts, "report.html": supernet_report}.items():
+        with replacing(folder / name, "w") as file:
+            file.write(write(study))

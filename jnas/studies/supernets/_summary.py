@@ -1,0 +1,198 @@
+"""The numbers of a study of weight-sharing searches, as values that tests can check."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jnas import spaces
+from jnas.core._vocabulary import Trace
+from jnas.io._text import listed
+from jnas.searchers.weight_sharing._analysis import best_share, correlations
+from jnas.statistics._statistics import mean_over_seeds, std_over_seeds
+from jnas.studies.search._results import SearcherResult, StudyResults
+from jnas.studies.search._summary import mean_interval
+from jnas.studies.supernets._plan import main_column
+from jnas.studies.supernets._results import MethodResult, SupernetStudy, diverged
+
+__all__ = [
+    "PARTS",
+    "Agreement",
+    "Column",
+    "agreement",
+    "as_study_results",
+    "columns",
+    "diverged_text",
+    "entropy",
+    "judged_column",
+    "measured_seconds",
+    "operation_counts",
+    "operation_names",
+    "skip_connections",
+]
+
+Floats = NDArray[np.float64]
+
+PARTS = {"all": 1.0, "best": 0.1}
+"""Of which share of the evaluated architectures, the truly best ones, correlations are taken."""
+
+
+class Column(NamedTuple):
+    """What the final architectures of a method's `S` searches are worth by one column of the table, percent."""
+
+    mean: float  # of the searches whose architecture the table knows
+    std: float  # of a sample; NaN for one search
+    low: float  # 95 % bootstrap interval of the mean; NaN for fewer than five searches
+    high: float
+    found: int  # how many there are
+
+
+class Agreement(NamedTuple):
+    """How a prediction of a method's shared weights agrees with the table, for each of its `S` searches."""
+
+    predictor: str  # 'probability', or a batch-norm policy
+    part: str  # of `PARTS`
+    cells: int  # how many architectures there were
+    coefficients: dict[str, Floats]  # by name, [S]; NaN where there is nothing to order
+
+
+def columns(result: MethodResult) -> list[Column]:
+    """Returns the final architectures judged by each column of the table."""
+    found = []
+    for values in np.asarray(result.values[:, :, -1], np.float64):
+        low, high = mean_interval(values[:, None])
+        mean, std = (float(f(values, nan_policy="omit")) for f in (mean_over_seeds, std_over_seeds))
+        found.append(Column(mean, std, float(low[0]), float(high[0]), int(np.isfinite(values).sum())))
+    return found
+
+
+def judged_column(study: SupernetStudy) -> int:
+    """Returns the column that ranks and correlations are taken by, -1 without a table."""
+    return main_column(study.targets, str(study.config["dataset"]))
+
+
+def entropy(result: MethodResult) -> Floats:
+    """Returns the mean over edges of the entropy of the operations' probabilities `[S, L]`, 1 where all are as likely.
+
+    It is taken to the base of the number of operations.
+    """
+    weights = np.asarray(result.record.weights, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(weights > 0, -weights * np.log(weights), 0.0)
+    terms = np.where(np.isnan(weights), np.nan, terms)
+    return np.asarray(terms.sum(axis=-1).mean(axis=-1) / np.log(weights.shape[-1]))
+
+
+def operation_names(study: SupernetStudy) -> tuple[str, ...]:
+    """Returns the names of the operations that each edge chooses from."""
+    return spaces.from_config(study.space).choices[0]
+
+
+def operation_counts(result: MethodResult) -> NDArray[np.int64]:
+    """Returns how many edges have each operation in the architecture of each look, `[S, L, K]`."""
+    archs, choices = result.record.archs, result.record.weights.shape[-1]
+    return np.asarray((archs[..., None] == np.arange(choices)).sum(axis=2), np.int64)
+
+
+def skip_connections(study: SupernetStudy, result: MethodResult) -> Floats | None:
+    """Returns the number of skip connections in the architecture of each look `[S, L]`; None where no space has any.
+
+    NaN for searches that have diverged.
+    """
+    numbers = [k for k, name in enumerate(operation_names(study)) if "skip" in name]
+    counts = operation_counts(result)[..., numbers].sum(axis=-1)
+    return np.where(diverged(result.record), np.nan, counts) if numbers else None
+
+
+def diverged_text(study: SupernetStudy) -> str:
+    """Returns a sentence on the searches that ended with numbers that are not finite; empty if there are none."""
+    counts = {result.name: int(diverged(result.record)[:, -1].sum()) for result in study.methods}
+    told = [f"{count} of {study.config['seeds']} of {name}" for name, count in counts.items() if count]
+    return f"Searches that diverged, and are not counted: {listed(told)}." if told else ""
+
+
+def agreement(result: MethodResult, batch_norms: tuple[str, ...]) -> list[Agreement]:
+    """Returns the counterpart of Table 7 of NAS-Bench-201; empty where no architectures were evaluated.
+
+    Args:
+      result: Of a method.
+      batch_norms: The study's policies, in the order of `OneShot.accuracies`.
+    """
+    one_shot = result.one_shot
+    if one_shot is None:
+        return []
+    predictions = {"probability": one_shot.log_probability}
+    predictions |= dict(zip(batch_norms, one_shot.accuracies, strict=True))
+    found = []
+    for part, share in PARTS.items():
+        rows = best_share(one_shot.truth, share)
+        for predictor, values in predictions.items():
+            each = [correlations(one_shot.truth[rows], seed[rows]) for seed in values]
+            named = {name: np.asarray([c[name] for c in each]) for name in each[0]}
+            found.append(Agreement(predictor, part, len(rows), named))
+    return found
+
+
+def measured_seconds(result: MethodResult) -> Floats:
+    """Returns seconds measured here, of all seeds together, from the start to the end of each look `[L]`."""
+    record = result.record
+    trained = np.cumsum(record.train_seconds)[record.looked - 1]
+    return np.asarray(trained + np.cumsum(record.look_seconds), np.float64)
+
+
+def as_study_results(study: SupernetStudy) -> StudyResults:
+    """Returns the searches in the form of `jnas.study`, so that what both found can be compared.
+
+    Each look is a row of a trace: the architecture that the search would have returned then, which is also its
+    incumbent, whatever had been found before. There is no score (shared weights give none that could be compared with
+    a table's), and a search asks the table for nothing. Seconds are those measured here, of all seeds together, divided
+    by their number: `config['clock']` says so, and `config['counts']` that rows are epochs, so that no axis mixes
+    them with simulated seconds or evaluations.
+    """
+    config = {
+        "dataset": study.config["dataset"],
+        "table_name": study.config["table_name"],
+        "clock": "measured",
+        "counts": "epochs",
+        "sentences": [_sentence(study)],
+        **{n: v for n, v in study.config.items() if n not in ("epochs", "dataset", "table_name", "split", "clock")},
+        "trained_epochs": study.config["epochs"],
+    }
+    searchers = tuple(_as_searcher(result) for result in study.methods)
+    return StudyResults(config, study.versions, study.space, study.targets, study.references, searchers)
+
+
+def _sentence(study: SupernetStudy) -> str:
+    names = ", ".join(study.config["methods"])
+    return (
+        f"Weight-sharing searches ({names}) trained supernets on {study.config['dataset']} with "
+        f"{study.config['seeds']} seeds each. What a run returns is the architecture that it derives at its end; it "
+        "saw nothing of the table, which judges it."
+    )
+
+
+def _as_searcher(result: MethodResult) -> SearcherResult:
+    record = result.record
+    seeds, looks, _ = record.archs.shape
+    shape = (seeds, looks)
+    clock = np.broadcast_to(measured_seconds(result) / seeds, shape)
+    trace = Trace(
+        arch=record.archs.astype(np.int32),  # type: ignore[arg-type]
+        fidelity=np.zeros(shape, np.int32),  # type: ignore[arg-type]
+        score=np.full(shape, np.nan, np.float32),  # type: ignore[arg-type]
+        seconds=np.diff(clock, axis=1, prepend=0.0).astype(np.float32),  # type: ignore[arg-type]
+        valid=np.ones(shape, bool),  # type: ignore[arg-type]
+        mask=np.ones(shape, bool),  # type: ignore[arg-type]
+        stopped_by=np.zeros(seeds, np.int32),  # type: ignore[arg-type]
+    )
+    return SearcherResult(
+        name=result.name,
+        traces=trace,
+        elapsed=np.asarray(clock, np.float64),
+        incumbent=np.broadcast_to(np.arange(looks, dtype=np.int32), shape),
+        values=result.values,
+        final=result.values[:, :, -1],
+        final_archs=record.archs[:, -1].astype(np.int32),
+        compile_seconds=float(record.compile_seconds),
+        run_seconds=float(record.train_seconds.sum() + record.look_seconds.sum()),
+    )

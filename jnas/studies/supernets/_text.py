@@ -1,0 +1,171 @@
+"""The results of weight-sharing searches as text: the files of numbers, and the tables that a terminal shows."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from jnas import spaces
+from jnas.io._text import aligned
+from jnas.searchers.weight_sharing._analysis import COEFFICIENTS
+from jnas.studies.supernets._results import INFOS, SupernetStudy, diverged
+from jnas.studies.supernets._summary import (
+    agreement,
+    columns,
+    diverged_text,
+    entropy,
+    operation_counts,
+    operation_names,
+    skip_connections,
+)
+
+__all__ = ["epochs_csv", "one_shot_csv", "results_text", "summary_csv"]
+
+
+def summary_csv(study: SupernetStudy) -> str:
+    """Returns a row for each method and column of the table, accuracies of final architectures in percent.
+
+    `seeds` is the number of searches whose architecture the table knows. The references (random cells, the optimum)
+    follow; of one random cell there is the standard deviation over all cells.
+    """
+    rows: list[list[Any]] = []
+    for result in study.methods:
+        for target, found in zip(study.targets, columns(result), strict=True):
+            numbers = (found.mean, found.std, found.low, found.high)
+            rows.append([result.name, *target, found.found, *map(_number, numbers)])
+    for reference in study.references:
+        spread = study.config["random_std"] if reference.name == "random cell" else [None] * len(study.targets)
+        for target, value, deviation in zip(study.targets, reference.values, spread, strict=True):
+            told = "" if deviation is None else _number(deviation)
+            rows.append([reference.name, *target, "", _number(float(value)), told, "", ""])
+    return _csv(("method", "dataset", "split", "epochs", "seeds", "mean", "std", "ci_low", "ci_high"), rows)
+
+
+def epochs_csv(study: SupernetStudy) -> str:
+    """Returns a row for each method, seed and epoch; what only a look tells is empty where there was none.
+
+    `seconds` and `look_seconds` are measured here, of all seeds of the method together.
+    """
+    operations = operation_names(study)
+    head = ["method", "seed", "epoch", *INFOS, "seconds", "look_seconds", "arch", "one_shot_score"]
+    head += [f"{t.dataset} {t.split} {t.epochs}" for t in study.targets]
+    head += ["rank", "entropy", "skip_connections", *operations, "hessian_eigenvalue"]
+    return _csv(head, _epoch_rows(study))
+
+
+def _epoch_rows(study: SupernetStudy) -> Iterator[list[Any]]:
+    space = spaces.from_config(study.space)
+    for result in study.methods:
+        record, looks = result.record, {int(e): i for i, e in enumerate(result.record.looked)}
+        entropies, counts, skips = entropy(result), operation_counts(result), skip_connections(study, result)
+        for seed, epoch in np.ndindex(record.info.shape[:2]):
+            row = [result.name, seed, epoch + 1, *map(_number, record.info[seed, epoch])]
+            row.append(_number(record.train_seconds[epoch]))
+            i = looks.get(epoch + 1)
+            if i is None:
+                yield [*row, *[""] * (7 + len(study.targets) + counts.shape[-1])]
+                continue
+            rank = result.ranks[seed, i]
+            yield [
+                *row,
+                _number(record.look_seconds[i]),
+                space.to_string(record.archs[seed, i].astype(np.int32)),
+                _number(_best(record.scores[seed, i])),
+                *map(_number, result.values[:, seed, i]),
+                "" if rank < 0 else rank,
+                _number(entropies[seed, i]),
+                "" if skips is None else _number(skips[seed, i]),
+                *counts[seed, i],
+                _number(record.eigenvalues[seed, i]),
+            ]
+
+
+def _best(scores: Any) -> float:
+    return float(np.nanmax(scores)) if np.isfinite(scores).any() else math.nan
+
+
+def one_shot_csv(study: SupernetStudy) -> str:
+    """Returns a row for each method, predictor, part and seed: how shared weights agree with the table.
+
+    `predictor` is the searcher's probability of an architecture, or its accuracy under the shared weights with a
+    batch-norm policy; `part` all evaluated architectures, or the truly best tenth of them.
+    """
+    rows = (
+        [result.name, found.predictor, found.part, found.cells, seed]
+        + [_number(found.coefficients[name][seed]) for name in COEFFICIENTS]
+        for result in study.methods
+        for found in agreement(result, tuple(study.config["batch_norms"]))
+        for seed in range(study.config["seeds"])
+    )
+    return _csv(("method", "predictor", "part", "cells", "seed", *COEFFICIENTS), rows)
+
+
+def results_text(study: SupernetStudy) -> str:
+    """Returns what the final architectures are worth, and how shared weights agree with the table, as lines."""
+    lines = _finals_lines(study) if study.targets else _archs_lines(study)
+    if told := diverged_text(study):
+        lines += ["", told]
+    found = {result.name: agreement(result, tuple(study.config["batch_norms"])) for result in study.methods}
+    if any(found.values()):
+        predictors = ["probability", *study.config["batch_norms"]]
+        rows = [["Kendall's tau with the table", *predictors]]
+        for name, each in found.items():
+            taus = [a.coefficients["kendall"] for a in each if a.part == "all"]
+            rows.append([f"  {name}", *(_spread(*_mean_std(tau), digits=3) for tau in taus)])
+        lines += ["", *aligned(rows, "l" + "r" * len(predictors))]
+    return "\n".join(lines)
+
+
+def _finals_lines(study: SupernetStudy) -> list[str]:
+    rows = [["", *(t.dataset for t in study.targets), "rank", "skips"]]
+    rows.append(["", *(f"{t.split} {t.epochs}" for t in study.targets), "median", "mean"])
+    for result in study.methods:
+        last, skips = result.ranks[:, -1], skip_connections(study, result)
+        rank = f"{np.median(last[last > 0]):,.0f}" if (last > 0).any() else "-"
+        skipped = "-" if skips is None else _spread(_mean_std(skips[:, -1])[0], math.nan, digits=1)
+        rows.append([result.name, *(_spread(c.mean, c.std) for c in columns(result)), rank, skipped])
+    for reference in study.references:
+        one = reference.name == "random cell"
+        spread = [s if one and s is not None else math.nan for s in study.config["random_std"]]
+        cells = [_spread(float(v), s) for v, s in zip(reference.values, spread, strict=True)]
+        rows.append([reference.name, *cells, "", ""])
+    return aligned(rows, "l" + "r" * (len(study.targets) + 2))
+
+
+def _archs_lines(study: SupernetStudy) -> list[str]:
+    space = spaces.from_config(study.space)
+    rows = [
+        [f"{result.name}, seed {seed}", "diverged" if lost else space.to_string(arch.astype(np.int32))]
+        for result in study.methods
+        for seed, (arch, lost) in enumerate(
+            zip(result.record.archs[:, -1], diverged(result.record)[:, -1], strict=True)
+        )
+    ]
+    return aligned(rows, "ll")
+
+
+def _mean_std(values: Any) -> tuple[float, float]:
+    known = np.asarray(values)[np.isfinite(values)]
+    mean = float(known.mean()) if known.size else math.nan
+    return mean, float(known.std(ddof=1)) if known.size > 1 else math.nan
+
+
+def _spread(mean: float, std: float, digits: int = 2) -> str:
+    if math.isnan(mean):
+        return "-"
+    return f"{mean:.{digits}f}" if math.isnan(std) else f"{mean:.{digits}f} ({std:.{digits}f})"
+
+
+def _number(value: Any) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
+def _csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,140 @@
+"""The sections of the report of weight-sharing searches on what shared weights know, and on what all of it took."""
+
+from typing import Any
+
+import numpy as np
+
+from jnas.pages._html import Html, details, element, section
+from jnas.pages._html import table as html_table
+from jnas.pages._parts import named, panels, seconds_text
+from jnas.pages._plots import mark
+from jnas.searchers.weight_sharing._analysis import COEFFICIENTS
+from jnas.studies.supernets._plots import agreement_panel
+from jnas.studies.supernets._results import SupernetStudy
+from jnas.studies.supernets._summary import agreement, judged_column
+
+__all__ = ["PUBLISHED_TABLE_7", "time_section", "weights_section"]
+
+PUBLISHED_TABLE_7 = {
+    "darts-v1": (0.0779, 0.0039, -0.0071),
+    "darts-v2": (0.0862, 0.0355, 0.0109),
+    "setn": (0.0682, 0.9049, 0.0862),
+    "gdas": (0.2714, 0.8141, 0.2466),
+}
+"""Table 7 of "NAS-Bench-201", Dong and Yang, 2020 (CIFAR-10): the correlation with the ground truth of a searcher's
+probability of a cell, and of its accuracy under the shared weights with statistics of each batch and with running
+estimates."""
+
+_NAMES = {
+    "probability": "probability",
+    "batch": "accuracy, statistics of each batch",
+    "running": "accuracy, running estimates",
+    "reestimated": "accuracy, estimated anew",
+}
+_TITLES = {"pearson": "Pearson", "spearman": "Spearman", "kendall": "Kendall", "sparse_kendall": "sparse Kendall"}
+_PARTS = {"all": "All evaluated cells", "best": "The truly best tenth of them"}
+
+
+def weights_section(study: SupernetStudy) -> Html | None:
+    """Returns how shared weights agree with the table: like Table 7 of the paper of NAS-Bench-201."""
+    main, config = judged_column(study), study.config
+    if main < 0 or not config["one_shot"]:
+        return None
+    label = study.targets[main].label
+    found = [agreement(result, tuple(config["batch_norms"])) for result in study.methods]
+    tables = []
+    for part, title in _PARTS.items():
+        rows: list[list[Any]] = [
+            [
+                element("div", named(mark(k), result.name), element("small", _NAMES[a.predictor])),
+                *(_mean_std(a.coefficients[name]) for name in COEFFICIENTS),
+            ]
+            for k, result in enumerate(study.methods)
+            for a in found[k]
+            if a.part == part
+        ]
+        count = next(a.cells for a in found[0] if a.part == part)
+        head = ["method and prediction", *_TITLES.values()]
+        tables.append(details(f"{title}: {count:,}", html_table(head, rows, class_="numbers"), open=part == "all"))
+    text = (
+        f"How the order that a search ends with agrees with the table's accuracy on {label}: that of the probabilities "
+        "that it gives to cells, and that of the cells' accuracies under its shared weights on all images of the "
+        f"{config['split']} split, with each policy of batch-norm. Correlations are means over seeds, with standard "
+        "deviations; a search that prefers nothing has none for its probability. Sparse Kendall's tau does not count "
+        "true differences below 0.1 points. The cells are drawn from all that the table knows."
+    )
+    return section(
+        "What the shared weights know", element("p", text), tables, _published(study), _pictures(study), id="weights"
+    )
+
+
+def _mean_std(values: Any) -> str:
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return "–"
+    return f"{known.mean():.3f}" + (f" ± {known.std(ddof=1):.3f}" if known.size > 1 else "")
+
+
+def _published(study: SupernetStudy) -> Html | None:
+    names = [result.name for result in study.methods if result.name in PUBLISHED_TABLE_7]
+    if not names or study.config["space"] != "nasbench201":
+        return None
+    head = ["method", "probability", _NAMES["batch"], _NAMES["running"]]
+    rows = [[name, *(f"{value:.4f}" for value in PUBLISHED_TABLE_7[name])] for name in names]
+    text = (
+        "Of accuracies on one batch of 2,048 validation images with the ground truth on CIFAR-10's validation images; "
+        f"here all images of the split are compared with {study.targets[judged_column(study)].label}."
+    )
+    title = "Table 7 of the paper (CIFAR-10, published sizes)"
+    return details(title, element("p", text), html_table(head, rows, class_="numbers"))
+
+
+def _pictures(study: SupernetStudy) -> Html | None:
+    """Returns accuracies under the shared weights of the first seed against the table."""
+    if "batch" not in study.config["batch_norms"]:
+        return None
+    place, label = study.config["batch_norms"].index("batch"), study.targets[judged_column(study)].label
+    boxes = [
+        (
+            named(mark(k), result.name),
+            agreement_panel(
+                np.asarray(result.one_shot.truth, np.float64),
+                np.asarray(result.one_shot.accuracies[place, 0], np.float64),
+                mark(k),
+                label="by the table (%)",
+                title=f"{result.name}: accuracies under the shared weights of seed 0 against {label}",
+            ),
+        )
+        for k, result in enumerate(study.methods)
+        if result.one_shot is not None
+    ]
+    caption = (
+        f"Each dot is a cell: its accuracy on {label} by the table, and on the {study.config['split']} split under the "
+        "shared weights of seed 0 with statistics of each batch. Axes leave out the lowest two in a hundred of either."
+    )
+    return panels(boxes, caption)
+
+
+def time_section(study: SupernetStudy) -> Html:
+    """Returns what methods took here."""
+    config, rows = study.config, []
+    for k, result in enumerate(study.methods):
+        record = result.record
+        one_shot = "–" if result.one_shot is None else seconds_text(float(result.one_shot.seconds.sum()))
+        rows.append(
+            [
+                element("div", named(mark(k), result.name)),
+                seconds_text(float(record.compile_seconds)),
+                seconds_text(float(np.median(record.train_seconds)) / config["seeds"]),
+                seconds_text(float(np.median(record.look_seconds)) / config["seeds"]),
+                seconds_text(float(record.train_seconds.sum()) / config["seeds"]),
+                one_shot,
+            ]
+        )
+    head = ["method", "compiling", "an epoch, a seed", "a look, a seed", "training, a seed", "one-shot analysis"]
+    text = (
+        f"Wall time measured here, on {study.versions.get('device', 'this machine')}; no simulated seconds. All seeds "
+        "of a method run in one program, whose time is divided by their number. A look derives the cell (and compares "
+        "its candidates). Epochs and looks are medians. The one-shot analysis is that of all seeds, with its compiling."
+    )
+    return section("What it took", element("p", text), html_table(head, rows, class_="numbers"), id="times")

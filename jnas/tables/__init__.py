@@ -1,0 +1,1 @@
+"""Tabular benchmarks as arrays on the device."""

@@ -1,0 +1,66 @@
+"""Tables from files and to files, and the one that comes with the package."""
+
+import importlib.resources
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from jnas import spaces
+from jnas.core._vocabulary import Space
+from jnas.tables._file import Header, TableFile, check_arrays, save_arrays
+from jnas.tables._table import Table
+
+EMBEDDED = "digits"
+"""The name of the table that comes with the package."""
+
+
+def load_table(path: str | os.PathLike[str] = EMBEDDED, *, space: Space | None = None) -> Table:
+    """Returns the table of a file, or the one that comes with the package.
+
+    That one, `'digits'`, has the 15,625 cells of NAS-Bench-201 on scikit-learn's 8x8 digits: `dataset='digits'`, 8
+    epochs, splits `'train'`, `'validation'` and `'test'`, with learning curves. One cell of each of the 6,466 published
+    classes was trained, some with three seeds; the notes in its header say how it was made.
+
+    Args:
+      path: A file that `jnas table import`, `jnas table build` or `save_table` wrote; by default `'digits'`, the
+        package's own (unless a file of this name stands here).
+      space: The search space, where the file names one that `jnas.spaces.from_config` does not know.
+
+    Raises:
+      FileNotFoundError: There is no such file.
+      ValueError: The file is truncated, foreign or of another version, or contradicts itself or the space.
+    """
+    is_embedded = path == EMBEDDED and not os.path.exists(path)
+    file = TableFile(embedded_path() if is_embedded else path)
+    space = spaces.from_config(file.header.space) if space is None else space
+    return Table(file.header, frozenset(file.shapes), file.read, space, str(path))
+
+
+def embedded_path() -> Path:
+    """Returns where the package's own table lies."""
+    with importlib.resources.as_file(importlib.resources.files("jnas") / "assets" / "digits.npz") as path:
+        return path
+
+
+def table_from_arrays(header: Header, arrays: Mapping[str, np.ndarray], *, space: Space | None = None) -> Table:
+    """Returns the table of a header and the members that `jnas.tables._file` lists, as importers give them."""
+    check_arrays(header, {name: (array.dtype, array.shape) for name, array in arrays.items()}, header.name)
+    space = spaces.from_config(header.space) if space is None else space
+    return Table(header, frozenset(arrays), arrays.__getitem__, space, header.name)
+
+
+def save_table(table: Table, path: str | os.PathLike[str], *, compress: bool = False) -> None:
+    """Writes a table to a file that `load_table` reads.
+
+    Args:
+      table: What to write.
+      path: Where; written beside and renamed.
+      compress: Whether to make the file small; then it opens and reads more slowly.
+
+    Raises:
+      OSError: The file cannot be written.
+    """
+    arrays = {name: table.read(name) for name in table.names}
+    save_arrays(path, table.header, {n: a for n, a in arrays.items() if a is not None}, compress=compress)

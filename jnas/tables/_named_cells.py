@@ -1,0 +1,67 @@
+"""Cells as a user names them on the command line: architecture strings and indices."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from jnas.core._vocabulary import Space
+
+
+def read_cells(words: Sequence[str], space: "Space") -> "list[int | np.ndarray]":
+    """Returns what words name, an index or an architecture `[E]` each, checked; starts no device.
+
+    Args:
+      words: Architecture strings of the space, or indices, such as `1234` or `#1234`.
+      space: `nasbench201` or `nasbench101`, whose indices are the rows of `nasbench101_cells`.
+
+    Raises:
+      ValueError: There is no word, or one names no cell of the space.
+    """
+    if not words:
+        raise ValueError("no architecture was given; pass architecture strings or indices, such as 1234")
+    return [_read(word, space) for word in words]
+
+
+def _read(word: str, space: "Space") -> "int | np.ndarray":
+    from jnas.spaces.nasbench101._cells import check_cell
+
+    assert space.size is not None
+    number = word.removeprefix("#")
+    if number.isdecimal():
+        if int(number) >= space.size:
+            raise ValueError(f"the index {number} is not of {space.name}, whose indices are 0 to {space.size - 1:,}")
+        return int(number)
+    arch = space.from_string(word)
+    if space.name == "nasbench101":
+        check_cell(arch)
+    return arch
+
+
+def find_cells(cells: "Sequence[int | np.ndarray]", space: "Space") -> "dict[int, np.ndarray]":
+    """Returns architectures int32 `[E]` by their index, in the order given; of isomorphic cells the first alone.
+
+    Args:
+      cells: From `read_cells`.
+      space: The same. The cells of `nasbench101` are enumerated, which takes some seconds, once in a process.
+    """
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    assert space.index is not None
+    assert space.from_index is not None
+    found: dict[int, np.ndarray] = {}
+    rows = jnp.asarray([cell if isinstance(cell, int) else 0 for cell in cells], jnp.int32)
+    archs = np.array(jax.vmap(space.from_index)(rows), np.int32)
+    for row, cell in enumerate(cells):
+        if not isinstance(cell, int):
+            archs[row] = cell
+    indices = np.asarray(jax.vmap(space.index)(jnp.asarray(archs)))
+    for index, arch in zip(indices.tolist(), archs, strict=True):
+        found.setdefault(index, arch)
+    return found
+
+
+__all__ = ["find_cells", "read_cells"]

@@ -1,0 +1,105 @@
+"""The objective that looks evaluations up in a table."""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.core._draws import below
+from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Proposal
+from jnas.tables._look_ups import Runs
+
+
+def fidelity_levels(epochs: int | Sequence[int], at: int | Sequence[int] | None) -> list[tuple[int, int | None]]:
+    """Returns `(epochs, at)` for each fidelity: several trainings, or several points of one training's curve.
+
+    Raises:
+      ValueError: Both are given, or they do not ascend.
+    """
+    trainings = (epochs,) if isinstance(epochs, int | np.integer) else tuple(epochs)
+    if at is not None and len(trainings) != 1:
+        raise ValueError(
+            f"epochs is {epochs} and at is {at}: fidelities are several trainings or several points of one training's "
+            "curve; give several of one of them"
+        )
+    points = () if at is None else (at,) if isinstance(at, int | np.integer) else tuple(at)
+    known = points if at is not None else trainings
+    if not known or any(a >= b for a, b in itertools.pairwise(known)):
+        raise ValueError(f"fidelities are {known}, expected epochs that ascend, for example (12, 200)")
+    return [(int(trainings[0]), int(a)) for a in points] if at is not None else [(int(e), None) for e in trainings]
+
+
+def check_times(runs: Sequence[Runs], missing_seconds: float | None) -> None:
+    """Raises ValueError where some runs with a value have a time and others do not: these would cost nothing.
+
+    Runs without any time are searched by a number of evaluations, and that is well.
+    """
+    if missing_seconds is not None:
+        return
+    for r in runs:
+        there = ~np.isnan(r.value)
+        timed = ~np.isnan(r.train_seconds) & there
+        if timed.any() and (there & ~timed).any():
+            count = int((there & ~timed).any(axis=1).sum())
+            raise ValueError(
+                f"{count:,} architectures have an accuracy but no time, so that evaluating them would cost nothing; "
+                "pass missing_seconds, what each of them is to cost"
+            )
+
+
+def runs_objective(
+    fidelities: tuple[float, ...],
+    runs: Sequence[Runs],
+    locate: Callable[[Array], Array],
+    *,
+    sign: float,
+    draws: bool,
+    pays_difference: bool,
+    missing_seconds: float,
+) -> Objective:
+    """Returns the objective over a table's runs.
+
+    Args:
+      fidelities: Epochs of each of `F` fidelities.
+      runs: The runs of each.
+      locate: From one architecture `[E]` to its row, or -1.
+      sign: 1, or -1 where the value is to be minimised.
+      draws: Whether one of the runs is drawn for each evaluation; otherwise each has one.
+      pays_difference: Whether going on with a training costs its further epochs and an evaluation, or all of it.
+      missing_seconds: What an architecture costs that the table lacks.
+    """
+    width = max(r.value.shape[1] for r in runs)
+    value, train, evaluation = (
+        np.stack([np.pad(r[i], ((0, 0), (0, width - r[i].shape[1])), mode="edge") for r in runs]) for i in range(3)
+    )
+    whole = train + evaluation
+    values, costs, trained = jnp.asarray(value), jnp.asarray(whole), jnp.asarray(train)
+    count = jnp.asarray(np.stack([r.num_runs for r in runs]))
+    single = len(runs) == 1
+
+    def look_up(key: Key, arch: Array, fidelity: Array, resumed: Array) -> Evaluation:
+        row = locate(arch)
+        fidelity = jnp.int32(0) if single else fidelity
+        runs_here = jnp.where(row >= 0, count[fidelity, row], 0)
+        slot = below(jax.random.bits(key), jnp.maximum(runs_here, 1)) if draws else jnp.int32(0)
+        seconds = costs[fidelity, row, slot]
+        if pays_difference and not single:
+            seconds = jnp.where(resumed >= 0, seconds - trained[resumed, row, slot], seconds)
+        found = runs_here > 0
+        return Evaluation(
+            score=jnp.where(found, sign * values[fidelity, row, slot], jnp.nan),
+            seconds=jnp.where(found & ~jnp.isnan(seconds), seconds, missing_seconds),
+            valid=found,
+        )
+
+    def evaluate(keys: Key, proposal: Proposal) -> Evaluation:
+        return jax.vmap(look_up)(keys, proposal.archs, proposal.fidelity, proposal.resumed_fidelity)
+
+    bounds = [whole]
+    if pays_difference:
+        bounds += [whole[f] - train[f - 1] for f in range(1, len(runs))]
+    positive = [b[b > 0] for b in bounds]
+    cheapest = min((float(p.min()) for p in positive if p.size), default=None)
+    return Objective(evaluate, fidelities, cheapest)

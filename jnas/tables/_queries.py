@@ -1,0 +1,281 @@
+"""What a person asks a table: all that it holds of one architecture, the best one under limits, its statistics.
+
+These give plain Python numbers. Inside `jit`, and for many architectures, use the look-ups of `Table`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jnas.core._draws import below
+from jnas.core._vocabulary import Key
+from jnas.tables._file import decode_curve, member
+from jnas.tables._look_ups import Metric, Seed
+from jnas.tables._table import Table
+from jnas.tables.report._summary import splits_of
+
+__all__ = [
+    "Best",
+    "Costs",
+    "Info",
+    "SplitInfo",
+    "SplitStatistics",
+    "Statistics",
+    "best",
+    "costs",
+    "info",
+    "learning_curves",
+    "results",
+    "seeds_of",
+    "statistics",
+]
+
+
+class SplitInfo(NamedTuple):
+    """One architecture on one split of a data set."""
+
+    accuracy: float  # percent
+    loss: float  # cross-entropy; NaN where the table has none
+    seconds: float  # one pass over the split; NaN where the table has no such times
+
+
+class Info(NamedTuple):
+    """One architecture after some epochs of one training."""
+
+    arch_index: int
+    arch: str
+    dataset: str  # of the training
+    epochs: int  # of the training
+    at: int  # epochs done
+    seed: Seed  # the run; where one was drawn, the one that was drawn
+    splits: Mapping[str, SplitInfo]  # by published split
+    epoch_seconds: float  # one epoch of training
+    train_seconds: float  # all epochs done
+
+
+class Costs(NamedTuple):
+    """What the network of an architecture takes; NaN where the table does not say."""
+
+    parameters: float  # millions
+    flops: float  # multiply-adds in millions
+    latency: float  # seconds a batch
+
+
+class Best(NamedTuple):
+    """The architecture that `best` found."""
+
+    arch_index: int
+    arch: str
+    value: float  # percent, or the loss
+
+
+class SplitStatistics(NamedTuple):
+    """One split over all architectures that have a number, each the mean over its runs."""
+
+    num_archs: int
+    mean: float
+    std: float  # of these architectures (ddof 0)
+    minimum: float
+    median: float
+    maximum: float
+    best: int  # index of the architecture with the maximum
+
+
+class Statistics(NamedTuple):
+    """What a table holds of one training."""
+
+    num_runs: Mapping[int, int]  # number of runs -> how many architectures have so many
+    splits: Mapping[str, SplitStatistics]
+
+
+def info(
+    table: Table, arch: Any, *, dataset: str, epochs: int, seed: Seed, key: Key | None = None, at: int | None = None
+) -> Info:
+    """Returns all that a table holds of one architecture after one training, on every split.
+
+    This is `get_more_info` of the published interfaces, without its fallbacks.
+
+    Args:
+      table: The table.
+      arch: An encoded architecture `[E]`, an index or a string.
+      dataset: The training's data set, a published key: splits have their published names.
+      epochs: The training: its total number of epochs.
+      seed: A seed's name, `'mean'`, or `'random'`: one of the runs that the architecture has, drawn from `key`.
+      key: PRNG key `[]` for `seed='random'`.
+      at: Number of epochs done, where the table has curves; by default all.
+
+    Raises:
+      ValueError: The table lacks the architecture, training, seed or curve; the message says what it has.
+    """
+    index, training = _index(table, arch), table.training(dataset, epochs)
+    if seed == "random":
+        if key is None:
+            raise ValueError("seed is 'random' but no key was given; pass key=jax.random.key(...)")
+        runs = seeds_of(table, index, dataset=dataset, epochs=epochs)
+        if not runs:
+            raise ValueError(f"this table holds no single runs of architecture {index} there; pass seed='mean'")
+        seed = runs[int(below(jax.random.bits(key), len(runs)))]
+    done = epochs if at is None else at
+    splits = {}
+    for split in splits_of(table, dataset, epochs):
+        if _has(table, dataset, split, epochs, seed, at):
+            found = table.runs("accuracy", dataset, split, epochs, seed, at)
+            timed = table.has_eval_seconds(dataset, split, epochs)
+            splits[split] = SplitInfo(
+                accuracy=float(found.value[index, 0]),
+                loss=_loss(table, index, dataset, split, epochs, seed, at),
+                seconds=float(found.eval_seconds[index, 0]) if timed else math.nan,
+            )
+    if not splits:  # say why, as a look-up does
+        table.runs("accuracy", dataset, splits_of(table, dataset, epochs)[0], epochs, seed, at)
+    seconds = table.read(member("train_seconds", dataset, epochs))
+    epoch = math.nan if seconds is None else _of_seed(seconds[index], training.seeds, seed)
+    point = table.read(member("seconds_at", dataset, epochs, done))
+    trained = math.nan if point is None else _of_seed(point[index], training.seeds, seed)
+    trained = epoch * done if math.isnan(trained) else trained
+    return Info(index, table.text(index), dataset, epochs, done, seed, splits, epoch, trained)
+
+
+def _has(table: Table, dataset: str, split: str, epochs: int, seed: Seed, at: int | None) -> bool:
+    """Returns whether the table has accuracies of a split for this seed, at this point of the training."""
+    if at is not None and at != epochs:
+        known = {member("accuracy_curve", dataset, epochs, split), member("accuracy_at", dataset, epochs, split, at)}
+        return not table.names.isdisjoint(known)
+    runs = table.read(member("accuracy", dataset, epochs, split))
+    return seed == "mean" or (runs is not None and runs.shape[1] > 0)
+
+
+def _index(table: Table, arch: Any) -> int:
+    found = np.asarray(table.index(arch))
+    if found.ndim:
+        raise ValueError(
+            f"arch stands for {found.shape} architectures, expected one; batches are looked up in the table"
+        )
+    if found < 0:
+        raise ValueError("this table does not hold that architecture")
+    return int(found)
+
+
+def _loss(table: Table, index: int, dataset: str, split: str, epochs: int, seed: Seed, at: int | None) -> float:
+    kind = "loss" if at is None or at == epochs else "loss_curve"
+    if member(kind, dataset, epochs, split) not in table.names:
+        return math.nan
+    return float(table.runs("loss", dataset, split, epochs, seed, at).value[index, 0])
+
+
+def _of_seed(values: np.ndarray, seeds: tuple[int, ...], seed: Seed) -> float:
+    """Returns the number of a named seed, or the mean, from numbers `[1 or S]`."""
+    if seed == "mean":
+        there = values[~np.isnan(values)]
+        return float(there.mean(dtype=np.float64)) if there.size else math.nan
+    return float(values[min(seeds.index(int(seed)), len(values) - 1)])
+
+
+def seeds_of(table: Table, arch: Any, *, dataset: str, epochs: int) -> tuple[int, ...]:
+    """Returns the names of the seeds with which an architecture was trained; none where the table has means alone."""
+    index, training = _index(table, arch), table.training(dataset, epochs)
+    there = np.zeros(len(training.seeds), bool)
+    for split in splits_of(table, dataset, epochs):
+        values = table.read(member("accuracy", dataset, epochs, split))
+        if values is not None and values.shape[1]:
+            there |= ~np.isnan(values[index])
+    return tuple(seed for seed, known in zip(training.seeds, there, strict=True) if known)
+
+
+def results(table: Table, arch: Any, *, dataset: str, epochs: int, at: int | None = None) -> dict[int, Info]:
+    """Returns what `info` does for every run of an architecture, by the name of its seed (`query_by_index`)."""
+    index = _index(table, arch)
+    seeds = seeds_of(table, index, dataset=dataset, epochs=epochs)
+    return {seed: info(table, index, dataset=dataset, epochs=epochs, seed=seed, at=at) for seed in seeds}
+
+
+def costs(table: Table, arch: Any, *, dataset: str) -> Costs:
+    """Returns parameters, FLOPs and latency of an architecture's network (`get_cost_info`, `get_latency`)."""
+    index = _index(table, arch)
+    found = [table.read(member(kind, dataset)) for kind in Costs._fields]
+    return Costs(*(math.nan if values is None else float(values[index]) for values in found))
+
+
+def best(
+    table: Table,
+    *,
+    dataset: str,
+    split: str,
+    epochs: int,
+    seed: Seed = "mean",
+    metric: Metric = "accuracy",
+    at: int | None = None,
+    max_parameters: float | None = None,
+    max_flops: float | None = None,
+    cost_dataset: str | None = None,
+) -> Best:
+    """Returns the best architecture of a table, under limits if any (`find_best`).
+
+    Args:
+      table: The table.
+      dataset: As in `Table.accuracy`.
+      split: As in `Table.accuracy`.
+      epochs: As in `Table.accuracy`.
+      seed: A seed's name, or `'mean'`.
+      metric: `'accuracy'`, of which the highest is best, or `'loss'`, the lowest.
+      at: As in `Table.accuracy`.
+      max_parameters: Most parameters in millions.
+      max_flops: Most multiply-adds in millions.
+      cost_dataset: The data set whose network the limits are of; by default the one of the training.
+
+    Raises:
+      ValueError: `seed` is `'random'`, the table lacks what is asked for, or no architecture is within the limits.
+    """
+    if seed == "random":
+        raise ValueError("seed is 'random', expected 'mean' or a seed's name")
+    values = table.runs(metric, dataset, split, epochs, seed, at).value[:, 0].astype(np.float64)
+    sign = 1.0 if metric == "accuracy" else -1.0
+    allowed = ~np.isnan(values)
+    of = table.resolve(dataset, split)[0] if cost_dataset is None else cost_dataset
+    for kind, most in (("parameters", max_parameters), ("flops", max_flops)):
+        if most is not None:
+            allowed &= np.asarray(getattr(table, kind)(table.archs, dataset=of)) <= most
+    if not allowed.any():
+        raise ValueError(
+            f"no architecture with a number is within max_parameters={max_parameters} and max_flops={max_flops}"
+        )
+    index = int(np.argmax(np.where(allowed, sign * values, -np.inf)))
+    return Best(index, table.text(index), float(values[index]))
+
+
+def statistics(table: Table, *, dataset: str, epochs: int) -> Statistics:
+    """Returns how many runs architectures have of a training, and how accuracies are distributed on each split.
+
+    Raises:
+      ValueError: The table has no such training.
+    """
+    table.training(dataset, epochs)
+    known, splits = np.zeros(table.num_archs, np.int64), {}
+    for split in splits_of(table, dataset, epochs):
+        runs = table.read(member("accuracy", dataset, epochs, split))
+        if runs is not None and runs.shape[1]:
+            known = np.maximum(known, (~np.isnan(runs)).sum(axis=1))
+        values = table.runs("accuracy", dataset, split, epochs, "mean").value[:, 0].astype(np.float64)
+        there = values[~np.isnan(values)]
+        if there.size:
+            splits[split] = SplitStatistics(
+                num_archs=int(there.size),
+                mean=float(there.mean()),
+                std=float(there.std()),
+                minimum=float(there.min()),
+                median=float(np.median(there)),
+                maximum=float(there.max()),
+                best=int(np.nanargmax(values)),
+            )
+    counts, archs = np.unique(known, return_counts=True)
+    return Statistics({int(c): int(n) for c, n in zip(counts, archs, strict=True)}, splits)
+
+
+def learning_curves(table: Table, arch: Any, *, dataset: str, epochs: int) -> dict[str, np.ndarray]:
+    """Returns accuracies after each epoch `[seeds, epochs]` of one architecture by split, for splits that have them."""
+    index = _index(table, arch)
+    found = {s: table.read(member("accuracy_curve", dataset, epochs, s)) for s in splits_of(table, dataset, epochs)}
+    return {split: decode_curve(steps[index]) for split, steps in found.items() if steps is not None}

@@ -1,0 +1,86 @@
+"""By which columns a table judges what searches found, and the rows of a comparison that no search made."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from jnas.studies.search._results import Reference, Target
+from jnas.tables._file import member
+from jnas.tables._table import Table
+
+NAMED_CELLS: Mapping[str, Mapping[str, str]] = {
+    "nasbench201": {"ResNet": "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"},
+    "nasbench101": {
+        "ResNet": "|conv3x3-bn-relu~0|conv3x3-bn-relu~1|output~0~2|",
+        "Inception": "|conv1x1-bn-relu~0|conv3x3-bn-relu~0|conv3x3-bn-relu~0|conv3x3-bn-relu~3|maxpool3x3~0"
+        "|output~1~2~4~5|",
+    },
+}
+"""Architectures known by name, by space: the basic block of a residual network, as in Table 5 of NAS-Bench-201; in
+NAS-Bench-101 two 3x3 convolutions beside a projection, and the Inception module that the benchmark's README has as its
+example (a 5x5 convolution is said as two of 3x3)."""
+
+
+def default_targets(table: Table) -> tuple[Target, ...]:
+    """Returns the columns by which a table judges what searches found, each at the most epochs that it has.
+
+    A table with documented pairs of splits gives validation and test of each of its data sets, as in Table 5 of
+    NAS-Bench-201, leaving out what only serves another's validation (`cifar10-valid`). Any other gives each of its
+    data sets on each split but `train`.
+    """
+    pairs = table.header.pairs
+    serving = {pair[0] for name, kinds in pairs.items() for pair in kinds.values() if pair[0] != name}
+    wanted = [(name, kind) for name in pairs if name not in serving for kind in ("validation", "test")]
+    if not pairs:
+        known = {
+            (n.split("/")[1], n.split("/")[3]) for n in table.names if n.startswith(("accuracy/", "accuracy_mean/"))
+        }
+        order = list(dict.fromkeys(t.dataset for t in table.header.trainings))
+        splits = ("validation", "test")
+        wanted = sorted(known, key=lambda k: (order.index(k[0]), *((s != k[1]) for s in splits), k[1]))
+        wanted = [k for k in wanted if k[1] != "train"] or wanted
+    found = [(name, kind, _last_epochs(table, *table.resolve(name, kind))) for name, kind in wanted]
+    return tuple(Target(name, kind, epochs) for name, kind, epochs in found if epochs is not None)
+
+
+def judging_targets(table: Table) -> tuple[Target, ...]:
+    """Returns the default targets without those that the table knows of less than half as many architectures.
+
+    Most of what searches find could not be judged by such a column.
+    """
+    targets = default_targets(table)
+    known = [int((table.runs("accuracy", t.dataset, t.split, t.epochs, "mean").num_runs > 0).sum()) for t in targets]
+    return tuple(t for t, count in zip(targets, known, strict=True) if 2 * count >= max(known))
+
+
+def _last_epochs(table: Table, dataset: str, split: str) -> int | None:
+    """Returns the most epochs for which a table has accuracies of a data set on a split, or None."""
+    trainings = [t.epochs for t in table.header.trainings if t.dataset == dataset]
+    kinds = ("accuracy", "accuracy_mean")
+    there = [e for e in trainings if any(member(kind, dataset, e, split) in table.names for kind in kinds)]
+    return max(there, default=None)
+
+
+def target_columns(table: Table, targets: Sequence[Target]) -> np.ndarray:
+    """Returns what the table says of each of its architectures by each target, float32 `[num_targets, N]`, percent.
+
+    Raises:
+      ValueError: There is no target, or the table lacks one; the message lists what it has.
+    """
+    if not targets:
+        raise ValueError(
+            "targets is empty, and the table has no accuracies by which to judge; pass at least one Target"
+        )
+    return np.stack([table.runs("accuracy", t.dataset, t.split, t.epochs, "mean").value[:, 0] for t in targets])
+
+
+def find_references(table: Table, columns: np.ndarray) -> tuple[Reference, ...]:
+    """Returns the rows that no search made: cells known by name, and the optimum of each column."""
+    named = []
+    for name, text in NAMED_CELLS.get(table.space.name, {}).items():
+        index = int(table.index(text))
+        if index >= 0:
+            named.append(Reference(name, columns[:, index].astype(np.float64), text))
+    best = [float(np.nanmax(c)) if np.isfinite(c).any() else math.nan for c in columns]
+    return (*named, Reference("optimum", np.asarray(best), None))

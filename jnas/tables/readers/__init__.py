@@ -1,0 +1,1 @@
+"""Readers of published formats and of plain arrays, which become tables."""

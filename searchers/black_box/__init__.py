@@ -1,0 +1,1 @@
+"""Searchers that see scores alone: `init / ask / tell`."""

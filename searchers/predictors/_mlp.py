@@ -1,0 +1,205 @@
+"""Small fully connected networks and their training by Adam, written for speed when many train at once."""
+
+import math
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.core._draws import draw, uniform
+from jnas.core._loop import everywhere
+from jnas.core._vocabulary import Array, Key
+
+Loss = Literal["mae", "mape", "gaussian"]
+
+Shape = tuple[int, int]
+"""Hidden layers and their width."""
+
+_ROW_BITS = 12  # of a word that rows are sorted by; those above are random
+
+
+class Weights(NamedTuple):
+    """A network of `D` hidden layers of `W` units for `F` features, with `H` heads.
+
+    The last input and the last unit of each layer are always 1, so that biases are a column of the weights and their
+    gradient comes with that of the weights, in one product. The last row of a hidden layer's weights, which makes its
+    unit 1, does not learn.
+    """
+
+    hidden: tuple[Array, ...]  # [W + 1, F + 1], then D - 1 of [W + 1, W + 1], float32
+    heads: Array  # [H, W + 1] float32
+
+
+class Training(NamedTuple):
+    """How a network is trained; `mlp_ensemble` says what each setting is."""
+
+    loss: Loss
+    learning_rate: Any
+    decays: tuple[Any, Any]
+    epsilon: Any
+    l1: Any
+    epochs: int
+    batch_size: int
+
+
+class Adam(NamedTuple):
+    """A network in training."""
+
+    weights: Weights
+    mean: Weights
+    square: Weights
+    num_steps: Array  # [] float32, made so far
+
+
+def initial_weights(key: Key, shape: Shape, num_features: int, num_heads: int) -> tuple[Key, Weights]:
+    """Returns the next key and Glorot-uniform weights with biases of 0."""
+    num_layers, width = shape
+    sizes = [(width, num_features), *[(width, width)] * (num_layers - 1), (num_heads, width)]
+    ends = np.cumsum([rows * columns for rows, columns in sizes])
+    key, words = draw(key, int(ends[-1]))
+    parts = []
+    for (rows, columns), part in zip(sizes, jnp.split(2 * uniform(words) - 1, ends[:-1]), strict=True):
+        limit = math.sqrt(6 / (rows + columns))
+        parts.append(jnp.pad(limit * part.reshape(rows, columns), ((0, 1), (0, 1))))
+    return key, Weights(tuple(part.at[-1, -1].set(1) for part in parts[:-1]), parts[-1][:-1])
+
+
+def apply(weights: Weights, features: Array) -> Array:
+    """Returns the heads' outputs float32 `[H, B]` for features `[B, F]`."""
+    return weights.heads @ _activations(weights, _with_ones(features))[-1]
+
+
+def variance_of(head: Array) -> Array:
+    """Returns the variance that the second head says."""
+    return jax.nn.softplus(head) + 1e-6
+
+
+def train(
+    key: Key, weights: Weights, training: Training, features: Array, targets: Array, importance: Array, mask: Array
+) -> Weights:
+    """Returns the weights after training on the valid rows.
+
+    Args:
+      key: Typed key; consumed.
+      weights: To begin with.
+      training: How.
+      features: `[N, F]` float32, finite.
+      targets: `[N]` float32, finite.
+      importance: `[N]` float32, what a row's absolute error is multiplied with.
+      mask: `[N]` bool, the rows that count.
+    """
+    size = training.batch_size
+    count = jnp.sum(mask, dtype=jnp.int32)
+    valid_first = jnp.argsort(~mask, stable=True)  # so that it does not matter where the other rows are
+    rows = [array[valid_first] for array in (_with_ones(features), targets, importance)]
+
+    def epoch(_: Array, carry: tuple[Key, Adam]) -> tuple[Key, Adam]:
+        key, state = carry
+        key, words = draw(key, len(mask))
+        order = jnp.pad(_shuffle(words, count), (0, -len(mask) % size))
+
+        def step(carry: tuple[Array, Adam]) -> tuple[Array, Adam]:
+            first, state = carry
+            batch = jax.lax.dynamic_slice_in_dim(order, first, size)
+            inputs, target, weight = (array.at[batch].get(mode="promise_in_bounds") for array in rows)
+            valid = first + np.arange(size, dtype=np.int32) < count
+            share = valid / jnp.maximum(jnp.sum(valid), 1)
+            gradient = gradients(state.weights, training, inputs, target, weight, share)
+            return first + size, adam_step(state, gradient, first < count, training)
+
+        # Lanes that have no more rows wait for those that have; where none has any, the epoch is over.
+        _, state = jax.lax.while_loop(lambda carry: ~everywhere(carry[0] >= count), step, (jnp.int32(0), state))
+        return key, state
+
+    zeros = jax.tree.map(jnp.zeros_like, weights)
+    start = Adam(weights, zeros, zeros, jnp.float32(0))
+    _, (trained, *_) = jax.lax.fori_loop(0, training.epochs, epoch, (key, start))
+    return Weights(*trained)
+
+
+def gradients(
+    weights: Weights, training: Training, inputs: Array, targets: Array, importance: Array, share: Array
+) -> Weights:
+    """Returns the gradient of the loss of one batch.
+
+    Written out, since the transposes that automatic differentiation leaves inside the products cost a CPU more than
+    transposing first.
+
+    Args:
+      weights: The network.
+      training: Gives the loss and the weight of the absolute output weights.
+      inputs: `[B, F + 1]`, features and a 1.
+      targets: `[B]`.
+      importance: `[B]`.
+      share: `[B]`, what each row counts; 0 where it is none.
+    """
+    last = len(weights.hidden) - 1
+    learns = np.arange(weights.heads.shape[1])[None] < weights.heads.shape[1] - 1
+    values = _activations(weights, inputs)
+
+    def total(outputs: Array) -> Array:
+        return jnp.sum(share * losses(outputs, targets, importance, training.loss))
+
+    slope = jax.grad(total)(weights.heads @ values[last])
+    heads = slope @ values[last].T + training.l1 * jnp.sign(weights.heads) * learns
+    slope = weights.heads.T @ slope
+    hidden = []
+    for layer in range(last, -1, -1):
+        slope = jnp.where((values[layer] > 0) & learns.T, slope, 0)
+        below = _transposed(values[layer - 1]) if layer > 0 else inputs
+        hidden.append(slope @ below)
+        if layer > 0:
+            slope = _transposed(weights.hidden[layer]) @ slope
+    return Weights(tuple(hidden[::-1]), heads)
+
+
+def losses(outputs: Array, targets: Array, importance: Array, loss: Loss) -> Array:
+    """Returns the loss of each row `[B]`, given the heads' outputs `[H, B]`."""
+    if loss == "gaussian":
+        variance = variance_of(outputs[1])
+        return 0.5 * jnp.log(2 * np.pi * variance) + jnp.square(targets - outputs[0]) / (2 * variance)
+    return importance * jnp.abs(outputs[0] - targets)
+
+
+def adam_step(state: Adam, gradient: Weights, moves: Array, training: Training) -> Adam:
+    """Returns the state after one step, or the same state where `moves` is False."""
+    b1, b2 = training.decays
+    num_steps = state.num_steps + 1
+    rate = training.learning_rate * jnp.sqrt(1 - b2**num_steps) / (1 - b1**num_steps)
+    mean = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mean, gradient)
+    square = jax.tree.map(lambda s, g: b2 * s + (1 - b2) * jnp.square(g), state.square, gradient)
+    weights = jax.tree.map(lambda w, m, s: w - rate * m / (jnp.sqrt(s) + training.epsilon), state.weights, mean, square)
+    stepped = Adam(weights, mean, square, num_steps)
+    return Adam(*jax.tree.map(lambda new, old: jnp.where(moves, new, old), stepped, state))
+
+
+def _with_ones(features: Array) -> Array:
+    """Returns inputs `[N, F + 1]`."""
+    return jnp.pad(features, ((0, 0), (0, 1)), constant_values=1)
+
+
+def _activations(weights: Weights, inputs: Array) -> list[Array]:
+    """Returns each hidden layer's activations `[W + 1, B]` for inputs `[B, F + 1]`."""
+    values = [jax.nn.relu(weights.hidden[0] @ inputs.T)]
+    for layer in weights.hidden[1:]:
+        values.append(jax.nn.relu(layer @ values[-1]))
+    return values
+
+
+def _shuffle(words: Array, count: Array | int) -> Array:
+    """Returns the rows int32 `[N]`, the first `count` in random order before the others.
+
+    One word carries validity, chance and row, since sorting words takes a fifth of the time of sorting pairs. The
+    order of the first does not depend on how many others there are, as long as there are at most 4,096 rows.
+    """
+    bits = max(_ROW_BITS, (len(words) - 1).bit_length())
+    rows = np.arange(len(words), dtype=np.uint32)
+    words = (jnp.asarray(rows >= count, jnp.uint32) << 31) | (words >> (bits + 1) << bits) | rows
+    return (jnp.sort(words) & np.uint32(2**bits - 1)).astype(jnp.int32)
+
+
+def _transposed(matrix: Array) -> Array:
+    """Returns the transpose as an array of its own; otherwise XLA would make it a part of the product again."""
+    transposed: Array = jax.lax.optimization_barrier(matrix.T)  # type: ignore[no-untyped-call]
+    return transposed

@@ -1,0 +1,43 @@
+"""Standard units over the rows that count."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from jnas.core._vocabulary import Array
+
+
+class Standard(NamedTuple):
+    """What takes values to standard units: none deviates if all are the same."""
+
+    center: Array  # [...], mean
+    scale: Array  # [...], population deviation; 1 where all values are the same
+
+
+def standard(values: Array, mask: Array) -> Standard:
+    """Returns mean and deviation of the rows whose mask is True.
+
+    Args:
+      values: `[N, ...]`; rows outside the mask may hold anything, NaN included.
+      mask: bool `[N]`.
+    """
+    mask = mask.reshape(-1, *(1 for _ in values.shape[1:]))
+    values = jnp.where(mask, values, 0).astype(jnp.float32)
+    count = jnp.maximum(jnp.sum(mask), 1)
+
+    def mean(numbers: Array) -> Array:
+        return jnp.sum(jnp.where(mask, numbers, 0), axis=0) / count
+
+    first = mean(values)
+    center = first + mean(values - first[None])  # what the first sum lost to rounding
+    deviation = jnp.sqrt(mean((values - center[None]) ** 2))
+    # Equal values deviate from their mean by a rounding error.
+    return Standard(center, jnp.where(deviation > 1e-6 * jnp.abs(center), deviation, 1.0))
+
+
+def standardized(values: Array, by: Standard, mask: Array | None = None) -> Array:
+    """Returns values `[N, ...]` in standard units as float32; 0 in rows outside the mask."""
+    units = (values - by.center[None]) / by.scale[None]
+    if mask is not None:
+        units = jnp.where(mask.reshape(-1, *(1 for _ in values.shape[1:])), units, 0)
+    return units.astype(jnp.float32)

@@ -1,0 +1,163 @@
+"""The predictors by name, with the settings and the encoding in which studies compare them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jnas.core._vocabulary import Space
+from jnas.searchers.predictors._bayesian_linear import bayesian_linear_regression
+from jnas.searchers.predictors._bohamiann import bohamiann
+from jnas.searchers.predictors._dngo import dngo
+from jnas.searchers.predictors._gaussian_process import gaussian_process
+from jnas.searchers.predictors._gcn import gcn
+from jnas.searchers.predictors._mlp_ensemble import mlp_ensemble
+from jnas.searchers.predictors._predictor import Predictor
+from jnas.searchers.predictors._tree_predictors import gradient_boosting, random_forest
+
+PLAIN = ("adjacency", "one_hot")
+"""The decisions of an architecture as they are: the adjacency matrix of NAS-Bench-101, one-hot columns elsewhere."""
+
+PATH = ("path", "one_hot")
+TRUNCATED_PATH = ("truncated_path", "path", "one_hot")
+GRAPH = ("graph",)
+
+
+class Entry(NamedTuple):
+    """A predictor that studies know by name."""
+
+    name: str
+    make: Callable[[Space], Predictor]
+    encodings: tuple[str, ...]  # names of features; the first that a space has is the one that studies use
+    description: str  # one line, with the settings
+    quick: bool  # a fit to a hundred architectures takes well under a second
+    compiled: bool = True  # its functions can be traced by JAX
+
+    def encoding(self, space: Space) -> str:
+        """Returns the name of the features of `space` that studies fit this predictor to.
+
+        Raises:
+          ValueError: The space has none of its encodings.
+        """
+        for name in self.encodings:
+            if name in space.feature_names:
+                return name
+        raise ValueError(
+            f"the predictor {self.name} reads one of {', '.join(self.encodings)}, and the space {space.name} has "
+            f"{', '.join(space.feature_names)}; choose another predictor"
+        )
+
+
+_ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        "mlp_ensemble",
+        lambda _: mlp_ensemble(),
+        TRUNCATED_PATH,
+        "BANANAS's meta neural network: 5 networks of 10 layers of 20, 150 epochs of batches of 32",
+        quick=True,
+    ),
+    Entry(
+        "mlp_ensemble_diverse",
+        lambda _: mlp_ensemble(networks="diverse"),
+        TRUNCATED_PATH,
+        "the same with 10 layers of 20, 5 of 5, 5 of 30, 30 of 5 and 30 of 30",
+        quick=False,
+    ),
+    Entry(
+        "random_forest",
+        lambda _: random_forest(),
+        PLAIN,
+        "100 regression trees on bootstrap samples; runs in Python",
+        quick=False,
+        compiled=False,
+    ),
+    Entry(
+        "gradient_boosting",
+        lambda _: gradient_boosting(),
+        PLAIN,
+        "10 times 100 boosted trees of depth 3, on bootstrap samples; runs in Python",
+        quick=False,
+        compiled=False,
+    ),
+    Entry(
+        "gaussian_process",
+        lambda _: gaussian_process(distance="squared_l2"),
+        PATH,
+        "Gaussian process with naszilla's fixed hyper-parameters, by the number of paths that differ",
+        quick=True,
+    ),
+    Entry(
+        "gaussian_process_fitted",
+        lambda _: gaussian_process(distance="squared_l2", fit_hyperparameters=True),
+        PATH,
+        "the same with hyper-parameters of the largest marginal likelihood",
+        quick=True,
+    ),
+    Entry(
+        "bayesian_linear_regression",
+        lambda _: bayesian_linear_regression(),
+        PLAIN,
+        "Bayesian linear regression, precisions by marginal likelihood",
+        quick=True,
+    ),
+    Entry(
+        "dngo",
+        lambda _: dngo(),
+        PLAIN,
+        "Bayesian linear regression on the last of 3 tanh layers of 50, 500 epochs of batches of 10",
+        quick=True,
+    ),
+    Entry(
+        "bohamiann",
+        lambda _: bohamiann(),
+        PLAIN,
+        "Bayesian neural network, 2 tanh layers of 50: 180 networks from 10,000 steps of Hamiltonian Monte Carlo",
+        quick=False,
+    ),
+    Entry(
+        "gcn",
+        lambda _: gcn(),
+        GRAPH,
+        "graph convolution, 4 layers of 144, 300 epochs of batches of 7",
+        quick=False,
+    ),
+    Entry(
+        "gcn_ensemble",
+        lambda _: gcn(num_members=5),
+        GRAPH,
+        "5 graph convolutions as BONAS uses them, each 4 layers of 144, 300 epochs of batches of 7",
+        quick=False,
+    ),
+)
+_BY_NAME = {entry.name: entry for entry in _ENTRIES}
+
+
+def names(quick: bool | None = None) -> tuple[str, ...]:
+    """Returns the names of all predictors, or of those that are quick (or are not)."""
+    return tuple(entry.name for entry in _ENTRIES if quick is None or entry.quick == quick)
+
+
+def entry(name: str) -> Entry:
+    """Returns what is known of a predictor.
+
+    Raises:
+      ValueError: There is no predictor of that name.
+    """
+    if name not in _BY_NAME:
+        raise ValueError(f"there is no predictor {name!r}, expected one of {', '.join(_BY_NAME)}")
+    return _BY_NAME[name]
+
+
+def make(name: str, space: Space) -> tuple[Predictor, str]:
+    """Returns a predictor in the setting in which studies compare it, and the encoding that it reads.
+
+    Args:
+      name: One of `names()`.
+      space: The search space.
+
+    Returns:
+      The predictor, and the name of the space's features to fit it to: `space.features(arch, encoding)`.
+
+    Raises:
+      ValueError: There is no predictor of that name, or the space has none of its encodings.
+    """
+    found = entry(name)
+    return found.make(space), found.encoding(space)

@@ -1,0 +1,1 @@
+"""Searchers that train one supernet: `init / step / derive`."""

@@ -1,0 +1,85 @@
+"""The curvature of the validation loss in the architecture parameters, whose growth foretells DARTS's collapse."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jnas.core._vocabulary import Array, Key
+from jnas.searchers._checks import check_positive_int
+from jnas.searchers.weight_sharing._architecture_parameters import mixture_loss
+from jnas.searchers.weight_sharing._candidates import next_batches
+from jnas.searchers.weight_sharing._words import Examples, Shared
+from jnas.training._supernet import Supernet
+from jnas.training.data._augmentation import normalize
+from jnas.training.data._dataset import Dataset
+
+
+def architecture_hessian(
+    key: Key,
+    supernet: Supernet,
+    shared: Shared,
+    alpha: Array,
+    dataset: Dataset,
+    split: str,
+    *,
+    batch_size: int = 512,
+    num_batches: int = 1,
+) -> Array:
+    """Returns the Hessian of the mixture's mean cross-entropy in alpha, float32 `[E K, E K]`, a mean over batches.
+
+    Exact: for each of its columns the gradient is differentiated once more, forward over reverse. The weights stay as
+    they are; batch-norm uses the statistics of each batch. Works under `jit` and `vmap`.
+
+    Args:
+      key: Of which images are looked at.
+      supernet: The mixture.
+      shared: Its weights.
+      alpha: float32 `[E, K]`, the architecture parameters (`state.alpha` of DARTS, GDAS and SETN).
+      dataset: Where the images are; they are not augmented.
+      split: Which of them, `'validation'` in the literature.
+      batch_size: Images in a batch.
+      num_batches: How many batches.
+
+    Raises:
+      TypeError: A size is not a Python int.
+      ValueError: A size is not positive.
+
+    References:
+      "Understanding and Robustifying Differentiable Architecture Search", Zela et al., 2020, Section 4.
+    """
+    check_positive_int("batch_size", batch_size)
+    check_positive_int("num_batches", num_batches)
+    batches = next_batches(key, dataset.rows(split), batch_size, num_batches)
+
+    def of_batch(numbers: Array) -> Array:
+        images = normalize(dataset.images[numbers], dataset.mean, dataset.std)
+        examples = Examples(images, dataset.labels[numbers])
+        return hessian(lambda alpha: mixture_loss(supernet, shared.parameters, alpha, examples)[0], alpha)
+
+    return jnp.mean(jax.lax.map(of_batch, batches), axis=0)
+
+
+def hessian_eigenvalue(
+    key: Key, supernet: Supernet, shared: Shared, alpha: Array, dataset: Dataset, split: str, **sizes: Any
+) -> Array:
+    """Returns the largest eigenvalue float32 `[]` of `architecture_hessian`, whose arguments it takes.
+
+    NaN where the Hessian has one.
+    """
+    found = architecture_hessian(key, supernet, shared, alpha, dataset, split, **sizes)
+    largest: Array = jnp.linalg.eigvalsh(found)[-1]
+    return largest
+
+
+def hessian(function: Callable[[Array], Array], place: Array) -> Array:
+    """Returns the Hessian `[n, n]` of a function of an array of `n` numbers, column by column in one loop."""
+    gradient = jax.grad(function)
+
+    def column(direction: Array) -> Array:
+        product: Array = jax.jvp(gradient, (place,), (direction.reshape(place.shape),))[1]
+        return product.reshape(-1)
+
+    found: Array = jax.lax.map(column, jnp.eye(place.size, dtype=place.dtype))
+    return 0.5 * (found + found.T)

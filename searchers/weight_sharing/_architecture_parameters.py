@@ -1,0 +1,131 @@
+"""What the searchers share that learn a preference `alpha [E, K]` for each operation on each edge."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jnas.core._vocabulary import Array, Key
+from jnas.searchers.weight_sharing._shared_weights import Forward, Measured, WeightsState, begin_weights, loss_of
+from jnas.searchers.weight_sharing._words import Derived, Examples, Shared, StepInfo
+from jnas.training._supernet import Supernet
+
+
+class Adam(NamedTuple):
+    """How the architecture is learned; the numbers may be traced."""
+
+    learning_rate: Any = 3e-4
+    b1: Any = 0.5
+    b2: Any = 0.999
+    eps: Any = 1e-8
+    weight_decay: Any = 1e-3  # added to the gradient
+
+
+class AlphaState(NamedTuple):
+    """What a searcher with architecture parameters needs for its next step."""
+
+    key: Key  # []
+    step: Array  # [] int32, steps done
+    weights: WeightsState
+    alpha: Array  # [E, K] float32
+    optimizer: Any  # of alpha
+
+
+def begin_alpha(key: Key, supernet: Supernet, shape: tuple[int, int], scale: Any, settings: Adam) -> AlphaState:
+    """Returns a search before its first step; alpha is normal with standard deviation `scale`."""
+    key, weights_key, alpha_key = jax.random.split(key, 3)
+    alpha = scale * jax.random.normal(alpha_key, shape, jnp.float32)
+    return AlphaState(key, jnp.int32(0), begin_weights(weights_key, supernet), alpha, make_adam(settings).init(alpha))
+
+
+def make_adam(settings: Adam) -> optax.GradientTransformation:
+    """Returns Adam with weight decay as a part of the gradient, as PyTorch's has it."""
+    return optax.chain(
+        optax.add_decayed_weights(settings.weight_decay),
+        optax.adam(settings.learning_rate, b1=settings.b1, b2=settings.b2, eps=settings.eps),
+    )
+
+
+def update_alpha(settings: Adam, gradient: Array, optimizer: Any, alpha: Array) -> tuple[Array, Any]:
+    """Returns alpha and its optimizer's state after a step of Adam."""
+    updates, optimizer = make_adam(settings).update(gradient, optimizer, alpha)
+    return jnp.asarray(optax.apply_updates(alpha, updates)), optimizer
+
+
+def mixture_of(supernet: Supernet, alpha: Array) -> Forward:
+    """Returns the forward pass of all operations, mixed on each edge by the softmax of alpha."""
+    probabilities = jax.nn.softmax(alpha, axis=1)
+    return lambda parameters, images: supernet.mixture(parameters, None, probabilities, images)
+
+
+def mixture_loss(supernet: Supernet, parameters: Any, alpha: Array, examples: Examples) -> tuple[Array, Measured]:
+    """Returns the mean cross-entropy of the mixture on a batch, and what was measured."""
+    loss, (measured, _) = loss_of(mixture_of(supernet, alpha), parameters, examples)
+    return loss, measured
+
+
+def mixture_gradient(supernet: Supernet, parameters: Any, alpha: Array, examples: Examples) -> tuple[Array, Measured]:
+    """Returns the gradient in alpha of the mixture's loss on a batch, and what was measured."""
+    gradient: tuple[Array, Measured] = jax.grad(
+        lambda alpha: mixture_loss(supernet, parameters, alpha, examples), has_aux=True
+    )(alpha)
+    return gradient
+
+
+def both(train: Measured, validation: Measured) -> StepInfo:
+    """Returns what a step tells that looked at both batches."""
+    return StepInfo(train.loss, train.accuracy, validation.loss, validation.accuracy)
+
+
+def derive_argmax(state: AlphaState, dataset: Any, split: str) -> Derived:
+    """Returns the architecture of the preferred operation on each edge; looks at no images."""
+    del dataset, split
+    arch = jnp.argmax(state.alpha, axis=1).astype(jnp.int32)
+    return Derived(arch, arch[None], jnp.full((1,), jnp.nan, jnp.float32))
+
+
+def log_probability(state: AlphaState, archs: Array) -> Array:
+    """Returns the sum over edges of the logarithms of the softmax of alpha, float32 `[N]` of `[N, E]`."""
+    return log_probability_of(jax.nn.log_softmax(state.alpha, axis=1), archs)
+
+
+def log_probability_of(log_probabilities: Array, archs: Array) -> Array:
+    """Returns the logarithm of the probability of architectures `[N, E]` whose decisions are independent.
+
+    Args:
+      log_probabilities: `[E, K]`, of each choice.
+      archs: int32 `[N, E]`.
+    """
+    chosen = jnp.take_along_axis(log_probabilities[None], archs[:, :, None], axis=2)
+    return jnp.sum(chosen[:, :, 0], axis=1)
+
+
+def weights(state: AlphaState) -> Array:
+    """Returns the softmax of alpha, float32 `[E, K]`."""
+    return jax.nn.softmax(state.alpha, axis=1)
+
+
+def shared(state: AlphaState) -> Shared:
+    """Returns the shared weights."""
+    return state.weights.shared
+
+
+def most_probable(log_probabilities: Array, count: int) -> Array:
+    """Returns the `count` architectures of highest joint probability, the highest first, int32 `[count, E]`.
+
+    Exact, in a space of any size: the first decisions of one of the best are among the best of their own. There must
+    be as many architectures.
+
+    Args:
+      log_probabilities: `[E, K]`, of each choice of independent decisions.
+      count: A Python int.
+    """
+    best, chosen = jnp.zeros((1,), log_probabilities.dtype), jnp.zeros((1, 0), jnp.int32)
+    choices = log_probabilities.shape[1]
+    for row in log_probabilities:
+        sums = (best[:, None] + row[None, :]).reshape(-1)
+        best, places = jax.lax.top_k(sums, min(count, sums.shape[0]))
+        last = (places % choices).astype(jnp.int32)
+        chosen = jnp.concatenate([chosen[places // choices], last[:, None]], axis=1)
+    return chosen

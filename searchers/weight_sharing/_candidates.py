@@ -1,0 +1,162 @@
+"""How searchers compare candidates under the shared weights, and which batch-norm they do it with."""
+
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+
+from jnas.core._vocabulary import Array, Key
+from jnas.searchers._checks import check_positive_int
+from jnas.searchers.weight_sharing._words import Derived, Shared
+from jnas.training._recipe import BatchNormPolicy
+from jnas.training._supernet import Supernet
+from jnas.training.data._augmentation import normalize
+from jnas.training.data._dataset import Dataset
+from jnas.training.operations._forms import branches
+
+Comparison = Literal["published", "same_batches"]
+"""What candidates are compared on; see `Selection`."""
+
+_TOGETHER = 16  # candidates that run as one batch where the supernet does not branch, each on images of its own
+_DERIVE = 0x5E1EC7  # what a state's key is folded with for a derivation: far from the numbers of its splits
+
+
+class Selection(NamedTuple):
+    """How the best of some candidates is chosen by its accuracy under the shared weights; Python values.
+
+    `comparison='published'` scores each candidate on the next mini-batch of its own, as the scripts of NAS-Bench-201
+    do: two equal candidates then differ by the luck of their batches (2 percent at 512 images and an accuracy of 60).
+    `'same_batches'` scores all of them on the same images.
+    """
+
+    comparison: Comparison = "published"
+    num_candidates: int = 100
+    batch_size: int = 512
+    num_images: int | None = None  # of 'same_batches'; None for all of the split
+    batch_norm: BatchNormPolicy = "batch"  # statistics of each batch, running estimates of the search, or means over
+    # `batch_norm_batches` batches of training images, no image twice, taken for each candidate
+    batch_norm_batches: int = 8
+
+
+def check_selection(selection: Any) -> Selection:
+    """Returns a selection, or raises a `ValueError` or `TypeError` that names what makes no sense."""
+    if not isinstance(selection, Selection):
+        raise TypeError(
+            f"selection is {selection!r}, expected a jnas.searchers.Selection, for example Selection('same_batches')"
+        )
+    for field, known in (("comparison", get_args(Comparison)), ("batch_norm", get_args(BatchNormPolicy))):
+        if getattr(selection, field) not in known:
+            raise ValueError(f"selection has the {field} {getattr(selection, field)!r}, expected one of {known}")
+    for field in ("num_candidates", "batch_size", "batch_norm_batches"):
+        check_positive_int(f"the selection's {field}", getattr(selection, field))
+    if selection.num_images is not None:
+        check_positive_int("the selection's num_images", selection.num_images)
+    return selection
+
+
+def derive_key(key: Key) -> Key:
+    """Returns the key of a derivation from a state's, which stays as it is."""
+    same: Key = jax.random.clone(key)  # type: ignore[no-untyped-call]
+    return jax.random.fold_in(same, _DERIVE)
+
+
+def choose(
+    key: Key, supernet: Supernet, shared: Shared, archs: Array, dataset: Dataset, split: str, selection: Selection
+) -> Derived:
+    """Returns the candidate of the highest accuracy, the first among equals; a NaN is never the highest.
+
+    Args:
+      key: Of which images are looked at.
+      supernet: What the candidates are parts of.
+      shared: Its weights.
+      archs: int32 `[M, E]`, the candidates.
+      dataset: Where the images are; they are not augmented.
+      split: On which split candidates are compared.
+      selection: How.
+    """
+    scores = candidate_scores(key, supernet, shared, archs, dataset, split, selection)
+    best = jnp.argmax(jnp.where(jnp.isnan(scores), -jnp.inf, scores))
+    return Derived(archs[best], archs, scores)
+
+
+def candidate_scores(
+    key: Key, supernet: Supernet, shared: Shared, archs: Array, dataset: Dataset, split: str, selection: Selection
+) -> Array:
+    """Returns the accuracy of each candidate in percent, float32 `[M]`; NaN where a logit is not finite.
+
+    One candidate after the other where the supernet branches, otherwise some at a time. Arguments as for `choose`.
+    """
+    order_key, train_key = jax.random.split(key)
+    rows = dataset.rows(split)
+    if selection.comparison == "published":
+        numbers = next_batches(order_key, rows, selection.batch_size, len(archs))  # [M, n]
+        batches, counted = numbers[:, None], jnp.ones((1, numbers.shape[1]), bool)
+    else:
+        batches, counted = _same_batches(order_key, rows, selection)  # [T, n]
+    train = None
+    if selection.batch_norm == "reestimated":
+        train_rows = dataset.rows("train")
+        count = min(selection.batch_norm_batches, max(1, len(train_rows) // selection.batch_size))
+        train = next_batches(train_key, train_rows, selection.batch_size, count)
+
+    def score(arch: Array, batches: Array) -> Array:
+        statistics = _statistics(supernet, shared, arch, dataset, train, selection.batch_norm)
+
+        def right(total: Array, batch: tuple[Array, Array]) -> tuple[Array, None]:
+            numbers, counted = batch
+            images = normalize(dataset.images[numbers], dataset.mean, dataset.std)
+            logits, _ = supernet.sampled(shared.parameters, statistics, arch, images)
+            found = (jnp.argmax(logits, -1) == dataset.labels[numbers]) & counted
+            number = jnp.where(jnp.all(jnp.isfinite(logits)), jnp.sum(found), jnp.nan)
+            return total + number, None
+
+        total, _ = jax.lax.scan(right, jnp.float32(0), (batches, counted))
+        percent: Array = 100 * total / jnp.sum(counted)
+        return percent
+
+    together = None if branches(supernet.form) else min(_TOGETHER, len(archs))
+    scores: Array
+    if selection.comparison == "published":
+        scores = jax.lax.map(lambda each: score(*each), (archs, batches), batch_size=together)
+    else:
+        scores = jax.lax.map(lambda arch: score(arch, batches), archs, batch_size=together)
+    return scores
+
+
+def _statistics(
+    supernet: Supernet, shared: Shared, arch: Array, dataset: Dataset, train: Array | None, policy: BatchNormPolicy
+) -> Any:
+    """Returns what batch-norm uses for a candidate: None for each batch's own statistics."""
+    if policy == "batch":
+        return None
+    if policy == "running":
+        return shared.statistics
+
+    def used(numbers: Array) -> Any:
+        images = normalize(dataset.images[numbers], dataset.mean, dataset.std)
+        return supernet.sampled(shared.parameters, None, arch, images)[1]
+
+    return jax.tree.map(lambda each: jnp.mean(each, 0), jax.lax.map(used, train))
+
+
+def next_batches(key: Key, rows: Array, size: int, count: int) -> Array:
+    """Returns `count` mini-batches of an endless pass over images in random order, int32 `[count, n]`.
+
+    Images that do not fill a batch are left out until the next permutation; a batch of more than all is all.
+    """
+    size = min(size, len(rows))
+    each = len(rows) // size
+    keys = jax.random.split(key, -(-count // each))
+    orders = jax.vmap(lambda key: jax.random.permutation(key, rows)[: each * size])(keys)
+    return orders.reshape(-1, size)[:count]
+
+
+def _same_batches(key: Key, rows: Array, selection: Selection) -> tuple[Array, Array]:
+    """Returns batches `[T, n]` of so many images in random order, and which of them count.
+
+    The last batch is filled up with the first images, which are not counted but belong to its statistics.
+    """
+    total = min(selection.num_images or len(rows), len(rows))
+    size = min(selection.batch_size, total)
+    places = jnp.arange(-(-total // size) * size).reshape(-1, size)
+    return jax.random.permutation(key, rows)[:total][places % total], places < total

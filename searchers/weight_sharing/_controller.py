@@ -1,0 +1,116 @@
+"""ENAS's controller: a recurrent network that decides one edge after another."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jnas.core._vocabulary import Array, Key
+
+
+class Lstm(NamedTuple):
+    """One layer of a long short-term memory of `H` units; gates in the order input, forget, cell, output."""
+
+    from_input: Array  # [4 H, H] float32
+    from_hidden: Array  # [4 H, H] float32
+    input_bias: Array  # [4 H] float32
+    hidden_bias: Array  # [4 H] float32; Adam moves the sum of two biases twice as far as one
+
+
+class Controller(NamedTuple):
+    """The controller's parameters."""
+
+    start: Array  # [H] float32, the first input
+    layers: tuple[Lstm, Lstm]
+    embedding: Array  # [K, H] float32, the input after each decision
+    kernel: Array  # [K, H] float32, of the logits
+    bias: Array  # [K] float32
+
+
+class ControllerSettings(NamedTuple):
+    """The controller's size, and the shape of its logits: `tanh_constant * tanh(output / temperature)`."""
+
+    hidden: int = 32  # units of each of its two layers
+    temperature: float = 5.0
+    tanh_constant: float = 2.5
+
+
+def init_controller(key: Key, num_operations: int, hidden: int) -> Controller:
+    """Returns a controller before its first step.
+
+    The start, the first layer's matrices, the embedding and the output's matrix are uniform within 0.1; the second
+    layer and all biases within one over the root of `hidden`: PyTorch's default, which the published scripts leave.
+    """
+    wide = float(hidden) ** -0.5
+    total = hidden + 2 * (8 * hidden**2 + 8 * hidden) + 2 * num_operations * hidden + num_operations
+    numbers, place = jax.random.uniform(key, (total,), jnp.float32, -1.0, 1.0), 0
+
+    def take(scale: float, *shape: int) -> Array:
+        nonlocal place
+        place += math.prod(shape)
+        return scale * numbers[place - math.prod(shape) : place].reshape(shape)
+
+    def lstm(scale: float) -> Lstm:
+        gates = 4 * hidden
+        return Lstm(take(scale, gates, hidden), take(scale, gates, hidden), take(wide, gates), take(wide, gates))
+
+    return Controller(
+        start=take(0.1, hidden),
+        layers=(lstm(0.1), lstm(wide)),
+        embedding=take(0.1, num_operations, hidden),
+        kernel=take(0.1, num_operations, hidden),
+        bias=take(wide, num_operations),
+    )
+
+
+def sample_arch(controller: Controller, noise: Array, settings: ControllerSettings) -> Array:
+    """Returns an architecture int32 `[E]` drawn from the controller by the Gumbel noise float32 `[E, K]`."""
+
+    def decide(carry: tuple[Array, Array], noise: Array) -> tuple[tuple[Array, Array], Array]:
+        memory, given = carry
+        memory, logits = _advance(controller, memory, given, settings)
+        choice = jnp.argmax(logits + noise).astype(jnp.int32)
+        return (memory, controller.embedding[choice]), choice
+
+    _, arch = jax.lax.scan(decide, (_blank(controller), controller.start), noise)
+    return arch
+
+
+def log_probabilities(controller: Controller, arch: Array, settings: ControllerSettings) -> Array:
+    """Returns, for each decision given those before it, the log-probability of each operation: `[E, K]` of `[E]`."""
+    given = jnp.concatenate([controller.start[None], controller.embedding[arch[:-1]]])
+
+    def decide(memory: Array, given: Array) -> tuple[Array, Array]:
+        memory, logits = _advance(controller, memory, given, settings)
+        return memory, jax.nn.log_softmax(logits)
+
+    _, found = jax.lax.scan(decide, _blank(controller), given)
+    return found
+
+
+def log_probability_and_entropy(
+    controller: Controller, arch: Array, settings: ControllerSettings
+) -> tuple[Array, Array]:
+    """Returns the log-probability of an architecture, and the sum over its decisions of their entropies; in nats."""
+    found = log_probabilities(controller, arch, settings)
+    chosen = jnp.take_along_axis(found, arch[:, None], axis=1)
+    return jnp.sum(chosen), -jnp.sum(jnp.exp(found) * found)
+
+
+def _blank(controller: Controller) -> Array:
+    """Returns the memory before the first decision: hidden state and cell of each layer, `[layers, 2, H]`."""
+    return jnp.zeros((len(controller.layers), 2, controller.start.shape[0]), jnp.float32)
+
+
+def _advance(controller: Controller, memory: Array, given: Array, settings: ControllerSettings) -> tuple[Array, Array]:
+    """Returns the memory and the logits `[K]` after one more input."""
+    after = []
+    for layer, (hidden, cell) in zip(controller.layers, memory, strict=True):
+        gates = layer.from_input @ given + layer.input_bias + layer.from_hidden @ hidden + layer.hidden_bias
+        enter, forget, new, leave = jnp.split(gates, 4)
+        cell = jax.nn.sigmoid(forget) * cell + jax.nn.sigmoid(enter) * jnp.tanh(new)
+        given = jax.nn.sigmoid(leave) * jnp.tanh(cell)
+        after.append(jnp.stack([given, cell]))
+    logits = (controller.kernel @ given + controller.bias) / settings.temperature
+    return jnp.stack(after), settings.tanh_constant * jnp.tanh(logits)

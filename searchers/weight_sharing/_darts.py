@@ -1,0 +1,182 @@
+"""DARTS: the operations of each edge mixed by a softmax, and the mixture learned by gradient descent."""
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+
+from jnas.core._vocabulary import Array, Key
+from jnas.searchers.weight_sharing._architecture_parameters import (
+    Adam,
+    AlphaState,
+    begin_alpha,
+    both,
+    derive_argmax,
+    log_probability,
+    mixture_gradient,
+    mixture_loss,
+    mixture_of,
+    shared,
+    update_alpha,
+    weights,
+)
+from jnas.searchers.weight_sharing._shared_weights import (
+    Measured,
+    Sgd,
+    WeightsState,
+    check_schedule,
+    decisions_of,
+    learning_rate,
+    norm,
+    train_weights,
+)
+from jnas.searchers.weight_sharing._words import Batch, Examples, StepInfo, WeightSharingSearcher
+from jnas.training._supernet import Supernet
+
+Order = Literal["first", "second"]
+SecondOrder = Literal["exact", "finite_difference"]
+
+Loss = Callable[[Any, Array], tuple[Array, Measured]]
+"""`loss(parameters, alpha) -> (loss, measured)`."""
+
+
+def darts(
+    supernet: Supernet,
+    *,
+    steps_per_epoch: int,
+    epochs: int = 50,
+    order: Order = "first",
+    second: SecondOrder = "exact",
+    sgd: Sgd = Sgd(),  # noqa: B008 (immutable)
+    adam: Adam = Adam(),  # noqa: B008
+    init_scale: Any = 1e-3,
+    unroll_rate: Any = None,
+) -> WeightSharingSearcher:
+    """Returns DARTS, with the published hyper-parameters of NAS-Bench-201's comparison.
+
+    First order (DARTS-V1): the weights make a step on the training batch, then alpha one on the validation batch.
+    Second order (DARTS-V2): alpha first, by the gradient of the validation loss at
+    `w' = w - rate * (momentum * m + gradient + weight_decay * w)`, the weights after a step as a function of alpha;
+    then the weights.
+
+    Batch-norm uses the statistics of each batch. Running estimates are taken from the weights' steps alone; the
+    published scripts also move them in the passes of the architecture's step and of the finite difference.
+
+    Args:
+      supernet: What is trained.
+      steps_per_epoch: Steps that go through the training images once; the learning rate follows it.
+      epochs: Of the whole search. Published with 50 and batches of 64.
+      order: `'first'` or `'second'`.
+      second: How the second-order term is computed: `'exact'`, by one product of the Hessian and a vector, forward over
+        reverse; or `'finite_difference'`, by two more gradients, as published. The two agree where the loss is smooth.
+        A network of ReLUs is not: over the published distance of 0.01 many of them switch, and in a small network their
+        jumps, not the curvature, are what the difference measures.
+      sgd: How the weights are trained.
+      adam: How alpha is.
+      init_scale: Standard deviation of the first alpha.
+      unroll_rate: The learning rate of `w'`, by default that of the weights; 0 makes the second order's gradient that
+        of the first.
+
+    Returns:
+      A searcher that derives the operation of the largest alpha on each edge, `none` included.
+
+    Raises:
+      TypeError: `steps_per_epoch` or `epochs` is not a Python int.
+      ValueError: An argument is out of range, or not every decision has as many choices.
+
+    References:
+      "DARTS: Differentiable Architecture Search", Liu, Simonyan and Yang, 2019, Section 2.3, Equations 5 to 8, and
+        Algorithm 1; in "NAS-Bench-201", Dong and Yang, 2020, Section 4.
+    """
+    for name, value, known in (("order", order, get_args(Order)), ("second", second, get_args(SecondOrder))):
+        if value not in known:
+            raise ValueError(f"{name} is {value!r}, expected one of {known}")
+    schedule = check_schedule(steps_per_epoch, epochs)
+    shape = decisions_of(supernet)
+
+    def loss_on(examples: Examples) -> Loss:
+        return lambda parameters, alpha: mixture_loss(supernet, parameters, alpha, examples)
+
+    def train(state: AlphaState, batch: Batch) -> tuple[AlphaState, Measured]:
+        rate = learning_rate(sgd, schedule, state.step)
+        forward = mixture_of(supernet, state.alpha)
+        trained, measured = train_weights(supernet, state.weights, forward, batch.train, rate, sgd)
+        return state._replace(weights=trained), measured
+
+    def learn(state: AlphaState, batch: Batch) -> tuple[AlphaState, Measured]:
+        if order == "first":
+            parameters = state.weights.shared.parameters
+            gradient, measured = mixture_gradient(supernet, parameters, state.alpha, batch.validation)
+        else:
+            rate = learning_rate(sgd, schedule, state.step) if unroll_rate is None else unroll_rate
+            losses = loss_on(batch.train), loss_on(batch.validation)
+            gradient, measured = unrolled_gradient(*losses, state.weights, state.alpha, rate, sgd, second)
+        alpha, optimizer = update_alpha(adam, gradient, state.optimizer, state.alpha)
+        return state._replace(alpha=alpha, optimizer=optimizer), measured
+
+    def init(key: Key) -> AlphaState:
+        return begin_alpha(key, supernet, shape, init_scale, adam)
+
+    def step(state: AlphaState, batch: Batch) -> tuple[AlphaState, StepInfo]:
+        if order == "first":
+            state, on_train = train(state, batch)
+            state, on_validation = learn(state, batch)
+        else:
+            state, on_validation = learn(state, batch)
+            state, on_train = train(state, batch)
+        return state._replace(step=state.step + 1), both(on_train, on_validation)
+
+    name = "darts-v1" if order == "first" else "darts-v2"
+    return WeightSharingSearcher(init, step, derive_argmax, log_probability, weights, shared, name)
+
+
+def unrolled_gradient(
+    train: Loss,
+    validation: Loss,
+    state: WeightsState,
+    alpha: Array,
+    rate: Any,
+    sgd: Sgd,
+    second: SecondOrder = "exact",
+) -> tuple[Array, Measured]:
+    """Returns the gradient in alpha of the validation loss after a step of the weights, and what validation measured.
+
+    Args:
+      train: The loss whose gradient the weights follow.
+      validation: The loss that alpha follows.
+      state: The weights and their momentum.
+      alpha: float32 `[E, K]`.
+      rate: The learning rate of the step.
+      sgd: Its momentum and weight decay; the step is neither clipped nor Nesterov's, as published.
+      second: How the derivative of the step is computed.
+    """
+    parameters = state.shared.parameters
+
+    def gradients_of_train(parameters: Any) -> tuple[Any, Array]:
+        found: tuple[Any, Array] = jax.grad(train, argnums=(0, 1), has_aux=True)(parameters, alpha)[0]
+        return found
+
+    if second == "exact":  # the derivative goes on from what the gradient has computed
+        (gradients, _), derivative = jax.linearize(gradients_of_train, parameters)
+    else:
+        gradients, _ = gradients_of_train(parameters)
+    stepped = jax.tree.map(
+        lambda value, mean, gradient: value - rate * (sgd.momentum * mean + gradient + sgd.weight_decay * value),
+        parameters,
+        state.momentum,
+        gradients,
+    )
+    (direction, direct), measured = jax.grad(validation, argnums=(0, 1), has_aux=True)(stepped, alpha)
+    if second == "exact":
+        _, indirect = derivative(direction)
+    else:
+        size = 1e-2 / jnp.maximum(norm(direction), 1e-12)
+
+        def on_side(sign: Array) -> Array:
+            moved = jax.tree.map(lambda value, along: value + sign * size * along, parameters, direction)
+            return gradients_of_train(moved)[1]
+
+        above, below = jax.lax.map(on_side, jnp.asarray([1.0, -1.0], jnp.float32))
+        indirect = (above - below) / (2 * size)
+    return direct - rate * indirect, measured

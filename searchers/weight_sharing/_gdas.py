@@ -1,0 +1,122 @@
+"""GDAS: one operation on each edge, drawn by the Gumbel-max trick, with a straight-through gradient."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jnas.core._vocabulary import Array, Key
+from jnas.searchers.weight_sharing._architecture_parameters import (
+    Adam,
+    AlphaState,
+    begin_alpha,
+    both,
+    derive_argmax,
+    log_probability,
+    shared,
+    update_alpha,
+    weights,
+)
+from jnas.searchers.weight_sharing._shared_weights import (
+    Measured,
+    Sgd,
+    check_schedule,
+    decisions_of,
+    learning_rate,
+    loss_of,
+    train_arch,
+)
+from jnas.searchers.weight_sharing._words import Batch, StepInfo, WeightSharingSearcher
+from jnas.training._supernet import Supernet
+
+
+def gdas(
+    supernet: Supernet,
+    *,
+    steps_per_epoch: int,
+    epochs: int = 250,
+    first_temperature: Any = 10.0,
+    last_temperature: Any = 0.1,
+    sgd: Sgd = Sgd(),  # noqa: B008 (immutable)
+    adam: Adam = Adam(),  # noqa: B008
+    init_scale: Any = 1e-3,
+) -> WeightSharingSearcher:
+    """Returns GDAS, with the published hyper-parameters of NAS-Bench-201's comparison.
+
+    Each step draws an architecture, the same in all cells, and makes a step of the weights with it on the training
+    batch; then another, and makes a step of alpha with it on the validation batch. The value is that of the
+    architecture that was drawn; the gradient is that of a softmax with a temperature, and an operation that was not
+    drawn has a gradient too: its weight, which is 0, was added to every pixel (`Supernet.straight_through`).
+
+    Published with batches of 64. Draws are finite by construction, so none is repeated.
+
+    Args:
+      supernet: What is trained.
+      steps_per_epoch: Steps that go through the training images once; schedules follow it.
+      epochs: Of the whole search.
+      first_temperature: Of the first epoch; it falls in equal parts, once an epoch.
+      last_temperature: Of the last one.
+      sgd: How the weights are trained; running estimates of batch-norm are taken from their steps.
+      adam: How alpha is.
+      init_scale: Standard deviation of the first alpha.
+
+    Returns:
+      A searcher that derives the operation of the largest alpha on each edge.
+
+    Raises:
+      TypeError: `steps_per_epoch` or `epochs` is not a Python int.
+      ValueError: An argument is out of range, or not every decision has as many choices.
+
+    References:
+      "Searching for A Robust Neural Architecture in Four GPU Hours", Dong and Yang, 2019, Section 3.2, Equations 3 to
+        7; in "NAS-Bench-201", Dong and Yang, 2020, Section 4.
+    """
+    schedule = check_schedule(steps_per_epoch, epochs)
+    shape = decisions_of(supernet)
+
+    def init(key: Key) -> AlphaState:
+        return begin_alpha(key, supernet, shape, init_scale, adam)
+
+    def temperature(step: Array) -> Array:
+        share = schedule.epoch(step) / max(epochs - 1, 1)
+        value: Array = first_temperature + (last_temperature - first_temperature) * share
+        return value
+
+    def step(state: AlphaState, batch: Batch) -> tuple[AlphaState, StepInfo]:
+        key, noise_key = jax.random.split(state.key)
+        noise = jax.random.gumbel(noise_key, (2, *shape), jnp.float32)
+        arch, _ = hard_gumbel(state.alpha, noise[0], temperature(state.step))
+        rate = learning_rate(sgd, schedule, state.step)
+        trained, on_train = train_arch(supernet, state.weights, arch, batch.train, rate, sgd)
+
+        def validation(alpha: Array) -> tuple[Array, Measured]:
+            arch, one_hot = hard_gumbel(alpha, noise[1], temperature(state.step))
+            loss, (measured, _) = loss_of(
+                lambda parameters, images: supernet.straight_through(parameters, None, one_hot, arch, images),
+                trained.shared.parameters,
+                batch.validation,
+            )
+            return loss, measured
+
+        gradient, on_validation = jax.grad(validation, has_aux=True)(state.alpha)
+        alpha, optimizer = update_alpha(adam, gradient, state.optimizer, state.alpha)
+        return AlphaState(key, state.step + 1, trained, alpha, optimizer), both(on_train, on_validation)
+
+    return WeightSharingSearcher(init, step, derive_argmax, log_probability, weights, shared, "gdas")
+
+
+def hard_gumbel(alpha: Array, noise: Array, temperature: Array) -> tuple[Array, Array]:
+    """Returns a draw from the softmax of alpha, and it as one-hot weights with the gradient of a softmax.
+
+    Args:
+      alpha: float32 `[E, K]`.
+      noise: float32 `[E, K]`, standard Gumbel.
+      temperature: Of the softmax that the gradient is taken from; the draw does not depend on it.
+
+    Returns:
+      `arch` int32 `[E]`, and weights float32 `[E, K]`.
+    """
+    soft = jax.nn.softmax((jax.nn.log_softmax(alpha, axis=1) + noise) / temperature, axis=1)
+    arch = jnp.argmax(soft, axis=1).astype(jnp.int32)
+    one_hot = jax.nn.one_hot(arch, alpha.shape[1], dtype=soft.dtype)
+    return arch, one_hot + (soft - jax.lax.stop_gradient(soft))

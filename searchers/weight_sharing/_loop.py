@@ -1,0 +1,175 @@
+"""The one loop of weight-sharing searches: an epoch as a scan over steps, a look at what has been found, many seeds."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jnas.core._draws import below
+from jnas.core._vocabulary import Array, Key
+from jnas.searchers.weight_sharing._architecture_hessian import hessian_eigenvalue
+from jnas.searchers.weight_sharing._candidates import derive_key
+from jnas.searchers.weight_sharing._words import Batch, Derived, Examples, StepInfo, WeightSharingSearcher
+from jnas.training._supernet import Supernet
+from jnas.training.data._augmentation import augment
+from jnas.training.data._dataset import Dataset
+from jnas.training.networks.nasbench201._supernet import over_seeds
+from jnas.training.runs._train_many import divided
+
+__all__ = ["Look", "SearchRun", "begin_search", "compiled_over_seeds", "look_at", "steps_per_epoch", "train_epoch"]
+
+
+class SearchRun(NamedTuple):
+    """A search between two epochs: all that the next one needs."""
+
+    key: Key  # [], of the batches; stays
+    epoch: Array  # [] int32, epochs done
+    state: Any  # the searcher's
+
+
+class Look(NamedTuple):
+    """What is seen of a search between two epochs; it leaves the search as it is."""
+
+    derived: Derived
+    weights: Array  # [E, K] float32, probabilities of the operations on each edge
+    eigenvalue: Array  # [] float32, largest one of the validation loss's Hessian in alpha; NaN where not asked for
+
+
+def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
+    """Returns how many batches the training images fill; those that are left over wait for the next permutation.
+
+    Raises:
+      ValueError: There are fewer training images than a batch takes.
+    """
+    images = len(dataset.rows("train"))
+    if images < batch_size:
+        raise ValueError(
+            f"the data set {dataset.name!r} has {images} training images and a batch takes {batch_size}; "
+            "give a smaller batch size"
+        )
+    return images // batch_size
+
+
+def begin_search(key: Key, searcher: WeightSharingSearcher) -> SearchRun:
+    """Returns a search of which nothing is done yet.
+
+    Args:
+      key: Of the first weights, of the searcher's draws and of all batches.
+      searcher: What searches.
+    """
+    state_key, batch_key = jax.random.split(key)
+    return SearchRun(batch_key, jnp.int32(0), searcher.init(state_key))
+
+
+def train_epoch(
+    run: SearchRun, searcher: WeightSharingSearcher, dataset: Dataset, *, batch_size: int, split: str
+) -> tuple[SearchRun, StepInfo]:
+    """Returns a search after one more epoch, and the means of what its steps saw.
+
+    NaN for what none of them saw, and for a search whose shared weights are not finite any more.
+
+    The training images are gone through once in a new order. Each step gets a batch of them and, drawn independently
+    and with replacement, a batch of validation images; both are augmented as training images are. Steps beyond those
+    (`searcher.extra_steps`) get new validation images and the epoch's training batches again.
+
+    Works inside `jit` and `vmap`.
+
+    Args:
+      run: The search so far.
+      searcher: What searches; its schedules must have been told `steps_per_epoch(dataset, batch_size)`.
+      dataset: The images.
+      batch_size: Of training and of validation batches; a Python int.
+      split: The images that the architecture is learned from.
+
+    References:
+      "NAS-Bench-201", Dong and Yang, 2020, and its released search loaders: which images a step sees.
+    """
+    steps = steps_per_epoch(dataset, batch_size)
+    total = steps + searcher.extra_steps
+    order_key, choice_key, augment_key = jax.random.split(jax.random.fold_in(run.key, run.epoch), 3)
+    order = jax.random.permutation(order_key, dataset.rows("train"))[: steps * batch_size].reshape(steps, batch_size)
+    others = dataset.rows(split)
+    chosen = others[below(jax.random.bits(choice_key, (total, batch_size)), len(others))]
+
+    def step(state: Any, each: tuple[Array, Array, Key]) -> tuple[Any, StepInfo]:
+        place, validation, key = each
+        numbers = jnp.concatenate([order[place], validation])
+        images = augment(key, dataset.images[numbers], dataset.augmentation, dataset.mean, dataset.std)
+        labels = dataset.labels[numbers]
+        halves = (Examples(images[half], labels[half]) for half in (slice(None, batch_size), slice(batch_size, None)))
+        stepped: tuple[Any, StepInfo] = searcher.step(state, Batch(*halves))
+        return stepped
+
+    places = jnp.arange(total) % steps
+    state, infos = jax.lax.scan(step, run.state, (places, chosen, jax.random.split(augment_key, total)))
+    alive = _finite(searcher.shared(state).parameters)
+    return SearchRun(run.key, run.epoch + 1, state), StepInfo(*(jnp.where(alive, _mean(i), jnp.nan) for i in infos))
+
+
+def _finite(tree: Any) -> Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+
+
+def _mean(values: Array) -> Array:
+    """Returns the mean `[]` of the steps `[T]` that saw something; infinite losses stay what they are."""
+    there = ~jnp.isnan(values)
+    return jnp.sum(jnp.where(there, values, 0)) / jnp.sum(there)
+
+
+def look_at(
+    run: SearchRun,
+    searcher: WeightSharingSearcher,
+    supernet: Supernet,
+    dataset: Dataset,
+    *,
+    split: str,
+    hessian: bool = False,
+) -> Look:
+    """Returns what a search would give now, with weights NaN if it has diverged. Works inside `jit` and `vmap`.
+
+    Args:
+      run: The search.
+      searcher: What searches.
+      supernet: What it trains.
+      dataset: The images.
+      split: Those by which candidates are compared.
+      hessian: Whether to compute the Hessian's eigenvalue, on one batch of at most 512 images of that split; for
+        searchers whose state has an `alpha`.
+    """
+    eigenvalue = jnp.float32(jnp.nan)
+    if hessian and has_alpha(run.state):
+        key = jax.random.fold_in(derive_key(run.state.key), 2)
+        eigenvalue = hessian_eigenvalue(key, supernet, searcher.shared(run.state), run.state.alpha, dataset, split)
+    weights = searcher.weights(run.state)
+    alive = _finite(searcher.shared(run.state).parameters) & jnp.all(jnp.isfinite(weights))
+    return Look(searcher.derive(run.state, dataset, split), jnp.where(alive, weights, jnp.nan), eigenvalue)
+
+
+def has_alpha(state: Any) -> bool:
+    """Returns whether a searcher's state has architecture parameters that mix operations."""
+    return hasattr(state, "alpha")
+
+
+def compiled_over_seeds(function: Callable[..., Any], supernet: Supernet, num_seeds: int) -> Any:
+    """Returns the compiled form of `function(dataset, run)` for runs with a leading axis of seeds, in one program.
+
+    Seeds are divided among the local devices where they can be divided evenly. On each device they run one after the
+    other where the supernet branches, else under `vmap`. Each comes to the same result as it would alone (under `vmap`
+    to rounding errors).
+
+    Args:
+      function: Of the data set, which all seeds share, and of a pytree of one seed.
+      supernet: Says how it branches.
+      num_seeds: How many there are.
+    """
+
+    def program(dataset: Dataset, runs: Any) -> Any:
+        leaves, structure = jax.tree.flatten(runs)
+
+        def one(*leaves: Array) -> Any:
+            return function(dataset, jax.tree.unflatten(structure, leaves))
+
+        return over_seeds(one, supernet)(*leaves)
+
+    return divided(program, 1) if num_seeds % jax.local_device_count() == 0 else jax.jit(program)

@@ -1,0 +1,113 @@
+"""The weight-sharing searchers by name, with the settings that they were published with on NAS-Bench-201."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jnas.searchers.weight_sharing._darts import darts
+from jnas.searchers.weight_sharing._enas import enas
+from jnas.searchers.weight_sharing._gdas import gdas
+from jnas.searchers.weight_sharing._rsps import rsps
+from jnas.searchers.weight_sharing._setn import setn
+from jnas.searchers.weight_sharing._words import WeightSharingSearcher
+from jnas.training._supernet import Supernet
+
+
+class WeightSharingEntry(NamedTuple):
+    """A weight-sharing searcher that commands know by name."""
+
+    name: str
+    factory: Callable[..., WeightSharingSearcher]
+    settings: dict[str, Any]  # that distinguish it from others of its factory
+    epochs: int  # published
+    batch_size: int  # published, of training and validation batches alike
+    description: str  # one line
+
+
+_ENTRIES = (
+    WeightSharingEntry(
+        "darts-v1",
+        darts,
+        {"order": "first"},
+        50,
+        64,
+        "a softmax mixture on each edge, weights and mixture by gradient descent in turn",
+    ),
+    WeightSharingEntry(
+        "darts-v2",
+        darts,
+        {"order": "second"},
+        50,
+        64,
+        "the same, the mixture by its gradient through a step of the weights",
+    ),
+    WeightSharingEntry(
+        "gdas",
+        gdas,
+        {},
+        250,
+        64,
+        "one operation on each edge, drawn with Gumbel noise, with a straight-through gradient",
+    ),
+    WeightSharingEntry(
+        "setn",
+        setn,
+        {},
+        250,
+        64,
+        "uniform architectures train the weights, a softmax mixture the preferences; the 100 most probable compared",
+    ),
+    WeightSharingEntry(
+        "enas",
+        enas,
+        {},
+        250,
+        128,
+        "a recurrent controller draws architectures and is rewarded by their accuracy; 100 of its draws compared",
+    ),
+    WeightSharingEntry(
+        "rsps",
+        rsps,
+        {},
+        250,
+        64,
+        "uniform architectures train the weights; 100 uniform ones compared",
+    ),
+)
+_BY_NAME = {entry.name: entry for entry in _ENTRIES}
+
+
+def weight_sharing_names() -> tuple[str, ...]:
+    """Returns the names of all weight-sharing searchers."""
+    return tuple(_BY_NAME)
+
+
+def weight_sharing_entry(name: str) -> WeightSharingEntry:
+    """Returns what is known of a weight-sharing searcher.
+
+    Raises:
+      ValueError: There is none of that name.
+    """
+    if name not in _BY_NAME:
+        raise ValueError(f"there is no weight-sharing searcher {name!r}, expected one of {', '.join(_BY_NAME)}")
+    return _BY_NAME[name]
+
+
+def make_weight_sharing(
+    name: str, supernet: Supernet, *, steps_per_epoch: int, epochs: int | None = None, **settings: Any
+) -> WeightSharingSearcher:
+    """Returns a weight-sharing searcher with its published settings.
+
+    Args:
+      name: One of `weight_sharing_names()`.
+      supernet: What it trains.
+      steps_per_epoch: Steps that go through the training images once.
+      epochs: Of the whole search; by default as many as published.
+      **settings: Arguments of the searcher's factory to change.
+
+    Raises:
+      TypeError: The factory has no such argument, or an argument is of the wrong kind.
+      ValueError: There is no searcher of that name, or an argument is out of range.
+    """
+    entry = weight_sharing_entry(name)
+    epochs = entry.epochs if epochs is None else epochs
+    return entry.factory(supernet, steps_per_epoch=steps_per_epoch, epochs=epochs, **{**entry.settings, **settings})

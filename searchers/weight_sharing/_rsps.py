@@ -1,0 +1,108 @@
+"""RSPS: random search with parameter sharing. Uniform architectures train the weights, then some are compared."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.core._draws import below
+from jnas.core._vocabulary import Array, Key
+from jnas.searchers.weight_sharing._candidates import Selection, check_selection, choose, derive_key
+from jnas.searchers.weight_sharing._shared_weights import (
+    Sgd,
+    WeightsState,
+    begin_weights,
+    check_schedule,
+    decisions_of,
+    learning_rate,
+    train_arch,
+)
+from jnas.searchers.weight_sharing._words import Batch, Derived, Shared, StepInfo, WeightSharingSearcher
+from jnas.training._supernet import Supernet
+from jnas.training.data._dataset import Dataset
+
+
+class RspsState(NamedTuple):
+    """What RSPS needs for its next step."""
+
+    key: Key  # []
+    step: Array  # [] int32, steps done
+    weights: WeightsState
+
+
+def rsps(
+    supernet: Supernet,
+    *,
+    steps_per_epoch: int,
+    epochs: int = 250,
+    sgd: Sgd = Sgd(),  # noqa: B008 (immutable)
+    selection: Selection = Selection(),  # noqa: B008
+) -> WeightSharingSearcher:
+    """Returns random search with parameter sharing, with the published hyper-parameters of NAS-Bench-201's comparison.
+
+    Each step draws a uniform architecture, the same in all cells, and makes a step of the weights with it on the
+    training batch. At the end uniform architectures, 100 unless `selection` says otherwise, are compared under the
+    shared weights.
+
+    Published with batches of 64.
+
+    Args:
+      supernet: What is trained.
+      steps_per_epoch: Steps that go through the training images once; the learning rate follows it.
+      epochs: Of the whole search.
+      sgd: How the weights are trained.
+      selection: How candidates are compared.
+
+    Raises:
+      TypeError: `steps_per_epoch` or `epochs` is not a Python int, or `selection` is no `Selection`.
+      ValueError: An argument is out of range, or not every decision has as many choices.
+
+    References:
+      "Random Search and Reproducibility for Neural Architecture Search", Li and Talwalkar, 2019, Section 3; in
+        "NAS-Bench-201", Dong and Yang, 2020, Section 4.
+    """
+    schedule = check_schedule(steps_per_epoch, epochs)
+    shape = decisions_of(supernet)
+    check_selection(selection)
+
+    def init(key: Key) -> RspsState:
+        key, weights_key = jax.random.split(key)
+        return RspsState(key, jnp.int32(0), begin_weights(weights_key, supernet))
+
+    def step(state: RspsState, batch: Batch) -> tuple[RspsState, StepInfo]:
+        key, arch_key = jax.random.split(state.key)
+        arch = uniform_archs(arch_key, shape, 1)[0]
+        rate = learning_rate(sgd, schedule, state.step)
+        trained, measured = train_arch(supernet, state.weights, arch, batch.train, rate, sgd)
+        nothing = jnp.float32(jnp.nan)
+        return RspsState(key, state.step + 1, trained), StepInfo(*measured, nothing, nothing)
+
+    def derive(state: RspsState, dataset: Dataset, split: str) -> Derived:
+        arch_key, choose_key = jax.random.split(derive_key(state.key))
+        archs = uniform_archs(arch_key, shape, selection.num_candidates)
+        return choose(choose_key, supernet, state.weights.shared, archs, dataset, split, selection)
+
+    def log_probability(state: RspsState, archs: Array) -> Array:
+        del state
+        return jnp.full(archs.shape[:1], np.float32(-shape[0] * np.log(shape[1])))
+
+    def weights(state: RspsState) -> Array:
+        del state
+        return jnp.full(shape, np.float32(1 / shape[1]))
+
+    def shared(state: RspsState) -> Shared:
+        return state.weights.shared
+
+    return WeightSharingSearcher(init, step, derive, log_probability, weights, shared, "rsps")
+
+
+def uniform_archs(key: Key, shape: tuple[int, int], count: int) -> Array:
+    """Returns `count` architectures int32 `[count, E]`, each of the `K` operations of an edge as likely as another.
+
+    Args:
+      key: What they are drawn from.
+      shape: `(E, K)`.
+      count: A Python int.
+    """
+    return below(jax.random.bits(key, (count, shape[0])), shape[1])

@@ -1,0 +1,93 @@
+"""SETN: uniform architectures train the weights, a softmax mixture trains the preferences, the best are compared."""
+
+from typing import Any
+
+import jax
+
+from jnas.core._vocabulary import Key
+from jnas.searchers.weight_sharing._architecture_parameters import (
+    Adam,
+    AlphaState,
+    begin_alpha,
+    both,
+    log_probability,
+    mixture_gradient,
+    most_probable,
+    shared,
+    update_alpha,
+    weights,
+)
+from jnas.searchers.weight_sharing._candidates import Selection, check_selection, choose, derive_key
+from jnas.searchers.weight_sharing._rsps import uniform_archs
+from jnas.searchers.weight_sharing._shared_weights import (
+    Sgd,
+    check_schedule,
+    decisions_of,
+    learning_rate,
+    train_arch,
+)
+from jnas.searchers.weight_sharing._words import Batch, Derived, StepInfo, WeightSharingSearcher
+from jnas.training._supernet import Supernet
+from jnas.training.data._dataset import Dataset
+
+
+def setn(
+    supernet: Supernet,
+    *,
+    steps_per_epoch: int,
+    epochs: int = 250,
+    sgd: Sgd = Sgd(clip=None),  # noqa: B008 (immutable)
+    adam: Adam = Adam(),  # noqa: B008
+    init_scale: Any = 1e-3,
+    selection: Selection = Selection(),  # noqa: B008
+) -> WeightSharingSearcher:
+    """Returns SETN, with the published hyper-parameters of NAS-Bench-201's comparison.
+
+    Each step draws a uniform architecture, the same in all cells, and makes a step of the weights with it on the
+    training batch; then makes a step of alpha on the validation batch, with all operations mixed by the softmax of
+    alpha. Running estimates of batch-norm are taken from the uniform architectures alone; the published script also
+    moves them in the mixture's passes.
+
+    Published with batches of 64.
+
+    Args:
+      supernet: What is trained.
+      steps_per_epoch: Steps that go through the training images once; the learning rate follows it.
+      epochs: Of the whole search.
+      sgd: How the weights are trained; published without clipping.
+      adam: How alpha is.
+      init_scale: Standard deviation of the first alpha.
+      selection: How the architectures of highest probability, 100 unless it says otherwise, are compared at the end.
+
+    Raises:
+      TypeError: `steps_per_epoch` or `epochs` is not a Python int, or `selection` is no `Selection`.
+      ValueError: An argument is out of range, or not every decision has as many choices.
+
+    References:
+      "One-Shot Neural Architecture Search via Self-Evaluated Template Network", Dong and Yang, 2019, Section 3; in
+        "NAS-Bench-201", Dong and Yang, 2020, Section 4.
+    """
+    schedule = check_schedule(steps_per_epoch, epochs)
+    shape = decisions_of(supernet)
+    check_selection(selection)
+
+    def init(key: Key) -> AlphaState:
+        return begin_alpha(key, supernet, shape, init_scale, adam)
+
+    def step(state: AlphaState, batch: Batch) -> tuple[AlphaState, StepInfo]:
+        key, arch_key = jax.random.split(state.key)
+        arch = uniform_archs(arch_key, shape, 1)[0]
+        rate = learning_rate(sgd, schedule, state.step)
+        trained, on_train = train_arch(supernet, state.weights, arch, batch.train, rate, sgd)
+
+        parameters = trained.shared.parameters
+        gradient, on_validation = mixture_gradient(supernet, parameters, state.alpha, batch.validation)
+        alpha, optimizer = update_alpha(adam, gradient, state.optimizer, state.alpha)
+        return AlphaState(key, state.step + 1, trained, alpha, optimizer), both(on_train, on_validation)
+
+    def derive(state: AlphaState, dataset: Dataset, split: str) -> Derived:
+        count = min(selection.num_candidates, shape[1] ** shape[0])
+        archs = most_probable(jax.nn.log_softmax(state.alpha, axis=1), count)
+        return choose(derive_key(state.key), supernet, state.weights.shared, archs, dataset, split, selection)
+
+    return WeightSharingSearcher(init, step, derive, log_probability, weights, shared, "setn")

@@ -1,0 +1,195 @@
+"""How the shared weights of a supernet are trained: SGD with Nesterov's momentum, a cosine, weight decay, clipping."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.core._vocabulary import Array, Key
+from jnas.searchers.weight_sharing._words import Examples, Shared
+from jnas.training._supernet import Supernet
+from jnas.training.runs._train import cross_entropy
+
+Forward = Callable[[Any, Array], tuple[Array, Any]]
+"""`forward(parameters, images) -> (logits, used)`."""
+
+
+class Sgd(NamedTuple):
+    """How the shared weights are trained; the numbers may be traced, but for `clip` being None or not.
+
+    The learning rate follows a cosine, step by step, from `learning_rate` to `final_learning_rate` over the search or
+    over `period` epochs, and then back up. (The published scripts change it once in an epoch.)
+    """
+
+    learning_rate: Any = 0.025
+    final_learning_rate: Any = 0.001
+    momentum: Any = 0.9  # Nesterov's
+    weight_decay: Any = 5e-4  # added to the gradient of every weight, after clipping
+    clip: Any = 5.0  # largest norm of the gradient of all weights, or None
+    period: Any = None  # epochs in which the cosine falls, or None for all of the search
+    batch_norm_momentum: Any = 0.9  # what running estimates of batch-norm keep of themselves at a step
+
+
+class Schedule(NamedTuple):
+    """How long a search is: Python ints."""
+
+    steps_per_epoch: int  # steps that go through the training images once
+    epochs: int
+    extra_steps: int = 0  # steps of an epoch beyond those
+
+    def epoch(self, step: Array) -> Array:
+        """Returns the epoch int32 `[]` that a step belongs to."""
+        return step // (self.steps_per_epoch + self.extra_steps)
+
+    def place(self, step: Array) -> Array:
+        """Returns a step's place int32 `[]` in its epoch."""
+        return step % (self.steps_per_epoch + self.extra_steps)
+
+
+class WeightsState(NamedTuple):
+    """The shared weights, and what their next step needs."""
+
+    shared: Shared
+    momentum: Any  # a pytree like the parameters
+
+
+class Measured(NamedTuple):
+    """What a forward pass over a batch gave."""
+
+    loss: Array  # [] float32, mean cross-entropy
+    accuracy: Array  # [] float32, in percent
+
+
+def check_schedule(steps_per_epoch: Any, epochs: Any, extra_steps: Any = 0) -> Schedule:
+    """Returns the schedule of a search.
+
+    Raises:
+      TypeError: A number is not a Python int.
+      ValueError: There are no steps.
+    """
+    for name, value, least in (
+        ("steps_per_epoch", steps_per_epoch, 1),
+        ("epochs", epochs, 1),
+        ("extra_steps", extra_steps, 0),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} is {value!r}, expected a Python int: schedules are counted in it")
+        if value < least:
+            raise ValueError(f"{name} is {value}, expected at least {least}")
+    return Schedule(steps_per_epoch, epochs, extra_steps)
+
+
+def decisions_of(supernet: Supernet) -> tuple[int, int]:
+    """Returns `(E, K)`, how many decisions there are and how many operations each chooses from.
+
+    Raises:
+      ValueError: Not every decision has as many choices.
+    """
+    counts = supernet.space.num_choices
+    if len(set(counts)) != 1:
+        raise ValueError(
+            f"the supernet's space {supernet.space.name!r} has {counts} choices, expected as many for each decision"
+        )
+    return len(counts), counts[0]
+
+
+def begin_weights(key: Key, supernet: Supernet) -> WeightsState:
+    """Returns the weights before the first step."""
+    parameters, statistics = supernet.init(key)
+    return WeightsState(Shared(parameters, statistics), jax.tree.map(jnp.zeros_like, parameters))
+
+
+def learning_rate(settings: Sgd, schedule: Schedule, step: Array) -> Array:
+    """Returns the learning rate float32 `[]` of a step; it stands still in the extra steps of an epoch."""
+    place = jnp.minimum(schedule.place(step), schedule.steps_per_epoch)
+    epochs = schedule.epoch(step) + place / schedule.steps_per_epoch
+    period = schedule.epochs if settings.period is None else settings.period
+    share = 0.5 * (1 + jnp.cos(np.float32(np.pi) * epochs / period))
+    rate: Array = settings.final_learning_rate + (settings.learning_rate - settings.final_learning_rate) * share
+    return rate
+
+
+def loss_of(forward: Forward, parameters: Any, examples: Examples) -> tuple[Array, tuple[Measured, Any]]:
+    """Returns the mean cross-entropy, and beside it what was measured and the statistics used by batch-norm."""
+    logits, used = forward(parameters, examples.images)
+    loss = jnp.mean(cross_entropy(logits, examples.labels))
+    return loss, (Measured(loss, accuracy(logits, examples.labels)), used)
+
+
+def accuracy(logits: Array, labels: Array) -> Array:
+    """Returns the percentage of images whose highest logit is the label's; NaN where a logit is not finite."""
+    right = 100 * jnp.mean(jnp.argmax(logits, -1) == labels)
+    return jnp.where(jnp.all(jnp.isfinite(logits)), right, jnp.nan)
+
+
+def descend(parameters: Any, momentum: Any, gradients: Any, rate: Any, settings: Sgd) -> tuple[Any, Any]:
+    """Returns parameters and momentum after a step of SGD.
+
+    The gradient is clipped, then gets the weight decay, then enters the momentum, as in PyTorch.
+    """
+    gradients = jax.tree.map(
+        lambda gradient, value: gradient + settings.weight_decay * value, clipped(gradients, settings.clip), parameters
+    )
+    momentum = jax.tree.map(lambda old, gradient: settings.momentum * old + gradient, momentum, gradients)
+    parameters = jax.tree.map(
+        lambda value, gradient, mean: value - rate * (gradient + settings.momentum * mean),
+        parameters,
+        gradients,
+        momentum,
+    )
+    return parameters, momentum
+
+
+def clipped(gradients: Any, limit: Any) -> Any:
+    """Returns gradients, scaled down where their norm exceeds the limit; as they are if it is None."""
+    if limit is None:
+        return gradients
+    scale = jnp.minimum(1.0, limit / (norm(gradients) + 1e-6))
+    return jax.tree.map(lambda gradient: gradient * scale, gradients)
+
+
+def norm(tree: Any) -> Array:
+    """Returns the Euclidean norm float32 `[]` of all numbers of a pytree."""
+    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
+
+
+def train_weights(
+    supernet: Supernet,
+    state: WeightsState,
+    forward: Forward,
+    examples: Examples,
+    rate: Any,
+    settings: Sgd,
+    arch: Array | None = None,
+) -> tuple[WeightsState, Measured]:
+    """Returns the weights after a step on a batch, and what was measured on the way.
+
+    Args:
+      supernet: Whose weights they are.
+      state: The weights.
+      forward: What is trained, with batch statistics.
+      examples: The batch.
+      rate: The learning rate.
+      settings: The others.
+      arch: int32 `[E]`, the architecture that `forward` ran: the running estimates of others stay.
+    """
+    gradient = jax.grad(lambda parameters: loss_of(forward, parameters, examples), has_aux=True)
+    gradients, (measured, used) = gradient(state.shared.parameters)
+    parameters, momentum = descend(state.shared.parameters, state.momentum, gradients, rate, settings)
+    statistics = supernet.running(
+        state.shared.statistics, used, settings.batch_norm_momentum, examples.images.shape, arch=arch
+    )
+    return WeightsState(Shared(parameters, statistics), momentum), measured
+
+
+def train_arch(
+    supernet: Supernet, state: WeightsState, arch: Array, examples: Examples, rate: Any, settings: Sgd
+) -> tuple[WeightsState, Measured]:
+    """Returns the weights after a step of one architecture int32 `[E]`; arguments as for `train_weights`."""
+
+    def forward(parameters: Any, images: Array) -> tuple[Array, Any]:
+        return supernet.sampled(parameters, None, arch, images)
+
+    return train_weights(supernet, state, forward, examples, rate, settings, arch)

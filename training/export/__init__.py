@@ -1,0 +1,1 @@
+"""What a user takes home of a trained network."""

@@ -1,0 +1,175 @@
+"""The weights of a trained network as a file that other programs can read too, and back."""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jnas.core._vocabulary import Space
+from jnas.io._archive import read_archive, write_archive
+from jnas.io._json_checks import check_keys
+from jnas.spaces._categorical import checked_arch
+from jnas.spaces.nasbench101._cells import check_cell
+from jnas.spaces.nasbench101._space import nasbench101
+from jnas.spaces.nasbench201._space import nasbench201
+from jnas.training._recipe import Recipe, check_recipe
+from jnas.training.data._dataset import Dataset
+from jnas.training.export._weight_names import named_arrays
+from jnas.training.networks.nasbench101._network import NasBench101Parameters, nasbench101_network
+from jnas.training.networks.nasbench201._network import nasbench201_network
+from jnas.training.runs._train import Weights
+
+FORMAT = "jnas-weights"
+VERSION = 1
+_SPACES: dict[str, Callable[[], Space]] = {"nasbench201": nasbench201, "nasbench101": nasbench101}
+_REMEDY = "give a file that jnas.training.save_weights or `jnas train` wrote"
+_MOST_NUMBERS = 1 << 29  # 2 GiB of float32: a file of few bytes must not ask for more
+_FIELDS = ("format", "version", "space", "arch", "recipe", "dataset", "image_shape", "num_classes", "mean", "std")
+
+
+class TrainedNetwork(NamedTuple):
+    """A trained network, and what one must know to use it."""
+
+    arch: np.ndarray  # int32 [E]
+    weights: Weights
+    recipe: Recipe  # its sizes and batch-norm's epsilon are the network's
+    dataset: str  # the name of the data set that it learned
+    image_shape: tuple[int, int, int]  # height, width, channels
+    num_classes: int
+    mean: tuple[float, ...]  # of each channel; the network takes `(pixels - mean) / std`
+    std: tuple[float, ...]
+    space: str = "nasbench201"  # that of the architecture
+
+
+def save_weights(path: str | os.PathLike[str], arch: Any, weights: Weights, dataset: Dataset, recipe: Recipe) -> None:
+    """Writes the weights of one run to an `.npz` file, whole or not at all.
+
+    The file has what the architecture has and no more, under names such as `stages/0/cells/2/edge 3/kernel`. Kernels
+    are `[height, width, inputs, outputs]`, for images `[B, H, W, C]`, and linear layers `[inputs, outputs]`; a
+    batch-norm has `scale`, `shift`, and the running `mean` and `variance`. Edges are counted in the order of the
+    architecture string. A network of NAS-Bench-101 has `stacks/0/modules/2/vertex 1/kernel` and `input to vertex 1` or
+    `input to output` for the convolutions of such edges; vertices are counted as in the architecture string. `header`
+    is JSON: the space, the architecture, the recipe, the data set's name, image shape, number of classes and
+    normalization.
+
+    Args:
+      path: Where to.
+      arch: int `[6]`, of NAS-Bench-101 `[26]`, or an architecture string.
+      weights: What `train` returned for it; they say which space it is.
+      dataset: What was learned.
+      recipe: How.
+
+    Raises:
+      OSError: The file cannot be written.
+      ValueError: The weights are those of many runs, or of another network.
+    """
+    space = (nasbench101 if isinstance(weights.parameters, NasBench101Parameters) else nasbench201)()
+    cell = _checked_cell(arch, space)
+    height, width, channels = (int(size) for size in dataset.image_shape)
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "space": space.name,
+        "arch": space.to_string(cell),
+        "recipe": recipe._asdict(),
+        "dataset": dataset.name,
+        "image_shape": [height, width, channels],
+        "num_classes": dataset.num_classes,
+        "mean": list(dataset.mean),
+        "std": list(dataset.std),
+    }
+    weights = jax.tree.map(np.asarray, weights)
+    expected = _empty(space, recipe, (height, width, channels), dataset.num_classes)
+    structures: list[Any] = [jax.tree.structure(tree) for tree in (weights, expected)]
+    if structures[0] != structures[1]:
+        raise ValueError(f"weights are not those of a network of {space.name} with {recipe.cells} cells in each stage")
+    for leaf, like in zip(jax.tree.leaves(weights), jax.tree.leaves(expected), strict=True):
+        if leaf.shape != like.shape:
+            raise ValueError(
+                f"weights have an array {list(leaf.shape)}, expected {list(like.shape)} for one run of this recipe on "
+                f"{dataset.name}; choose one of many by jax.tree.map(lambda x: x[number], weights)"
+            )
+    write_archive(path, header, {name: np.ascontiguousarray(array) for name, array in named_arrays(cell, weights)})
+
+
+def load_weights(path: str | os.PathLike[str]) -> TrainedNetwork:
+    """Returns what `save_weights` wrote.
+
+    `to_flax(found.arch, found.weights)` makes a module of it, where it is of NAS-Bench-201; `evaluate` takes it with
+    `make_network(dataset, found.recipe, space=found.space)`. Arrays are NumPy's.
+
+    Raises:
+      FileNotFoundError: There is no such file.
+      ValueError: It is damaged, or something else. Nothing in it is run.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file of weights at {path}")
+    header, arrays = read_archive(path, kind="a file of weights", remedy=_REMEDY)
+    try:
+        found = _check_header(header)
+        weights = _empty(_SPACES[found.space](), found.recipe, found.image_shape, found.num_classes)
+        for name, place in named_arrays(found.arch, weights):
+            array = arrays.pop(name, None)
+            if array is None or array.shape != place.shape or array.dtype != np.float32:
+                told = "missing" if array is None else f"{array.dtype} {list(array.shape)}"
+                raise ValueError(f"{name} is {told}, expected float32 {list(place.shape)}")
+            place[...] = array
+        if arrays:
+            raise ValueError(f"{next(iter(arrays))!r} is nothing that this architecture has")
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a file of weights ({error}); {_REMEDY}") from None
+    return found._replace(weights=weights)
+
+
+def _check_header(header: Mapping[str, Any]) -> TrainedNetwork:
+    """Returns what a header says, without the weights."""
+    check_keys(header, _FIELDS, _FIELDS, "its header")
+    if (header["format"], header["version"]) != (FORMAT, VERSION) or header["space"] not in _SPACES:
+        told = f"it is of the kind {header['format']!r}, version {header['version']!r}, space {header['space']!r}"
+        raise ValueError(told)
+    check_keys(header["recipe"], Recipe._fields, Recipe._fields, "its recipe")
+    recipe = check_recipe(Recipe(**header["recipe"]))
+    sizes = (*header["image_shape"], header["num_classes"])
+    if len(sizes) != 4 or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
+        raise ValueError(f"the sizes of its images and the number of classes are {sizes}")
+    mean, std = (tuple(float(value) for value in header[name]) for name in ("mean", "std"))
+    if len(mean) != sizes[2] or len(std) != sizes[2] or not all(map(math.isfinite, mean + std)) or min(std) <= 0:
+        raise ValueError(f"its normalization is {mean} and {std}")
+    for name in ("arch", "dataset"):
+        if not isinstance(header[name], str):
+            raise TypeError(f"{name} is {header[name]!r}, expected text")
+    height, width, channels, num_classes = sizes
+    shape = (height, width, channels)
+    space = _SPACES[header["space"]]()
+    arch, none = _checked_cell(header["arch"], space), Weights(None, None)
+    return TrainedNetwork(arch, none, recipe, header["dataset"], shape, num_classes, mean, std, space.name)
+
+
+def _checked_cell(arch: Any, space: Space) -> np.ndarray:
+    cell = space.from_string(arch) if isinstance(arch, str) else checked_arch(arch, space.num_choices)
+    if space.name == "nasbench101":
+        check_cell(cell)
+    return cell
+
+
+def _empty(space: Space, recipe: Recipe, image_shape: tuple[int, int, int], num_classes: int) -> Weights:
+    """Returns parameters of zeros, and the statistics of a network that has learned nothing."""
+    rough = recipe.channels**2 * (recipe.cells * 1134 + 500) + recipe.channels * (image_shape[2] * 9 + num_classes * 4)
+    if rough > _MOST_NUMBERS:
+        raise ValueError(f"a network of {recipe.channels} channels and {recipe.cells} cells in each stage is too large")
+    sizes: Any = {"image_shape": image_shape, "num_classes": num_classes, "channels": recipe.channels}
+    if space.name == "nasbench101":
+        network = nasbench101_network(modules=recipe.cells, **sizes)
+    else:
+        network = nasbench201_network(cells=recipe.cells, **sizes)
+    arch = np.zeros(space.num_decisions, np.int32)
+    shapes = jax.eval_shape(network.init, jax.eval_shape(lambda: jax.random.key(0)), arch)
+    parameters, statistics = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    for leaf in jax.tree.leaves(statistics):
+        leaf[..., 1, :] = 1
+    return Weights(parameters, statistics)

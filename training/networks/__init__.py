@@ -1,0 +1,1 @@
+"""The networks and supernets of the spaces."""

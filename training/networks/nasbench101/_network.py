@@ -1,0 +1,318 @@
+"""The networks of NAS-Bench-101: stem, three stacks of modules with max pooling between them, head."""
+
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jnas.core._vocabulary import Array
+from jnas.spaces._categorical import checked_arch
+from jnas.spaces.nasbench101._cells import NUM_CHOICES, NUM_EDGES
+from jnas.spaces.nasbench101._cost import (
+    NUM_STACKS,
+    check_image_size,
+    check_sizes,
+    nasbench101_flops,
+    nasbench101_parameters,
+    wiring,
+)
+from jnas.spaces.nasbench101._space import nasbench101
+from jnas.training._network import Network
+from jnas.training.networks.nasbench101._masked import masked_module
+from jnas.training.networks.nasbench101._module import (
+    CONV_1X1,
+    CONV_3X3,
+    MIDDLE,
+    NUM_INTERIOR,
+    TAPS,
+    ModuleParameters,
+    ModuleStatistics,
+    Normalized,
+    Settings,
+    normalize_and_rectify,
+    static_module,
+)
+from jnas.training.operations._convolutions import Convolution, check_convolution, patches
+from jnas.training.operations._max_pools import max_pool_2x2
+
+_TRUNCATED_DEVIATION = 0.87962566103423978
+"""Standard deviation of a normal distribution that is cut at two of its own."""
+
+
+_MOST_PROGRAMS = 4
+"""By the number of concatenated vertices: none, 1, 2, and 3 or more. Of the space's cells 2.5 % have 4, none has 5."""
+
+
+class Head(NamedTuple):
+    """The linear layer."""
+
+    kernel: Array  # float [classes, C]
+    bias: Array  # float [classes]
+
+
+class NasBench101Parameters(NamedTuple):
+    """What a network of the space can learn."""
+
+    stem: Normalized
+    modules: tuple[ModuleParameters, ...]  # of all stacks, one after another
+    head: Head
+
+
+class NasBench101Statistics(NamedTuple):
+    """Means and variances of every batch-norm."""
+
+    stem: Array  # float [2, C]
+    modules: tuple[ModuleStatistics, ...]
+
+
+_Module = Callable[..., tuple[Array, ModuleStatistics]]
+
+
+def nasbench101_network(
+    *,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    channels: int = 128,
+    modules: int = 3,
+    arch: Any = None,
+    epsilon: float = 1e-5,
+    convolution: Convolution = "auto",
+) -> Network:
+    """Returns the networks of NAS-Bench-101's cells.
+
+    A 3x3 convolution; three stacks of `modules` modules with `channels`, twice and four times as many channels; a 2x2
+    max pooling before the second and the third stack; the mean over the image; a linear layer. All convolutions are
+    without bias and followed by batch-norm and ReLU. In a module, an edge from the input is a 1x1 convolution to the
+    channels of the vertex that it goes to; what comes from a wider vertex is cut to these channels; a vertex adds up
+    what comes in; those before the output are concatenated, to which an edge from the input is added.
+
+    Kernels start as a normal distribution cut at two standard deviations, of variance one over their actual fan-in;
+    the linear layer starts uniform, as Glorot and Bengio have it, its bias at 0.
+
+    The parameters have room for every cell, so that architectures are data; what a cell does not use is zero.
+
+    Args:
+      image_shape: Height, width, channels; height and width are multiples of 4.
+      num_classes: Outputs.
+      channels: Of the stem and the first stack, at least 4.
+      modules: In each stack.
+      arch: int `[26]`: a program of this cell alone, the form `'static'`. By default one program for all cells, the
+        form `'switch'`, which branches by the number of concatenated vertices and by the operation of each vertex.
+      epsilon: Of batch-norm.
+      convolution: How 3x3 convolutions are said; see `jnas.training.operations._convolutions`.
+
+    Raises:
+      TypeError: A size is not a Python int, or the architecture is not made of integers.
+      ValueError: A size is too small, the image's is not a multiple of 4, or the architecture is no cell.
+
+    References:
+      "NAS-Bench-101: Towards Reproducible Neural Architecture Search", Ying et al., 2019, Section 2.2 and 2.3.
+    """
+    height, width, image_channels = image_shape
+    check_sizes(channels=channels, modules=modules, classes=num_classes, image_channels=image_channels)
+    check_image_size(height, width)
+    check_convolution(convolution)
+    settings = Settings(epsilon, convolution)
+    stages = tuple(stack for stack in range(NUM_STACKS) for _ in range(modules))
+    widths = [channels, *(channels * 2**stack for stack in stages)]
+
+    def init(key: Array, arch: Array) -> tuple[NasBench101Parameters, NasBench101Statistics]:
+        return (
+            _initial(key, jnp.asarray(arch), widths, image_channels, num_classes),
+            jax.tree.map(_fresh, _statistics_like(widths, lambda *shape: shape), is_leaf=_is_shape),
+        )
+
+    def apply_by(module: _Module, *arguments: Any) -> tuple[Array, NasBench101Statistics]:
+        return _apply(module, settings, modules, *arguments)
+
+    def has(arch: Array) -> NasBench101Parameters:
+        arch = jnp.asarray(arch)
+        return NasBench101Parameters(
+            Normalized(*(jnp.ones(s, bool) for s in ((channels, TAPS * image_channels), (channels,), (channels,)))),
+            tuple(_module_has(arch, *pair) for pair in itertools.pairwise(widths)),
+            Head(jnp.ones((num_classes, widths[-1]), bool), jnp.ones(num_classes, bool)),
+        )
+
+    def counts(shape: tuple[int, ...]) -> NasBench101Statistics:
+        pixels: Any = shape[0] * height * width
+        each = tuple(ModuleStatistics(*(pixels // 4**stack,) * 3) for stack in stages)
+        return NasBench101Statistics(pixels, each)
+
+    def specialize(arch: Array, function: Callable[..., Any]) -> Callable[..., Any]:
+        programs = [
+            functools.partial(
+                function, functools.partial(apply_by, functools.partial(masked_module, in_degree, settings))
+            )
+            for in_degree in range(_MOST_PROGRAMS)
+        ]
+        # `switch` takes the last program for what lies beyond.
+        return functools.partial(lax.switch, wiring(jnp.asarray(arch), channels).in_degree, programs)
+
+    def apply_any(parameters: Any, statistics: Any, arch: Array, images: Array) -> tuple[Array, NasBench101Statistics]:
+        def applied(apply: Callable[..., Any], *arguments: Any) -> Any:
+            return apply(*arguments)
+
+        result: tuple[Array, NasBench101Statistics] = specialize(arch, applied)(parameters, statistics, arch, images)
+        return result
+
+    sizes: dict[str, Any] = {
+        "channels": channels,
+        "modules": modules,
+        "classes": num_classes,
+        "image_channels": image_channels,
+    }
+    shared: dict[str, Any] = {
+        "init": init,
+        "has": has,
+        "counts": counts,
+        "parameters": functools.partial(nasbench101_parameters, **sizes),
+        "flops": functools.partial(nasbench101_flops, **sizes, image_size=(height, width)),
+        "space": nasbench101(),
+    }
+    if arch is None:
+        return Network(apply=apply_any, form="switch", specialize=specialize, **shared)
+    own = _checked(arch)
+
+    def module(arch: Array, *arguments: Any) -> tuple[Array, ModuleStatistics]:
+        return static_module(own, settings, *arguments)
+
+    return Network(apply=functools.partial(apply_by, module), form="static", **shared)
+
+
+def _checked(arch: Any) -> np.ndarray:
+    own = checked_arch(np.asarray(arch), NUM_CHOICES)
+    if not bool(nasbench101().is_valid(jnp.asarray(own))):
+        raise ValueError(
+            f"arch is {nasbench101().to_string(own)}, expected a valid cell: a path from the input to the output, and "
+            "at most 9 edges on such paths"
+        )
+    return own
+
+
+def _apply(
+    module: _Module,
+    settings: Settings,
+    modules_in_stack: int,
+    parameters: NasBench101Parameters,
+    statistics: NasBench101Statistics | None,
+    arch: Array,
+    images: Array,
+) -> tuple[Array, NasBench101Statistics]:
+    """Returns logits `[B, classes]` and the statistics used, with `module` for each module."""
+    arch = jnp.asarray(arch)
+    images = images.transpose(3, 1, 2, 0)
+    stem = parameters.stem
+    images, used_by_stem = normalize_and_rectify(
+        (stem.kernel @ patches(images)).reshape(-1, *images.shape[1:]),
+        stem.scale,
+        stem.shift,
+        None if statistics is None else statistics.stem,
+        settings.epsilon,
+    )
+    used = []
+    for number, own in enumerate(parameters.modules):
+        if number and number % modules_in_stack == 0:
+            images = max_pool_2x2(images)
+        given = None if statistics is None else statistics.modules[number]
+        images, each = module(arch, images, own, given)
+        used.append(each)
+    features = jnp.mean(images, (1, 2))
+    logits = (parameters.head.kernel @ features).T + parameters.head.bias[None, :]
+    return logits, NasBench101Statistics(used_by_stem, tuple(used))
+
+
+def _initial(
+    key: Array, arch: Array, widths: list[int], image_channels: int, num_classes: int
+) -> NasBench101Parameters:
+    """Returns the first parameters; one draw serves all kernels."""
+    first, last = widths[0], widths[-1]
+    shapes = [
+        (first, TAPS * image_channels),
+        *(
+            shape
+            for inputs, outputs in itertools.pairwise(widths)
+            for shape in (
+                (NUM_INTERIOR, outputs, TAPS, outputs),
+                (NUM_INTERIOR, outputs, inputs),
+                (outputs, inputs),
+            )
+        ),
+        (num_classes, last),
+    ]
+    ends = np.cumsum([np.prod(shape) for shape in shapes])
+    draws = jax.random.uniform(key, (int(ends[-1]),), jnp.float32, -1.0, 1.0)
+    kernels = [part.reshape(shape) for part, shape in zip(jnp.split(draws, ends[:-1]), shapes, strict=True)]
+    modules = []
+    for number, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
+        vertices, projections, output = kernels[1 + 3 * number : 4 + 3 * number]
+        own = wiring(arch, outputs).channels[1:-1]
+        fan_in = jnp.maximum(own * jnp.where(arch[NUM_EDGES:] == CONV_3X3, TAPS, 1), 1)
+        everything = ModuleParameters(
+            _normalized(_variance_scaled(vertices, fan_in[:, None, None, None])),
+            _normalized(_variance_scaled(projections, inputs)),
+            _normalized(_variance_scaled(output, inputs)),
+        )
+        mask = _module_has(arch, inputs, outputs)
+        modules.append(jax.tree.map(lambda array, own: jnp.where(own, array, 0), everything, mask))
+    limit = np.float32((6 / (last + num_classes)) ** 0.5)
+    return NasBench101Parameters(
+        _normalized(_variance_scaled(kernels[0], TAPS * image_channels)),
+        tuple(modules),
+        Head(kernels[-1] * limit, jnp.zeros(num_classes, jnp.float32)),
+    )
+
+
+def _variance_scaled(uniform: Array, fan_in: Array | int) -> Array:
+    """Returns normal numbers cut at two standard deviations, of variance `1 / fan_in`, from uniform ones in [-1, 1)."""
+    most = np.float32(0.9544997361036416)  # erf(sqrt(2))
+    normal = np.float32(2**0.5) * lax.erf_inv(uniform * most)
+    return normal / np.float32(_TRUNCATED_DEVIATION) * lax.rsqrt(jnp.asarray(fan_in, jnp.float32))
+
+
+def _normalized(kernel: Array) -> Normalized:
+    """Returns a convolution whose batch-norm has not learned anything."""
+    shape = kernel.shape[:2] if kernel.ndim > 2 else kernel.shape[:1]
+    return Normalized(kernel, jnp.ones(shape, jnp.float32), jnp.zeros(shape, jnp.float32))
+
+
+def _module_has(arch: Array, inputs: int, outputs: int) -> ModuleParameters:
+    """Returns which numbers of a module the architecture has, bool arrays of their shapes."""
+    graph = wiring(arch, outputs)
+    own = np.arange(outputs)[None, :] < graph.channels[1:-1, None]  # [5, C']
+    operation = arch[NUM_EDGES:, None]
+    taps = (operation == CONV_3X3) | ((operation == CONV_1X1) & (np.arange(TAPS) == MIDDLE)[None, :])  # [5, 9]
+    kernels = own[:, :, None, None] & taps[:, None, :, None] & own[:, None, None, :]
+    convolution: Any = own & ((operation == CONV_3X3) | (operation == CONV_1X1))
+    projection: Any = own & graph.matrix[0, 1:-1, None]
+    output = jnp.broadcast_to(graph.matrix[0, -1], (outputs,))
+
+    def each(kernel: Array, channels: Array) -> Normalized:
+        return Normalized(kernel, channels, channels)
+
+    return ModuleParameters(
+        each(kernels, convolution),
+        each(jnp.broadcast_to(projection[:, :, None], (NUM_INTERIOR, outputs, inputs)), projection),
+        each(jnp.broadcast_to(output[:, None], (outputs, inputs)), output),
+    )
+
+
+def _statistics_like(widths: list[int], make: Callable[..., Any]) -> NasBench101Statistics:
+    """Returns `make(*shape)` for each array of the statistics."""
+    modules = (
+        ModuleStatistics(make(NUM_INTERIOR, 2, width), make(NUM_INTERIOR, 2, width), make(2, width))
+        for width in widths[1:]
+    )
+    return NasBench101Statistics(make(2, widths[0]), tuple(modules))
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(size, int) for size in value)
+
+
+def _fresh(shape: tuple[int, ...]) -> Array:
+    return jnp.broadcast_to(jnp.asarray([0.0, 1.0], jnp.float32)[:, None], shape)

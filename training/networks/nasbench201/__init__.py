@@ -1,0 +1,1 @@
+"""The networks and the supernet of NAS-Bench-201."""

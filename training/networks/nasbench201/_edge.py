@@ -1,0 +1,197 @@
+"""One edge of a NAS-Bench-201 cell: the operation that the architecture says, and its gradient."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jnas.core._vocabulary import Array
+from jnas.training.operations._convolutions import (
+    Convolution,
+    average_pool_3x3,
+    average_pool_3x3_transposed,
+    channelwise,
+    convolve_1x1,
+    convolve_3x3,
+    moments,
+)
+from jnas.training.operations._forms import Form
+
+
+class EdgeParameters(NamedTuple):
+    """What an edge can learn, whichever operation it has."""
+
+    kernel: Array  # float [C, 9 C]; a 1x1 convolution has its numbers at the middle tap
+    scale: Array  # float [C]
+    shift: Array  # float [C]
+
+
+class _Saved(NamedTuple):
+    """What an edge's gradient needs."""
+
+    images: Array  # [C, H, W, B]: its input
+    parameters: EdgeParameters
+    normalized: Array  # [C, H, W, B]: a convolution's output, normalized; zeros for other operations
+    factor: Array  # [C]: one over the standard deviation
+
+
+class _Result(NamedTuple):
+    """What an operation gives."""
+
+    images: Array  # [C, H, W, B]
+    statistics: Array  # [2, C]: what batch-norm used; zeros where there is none
+    normalized: Array  # as in `_Saved`
+    factor: Array  # as in `_Saved`
+
+
+Edge = Callable[[int, Array, Array, EdgeParameters, Array | None], tuple[Array, Array]]
+"""`edge(decision, choice, images, parameters, statistics) -> (images, statistics)`; see `make_edge`."""
+
+_Gradients = tuple[Array, EdgeParameters]
+
+
+def make_edge(form: Form, epsilon: float, convolution: Convolution) -> Edge:
+    """Returns a function that does the operation of an edge.
+
+    `edge(decision, choice, images, parameters, statistics)` returns images `[C, H, W, B]` and the statistics `[2, C]`
+    that batch-norm used (zeros where the operation has none). The operations, in the order of the space: none, skip,
+    ReLU-1x1 convolution-batch-norm, ReLU-3x3 convolution-batch-norm, 3x3 average pooling. Batch-norm uses the
+    statistics that are given, or the batch's own where they are `None`.
+
+    Forward and backward passes both choose by `form`, and nothing is differentiated through the choice.
+
+    Args:
+      form: How one of five operations is chosen.
+      epsilon: Of batch-norm.
+      convolution: How 3x3 convolutions are said.
+    """
+    forward = _forward_operations(epsilon, convolution)
+    backward = _backward_operations(convolution)
+
+    @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+    def learning(decision: int, choice: Array, images: Array, parameters: EdgeParameters) -> tuple[Array, Array]:
+        result: _Result = form.choose(decision, forward, choice, images, parameters)
+        return result.images, result.statistics
+
+    def learning_forward(
+        decision: int, choice: Array, images: Array, parameters: EdgeParameters
+    ) -> tuple[tuple[Array, Array], tuple[Array, _Saved]]:
+        result: _Result = form.choose(decision, forward, choice, images, parameters)
+        saved = _Saved(images, parameters, result.normalized, result.factor)
+        return (result.images, result.statistics), (choice, saved)
+
+    def learning_backward(
+        decision: int, kept: tuple[Array, _Saved], gradients: tuple[Array, Array]
+    ) -> tuple[None, Array, EdgeParameters]:
+        choice, saved = kept
+        to_images, to_parameters = form.choose(decision, backward, choice, saved, gradients[0])
+        return None, to_images, to_parameters
+
+    learning.defvjp(learning_forward, learning_backward)
+
+    def evaluated(
+        operation: Callable[..., _Result], images: Array, parameters: EdgeParameters, statistics: Array
+    ) -> tuple[Array, Array]:
+        return operation(images, parameters, statistics)[:2]
+
+    def edge(
+        decision: int, choice: Array, images: Array, parameters: EdgeParameters, statistics: Array | None
+    ) -> tuple[Array, Array]:
+        result: tuple[Array, Array]
+        if statistics is None:
+            result = learning(decision, choice, images, parameters)
+        else:
+            operations = [functools.partial(evaluated, operation) for operation in forward]
+            result = form.choose(decision, operations, choice, images, parameters, statistics)
+        return result
+
+    return edge
+
+
+def middle_tap(kernel: Array) -> Array:
+    """Returns the 1x1 kernel `[C, C]` that a kernel `[C, 9 C]` holds."""
+    channels = kernel.shape[0]
+    return kernel[:, 4 * channels : 5 * channels]
+
+
+def _forward_operations(epsilon: float, convolution: Convolution) -> list[Callable[..., _Result]]:
+    """Returns a function of images, parameters and statistics (`None`: the batch's own) for each operation."""
+
+    def without_parameters(images: Array) -> _Result:
+        channels = images.shape[0]
+        zeros = jnp.zeros((2, channels), images.dtype), jnp.zeros_like(images), jnp.zeros(channels, images.dtype)
+        return _Result(images, *zeros)
+
+    def none(images: Array, parameters: EdgeParameters, statistics: Array | None = None) -> _Result:
+        return without_parameters(jnp.zeros_like(images))
+
+    def skip(images: Array, parameters: EdgeParameters, statistics: Array | None = None) -> _Result:
+        return without_parameters(images)
+
+    def pool(images: Array, parameters: EdgeParameters, statistics: Array | None = None) -> _Result:
+        return without_parameters(average_pool_3x3(images))
+
+    def normalize(images: Array, parameters: EdgeParameters, statistics: Array | None) -> _Result:
+        used = moments(images) if statistics is None else statistics
+        factor = lax.rsqrt(used[1] + epsilon)
+        normalized = (images - channelwise(used[0])) * channelwise(factor)
+        out = normalized * channelwise(parameters.scale) + channelwise(parameters.shift)
+        return _Result(out, used, normalized, factor)
+
+    def convolution_1x1(images: Array, parameters: EdgeParameters, statistics: Array | None = None) -> _Result:
+        out = convolve_1x1(jax.nn.relu(images), middle_tap(parameters.kernel))
+        return normalize(out, parameters, statistics)
+
+    def convolution_3x3(images: Array, parameters: EdgeParameters, statistics: Array | None = None) -> _Result:
+        out = convolve_3x3(jax.nn.relu(images), parameters.kernel, convolution)
+        return normalize(out, parameters, statistics)
+
+    return [none, skip, convolution_1x1, convolution_3x3, pool]
+
+
+def _backward_operations(convolution: Convolution) -> list[Callable[[_Saved, Array], _Gradients]]:
+    """Returns a function of what was saved and the gradient of the output for each operation."""
+
+    def nothing(saved: _Saved) -> EdgeParameters:
+        zeros: EdgeParameters = jax.tree.map(jnp.zeros_like, saved.parameters)
+        return zeros
+
+    def none(saved: _Saved, gradient: Array) -> _Gradients:
+        return jnp.zeros_like(gradient), nothing(saved)
+
+    def skip(saved: _Saved, gradient: Array) -> _Gradients:
+        return gradient, nothing(saved)
+
+    def pool(saved: _Saved, gradient: Array) -> _Gradients:
+        return average_pool_3x3_transposed(gradient), nothing(saved)
+
+    def convolve(saved: _Saved, gradient: Array, function: Callable[..., Any], kernel: Array) -> tuple[Array, ...]:
+        to_convolved, to_scale, to_shift = _batch_norm_backward(saved, gradient)
+        _, transpose = jax.vjp(function, jax.nn.relu(saved.images), kernel)
+        to_images, to_kernel = transpose(to_convolved)
+        return jnp.where(saved.images > 0, to_images, 0), to_kernel, to_scale, to_shift
+
+    def convolution_1x1(saved: _Saved, gradient: Array) -> _Gradients:
+        kernel = middle_tap(saved.parameters.kernel)
+        to_images, to_kernel, *rest = convolve(saved, gradient, convolve_1x1, kernel)
+        around = 4 * kernel.shape[0]
+        return to_images, EdgeParameters(jnp.pad(to_kernel, ((0, 0), (around, around))), *rest)
+
+    def convolution_3x3(saved: _Saved, gradient: Array) -> _Gradients:
+        function = functools.partial(convolve_3x3, convolution=convolution)
+        to_images, *rest = convolve(saved, gradient, function, saved.parameters.kernel)
+        return to_images, EdgeParameters(*rest)
+
+    return [none, skip, convolution_1x1, convolution_3x3, pool]
+
+
+def _batch_norm_backward(saved: _Saved, gradient: Array) -> tuple[Array, Array, Array]:
+    """Returns the gradients of the normalized images' input, of the scale and of the shift."""
+    to_shift = jnp.sum(gradient, (1, 2, 3))
+    to_scale = jnp.sum(gradient * saved.normalized, (1, 2, 3))
+    count = gradient.size // gradient.shape[0]
+    centred = gradient - channelwise(to_shift / count) - saved.normalized * channelwise(to_scale / count)
+    return centred * channelwise(saved.parameters.scale * saved.factor), to_scale, to_shift

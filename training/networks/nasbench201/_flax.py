@@ -1,0 +1,268 @@
+"""The network of one NAS-Bench-201 cell as a Flax module. Importing this module needs flax."""
+
+import functools
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from jnas.core._vocabulary import Array
+from jnas.spaces.nasbench201._cells import EDGES, OPERATIONS
+from jnas.training.networks.nasbench201._edge import EdgeParameters, middle_tap
+from jnas.training.networks.nasbench201._network import (
+    Head,
+    NasBench201Parameters,
+    NasBench201Statistics,
+    Normalized,
+    Reduction,
+)
+from jnas.training.runs._train import Weights
+
+_average_pool: Callable[..., Array] = nnx.avg_pool
+_KERNEL_SIZES = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
+
+
+class Zero(nnx.Module):
+    """The operation `none`."""
+
+    def __call__(self, images: Array) -> Array:
+        """Returns zeros."""
+        return jnp.zeros_like(images)
+
+
+class Skip(nnx.Module):
+    """The operation `skip_connect`."""
+
+    def __call__(self, images: Array) -> Array:
+        """Returns the images themselves."""
+        return images
+
+
+class Pool(nnx.Module):
+    """The operation `avg_pool_3x3`."""
+
+    def __call__(self, images: Array) -> Array:
+        """Returns means over 3x3 neighbours within the image."""
+        return _average_pool(images, (3, 3), strides=(1, 1), padding="SAME", count_include_pad=False)
+
+
+class ConvolutionNorm(nnx.Module):
+    """A convolution without bias and its batch-norm."""
+
+    def __init__(self, kernel: Any, size: int, parameters: Any, statistics: Any, norm: Any, stride: int = 1):
+        """Takes a kernel `[C', size size C]`, scale and shift `[C']`, and statistics `[2, C']`."""
+        self.convolution = _convolution(kernel, size, stride)
+        self.norm = _norm(parameters.scale, parameters.shift, statistics, norm)
+
+    def __call__(self, images: Array) -> Array:
+        """Returns normalized images `[B, H / stride, W / stride, C']` of `[B, H, W, C]`."""
+        normalized: Array = self.norm(self.convolution(images))
+        return normalized
+
+
+class ReluConvolutionNorm(ConvolutionNorm):
+    """The operations `nor_conv_1x1` and `nor_conv_3x3`: a ReLU before them."""
+
+    def __call__(self, images: Array) -> Array:
+        """Returns normalized images `[B, H / stride, W / stride, C']` of `[B, H, W, C]`."""
+        return super().__call__(nnx.relu(images))
+
+
+class Cell(nnx.Module):
+    """Four nodes and six operations between them."""
+
+    def __init__(self, arch: Sequence[int], parameters: EdgeParameters, statistics: Array, norm: Any):
+        """Takes the parameters and statistics of a cell's edges, arrays `[6, ...]`."""
+        edges = (EdgeParameters(*(array[number] for array in parameters)) for number in range(len(EDGES)))
+        self.edges = nnx.List(
+            [_operation(OPERATIONS[c], e, s, norm) for c, e, s in zip(arch, edges, statistics, strict=True)]
+        )
+
+    def __call__(self, images: Array) -> Array:
+        """Returns the last node's images, `[B, H, W, C]`."""
+        nodes = [images]
+        for node in (1, 2, 3):
+            incoming = [
+                (source, edge) for (source, target), edge in zip(EDGES, self.edges, strict=True) if target == node
+            ]
+            nodes.append(functools.reduce(operator.add, [edge(nodes[source]) for source, edge in incoming]))
+        return nodes[-1]
+
+
+class ResidualReduction(nnx.Module):
+    """A residual block that halves the image."""
+
+    def __init__(self, parameters: Reduction, statistics: Array, norm: Any):
+        """Takes a block's parameters and the statistics `[2, 2, C']` of its two batch-norms."""
+        first, second, shortcut = parameters
+        self.first = ReluConvolutionNorm(first.kernel, 3, first, statistics[0], norm, stride=2)
+        self.second = ReluConvolutionNorm(second.kernel, 3, second, statistics[1], norm)
+        self.shortcut = _convolution(shortcut, 1)
+
+    def __call__(self, images: Array) -> Array:
+        """Returns images `[B, H / 2, W / 2, C']`."""
+        halved = _average_pool(images, (2, 2), strides=(2, 2))
+        return self.second(self.first(images)) + self.shortcut(halved)
+
+
+class NasBench201Module(nnx.Module):
+    """The network of one cell; `module(images)` gives logits `[B, classes]` of `[B, H, W, C]`.
+
+    Attributes:
+      arch: The cell, six numbers.
+      stem: The first convolution.
+      stages: Three lists of cells.
+      reductions: The two blocks between them.
+      norm: The last batch-norm.
+      linear: The layer that gives the logits.
+    """
+
+    def __init__(self, arch: Sequence[int], weights: Weights, epsilon: float, momentum: float):
+        """See `jnas.training.to_flax`."""
+        parameters, statistics = jax.tree.map(np.asarray, weights)  # what follows would compile one array at a time
+        norm = functools.partial(nnx.BatchNorm, epsilon=epsilon, momentum=momentum, use_fast_variance=False)
+        self.arch = tuple(int(choice) for choice in arch)
+        self.stem = ConvolutionNorm(parameters.stem.kernel, 3, parameters.stem, statistics.stem, norm)
+        self.stages = nnx.List(
+            [_stage(self.arch, *pair, norm) for pair in zip(parameters.cells, statistics.cells, strict=True)]
+        )
+        self.reductions = nnx.List(
+            [ResidualReduction(*pair, norm) for pair in zip(parameters.reductions, statistics.reductions, strict=True)]
+        )
+        head = parameters.head
+        self.norm = _norm(head.scale, head.shift, statistics.head, norm)
+        self.linear = nnx.Linear(*reversed(head.kernel.shape), kernel_init=nnx.initializers.zeros, rngs=nnx.Rngs(0))
+        _set(self.linear.kernel, head.kernel.T)
+        _set(self.linear.bias, head.bias)
+
+    def __call__(self, images: Array) -> Array:
+        """Returns logits `[B, classes]` of normalized images `[B, H, W, C]`, height and width multiples of 4."""
+        height, width = images.shape[1:3]
+        if height % 4 or width % 4:
+            raise ValueError(f"images are {height} by {width}, expected multiples of 4: two blocks halve the image")
+        images = self.stem(images)
+        for number, stage in enumerate(self.stages):
+            images = self.reductions[number - 1](images) if number else images
+            for cell in stage:
+                images = cell(images)
+        logits: Array = self.linear(jnp.mean(nnx.relu(self.norm(images)), (1, 2)))
+        return logits
+
+
+def weights_of(module: NasBench201Module) -> Weights:
+    """Returns what a module holds, in the form in which `train` returns it."""
+    width = module.stem.convolution.kernel.shape[-1]
+    cells = [[_edges_of(cell, width * 2**stage) for cell in each] for stage, each in enumerate(module.stages)]
+    stages = [jax.tree.map(_stacked, *stage) for stage in cells]
+    blocks = [[_normalized_of(block.first), _normalized_of(block.second)] for block in module.reductions]
+    stem, stem_statistics = _normalized_of(module.stem)
+    shortcuts = [_rows(block.shortcut) for block in module.reductions]
+    head = Head(*_affine(module.norm), _value(module.linear.kernel).T, _value(module.linear.bias))
+    parameters = NasBench201Parameters(
+        stem=stem,
+        cells=tuple(parameters for parameters, _ in stages),
+        reductions=tuple(
+            Reduction(a, b, shortcut) for ((a, _), (b, _)), shortcut in zip(blocks, shortcuts, strict=True)
+        ),
+        head=head,
+    )
+    statistics = NasBench201Statistics(
+        stem=stem_statistics,
+        cells=tuple(statistics for _, statistics in stages),
+        reductions=tuple(_stacked(a, b) for (_, a), (_, b) in blocks),
+        head=_statistics_of(module.norm),
+    )
+    weights: Weights = jax.tree.map(jnp.asarray, Weights(parameters, statistics))
+    return weights
+
+
+def _stage(arch: Sequence[int], parameters: EdgeParameters, statistics: Any, norm: Any) -> nnx.List[Cell]:
+    cells = zip(*parameters, statistics, strict=True)
+    return nnx.List([Cell(arch, EdgeParameters(*arrays), own, norm) for *arrays, own in cells])
+
+
+def _operation(name: str, parameters: EdgeParameters, statistics: Any, norm: Any) -> nnx.Module:
+    if name in _KERNEL_SIZES:
+        size = _KERNEL_SIZES[name]
+        kernel = parameters.kernel if size == 3 else middle_tap(parameters.kernel)
+        return ReluConvolutionNorm(kernel, size, parameters, statistics, norm)
+    return {"none": Zero, "skip_connect": Skip, "avg_pool_3x3": Pool}[name]()
+
+
+def _convolution(rows: Any, size: int, stride: int = 1) -> nnx.Conv:
+    """Returns a convolution of a kernel `[C', size size C]`: taps row by row, within a tap the input channels."""
+    outputs, inputs = rows.shape[0], rows.shape[1] // size**2
+    convolution = nnx.Conv(
+        inputs,
+        outputs,
+        (size, size),
+        strides=stride,
+        padding=size // 2,
+        use_bias=False,
+        kernel_init=nnx.initializers.zeros,
+        rngs=nnx.Rngs(0),
+    )
+    _set(convolution.kernel, rows.reshape(outputs, size, size, inputs).transpose(1, 2, 3, 0))
+    return convolution
+
+
+def _rows(convolution: nnx.Conv) -> Any:
+    kernel = _value(convolution.kernel)
+    return kernel.transpose(3, 0, 1, 2).reshape(kernel.shape[-1], -1)
+
+
+def _set(variable: Any, value: Any) -> None:
+    variable.set_value(jnp.asarray(value))
+
+
+def _value(variable: Any) -> Any:
+    """Returns a NumPy array: reshaping hundreds of arrays on the device would compile a program for each shape."""
+    return np.asarray(variable[...])
+
+
+def _norm(scale: Any, shift: Any, statistics: Any, norm: Any) -> nnx.BatchNorm:
+    batch_norm: nnx.BatchNorm = norm(len(scale), rngs=nnx.Rngs(0))
+    variables = (batch_norm.scale, batch_norm.bias, batch_norm.mean, batch_norm.var)
+    for variable, value in zip(variables, (scale, shift, *statistics), strict=True):
+        _set(variable, value)
+    return batch_norm
+
+
+def _affine(norm: nnx.BatchNorm) -> tuple[Any, Any]:
+    return _value(norm.scale), _value(norm.bias)
+
+
+def _statistics_of(norm: nnx.BatchNorm) -> Any:
+    return np.stack([_value(norm.mean), _value(norm.var)])
+
+
+def _normalized_of(module: ConvolutionNorm) -> tuple[Normalized, Any]:
+    return Normalized(_rows(module.convolution), *_affine(module.norm)), _statistics_of(module.norm)
+
+
+def _edges_of(cell: Cell, width: int) -> tuple[EdgeParameters, Any]:
+    """Returns a cell's parameters and statistics as arrays `[6, ...]`, as they start where an edge has none."""
+    zeros: list[Any] = [np.zeros(shape, np.float32) for shape in ((width, 9 * width), width, width)]
+    nothing = EdgeParameters(*zeros)
+    fresh = np.stack([np.zeros(width, np.float32), np.ones(width, np.float32)])
+    parameters: list[Any] = []
+    statistics: list[Any] = []
+    for edge in cell.edges:
+        if isinstance(edge, ConvolutionNorm):
+            own, used = _normalized_of(edge)
+            around = (9 * width - own.kernel.shape[1]) // 2
+            kernel: Any = np.pad(own.kernel, ((0, 0), (around, around)))
+            parameters.append(EdgeParameters(kernel, own.scale, own.shift))
+            statistics.append(used)
+        else:
+            parameters.append(nothing)
+            statistics.append(fresh)
+    return jax.tree.map(_stacked, *parameters), _stacked(*statistics)
+
+
+def _stacked(*arrays: Any) -> Any:
+    return np.stack(arrays)

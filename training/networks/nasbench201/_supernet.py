@@ -1,0 +1,254 @@
+"""The supernet of NAS-Bench-201: stem, three stages of cells with residual reductions between them, head."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jnas.core._vocabulary import Array, Key
+from jnas.spaces.nasbench201._cells import EDGES
+from jnas.spaces.nasbench201._space import nasbench201
+from jnas.training._supernet import Supernet
+from jnas.training.networks.nasbench201._mixture_cell import ONE, THREE, mixture_cell
+from jnas.training.networks.nasbench201._network import NUM_STAGES, check_sizes
+from jnas.training.networks.nasbench201._sampled_cell import make_sampled_cell
+from jnas.training.operations._convolutions import average_pool_2x2, convolve_1x1
+from jnas.training.operations._forms import Form, over_members, switch_form
+from jnas.training.operations._many_kernels import Kernels, convolution_3x3, normalize
+
+_NOTHING: Any = (None, (None,) * NUM_STAGES, (None,) * (NUM_STAGES - 1), None)
+
+
+class Reduction(NamedTuple):
+    """A residual block of stride 2."""
+
+    first: Array  # float [C', 9 C]
+    second: Array  # float [C', 9 C']
+    shortcut: Array  # float [C', C]
+
+
+class Head(NamedTuple):
+    """The linear layer."""
+
+    kernel: Array  # float [classes, C]
+    bias: Array  # float [classes]
+
+
+class SupernetParameters(NamedTuple):
+    """What the supernet learns."""
+
+    stem: Array  # float [C, 9 image channels]
+    cells: tuple[Kernels, ...]  # one for each stage, arrays [N, 6, ...]
+    reductions: tuple[Reduction, ...]
+    head: Head
+
+
+class SupernetStatistics(NamedTuple):
+    """Means and variances of every batch-norm."""
+
+    stem: Array  # float [2, C]
+    cells: tuple[Array, ...]  # one for each stage, float [N, 6, 2, 2, C]: of the 1x1 and of the 3x3 convolution
+    reductions: tuple[Array, ...]  # float [2, 2, C']: of the first and of the second convolution
+    head: Array  # float [2, C]
+
+
+def nasbench201_supernet(
+    *,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    channels: int = 16,
+    cells: int = 5,
+    form: Form | None = None,
+    epsilon: float = 1e-5,
+) -> Supernet:
+    """Returns the supernet of NAS-Bench-201's cells.
+
+    Stem, reductions and head are those of `nasbench201_network`; each edge has the weights of a 1x1 and of a 3x3
+    convolution. No batch-norm has scale or shift; the released networks leave them out of the cells and learn those of
+    stem, reductions and head.
+
+    Args:
+      image_shape: Height, width, channels; height and width are multiples of 4.
+      num_classes: Outputs.
+      channels: Of the first stage.
+      cells: In each stage.
+      form: How an edge's operation is chosen in `sampled` and `straight_through`; by default a branch (`switch`).
+      epsilon: Of batch-norm.
+
+    Raises:
+      TypeError: A size is not a Python int.
+      ValueError: A size is not positive, or the image's is not a multiple of 4.
+
+    References:
+      "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", Dong and Yang, 2020, Section
+      2.1 and the appendix on weight-sharing searchers.
+    """
+    form = form or switch_form()
+    height, width, image_channels = image_shape
+    check_sizes(height, width, image_channels, num_classes, channels, cells)
+    sampled_cell = make_sampled_cell(form, epsilon)
+    widths = tuple(channels * 2**stage for stage in range(NUM_STAGES))
+
+    def init(key: Key) -> tuple[SupernetParameters, SupernetStatistics]:
+        return _uniform(key, _shapes(widths, cells, image_channels, num_classes)), _fresh_statistics(widths, cells)
+
+    def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
+        def cell(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
+            return mixture_cell(images, kernels, given, weights, epsilon)
+
+        return _network(cell, parameters, statistics, images, epsilon)
+
+    def sampled(parameters: Any, statistics: Any, arch: Array, images: Array) -> tuple[Array, Any]:
+        def cell(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
+            return sampled_cell(images, kernels, given, arch, None)
+
+        return _network(cell, parameters, statistics, images, epsilon)
+
+    def straight_through(
+        parameters: Any, statistics: Any, weights: Array, arch: Array, images: Array
+    ) -> tuple[Array, Any]:
+        def cell(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
+            return sampled_cell(images, kernels, given, arch, weights)
+
+        return _network(cell, parameters, statistics, images, epsilon)
+
+    return Supernet(
+        init=init,
+        mixture=mixture,
+        sampled=sampled,
+        straight_through=straight_through,
+        running=_running,
+        space=nasbench201(),
+        form=form.name,
+    )
+
+
+def over_seeds(function: Callable[..., Any], supernet: Supernet) -> Callable[..., Any]:
+    """Returns `function` of arguments with a leading axis of seeds: a loop where the supernet branches, else `vmap`.
+
+    On CPUs a loop is faster for `mixture` too: what one seed works on stays in the cache.
+    """
+    return over_members(function, supernet.form)
+
+
+def _network(
+    cell: Callable[..., tuple[Array, Array]],
+    parameters: SupernetParameters,
+    statistics: SupernetStatistics | None,
+    images: Array,
+    epsilon: float,
+) -> tuple[Array, SupernetStatistics]:
+    """Returns logits and the statistics used; `cell(images, kernels, statistics)` is what a cell does."""
+    given: Any = statistics or SupernetStatistics(*_NOTHING)
+    images = convolution_3x3(images.transpose(3, 1, 2, 0), parameters.stem)
+    images, stem = normalize(images, given.stem, epsilon)
+    cells, reductions = [], []
+    for stage in range(NUM_STAGES):
+        if stage:
+            images, used = _reduce(images, parameters.reductions[stage - 1], given.reductions[stage - 1], epsilon)
+            reductions.append(used)
+
+        def next_cell(images: Array, own: Any) -> tuple[Array, Array]:
+            return cell(images, *own)
+
+        images, used = lax.scan(next_cell, images, (parameters.cells[stage], given.cells[stage]))
+        cells.append(used)
+    images, head = normalize(images, given.head, epsilon)
+    features = jnp.mean(jax.nn.relu(images), (1, 2))
+    logits = (parameters.head.kernel @ features).T + parameters.head.bias[None, :]
+    return logits, SupernetStatistics(stem, tuple(cells), tuple(reductions), head)
+
+
+def _reduce(images: Array, parameters: Reduction, statistics: Array | None, epsilon: float) -> tuple[Array, Array]:
+    """Returns a residual block of stride 2 and the statistics of its two batch-norms."""
+    given = (None, None) if statistics is None else (statistics[0], statistics[1])
+    out = convolution_3x3(jax.nn.relu(images), parameters.first, 2)
+    out, used_1 = normalize(out, given[0], epsilon)
+    out = convolution_3x3(jax.nn.relu(out), parameters.second)
+    out, used_2 = normalize(out, given[1], epsilon)
+    return out + convolve_1x1(average_pool_2x2(images), parameters.shortcut), jnp.stack([used_1, used_2])
+
+
+def _running(
+    statistics: SupernetStatistics,
+    used: SupernetStatistics,
+    keep: float,
+    shape: tuple[int, ...],
+    arch: Array | None = None,
+) -> SupernetStatistics:
+    """Returns running estimates after a batch of images of a shape `[B, H, W, C]`; the variance is the unbiased one."""
+    counts = [shape[0] * shape[1] * shape[2] // 4**stage for stage in range(NUM_STAGES)]
+
+    def update(old: Array, new: Array, count: int) -> Array:
+        unbiased = jnp.asarray([1.0, count / max(count - 1, 1)], new.dtype)
+        return keep * old + (1 - keep) * new * unbiased.reshape((1,) * (new.ndim - 2) + (2, 1))
+
+    cells = list(map(update, statistics.cells, used.cells, counts))
+    if arch is not None:
+        ran = (jnp.asarray(arch)[:, None] == jnp.asarray([ONE, THREE])[None, :])[None, :, :, None, None]
+        cells = [jnp.where(ran, new, old) for new, old in zip(cells, statistics.cells, strict=True)]
+    return SupernetStatistics(
+        stem=update(statistics.stem, used.stem, counts[0]),
+        cells=tuple(cells),
+        reductions=tuple(
+            update(*each) for each in zip(statistics.reductions, used.reductions, counts[1:], strict=True)
+        ),
+        head=update(statistics.head, used.head, counts[-1]),
+    )
+
+
+class _Start(NamedTuple):
+    shape: tuple[int, ...]
+    fan_in: int
+
+
+def _shapes(widths: tuple[int, ...], cells: int, image_channels: int, num_classes: int) -> Any:
+    """Returns the shape and the fan-in of every parameter."""
+
+    def edges(width: int) -> Kernels:
+        lead = (cells, len(EDGES), width)
+        return Kernels(_start(*lead, width), _start(*lead, 9 * width))
+
+    def reduction(narrow: int, wide: int) -> Reduction:
+        return Reduction(_start(wide, 9 * narrow), _start(wide, 9 * wide), _start(wide, narrow))
+
+    last = widths[-1]
+    return SupernetParameters(
+        stem=_start(widths[0], 9 * image_channels),
+        cells=tuple(edges(width) for width in widths),
+        reductions=tuple(reduction(*pair) for pair in itertools.pairwise(widths)),
+        head=Head(_start(num_classes, last), _start(num_classes, fan_in=last)),
+    )
+
+
+def _start(*shape: int, fan_in: int | None = None) -> Any:
+    return _Start(shape, shape[-1] if fan_in is None else fan_in)
+
+
+def _uniform(key: Key, shapes: Any) -> SupernetParameters:
+    """Returns parameters uniform within one over the square root of their fan-in, from one draw."""
+    flat, structure = jax.tree.flatten(shapes, is_leaf=lambda each: isinstance(each, _Start))
+    sizes = [int(np.prod(start.shape)) for start in flat]
+    draws = jax.random.uniform(key, (sum(sizes),), jnp.float32, -1.0, 1.0)
+    leaves, place = [], 0
+    for start, size in zip(flat, sizes, strict=True):
+        leaves.append(draws[place : place + size].reshape(start.shape) * np.float32(start.fan_in**-0.5))
+        place += size
+    parameters: SupernetParameters = jax.tree.unflatten(structure, leaves)
+    return parameters
+
+
+def _fresh_statistics(widths: tuple[int, ...], cells: int) -> SupernetStatistics:
+    def fresh(*lead: int) -> Array:
+        return jnp.broadcast_to(jnp.asarray([0.0, 1.0], jnp.float32)[:, None], (*lead[:-1], 2, lead[-1]))
+
+    return SupernetStatistics(
+        stem=fresh(widths[0]),
+        cells=tuple(fresh(cells, len(EDGES), 2, width) for width in widths),
+        reductions=tuple(fresh(2, width) for width in widths[1:]),
+        head=fresh(widths[-1]),
+    )

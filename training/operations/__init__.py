@@ -1,0 +1,1 @@
+"""Operations, in forms that suit batches of candidates."""

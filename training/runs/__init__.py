@@ -1,0 +1,1 @@
+"""Training runs: one, many in a program, any number in a folder."""

@@ -1,0 +1,253 @@
+"""A tabular benchmark of a data set: every distinct cell trained, its results given to the cells that are the same."""
+
+import functools
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.optimize
+
+from jnas.core._vocabulary import Array
+from jnas.spaces.nasbench101._cells import NUM_EDGES, pruned
+from jnas.spaces.nasbench101._cells import OPERATIONS as NASBENCH101
+from jnas.spaces.nasbench201._cells import NUM_CELLS, OPERATIONS, nasbench201_classes
+from jnas.spaces.nasbench201._cost import nasbench201_flops
+from jnas.spaces.nasbench201._space import nasbench201
+from jnas.tables._file import Header, Training, arch_dtype, encode_curve, member
+from jnas.training._network import Network
+from jnas.training._recipe import Recipe
+from jnas.training.data._dataset import Dataset
+from jnas.training.runs._jobs import Jobs, Runs
+from jnas.training.runs._train import begin_run, run_epochs
+
+
+class TablePlan(NamedTuple):
+    """Which runs make a table."""
+
+    archs: np.ndarray  # int32 [N, E]: the table's cells; by their index, where they are all of NAS-Bench-201's
+    trained_as: np.ndarray  # int32 [N]: the cell whose runs a cell gets; itself where it is trained
+    jobs: Jobs  # the runs, in the order in which they are made
+    cells: np.ndarray  # int32 [J]: of each run, the index of the cell
+    slots: np.ndarray  # int32 [J]: of each run, the number of its seed in `seeds`
+    seeds: tuple[int, ...]
+
+
+def plan_table(
+    *,
+    seeds: Sequence[int],
+    num_cells: int | None = None,
+    num_repeated: int | None = None,
+    copies: bool = True,
+    archs: np.ndarray | None = None,
+) -> TablePlan:
+    """Returns the runs that make a table of NAS-Bench-201's cells, or of given ones.
+
+    Of NAS-Bench-201, one cell of each of the 6,466 published classes is trained, the one with the fewest multiply-adds;
+    the others get its results. All cells come first with the first seed, then each cell with the other seeds, so that
+    work that is stopped leaves a table of use.
+
+    Args:
+      seeds: Of the runs; a seed says the first weights, the order of the images and their augmentation.
+      num_cells: How many cells to train, drawn from all; by default every one.
+      num_repeated: How many of them to train with all seeds, the others with the first alone; by default all.
+      copies: Whether cells of a class share one run; otherwise all 15,625 are trained.
+      archs: int `[N, E]`, cells of any space, each of which is trained; the table has these and no others.
+
+    Raises:
+      ValueError: A number is out of range, or a seed stands twice.
+    """
+    seeds = tuple(int(seed) for seed in seeds)
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise ValueError(f"seeds are {seeds}, expected one or more different numbers from 0")
+    if archs is not None:
+        kept = _drawn(np.arange(len(archs)), num_cells)
+        archs, num_cells = np.asarray(archs)[np.sort(kept)].astype(np.int32), None
+        trained_as = np.arange(len(archs), dtype=np.int32)
+    else:
+        archs = np.asarray(_all_cells())
+        trained_as = _cheapest() if copies else np.arange(NUM_CELLS, dtype=np.int32)
+    chosen = _drawn(np.unique(trained_as), num_cells)
+    repeated = chosen[: _within("num_repeated", num_repeated, len(chosen))]
+    cells = np.concatenate([chosen, np.repeat(repeated, len(seeds) - 1)]).astype(np.int32)
+    slots = np.concatenate([np.zeros(len(chosen)), np.tile(np.arange(1, len(seeds)), len(repeated))]).astype(np.int32)
+    jobs = Jobs(archs[cells].astype(np.int32), np.asarray(seeds, np.int64)[slots])
+    return TablePlan(archs, trained_as, jobs, cells, slots, seeds)
+
+
+def _drawn(rows: np.ndarray, number: int | None) -> np.ndarray:
+    order = np.asarray(jax.random.permutation(jax.random.key(0), rows))
+    return order[: _within("num_cells", number, len(rows))]
+
+
+def _within(name: str, number: int | None, most: int) -> int:
+    if number is None:
+        return most
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
+        raise ValueError(f"{name} is {number!r}, expected a number up to {most:,}")
+    return number
+
+
+@functools.cache
+def _cheapest() -> np.ndarray:
+    archs = _all_cells()
+    flops = np.asarray(jax.vmap(nasbench201_flops)(archs))
+    classes = nasbench201_classes("skip_and_zero")
+    order = np.lexsort((np.arange(NUM_CELLS), flops, classes))
+    _, first = np.unique(classes[order], return_index=True)
+    cheapest = np.empty(NUM_CELLS, np.int32)
+    cheapest[np.unique(classes)] = order[first]
+    result: np.ndarray = cheapest[classes]
+    return result
+
+
+def _all_cells() -> Array:
+    """Returns every cell, int32 `[N, 6]`, by its index."""
+    from_index = nasbench201().from_index
+    assert from_index is not None
+    return jax.vmap(from_index)(jnp.arange(NUM_CELLS))
+
+
+def assemble_table(
+    plan: TablePlan,
+    runs: Runs,
+    dataset: Dataset,
+    recipe: Recipe,
+    network: Network,
+    seconds: np.ndarray,
+    *,
+    name: str,
+    source: str,
+    notes: Sequence[str] = (),
+) -> tuple[Header, dict[str, np.ndarray]]:
+    """Returns the table of the runs that there are; what is missing or diverged is NaN.
+
+    Args:
+      plan: From `plan_table`.
+      runs: From `load_runs`.
+      dataset: What was learned.
+      recipe: How.
+      network: What was trained, for its parameters and multiply-adds.
+      seconds: float `[N]`, of an epoch with its evaluations, of every cell.
+      name: What to call the table.
+      source: Where the numbers come from.
+      notes: What more a user must know.
+
+    Returns:
+      Header and members of a table, as `save_arrays` takes them.
+    """
+    place = (dataset.name, recipe.epochs)
+    arrays = {
+        "archs": plan.archs.astype(arch_dtype(network.space)),
+        member("trained_as", *place): plan.trained_as.astype(np.uint32),
+        member("train_seconds", *place): seconds.astype(np.float32)[:, None],
+    }
+    cells = jnp.asarray(plan.archs, jnp.int32)
+    for kind in ("parameters", "flops"):
+        arrays[member(kind, dataset.name)] = np.asarray(jax.vmap(getattr(network, kind))(cells), np.float32)
+    for split in dataset.splits:
+        accuracy, loss = (_by_cell(plan, values[split]) for values in (runs.accuracy, runs.loss))
+        arrays[member("accuracy", *place, split)] = accuracy[:, :, -1]
+        arrays[member("loss", *place, split)] = loss[:, :, -1]
+        arrays[member("accuracy_curve", *place, split)] = encode_curve(accuracy)
+        arrays[member("loss_curve", *place, split)] = loss.astype(np.float16)
+        if split != "train":
+            arrays[member("eval_seconds", *place, split)] = np.zeros((len(plan.archs), 1), np.float32)
+    roles = {"validation": dataset.validation_split, "test": dataset.test_split}
+    pairs = {dataset.name: {role: (dataset.name, split) for role, split in roles.items() if split is not None}}
+    header = Header(
+        name=name,
+        space=network.space.config,
+        trainings=(Training(dataset.name, recipe.epochs, plan.seeds),),
+        pairs=pairs,
+        source=source,
+        notes=(*_what_was_trained(plan, runs), *notes),
+    )
+    return header, arrays
+
+
+def _by_cell(plan: TablePlan, values: np.ndarray) -> np.ndarray:
+    """Returns `[J, T]` of the runs as `[N, S, T]` of all cells."""
+    trained = np.full((len(plan.archs), len(plan.seeds), values.shape[1]), np.nan, np.float32)
+    trained[plan.cells, plan.slots] = values
+    everywhere: np.ndarray = trained[plan.trained_as]
+    return everywhere
+
+
+def _what_was_trained(plan: TablePlan, runs: Runs) -> list[str]:
+    done = np.bincount(plan.cells[runs.done], minlength=len(plan.archs))
+    trained, repeated = int((done > 0).sum()), int((done == len(plan.seeds)).sum())
+    copied = int(((done[plan.trained_as] > 0) & (plan.trained_as != np.arange(len(plan.archs)))).sum())
+    missing = len(plan.archs) - trained - copied
+    notes = [f"real training: {trained:,} cells with seed {plan.seeds[0]}"]
+    if len(plan.seeds) > 1:
+        notes[0] += f", {repeated:,} of them with all {len(plan.seeds)} seeds"
+    if copied:
+        notes.append(
+            f"{copied:,} cells were not trained: they have the runs of a cell of the same published class (6,466 "
+            "classes), which `trained_as` names; a class can hold cells that differ in their parameters"
+        )
+    if missing:
+        notes.append(f"{missing:,} cells have no numbers")
+    failed = int(runs.failed.sum())
+    if failed:
+        notes.append(f"{failed:,} runs diverged and are missing")
+    return notes
+
+
+def measure_seconds(
+    plan: TablePlan, dataset: Dataset, recipe: Recipe, network: Network, *, num_cells: int = 32
+) -> tuple[np.ndarray, str]:
+    """Returns the seconds of an epoch of every cell, from timing some of them, and a note that says how.
+
+    Each timed cell is trained for one epoch by itself, three times, of which the fastest counts; the others follow
+    from their numbers of operations by non-negative least squares. Evaluations are part of an epoch.
+
+    Args:
+      plan: From `plan_table`.
+      dataset: What is learned.
+      recipe: How.
+      network: What is trained.
+      num_cells: How many cells to time.
+    """
+    timed = np.unique(plan.trained_as[np.linspace(0, len(plan.archs) - 1, num_cells).astype(int)])
+
+    def epoch(dataset: Dataset, arch: Any) -> Any:
+        state = begin_run(jax.random.key(0), arch, dataset, recipe, network)
+        return run_epochs(state, dataset, recipe, network, 1)[1]
+
+    device = jax.local_devices()[0]
+    here, archs = jax.device_put((dataset, jnp.asarray(plan.archs[timed], jnp.int32)), device)
+    program = jax.jit(epoch).lower(here, archs[0]).compile()
+    jax.tree.map(np.asarray, program(here, archs[0]))
+    fastest = np.full(len(timed), np.inf)
+    for _ in range(3):
+        for number in range(len(timed)):
+            arch = archs[number]
+            clock = time.perf_counter()
+            jax.tree.map(np.asarray, program(here, arch))
+            fastest[number] = min(fastest[number], time.perf_counter() - clock)
+    features = _what_takes_time(plan.archs, network)
+    weights, _ = scipy.optimize.nnls(features[timed], fastest)
+    fitted = features @ weights
+    error = float(np.mean(np.abs(fitted[timed] - fastest) / fastest))
+    note = (
+        f"seconds are of one epoch of one cell with its evaluations on one {device.device_kind} ({device.platform}), "
+        f"measured for {len(timed)} cells and fitted to their operations for all (mean error "
+        f"{100 * error:.0f} %); a pass over a split alone is not timed"
+    )
+    return fitted, note
+
+
+def _what_takes_time(archs: np.ndarray, network: Network) -> np.ndarray:
+    """Returns what the seconds of cells are fitted to, float64 `[N, F]`."""
+    if network.space.name == "nasbench101":
+        matrix, used = (np.asarray(each) for each in pruned(jnp.asarray(archs.T)))
+        kinds = [((choice == archs[:, NUM_EDGES:].T) & used[1:-1]).sum(0) for choice in range(len(NASBENCH101))]
+        flops = np.asarray(jax.vmap(network.flops)(jnp.asarray(archs)))
+        counts = np.stack([*kinds, matrix[0].sum(0), flops / flops.mean()], 1)
+    else:
+        counts = np.stack([(archs == choice).sum(axis=1) for choice in range(1, len(OPERATIONS))], 1)
+    return np.concatenate([np.ones((len(archs), 1)), counts], 1).astype(float)

@@ -1,0 +1,335 @@
+"""Training runs in a folder: chunks of candidates, checkpoints between epochs, and a result that a kill cannot change.
+
+```
+config.json              what is trained, on what, how; and the versions that began it
+runs/chunk-00012.npz     the runs of a chunk, finished
+runs/chunk-00012.part.npz  the same chunk between two epochs
+```
+
+Processes on several hosts share the folder: each takes every n-th chunk, and none waits for another.
+
+With networks that branch (`'switch'`) a run's numbers are its own: to the bit, they do not depend on the chunk that it
+is in, nor on how many devices share the work, and any number of devices takes a checkpoint up. Sorted batches
+(`'dispatch'`) round differently with their composition; they go on to the same result in the same division alone.
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jnas
+from jnas.io._archive import read_archive
+from jnas.io._atomic import replacing
+from jnas.training._network import Network
+from jnas.training._recipe import Recipe
+from jnas.training.data._dataset import Dataset
+from jnas.training.runs._job_files import REMEDY, chunk_path, load_part, part_path, save_chunk, save_part, tidy
+from jnas.training.runs._train import Curves, RunState, Weights, begin_run, run_epochs
+from jnas.training.runs._train_many import divided, local_mesh, over_candidates, place_shared
+
+FORMAT = "jnas-training"
+VERSION = 1
+_VERSIONS = ("jax", "platform", "device")
+
+
+class Jobs(NamedTuple):
+    """Runs to be made: `J` of them."""
+
+    archs: np.ndarray  # int32 [J, E]
+    seeds: np.ndarray  # int64 [J]: run j has the key `jax.random.key(seeds[j])`
+
+
+class Runs(NamedTuple):
+    """Runs that were made, in the order of the jobs."""
+
+    accuracy: dict[str, np.ndarray]  # of each split, float32 [J, T], percent; NaN where a run is missing or diverged
+    loss: dict[str, np.ndarray]
+    seconds: np.ndarray  # float64 [J]: of a run, the mean over its chunk; NaN where it is missing
+    failed: np.ndarray  # bool [J]: the run diverged
+    done: np.ndarray  # bool [J]
+
+
+class Progress(NamedTuple):
+    """How far the work has come, for who shows it."""
+
+    chunks_done: int
+    num_chunks: int
+    share: float  # of all epochs of all chunks
+    seconds: float  # that this process has worked
+    begun_at: float  # the share when it began
+
+
+def describe(jobs: Jobs, dataset: Dataset, recipe: Recipe, network: Network, **more: Any) -> dict[str, Any]:
+    """Returns what makes these runs these and no others, as JSON."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "dataset": dataset.name,
+        "dataset_digest": dataset_digest(dataset),
+        "recipe": recipe._asdict(),
+        "space": network.space.config,
+        "form": network.form,
+        "jobs": len(jobs.archs),
+        "jobs_digest": _digest([jobs.archs.astype(np.int32), jobs.seeds.astype(np.int64)]),
+        **more,
+    }
+
+
+def dataset_digest(dataset: Dataset) -> str:
+    """Returns a digest of all images, labels, splits and settings of a data set."""
+    rows = [array for name in sorted(dataset.splits) for array in (name, dataset.splits[name])]
+    settings = [dataset.num_classes, dataset.mean, dataset.std, tuple(dataset.augmentation)]
+    return _digest([dataset.images, dataset.labels, *rows, json.dumps(settings)])
+
+
+def _digest(parts: Sequence[Any]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode() if isinstance(part, str) else np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
+
+
+def open_folder(folder: str | os.PathLike[str], description: Mapping[str, Any]) -> Path:
+    """Makes the folder of runs, or finds that of runs that were begun, and checks that it can be written.
+
+    Raises:
+      ValueError: It holds something else, other runs, or was begun with versions that compute other bits.
+      OSError: It cannot be made or written; the disk is full.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.json"
+    config = {**description, "versions": _versions()}
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            begun = json.loads(path.read_text())
+            if not isinstance(begun, dict) or begun.get("format") != FORMAT:
+                raise ValueError("it is not one of training runs")
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be read ({error}); give another folder") from None
+        _check_same(folder, begun, config)
+        (folder / "runs").mkdir(exist_ok=True)
+        return folder
+    others = [p.name for p in folder.iterdir() if p.name != "runs" and not p.name.startswith(".")]
+    if others:
+        raise ValueError(f"the folder {folder} holds other things ({others[0]}); give a new or empty one")
+    (folder / "runs").mkdir(exist_ok=True)
+    with replacing(path, "w") as file:
+        json.dump(config, file, indent=1)
+    return folder
+
+
+def _versions() -> dict[str, str]:
+    device = jax.local_devices()[0]
+    return {"jnas": jnas.__version__, "jax": jax.__version__, "platform": device.platform, "device": device.device_kind}
+
+
+def _check_same(folder: Path, begun: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    for name, value in config.items():
+        if name != "versions" and json.loads(json.dumps(value)) != begun.get(name):
+            told = "" if name.endswith("digest") else f": {begun.get(name)!r} there, {value!r} now"
+            raise ValueError(
+                f"the folder {folder} holds other runs (they differ in {name.replace('_digest', '')}{told}); "
+                "give another folder, or the same arguments to go on"
+            )
+    versions = begun.get("versions", {})
+    for name in _VERSIONS:
+        if versions.get(name) != config["versions"][name]:
+            raise ValueError(
+                f"the runs in {folder} were begun with {name} {versions.get(name)}, and this is "
+                f"{config['versions'][name]}, whose numbers may differ; go on with that, or give another folder"
+            )
+
+
+def run_jobs(
+    jobs: Jobs,
+    dataset: Dataset,
+    recipe: Recipe,
+    network: Network,
+    folder: Path,
+    *,
+    chunk_size: int,
+    epochs_per_checkpoint: int | None = None,
+    keep_weights: bool = False,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> None:
+    """Makes all runs that a folder lacks, of those that this process is to make.
+
+    Args:
+      jobs: The runs. A chunk is `chunk_size` of them, one after another.
+      dataset: What they learn from.
+      recipe: How.
+      network: What they train.
+      folder: From `open_folder`.
+      chunk_size: Candidates in one program, rounded up to a multiple of the local devices.
+      epochs_per_checkpoint: After how many epochs a chunk is kept; by default only when it is done.
+      keep_weights: Whether the parameters and statistics of each run are kept too.
+      progress: Called after each checkpoint.
+
+    Raises:
+      OSError: A file cannot be written; what was finished stays.
+    """
+    chunks = divide(len(jobs.archs), chunk_size)
+    mine = range(jax.process_index(), len(chunks), jax.process_count())
+    paths = {chunk: chunk_path(folder, chunk) for chunk in mine}
+    tidy(folder, paths)
+    left = [chunk for chunk in mine if not paths[chunk].exists()]
+    if not left:
+        return
+    step = min(epochs_per_checkpoint or recipe.epochs, recipe.epochs)
+    devices, width = _width(chunk_size)
+    programs = _Programs(recipe, network)
+    shared = place_shared(dataset)
+    begun_at = 1 - len(left) / len(mine)
+    start = time.monotonic()
+    for number, chunk in enumerate(left):
+        job_rows = chunks[chunk]
+        order = _dealt(jobs.archs[job_rows], network, devices, width)
+        rows = job_rows[order]
+        keys = _keys(jobs.seeds[rows])
+        archs = jnp.asarray(jobs.archs[rows], jnp.int32)
+        part = part_path(paths[chunk])
+        state, curves, seconds = programs.begin(shared, keys, archs), None, 0.0
+        if part.exists():
+            state, curves, seconds = load_part(part, state, list(dataset.splits), recipe.epochs)
+        done = 0 if curves is None else next(iter(curves.accuracy.values())).shape[1]
+        while done < recipe.epochs:
+            more = min(step, recipe.epochs - done)
+            advance = programs.advance(more, shared, state)
+            clock = time.monotonic()
+            state, new = advance(shared, state)
+            new = jax.tree.map(np.asarray, new)
+            seconds += time.monotonic() - clock
+            curves = new if curves is None else jax.tree.map(lambda a, b: np.concatenate([a, b], 1), curves, new)
+            done += more
+            if done < recipe.epochs:
+                save_part(part, state, curves, seconds)
+            share = begun_at + (1 - begun_at) * (number + done / recipe.epochs) / len(left)
+            whole = len(mine) - len(left) + number + (done >= recipe.epochs)
+            progress(Progress(whole, len(mine), share, time.monotonic() - start, begun_at))
+        save_chunk(paths[chunk], *_in_order(order, len(job_rows), curves, state, keep_weights), seconds / width)
+        part.unlink(missing_ok=True)
+
+
+def _in_order(
+    order: np.ndarray, num_jobs: int, curves: Curves | None, state: RunState, keep_weights: bool
+) -> tuple[Curves, np.ndarray, Weights | None]:
+    """Returns what a chunk's jobs gave, in their own order and without those that only fill it up."""
+    places = np.argsort(order)[np.searchsorted(np.sort(order), np.arange(num_jobs))]
+    everything = (curves, state.failed, state.weights if keep_weights else None)
+    kept: tuple[Curves, np.ndarray, Weights | None] = jax.tree.map(lambda array: np.asarray(array)[places], everything)
+    return kept
+
+
+def _width(chunk_size: int) -> tuple[int, int]:
+    """Returns the number of local devices, and the candidates in a program of theirs."""
+    devices = local_mesh().devices.size
+    return devices, -(-chunk_size // devices) * devices
+
+
+def divide(num_jobs: int, chunk_size: int) -> list[np.ndarray]:
+    """Returns the numbers of the jobs of each chunk."""
+    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
+        raise ValueError(f"chunk_size is {chunk_size!r}, expected a Python int of at least 1")
+    return [np.arange(i, min(i + chunk_size, num_jobs)) for i in range(0, num_jobs, chunk_size)]
+
+
+def device_batches(jobs: Jobs, network: Network, chunk_size: int) -> np.ndarray:
+    """Returns the architectures that each device gets at once, int32 `[batches, K, E]`, as `run_jobs` divides them."""
+    devices, width = _width(chunk_size)
+    batches = []
+    for rows in divide(len(jobs.archs), chunk_size):
+        archs = jobs.archs[rows[_dealt(jobs.archs[rows], network, devices, width)]]
+        batches += np.split(archs, devices)
+    return np.stack(batches)
+
+
+def chunks_left(folder: Path, num_jobs: int, chunk_size: int) -> int:
+    """Returns how many chunks of a folder are not finished."""
+    return sum(not chunk_path(folder, chunk).exists() for chunk in range(len(divide(num_jobs, chunk_size))))
+
+
+def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, splits: Sequence[str]) -> Runs:
+    """Returns the runs that a folder holds so far.
+
+    Raises:
+      ValueError: A file is damaged or does not fit.
+    """
+    shape = (num_jobs, recipe.epochs)
+    accuracy = {split: np.full(shape, np.nan, np.float32) for split in splits}
+    loss = {split: np.full(shape, np.nan, np.float32) for split in splits}
+    seconds, failed, done = np.full(num_jobs, np.nan), np.zeros(num_jobs, bool), np.zeros(num_jobs, bool)
+    for chunk, rows in enumerate(divide(num_jobs, chunk_size)):
+        path = chunk_path(folder, chunk)
+        if not path.exists():
+            continue
+        header, arrays = read_archive(path, kind="a chunk of training runs", remedy=REMEDY)
+        for split in splits:
+            for kind, target in (("accuracy", accuracy), ("loss", loss)):
+                values = arrays.get(f"{kind}/{split}")
+                if values is None or values.shape != (len(rows), recipe.epochs) or values.dtype != np.float32:
+                    raise ValueError(f"{path} has no {kind} of {split} for {len(rows)} runs; {REMEDY}")
+                target[split][rows] = values
+        diverged, each = arrays.get("failed"), header.get("seconds_per_run")
+        if diverged is None or diverged.shape != (len(rows),) or not isinstance(each, float):
+            raise ValueError(f"{path} does not say which of {len(rows)} runs failed or how long they took; {REMEDY}")
+        failed[rows], seconds[rows], done[rows] = diverged, each, True
+    return Runs(accuracy, loss, seconds, failed, done)
+
+
+class _Programs:
+    """The two compiled programs of a chunk: its beginning, and some more epochs of it."""
+
+    def __init__(self, recipe: Recipe, network: Network):
+        self._recipe, self._network = recipe, network
+        self._advance: dict[int, Any] = {}
+
+        def begin(dataset: Dataset, keys: Any, archs: Any) -> RunState:
+            one = functools.partial(begin_run, dataset=dataset, recipe=recipe, network=network)
+            state: RunState = over_candidates(one, network)(keys, archs)
+            return state
+
+        self.begin = divided(begin, 1)
+
+    def advance(self, epochs: int, dataset: Dataset, state: RunState) -> Any:
+        """Returns the program of `epochs` more epochs, compiled before its work is timed."""
+        if epochs not in self._advance:
+
+            def more(dataset: Dataset, state: RunState) -> tuple[RunState, Curves]:
+                def one(*leaves: Any) -> tuple[RunState, Curves]:
+                    run = jax.tree.unflatten(jax.tree.structure(state), leaves)
+                    return run_epochs(run, dataset, self._recipe, self._network, epochs)
+
+                result: tuple[RunState, Curves] = over_candidates(one, self._network)(*jax.tree.leaves(state))
+                return result
+
+            program: Any = divided(more, 1)
+            self._advance[epochs] = program.lower(dataset, state).compile()
+        return self._advance[epochs]
+
+
+def _keys(seeds: np.ndarray) -> Any:
+    return jax.random.wrap_key_data(jnp.stack([jax.random.key_data(jax.random.key(int(seed))) for seed in seeds]))
+
+
+def _dealt(archs: np.ndarray, network: Network, devices: int, width: int) -> np.ndarray:
+    """Returns an order of a chunk's jobs, `[width]`, in which each device has as much to do as the others.
+
+    The jobs are dealt from the dearest to the cheapest, and a chunk that is too short is filled up with its cheapest.
+    """
+    cost = np.asarray(jax.vmap(network.flops)(jnp.asarray(archs, jnp.int32)))
+    order = np.argsort(-cost, kind="stable")
+    order = np.concatenate([order, np.repeat(order[-1:], width - len(order))])
+    rounds = order.reshape(-1, devices)
+    rounds[1::2] = rounds[1::2, ::-1].copy()
+    return rounds.T.reshape(-1)

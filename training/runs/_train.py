@@ -1,0 +1,249 @@
+"""A training run as one function: epochs as a scan over steps, every random number from the run's key."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from jnas.core._vocabulary import Array, Key
+from jnas.training._network import Network
+from jnas.training._recipe import Recipe, make_optimizer
+from jnas.training.data._augmentation import augment, normalize
+from jnas.training.data._dataset import Dataset
+from jnas.training.networks._families import make_network
+
+
+class Curves(NamedTuple):
+    """What was measured after each of `T` epochs."""
+
+    accuracy: dict[str, Array]  # of each split, float32 [T], percent; NaN once a run has diverged
+    loss: dict[str, Array]  # of each split, float32 [T], cross-entropy; NaN once a run has diverged
+
+
+class Weights(NamedTuple):
+    """What a run learned."""
+
+    parameters: Any  # pytree of float32
+    statistics: Any  # running means and variances of every batch-norm
+
+
+class RunState(NamedTuple):
+    """A run between two epochs: all that the next one needs."""
+
+    key: Key
+    arch: Array  # int32 [E]
+    weights: Weights
+    optimizer: Any  # the optimizer's state
+    epoch: Array  # int32 []: epochs done
+    failed: Array  # bool []: a loss was not finite
+
+
+def begin_run(key: Key, arch: Array, dataset: Dataset, recipe: Recipe, network: Network) -> RunState:
+    """Returns a run of which nothing is done yet.
+
+    Raises:
+      ValueError: The architecture is not of the network's space.
+    """
+    if jnp.shape(arch) != (network.space.num_decisions,):
+        raise ValueError(
+            f"arch has the shape {jnp.shape(arch)}, expected ({network.space.num_decisions},), an architecture of "
+            f"{network.space.name}; for another space, pass network=make_network(dataset, recipe, space=...)"
+        )
+    init_key, run_key = jax.random.split(key)
+    weights = Weights(*network.init(init_key, arch))
+    optimizer = make_optimizer(recipe, recipe.epochs * steps_per_epoch(dataset, recipe))
+    state = optimizer.init(weights.parameters)
+    return RunState(run_key, jnp.asarray(arch, jnp.int32), weights, state, jnp.int32(0), jnp.bool_(False))
+
+
+def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
+    """Returns how many batches an epoch has; images that do not fill a batch are left out.
+
+    Raises:
+      ValueError: There are fewer training images than a batch takes.
+    """
+    images = len(dataset.rows("train"))
+    if images < recipe.batch_size:
+        raise ValueError(
+            f"the data set {dataset.name!r} has {images} training images and a batch takes {recipe.batch_size}; "
+            "give the recipe a smaller batch_size"
+        )
+    return images // recipe.batch_size
+
+
+def run_epochs(
+    state: RunState, dataset: Dataset, recipe: Recipe, network: Network, num_epochs: int
+) -> tuple[RunState, Curves]:
+    """Returns a run after more epochs, and what was measured in each of them.
+
+    The result does not depend on how the epochs are divided among calls.
+
+    Args:
+      state: The run so far.
+      dataset: What it learns from.
+      recipe: How; the learning rate follows `recipe.epochs`.
+      network: What it trains.
+      num_epochs: How many more epochs, a Python int.
+    """
+    num_steps = steps_per_epoch(dataset, recipe)
+    optimizer = make_optimizer(recipe, recipe.epochs * num_steps)
+    rows = dataset.rows("train")
+    splits = [split for split in dataset.splits if split != "train"]
+
+    def step(state: RunState, batch: tuple[Array, Key]) -> tuple[RunState, Array]:
+        numbers, key = batch
+        images = augment(key, dataset.images[numbers], dataset.augmentation, dataset.mean, dataset.std)
+        labels = dataset.labels[numbers]
+
+        def gradients_by(apply: Callable[..., Any], parameters: Any, images: Array) -> Any:
+            def loss_of(parameters: Any) -> tuple[Array, tuple[Array, Any]]:
+                logits, used = apply(parameters, None, state.arch, images)
+                return jnp.mean(_objective(logits, labels, recipe.label_smoothing)), (logits, used)
+
+            return jax.value_and_grad(loss_of, has_aux=True)(parameters)
+
+        if network.specialize is None:
+            found = gradients_by(network.apply, state.weights.parameters, images)
+        else:
+            found = network.specialize(state.arch, gradients_by)(state.weights.parameters, images)
+        (_, (logits, used)), gradients = found
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.weights.parameters)
+        parameters = optax.apply_updates(state.weights.parameters, updates)
+        statistics = _running(state.weights.statistics, used, recipe.batch_norm_momentum, network.counts(images.shape))
+        loss = jnp.mean(cross_entropy(logits, labels))
+        correct = 100 * jnp.mean(jnp.argmax(logits, -1) == labels)
+        state = state._replace(
+            weights=Weights(parameters, statistics),
+            optimizer=optimizer_state,
+            failed=state.failed | ~jnp.isfinite(loss),
+        )
+        return state, jnp.stack([correct, loss])
+
+    def epoch(state: RunState, _: None) -> tuple[RunState, Curves]:
+        order_key, augment_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
+        order = jax.random.permutation(order_key, rows)[: num_steps * recipe.batch_size]
+        batches = order.reshape(num_steps, recipe.batch_size)
+        state, each = lax.scan(step, state, (batches, jax.random.split(augment_key, num_steps)))
+        measured = {"train": jnp.mean(each, 0)}
+        statistics = _evaluation_statistics(state, dataset, recipe, network, batches)
+        for split in splits:
+            measured[split] = evaluate(
+                Weights(state.weights.parameters, statistics), state.arch, dataset, split, recipe, network
+            )
+        failed = state.failed | ~jnp.all(jnp.isfinite(jnp.stack(list(measured.values()))))
+        known = {split: jnp.where(failed, jnp.nan, values) for split, values in measured.items()}
+        curves = Curves({s: v[0] for s, v in known.items()}, {s: v[1] for s, v in known.items()})
+        return state._replace(epoch=state.epoch + 1, failed=failed), curves
+
+    return lax.scan(epoch, state, None, length=num_epochs)
+
+
+def train(
+    key: Key, arch: Array, dataset: Dataset, recipe: Recipe, network: Network | None = None
+) -> tuple[Curves, Weights]:
+    """Returns what a training run measured and learned; works inside `jit`, `lax.map` and `vmap`.
+
+    After each epoch: accuracy and cross-entropy of every split. Those of `'train'` are means over the epoch's batches,
+    as training went, with augmented images and batch statistics; the others are evaluated with the recipe's policy for
+    batch-norm. What a run costs in parameters and multiply-adds is `network.parameters(arch)` and
+    `network.flops(arch)`; the seconds of an epoch are measured outside of `jit`, see `run_jobs`.
+
+    Args:
+      key: Typed key `[]`: of the first weights, the order of the images and their augmentation.
+      arch: int32 `[E]`.
+      dataset: What is learned.
+      recipe: How.
+      network: From `make_network`, which knows other spaces; by default NAS-Bench-201's in the form that is fastest on
+        this backend.
+
+    Returns:
+      Curves, float32 `[epochs]` of each split, and the weights at the end.
+
+    References:
+      "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", Dong and Yang, 2020, Section
+      2.2 and 2.3.
+
+    Example:
+      >>> import jax
+      >>> from jnas import training
+      >>> dataset = training.load_dataset("digits")
+      >>> recipe = training.get_recipe("digits-8", epochs=1, channels=2, cells=1)
+      >>> run = jax.jit(lambda key, arch: training.train(key, arch, dataset, recipe))
+      >>> curves, weights = run(jax.random.key(0), jax.numpy.array([3, 1, 3, 0, 2, 4]))
+      >>> {split: curve.shape for split, curve in curves.accuracy.items()}
+      {'train': (1,), 'validation': (1,), 'test': (1,)}
+    """
+    network = network or make_network(dataset, recipe)
+    state = begin_run(key, arch, dataset, recipe, network)
+    state, curves = run_epochs(state, dataset, recipe, network, recipe.epochs)
+    return curves, state.weights
+
+
+def evaluate(weights: Weights, arch: Array, dataset: Dataset, split: str, recipe: Recipe, network: Network) -> Array:
+    """Returns accuracy in percent and cross-entropy on a split, float32 `[2]`.
+
+    Args:
+      weights: The parameters, and the statistics that batch-norm uses, or `None` for each batch's own.
+      arch: int32 `[E]`.
+      dataset: Where the split is.
+      split: Its name.
+      recipe: Says the size of a batch; the last one is filled up with the split's first images, which are not counted
+        but belong to the batch's own statistics.
+      network: What is evaluated.
+    """
+    rows = dataset.rows(split)
+    size = min(recipe.eval_batch_size, len(rows))
+    num_batches = -(-len(rows) // size)
+    places = jnp.arange(num_batches * size).reshape(num_batches, size)
+
+    def batch(total: Array, places: Array) -> tuple[Array, None]:
+        numbers = rows[places % len(rows)]
+        images = normalize(dataset.images[numbers], dataset.mean, dataset.std)
+        logits, _ = network.apply(weights.parameters, weights.statistics, arch, images)
+        labels = dataset.labels[numbers]
+        measured = jnp.stack([100.0 * (jnp.argmax(logits, -1) == labels), cross_entropy(logits, labels)])
+        return total + jnp.sum(jnp.where((places < len(rows))[None, :], measured, 0), 1), None
+
+    total, _ = lax.scan(batch, jnp.zeros(2, jnp.float32), places)
+    return total / len(rows)
+
+
+def cross_entropy(logits: Array, labels: Array) -> Array:
+    """Returns the cross-entropy of each image, `[B]` of `[B, classes]` and int32 `[B]`."""
+    return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], -1)[:, 0]
+
+
+def _objective(logits: Array, labels: Array, smoothing: float) -> Array:
+    loss = cross_entropy(logits, labels)
+    if not smoothing:
+        return loss
+    return (1 - smoothing) * loss - smoothing * jnp.mean(jax.nn.log_softmax(logits), -1)
+
+
+def _running(statistics: Any, used: Any, keep: float, counts: Any) -> Any:
+    """Returns running estimates after a batch; the variance is the unbiased one of `counts` numbers."""
+
+    def update(old: Array, new: Array, count: int) -> Array:
+        unbiased = np.asarray([1.0, count / max(count - 1, 1)], np.float32)[:, None]
+        return keep * old + (1 - keep) * new * unbiased.reshape((1,) * (new.ndim - 2) + (2, 1))
+
+    return jax.tree.map(update, statistics, used, counts)
+
+
+def _evaluation_statistics(state: RunState, dataset: Dataset, recipe: Recipe, network: Network, batches: Array) -> Any:
+    """Returns what batch-norm uses in evaluation, by the recipe's policy."""
+    if recipe.batch_norm == "batch":
+        return None
+    if recipe.batch_norm == "running":
+        return state.weights.statistics
+
+    def used(_: None, numbers: Array) -> tuple[None, Any]:
+        images = normalize(dataset.images[numbers], dataset.mean, dataset.std)
+        return None, network.apply(state.weights.parameters, None, state.arch, images)[1]
+
+    _, each = lax.scan(used, None, batches[: recipe.batch_norm_batches])
+    return jax.tree.map(lambda x: jnp.mean(x, 0), each)
