@@ -26,13 +26,12 @@ if TYPE_CHECKING:
     from jnas.core._vocabulary import Trace as Trace
     from jnas.core._vocabulary import function_objective as function_objective
     from jnas.core._vocabulary import propose as propose
-    from jnas.studies.predictors._study import PredictorStudy as PredictorStudy
+    from jnas.studies.predictors._results import PredictorStudy as PredictorStudy
     from jnas.studies.predictors._study import predictor_study as predictor_study
     from jnas.studies.search._folder import load_study as load_study
     from jnas.studies.search._report import write_report as write_report
     from jnas.studies.search._results import SearcherResult as SearcherResult
     from jnas.studies.search._results import StudyResults as StudyResults
-    from jnas.studies.search._results import Target as Target
     from jnas.studies.search._study import study as study
     from jnas.studies.supernets._plan import SupernetMethod as SupernetMethod
     from jnas.studies.supernets._plan import supernet_methods as supernet_methods
@@ -47,17 +46,18 @@ if TYPE_CHECKING:
     from jnas.tables._summary import Summary as Summary
     from jnas.tables._summary import summarize as summarize
     from jnas.tables._table import Table as Table
+    from jnas.tables._targets import Target as Target
     from jnas.tables._targets import default_targets as default_targets
     from jnas.tables.report._report import write_table_report as write_table_report
 
-__version__ = "0.1.0"
+from jnas.core._version import __version__ as __version__
 
 _DEFINED_IN = {
     "Candidate": "jnas.core._search",
     "Evaluation": "jnas.core._vocabulary",
     "Graph": "jnas.core._vocabulary",
     "Objective": "jnas.core._vocabulary",
-    "PredictorStudy": "jnas.studies.predictors._study",
+    "PredictorStudy": "jnas.studies.predictors._results",
     "Proposal": "jnas.core._vocabulary",
     "Searcher": "jnas.core._vocabulary",
     "SearcherResult": "jnas.studies.search._results",
@@ -67,7 +67,7 @@ _DEFINED_IN = {
     "SupernetMethod": "jnas.studies.supernets._plan",
     "SupernetStudy": "jnas.studies.supernets._results",
     "Table": "jnas.tables._table",
-    "Target": "jnas.studies.search._results",
+    "Target": "jnas.tables._targets",
     "Trace": "jnas.core._vocabulary",
     "default_targets": "jnas.tables._targets",
     "function_objective": "jnas.core._vocabulary",

@@ -3,18 +3,10 @@
 from jnas.searchers import predictors
 from jnas.searchers._registry import Entry, entry, make, names
 from jnas.searchers.black_box._at_fidelity import at_fidelity
-from jnas.searchers.black_box._bananas import (
-    bananas,
-    bananas_random_ranking,
-    bohamiann,
-    bonas,
-    dngo,
-    gcn_predictor,
-    gp_bayesopt,
-    nasbot,
-)
+from jnas.searchers.black_box._bananas import bananas, bananas_random_ranking, bonas
 from jnas.searchers.black_box._bohb import bohb
 from jnas.searchers.black_box._candidate_sources import Candidates, mutations
+from jnas.searchers.black_box._gcn_predictor import gcn_predictor
 from jnas.searchers.black_box._history import History
 from jnas.searchers.black_box._hyperband import geometric_budgets, hyperband, successive_halving
 from jnas.searchers.black_box._local_search import local_search
@@ -23,6 +15,7 @@ from jnas.searchers.black_box._random_search import random_search
 from jnas.searchers.black_box._regularized_evolution import regularized_evolution
 from jnas.searchers.black_box._reinforce import reinforce
 from jnas.searchers.black_box._smac import smac
+from jnas.searchers.black_box._surrogates import bohamiann, dngo, gp_bayesopt, nasbot
 from jnas.searchers.black_box._tpe import tpe
 from jnas.searchers.weight_sharing._architecture_hessian import architecture_hessian, hessian_eigenvalue
 from jnas.searchers.weight_sharing._architecture_parameters import Adam

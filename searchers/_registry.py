@@ -9,23 +9,16 @@ import optax
 
 from jnas.core._vocabulary import Searcher, Space
 from jnas.searchers._checks import check_budgets
-from jnas.searchers.black_box._bananas import (
-    bananas,
-    bananas_random_ranking,
-    bohamiann,
-    bonas,
-    dngo,
-    gcn_predictor,
-    gp_bayesopt,
-    nasbot,
-)
+from jnas.searchers.black_box._bananas import bananas, bananas_random_ranking, bonas
 from jnas.searchers.black_box._bohb import bohb
+from jnas.searchers.black_box._gcn_predictor import gcn_predictor
 from jnas.searchers.black_box._hyperband import hyperband, successive_halving
 from jnas.searchers.black_box._local_search import local_search
 from jnas.searchers.black_box._random_search import random_search
 from jnas.searchers.black_box._regularized_evolution import regularized_evolution
 from jnas.searchers.black_box._reinforce import reinforce
 from jnas.searchers.black_box._smac import smac
+from jnas.searchers.black_box._surrogates import bohamiann, dngo, gp_bayesopt, nasbot
 from jnas.searchers.black_box._tpe import tpe
 from jnas.spaces._subset import subset
 from jnas.spaces.nasbench101._space import nasbench101

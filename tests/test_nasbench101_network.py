@@ -15,7 +15,7 @@ from jnas.spaces import nasbench101
 from jnas.spaces.nasbench101._cells import NUM_EDGES, OPERATIONS, from_string, host_pruned
 from jnas.spaces.nasbench101._cost import compute_vertex_channels
 from jnas.training.networks.nasbench101._network import nasbench101_network
-from jnas.training.operations._max_pools import max_pool_2x2, max_pool_3x3
+from jnas.training.operations._convolutions import max_pool_2x2, max_pool_3x3
 from jnas.training.runs._build import plan_table
 from jnas.training.runs._train import _running
 

@@ -16,12 +16,12 @@ from jnas.searchers.predictors import _registry
 from jnas.searchers.predictors._predictor import Prediction, Predictor
 from jnas.spaces._categorical import categorical
 from jnas.spaces.nasbench201._space import nasbench201
+from jnas.studies._keys import seed_keys
 from jnas.studies.predictors import _run
 from jnas.studies.predictors._measures import NAMES, measure
 from jnas.studies.predictors._plan import check_cells, draw_cells, places
 from jnas.studies.predictors._study import predictor_study
 from jnas.studies.predictors._summary import differences, lines
-from jnas.studies.search._plan import seed_keys
 from jnas.tables._make import make_table
 
 SPACE = categorical((3, 3, 3, 3))

@@ -13,7 +13,7 @@ from jnas import spaces
 from jnas.core._vocabulary import Trace
 from jnas.studies.search._curves import curves
 from jnas.studies.search._report import report, write_report
-from jnas.studies.search._results import Reference, SearcherResult, StudyResults, Target
+from jnas.studies.search._results import SearcherResult, StudyResults
 from jnas.studies.search._summary import (
     best_cells,
     compare,
@@ -25,6 +25,7 @@ from jnas.studies.search._summary import (
     superiority_interval,
 )
 from jnas.studies.search._text import summary_csv
+from jnas.tables._targets import Reference, Target
 
 TARGETS = tuple(
     Target(dataset, split, 200)

@@ -21,18 +21,17 @@ from jnas.searchers.black_box._hyperband import successive_halving
 from jnas.searchers.black_box._random_search import random_search
 from jnas.searchers.black_box._regularized_evolution import regularized_evolution
 from jnas.spaces._categorical import categorical
+from jnas.studies._keys import chunk_width, seed_keys
 from jnas.studies.search import _report, _run
 from jnas.studies.search._cost import estimate_study
 from jnas.studies.search._folder import chunk_path, finished_path, load_study
-from jnas.studies.search._plan import chunk_width, seed_keys
-from jnas.studies.search._results import Target
 from jnas.studies.search._study import study
 from jnas.studies.search._text import results_text
 from jnas.tables._file import Header, Training, encode_curve, member
 from jnas.tables._load import table_from_arrays
 from jnas.tables._make import make_table
 from jnas.tables._synthetic import synthetic_table
-from jnas.tables._targets import default_targets
+from jnas.tables._targets import Target, default_targets
 
 SPACE = categorical((3, 3, 3, 3))
 RNG = np.random.default_rng(0)

@@ -13,7 +13,6 @@ import scipy.stats
 
 from jnas.io._archive import read_archive, write_archive
 from jnas.searchers.weight_sharing._analysis import COEFFICIENTS, best_share, correlations, random_search
-from jnas.studies.search._results import Target
 from jnas.studies.supernets import _run
 from jnas.studies.supernets._plan import SupernetMethod, main_column, supernet_methods
 from jnas.studies.supernets._results import load_search
@@ -21,6 +20,7 @@ from jnas.studies.supernets._study import load_supernet_study, supernet_study
 from jnas.studies.supernets._summary import agreement, as_study_results, columns, entropy, operation_counts
 from jnas.studies.supernets._text import results_text
 from jnas.tables._make import make_table
+from jnas.tables._targets import Target
 from jnas.training.data._augmentation import normalize
 from tests._toy_supernet import ARCHS, TOY, toy_dataset
 
@@ -161,7 +161,7 @@ def identity_of(study, name):
 
 def begun(name):
     from jnas.searchers.weight_sharing._loop import begin_search
-    from jnas.studies.search._plan import seed_keys
+    from jnas.studies._keys import seed_keys
 
     return jax.vmap(lambda key: begin_search(key, methods()[name].searcher))(seed_keys(0, name, 2))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jnas.core._vocabulary import Array, Key, Space
-from jnas.training.operations._forms import FormName
+from jnas.training.operations._forms import FormName, over_members
 
 
 class Supernet(NamedTuple):
@@ -39,3 +39,11 @@ class Supernet(NamedTuple):
     space: Space
     form: FormName
     """How one operation on an edge becomes a program; see `over_seeds`."""
+
+
+def over_seeds(function: Callable[..., Any], supernet: Supernet) -> Callable[..., Any]:
+    """Returns `function` of arguments with a leading axis of seeds: a loop where the supernet branches, else `vmap`.
+
+    On CPUs a loop is faster for `mixture` too: what one seed works on stays in the cache.
+    """
+    return over_members(function, supernet.form)

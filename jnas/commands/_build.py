@@ -102,7 +102,7 @@ def _write(
     options: argparse.Namespace, plan: Any, runs: Any, dataset: Any, recipe: Any, network: Any, output: Path
 ) -> None:
     """Times some cells, and writes the table."""
-    from jnas import __version__
+    from jnas.core._version import __version__
     from jnas.io._progress import status_line
     from jnas.tables._file import save_arrays
     from jnas.training.runs._build import assemble_table, measure_seconds

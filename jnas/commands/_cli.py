@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from jnas import __version__
 from jnas.commands._training_setup import add_training_options
+from jnas.core._version import __version__
 
 _EXAMPLES = """\
 a first study, on the table that comes with jnas (real trainings on 8x8 digits):

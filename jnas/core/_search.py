@@ -13,18 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._checkpoint import Pending, identify, load_checkpoint, save_checkpoint
-from jnas.core._loop import (
-    Overshoot,
-    Progress,
-    admit,
-    check_fidelities,
-    check_proposal,
-    check_step,
-    empty_trace,
-    resolve_capacity,
-    row_keys,
-    start_progress,
-)
+from jnas.core._checks import Overshoot, check_fidelities, check_proposal, check_step, resolve_capacity
+from jnas.core._loop import Progress, admit, empty_trace, row_keys, start_progress
 from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Proposal, Searcher, State, Trace
 
 

@@ -2,42 +2,16 @@
 
 import base64
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jnas.core._vocabulary import Space
-from jnas.pages._html import Html, breakable, element, join
+from jnas.pages._html import Html, breakable, element
 from jnas.pages._plots import Mark, mark, swatch
-from jnas.studies.search._summary import (
-    Comparison,
-    optimum,
-)
 
-__all__ = [
-    "arch_text",
-    "clock_name",
-    "counted_name",
-    "drawing",
-    "legend",
-    "named",
-    "note_box",
-    "p_text",
-    "panel_title",
-    "panels",
-    "seconds_text",
-]
-
-
-def legend(comparison: Comparison, entries: Collection[int] | None = None) -> Html:
-    """Returns which line is whose, of all entries or of some."""
-    items = [
-        element("li", named(k, entry.label))
-        for k, entry in enumerate(comparison.entries)
-        if entries is None or k in entries
-    ]
-    return element("ul", items, class_="legend", aria_label="Legend")
+__all__ = ["arch_text", "drawing", "named", "note_box", "p_text", "panels", "seconds_text"]
 
 
 def named(look: int | Mark, label: str) -> Html:
@@ -58,22 +32,6 @@ def panels(items: Sequence[tuple[Any, Html]], caption: Any, key: Html | None = N
     """Returns pictures beside each other, each under its title, with one caption."""
     boxes = [element("div", element("h4", title), picture, class_="panel") for title, picture in items]
     return element("figure", key, element("div", boxes, class_=class_), element("figcaption", caption))
-
-
-def panel_title(comparison: Comparison, target: int) -> Html:
-    """Returns a target's name with its optimum below it."""
-    best = optimum(comparison, target)
-    return join([comparison.targets[target].label, None if best is None else element("small", f"optimum {best:.2f} %")])
-
-
-def clock_name(comparison: Comparison, study: int = 0) -> str:
-    """Returns what kind of seconds a study's clock counts."""
-    return str(comparison.studies[study].config.get("clock", "simulated"))
-
-
-def counted_name(comparison: Comparison, study: int = 0) -> str:
-    """Returns what the rows of a study's traces are: evaluations, or epochs."""
-    return str(comparison.studies[study].config.get("counts", "evaluations"))
 
 
 def arch_text(space: Space | None, arch: Any) -> str:

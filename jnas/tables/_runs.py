@@ -1,19 +1,32 @@
 """The runs that a table's look-ups choose from: which member of its file a number comes from, and what it costs."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from jnas.tables._file import Training, decode_curve, member
 from jnas.tables._look_ups import Metric, Runs, Seed, choose_runs
 
-if TYPE_CHECKING:
-    from jnas.tables._table import Table
+
+class Members(Protocol):
+    """What the runs of a table come from: its trainings and the members of its file."""
+
+    names: frozenset[str]
+
+    @property
+    def num_archs(self) -> int:
+        """How many architectures the members have rows for."""
+
+    def read(self, name: str) -> np.ndarray | None:
+        """Returns a member, or None where there is none of that name."""
+
+    def training(self, dataset: str, epochs: int) -> Training:
+        """Returns a training; ValueError lists those there are."""
 
 
 def find_runs(
-    table: "Table", metric: Metric, dataset: str, split: str, epochs: int, seed: Seed, at: int | None
+    table: Members, metric: Metric, dataset: str, split: str, epochs: int, seed: Seed, at: int | None
 ) -> Runs:
     """Returns the runs of a published split; see `Table.runs`."""
     training = table.training(dataset, epochs)
@@ -24,7 +37,7 @@ def find_runs(
 
 
 def runs_along(
-    table: "Table", metric: Metric, dataset: str, split: str, levels: Sequence[tuple[int, int | None]]
+    table: Members, metric: Metric, dataset: str, split: str, levels: Sequence[tuple[int, int | None]]
 ) -> list[Runs]:
     """Returns runs at points of a curve, only those that have them all and in one order: a training keeps its seed."""
     training = table.training(dataset, levels[0][0])
@@ -37,7 +50,7 @@ def runs_along(
     ]
 
 
-def find_readings(table: "Table", dataset: str, epochs: int, name: str, seed: Seed, at: int | None) -> Runs:
+def find_readings(table: Members, dataset: str, epochs: int, name: str, seed: Seed, at: int | None) -> Runs:
     """Returns the runs of a reading (without costs); see `Table.reading`."""
     training = table.training(dataset, epochs)
     slot = seed_slot(training, seed)
@@ -54,7 +67,7 @@ def find_readings(table: "Table", dataset: str, epochs: int, name: str, seed: Se
     return choose_runs(values, nothing, nothing, slot, seed)
 
 
-def readings_of(table: "Table", dataset: str, epochs: int) -> list[str]:
+def readings_of(table: Members, dataset: str, epochs: int) -> list[str]:
     """Returns the readings of a training, with the epochs done where they are not of its end: `energy_kwh at 54`."""
     found = []
     for name in table.names:
@@ -77,7 +90,7 @@ def seed_slot(training: Training, seed: Seed) -> int | None:
     )
 
 
-def read_curve(table: "Table", metric: Metric, dataset: str, split: str, epochs: int) -> np.ndarray:
+def read_curve(table: Members, metric: Metric, dataset: str, split: str, epochs: int) -> np.ndarray:
     """Returns a metric after each epoch `[N, S, epochs]`; ValueError where the table has no such curves."""
     steps = table.read(member(f"{metric}_curve", dataset, epochs, split))
     if steps is None:
@@ -95,13 +108,13 @@ def read_curve(table: "Table", metric: Metric, dataset: str, split: str, epochs:
     return decode_curve(steps) if metric == "accuracy" else steps.astype(np.float32)
 
 
-def points_of(table: "Table", dataset: str, epochs: int, split: str) -> list[int]:
+def points_of(table: Members, dataset: str, epochs: int, split: str) -> list[int]:
     """Returns the numbers of epochs done at which single points of a training are known, without its end."""
     prefix = member("accuracy_at", dataset, epochs, split, "")
     return sorted(int(name.removeprefix(prefix)) for name in table.names if name.startswith(prefix))
 
 
-def _values(table: "Table", metric: Metric, training: Training, split: str, seed: Seed, at: int | None) -> np.ndarray:
+def _values(table: Members, metric: Metric, training: Training, split: str, seed: Seed, at: int | None) -> np.ndarray:
     """Numbers at the end of (or `at` an epoch of) a training: `[N, S]`, or `[N, 1]` for a mean from the source."""
     place = (training.dataset, training.epochs, split)
     if at is not None and at != training.epochs:
@@ -127,7 +140,7 @@ def _values(table: "Table", metric: Metric, training: Training, split: str, seed
     return values
 
 
-def _seconds(table: "Table", training: Training, split: str, epochs_done: int) -> tuple[np.ndarray, np.ndarray]:
+def _seconds(table: Members, training: Training, split: str, epochs_done: int) -> tuple[np.ndarray, np.ndarray]:
     """Seconds of some epochs of a training (NaN where unknown) and of one evaluation, each `[N, 1 or S]`."""
     here = (training.dataset, training.epochs)
     nothing = np.zeros((table.num_archs, 1), np.float32)
@@ -140,7 +153,7 @@ def _seconds(table: "Table", training: Training, split: str, epochs_done: int) -
     return train, nothing if evaluation is None else evaluation
 
 
-def _splits(table: "Table", dataset: str, epochs: int) -> str:
+def _splits(table: Members, dataset: str, epochs: int) -> str:
     prefix = {member(kind, dataset, epochs, "") for kind in ("accuracy", "accuracy_mean")}
     names = sorted({n.split("/", 3)[3] for n in table.names for p in prefix if n.startswith(p)})
     return f"its splits there are {', '.join(names)}"

@@ -2,12 +2,34 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from jnas.studies.search._results import Reference, Target
 from jnas.tables._file import member
 from jnas.tables._table import Table
+
+
+class Target(NamedTuple):
+    """A column of the comparison: how a found architecture is judged."""
+
+    dataset: str
+    split: str  # 'validation' or 'test', or a published split
+    epochs: int
+
+    @property
+    def label(self) -> str:
+        """Returns the column's title, for example `cifar10 test, 200 epochs`."""
+        return f"{self.dataset} {self.split}, {self.epochs} epoch{'' if self.epochs == 1 else 's'}"
+
+
+class Reference(NamedTuple):
+    """A row of the comparison that no search made: the optimum of each column, or a cell known by name."""
+
+    name: str
+    values: np.ndarray  # [num_targets] float, percent; NaN where unknown
+    arch: str | None  # its string; None where each column has an architecture of its own
+
 
 NAMED_CELLS: Mapping[str, Mapping[str, str]] = {
     "nasbench201": {"ResNet": "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"},

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._draws import draw
-from jnas.core._loop import everywhere
+from jnas.core._lanes import everywhere
 from jnas.core._vocabulary import Array, Key, Space
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.black_box._history import History, first_of_each, seen_before

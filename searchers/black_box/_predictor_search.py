@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._loop import everywhere, highest
+from jnas.core._lanes import everywhere, highest
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.black_box import _acquisition, _candidate_sources

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._draws import draw, uniform
-from jnas.core._loop import everywhere
+from jnas.core._lanes import everywhere
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.black_box._parzen import (

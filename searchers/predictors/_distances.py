@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jnas.core._vocabulary import Array
-from jnas.searchers.predictors._products import exact_product
+from jnas.searchers.predictors._numerics import exact_product
 
 Distance = Callable[[Array, Array], Array]
 """`distance(a [A, F], b [B, F]) -> [A, B]`, not negative."""

@@ -9,9 +9,8 @@ import numpy as np
 from jnas.core._vocabulary import Array, Key
 from jnas.searchers._checks import check_positive
 from jnas.searchers.predictors._distances import Distance, resolve_distance
-from jnas.searchers.predictors._numerics import Standard, standard, standardized
+from jnas.searchers.predictors._numerics import Standard, exact_product, standard, standardized
 from jnas.searchers.predictors._predictor import Features, Prediction, Predictor, check_fit, check_vectors
-from jnas.searchers.predictors._products import exact_product
 
 _LEAST_NOISE = 1e-4
 """Least noise variance over the prior's. naszilla's 1e-5**2 is lost beside 1 in float32, and below about 1e-5 the

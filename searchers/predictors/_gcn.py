@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import sequential_vmap
 
-from jnas.core._loop import highest
+from jnas.core._lanes import highest
 from jnas.core._vocabulary import Array, Graph, Key
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.predictors._graph_network import (

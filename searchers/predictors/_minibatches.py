@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jnas.core._loop import everywhere
+from jnas.core._lanes import everywhere
 from jnas.core._vocabulary import Array, Key
 from jnas.spaces._hashing import mix
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._draws import draw, uniform
-from jnas.core._loop import everywhere
+from jnas.core._lanes import everywhere
 from jnas.core._vocabulary import Array, Key
 
 Loss = Literal["mae", "mape", "gaussian"]

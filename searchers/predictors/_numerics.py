@@ -1,7 +1,8 @@
-"""Standard units over the rows that count."""
+"""Numerics that predictors share: standard units over the rows that count, products that round alike everywhere."""
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from jnas.core._vocabulary import Array
@@ -41,3 +42,12 @@ def standardized(values: Array, by: Standard, mask: Array | None = None) -> Arra
     if mask is not None:
         units = jnp.where(mask.reshape(-1, *(1 for _ in values.shape[1:])), units, 0)
     return units.astype(jnp.float32)
+
+
+def exact_product(a: Array, b: Array) -> Array:
+    """Returns `a @ b` in float32; GPUs would otherwise round the factors to 10 bits.
+
+    For what is solved or subtracted afterwards: a posterior's variance is a small difference of large sums.
+    """
+    product: Array = jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+    return product

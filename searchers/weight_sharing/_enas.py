@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jnas.core._loop import everywhere
+from jnas.core._lanes import everywhere
 from jnas.core._vocabulary import Array, Key
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.weight_sharing._candidates import Selection, check_selection, choose, derive_key

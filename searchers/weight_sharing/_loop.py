@@ -11,10 +11,9 @@ from jnas.core._vocabulary import Array, Key
 from jnas.searchers.weight_sharing._architecture_hessian import hessian_eigenvalue
 from jnas.searchers.weight_sharing._candidates import derive_key
 from jnas.searchers.weight_sharing._words import Batch, Derived, Examples, StepInfo, WeightSharingSearcher
-from jnas.training._supernet import Supernet
+from jnas.training._supernet import Supernet, over_seeds
 from jnas.training.data._augmentation import augment
 from jnas.training.data._dataset import Dataset
-from jnas.training.networks.nasbench201._supernet import over_seeds
 from jnas.training.runs._train_many import divided
 
 __all__ = ["Look", "SearchRun", "begin_search", "compiled_over_seeds", "look_at", "steps_per_epoch", "train_epoch"]

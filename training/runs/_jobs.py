@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import jnas
+from jnas.core._version import __version__
 from jnas.io._archive import read_archive
 from jnas.io._atomic import replacing
 from jnas.training._network import Network
@@ -131,7 +131,7 @@ def open_folder(folder: str | os.PathLike[str], description: Mapping[str, Any]) 
 
 def _versions() -> dict[str, str]:
     device = jax.local_devices()[0]
-    return {"jnas": jnas.__version__, "jax": jax.__version__, "platform": device.platform, "device": device.device_kind}
+    return {"jnas": __version__, "jax": jax.__version__, "platform": device.platform, "device": device.device_kind}
 
 
 def _check_same(folder: Path, begun: Mapping[str, Any], config: Mapping[str, Any]) -> None:

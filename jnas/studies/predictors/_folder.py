@@ -15,36 +15,23 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jnas.io._archive import read_archive, write_archive
 from jnas.io._atomic import remove_unfinished
 from jnas.studies._folder import FolderKind, open_result_folder
 from jnas.studies.predictors._measures import NAMES
 from jnas.studies.predictors._plan import Case, Cells
+from jnas.studies.predictors._results import Fits
 
 FORMAT = "jnas-predictors"
 VERSION = 1
 _FOLDER = FolderKind(FORMAT, VERSION, "a study of predictors", command="jnas predictors", parts="fits")
 _KIND = "the fits of a study of predictors"
 _TIMES = ("fit_seconds", "fit_cpu_seconds", "query_seconds", "query_cpu_seconds")
-
-
-class Fits(NamedTuple):
-    """What came of one predictor on one encoding, fitted to so many cells, over `S` seeds in `C` programs' runs."""
-
-    values: NDArray[np.float64]  # [S, M], by the names of `_predictor_measures.NAMES`
-    mean: NDArray[np.float32]  # [S, T], predictions for the test cells
-    std: NDArray[np.float32]  # [S, T], their uncertainties
-    fit_seconds: NDArray[np.float64]  # [C], of one fit
-    fit_cpu_seconds: NDArray[np.float64]  # [C]
-    query_seconds: NDArray[np.float64]  # [C], of a thousand queries
-    query_cpu_seconds: NDArray[np.float64]  # [C]
-    compile_seconds: float  # to trace and compile the fit and the query
 
 
 def open_folder(

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from jnas.core._vocabulary import Graph, Space
 from jnas.io._text import counted
 from jnas.searchers.predictors._predictor import Predictor
-from jnas.studies.search._plan import check_integer, chunk_width, table_digest
+from jnas.studies._keys import check_integer, chunk_width
+from jnas.tables._digest import table_digest
 from jnas.tables._look_ups import Seed
 from jnas.tables._table import Table
 

@@ -10,11 +10,11 @@ from jnas.pages._html import Html, details, element, page, section
 from jnas.pages._html import table as html_table
 from jnas.pages._parts import named, note_box, panels, seconds_text
 from jnas.pages._settings import settings_section
+from jnas.statistics._intervals import FEWEST
 from jnas.studies.predictors._measures import MEASURES, best_index, constant_error
 from jnas.studies.predictors._plots import Drawn, look, scatter_limits, scatter_panel, size_panel
-from jnas.studies.predictors._study import PredictorStudy
+from jnas.studies.predictors._results import PredictorStudy
 from jnas.studies.predictors._summary import Difference, Line, differences, lines, measure_index
-from jnas.studies.search._summary import FEWEST
 
 __all__ = ["predictor_report"]
 

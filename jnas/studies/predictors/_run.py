@@ -15,14 +15,13 @@ from jnas.core._vocabulary import Array, Key, Space
 from jnas.io._progress import ProgressBar
 from jnas.searchers.predictors._predictor import Features, Prediction
 from jnas.studies._folder import config_digest
-from jnas.studies.predictors._folder import Fits, fits_path, load_fits, save_fits
+from jnas.studies._keys import seed_keys
+from jnas.studies._threads import threads
+from jnas.studies._versions import compiler_options
+from jnas.studies.predictors._folder import fits_path, load_fits, save_fits
 from jnas.studies.predictors._measures import NAMES, measure
 from jnas.studies.predictors._plan import Case, Plan
-from jnas.studies.search._plan import compiler_options, seed_keys
-from jnas.studies.search._run import threads
-
-FitsByCase = Mapping[tuple[str, str, int], Fits]
-"""By predictor, encoding and training size."""
+from jnas.studies.predictors._results import Fits
 
 
 class _Asked(NamedTuple):

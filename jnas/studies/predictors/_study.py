@@ -3,42 +3,24 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from jnas.io._atomic import replacing
 from jnas.io._progress import progress_bar
 from jnas.io._text import counted
 from jnas.searchers.predictors._predictor import Predictor
+from jnas.studies._versions import check_versions, versions
 from jnas.studies.predictors._cost import estimate_fits, estimate_text
-from jnas.studies.predictors._folder import Fits, open_folder, save_cells
-from jnas.studies.predictors._plan import Cells, Encodings, Plan, make_plan
-from jnas.studies.predictors._run import FitsByCase, fits_left, run_fits
-from jnas.studies.search._plan import check_versions, versions
+from jnas.studies.predictors._folder import open_folder, save_cells
+from jnas.studies.predictors._plan import Encodings, Plan, make_plan
+from jnas.studies.predictors._results import Fits, PredictorStudy
+from jnas.studies.predictors._run import fits_left, run_fits
 from jnas.tables._look_ups import Seed
 from jnas.tables._table import Table
 
-__all__ = ["PredictorStudy", "carry_out", "predictor_study"]
+__all__ = ["carry_out", "predictor_study"]
 
 _SAME = ("jnas", "jax", "numpy", "platform", "device", "xla_flags", "compiler_options")  # where a study goes on
-
-
-class PredictorStudy(NamedTuple):
-    """A whole study of predictors."""
-
-    config: Mapping[str, Any]  # as config.json holds it
-    versions: Mapping[str, str]
-    cells: Cells  # which each seed drew, and their true accuracies
-    fits: FitsByCase  # by predictor, encoding and training size
-
-    def measures(self, predictor: str, encoding: str, train_size: int) -> Mapping[str, NDArray[np.float64]]:
-        """Returns each measure of a case over seeds, `[S]`, by its name in `results.csv`."""
-        from jnas.studies.predictors._measures import NAMES
-
-        values = self.fits[predictor, encoding, train_size].values
-        return {name: values[:, i] for i, name in enumerate(NAMES)}
 
 
 def predictor_study(

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jnas.statistics._intervals import mean_interval
 from jnas.studies.predictors._measures import NAMES
-from jnas.studies.predictors._study import PredictorStudy
-from jnas.studies.search._summary import mean_interval
+from jnas.studies.predictors._results import PredictorStudy
 
 Floats = NDArray[np.float64]
 

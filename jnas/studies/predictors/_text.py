@@ -10,7 +10,7 @@ import numpy as np
 
 from jnas.io._text import aligned, counted
 from jnas.studies.predictors._measures import MEASURES, NAMES
-from jnas.studies.predictors._study import PredictorStudy
+from jnas.studies.predictors._results import PredictorStudy
 from jnas.studies.predictors._summary import lines, measure_index
 
 _CASE = ("predictor", "encoding", "train_size")

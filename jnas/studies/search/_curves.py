@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from jnas.core._trace_statistics import evaluation_counts
 from jnas.statistics._bootstrap import bootstrap_interval
 from jnas.statistics._curves import curve_at
+from jnas.statistics._intervals import FEWEST, Floats
 from jnas.statistics._statistics import mean_over_seeds
 from jnas.studies.search._results import SearcherResult
-from jnas.studies.search._summary import FEWEST, Comparison, Floats
+from jnas.studies.search._summary import Comparison
 
 __all__ = ["Curve", "curves"]
 

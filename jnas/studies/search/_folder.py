@@ -23,7 +23,8 @@ from jnas.core._vocabulary import Trace
 from jnas.io._archive import read_archive, write_archive
 from jnas.io._atomic import remove_unfinished
 from jnas.studies._folder import FolderKind, config_digest, open_result_folder, read_description
-from jnas.studies.search._results import Reference, SearcherResult, StudyResults, Target
+from jnas.studies.search._results import SearcherResult, StudyResults
+from jnas.tables._targets import Reference, Target
 
 FORMAT = "jnas-study"
 VERSION = 1

@@ -1,29 +1,21 @@
 """What a study is to do, settled before it starts: its columns, its configuration, its keys, what it will take."""
 
-import hashlib
-import json
 import math
-import os
-import platform
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jnas import __version__
-from jnas.core._loop import Overshoot, check_fidelities, resolve_capacity
-from jnas.core._vocabulary import Key, Objective, Searcher
-from jnas.studies.search._results import Reference, Target
+from jnas.core._checks import Overshoot, check_fidelities, resolve_capacity
+from jnas.core._vocabulary import Objective, Searcher
+from jnas.studies._keys import check_integer, chunk_width
+from jnas.tables._digest import table_digest
 from jnas.tables._file import member
 from jnas.tables._look_ups import Runs, Seed
 from jnas.tables._table import Table
-from jnas.tables._targets import find_references, judging_targets, target_columns
+from jnas.tables._targets import Reference, Target, find_references, judging_targets, target_columns
 
 _MOST_BYTES = 4_000_000_000  # of traces in one program
-_SAME = ("jax", "platform", "device", "xla_flags", "compiler_options")  # as they were, where a study goes on
 
 
 class Plan(NamedTuple):
@@ -146,12 +138,6 @@ def _check_searchers(searchers: Any) -> None:
             )
 
 
-def check_integer(name: str, value: Any, least: int) -> None:
-    """Raises ValueError unless a value is an integer that is large enough."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
-
-
 def _seeds_that_fit(capacity: int, num_decisions: int) -> int:
     """Returns how many traces a program may hold; ValueError if not even one fits."""
     trace_bytes = 3 * capacity * (4 * num_decisions + 14)  # kept, being written, and on its way to the host
@@ -197,78 +183,3 @@ def _curves(table: Table, dataset: str, split: str, epochs: int) -> tuple[str, .
     """Returns the name of the curves on which a study searches, where the table has them."""
     published, known = table.resolve(dataset, split)
     return tuple(table.names & {member("accuracy_curve", published, epochs, known)})
-
-
-def table_digest(table: Table, curves: Sequence[str] = ()) -> str:
-    """Returns the SHA-256 of a table's header and arrays, however they came to be.
-
-    Args:
-      table: The table.
-      curves: Names of the curves that count. Others are left out: they are large, and nothing depends on them.
-    """
-    digest = hashlib.sha256(json.dumps(table.header._asdict(), sort_keys=True).encode())
-    for name in sorted(n for n in table.names if "_curve/" not in n or n in curves):
-        array = np.ascontiguousarray(table.read(name))
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def seed_keys(root_seed: int, name: str, num_seeds: int) -> Key:
-    """Returns a searcher's keys `[num_seeds]`.
-
-    They depend on the searcher's name and the seed's number alone: another searcher in the study changes nothing, and
-    more seeds begin with the fewer.
-    """
-    key = jax.random.fold_in(jax.random.key(root_seed), jnp.uint32(zlib.crc32(name.encode())))
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num_seeds, dtype=jnp.uint32))
-
-
-def chunk_width(num_seeds: int, most: int) -> int:
-    """Returns how many seeds run in one program: as even as possible, at most `most`.
-
-    Example:
-      >>> chunk_width(500, 500), chunk_width(1200, 500)
-      (500, 400)
-    """
-    return -(-num_seeds // -(-num_seeds // most))
-
-
-def versions() -> dict[str, str]:
-    """Returns what the numbers of a study may depend on beside its configuration."""
-    device = jax.devices()[0]
-    return {
-        "jnas": __version__,
-        "jax": jax.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "platform": device.platform,
-        "device": device.device_kind,
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "compiler_options": json.dumps(compiler_options()),
-    }
-
-
-def check_versions(begun_with: Mapping[str, str], now: Mapping[str, str], names: Sequence[str] = _SAME) -> None:
-    """Raises ValueError unless a study that goes on does so with the versions with which it was begun.
-
-    Args:
-      begun_with: From the study's config.json.
-      now: From `versions`.
-      names: Of those that must be the same.
-    """
-    changed = [n for n in names if begun_with.get(n) != now[n]]
-    if changed:
-        told = "; ".join(f"{n} was {begun_with.get(n) or 'empty'} and is {now[n] or 'empty'}" for n in changed)
-        raise ValueError(
-            f"this study was begun with other versions ({told}), so that it cannot go on to the same numbers; "
-            "go on with those, or give another --out"
-        )
-
-
-def compiler_options() -> dict[str, Any]:
-    """Returns how a study's programs are compiled.
-
-    On CPUs compiling takes longer than running; this level gives the same bits in half of the time.
-    """
-    return {"xla_backend_optimization_level": 2} if jax.default_backend() == "cpu" else {}

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jnas import __version__
 from jnas.core._loop import run
 from jnas.core._search import search
+from jnas.core._version import __version__
 from jnas.core._vocabulary import Key, Proposal, Trace
-from jnas.studies.search._plan import Plan, compiler_options, seed_keys
+from jnas.studies._keys import seed_keys
+from jnas.studies._versions import compiler_options
+from jnas.studies.search._plan import Plan
 
 Runs = Callable[[Key], Trace]
 """From the keys of a chunk, `[width]`, to its traces `[width, T]`."""

@@ -6,27 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jnas.core._vocabulary import Trace
-
-
-class Target(NamedTuple):
-    """A column of the comparison: how a found architecture is judged."""
-
-    dataset: str
-    split: str  # 'validation' or 'test', or a published split
-    epochs: int
-
-    @property
-    def label(self) -> str:
-        """Returns the column's title, for example `cifar10 test, 200 epochs`."""
-        return f"{self.dataset} {self.split}, {self.epochs} epoch{'' if self.epochs == 1 else 's'}"
-
-
-class Reference(NamedTuple):
-    """A row of the comparison that no search made: the optimum of each column, or a cell known by name."""
-
-    name: str
-    values: np.ndarray  # [num_targets] float, percent; NaN where unknown
-    arch: str | None  # its string; None where each column has an architecture of its own
+from jnas.tables._targets import Reference, Target
 
 
 class SearcherResult(NamedTuple):

@@ -1,9 +1,7 @@
 """How a study's programs are compiled and run, chunk by chunk, and go on from the chunks that are there."""
 
-import contextlib
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +14,8 @@ from jnas.core._vocabulary import Array, Key, Trace
 from jnas.io._progress import ProgressBar
 from jnas.io._text import counted
 from jnas.studies._folder import config_digest
+from jnas.studies._threads import threads
+from jnas.studies._versions import check_versions, versions
 from jnas.studies.search._cost import Estimate, estimate_study
 from jnas.studies.search._folder import (
     Chunk,
@@ -25,7 +25,7 @@ from jnas.studies.search._folder import (
     load_chunk,
     save_chunk,
 )
-from jnas.studies.search._plan import Plan, check_versions, versions
+from jnas.studies.search._plan import Plan
 from jnas.studies.search._program import Program, Runs, compile_program, make_program
 from jnas.tables._table import Table
 
@@ -142,16 +142,6 @@ def _drop_chunks(plan: Plan, folder: Path, name: str) -> None:
     """Removes a searcher's chunks, which have been put together."""
     for number in range(plan.num_chunks(name)):
         chunk_path(folder, name, number).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Gives a pool of threads that is left at once on an error or Ctrl-C."""
-    pool = ThreadPoolExecutor(max_workers=max(1, min(os.cpu_count() or 1, count)))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _make_judge(plan: Plan, table: Table) -> Callable[[Trace], tuple[np.ndarray, np.ndarray]]:

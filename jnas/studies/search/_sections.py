@@ -8,29 +8,12 @@ import numpy as np
 from jnas.core._vocabulary import STOPPED_BY, Space
 from jnas.io._text import counted
 from jnas.pages._html import Html, breakable, element, scrolling, section
-from jnas.pages._parts import (
-    arch_text,
-    clock_name,
-    counted_name,
-    drawing,
-    legend,
-    named,
-    panel_title,
-    panels,
-    seconds_text,
-)
+from jnas.pages._parts import arch_text, drawing, named, panels, seconds_text
+from jnas.statistics._intervals import FEWEST
 from jnas.studies.search._curves import Curve, curves
+from jnas.studies.search._parts import clock_name, counted_name, legend, panel_title
 from jnas.studies.search._plots import accuracy_panel, final_panel, regret_panel
-from jnas.studies.search._summary import (
-    FEWEST,
-    BestCell,
-    Comparison,
-    Entry,
-    Finals,
-    best_cells,
-    optimum,
-    shown_targets,
-)
+from jnas.studies.search._summary import BestCell, Comparison, Entry, Finals, best_cells, optimum, shown_targets
 
 __all__ = ["best_section", "finals_section", "results_section", "time_section"]
 

@@ -4,17 +4,19 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from jnas.core._loop import Overshoot
+from jnas.core._checks import Overshoot
 from jnas.core._vocabulary import Searcher
 from jnas.io._atomic import replacing
 from jnas.io._progress import progress_bar
+from jnas.studies._versions import versions
 from jnas.studies.search._folder import as_result, describe, open_folder
-from jnas.studies.search._plan import Plan, make_plan, versions
-from jnas.studies.search._results import StudyResults, Target
+from jnas.studies.search._plan import Plan, make_plan
+from jnas.studies.search._results import StudyResults
 from jnas.studies.search._run import headline, prepare, run_searchers
 from jnas.studies.search._text import summary_csv
 from jnas.tables._look_ups import Seed
 from jnas.tables._table import Table
+from jnas.tables._targets import Target
 
 _MOST = 500  # seeds in one program, unless the caller says otherwise
 

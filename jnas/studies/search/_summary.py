@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from jnas.core._trace_statistics import num_evaluations
 from jnas.statistics._average_ranks import RankComparison, compare_ranks
-from jnas.statistics._bootstrap import bootstrap_interval
 from jnas.statistics._comparison import PairwiseTests, compare_pairwise
+from jnas.statistics._intervals import Floats, mean_interval
 from jnas.statistics._statistics import mean_over_seeds, std_over_seeds
-from jnas.studies.search._results import Reference, SearcherResult, StudyResults, Target
+from jnas.studies.search._results import SearcherResult, StudyResults
+from jnas.tables._targets import Reference, Target
 
 __all__ = [
-    "FEWEST",
     "BestCell",
     "Comparison",
     "Entry",
@@ -23,17 +23,12 @@ __all__ = [
     "compare",
     "finals",
     "main_target",
-    "mean_interval",
     "optimum",
     "pairwise",
     "ranks",
     "shown_targets",
     "superiority_interval",
 ]
-
-Floats = NDArray[np.float64]
-
-FEWEST = 5  # runs below which no interval is given: a bootstrap draws from these few values alone
 
 
 class Entry(NamedTuple):
@@ -181,13 +176,6 @@ def finals(comparison: Comparison) -> Finals:
         evaluations=np.asarray([np.median(num_evaluations(e.result.traces)) for e in entries], np.float64),
         seconds=np.asarray([np.median(_ends(e.result)) for e in entries], np.float64),
     )
-
-
-def mean_interval(values: Floats) -> tuple[Floats, Floats]:
-    """Returns the interval of the mean of `values [S, C]`; NaN where fewer than `FEWEST` runs found something."""
-    low, high = bootstrap_interval(values, np.random.default_rng(0), nan_policy="omit")
-    enough = (~np.isnan(values)).sum(axis=0) >= FEWEST
-    return np.where(enough, low, np.nan), np.where(enough, high, np.nan)
 
 
 def _ends(result: SearcherResult) -> Floats:

@@ -13,7 +13,7 @@ from jnas.pages._html import table as html_table
 from jnas.pages._parts import arch_text, drawing, named, note_box, panels
 from jnas.pages._plots import mark
 from jnas.pages._settings import settings_section
-from jnas.studies.search._summary import FEWEST
+from jnas.statistics._intervals import FEWEST
 from jnas.studies.supernets._plots import Drawn, epoch_panel
 from jnas.studies.supernets._results import INFOS, MethodResult, SupernetStudy, diverged
 from jnas.studies.supernets._summary import (

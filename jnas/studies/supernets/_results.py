@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from jnas.io._archive import read_archive, write_archive
 from jnas.searchers.weight_sharing._loop import SearchRun
-from jnas.studies.search._results import Reference, Target
+from jnas.tables._targets import Reference, Target
 
 __all__ = [
     "MethodResult",

@@ -17,8 +17,8 @@ from jnas.io._progress import ProgressBar
 from jnas.searchers.weight_sharing._analysis import one_shot_accuracies
 from jnas.searchers.weight_sharing._loop import Look, SearchRun, begin_search, compiled_over_seeds, look_at, train_epoch
 from jnas.studies._folder import config_digest
-from jnas.studies.search._plan import seed_keys
-from jnas.studies.search._run import threads
+from jnas.studies._keys import seed_keys
+from jnas.studies._threads import threads
 from jnas.studies.supernets._plan import Plan, main_column
 from jnas.studies.supernets._results import (
     MethodResult,

@@ -14,12 +14,12 @@ from jnas.io._text import counted, listed
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._loop import steps_per_epoch
 from jnas.studies._folder import FolderKind, config_digest, open_result_folder, read_description
-from jnas.studies.search._plan import check_versions, versions
-from jnas.studies.search._results import Reference, Target
+from jnas.studies._versions import check_versions, versions
 from jnas.studies.supernets._plan import Cells, Plan, SupernetMethod, make_plan
 from jnas.studies.supernets._results import FORMAT, VERSION, SupernetStudy, load_method
 from jnas.studies.supernets._run import method_path, run_methods, tidy
 from jnas.tables._table import Table
+from jnas.tables._targets import Reference, Target
 from jnas.training._recipe import BatchNormPolicy
 from jnas.training._supernet import Supernet
 from jnas.training.data._dataset import Dataset

@@ -9,9 +9,9 @@ from jnas import spaces
 from jnas.core._vocabulary import Trace
 from jnas.io._text import listed
 from jnas.searchers.weight_sharing._analysis import best_share, correlations
+from jnas.statistics._intervals import mean_interval
 from jnas.statistics._statistics import mean_over_seeds, std_over_seeds
 from jnas.studies.search._results import SearcherResult, StudyResults
-from jnas.studies.search._summary import mean_interval
 from jnas.studies.supernets._plan import main_column
 from jnas.studies.supernets._results import MethodResult, SupernetStudy, diverged
 

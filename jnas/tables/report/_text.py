@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from jnas.io._text import aligned, counted
-from jnas.queries import Info, costs, info, results, statistics
 from jnas.tables._file import Training, member
+from jnas.tables._queries import Info, costs, info, results, statistics
 from jnas.tables._runs import points_of, readings_of
 from jnas.tables._table import Table
 from jnas.tables.report._summary import Holding, holdings, splits_of

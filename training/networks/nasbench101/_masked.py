@@ -30,8 +30,7 @@ from jnas.training.networks.nasbench101._module import (
     normalize_and_rectify,
     project_to_output,
 )
-from jnas.training.operations._convolutions import batch_norm, channelwise, convolve_1x1, convolve_3x3
-from jnas.training.operations._max_pools import max_pool_3x3
+from jnas.training.operations._convolutions import batch_norm, channelwise, convolve_1x1, convolve_3x3, max_pool_3x3
 
 
 class _Vertex(NamedTuple):

@@ -9,8 +9,7 @@ import numpy as np
 from jnas.core._vocabulary import Array
 from jnas.spaces.nasbench101._cells import MAX_VERTICES, NUM_EDGES, OPERATIONS, host_pruned
 from jnas.spaces.nasbench101._cost import compute_vertex_channels
-from jnas.training.operations._convolutions import Convolution, batch_norm, convolve_1x1, convolve_3x3
-from jnas.training.operations._max_pools import max_pool_3x3
+from jnas.training.operations._convolutions import Convolution, batch_norm, convolve_1x1, convolve_3x3, max_pool_3x3
 
 NUM_INTERIOR = MAX_VERTICES - 2
 TAPS, MIDDLE = 9, 4

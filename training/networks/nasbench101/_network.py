@@ -37,8 +37,7 @@ from jnas.training.networks.nasbench101._module import (
     normalize_and_rectify,
     static_module,
 )
-from jnas.training.operations._convolutions import Convolution, check_convolution, patches
-from jnas.training.operations._max_pools import max_pool_2x2
+from jnas.training.operations._convolutions import Convolution, check_convolution, max_pool_2x2, patches
 
 _TRUNCATED_DEVIATION = 0.87962566103423978
 """Standard deviation of a normal distribution that is cut at two of its own."""

@@ -17,7 +17,7 @@ from jnas.training.networks.nasbench201._mixture_cell import ONE, THREE, mixture
 from jnas.training.networks.nasbench201._network import NUM_STAGES, check_sizes
 from jnas.training.networks.nasbench201._sampled_cell import make_sampled_cell
 from jnas.training.operations._convolutions import average_pool_2x2, convolve_1x1
-from jnas.training.operations._forms import Form, over_members, switch_form
+from jnas.training.operations._forms import Form, switch_form
 from jnas.training.operations._many_kernels import Kernels, convolution_3x3, normalize
 
 _NOTHING: Any = (None, (None,) * NUM_STAGES, (None,) * (NUM_STAGES - 1), None)
@@ -125,14 +125,6 @@ def nasbench201_supernet(
         space=nasbench201(),
         form=form.name,
     )
-
-
-def over_seeds(function: Callable[..., Any], supernet: Supernet) -> Callable[..., Any]:
-    """Returns `function` of arguments with a leading axis of seeds: a loop where the supernet branches, else `vmap`.
-
-    On CPUs a loop is faster for `mixture` too: what one seed works on stays in the cache.
-    """
-    return over_members(function, supernet.form)
 
 
 def _network(

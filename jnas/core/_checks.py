@@ -1,0 +1,122 @@
+"""The checks of the loop: what searchers and objectives return, and how many evaluations a budget can pay for."""
+
+import math
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from jnas.core._vocabulary import Evaluation, Proposal, Searcher, State
+
+Overshoot = Literal["discard", "keep"]
+"""What happens to the evaluation that would exceed the budget of seconds."""
+
+
+def check_proposal(searcher: Searcher, proposal: Any) -> None:
+    """Raises TypeError where `ask` returned something of the wrong form."""
+    if not isinstance(proposal, Proposal):
+        raise TypeError(
+            f"{searcher.name}: ask returned {type(proposal).__name__} in the place of a Proposal, expected "
+            "(proposal, state); jnas.propose(archs) makes one of architectures [B, E]"
+        )
+    archs = proposal.archs
+    if jnp.ndim(archs) != 2 or archs.dtype.kind not in "iu":
+        raise TypeError(
+            f"{searcher.name}: ask proposed archs of shape {jnp.shape(archs)} and type {archs.dtype}, expected "
+            "integers [B, E]; one architecture is arch[None]"
+        )
+    for name, value in zip(Proposal._fields[1:], proposal[1:], strict=True):
+        if jnp.shape(value) != archs.shape[:1]:
+            raise TypeError(
+                f"{searcher.name}: the proposal's {name} has shape {jnp.shape(value)}, expected {archs.shape[:1]}: "
+                "a value for each architecture"
+            )
+
+
+def check_state(searcher: Searcher, before: State, after: State) -> None:
+    """Raises TypeError where a step changed the form of a searcher's state."""
+
+    def form(state: State) -> list[tuple[str, Any, Any]]:
+        leaves = jax.tree_util.tree_leaves_with_path(state)
+        return [(jax.tree_util.keystr(path), jnp.shape(x), jnp.result_type(x)) for path, x in leaves]
+
+    old, new = (str(jax.tree.structure(state)) for state in (before, after))
+    if old != new:
+        raise TypeError(
+            f"{searcher.name}: ask and tell turned the state {old} into {new}; its structure must stay as init made it"
+        )
+    for (path, shape, dtype), (_, new_shape, new_dtype) in zip(form(before), form(after), strict=True):
+        if (shape, dtype) != (new_shape, new_dtype):
+            raise TypeError(
+                f"{searcher.name}: ask and tell turned state{path} from {dtype}{list(shape)} into "
+                f"{new_dtype}{list(new_shape)}; shapes and types must stay as init made them"
+            )
+
+
+def check_step(searcher: Searcher, proposal: Proposal, evaluation: Any) -> None:
+    """Raises TypeError where a user's objective returned something of the wrong form."""
+    if not isinstance(evaluation, Evaluation):
+        raise TypeError(
+            f"the objective returned {type(evaluation).__name__}, expected jnas.Evaluation(score, seconds, valid); "
+            "wrap a plain function with jnas.function_objective"
+        )
+    batch = proposal.valid.shape[0]
+    for name, value in zip(Evaluation._fields, evaluation, strict=True):
+        if jnp.shape(value) != (batch,):
+            raise TypeError(
+                f"the objective's {name} has shape {jnp.shape(value)}, expected ({batch},): a value for each row "
+                f"of {searcher.name}'s proposal"
+            )
+
+
+def check_fidelities(searcher: Searcher, objective: Any) -> None:
+    """Raises ValueError if the searcher asks for fidelities that the objective does not have."""
+    fidelities = getattr(objective, "fidelities", (0,))
+    if searcher.num_fidelities > len(fidelities):
+        raise ValueError(
+            f"{searcher.name} searches on {searcher.num_fidelities} fidelities but the objective has "
+            f"{len(fidelities)} ({fidelities}); give the objective a tuple, for example epochs=(12, 200)"
+        )
+
+
+def affordable_evaluations(objective: Any, budget_seconds: Any, overshoot: Overshoot = "discard") -> int:
+    """Returns the most evaluations that a budget can pay for: the budget over the cheapest cost.
+
+    Raises:
+      ValueError: The budget is not a positive number, or the objective does not say its cheapest cost.
+    """
+    cheapest = getattr(objective, "min_seconds", None)
+    if isinstance(budget_seconds, jax.core.Tracer):
+        raise ValueError("max_evaluations is needed, a Python int, since budget_seconds is traced")
+    if not cheapest or not cheapest > 0:
+        raise ValueError(
+            "max_evaluations is needed, a Python int, since nothing says what the cheapest evaluation costs: a budget "
+            "of seconds alone does not bound their number"
+        )
+    budget = float(budget_seconds)
+    if not (budget > 0 and math.isfinite(budget)):
+        raise ValueError(f"budget_seconds is {budget_seconds}, expected a positive number of seconds")
+    affordable: int = math.floor(budget / float(cheapest) * (1 + 1e-6))
+    if overshoot == "keep":
+        affordable += 1
+    if affordable < 1:
+        raise ValueError(
+            f"budget_seconds is {budget:g}, less than the cheapest evaluation ({cheapest:g} s): nothing can be "
+            "evaluated; give a larger budget"
+        )
+    return affordable
+
+
+def resolve_capacity(objective: Any, budget_seconds: Any, max_evaluations: int | None, overshoot: Overshoot) -> int:
+    """Returns the capacity of a run's trace, checking the arguments that `run` and `search` share."""
+    if overshoot not in ("discard", "keep"):
+        raise ValueError(f"overshoot is {overshoot!r}, expected 'discard' or 'keep'")
+    if max_evaluations is None:
+        if budget_seconds is None:
+            raise ValueError("neither budget_seconds nor max_evaluations was given: the run would have no end")
+        return affordable_evaluations(objective, budget_seconds, overshoot)
+    if isinstance(max_evaluations, bool) or not isinstance(max_evaluations, int) or max_evaluations < 1:
+        raise ValueError(f"max_evaluations is {max_evaluations!r}, expected a positive Python int")
+    if budget_seconds is not None and not isinstance(budget_seconds, jax.core.Tracer) and not budget_seconds > 0:
+        raise ValueError(f"budget_seconds is {budget_seconds}, expected a positive number of seconds")
+    return max_evaluations

@@ -1,0 +1,54 @@
+"""What the results of a study depend on beside its configuration: versions, device, compiler."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jnas.core._version import __version__
+
+_SAME = ("jax", "platform", "device", "xla_flags", "compiler_options")  # as they were, where a study goes on
+
+
+def versions() -> dict[str, str]:
+    """Returns what the numbers of a study may depend on beside its configuration."""
+    device = jax.devices()[0]
+    return {
+        "jnas": __version__,
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": device.platform,
+        "device": device.device_kind,
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "compiler_options": json.dumps(compiler_options()),
+    }
+
+
+def check_versions(begun_with: Mapping[str, str], now: Mapping[str, str], names: Sequence[str] = _SAME) -> None:
+    """Raises ValueError unless a study that goes on does so with the versions with which it was begun.
+
+    Args:
+      begun_with: From the study's config.json.
+      now: From `versions`.
+      names: Of those that must be the same.
+    """
+    changed = [n for n in names if begun_with.get(n) != now[n]]
+    if changed:
+        told = "; ".join(f"{n} was {begun_with.get(n) or 'empty'} and is {now[n] or 'empty'}" for n in changed)
+        raise ValueError(
+            f"this study was begun with other versions ({told}), so that it cannot go on to the same numbers; "
+            "go on with those, or give another --out"
+        )
+
+
+def compiler_options() -> dict[str, Any]:
+    """Returns how a study's programs are compiled.
+
+    On CPUs compiling takes longer than running; this level gives the same bits in half of the time.
+    """
+    return {"xla_backend_optimization_level": 2} if jax.default_backend() == "cpu" else {}

@@ -1,0 +1,33 @@
+"""What the sections of a study's page share."""
+
+from collections.abc import Collection
+
+from jnas.pages._html import Html, element, join
+from jnas.pages._parts import named
+from jnas.studies.search._summary import Comparison, optimum
+
+
+def legend(comparison: Comparison, entries: Collection[int] | None = None) -> Html:
+    """Returns which line is whose, of all entries or of some."""
+    items = [
+        element("li", named(k, entry.label))
+        for k, entry in enumerate(comparison.entries)
+        if entries is None or k in entries
+    ]
+    return element("ul", items, class_="legend", aria_label="Legend")
+
+
+def panel_title(comparison: Comparison, target: int) -> Html:
+    """Returns a target's name with its optimum below it."""
+    best = optimum(comparison, target)
+    return join([comparison.targets[target].label, None if best is None else element("small", f"optimum {best:.2f} %")])
+
+
+def clock_name(comparison: Comparison, study: int = 0) -> str:
+    """Returns what kind of seconds a study's clock counts."""
+    return str(comparison.studies[study].config.get("clock", "simulated"))
+
+
+def counted_name(comparison: Comparison, study: int = 0) -> str:
+    """Returns what the rows of a study's traces are: evaluations, or epochs."""
+    return str(comparison.studies[study].config.get("counts", "evaluations"))
