@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import optax
 
+from jnas.core._registry import make_registry
 from jnas.core._vocabulary import Searcher, Space
+from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers._checks import check_budgets
 from jnas.searchers.black_box._bananas import bananas, bananas_random_ranking, bonas
 from jnas.searchers.black_box._bohb import bohb
@@ -21,8 +22,6 @@ from jnas.searchers.black_box._smac import smac
 from jnas.searchers.black_box._surrogates import bohamiann, dngo, gp_bayesopt, nasbot
 from jnas.searchers.black_box._tpe import tpe
 from jnas.spaces._subset import subset
-from jnas.spaces.nasbench101._space import nasbench101
-from jnas.spaces.nasbench201._space import nasbench201
 
 
 class Entry(NamedTuple):
@@ -38,46 +37,9 @@ class Entry(NamedTuple):
     needs: str | None = None  # the features that a space must have, if not every space will do
 
 
-_SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "regularized_evolution": {"population_size": 10, "sample_size": 10},
-    "reinforce": {"learning_rate": 0.1},
-    "bohb": {"num_samples": 4, "random_fraction": 0.0},
-}
-"""The settings that differ from a searcher's defaults: those of NAS-Bench-201."""
-
-_SETTINGS_BY_SPACE: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    # As in the scripts of the paper's comparison (automl/nas_benchmarks). Accuracies are fractions there and percent in
-    # tables: plain gradient ascent has a hundredth of the learning rate. The script's default is 0.1, but 0.5 finds
-    # better cells: after 1,000 evaluations of the whole table, a median regret of 0.49 percent over 60 runs, where 0.1
-    # has 0.54 and random search 0.55.
-    "nasbench101": {
-        "regularized_evolution": {"population_size": 100, "sample_size": 10},
-        "reinforce": {"learning_rate": 0.005, "init_scale": 0.0, "optimizer": optax.sgd},
-        "hyperband": {"eta": 3},
-        "bohb": {"eta": 3, "num_samples": 64, "random_fraction": 0.33, "min_bandwidth": 0.3},
-        "smac": {"num_trees": 10, "random_fraction": 0.33, "refit_growth": 0.01},
-    },
-}
-"""The settings where a space has its own."""
-
-_COMPARED_BY_SPACE: Mapping[str, tuple[str, ...]] = {
-    "nasbench101": ("random_search", "regularized_evolution", "reinforce", "hyperband", "bohb", "tpe", "smac"),
-}
-_COMPARED = (
-    "random_search",
-    "regularized_evolution",
-    "reinforce",
-    "local_search",
-    "bohb",
-    "successive_halving",
-    "hyperband",
-)
-"""What a study compares unless told otherwise: the figure of the space's paper where it has its own."""
-
-
-def _set(name: str, space: Space) -> dict[str, Any]:
-    """Returns the settings of a searcher in a space."""
-    return {**_SETTINGS_BY_SPACE.get(space.name, _SETTINGS).get(name, {})}
+def _set(name: str, space: Space) -> Mapping[str, Any]:
+    """Returns the settings of a searcher in a space that differ from its defaults."""
+    return find_benchmark(space.name).settings.get(name, {})
 
 
 def _is_part(space: Space) -> bool:
@@ -85,23 +47,15 @@ def _is_part(space: Space) -> bool:
     return bool(json.loads(space.config).get("kind") == "subset")
 
 
+def _whole(space: Space, make: Callable[[], Space] | None) -> Space:
+    """Returns the space with another mutation, where there is one for it; a part of a space keeps its own."""
+    return space if make is None or _is_part(space) else make()
+
+
 def _regularized_evolution(space: Space, budgets: tuple[float, ...]) -> Searcher:
     del budgets
     settings = _set("regularized_evolution", space)
-    if space.name == "nasbench201" and not _is_part(space):
-        space = nasbench201(mutation="node_then_edge")
-    if space.name == "nasbench101" and not _is_part(space):
-        space = nasbench101(mutation="one_decision")
-    return regularized_evolution(space, **settings)
-
-
-def _with_naszilla_mutation(space: Space) -> Space:
-    """Returns the space with the mutation with which predictor-based searches were published."""
-    if space.name == "nasbench201" and not _is_part(space):
-        return nasbench201(mutation="each_edge")
-    if space.name == "nasbench101" and not _is_part(space):
-        return nasbench101(mutation="per_edge")
-    return space
+    return regularized_evolution(_whole(space, find_benchmark(space.name).evolution), **settings)
 
 
 def _predictor_based(
@@ -109,7 +63,7 @@ def _predictor_based(
 ) -> Entry:
     return Entry(
         name,
-        lambda space, _: make(_with_naszilla_mutation(space)),
+        lambda space, _: make(_whole(space, find_benchmark(space.name).prediction)),
         description,
         quick=quick,
         multi_fidelity=False,
@@ -122,7 +76,8 @@ def part_of(space: Space, archs: np.ndarray) -> Space:
 
     See `jnas.spaces.subset` for its rule of the nearest.
     """
-    return subset(nasbench101(mutation="one_decision") if space.name == "nasbench101" else space, archs)
+    whole = find_benchmark(space.name).part
+    return subset(space if whole is None else whole(), archs)
 
 
 _ENTRIES = (
@@ -251,7 +206,7 @@ _ENTRIES = (
         needs="graph",
     ),
 )
-_BY_NAME = {entry.name: entry for entry in _ENTRIES}
+SEARCHERS = make_registry("searcher", _ENTRIES)
 
 
 def names(quick: bool | None = None, space: Space | None = None) -> tuple[str, ...]:
@@ -259,7 +214,7 @@ def names(quick: bool | None = None, space: Space | None = None) -> tuple[str, .
     features = None if space is None else (None, *space.feature_names)
     return tuple(
         entry.name
-        for entry in _ENTRIES
+        for entry in SEARCHERS.rows.values()
         if (quick is None or entry.quick == quick) and (features is None or entry.needs in features)
     )
 
@@ -278,10 +233,10 @@ def compared(num_fidelities: int, space: str = "") -> tuple[str, ...]:
       >>> set(compared(2)) - set(compared(1)) == {"successive_halving", "hyperband"}
       True
     """
-    found = [_BY_NAME[name] for name in _COMPARED_BY_SPACE.get(space, _COMPARED)]
+    row = find_benchmark(space)
+    found = [SEARCHERS.entry(name) for name in row.compared]
     if num_fidelities == 1:
-        multi = space in _COMPARED_BY_SPACE
-        found = [e for e in found if not (e.random_at_one or (multi and e.multi_fidelity))]
+        found = [e for e in found if not (e.random_at_one or (row.all_epochs and e.multi_fidelity))]
     return tuple(e.name for e in found)
 
 
@@ -291,9 +246,7 @@ def entry(name: str) -> Entry:
     Raises:
       ValueError: There is no searcher of that name.
     """
-    if name not in _BY_NAME:
-        raise ValueError(f"there is no searcher {name!r}, expected one of {', '.join(_BY_NAME)}")
-    return _BY_NAME[name]
+    return SEARCHERS.entry(name)
 
 
 def make(name: str, space: Space, budgets: Sequence[float] = (1,)) -> Searcher:
@@ -309,7 +262,8 @@ def make(name: str, space: Space, budgets: Sequence[float] = (1,)) -> Searcher:
       ValueError: There is no searcher of that name, or `budgets` is empty or not ascending.
 
     Example:
-      >>> make("hyperband", nasbench201(), (12, 200)).num_fidelities
+      >>> from jnas import spaces
+      >>> make("hyperband", spaces.get("nats_size"), (12, 200)).num_fidelities
       2
     """
     return entry(name).make(space, check_budgets(budgets))

@@ -1,31 +1,69 @@
 """Spaces by name, and from the configuration that table files and study folders carry."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
+from jnas.core._registry import make_registry
 from jnas.core._vocabulary import Space
 from jnas.io._text import short
 from jnas.spaces._categorical import categorical
 from jnas.spaces._nats_size import nats_size
+from jnas.spaces.nasbench101._cells import check_cell
 from jnas.spaces.nasbench101._configurations import nasbench101_configuration_space
 from jnas.spaces.nasbench101._space import nasbench101
 from jnas.spaces.nasbench201._space import nasbench201
 
-_NAMED: dict[str, Callable[..., Space]] = {
-    "nasbench101": nasbench101,
-    "nasbench201": nasbench201,
-    "nats_size": nats_size,
-}
-_KINDS: dict[str, Callable[..., Space]] = {
+
+class SpaceEntry(NamedTuple):
+    """A space that is known by name."""
+
+    name: str
+    title: str  # as its paper writes it
+    make: Callable[..., Space]  # of the arguments that `Space.config` holds; all have defaults
+    named_cells: Mapping[str, str] = {}  # architectures that people know by name, as strings
+    check: Callable[[Any], None] | None = None  # raises for an encoding `[E]` that is not valid, where some are not
+
+
+SPACES = make_registry(
+    "space",
+    (
+        SpaceEntry(
+            "nasbench101",
+            "NAS-Bench-101",
+            nasbench101,
+            # Two 3x3 convolutions beside a projection, and the Inception module that the benchmark's README has as its
+            # example (a 5x5 convolution is written as two of 3x3).
+            named_cells={
+                "ResNet": "|conv3x3-bn-relu~0|conv3x3-bn-relu~1|output~0~2|",
+                "Inception": "|conv1x1-bn-relu~0|conv3x3-bn-relu~0|conv3x3-bn-relu~0|conv3x3-bn-relu~3|maxpool3x3~0"
+                "|output~1~2~4~5|",
+            },
+            check=check_cell,
+        ),
+        SpaceEntry(
+            "nasbench201",
+            "NAS-Bench-201",
+            nasbench201,
+            # The basic block of a residual network, as in Table 5 of the paper.
+            named_cells={"ResNet": "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"},
+        ),
+        SpaceEntry("nats_size", "NATS-Bench size", nats_size),
+    ),
+    otherwise="other products of choices are made by jnas.spaces.categorical",
+)
+"""The spaces that `get` and the commands know; whatever else depends on the space stands in rows of its layer."""
+
+_UNNAMED: dict[str, Callable[..., Space]] = {
     "categorical": categorical,
-    **_NAMED,
     "nasbench101_configurations": nasbench101_configuration_space,
 }
+"""Other kinds of space that configurations name."""
 
 
 def names() -> tuple[str, ...]:
     """Returns the names of the spaces that `get` knows."""
-    return tuple(_NAMED)
+    return SPACES.names()
 
 
 def get(name: str) -> Space:
@@ -34,12 +72,19 @@ def get(name: str) -> Space:
     Raises:
       ValueError: There is no such space.
     """
-    if name not in _NAMED:
-        raise ValueError(
-            f"there is no space named {name!r}, expected one of {', '.join(_NAMED)}; "
-            "other products of choices are made by jnas.spaces.categorical"
-        )
-    return _NAMED[name]()
+    return SPACES.entry(name).make()
+
+
+def named_cells(space: str) -> Mapping[str, str]:
+    """Returns the architectures of a space that people know by name, as strings; none for a space without a row."""
+    return SPACES.rows[space].named_cells if space in SPACES.rows else {}
+
+
+def check_arch(space: Space, arch: Any) -> None:
+    """Raises ValueError for an architecture `[E]` of the right choices that is not valid in its space."""
+    check = SPACES.rows[space.name].check if space.name in SPACES.rows else None
+    if check is not None:
+        check(arch)
 
 
 def from_config(config: str) -> Space:
@@ -65,12 +110,13 @@ def from_config(config: str) -> Space:
             f"config {short(repr(config), 200)} is no JSON object with a 'kind'; pass the string in Space.config"
         )
     kind = arguments.pop("kind")
-    if kind not in _KINDS:
+    kinds = _UNNAMED | {row.name: row.make for row in SPACES.rows.values()}
+    if kind not in kinds:
         raise ValueError(
-            f"config names the space {kind!r}, which jnas does not have; expected one of {', '.join(_KINDS)}. "
+            f"config names the space {kind!r}, which jnas does not have; expected one of {', '.join(kinds)}. "
             "For a space of your own, pass the Space itself"
         )
     try:
-        return _KINDS[kind](**arguments)
+        return kinds[kind](**arguments)
     except (TypeError, ValueError) as error:
         raise ValueError(f"config {short(repr(config), 200)} does not describe a space: {error}") from error

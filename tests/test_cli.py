@@ -324,7 +324,7 @@ def test_imports_that_cannot_be_are_refused(capsys):
     fails(capsys, "table", "import", "nas-bench-201", "hostile.pth", "-o", "t.npz")
     assert "there is no" in fails(capsys, "table", "import", "nats-bench", "nowhere", "-o", "t.npz")
     assert "there is no" in fails(capsys, "table", "import", "nas-bench-201", "nowhere.pth", "-o", "t.npz")
-    assert "there is no space named 'x'" in fails(capsys, *arrays, "x")
+    assert "there is no space 'x', expected one of nasbench101" in fails(capsys, *arrays, "x")
     assert "has no default mapping" in fails(capsys, *arrays, "nats_size")
     assert "there is no mapping at m.json" in fails(capsys, *arrays, "nats_size", "--mapping", "m.json")
     fails(capsys, *arrays, "nasbench201")

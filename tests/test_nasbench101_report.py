@@ -9,8 +9,8 @@ import pytest
 
 import jnas
 from jnas import spaces
+from jnas.spaces._registry import named_cells
 from jnas.spaces.nasbench101._cells import pruned
-from jnas.tables._targets import NAMED_CELLS
 from jnas.tables.report._nasbench101 import autocorrelation, graph_counts
 from jnas.tables.report._report import table_report
 from jnas.tables.report._summary import final_columns
@@ -84,7 +84,7 @@ def test_named_cells_are_the_published_ones(shared_data):
         )
     from jnas.spaces.nasbench101._cells import published_hash
 
-    named = NAMED_CELLS["nasbench101"]
+    named = named_cells("nasbench101")
     rows = {
         n: int(np.flatnonzero(hashes == published_hash(SPACE.from_string(t)).encode())[0]) for n, t in named.items()
     }

@@ -12,6 +12,7 @@ import scipy.stats
 
 from jnas.commands._cli import main
 from jnas.commands._predictors import _make_predictors
+from jnas.core._registry import make_registry
 from jnas.searchers.predictors import _registry
 from jnas.searchers.predictors._predictor import Prediction, Predictor
 from jnas.spaces._categorical import categorical
@@ -356,8 +357,7 @@ def registered(monkeypatch):
         _registry.Entry("driven", lambda space: ridge(compiled=False), ("path",), "by hand", quick=False),
         _registry.Entry("nodes", lambda space: ridge(), ("graph",), "of graphs", quick=False),
     )
-    monkeypatch.setattr(_registry, "_ENTRIES", entries)
-    monkeypatch.setattr(_registry, "_BY_NAME", {e.name: e for e in entries})
+    monkeypatch.setattr(_registry, "PREDICTORS", make_registry("predictor", entries))
 
 
 @pytest.fixture

@@ -8,21 +8,20 @@ import pytest
 import scipy.stats
 
 from jnas import spaces
+from jnas.spaces._registry import named_cells
 from jnas.tables._file import Header, Training, encode_curve, member
 from jnas.tables._load import table_from_arrays
 from jnas.tables._make import make_table
-from jnas.tables._targets import NAMED_CELLS
 from jnas.tables.readers._arrays import arrays_table
+from jnas.tables.report._papers import PUBLISHED_TABLE_6, published_row
 from jnas.tables.report._report import table_report, write_table_report
 from jnas.tables.report._sections import published_sentence
 from jnas.tables.report._summary import (
-    PUBLISHED_TABLE_6,
     correlations,
     early_rows,
     final_columns,
     holdings,
     main_column,
-    published_row,
     reference_index,
     seed_noise,
     size_of,
@@ -272,7 +271,7 @@ def test_the_published_table_6_is_pearsons_coefficient(published):
 
 def test_the_resnet_cell_is_the_papers(published):
     index = reference_index(published)
-    assert published.text(index) == NAMED_CELLS["nasbench201"]["ResNet"]
+    assert published.text(index) == named_cells("nasbench201")["ResNet"]
     found = [c.values[index] for c in final_columns(published)]
     np.testing.assert_allclose(found, [90.83, 93.97, 70.42, 70.86, 44.53, 43.63], atol=0.65)
     np.testing.assert_allclose(found[:4], [90.83, 93.97, 70.42, 70.86], atol=0.1)

@@ -14,12 +14,12 @@ from jnas.spaces.nasbench201._space import nasbench201
 from jnas.studies._load import load_results
 from jnas.tables._load import load_table
 from jnas.training._supernet import Supernet
-from jnas.training.networks import _make_supernet
+from jnas.training.networks import _families
 
 SMALL = ("--train-images", 40, "--eval-images", 20, "--batch-size", 16, "--candidates", 4, "--channels", 2)
 
 
-def quick_supernet(dataset, *, channels, cells):
+def quick_supernet(dataset, *, channels, cells, space):
     """A linear classifier whose logits a cell scales: the more convolutions, the larger."""
     size, gains = int(np.prod(dataset.image_shape)), np.asarray([0.0, 0.2, 0.5, 0.8, 0.3], np.float32)
 
@@ -52,7 +52,7 @@ def in_this_process(monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch, in_this_process):
-    monkeypatch.setattr(_make_supernet, "make_supernet", quick_supernet)
+    monkeypatch.setattr(_families, "make_supernet", quick_supernet)
 
 
 def fails(capsys, *words):

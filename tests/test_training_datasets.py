@@ -284,7 +284,7 @@ class TestDigits:
 
 class TestNames:
     def test_that_are_unknown_are_refused(self):
-        with pytest.raises(ValueError, match=r"no data set named 'cifar'; expected digits, .*FILE.npz"):
+        with pytest.raises(ValueError, match=r"no data set 'cifar'; did you mean 'cifar10.*'. expected .* an .npz"):
             load_dataset("cifar")
         assert "digits" in dataset_names()
 

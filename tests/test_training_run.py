@@ -267,7 +267,7 @@ class TestRecipes:
 
     def test_change_by_field(self):
         assert get_recipe("small-12", epochs=3) == RECIPES["small-12"][0]._replace(epochs=3)
-        with pytest.raises(ValueError, match="there is no recipe 'small-13'; there are nasbench201-200, "):
+        with pytest.raises(ValueError, match=r"no recipe 'small-13'; did you mean 'small-12'\? expected one of nasb"):
             get_recipe("small-13")
 
     @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from jax import lax
 from jnas.spaces.nasbench201._cells import EDGES
 from jnas.training._supernet import over_seeds
 from jnas.training.data._sources import load_dataset
-from jnas.training.networks._make_supernet import make_supernet
+from jnas.training.networks._families import make_supernet
 from jnas.training.networks.nasbench201._mixture_cell import mixture_cell
 from jnas.training.networks.nasbench201._sampled_cell import make_sampled_cell
 from jnas.training.networks.nasbench201._supernet import SupernetStatistics, nasbench201_supernet

@@ -4,7 +4,7 @@
 in a folder from which killed work goes on.
 """
 
-from jnas.training._network import Network
+from jnas.training._network import Network, Weights
 from jnas.training._recipe import RECIPES, Recipe, get_recipe, make_optimizer
 from jnas.training._supernet import Supernet, over_seeds
 from jnas.training.data._augmentation import Augmentation, augment, normalize
@@ -21,14 +21,13 @@ from jnas.training.data._sources import (
 )
 from jnas.training.export._flax import from_flax, to_flax
 from jnas.training.export._weights import TrainedNetwork, load_weights, save_weights
-from jnas.training.networks._families import make_network
-from jnas.training.networks._make_supernet import make_supernet
+from jnas.training.networks._families import make_network, make_supernet
 from jnas.training.networks.nasbench101._network import nasbench101_network
 from jnas.training.networks.nasbench201._network import nasbench201_network
 from jnas.training.networks.nasbench201._supernet import nasbench201_supernet
 from jnas.training.runs._build import TablePlan, assemble_table, measure_seconds, plan_table
 from jnas.training.runs._jobs import Jobs, Runs, describe, load_runs, open_folder, run_jobs
-from jnas.training.runs._train import Curves, RunState, Weights, begin_run, evaluate, run_epochs, train
+from jnas.training.runs._train import Curves, RunState, begin_run, evaluate, run_epochs, train
 from jnas.training.runs._train_many import train_many
 
 __all__ = [

@@ -39,3 +39,10 @@ class Network(NamedTuple):
     """`specialize(arch, function)(*arguments)`: what `function(apply, *arguments)` returns, by the smallest of several
     programs that the architecture fits. There is a branch for each program; a gradient that is taken in `function` lies
     inside of it, so that no program keeps room for the others. `None` where one program does for all."""
+
+
+class Weights(NamedTuple):
+    """What a run learned."""
+
+    parameters: Any  # pytree of float32
+    statistics: Any  # running means and variances of every batch-norm

@@ -6,6 +6,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import jax.numpy as jnp
 import optax
 
+from jnas.core._registry import unknown_name
+
 BatchNormPolicy = Literal["running", "batch", "reestimated"]
 """What batch-norm uses in evaluation; see `Recipe`."""
 
@@ -95,7 +97,7 @@ def get_recipe(name: str, **changes: Any) -> Recipe:
       ValueError: There is no such recipe, or a value makes no sense.
     """
     if name not in RECIPES:
-        raise ValueError(f"there is no recipe {name!r}; there are {', '.join(RECIPES)}")
+        raise unknown_name("recipe", name, RECIPES)
     return check_recipe(RECIPES[name][0]._replace(**changes))
 
 

@@ -13,17 +13,18 @@ if TYPE_CHECKING:
     import numpy as np
 
 _MOST_AT_ONCE = 32  # candidates of a CPU device between two files
-_NAMES = {"nasbench201": "NAS-Bench-201", "nasbench101": "NAS-Bench-101"}
 
 
 def build(options: argparse.Namespace) -> None:
     """Runs `jnas table build`."""
     if show_recipes(options):
         return
-    if options.space not in _NAMES:
-        raise ValueError(f"--space is {options.space!r}; networks exist for {' and '.join(_NAMES)}")
-    if options.vertices is not None and (options.space != "nasbench101" or options.archs):
-        raise ValueError("--vertices chooses among all cells of nasbench101; leave it out")
+    from jnas.training.networks._families import FAMILIES
+
+    family = FAMILIES.entry(options.space)
+    if options.vertices is not None and (not family.by_vertices or options.archs):
+        known = " and ".join(row.name for row in FAMILIES.rows.values() if row.by_vertices)
+        raise ValueError(f"--vertices chooses among all cells of {known}; leave it out")
     output = Path(options.output)
     check_writable(output)
     out = Path(options.out or output.with_suffix(""))
@@ -31,7 +32,7 @@ def build(options: argparse.Namespace) -> None:
     import jax
 
     from jnas.io._text import counted
-    from jnas.training.networks._families import make_network, padding
+    from jnas.training.networks._families import make_network
     from jnas.training.runs._build import plan_table
     from jnas.training.runs._jobs import describe, device_batches, load_runs, open_folder
 
@@ -45,13 +46,16 @@ def build(options: argparse.Namespace) -> None:
         num_repeated=options.repeated,
         copies=not options.no_copies,
         archs=_chosen_archs(options),
+        space=options.space,
     )
     chunk = options.chunk or begun_chunk(out) or chunk_size(len(plan.cells), dataset, recipe, most=_MOST_AT_ONCE)
     network = make_network(dataset, recipe, options.form, space=options.space)
     if network.form == "dispatch":
         batches = device_batches(plan.jobs, network, chunk)
-        network = make_network(dataset, recipe, "dispatch", batches)
-        say(f"sorted batches: {padding(batches):.2f} times the convolutions that the candidates have")
+        network = make_network(dataset, recipe, "dispatch", batches, space=options.space)
+        if family.padding is not None:
+            padding = family.padding(batches)
+            say(f"sorted batches: {padding:.2f} times the convolutions that the candidates have")
     identity = describe(plan.jobs, dataset, recipe, network, chunk_size=chunk)
     if not options.partial:
         folder = open_folder(out, identity)
@@ -70,13 +74,13 @@ def build(options: argparse.Namespace) -> None:
 
 
 def _chosen_archs(options: argparse.Namespace) -> "np.ndarray | None":
-    """Returns the architectures that the options name, `[N, E]`; `None` for all of NAS-Bench-201's."""
+    """Returns the architectures that the options name, `[N, E]`; `None` for all of the space."""
     import jax
     import jax.numpy as jnp
     import numpy as np
 
     from jnas import spaces
-    from jnas.spaces.nasbench101._cells import pruned
+    from jnas.training.networks._families import FAMILIES
 
     if options.archs:
         space = spaces.get(options.space)
@@ -89,13 +93,8 @@ def _chosen_archs(options: argparse.Namespace) -> "np.ndarray | None":
             raise ValueError(f"--archs {options.archs} has {wrong}, expected lines with valid cells of {space.name}")
         _, first = np.unique(np.asarray(jax.vmap(space.fingerprint)(each)), axis=0, return_index=True)
         return np.asarray(each)[np.sort(first)]
-    if options.space == "nasbench201":
-        return None
-    cells = spaces.nasbench101_cells()
-    most = options.vertices or cells.shape[1]
-    _, used = pruned(jnp.asarray(cells.T))
-    chosen: np.ndarray = cells[np.asarray(used).sum(axis=0) <= most]
-    return chosen
+    cells = FAMILIES.entry(options.space).cells
+    return cells(options.vertices) if cells is not None and options.vertices is not None else None
 
 
 def _write(
@@ -104,6 +103,7 @@ def _write(
     """Times some cells, and writes the table."""
     from jnas.core._version import __version__
     from jnas.io._progress import status_line
+    from jnas.spaces._registry import SPACES
     from jnas.tables._file import save_arrays
     from jnas.training.runs._build import assemble_table, measure_seconds
 
@@ -118,7 +118,7 @@ def _write(
         recipe,
         network,
         seconds,
-        name=options.name or f"{_NAMES[options.space]} cells (recipe {recipe.name})",
+        name=options.name or f"{SPACES.entry(options.space).title} cells (recipe {recipe.name})",
         source=f"trained by jnas {__version__} with recipe {recipe.name}: {command}",
         notes=(_recipe_text(recipe, dataset), how),
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from jnas.commands._training_setup import add_training_options
+from jnas.core._registry import DEFAULT_SPACE
 from jnas.core._version import __version__
 
 _EXAMPLES = """\
@@ -320,7 +321,7 @@ def _add_build(commands: Any) -> None:
     add = parser.add_argument
     add("-o", "--output", metavar="T.npz", required=True, help="the table to write")
     add("--out", metavar="DIR", help="the folder of the runs (default: T, beside the table)")
-    add("--space", metavar="NAME", default="nasbench201", help="nasbench201 (default) or nasbench101")
+    add("--space", metavar="NAME", default=DEFAULT_SPACE, help="nasbench201 (default) or nasbench101")
     add("--archs", metavar="FILE", help="train the cells of this file, an architecture string on each line")
     add("--vertices", metavar="N", type=_positive, help="nasbench101: train the cells of up to so many vertices")
     add("--seeds", metavar="N", type=_positive, default=3, help="runs of each cell, with seeds 0 to N-1 (default 3)")
@@ -338,7 +339,8 @@ def _add_train(commands: Any) -> None:
     parser.set_defaults(when_stopped="the same command goes on from here, to the same results")
     add = parser.add_argument
     add("archs", metavar="ARCH", nargs="*", help="architecture strings (in quotes), or indices in the space")
-    add("--space", choices=("nasbench201", "nasbench101"), default="nasbench201", help="default nasbench201")
+    networks = "{nasbench201,nasbench101}"  # a row more is found all the same
+    add("--space", metavar=networks, default=DEFAULT_SPACE, help=f"default {DEFAULT_SPACE}")
     add("--seeds", metavar="N", type=_positive, default=1, help="runs of each, with seeds 0 to N-1 (default 1)")
     add("--out", metavar="DIR", default="jnas-train", help="the folder of the runs (default jnas-train)")
     add_training_options(parser, _positive, _natural)
@@ -356,9 +358,8 @@ def _add_supernet(commands: Any) -> None:
 def _add_table_commands(commands: Any) -> None:
     made = _add(commands, "synthesize", "make a table of made-up numbers, to try the commands", "synthesize")
     made.add_argument("-o", "--output", metavar="T.npz", required=True, help="the table to write")
-    made.add_argument(
-        "--space", choices=("nasbench201", "nats_size"), default="nasbench201", help="default nasbench201"
-    )
+    spaces = "{nasbench201,nats_size}"
+    made.add_argument("--space", metavar=spaces, default=DEFAULT_SPACE, help=f"default {DEFAULT_SPACE}")
     made.add_argument("--seed", metavar="K", type=_natural, default=0, help="of the made-up numbers (default 0)")
     made.add_argument("--curves", action="store_true", help="with learning curves (300 MB)")
 

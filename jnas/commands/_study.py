@@ -66,6 +66,8 @@ def study(options: argparse.Namespace) -> None:
 
 def _limits(options: argparse.Namespace, table: Any, dataset: str, epochs: Sequence[int]) -> dict[str, Any]:
     """Returns when a search ends: what was asked for, or the defaults of the table."""
+    from jnas.searchers._benchmarks import find_benchmark
+
     limits = {"budget_seconds": options.budget_seconds, "max_evaluations": options.evaluations}
     if limits == {"budget_seconds": None, "max_evaluations": None}:
         limits |= _default_limit(table, dataset, options.split, epochs)
@@ -75,7 +77,7 @@ def _limits(options: argparse.Namespace, table: Any, dataset: str, epochs: Seque
             f"this table has no times for {where}, so that --budget-seconds has no meaning; give --evaluations N"
         )
     budget_alone = limits["max_evaluations"] is None and limits["budget_seconds"] is not None
-    if budget_alone and len(epochs) > 1 and table.space.name == "nasbench101":
+    if budget_alone and len(epochs) > 1 and find_benchmark(table.space.name).all_epochs:
         # The cheapest architecture would allow for many times more, and time and memory go with it. No searcher comes
         # near: those of one fidelity use the most epochs here, the others make about half as many as this.
         ends = [table.runs("accuracy", dataset, options.split, e, options.reward) for e in (epochs[0], epochs[-1])]
@@ -92,9 +94,11 @@ def default_dataset(table: Any) -> str:
 
 def default_epochs(table: Any, dataset: str, split: str) -> tuple[int, ...]:
     """Returns the trainings on which studies run unless told otherwise, by their numbers of epochs."""
+    from jnas.searchers._benchmarks import find_benchmark
+
     published, split = table.resolve(dataset, split)
     known = sorted(t.epochs for t in table.header.trainings if t.dataset == published)
-    if table.space.name == "nasbench101":  # its paper's figure has methods of one and of several fidelities
+    if find_benchmark(table.space.name).all_epochs:
         return tuple(e for e in known if _holds(table, published, e, split)) or tuple(known)
     return (12,) if 12 in known or not known else (known[0],)
 
@@ -104,14 +108,13 @@ def _holds(table: Any, dataset: str, epochs: int, split: str) -> bool:
 
 
 def _default_limit(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> dict[str, Any]:
-    from jnas.tables._published import PAIRS
+    from jnas.searchers._benchmarks import find_benchmark
 
-    if not _has_times(table, dataset, split, epochs):
-        return {"max_evaluations": 100}
-    if table.space.name == "nasbench101":
-        return {"budget_seconds": 1_000_000.0}
-    paper = table.space.name == "nasbench201" and dataset in PAIRS
-    return {"budget_seconds": 12_000.0} if paper else {"max_evaluations": 100}
+    row = find_benchmark(table.space.name)
+    holds = row.budget_datasets is None or dataset in row.budget_datasets
+    if _has_times(table, dataset, split, epochs) and row.budget_seconds is not None and holds:
+        return {"budget_seconds": row.budget_seconds}
+    return {"max_evaluations": 100}
 
 
 def _has_times(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> bool:
@@ -127,9 +130,11 @@ def _make_searchers(
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Returns the searchers by name, and the most seeds of each in one program."""
     from jnas.searchers import _registry, at_fidelity
+    from jnas.searchers._benchmarks import find_benchmark
 
+    row = find_benchmark(space.name)
     asked = _registry.compared(len(epochs), space.name) if wanted is None else wanted
-    if wanted is None and space.name != "nasbench101":
+    if wanted is None and not row.all_epochs:
         asked = _with_lowest(asked, epochs)
     everything = _with_lowest(_registry.names(space=space), epochs)
     searchers, widths = {}, {}
@@ -139,8 +144,8 @@ def _make_searchers(
         if at and level not in map(str, epochs):
             named = ", ".join(map(str, epochs))
             raise ValueError(f"{name} names the epochs {level!r}, expected one of those of the study: {named}")
-        # A method of one fidelity uses the fewest epochs, in NAS-Bench-101 the most, as its paper does.
-        alone = len(epochs) - 1 if space.name == "nasbench101" and not known.multi_fidelity else 0
+        # A method of one fidelity uses the fewest epochs, or the most where it shares a figure with the others.
+        alone = len(epochs) - 1 if row.all_epochs and not known.multi_fidelity else 0
         place = list(map(str, epochs)).index(level) if at else alone
         whole = known.multi_fidelity and not at
         made = _registry.make(kind, space, tuple(map(float, epochs if whole else (epochs[place],))))
@@ -165,12 +170,17 @@ def _searchers_text() -> str:
     """Returns the searchers, a line each."""
     from jnas.io._text import aligned
     from jnas.searchers import _registry
+    from jnas.searchers._benchmarks import BENCHMARKS
 
     lines = aligned([(name, _registry.entry(name).description) for name in _registry.names()], "ll")
     told = [
         f"without --searchers, on one training: {', '.join(_registry.compared(1))}",
         f"with several --epochs or --at: {', '.join(_registry.compared(2))}",
-        f"on NAS-Bench-101, with several: {', '.join(_registry.compared(2, 'nasbench101'))}",
+        *(
+            f"on {row.title}, with several: {', '.join(row.compared)}"
+            for row in BENCHMARKS.rows.values()
+            if row.compared != _registry.compared(2)
+        ),
     ]
     return "\n".join([*lines, "", *told])
 

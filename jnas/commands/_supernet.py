@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jnas.commands._training_setup import make_dataset, prepare_devices
+from jnas.core._registry import DEFAULT_SPACE
 
 if TYPE_CHECKING:
     from jnas.training._recipe import BatchNormPolicy
@@ -47,6 +48,7 @@ def add_supernet_options(parser: Any, names: Callable[[str], Any], positive: Any
     data.add_argument("--train-images", metavar="N", type=positive, help="train on so many, with equal classes")
     data.add_argument("--eval-images", metavar="N", type=positive, help="keep so many of each other split")
     net = parser.add_argument_group("supernet and searches")
+    net.add_argument("--space", metavar="NAME", default=DEFAULT_SPACE, help=f"whose supernet (default {DEFAULT_SPACE})")
     net.add_argument("--channels", metavar="N", type=positive, help="of the first stage (default 16; digits 4)")
     net.add_argument("--cells", metavar="N", type=positive, help="in each stage (default 5; digits 3)")
     net.add_argument("--batch-size", metavar="N", type=positive, help="images in a batch (default: as published)")
@@ -102,14 +104,15 @@ def supernet(options: argparse.Namespace) -> None:
     from jnas.studies.supernets._study import carry_out
     from jnas.studies.supernets._text import results_text
     from jnas.tables._load import load_table
-    from jnas.training.networks._make_supernet import make_supernet
+    from jnas.training.networks._families import make_supernet
 
     dataset = make_dataset(options)
     on_digits = options.dataset == "digits"
     sizes = {key: getattr(options, key) or (_DIGITS if on_digits else _PUBLISHED)[key] for key in _PUBLISHED}
-    path = options.table or ("digits" if on_digits else None)
+    embedded = on_digits and options.space == DEFAULT_SPACE
+    path = options.table or ("digits" if embedded else None)
     table = None if path is None else load_table(path)
-    net = make_supernet(dataset, channels=sizes["channels"], cells=sizes["cells"])
+    net = make_supernet(dataset, channels=sizes["channels"], cells=sizes["cells"], space=options.space)
     try:
         plan = make_plan(
             supernet_methods(

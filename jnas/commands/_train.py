@@ -37,8 +37,9 @@ def train(options: argparse.Namespace) -> None:
     if show_recipes(options):
         return
     from jnas import spaces
+    from jnas.training.networks._families import FAMILIES
 
-    space = spaces.get(options.space)
+    space = spaces.get(FAMILIES.entry(options.space).name)
     cells = read_cells(options.archs, space)
     out = Path(options.out)
     _check_folder(out)
@@ -103,7 +104,8 @@ def _plan(
     jobs = Jobs(np.repeat(each, len(seeds), 0), np.tile(np.asarray(seeds, np.int64), len(each)))
     chunk = options.chunk or begun_chunk(out) or chunk_size(len(jobs.archs), dataset, recipe, most=_MOST_AT_ONCE)
     if network.form == "dispatch":
-        network = make_network(dataset, recipe, "dispatch", device_batches(jobs, network, chunk))
+        batches = device_batches(jobs, network, chunk)
+        network = make_network(dataset, recipe, "dispatch", batches, space=options.space)
     groups = [
         RunGroup(
             name=network.space.to_string(arch),

@@ -10,11 +10,6 @@ if TYPE_CHECKING:
 
 _RECIPE_OPTIONS = {"epochs": "epochs", "batch_size": "batch_size", "channels": "channels", "stage_cells": "cells"}
 
-_DEFAULT_RECIPES = {  # of each space, for the digits and for other data
-    "nasbench201": ("digits-8", "nasbench201-12"),
-    "nasbench101": ("small101-12", "nasbench101-108"),
-}
-
 
 def add_training_options(parser: Any, positive: Any, natural: Any) -> None:
     """Adds the options of the commands that train.
@@ -134,9 +129,10 @@ def make_recipe(options: argparse.Namespace, dataset: "Dataset") -> "Recipe":
       ValueError: There is no such recipe, or the data set is too small for it.
     """
     from jnas.training._recipe import get_recipe
+    from jnas.training.networks._families import FAMILIES
     from jnas.training.runs._train import steps_per_epoch
 
-    small, large = _DEFAULT_RECIPES[getattr(options, "space", "nasbench201")]
+    small, large = FAMILIES.entry(options.space).recipes
     name = options.recipe or (small if dataset.name == "digits" else large)
     asked = {field: getattr(options, option) for option, field in _RECIPE_OPTIONS.items()}
     changes = {field: value for field, value in asked.items() if value is not None}

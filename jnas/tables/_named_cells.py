@@ -14,7 +14,7 @@ def read_cells(words: Sequence[str], space: "Space") -> "list[int | np.ndarray]"
 
     Args:
       words: Architecture strings of the space, or indices, such as `1234` or `#1234`.
-      space: `nasbench201` or `nasbench101`, whose indices are the rows of `nasbench101_cells`.
+      space: One with an index; those of `nasbench101` are the rows of `nasbench101_cells`.
 
     Raises:
       ValueError: There is no word, or one names no cell of the space.
@@ -25,7 +25,7 @@ def read_cells(words: Sequence[str], space: "Space") -> "list[int | np.ndarray]"
 
 
 def _read(word: str, space: "Space") -> "int | np.ndarray":
-    from jnas.spaces.nasbench101._cells import check_cell
+    from jnas.spaces._registry import check_arch
 
     assert space.size is not None
     number = word.removeprefix("#")
@@ -34,8 +34,7 @@ def _read(word: str, space: "Space") -> "int | np.ndarray":
             raise ValueError(f"the index {number} is not of {space.name}, whose indices are 0 to {space.size - 1:,}")
         return int(number)
     arch = space.from_string(word)
-    if space.name == "nasbench101":
-        check_cell(arch)
+    check_arch(space, arch)
     return arch
 
 

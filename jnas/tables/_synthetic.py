@@ -1,14 +1,15 @@
 """A full-size table of made-up numbers, for tests, demonstrations and measurements of speed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jnas import spaces
-from jnas.core._vocabulary import Space
+from jnas.core._registry import DEFAULT_SPACE, make_registry
 from jnas.spaces.nasbench201._features import PATHS
 from jnas.tables._file import Header, Training, encode_curve, member
 from jnas.tables._published import DATASETS, PAIRS
@@ -25,7 +26,7 @@ _STEP = 0.01  # percent; accuracies are multiples of it, so curves keep them
 
 
 def synthetic_table(
-    space: str = "nasbench201",
+    space: str = DEFAULT_SPACE,
     *,
     seed: int,
     num_seeds: int = 3,
@@ -52,8 +53,7 @@ def synthetic_table(
     Raises:
       ValueError: An argument is out of range.
     """
-    if space not in ("nasbench201", "nats_size"):
-        raise ValueError(f"space is {space!r}, expected 'nasbench201' or 'nats_size'")
+    made_up = MADE_UP.entry(space)
     if num_seeds < 1 or not epochs or min(epochs) < 1 or len(set(epochs)) != len(epochs):
         raise ValueError(
             f"num_seeds is {num_seeds} and epochs are {tuple(epochs)}, expected at least one run and different "
@@ -64,13 +64,12 @@ def synthetic_table(
     assert searched.from_index is not None
     assert searched.size is not None
     archs = np.asarray(jax.vmap(searched.from_index)(jnp.arange(searched.size))).astype(np.int8)
-    quality = _cell_quality(archs) if space == "nasbench201" else _width_quality(archs)
-    quality = quality + 0.04 * _single_effects(random, archs)
+    quality = made_up.quality(archs) + 0.04 * _single_effects(random, archs)
     arrays = {"archs": archs}
     trainings = []
     for dataset in DATASETS:
         own = np.clip(quality + 0.03 * _single_effects(random, archs), 0, 1)
-        arrays |= _costs(searched, archs, dataset)
+        arrays |= _costs(made_up, archs, dataset)
         for count in sorted(epochs):
             trainings.append(Training(dataset, count, tuple(777 + 111 * i for i in range(num_seeds))))
             arrays |= _seconds(dataset, count, arrays[member("flops", dataset)])
@@ -109,17 +108,38 @@ def _single_effects(random: np.random.Generator, archs: np.ndarray) -> np.ndarra
     return result
 
 
-def _costs(space: Space, archs: np.ndarray, dataset: str) -> dict[str, np.ndarray]:
-    classes, size = _CLASSES[dataset], 16 if dataset == "ImageNet16-120" else 32
-    if space.name == "nasbench201":
-        cells = jnp.asarray(archs, jnp.int32)
-        parameters = np.asarray(jax.vmap(lambda a: spaces.nasbench201_parameters(a, classes=classes))(cells))
-        flops = np.asarray(jax.vmap(lambda a: spaces.nasbench201_flops(a, classes=classes, image_size=size))(cells))
-    else:  # of this order of magnitude
-        widths = 8.0 * (archs + 1)
-        pairs = widths[:, 1:] * widths[:, :-1]
-        parameters = ((27 * pairs).sum(axis=1) + widths[:, -1] * classes) / 1e6
-        flops = (27 * pairs * (size / np.array([1, 2, 2, 4])) ** 2).sum(axis=1) / 1e6
+def _cell_costs(archs: np.ndarray, classes: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    cells = jnp.asarray(archs, jnp.int32)
+    parameters = jax.vmap(lambda a: spaces.nasbench201_parameters(a, classes=classes))(cells)
+    flops = jax.vmap(lambda a: spaces.nasbench201_flops(a, classes=classes, image_size=size))(cells)
+    return np.asarray(parameters), np.asarray(flops)
+
+
+def _width_costs(archs: np.ndarray, classes: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns numbers of the right order of magnitude."""
+    widths = 8.0 * (archs + 1)
+    pairs = widths[:, 1:] * widths[:, :-1]
+    parameters = ((27 * pairs).sum(axis=1) + widths[:, -1] * classes) / 1e6
+    return parameters, (27 * pairs * (size / np.array([1, 2, 2, 4])) ** 2).sum(axis=1) / 1e6
+
+
+class MadeUp(NamedTuple):
+    """What the made-up numbers of a space follow."""
+
+    name: str
+    quality: Callable[[np.ndarray], np.ndarray]  # of `archs [N, E]`, about 0 to 1
+    costs: Callable[[np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
+    """`costs(archs, classes, size of images)`: parameters and multiply-adds `[N]`, in millions."""
+
+
+MADE_UP = make_registry(
+    "space with made-up numbers",
+    (MadeUp("nasbench201", _cell_quality, _cell_costs), MadeUp("nats_size", _width_quality, _width_costs)),
+)
+
+
+def _costs(made_up: MadeUp, archs: np.ndarray, dataset: str) -> dict[str, np.ndarray]:
+    parameters, flops = made_up.costs(archs, _CLASSES[dataset], 16 if dataset == "ImageNet16-120" else 32)
     return {
         member("parameters", dataset): parameters.astype(np.float32),
         member("flops", dataset): flops.astype(np.float32),

@@ -1,11 +1,12 @@
 """By which columns a table judges what searches found, and the rows of a comparison that no search made."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from jnas.spaces._registry import named_cells
 from jnas.tables._file import member
 from jnas.tables._table import Table
 
@@ -29,19 +30,6 @@ class Reference(NamedTuple):
     name: str
     values: np.ndarray  # [num_targets] float, percent; NaN where unknown
     arch: str | None  # its string; None where each column has an architecture of its own
-
-
-NAMED_CELLS: Mapping[str, Mapping[str, str]] = {
-    "nasbench201": {"ResNet": "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"},
-    "nasbench101": {
-        "ResNet": "|conv3x3-bn-relu~0|conv3x3-bn-relu~1|output~0~2|",
-        "Inception": "|conv1x1-bn-relu~0|conv3x3-bn-relu~0|conv3x3-bn-relu~0|conv3x3-bn-relu~3|maxpool3x3~0"
-        "|output~1~2~4~5|",
-    },
-}
-"""Architectures known by name, by space: the basic block of a residual network, as in Table 5 of NAS-Bench-201; in
-NAS-Bench-101 two 3x3 convolutions beside a projection, and the Inception module that the benchmark's README has as its
-example (a 5x5 convolution is said as two of 3x3)."""
 
 
 def default_targets(table: Table) -> tuple[Target, ...]:
@@ -100,7 +88,7 @@ def target_columns(table: Table, targets: Sequence[Target]) -> np.ndarray:
 def find_references(table: Table, columns: np.ndarray) -> tuple[Reference, ...]:
     """Returns the rows that no search made: cells known by name, and the optimum of each column."""
     named = []
-    for name, text in NAMED_CELLS.get(table.space.name, {}).items():
+    for name, text in named_cells(table.space.name).items():
         index = int(table.index(text))
         if index >= 0:
             named.append(Reference(name, columns[:, index].astype(np.float64), text))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from jnas.core._registry import make_registry
 from jnas.core._vocabulary import Space
 from jnas.searchers.predictors._bayesian_linear import bayesian_linear_regression
 from jnas.searchers.predictors._bohamiann import bohamiann
@@ -46,7 +47,7 @@ class Entry(NamedTuple):
         )
 
 
-_ENTRIES: tuple[Entry, ...] = (
+_ENTRIES = (
     Entry(
         "mlp_ensemble",
         lambda _: mlp_ensemble(),
@@ -127,12 +128,12 @@ _ENTRIES: tuple[Entry, ...] = (
         quick=False,
     ),
 )
-_BY_NAME = {entry.name: entry for entry in _ENTRIES}
+PREDICTORS = make_registry("predictor", _ENTRIES)
 
 
 def names(quick: bool | None = None) -> tuple[str, ...]:
     """Returns the names of all predictors, or of those that are quick (or are not)."""
-    return tuple(entry.name for entry in _ENTRIES if quick is None or entry.quick == quick)
+    return tuple(entry.name for entry in PREDICTORS.rows.values() if quick is None or entry.quick == quick)
 
 
 def entry(name: str) -> Entry:
@@ -141,9 +142,7 @@ def entry(name: str) -> Entry:
     Raises:
       ValueError: There is no predictor of that name.
     """
-    if name not in _BY_NAME:
-        raise ValueError(f"there is no predictor {name!r}, expected one of {', '.join(_BY_NAME)}")
-    return _BY_NAME[name]
+    return PREDICTORS.entry(name)
 
 
 def make(name: str, space: Space) -> tuple[Predictor, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from jnas.core._registry import make_registry
 from jnas.searchers.weight_sharing._darts import darts
 from jnas.searchers.weight_sharing._enas import enas
 from jnas.searchers.weight_sharing._gdas import gdas
@@ -73,12 +74,12 @@ _ENTRIES = (
         "uniform architectures train the weights; 100 uniform ones compared",
     ),
 )
-_BY_NAME = {entry.name: entry for entry in _ENTRIES}
+WEIGHT_SHARING = make_registry("weight-sharing searcher", _ENTRIES)
 
 
 def weight_sharing_names() -> tuple[str, ...]:
     """Returns the names of all weight-sharing searchers."""
-    return tuple(_BY_NAME)
+    return WEIGHT_SHARING.names()
 
 
 def weight_sharing_entry(name: str) -> WeightSharingEntry:
@@ -87,9 +88,7 @@ def weight_sharing_entry(name: str) -> WeightSharingEntry:
     Raises:
       ValueError: There is none of that name.
     """
-    if name not in _BY_NAME:
-        raise ValueError(f"there is no weight-sharing searcher {name!r}, expected one of {', '.join(_BY_NAME)}")
-    return _BY_NAME[name]
+    return WEIGHT_SHARING.entry(name)
 
 
 def make_weight_sharing(

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from jnas.core._registry import unknown_name
 from jnas.training.data import _cifar, _imagenet16, _tfds
 from jnas.training.data._augmentation import Augmentation, check_augmentation
 from jnas.training.data._dataset import Dataset, dataset_from_arrays
@@ -91,7 +92,7 @@ def load_dataset(
     elif text.lower() in _LOADERS:
         dataset = _LOADERS[text.lower()](folder, seed)
     else:
-        raise ValueError(f"there is no data set named {text!r}; expected {', '.join(dataset_names())}, or FILE.npz")
+        raise unknown_name("data set", text, dataset_names(), "of your own, give the path of an .npz")
     return dataset if augmentation is None else dataclasses.replace(dataset, augmentation=augmentation)
 
 

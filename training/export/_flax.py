@@ -1,14 +1,12 @@
 """The network of a found architecture as a Flax module, for a user's own code, and back."""
 
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from jnas.spaces._categorical import checked_arch
-from jnas.spaces.nasbench201._cells import EDGES, NUM_CHOICES, OPERATIONS, from_string
-from jnas.training.networks.nasbench101._network import NasBench101Parameters
-from jnas.training.networks.nasbench201._network import NasBench201Parameters
-from jnas.training.runs._train import Weights
+from jnas.spaces._registry import get
+from jnas.training._network import Weights
+from jnas.training.networks._families import FAMILIES, family_of
 
 
 def to_flax(arch: Any, weights: Weights, *, batch_norm_epsilon: float = 1e-5, batch_norm_momentum: float = 0.9) -> Any:
@@ -63,15 +61,17 @@ def to_flax(arch: Any, weights: Weights, *, batch_norm_epsilon: float = 1e-5, ba
         loss = step(module, optimizer, images, labels)
         module.eval()
     """
-    if isinstance(getattr(weights, "parameters", None), NasBench101Parameters):
+    family = family_of(getattr(weights, "parameters", None))
+    if family.flax is None:
+        known = " and ".join(row.name for row in FAMILIES.rows.values() if row.flax)
         raise ValueError(
-            "the weights are those of a nasbench101 network, and to_flax makes modules of nasbench201 networks alone; "
-            "apply them with jnas.training.make_network(dataset, recipe, 'static', arch, space='nasbench101').apply"
+            f"the weights are those of a {family.name} network, and to_flax makes modules of {known} networks alone; "
+            f"apply them with jnas.training.make_network(dataset, recipe, 'static', arch, space={family.name!r}).apply"
         )
-    flax_networks = _flax_networks()
-    cell = from_string(arch) if isinstance(arch, str) else checked_arch(arch, NUM_CHOICES)
-    _check_weights(cell, weights)
-    module = flax_networks.NasBench201Module(cell, weights, batch_norm_epsilon, batch_norm_momentum)
+    flax_networks = _import(family.flax)
+    space = get(family.name)
+    cell = space.from_string(arch) if isinstance(arch, str) else checked_arch(arch, space.num_choices)
+    module = flax_networks.make_module(cell, weights, batch_norm_epsilon, batch_norm_momentum)
     module.eval()
     return module
 
@@ -85,49 +85,20 @@ def from_flax(module: Any) -> Weights:
       ModuleNotFoundError: Flax is not installed.
       TypeError: It is another module.
     """
-    flax_networks = _flax_networks()
-    if not isinstance(module, flax_networks.NasBench201Module):
-        raise TypeError(f"module is {type(module).__name__}, expected one that jnas.training.to_flax returned")
-    weights: Weights = flax_networks.weights_of(module)
-    return weights
+    for family in FAMILIES.rows.values():
+        flax_networks = None if family.flax is None else _import(family.flax)
+        if flax_networks is not None and isinstance(module, flax_networks.Module):
+            weights: Weights = flax_networks.weights_of(module)
+            return weights
+    raise TypeError(f"module is {type(module).__name__}, expected one that jnas.training.to_flax returned")
 
 
-def _flax_networks() -> Any:
+def _import(flax_networks: Callable[[], Any]) -> Any:
     try:
-        from jnas.training.networks.nasbench201 import _flax
+        return flax_networks()
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != "flax":
             raise
         raise ModuleNotFoundError(
             "flax is not installed; it comes with: pip install 'jnas[flax]'", name="flax"
         ) from error
-    return _flax
-
-
-def _check_weights(arch: np.ndarray, weights: Any) -> None:
-    """Raises where weights are not those of one run, or hold kernels that the architecture does not have."""
-    if not (isinstance(weights, Weights) and isinstance(weights.parameters, NasBench201Parameters)):
-        raise TypeError(f"weights is {type(weights).__name__}, expected the Weights that jnas.training.train returns")
-    if weights.parameters.stem.kernel.ndim != 2:
-        shape = list(weights.parameters.stem.kernel.shape)
-        raise TypeError(
-            f"the stem's kernel in weights has the shape {shape}, expected that of one run, [C', 9 C]; choose one of "
-            "many by jax.tree.map(lambda x: x[number], weights)"
-        )
-    for stage, edges in enumerate(weights.parameters.cells):
-        kernels = np.asarray(edges.kernel)
-        width = kernels.shape[-2]
-        taps = np.any(kernels.reshape(len(kernels), len(EDGES), width, 9, width) != 0, (0, 2, 4))
-        for number, choice in enumerate(arch):
-            expected = np.zeros(9, bool)
-            if OPERATIONS[choice] == "nor_conv_3x3":
-                expected[:] = True
-            elif OPERATIONS[choice] == "nor_conv_1x1":
-                expected[4] = True
-            if not np.array_equal(taps[number], expected):
-                source, target = EDGES[number]
-                raise ValueError(
-                    f"the weights are those of another architecture: on the edge from node {source} to node {target} "
-                    f"of stage {stage} this one has {OPERATIONS[choice]}, and the weights have "
-                    f"{int(taps[number].sum())} of 9 taps of a kernel"
-                )

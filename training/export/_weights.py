@@ -2,30 +2,26 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from jnas.core._registry import DEFAULT_SPACE
 from jnas.core._vocabulary import Space
 from jnas.io._archive import read_archive, write_archive
 from jnas.io._json_checks import check_keys
 from jnas.spaces._categorical import checked_arch
-from jnas.spaces.nasbench101._cells import check_cell
-from jnas.spaces.nasbench101._space import nasbench101
-from jnas.spaces.nasbench201._space import nasbench201
+from jnas.spaces._registry import check_arch, get
+from jnas.training._network import Weights
 from jnas.training._recipe import Recipe, check_recipe
 from jnas.training.data._dataset import Dataset
-from jnas.training.export._weight_names import named_arrays
-from jnas.training.networks.nasbench101._network import NasBench101Parameters, nasbench101_network
-from jnas.training.networks.nasbench201._network import nasbench201_network
-from jnas.training.runs._train import Weights
+from jnas.training.networks._families import FAMILIES, family_of
 
 FORMAT = "jnas-weights"
 VERSION = 1
-_SPACES: dict[str, Callable[[], Space]] = {"nasbench201": nasbench201, "nasbench101": nasbench101}
 _REMEDY = "give a file that jnas.training.save_weights or `jnas train` wrote"
 _MOST_NUMBERS = 1 << 29  # 2 GiB of float32: a file of few bytes must not ask for more
 _FIELDS = ("format", "version", "space", "arch", "recipe", "dataset", "image_shape", "num_classes", "mean", "std")
@@ -42,7 +38,7 @@ class TrainedNetwork(NamedTuple):
     num_classes: int
     mean: tuple[float, ...]  # of each channel; the network takes `(pixels - mean) / std`
     std: tuple[float, ...]
-    space: str = "nasbench201"  # that of the architecture
+    space: str = DEFAULT_SPACE  # that of the architecture
 
 
 def save_weights(path: str | os.PathLike[str], arch: Any, weights: Weights, dataset: Dataset, recipe: Recipe) -> None:
@@ -67,7 +63,8 @@ def save_weights(path: str | os.PathLike[str], arch: Any, weights: Weights, data
       OSError: The file cannot be written.
       ValueError: The weights are those of many runs, or of another network.
     """
-    space = (nasbench101 if isinstance(weights.parameters, NasBench101Parameters) else nasbench201)()
+    family = family_of(weights.parameters)
+    space = get(family.name)
     cell = _checked_cell(arch, space)
     height, width, channels = (int(size) for size in dataset.image_shape)
     header = {
@@ -93,7 +90,8 @@ def save_weights(path: str | os.PathLike[str], arch: Any, weights: Weights, data
                 f"weights have an array {list(leaf.shape)}, expected {list(like.shape)} for one run of this recipe on "
                 f"{dataset.name}; choose one of many by jax.tree.map(lambda x: x[number], weights)"
             )
-    write_archive(path, header, {name: np.ascontiguousarray(array) for name, array in named_arrays(cell, weights)})
+    named = family.named_arrays(cell, *weights)
+    write_archive(path, header, {name: np.ascontiguousarray(array) for name, array in named})
 
 
 def load_weights(path: str | os.PathLike[str]) -> TrainedNetwork:
@@ -112,8 +110,8 @@ def load_weights(path: str | os.PathLike[str]) -> TrainedNetwork:
     header, arrays = read_archive(path, kind="a file of weights", remedy=_REMEDY)
     try:
         found = _check_header(header)
-        weights = _empty(_SPACES[found.space](), found.recipe, found.image_shape, found.num_classes)
-        for name, place in named_arrays(found.arch, weights):
+        weights = _empty(get(found.space), found.recipe, found.image_shape, found.num_classes)
+        for name, place in FAMILIES.entry(found.space).named_arrays(found.arch, *weights):
             array = arrays.pop(name, None)
             if array is None or array.shape != place.shape or array.dtype != np.float32:
                 told = "missing" if array is None else f"{array.dtype} {list(array.shape)}"
@@ -129,7 +127,7 @@ def load_weights(path: str | os.PathLike[str]) -> TrainedNetwork:
 def _check_header(header: Mapping[str, Any]) -> TrainedNetwork:
     """Returns what a header says, without the weights."""
     check_keys(header, _FIELDS, _FIELDS, "its header")
-    if (header["format"], header["version"]) != (FORMAT, VERSION) or header["space"] not in _SPACES:
+    if (header["format"], header["version"]) != (FORMAT, VERSION) or header["space"] not in FAMILIES.rows:
         told = f"it is of the kind {header['format']!r}, version {header['version']!r}, space {header['space']!r}"
         raise ValueError(told)
     check_keys(header["recipe"], Recipe._fields, Recipe._fields, "its recipe")
@@ -145,15 +143,14 @@ def _check_header(header: Mapping[str, Any]) -> TrainedNetwork:
             raise TypeError(f"{name} is {header[name]!r}, expected text")
     height, width, channels, num_classes = sizes
     shape = (height, width, channels)
-    space = _SPACES[header["space"]]()
+    space = get(header["space"])
     arch, none = _checked_cell(header["arch"], space), Weights(None, None)
     return TrainedNetwork(arch, none, recipe, header["dataset"], shape, num_classes, mean, std, space.name)
 
 
 def _checked_cell(arch: Any, space: Space) -> np.ndarray:
     cell = space.from_string(arch) if isinstance(arch, str) else checked_arch(arch, space.num_choices)
-    if space.name == "nasbench101":
-        check_cell(cell)
+    check_arch(space, cell)
     return cell
 
 
@@ -162,11 +159,10 @@ def _empty(space: Space, recipe: Recipe, image_shape: tuple[int, int, int], num_
     rough = recipe.channels**2 * (recipe.cells * 1134 + 500) + recipe.channels * (image_shape[2] * 9 + num_classes * 4)
     if rough > _MOST_NUMBERS:
         raise ValueError(f"a network of {recipe.channels} channels and {recipe.cells} cells in each stage is too large")
-    sizes: Any = {"image_shape": image_shape, "num_classes": num_classes, "channels": recipe.channels}
-    if space.name == "nasbench101":
-        network = nasbench101_network(modules=recipe.cells, **sizes)
-    else:
-        network = nasbench201_network(cells=recipe.cells, **sizes)
+    family = FAMILIES.entry(space.name)
+    sizes: Any = {"image_shape": image_shape, "num_classes": num_classes}
+    sizes |= {"channels": recipe.channels, "cells": recipe.cells, "epsilon": recipe.batch_norm_epsilon}
+    network = family.network(family.forms[0], None, **sizes)
     arch = np.zeros(space.num_decisions, np.int32)
     shapes = jax.eval_shape(network.init, jax.eval_shape(lambda: jax.random.key(0)), arch)
     parameters, statistics = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)

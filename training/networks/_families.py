@@ -1,31 +1,20 @@
-"""The networks that fit a data set and a recipe, in the form that suits the backend."""
+"""The networks and supernets that fit a data set, by the name of their space."""
 
-from collections.abc import Callable
+from typing import Any, Literal
 
-import jax
 import numpy as np
 
-from jnas.spaces.nasbench201._cells import NUM_CHOICES, OPERATIONS
+from jnas.core._registry import DEFAULT_SPACE, make_registry
 from jnas.training._network import Network
 from jnas.training._recipe import Recipe
+from jnas.training._supernet import Supernet
 from jnas.training.data._dataset import Dataset
-from jnas.training.networks.nasbench101._network import nasbench101_network
-from jnas.training.networks.nasbench201._network import nasbench201_network
-from jnas.training.operations._forms import (
-    Capacities,
-    Form,
-    FormName,
-    capacities_of,
-    dispatch_form,
-    mixture_form,
-    static_form,
-    switch_form,
-)
+from jnas.training.networks._family import Family
+from jnas.training.networks.nasbench101._family import FAMILY as NASBENCH101
+from jnas.training.networks.nasbench201._family import FAMILY as NASBENCH201
+from jnas.training.operations._forms import FormName, fastest_form
 
-CONVOLUTIONS = (OPERATIONS.index("nor_conv_1x1"), OPERATIONS.index("nor_conv_3x3"))
-
-
-SPACES = ("nasbench201", "nasbench101")
+FAMILIES = make_registry("space with networks", (NASBENCH201, NASBENCH101))
 """The spaces whose networks can be trained."""
 
 
@@ -35,7 +24,7 @@ def make_network(
     form: FormName | None = None,
     archs: np.ndarray | None = None,
     *,
-    space: str = "nasbench201",
+    space: str = DEFAULT_SPACE,
 ) -> Network:
     """Returns the networks of a space's cells for a data set, of the size that a recipe says.
 
@@ -50,60 +39,63 @@ def make_network(
     Raises:
       ValueError: The space or the form is unknown, or `'static'` without an architecture.
     """
-    if space not in SPACES:
-        raise ValueError(f"space is {space!r}; networks exist for {' and '.join(SPACES)}")
+    family = FAMILIES.entry(space)
     if form == "static" and (archs is None or np.ndim(archs) != 1):
         raise ValueError("the form 'static' is a program of one architecture; pass it as archs, [E]")
-    if space == "nasbench101":
-        return _nasbench101(dataset, recipe, form, archs)
-    form = form or default_form()
-    forms: dict[str, Callable[[], Form]] = {
-        "switch": switch_form,
-        "mixture": mixture_form,
-        "dispatch": lambda: dispatch_form(None if archs is None else _room(np.asarray(archs))),
-        "static": lambda: static_form(np.asarray(archs).tolist()),
-    }
-    if form not in forms:
-        raise ValueError(f"form is {form!r}, expected one of {', '.join(forms)}")
-    return nasbench201_network(
+    return family.network(
+        _known_form(form or family.default_form(), family.forms, space),
+        archs,
         image_shape=dataset.image_shape,
         num_classes=dataset.num_classes,
         channels=recipe.channels,
         cells=recipe.cells,
-        form=forms[form](),
-        epsilon=recipe.batch_norm_epsilon,
-        convolution="patches" if form in ("dispatch", "mixture") else "auto",
-    )
-
-
-def _nasbench101(dataset: Dataset, recipe: Recipe, form: FormName | None, archs: np.ndarray | None) -> Network:
-    if form not in (None, "switch", "static"):
-        raise ValueError(f"form is {form!r}, expected 'switch' or 'static' for nasbench101")
-    return nasbench101_network(
-        image_shape=dataset.image_shape,
-        num_classes=dataset.num_classes,
-        channels=recipe.channels,
-        modules=recipe.cells,
-        arch=archs if form == "static" else None,
         epsilon=recipe.batch_norm_epsilon,
     )
 
 
-def padding(batches: np.ndarray) -> float:
-    """Returns how many times the convolutions of its candidates a sorted batch computes: 1 where there is no padding.
+def make_supernet(
+    dataset: Dataset,
+    *,
+    channels: int = 16,
+    cells: int = 5,
+    form: Literal["switch", "mixture", "dispatch"] | None = None,
+    space: str = DEFAULT_SPACE,
+) -> Supernet:
+    """Returns the supernet of a space for a data set.
 
     Args:
-      batches: int `[..., K, E]`, as `make_network` is given them.
+      dataset: Says the size of the images and the number of classes.
+      channels: Of the first stage; published searches have 16.
+      cells: In each stage; published searches have 5.
+      form: How one operation among several becomes a program; by default the fastest on this backend, a branch
+        (`'switch'`) on CPUs, sorted batches (`'dispatch'`) elsewhere. See `jnas.training.train_many`.
+      space: `'nasbench201'`.
+
+    Raises:
+      TypeError: A size is not a Python int.
+      ValueError: The space has no supernet, the form is unknown, a size is not positive, or images are not multiples
+        of 4 high and wide.
     """
-    room = np.asarray(_room(batches))  # [E, choices]
-    computed = room[:, list(CONVOLUTIONS)].sum() * np.prod(batches.shape[:-2])
-    return float(computed / np.isin(batches, CONVOLUTIONS).sum())
+    family = FAMILIES.entry(space)
+    if family.supernet is None:
+        known = ", ".join(row.name for row in FAMILIES.rows.values() if row.supernet)
+        raise ValueError(f"space is {space!r}, which has no supernet, expected one of {known}")
+    return family.supernet(
+        _known_form(form or fastest_form(), family.supernet_forms, space),
+        image_shape=dataset.image_shape,
+        num_classes=dataset.num_classes,
+        channels=channels,
+        cells=cells,
+    )
 
 
-def _room(batches: np.ndarray) -> Capacities:
-    return capacities_of(batches.reshape(-1, batches.shape[-1]), NUM_CHOICES, batches.shape[-2])
+def _known_form(form: FormName, forms: tuple[FormName, ...], space: str) -> FormName:
+    if form not in forms:
+        raise ValueError(f"form is {form!r}, expected one of {', '.join(forms)} for {space}")
+    return form
 
 
-def default_form() -> FormName:
-    """Returns NAS-Bench-201's fastest form on the default backend: a branch on CPUs, sorted batches elsewhere."""
-    return "switch" if jax.default_backend() == "cpu" else "dispatch"
+def family_of(parameters: Any) -> Family:
+    """Returns the family whose networks have such parameters; for foreign ones the default, which will refuse them."""
+    rows = FAMILIES.rows
+    return next((row for row in rows.values() if isinstance(parameters, row.parameters)), rows[DEFAULT_SPACE])

@@ -37,6 +37,11 @@ def over_members(function: Callable[..., Any], form: FormName) -> Callable[..., 
     return jax.vmap(function)
 
 
+def fastest_form() -> FormName:
+    """Returns the fastest form of one operation of several on the default backend: CPUs branch, others sort batches."""
+    return "switch" if jax.default_backend() == "cpu" else "dispatch"
+
+
 def switch_form() -> Form:
     """Returns the form in which a program branches: it does the chosen operation alone, for one candidate at a time.
 

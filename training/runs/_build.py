@@ -1,6 +1,5 @@
 """A tabular benchmark of a data set: every distinct cell trained, its results given to the cells that are the same."""
 
-import functools
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,16 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 
-from jnas.core._vocabulary import Array
-from jnas.spaces.nasbench101._cells import NUM_EDGES, pruned
-from jnas.spaces.nasbench101._cells import OPERATIONS as NASBENCH101
-from jnas.spaces.nasbench201._cells import NUM_CELLS, OPERATIONS, nasbench201_classes
-from jnas.spaces.nasbench201._cost import nasbench201_flops
-from jnas.spaces.nasbench201._space import nasbench201
+from jnas.core._registry import DEFAULT_SPACE
+from jnas.spaces._registry import get
 from jnas.tables._file import Header, Training, arch_dtype, encode_curve, member
 from jnas.training._network import Network
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
+from jnas.training.networks._families import FAMILIES
+from jnas.training.networks._family import all_archs
 from jnas.training.runs._jobs import Jobs, Runs
 from jnas.training.runs._train import begin_run, run_epochs
 
@@ -27,7 +24,7 @@ from jnas.training.runs._train import begin_run, run_epochs
 class TablePlan(NamedTuple):
     """Which runs make a table."""
 
-    archs: np.ndarray  # int32 [N, E]: the table's cells; by their index, where they are all of NAS-Bench-201's
+    archs: np.ndarray  # int32 [N, E]: the table's cells; by their index, where they are all of the space
     trained_as: np.ndarray  # int32 [N]: the cell whose runs a cell gets; itself where it is trained
     jobs: Jobs  # the runs, in the order in which they are made
     cells: np.ndarray  # int32 [J]: of each run, the index of the cell
@@ -42,8 +39,9 @@ def plan_table(
     num_repeated: int | None = None,
     copies: bool = True,
     archs: np.ndarray | None = None,
+    space: str = DEFAULT_SPACE,
 ) -> TablePlan:
-    """Returns the runs that make a table of NAS-Bench-201's cells, or of given ones.
+    """Returns the runs that make a table of a space's cells, or of given ones.
 
     Of NAS-Bench-201, one cell of each of the 6,466 published classes is trained, the one with the fewest multiply-adds;
     the others get its results. All cells come first with the first seed, then each cell with the other seeds, so that
@@ -55,6 +53,7 @@ def plan_table(
       num_repeated: How many of them to train with all seeds, the others with the first alone; by default all.
       copies: Whether cells of a class share one run; otherwise all 15,625 are trained.
       archs: int `[N, E]`, cells of any space, each of which is trained; the table has these and no others.
+      space: Whose cells are trained where none are given; of a space without such classes each one.
 
     Raises:
       ValueError: A number is out of range, or a seed stands twice.
@@ -62,13 +61,17 @@ def plan_table(
     seeds = tuple(int(seed) for seed in seeds)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise ValueError(f"seeds are {seeds}, expected one or more different numbers from 0")
+    family = FAMILIES.entry(space)
+    if archs is None and family.representatives is None:
+        archs = all_archs(get(space)) if family.cells is None else family.cells(None)
     if archs is not None:
         kept = _drawn(np.arange(len(archs)), num_cells)
         archs, num_cells = np.asarray(archs)[np.sort(kept)].astype(np.int32), None
         trained_as = np.arange(len(archs), dtype=np.int32)
     else:
-        archs = np.asarray(_all_cells())
-        trained_as = _cheapest() if copies else np.arange(NUM_CELLS, dtype=np.int32)
+        archs = all_archs(get(space))
+        assert family.representatives is not None
+        trained_as = family.representatives() if copies else np.arange(len(archs), dtype=np.int32)
     chosen = _drawn(np.unique(trained_as), num_cells)
     repeated = chosen[: _within("num_repeated", num_repeated, len(chosen))]
     cells = np.concatenate([chosen, np.repeat(repeated, len(seeds) - 1)]).astype(np.int32)
@@ -88,26 +91,6 @@ def _within(name: str, number: int | None, most: int) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
         raise ValueError(f"{name} is {number!r}, expected a number up to {most:,}")
     return number
-
-
-@functools.cache
-def _cheapest() -> np.ndarray:
-    archs = _all_cells()
-    flops = np.asarray(jax.vmap(nasbench201_flops)(archs))
-    classes = nasbench201_classes("skip_and_zero")
-    order = np.lexsort((np.arange(NUM_CELLS), flops, classes))
-    _, first = np.unique(classes[order], return_index=True)
-    cheapest = np.empty(NUM_CELLS, np.int32)
-    cheapest[np.unique(classes)] = order[first]
-    result: np.ndarray = cheapest[classes]
-    return result
-
-
-def _all_cells() -> Array:
-    """Returns every cell, int32 `[N, 6]`, by its index."""
-    from_index = nasbench201().from_index
-    assert from_index is not None
-    return jax.vmap(from_index)(jnp.arange(NUM_CELLS))
 
 
 def assemble_table(
@@ -186,8 +169,9 @@ def _what_was_trained(plan: TablePlan, runs: Runs) -> list[str]:
         notes[0] += f", {repeated:,} of them with all {len(plan.seeds)} seeds"
     if copied:
         notes.append(
-            f"{copied:,} cells were not trained: they have the runs of a cell of the same published class (6,466 "
-            "classes), which `trained_as` names; a class can hold cells that differ in their parameters"
+            f"{copied:,} cells were not trained: they have the runs of a cell of the same published class "
+            f"({len(np.unique(plan.trained_as)):,} classes), which `trained_as` names; a class can hold cells that "
+            "differ in their parameters"
         )
     if missing:
         notes.append(f"{missing:,} cells have no numbers")
@@ -229,7 +213,8 @@ def measure_seconds(
             clock = time.perf_counter()
             jax.tree.map(np.asarray, program(here, arch))
             fastest[number] = min(fastest[number], time.perf_counter() - clock)
-    features = _what_takes_time(plan.archs, network)
+    counts = FAMILIES.entry(network.space.name).time_features(plan.archs, network)
+    features = np.concatenate([np.ones((len(plan.archs), 1)), counts], 1).astype(float)
     weights, _ = scipy.optimize.nnls(features[timed], fastest)
     fitted = features @ weights
     error = float(np.mean(np.abs(fitted[timed] - fastest) / fastest))
@@ -239,15 +224,3 @@ def measure_seconds(
         f"{100 * error:.0f} %); a pass over a split alone is not timed"
     )
     return fitted, note
-
-
-def _what_takes_time(archs: np.ndarray, network: Network) -> np.ndarray:
-    """Returns what the seconds of cells are fitted to, float64 `[N, F]`."""
-    if network.space.name == "nasbench101":
-        matrix, used = (np.asarray(each) for each in pruned(jnp.asarray(archs.T)))
-        kinds = [((choice == archs[:, NUM_EDGES:].T) & used[1:-1]).sum(0) for choice in range(len(NASBENCH101))]
-        flops = np.asarray(jax.vmap(network.flops)(jnp.asarray(archs)))
-        counts = np.stack([*kinds, matrix[0].sum(0), flops / flops.mean()], 1)
-    else:
-        counts = np.stack([(archs == choice).sum(axis=1) for choice in range(1, len(OPERATIONS))], 1)
-    return np.concatenate([np.ones((len(archs), 1)), counts], 1).astype(float)

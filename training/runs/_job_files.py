@@ -9,8 +9,8 @@ import numpy as np
 
 from jnas.io._archive import read_archive, write_archive
 from jnas.io._atomic import remove_unfinished
-from jnas.training._network import Network
-from jnas.training.runs._train import Curves, RunState, Weights
+from jnas.training._network import Network, Weights
+from jnas.training.runs._train import Curves, RunState
 
 REMEDY = "delete it, and the same command trains that chunk again"
 

@@ -30,11 +30,11 @@ import numpy as np
 from jnas.core._version import __version__
 from jnas.io._archive import read_archive
 from jnas.io._atomic import replacing
-from jnas.training._network import Network
+from jnas.training._network import Network, Weights
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
 from jnas.training.runs._job_files import REMEDY, chunk_path, load_part, part_path, save_chunk, save_part, tidy
-from jnas.training.runs._train import Curves, RunState, Weights, begin_run, run_epochs
+from jnas.training.runs._train import Curves, RunState, begin_run, run_epochs
 from jnas.training.runs._train_many import divided, local_mesh, over_candidates, place_shared
 
 FORMAT = "jnas-training"

@@ -10,7 +10,7 @@ import optax
 from jax import lax
 
 from jnas.core._vocabulary import Array, Key
-from jnas.training._network import Network
+from jnas.training._network import Network, Weights
 from jnas.training._recipe import Recipe, make_optimizer
 from jnas.training.data._augmentation import augment, normalize
 from jnas.training.data._dataset import Dataset
@@ -22,13 +22,6 @@ class Curves(NamedTuple):
 
     accuracy: dict[str, Array]  # of each split, float32 [T], percent; NaN once a run has diverged
     loss: dict[str, Array]  # of each split, float32 [T], cross-entropy; NaN once a run has diverged
-
-
-class Weights(NamedTuple):
-    """What a run learned."""
-
-    parameters: Any  # pytree of float32
-    statistics: Any  # running means and variances of every batch-norm
 
 
 class RunState(NamedTuple):

@@ -10,12 +10,12 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jnas.core._vocabulary import Array, Key
-from jnas.training._network import Network
+from jnas.training._network import Network, Weights
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import make_network
 from jnas.training.operations._forms import over_members
-from jnas.training.runs._train import Curves, Weights, train
+from jnas.training.runs._train import Curves, train
 
 
 def over_candidates(function: Callable[..., Any], network: Network) -> Callable[..., Any]:

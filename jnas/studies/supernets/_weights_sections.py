@@ -8,22 +8,13 @@ from jnas.pages._html import Html, details, element, section
 from jnas.pages._html import table as html_table
 from jnas.pages._parts import named, panels, seconds_text
 from jnas.pages._plots import mark
+from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers.weight_sharing._analysis import COEFFICIENTS
 from jnas.studies.supernets._plots import agreement_panel
 from jnas.studies.supernets._results import SupernetStudy
 from jnas.studies.supernets._summary import agreement, judged_column
 
-__all__ = ["PUBLISHED_TABLE_7", "time_section", "weights_section"]
-
-PUBLISHED_TABLE_7 = {
-    "darts-v1": (0.0779, 0.0039, -0.0071),
-    "darts-v2": (0.0862, 0.0355, 0.0109),
-    "setn": (0.0682, 0.9049, 0.0862),
-    "gdas": (0.2714, 0.8141, 0.2466),
-}
-"""Table 7 of "NAS-Bench-201", Dong and Yang, 2020 (CIFAR-10): the correlation with the ground truth of a searcher's
-probability of a cell, and of its accuracy under the shared weights with statistics of each batch and with running
-estimates."""
+__all__ = ["time_section", "weights_section"]
 
 _NAMES = {
     "probability": "probability",
@@ -76,11 +67,12 @@ def _mean_std(values: Any) -> str:
 
 
 def _published(study: SupernetStudy) -> Html | None:
-    names = [result.name for result in study.methods if result.name in PUBLISHED_TABLE_7]
-    if not names or study.config["space"] != "nasbench201":
+    published = find_benchmark(study.config["space"]).agreement
+    names = [result.name for result in study.methods if result.name in published]
+    if not names:
         return None
     head = ["method", "probability", _NAMES["batch"], _NAMES["running"]]
-    rows = [[name, *(f"{value:.4f}" for value in PUBLISHED_TABLE_7[name])] for name in names]
+    rows = [[name, *(f"{value:.4f}" for value in published[name])] for name in names]
     text = (
         "Of accuracies on one batch of 2,048 validation images with the ground truth on CIFAR-10's validation images; "
         f"here all images of the split are compared with {study.targets[judged_column(study)].label}."

@@ -13,9 +13,9 @@ from jnas.core._vocabulary import Array, Key, Space
 from jnas.pages._html import Html, element, join, section
 from jnas.pages._html import table as html_table
 from jnas.pages._parts import panels
+from jnas.spaces._registry import named_cells
 from jnas.spaces.nasbench101._cells import pruned
 from jnas.tables._table import Table
-from jnas.tables._targets import NAMED_CELLS
 from jnas.tables.report._plots import line_panel
 from jnas.tables.report._summary import Column, main_column
 
@@ -149,7 +149,7 @@ def _walk(space: Space, key: Key, arch: Array, steps: int) -> Array:
 
 def _named_cells(table: Table, columns: Sequence[Column]) -> Html | None:
     rows = []
-    for name, text in NAMED_CELLS[table.space.name].items():
+    for name, text in named_cells(table.space.name).items():
         index = int(table.index(text))
         if index >= 0:
             rows.append([name, element("code", text), *(_with_rank(c.values, index) for c in columns)])

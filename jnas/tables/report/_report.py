@@ -10,7 +10,7 @@ from jnas.pages._html import Html, element, join, page, section
 from jnas.pages._html import table as html_table
 from jnas.spaces._rows import many_are_one
 from jnas.tables._table import Table
-from jnas.tables.report._nasbench101 import graph_section
+from jnas.tables.report._papers import find_paper
 from jnas.tables.report._sections import (
     accuracy_section,
     best_section,
@@ -66,8 +66,9 @@ def table_report(table: Table, progress: Callable[[str], None] | None = None) ->
         ("seconds", lambda: seconds_section(table, columns)),
         ("best architectures", lambda: best_section(table, columns)),
     ]
-    if table.space.name == "nasbench101":
-        steps.insert(2, ("the space of cells", lambda: graph_section(table, columns)))
+    own = find_paper(table.space.name).own
+    if own is not None:
+        steps.insert(2, (own[0], lambda: own[1](table, columns)))
     for words, make in steps:
         say(words)
         parts.append(make())

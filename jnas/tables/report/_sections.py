@@ -12,6 +12,7 @@ from jnas.pages._html import table as html_table
 from jnas.pages._parts import arch_text, drawing, panels, seconds_text
 from jnas.pages._plots import number
 from jnas.tables._table import Table
+from jnas.tables.report._papers import after, published_row
 from jnas.tables.report._plots import histogram, noise_panel, rank_panel, size_panel
 from jnas.tables.report._summary import (
     COEFFICIENTS,
@@ -23,7 +24,6 @@ from jnas.tables.report._summary import (
     final_columns,
     holdings,
     main_column,
-    published_row,
     reference_index,
     search_column,
     seed_noise,
@@ -41,11 +41,6 @@ __all__ = [
     "seconds_section",
     "size_section",
 ]
-
-
-def _after(table: Table, what: str) -> str:
-    """Returns which part of the benchmark's paper a part of the page is after."""
-    return f" ({what} of the paper of NAS-Bench-201.)" if table.space.name == "nasbench201" else ""
 
 
 # How good architectures are.
@@ -111,9 +106,7 @@ def size_section(table: Table) -> Html | None:
     if not figures:
         return None
     marked = "" if star is None else " The orange star is the ResNet cell."
-    text = (
-        f"Every point is an architecture; the axis leaves out the worst twentieth.{marked}{_after(table, 'Figure 2')}"
-    )
+    text = f"Every point is an architecture; the axis leaves out the worst twentieth.{marked}{after(table, 'Figure 2')}"
     return section("Accuracy and size", element("p", text), figures, id="size")
 
 
@@ -146,13 +139,13 @@ def ranking_section(table: Table, columns: Sequence[Column]) -> Html | None:
         panels(
             drawn,
             f"Ranks of all architectures, 1 is the best, sorted by {main.label}; on the dashed line both ranks are "
-            f"equal.{_after(table, 'Figure 3')}",
+            f"equal.{after(table, 'Figure 3')}",
         ),
         element(
             "p",
             "How accuracies on the sets correlate: Pearson's coefficient above the diagonal, Kendall's τ-b below it.",
             " Among the best architectures they agree less than among all." if _agree_less(found) else None,
-            _after(table, "Figure 4"),
+            after(table, "Figure 4"),
         ),
         element("div", [_matrix(columns, f) for f in found], class_="panels wide"),
         id="ranking",
@@ -232,7 +225,7 @@ def early_section(table: Table, columns: Sequence[Column]) -> Html | None:
         caption += "The table has no curves: only the ends of its trainings are known. "
     return section(
         "What a short training tells",
-        panels(drawn, f"{caption.rstrip()}{_after(table, 'Figure 5')}"),
+        panels(drawn, f"{caption.rstrip()}{after(table, 'Figure 5')}"),
         _early_table(table, columns, rows, searched),
         id="early",
     )
@@ -255,7 +248,7 @@ def _early_table(table: Table, columns: Sequence[Column], rows: Sequence[Early],
     head = ["epochs done / of training", *(c.label for c in columns)]
     text = (
         f"Correlation of accuracy on {searched.label} after some epochs with each final accuracy: Pearson's "
-        f"coefficient, and in small print Kendall's τ-b.{_after(table, 'Table 6')}"
+        f"coefficient, and in small print Kendall's τ-b.{after(table, 'Table 6')}"
     )
     return join(
         [

@@ -6,15 +6,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jnas.spaces._registry import named_cells
 from jnas.statistics._rank_correlation import kendall_tau, pearson_correlation, spearman_correlation
 from jnas.tables._file import Training, decode_curve, member
 from jnas.tables._look_ups import mean_over_runs
 from jnas.tables._table import Table
-from jnas.tables._targets import NAMED_CELLS, default_targets
+from jnas.tables._targets import default_targets
 
 __all__ = [
     "COEFFICIENTS",
-    "PUBLISHED_TABLE_6",
     "Column",
     "Correlations",
     "Early",
@@ -32,23 +32,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-
-PUBLISHED_TABLE_6: Mapping[tuple[int, int], tuple[float, ...]] = {
-    (6, 12): (0.7767, 0.7627, 0.8086, 0.8095, 0.8052, 0.7941),
-    (12, 12): (0.9110, 0.8983, 0.9361, 0.9368, 0.9062, 0.8952),
-    (12, 200): (0.7520, 0.7396, 0.8071, 0.8080, 0.8167, 0.8092),
-    (24, 200): (0.7705, 0.7594, 0.8280, 0.8290, 0.8286, 0.8217),
-    (100, 200): (0.7938, 0.7900, 0.8529, 0.8540, 0.8262, 0.8211),
-    (150, 200): (0.8955, 0.8926, 0.9239, 0.9246, 0.8506, 0.8425),
-    (175, 200): (0.9834, 0.9782, 0.9743, 0.9744, 0.8539, 0.8423),
-    (200, 200): (0.9993, 0.9937, 0.9672, 0.9671, 0.8259, 0.8124),
-}
-"""Table 6 of "NAS-Bench-201", Dong and Yang, 2020: by (epochs done, epochs of the training), the correlation of
-validation accuracy on CIFAR-10 with the final CIFAR-10, CIFAR-100 and ImageNet16-120 validation and test accuracies."""
-
-PUBLISHED_COLUMNS = tuple(
-    (dataset, split) for dataset in ("cifar10", "cifar100", "ImageNet16-120") for split in ("validation", "test")
-)
 
 COEFFICIENTS = {"Pearson": pearson_correlation, "Spearman": spearman_correlation, "Kendall": kendall_tau}
 
@@ -192,7 +175,7 @@ def size_of(table: Table, kind: str, dataset: str) -> tuple[Floats, str] | None:
 
 def reference_index(table: Table) -> int | None:
     """Returns the index of the ResNet cell where the table holds it."""
-    text = NAMED_CELLS.get(table.space.name, {}).get("ResNet")
+    text = named_cells(table.space.name).get("ResNet")
     index = -1 if text is None else int(table.index(text))
     return index if index >= 0 else None
 
@@ -261,13 +244,6 @@ def _points(epochs: int) -> list[int]:
     """Returns the points of a training that Table 6 has for 12 and 200 epochs, and the like for others."""
     shares = (0.06, 0.12, 0.5, 0.75, 0.875, 1) if epochs >= 50 else (0.5, 1)
     return sorted({max(1, round(epochs * share)) for share in shares})
-
-
-def published_row(row: Early, table: Table, columns: Sequence[Column]) -> tuple[float, ...] | None:
-    """Returns the paper's values beside a row, where the table is of its space and the columns are its columns."""
-    if table.space.name != "nasbench201" or tuple((c.dataset, c.split) for c in columns) != PUBLISHED_COLUMNS:
-        return None
-    return PUBLISHED_TABLE_6.get((row.done, row.epochs))
 
 
 # Seeds.

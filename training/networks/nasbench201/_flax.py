@@ -12,6 +12,7 @@ from flax import nnx
 
 from jnas.core._vocabulary import Array
 from jnas.spaces.nasbench201._cells import EDGES, OPERATIONS
+from jnas.training._network import Weights
 from jnas.training.networks.nasbench201._edge import EdgeParameters, middle_tap
 from jnas.training.networks.nasbench201._network import (
     Head,
@@ -20,7 +21,7 @@ from jnas.training.networks.nasbench201._network import (
     Normalized,
     Reduction,
 )
-from jnas.training.runs._train import Weights
+from jnas.training.networks.nasbench201._weights import check_weights
 
 _average_pool: Callable[..., Array] = nnx.avg_pool
 _KERNEL_SIZES = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
@@ -121,7 +122,7 @@ class NasBench201Module(nnx.Module):
       linear: The layer that gives the logits.
     """
 
-    def __init__(self, arch: Sequence[int], weights: Weights, epsilon: float, momentum: float):
+    def __init__(self, arch: "Sequence[int] | np.ndarray", weights: Weights, epsilon: float, momentum: float):
         """See `jnas.training.to_flax`."""
         parameters, statistics = jax.tree.map(np.asarray, weights)  # what follows would compile one array at a time
         norm = functools.partial(nnx.BatchNorm, epsilon=epsilon, momentum=momentum, use_fast_variance=False)
@@ -151,6 +152,15 @@ class NasBench201Module(nnx.Module):
                 images = cell(images)
         logits: Array = self.linear(jnp.mean(nnx.relu(self.norm(images)), (1, 2)))
         return logits
+
+
+Module = NasBench201Module
+
+
+def make_module(arch: np.ndarray, weights: Any, epsilon: float, momentum: float) -> NasBench201Module:
+    """Returns the network of a cell `[6]`, after checking that the weights are its own."""
+    check_weights(arch, weights)
+    return NasBench201Module(arch, weights, epsilon, momentum)
 
 
 def weights_of(module: NasBench201Module) -> Weights:

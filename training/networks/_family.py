@@ -1,0 +1,99 @@
+"""What the commands and files know of the networks of a space: the form of a row, and what rows share."""
+
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.core._vocabulary import Space
+from jnas.training._network import Network
+from jnas.training._supernet import Supernet
+from jnas.training.operations._forms import FormName, fastest_form
+
+Named = Iterator[tuple[str, np.ndarray]]
+"""The name of each array in a file of weights, and a view of it in the file's order of axes."""
+
+
+def count_flops(archs: np.ndarray, network: Network) -> np.ndarray:
+    """Returns multiply-adds over their mean, float64 `[N, 1]`: what time goes with where nothing better is known."""
+    flops: np.ndarray = np.asarray(jax.vmap(network.flops)(jnp.asarray(archs, jnp.int32)), float)
+    return (flops / flops.mean())[:, None]
+
+
+def name_leaves(arch: np.ndarray, parameters: Any, statistics: Any) -> Named:
+    """Yields all arrays as they are, by their place in the two pytrees."""
+    for kind, tree in (("parameters", parameters), ("statistics", statistics)):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            yield kind + jax.tree_util.keystr(path), leaf
+
+
+class Family(NamedTuple):
+    """The networks of a space: how they are made, trained, timed and kept.
+
+    Attributes:
+      name: Of the space, as `jnas.spaces.get` knows it.
+      network: `network(form, archs, image_shape=, num_classes=, channels=, cells=, epsilon=) -> Network`; `archs` as
+        `make_network` is given them.
+      forms: The names that `network` takes.
+      recipes: The names of the default recipes, for the digits and for other data.
+      parameters: The type of what `Network.init` returns first, by which weights are known again.
+      default_form: Returns the fastest form on the default backend.
+      supernet: `supernet(form, image_shape=, num_classes=, channels=, cells=) -> Supernet`; None where there is none.
+      supernet_forms: The names that `supernet` takes.
+      named_arrays: `named_arrays(arch, parameters, statistics)`, NumPy's, yields what the architecture has, as a file
+        of weights names it.
+      time_features: `time_features(archs [N, E], network) -> float [N, F]`, to which seconds of an epoch are fitted.
+      cells: `cells(vertices) -> archs [N, E]`, what a table is made of: all up to so many vertices, where
+        `by_vertices`; None for all that the space's index counts.
+      by_vertices: Whether cells can be chosen by their number of vertices.
+      representatives: Returns, for each architecture of the space by its index, the one whose runs it can have, int32
+        `[N]`; None where each is trained.
+      padding: `padding(batches [..., K, E])`, how many times the work of its candidates a sorted batch does.
+      flax: Imports the module with `Module`, `make_module` and `weights_of`; None where there is none.
+    """
+
+    name: str
+    network: Callable[..., Network]
+    forms: tuple[FormName, ...]
+    recipes: tuple[str, str]
+    parameters: type
+    default_form: Callable[[], FormName] = fastest_form
+    supernet: Callable[..., Supernet] | None = None
+    supernet_forms: tuple[FormName, ...] = ()
+    named_arrays: Callable[[np.ndarray, Any, Any], Named] = name_leaves
+    time_features: Callable[[np.ndarray, Network], np.ndarray] = count_flops
+    cells: Callable[[int | None], np.ndarray] | None = None
+    by_vertices: bool = False
+    representatives: Callable[[], np.ndarray] | None = None
+    padding: Callable[[np.ndarray], float] | None = None
+    flax: Callable[[], ModuleType] | None = None
+
+
+def all_archs(space: Space) -> np.ndarray:
+    """Returns every architecture of a space by its index, int32 `[N, E]`."""
+    assert space.from_index is not None
+    assert space.size is not None
+    return np.asarray(jax.vmap(space.from_index)(jnp.arange(space.size)), np.int32)
+
+
+# What the names of kernels and batch-norms have in common.
+
+
+def name_convolution(name: str, kernel: np.ndarray, size: int) -> Named:
+    """Yields `[size, size, C, C']` of a kernel `[C', 9 C]`, or of the middle tap of one."""
+    outputs = kernel.shape[0]
+    taps = kernel.reshape(outputs, 3, 3, -1)
+    if size == 1:
+        taps = taps[:, 1:2, 1:2]
+    yield f"{name}/kernel", taps.transpose(1, 2, 3, 0)
+
+
+def name_norm(name: str, parameters: Any, statistics: np.ndarray, *place: int, channels: slice = slice(None)) -> Named:
+    """Yields what a batch-norm has; `place` says which of several it is."""
+    yield f"{name}/scale", parameters.scale[place][channels]
+    yield f"{name}/shift", parameters.shift[place][channels]
+    yield f"{name}/mean", statistics[place][0, channels]
+    yield f"{name}/variance", statistics[place][1, channels]

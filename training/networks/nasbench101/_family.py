@@ -1,0 +1,46 @@
+"""The row of NAS-Bench-101's networks."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.spaces.nasbench101._cells import NUM_EDGES, OPERATIONS, pruned
+from jnas.spaces.nasbench101._enumeration import nasbench101_cells
+from jnas.training._network import Network
+from jnas.training.networks._family import Family, count_flops
+from jnas.training.networks.nasbench101._network import NasBench101Parameters, nasbench101_network
+from jnas.training.networks.nasbench101._weights import named_arrays
+from jnas.training.operations._forms import FormName
+
+
+def _network(form: FormName, archs: np.ndarray | None, *, cells: int, **sizes: Any) -> Network:
+    return nasbench101_network(modules=cells, arch=archs if form == "static" else None, **sizes)
+
+
+def _count_operations(archs: np.ndarray, network: Network) -> np.ndarray:
+    """Returns how many vertices have each operation, edges from the input, and multiply-adds, `[N, 5]`."""
+    matrix, used = (np.asarray(each) for each in pruned(jnp.asarray(archs.T)))
+    kinds = [((choice == archs[:, NUM_EDGES:].T) & used[1:-1]).sum(0) for choice in range(len(OPERATIONS))]
+    return np.concatenate([np.stack([*kinds, matrix[0].sum(0)], 1), count_flops(archs, network)], 1)
+
+
+def _cells(vertices: int | None) -> np.ndarray:
+    cells = nasbench101_cells()
+    _, used = pruned(jnp.asarray(cells.T))
+    chosen: np.ndarray = cells[np.asarray(used).sum(axis=0) <= (vertices or cells.shape[1])]
+    return chosen
+
+
+FAMILY = Family(
+    name="nasbench101",
+    network=_network,
+    forms=("switch", "static"),
+    recipes=("small101-12", "nasbench101-108"),
+    parameters=NasBench101Parameters,
+    default_form=lambda: "switch",
+    named_arrays=named_arrays,
+    time_features=_count_operations,
+    cells=_cells,
+    by_vertices=True,
+)
