@@ -1,5 +1,6 @@
 """Searchers as pure functions over a state that carries its key: `init / ask / tell`, or `init / step / derive`."""
 
+from jnas.core._vocabulary import WeightSharingSearcher
 from jnas.searchers import predictors
 from jnas.searchers._registry import Entry, entry, make, names
 from jnas.searchers.black_box._at_fidelity import at_fidelity
@@ -33,7 +34,6 @@ from jnas.searchers.weight_sharing._registry import (
 from jnas.searchers.weight_sharing._rsps import rsps
 from jnas.searchers.weight_sharing._setn import setn
 from jnas.searchers.weight_sharing._shared_weights import Sgd
-from jnas.searchers.weight_sharing._words import WeightSharingSearcher
 
 __all__ = [
     "Adam",

@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.searchers.weight_sharing._words import Batch, Examples
+from jnas.core._vocabulary import Batch, Examples, Supernet
 from jnas.spaces import categorical
-from jnas.training._supernet import Supernet
 from jnas.training.data._dataset import dataset_from_arrays
 
 E, K, C, CLASSES = 2, 3, 2, 2
@@ -150,9 +149,9 @@ def numpy_softmax(alpha):
 
 def numpy_loss(numbers, weights, examples):
     """The mean cross-entropy of the toy's mixture by weights `[E, K]`, in NumPy and float64."""
-    node = np.einsum("ek,ekbc->bc", weights, numpy_results(numbers, examples.images))
+    node = np.einsum("ek,ekbc->bc", weights, numpy_results(numbers, examples.inputs))
     logits = node @ numbers[2:6].reshape(C, CLASSES) + numbers[:2]
-    chosen = logits[np.arange(len(logits)), np.asarray(examples.labels)]
+    chosen = logits[np.arange(len(logits)), np.asarray(examples.targets)]
     return np.mean(np.log(np.exp(logits).sum(axis=1)) - chosen)
 
 

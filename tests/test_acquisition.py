@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from jnas.core._vocabulary import Prediction, Predictor
 from jnas.searchers.black_box._acquisition import ACQUISITIONS, Outlook, get, outlook
-from jnas.searchers.predictors._predictor import Prediction, Predictor
 
 MEAN = np.array([1.0, 2.0, 3.0, 2.5, 2.0], np.float32)
 STD = np.array([0.5, 1.0, 0.25, 0.0, 0.0], np.float32)

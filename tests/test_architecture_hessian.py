@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnas.core._vocabulary import Examples, Shared
 from jnas.searchers import architecture_hessian, hessian_eigenvalue
 from jnas.searchers.weight_sharing._architecture_hessian import hessian
-from jnas.searchers.weight_sharing._words import Shared
 from tests._toy_supernet import TOY, E, K, differences, flat, numpy_loss, numpy_softmax, toy_dataset
 
 
@@ -36,12 +36,8 @@ def test_the_toy_by_differences():
     found, of_batches, largest = look(jax.random.key(0), alpha)
     rows = np.asarray(dataset.rows("validation"))  # all 60 of them are one batch
     images = (np.asarray(dataset.images)[rows] - 128.0) / 32
-
-    class Data:
-        images, labels = None, None
-
-    Data.images, Data.labels = images, np.asarray(dataset.labels)[rows]
-    slope = lambda alpha: differences(lambda a: numpy_loss(flat(parameters), numpy_softmax(a), Data), alpha, 1e-4)  # noqa: E731
+    data = Examples(images, np.asarray(dataset.labels)[rows])
+    slope = lambda alpha: differences(lambda a: numpy_loss(flat(parameters), numpy_softmax(a), data), alpha, 1e-4)  # noqa: E731
     expected = np.zeros((E * K, E * K))
     for column in range(E * K):
         change = np.zeros(E * K)

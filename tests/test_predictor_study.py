@@ -13,8 +13,8 @@ import scipy.stats
 from jnas.commands._cli import main
 from jnas.commands._predictors import _make_predictors
 from jnas.core._registry import make_registry
+from jnas.core._vocabulary import Prediction, Predictor
 from jnas.searchers.predictors import _registry
-from jnas.searchers.predictors._predictor import Prediction, Predictor
 from jnas.spaces._categorical import categorical
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.studies._keys import seed_keys

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnas.core._vocabulary import Shared
 from jnas.searchers import Selection, rsps
-from jnas.searchers.weight_sharing._candidates import candidate_scores, check_selection, choose, next_batches
-from jnas.searchers.weight_sharing._words import Shared
+from jnas.searchers.weight_sharing._candidates import candidate_scores, check_selection, choose
 from jnas.training.data._augmentation import normalize
+from jnas.training.data._batches import next_batches
 from tests._toy_supernet import ARCHS, TOY, toy_dataset
 
 

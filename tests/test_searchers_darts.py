@@ -151,8 +151,8 @@ def test_second_order_looks_ahead_and_then_trains_with_the_new_alpha():
     weights, _ = trained(state.weights, alpha, data().train)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5), after.weights, weights)
     # Running estimates have seen the training batch once, and neither the validation batch nor the unrolled model.
-    _, used = TOY.mixture(state.weights.shared.parameters, None, jax.nn.softmax(alpha), data().train.images)
-    expected = TOY.running(state.weights.shared.statistics, used, 0.9, data().train.images.shape)
+    _, used = TOY.mixture(state.weights.shared.parameters, None, jax.nn.softmax(alpha), data().train.inputs)
+    expected = TOY.running(state.weights.shared.statistics, used, 0.9, data().train.inputs.shape)
     np.testing.assert_allclose(after.weights.shared.statistics, expected, rtol=1e-5)
 
 
@@ -179,7 +179,7 @@ def test_it_derives_the_largest_alpha_and_its_first_alpha_is_small():
     np.testing.assert_array_equal(derived.arch, [0, 2])
     np.testing.assert_array_equal(derived.candidates, [[0, 2]])
     assert np.isnan(derived.scores).all()
-    np.testing.assert_allclose(searcher.weights(one), numpy_softmax(np.asarray(one.alpha)), rtol=1e-5)
+    np.testing.assert_allclose(searcher.probabilities(one), numpy_softmax(np.asarray(one.alpha)), rtol=1e-5)
 
 
 def test_arguments_are_checked():

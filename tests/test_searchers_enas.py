@@ -13,7 +13,7 @@ from jnas.searchers.weight_sharing._controller import (
     init_controller,
     log_probabilities,
     log_probability_and_entropy,
-    sample_arch,
+    sample_choices,
 )
 from jnas.searchers.weight_sharing._enas import policy_gradient
 from tests._toy_supernet import ARCHS, TOY, E, K, batch, toy_dataset
@@ -97,7 +97,7 @@ def test_a_new_controller_has_the_published_spread():
 def test_samples_follow_the_controller():
     count = 20_000
     noise = jax.random.gumbel(jax.random.key(0), (count, E, K))
-    archs = jax.jit(jax.vmap(lambda noise: sample_arch(controller(), noise, SMALL)))(noise)
+    archs = jax.jit(jax.vmap(lambda noise: sample_choices(controller(), noise, SMALL)))(noise)
     found = np.bincount(np.asarray(archs) @ [K, 1], minlength=K**E) / count
     expected = np.exp(of_all()[0])
     assert (np.abs(found - expected) < 4 * np.sqrt(expected / count)).all()
@@ -141,8 +141,8 @@ def made(baseline="moving", batch_norm="batch"):
 
 @jax.jit
 def right(parameters, statistics, arch, examples):
-    logits, _ = TOY.sampled(parameters, statistics, arch, examples.images)
-    return jnp.mean(jnp.argmax(logits, 1) == examples.labels)
+    logits, _ = TOY.sampled(parameters, statistics, arch, examples.inputs)
+    return jnp.mean(jnp.argmax(logits, 1) == examples.targets)
 
 
 def rewards_of(data, shared):
@@ -183,7 +183,7 @@ def test_two_epochs_by_hand(baseline, batch_norm):
     optimizer, average, expected = policy.init(controller()), None, controller()
     gradient_of = jax.jit(lambda c, arch, advantage: policy_gradient(c, arch, advantage, SMALL))
     look = jax.jit(lambda c, arch: log_probability_and_entropy(c, arch, SMALL)[1])
-    draw = jax.jit(lambda c, key: sample_arch(c, jax.random.gumbel(jax.random.split(key)[1], (E, K)), SMALL))
+    draw = jax.jit(lambda c, key: sample_choices(c, jax.random.gumbel(jax.random.split(key)[1], (E, K)), SMALL))
     total = jax.tree.map(jnp.zeros_like, expected)
     earlier = None
     for number in range(25):
@@ -237,7 +237,9 @@ def test_marginal_probabilities_and_candidates():
     searcher, init, _ = made()
     state = init(jax.random.key(0))._replace(controller=controller())
     probability = np.exp(of_all()[0])
-    found, weights = jax.jit(lambda state: (searcher.log_probability(state, ARCHS), searcher.weights(state)))(state)
+    found, weights = jax.jit(lambda state: (searcher.log_probability(state, ARCHS), searcher.probabilities(state)))(
+        state
+    )
     np.testing.assert_allclose(found, of_all()[0], atol=1e-5)
     hot = ARCHS[:, :, None] == np.arange(K)
     np.testing.assert_allclose(weights, np.einsum("a,aek->ek", probability, hot), atol=0.05)

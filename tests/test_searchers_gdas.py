@@ -42,7 +42,7 @@ def test_the_draw_does_not_depend_on_the_temperature_and_the_gradient_does():
 
 def numpy_gradient(numbers, noise, tau, examples):
     """The published gradient in alpha, in NumPy: of the value that was drawn, and of numbers added to every pixel."""
-    images, labels = np.asarray(examples.images), np.asarray(examples.labels)
+    images, labels = np.asarray(examples.inputs), np.asarray(examples.targets)
     results = numpy_results(numbers, images)
     arch = np.argmax(ALPHA + noise, axis=1)
     node = sum(results[edge, arch[edge]] for edge in range(E))
@@ -73,8 +73,8 @@ def test_a_step_moves_alpha_by_the_published_gradient_at_the_new_weights(seed, s
     assert np.abs(gradient).max() > 1e-3
     np.testing.assert_allclose(ALPHA - after.alpha, gradient, atol=3e-6)
     # The sampled architecture's own accuracy, in percent of 32 images.
-    logits, _ = TOY.sampled(after.weights.shared.parameters, None, jnp.asarray(arch), data.validation.images)
-    right = (np.argmax(logits, axis=1) == np.asarray(data.validation.labels)).mean()
+    logits, _ = TOY.sampled(after.weights.shared.parameters, None, jnp.asarray(arch), data.validation.inputs)
+    right = (np.argmax(logits, axis=1) == np.asarray(data.validation.targets)).mean()
     np.testing.assert_allclose(info.validation_accuracy, 100 * right, atol=1e-4)
 
 

@@ -10,11 +10,10 @@ import pytest
 from jnas import searchers
 from jnas.core._loop import run
 from jnas.core._search import search
-from jnas.core._vocabulary import STOPPED_BY, Evaluation, Objective, function_objective
+from jnas.core._vocabulary import STOPPED_BY, Evaluation, Objective, Prediction, Predictor, function_objective
 from jnas.searchers.black_box._history import no_history
 from jnas.searchers.black_box._predictor_search import _sizes, _training_scores, predictor_search
 from jnas.searchers.predictors._in_blocks import in_parts
-from jnas.searchers.predictors._predictor import Prediction, Predictor
 from jnas.spaces import categorical, nasbench201
 
 SPACE = categorical((5,) * 6)

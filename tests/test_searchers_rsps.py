@@ -7,12 +7,17 @@ import pytest
 
 from jnas.searchers import Selection, rsps
 from jnas.searchers.weight_sharing._rsps import uniform_archs
+from jnas.spaces import categorical
 from tests._toy_supernet import ARCHS, TOY, K, batch, flat, numpy_loss, toy_dataset
 
 
 @pytest.mark.statistical
 def test_architectures_are_uniform():
-    archs = np.asarray(jax.jit(uniform_archs, static_argnums=(1, 2))(jax.random.key(0), (3, 5), 25_000))
+    archs = np.asarray(
+        jax.jit(uniform_archs, static_argnums=(1, 2))(
+            jax.random.key(0), TOY._replace(space=categorical((5,) * 3)), 25_000
+        )
+    )
     counts = np.bincount(archs @ [25, 5, 1], minlength=125)
     expected = 25_000 / 125
     chi = ((counts - expected) ** 2 / expected).sum()
@@ -28,7 +33,7 @@ def test_each_step_trains_one_uniform_architecture_by_its_key():
         start, key = flat(state.weights.shared.parameters), state.key
         state, info = step(state, data)
         of_all = [numpy_loss(start, np.eye(K)[arch], data.train) for arch in ARCHS]
-        arch = uniform_archs(jax.random.split(key)[1], (2, 3), 1)[0]
+        arch = uniform_archs(jax.random.split(key)[1], TOY, 1)[0]
         np.testing.assert_allclose(info.train_loss, of_all[int(arch @ np.array([3, 1]))], rtol=1e-4)
         assert np.isnan(info.validation_loss)
         assert np.isnan(info.validation_accuracy)
@@ -49,4 +54,4 @@ def test_it_compares_uniform_candidates():
         np.testing.assert_array_equal(derived.arch[lane], derived.candidates[lane][np.argmax(derived.scores[lane])])
     one = jax.tree.map(lambda x: x[0], states)
     np.testing.assert_allclose(searcher.log_probability(one, jnp.asarray(ARCHS)), np.full(9, np.log(1 / 9)), rtol=1e-6)
-    np.testing.assert_allclose(searcher.weights(one), np.full((2, 3), 1 / 3), rtol=1e-6)
+    np.testing.assert_allclose(searcher.probabilities(one), np.full((2, 3), 1 / 3), rtol=1e-6)

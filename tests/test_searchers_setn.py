@@ -40,7 +40,7 @@ def test_the_joint_distribution_by_listing_all_architectures():
     expected = numpy_softmax(ALPHA)[np.arange(E), ARCHS].prod(axis=1)
     np.testing.assert_allclose(np.exp(found), expected, rtol=1e-5)
     np.testing.assert_allclose(np.exp(found).sum(), 1, rtol=1e-6)
-    np.testing.assert_allclose(searcher.weights(state), numpy_softmax(ALPHA), rtol=1e-5)
+    np.testing.assert_allclose(searcher.probabilities(state), numpy_softmax(ALPHA), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("decisions", "choices", "count"), [(2, 3, 9), (2, 3, 4), (6, 5, 100), (6, 5, 1), (5, 2, 32)])
@@ -101,7 +101,7 @@ def test_it_compares_the_most_probable_and_takes_the_best():
     totals = np.log(numpy_softmax(ALPHA))[np.arange(E), ARCHS].sum(axis=1)
     np.testing.assert_array_equal(derived.candidates, ARCHS[np.argsort(-totals)[:4]])
     np.testing.assert_array_equal(derived.arch, derived.candidates[np.argmax(derived.scores)])
-    assert examples(0).images.shape[1:] == toy_dataset().image_shape
+    assert examples(0).inputs.shape[1:] == toy_dataset().image_shape
 
 
 def test_a_small_space_is_compared_whole():

@@ -6,18 +6,17 @@ import numpy as np
 import optax
 import pytest
 
+from jnas.core._vocabulary import IMAGE_CLASSIFICATION
 from jnas.searchers import Sgd, rsps
 from jnas.searchers.weight_sharing._shared_weights import (
     Schedule,
-    accuracy,
     begin_weights,
     clipped,
-    decisions_of,
     descend,
+    if_finite,
     learning_rate,
     train_arch,
 )
-from jnas.spaces import categorical
 from tests._toy_supernet import TOY, examples
 
 
@@ -77,8 +76,13 @@ def test_learning_rate_of_enas_falls_in_ten_epochs_and_waits_for_the_controller(
 
 def test_accuracy_is_a_percentage_and_nan_where_a_logit_is_not_finite():
     logits = jnp.array([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0], [5.0, 4.0]])
-    assert accuracy(logits, jnp.array([1, 0, 0, 0])) == 75
-    assert jnp.isnan(accuracy(logits.at[1, 1].set(jnp.nan), jnp.array([1, 0, 0, 0])))
+    task, targets = IMAGE_CLASSIFICATION, jnp.array([1, 0, 0, 0])
+    right = task.measure(logits, targets)
+    assert task.metric(jnp.mean(right)) == task.metric(jnp.sum(right), 4) == 75
+    assert task.reward(75.0) == 0.75
+    assert if_finite(logits, 75.0) == 75
+    assert jnp.isnan(if_finite(logits.at[1, 1].set(jnp.nan), 75.0))
+    assert jnp.isnan(if_finite((logits, logits / 0.0), 75.0))
 
 
 def test_a_step_of_one_architecture_leaves_what_it_does_not_run():
@@ -94,12 +98,12 @@ def test_a_step_of_one_architecture_leaves_what_it_does_not_run():
     np.testing.assert_allclose(new["share"][1], old["share"][1] * decayed, rtol=1e-5)
     assert np.abs(new["scale"][1] - old["scale"][1] * decayed).max() > 1e-3
     assert np.abs(new["share"][0] - old["share"][0] * decayed).max() > 1e-4
-    x = np.asarray(data.images)[:, 0, 0, :2]
+    x = np.asarray(data.inputs)[:, 0, 0, :2]
     raw = x**2 + np.asarray(old["share"])[0] * x
     expected = np.stack([0.2 * raw.mean(axis=0), 0.8 + 0.2 * raw.var(axis=0, ddof=1)])
     np.testing.assert_allclose(after.shared.statistics[0], expected, rtol=1e-4)
     np.testing.assert_array_equal(after.shared.statistics[1], state.shared.statistics[1])
-    assert 0 < measured.accuracy < 100
+    assert 0 < measured.metric < 100
 
 
 def test_arguments_are_checked():
@@ -107,5 +111,3 @@ def test_arguments_are_checked():
         rsps(TOY, steps_per_epoch=2.0)
     with pytest.raises(ValueError, match="epochs is 0"):
         rsps(TOY, steps_per_epoch=2, epochs=0)
-    with pytest.raises(ValueError, match=r"\(2, 3\) choices"):
-        decisions_of(TOY._replace(space=categorical((2, 3))))

@@ -129,7 +129,7 @@ def test_the_counterpart_of_table_7_is_a_loop_over_architectures(whole):
     policies = study.config["batch_norms"]
     for seed in range(2):
         state = jax.tree.map(lambda leaf, seed=seed: leaf[seed], runs.state)
-        shared, logs = searcher.shared(state), np.log(np.asarray(searcher.weights(state)))
+        shared, logs = searcher.shared(state), np.log(np.asarray(searcher.probabilities(state)))
         for policy in ("batch", "running"):
             expected = [accuracy_by_hand(shared, arch, policy) for arch in ARCHS]
             np.testing.assert_allclose(one_shot.accuracies[policies.index(policy), seed], expected, atol=1e-3)

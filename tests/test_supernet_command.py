@@ -10,10 +10,10 @@ import pytest
 
 from jnas.commands import _supernet
 from jnas.commands._cli import main
+from jnas.core._vocabulary import Supernet
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.studies._load import load_results
 from jnas.tables._load import load_table
-from jnas.training._supernet import Supernet
 from jnas.training.networks import _families
 
 SMALL = ("--train-images", 40, "--eval-images", 20, "--batch-size", 16, "--candidates", 4, "--channels", 2)

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnas.core._vocabulary import Batch, Examples, Shared, StepInfo, WeightSharingSearcher
 from jnas.searchers.weight_sharing._architecture_hessian import hessian_eigenvalue
 from jnas.searchers.weight_sharing._candidates import Selection, derive_key
 from jnas.searchers.weight_sharing._loop import begin_search, compiled_over_seeds, look_at, steps_per_epoch, train_epoch
 from jnas.searchers.weight_sharing._registry import make_weight_sharing
-from jnas.searchers.weight_sharing._words import Batch, Examples, Shared, StepInfo, WeightSharingSearcher
 from jnas.studies.supernets._results import Record, load_search, save_search
 from jnas.training.data._augmentation import augment
 from jnas.training.data._dataset import dataset_from_arrays
@@ -72,8 +72,8 @@ def counting(num_images, extra_steps):
     """A searcher that counts how often it sees each image, whose one pixel is the image's number."""
 
     def count(counts, examples):
-        numbers = jnp.round(examples.images[:, 0, 0, 0]).astype(jnp.int32)
-        return counts.at[numbers].add(jnp.where(examples.labels == numbers % 2, 1, 1000))
+        numbers = jnp.round(examples.inputs[:, 0, 0, 0]).astype(jnp.int32)
+        return counts.at[numbers].add(jnp.where(examples.targets == numbers % 2, 1, 1000))
 
     def step(state, batch):
         seen = count(state[0], batch.train), count(state[1], batch.validation), state[2] + 1

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from jnas.commands._cli import main
+from jnas.core._vocabulary import Weights
 from jnas.io._archive import read_archive, write_archive
 from jnas.spaces.nasbench201._cells import to_string
 from jnas.spaces.nasbench201._space import nasbench201
@@ -26,7 +27,7 @@ from jnas.training.export._weights import load_weights, save_weights
 from jnas.training.networks._families import make_network
 from jnas.training.runs import _results
 from jnas.training.runs._jobs import Runs
-from jnas.training.runs._train import Weights, evaluate
+from jnas.training.runs._train import evaluate
 
 ROOT = Path(__file__).parents[1]
 ARCH = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|avg_pool_3x3~1|nor_conv_3x3~2|"

@@ -11,13 +11,14 @@ import numpy as np
 import optax
 import pytest
 
+from jnas.core._vocabulary import Weights
 from jnas.spaces.nasbench201._cost import nasbench201_parameters
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.training.export import _flax
 from jnas.training.export._flax import from_flax, to_flax
 from jnas.training.networks.nasbench201._network import nasbench201_network
 from jnas.training.operations._forms import static_form
-from jnas.training.runs._train import Weights, _running
+from jnas.training.runs._train import _running
 
 nnx = pytest.importorskip("flax.nnx", reason="needs flax: pip install 'jnas[flax]'")
 

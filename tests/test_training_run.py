@@ -10,6 +10,7 @@ import optax
 import pytest
 from jax import lax
 
+from jnas.core._vocabulary import IMAGE_CLASSIFICATION
 from jnas.training._recipe import RECIPES, Recipe, check_recipe, get_recipe, make_optimizer, recipe_to_json
 from jnas.training.data._augmentation import Augmentation, normalize
 from jnas.training.data._dataset import dataset_from_arrays
@@ -17,9 +18,7 @@ from jnas.training.networks.nasbench201._network import nasbench201_network
 from jnas.training.operations._forms import static_form
 from jnas.training.runs._train import (
     _evaluation_statistics,
-    _objective,
     begin_run,
-    cross_entropy,
     evaluate,
     run_epochs,
     steps_per_epoch,
@@ -247,9 +246,9 @@ def test_losses():
     logits, labels = np.array([[2.0, 0.0, -1.0], [0.0, 1.0, 3.0]], np.float32), np.array([0, 1])
     log_probabilities = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     expected = -log_probabilities[[0, 1], [0, 1]]
-    np.testing.assert_allclose(cross_entropy(jnp.asarray(logits), jnp.asarray(labels)), expected, rtol=1e-6)
+    np.testing.assert_allclose(IMAGE_CLASSIFICATION.loss(jnp.asarray(logits), jnp.asarray(labels)), expected, rtol=1e-6)
     targets = 0.9 * np.eye(3)[labels] + 0.1 / 3
-    smoothed = _objective(jnp.asarray(logits), jnp.asarray(labels), 0.1)
+    smoothed = IMAGE_CLASSIFICATION.loss(jnp.asarray(logits), jnp.asarray(labels), 0.1)
     np.testing.assert_allclose(smoothed, -(targets * log_probabilities).sum(1), rtol=1e-6)
 
 

@@ -9,13 +9,12 @@ import pytest
 from jax import lax
 
 from jnas.spaces.nasbench201._cells import EDGES
-from jnas.training._supernet import over_seeds
 from jnas.training.data._sources import load_dataset
 from jnas.training.networks._families import make_supernet
 from jnas.training.networks.nasbench201._mixture_cell import mixture_cell
 from jnas.training.networks.nasbench201._sampled_cell import make_sampled_cell
 from jnas.training.networks.nasbench201._supernet import SupernetStatistics, nasbench201_supernet
-from jnas.training.operations._forms import dispatch_form, mixture_form, switch_form
+from jnas.training.operations._forms import dispatch_form, mixture_form, over_seeds, switch_form
 from jnas.training.operations._many_kernels import Kernels, convolution_3x3, normalize
 
 SIZES = {"image_shape": (8, 8, 3), "num_classes": 4, "channels": 2, "cells": 1}

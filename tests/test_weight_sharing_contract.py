@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnas.core._vocabulary import WeightSharingSearcher
 from jnas.searchers import (
     Adam,
     PolicyGradient,
@@ -19,7 +20,6 @@ from jnas.searchers import (
     weight_sharing_entry,
     weight_sharing_names,
 )
-from jnas.searchers.weight_sharing._words import WeightSharingSearcher
 from tests._toy_supernet import ARCHS, BEST, TOY, E, K, batch, batches, toy_dataset
 
 STEPS, EPOCHS, SEEDS = 30, 10, 8
@@ -63,7 +63,7 @@ def compiled(name):
 
     def look(state, dataset):
         derived = searcher.derive(state, dataset, "validation")
-        return derived, searcher.weights(state), searcher.log_probability(state, jnp.asarray(ARCHS))
+        return derived, searcher.probabilities(state), searcher.log_probability(state, jnp.asarray(ARCHS))
 
     return Compiled(
         searcher,

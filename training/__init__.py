@@ -4,9 +4,8 @@
 in a folder from which killed work goes on.
 """
 
-from jnas.training._network import Network, Weights
+from jnas.core._vocabulary import Network, Supernet, Weights
 from jnas.training._recipe import RECIPES, Recipe, get_recipe, make_optimizer
-from jnas.training._supernet import Supernet, over_seeds
 from jnas.training.data._augmentation import Augmentation, augment, normalize
 from jnas.training.data._dataset import Dataset, dataset_from_arrays
 from jnas.training.data._reduce import resized, subset
@@ -25,6 +24,7 @@ from jnas.training.networks._families import make_network, make_supernet
 from jnas.training.networks.nasbench101._network import nasbench101_network
 from jnas.training.networks.nasbench201._network import nasbench201_network
 from jnas.training.networks.nasbench201._supernet import nasbench201_supernet
+from jnas.training.operations._forms import over_seeds
 from jnas.training.runs._build import TablePlan, assemble_table, measure_seconds, plan_table
 from jnas.training.runs._jobs import Jobs, Runs, describe, load_runs, open_folder, run_jobs
 from jnas.training.runs._train import Curves, RunState, begin_run, evaluate, run_epochs, train

@@ -1,214 +1,81 @@
-"""The words that everything else is written in: Space, Proposal, Evaluation, Objective, Searcher, Trace."""
+"""All the words that a user of jnas meets, in one place.
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+Of spaces and searches: an architecture is an element of a `Space`; a `Searcher` makes a `Proposal`, an `Objective`
+answers with an `Evaluation`, and a run leaves a `Trace`; a `Predictor` of scores makes a `Prediction`.
 
-import jax
-import jax.numpy as jnp
-import numpy as np
+Of training: a `Task` says what is learned from `Examples`; a `Network` holds every architecture of a space by itself, a
+`Supernet` all of them at once, with `Decisions` left open. A `WeightSharingSearcher` trains one, sees a `Batch`, tells
+a `StepInfo`, holds `Shared` weights, and comes to what it has `Derived`.
+"""
 
-Array = jax.Array
-"""An array on the device, or a tracer of one."""
+from jnas.core._search_words import (
+    STOPPED_BY,
+    Array,
+    Evaluation,
+    Features,
+    Graph,
+    Key,
+    Model,
+    Objective,
+    Prediction,
+    Predictor,
+    Proposal,
+    Searcher,
+    Space,
+    State,
+    Trace,
+    function_objective,
+    propose,
+    usable_score,
+)
+from jnas.core._training_words import (
+    IMAGE_CLASSIFICATION,
+    Batch,
+    Decisions,
+    Derived,
+    Examples,
+    FormName,
+    Network,
+    Shared,
+    StepInfo,
+    Supernet,
+    Task,
+    Weights,
+    WeightSharingSearcher,
+    decisions_of,
+)
 
-Key = jax.Array
-"""A typed PRNG key (`jax.random.key`)."""
-
-State = Any
-"""What a searcher's next step needs: a pytree of arrays that carries its own PRNG key."""
-
-
-class Graph(NamedTuple):
-    """A cell as a graph whose vertices carry operations, the input of graph predictors.
-
-    `N` vertices, `F` kinds of vertex.
-    """
-
-    nodes: Array  # [N, F] float32, one-hot over the kinds of vertex
-    adjacency: Array  # [N, N] float32, 1 where an arc runs from the row's vertex to the column's
-
-
-class Space(NamedTuple):
-    """A search space: how architectures are encoded, and pure functions over one encoded architecture.
-
-    An architecture `arch` is an int32 array `[E]`, whatever the cell; `jax.vmap` gives batches. All functions work
-    inside `jit` except `to_string`, `from_string` and `draw`.
-
-    Attributes:
-      name: The space's name, as `jnas.spaces.get` knows it.
-      num_choices: For each of the `E` decisions, its number of choices.
-      choices: For each decision, the names of its choices.
-      size: Number of encodings that `index` counts, or None where the space has no index.
-      config: JSON from which `jnas.spaces.from_config` makes the same space again; table files carry it.
-      feature_names: The encodings that `features` knows.
-      sample: `sample(key) -> arch`, a valid architecture.
-      mutate: `mutate(key, arch) -> arch`, a valid architecture nearby.
-      neighbors: `neighbors(arch) -> (archs [N, E], valid [N])`, all architectures one change away.
-      is_valid: `is_valid(arch) -> bool []`.
-      fingerprint: `fingerprint(arch) -> uint32 [2]`, equal for architectures that the space regards as the same.
-      index: `index(arch) -> int32 []` in `[0, size)`, the benchmark's own number of the architecture.
-      from_index: `from_index(index) -> arch`, its inverse.
-      features: `features(arch, name) -> float32 [F]` (or a `Graph` for graph encodings).
-      to_string: `to_string(arch) -> str`.
-      from_string: `from_string(text) -> arch` as a NumPy array; ValueError says what is wrong with a malformed string.
-      draw: `draw(arch) -> str`, an SVG picture, or None where there is nothing to draw.
-      mutate_from: `mutate_from(words, arch) -> arch`, what `mutate` does with the uniform words uint32 `[2]` that it
-        draws from its key, so that a step can draw once for all its decisions; None where two words do not suffice.
-    """
-
-    name: str
-    num_choices: tuple[int, ...]
-    choices: tuple[tuple[str, ...], ...]
-    size: int | None
-    config: str
-    feature_names: tuple[str, ...]
-    sample: Callable[[Key], Array]
-    mutate: Callable[[Key, Array], Array]
-    neighbors: Callable[[Array], tuple[Array, Array]]
-    is_valid: Callable[[Array], Array]
-    fingerprint: Callable[[Array], Array]
-    index: Callable[[Array], Array] | None  # type: ignore[assignment]  # of a tuple nobody needs `index`
-    from_index: Callable[[Array], Array] | None
-    features: Callable[[Array, str], Any]
-    to_string: Callable[[Any], str]
-    from_string: Callable[[str], np.ndarray]
-    draw: Callable[[Any], str] | None
-    mutate_from: Callable[[Array, Array], Array] | None = None
-
-    @property
-    def num_decisions(self) -> int:
-        """`E`, the length of an encoded architecture."""
-        return len(self.num_choices)
-
-
-class Proposal(NamedTuple):
-    """What a searcher asks to have evaluated: `B` rows, of which the valid ones count.
-
-    A multi-fidelity searcher may go on with a training that it began earlier. Such a row names the evaluation that
-    began the training and the fidelity that the training has reached, so that an objective can charge the difference
-    and a real one can load the checkpoint.
-    """
-
-    archs: Array  # [B, E] int32
-    fidelity: Array  # [B] int32, index into the objective's `fidelities`
-    resumes: Array  # [B] int32, row of the trace whose training this one continues (the row that began it), or -1
-    resumed_fidelity: Array  # [B] int32, fidelity which that training has reached, or -1
-    valid: Array  # [B] bool, False for rows that ask for nothing
-
-
-class Evaluation(NamedTuple):
-    """What an objective answers, a row for each row of the proposal."""
-
-    score: Array  # [B] float32, maximised; NaN never wins
-    seconds: Array  # [B] float32, simulated or measured cost
-    valid: Array  # [B] bool, False where the architecture is invalid or missing: it never wins
-
-
-class Objective(NamedTuple):
-    """A batched objective and what the loop may know of it before it starts.
-
-    Attributes:
-      evaluate: `evaluate(keys [B], proposal) -> Evaluation`, pure. Each row has a key of its own; a row that resumes
-        gets the key of the row that it continues, so a random seed stays the same over one training.
-      fidelities: The static tuple that `Proposal.fidelity` indexes, for example epochs; ascending.
-      min_seconds: Lower bound of a valid evaluation's cost, or None if unknown; bounds the number of evaluations that
-        a budget can pay for.
-    """
-
-    evaluate: Callable[[Key, Proposal], Evaluation]
-    fidelities: tuple[float, ...] = (0,)
-    min_seconds: float | None = None
-
-    def __call__(self, keys: Key, proposal: Proposal) -> Evaluation:
-        """Evaluates a proposal."""
-        return self.evaluate(keys, proposal)
-
-
-class _Init(Protocol):
-    def __call__(self, key: Key, capacity: int) -> State: ...
-
-
-class Searcher(NamedTuple):
-    """A search algorithm as three pure functions over a state that carries its PRNG key.
-
-    Attributes:
-      init: `init(key, capacity) -> state`; `capacity`, a Python int, bounds the number of evaluations of the run.
-      ask: `ask(state) -> (proposal, state)`. A proposal without a valid row ends the run: nothing is left to try.
-      tell: `tell(state, proposal, evaluation) -> state`; rows whose `proposal.valid` is False have not been evaluated
-        (or were discarded by the budget) and must not change what the searcher knows.
-      name: For tables and legends.
-      num_fidelities: How many fidelities the searcher uses; its proposals index `0 .. num_fidelities - 1`.
-      compiled: Whether the functions can be traced by JAX. Those of a searcher that leans on another library cannot:
-        `jnas.search` and studies then call them as they are, and its state may hold NumPy arrays.
-    """
-
-    init: _Init
-    ask: Callable[[State], tuple[Proposal, State]]
-    tell: Callable[[State, Proposal, Evaluation], State]
-    name: str
-    num_fidelities: int = 1
-    compiled: bool = True
-
-
-STOPPED_BY = ("capacity", "budget", "exhausted")
-"""What `Trace.stopped_by` indexes: no room for another evaluation, budget spent, or nothing left to propose."""
-
-
-class Trace(NamedTuple):
-    """What a run left: `T` rows (its capacity), one for each evaluation in the order in which they were made."""
-
-    arch: Array  # [T, E] int32
-    fidelity: Array  # [T] int32, index into the objective's `fidelities`
-    score: Array  # [T] float32, NaN where the evaluation gave none
-    seconds: Array  # [T] float32, cost of this evaluation alone
-    valid: Array  # [T] bool, the evaluation is one that may win
-    mask: Array  # [T] bool, the row was used; used rows come first
-    stopped_by: Array  # [] int32, index into `STOPPED_BY`
-
-
-def propose(archs: Array, fidelity: Array | int = 0, valid: Array | bool = True) -> Proposal:
-    """Returns a proposal of fresh evaluations (nothing resumed) for `archs [B, E]`."""
-    batch = archs.shape[0]
-    fresh = jnp.full((batch,), -1, jnp.int32)
-    return Proposal(
-        archs=archs.astype(jnp.int32),
-        fidelity=jnp.broadcast_to(jnp.asarray(fidelity, jnp.int32), (batch,)),
-        resumes=fresh,
-        resumed_fidelity=fresh,
-        valid=jnp.broadcast_to(jnp.asarray(valid, bool), (batch,)),
-    )
-
-
-def usable_score(evaluation: Evaluation) -> Array:
-    """Returns scores `[B]` in which whatever must never win (NaN, invalid) is minus infinity."""
-    usable = evaluation.valid & ~jnp.isnan(evaluation.score)
-    return jnp.where(usable, evaluation.score, -jnp.inf).astype(jnp.float32)
-
-
-def function_objective(
-    function: Callable[[Key, Array], Array], *, seconds: float = 1.0, fidelities: tuple[float, ...] = (0,)
-) -> Objective:
-    """Returns the objective of a pure JAX function of one architecture.
-
-    Args:
-      function: `function(key, arch [E]) -> score []`, maximised; or `function(key, arch, fidelity)` with the value
-        from `fidelities` when there are several.
-      seconds: What each evaluation costs.
-      fidelities: The fidelities that the function knows, ascending.
-
-    Returns:
-      An objective in which every evaluation is valid.
-    """
-    levels = jnp.asarray(fidelities, jnp.float32) if len(fidelities) > 1 else None
-
-    def evaluate(keys: Key, proposal: Proposal) -> Evaluation:
-        if levels is None:
-            score = jax.vmap(function)(keys, proposal.archs)
-        else:
-            score = jax.vmap(function)(keys, proposal.archs, levels[proposal.fidelity])  # type: ignore[call-arg]
-        return Evaluation(
-            score=score.astype(jnp.float32),
-            seconds=jnp.full(score.shape, seconds, jnp.float32),
-            valid=jnp.ones(score.shape, bool),
-        )
-
-    return Objective(evaluate, tuple(fidelities), float(seconds))
+__all__ = [
+    "IMAGE_CLASSIFICATION",
+    "STOPPED_BY",
+    "Array",
+    "Batch",
+    "Decisions",
+    "Derived",
+    "Evaluation",
+    "Examples",
+    "Features",
+    "FormName",
+    "Graph",
+    "Key",
+    "Model",
+    "Network",
+    "Objective",
+    "Prediction",
+    "Predictor",
+    "Proposal",
+    "Searcher",
+    "Shared",
+    "Space",
+    "State",
+    "StepInfo",
+    "Supernet",
+    "Task",
+    "Trace",
+    "WeightSharingSearcher",
+    "Weights",
+    "decisions_of",
+    "function_objective",
+    "propose",
+    "usable_score",
+]

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jax.scipy.special import log_ndtr
 from jax.scipy.stats import norm
 
-from jnas.core._vocabulary import Array, Key
-from jnas.searchers.predictors._predictor import Features, Model, Prediction, Predictor
+from jnas.core._vocabulary import Array, Features, Key, Model, Prediction, Predictor
 
 
 class Outlook(NamedTuple):

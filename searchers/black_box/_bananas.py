@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from jnas.core._vocabulary import Searcher, Space
+from jnas.core._vocabulary import Predictor, Searcher, Space
 from jnas.searchers.black_box._acquisition import Acquisition
 from jnas.searchers.black_box._candidate_sources import CandidateSource
 from jnas.searchers.black_box._predictor_search import Encoding, predictor_search
 from jnas.searchers.predictors._gcn import gcn
 from jnas.searchers.predictors._mlp_ensemble import mlp_ensemble
-from jnas.searchers.predictors._predictor import Predictor
 from jnas.searchers.predictors._registry import GRAPH, TRUNCATED_PATH
 
 

@@ -10,10 +10,9 @@ import numpy as np
 
 from jnas.core._draws import draw
 from jnas.core._lanes import everywhere
-from jnas.core._vocabulary import Array, Key, Space
+from jnas.core._vocabulary import Array, Features, Key, Space
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.black_box._history import History, first_of_each, seen_before
-from jnas.searchers.predictors._predictor import Features
 
 _MOST_DRAWS = 1024
 """How many random architectures are looked at before a step takes it that nothing new is left."""

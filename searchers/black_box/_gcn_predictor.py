@@ -2,12 +2,11 @@
 
 import functools
 
-from jnas.core._vocabulary import Evaluation, Key, Proposal, Searcher, Space, State
+from jnas.core._vocabulary import Evaluation, Key, Predictor, Proposal, Searcher, Space, State
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.black_box._bananas import _first_of
 from jnas.searchers.black_box._predictor_search import Encoding, predictor_search
 from jnas.searchers.predictors._gcn import gcn
-from jnas.searchers.predictors._predictor import Predictor
 from jnas.searchers.predictors._registry import GRAPH
 
 

@@ -8,14 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._lanes import everywhere, highest
-from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose
+from jnas.core._vocabulary import Array, Evaluation, Features, Key, Predictor, Proposal, Searcher, Space, propose
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.black_box import _acquisition, _candidate_sources
 from jnas.searchers.black_box._acquisition import Acquisition
 from jnas.searchers.black_box._candidate_sources import Candidates, CandidateSource, Found, add_random, nothing_found
 from jnas.searchers.black_box._history import History, no_history, remember_evaluations
 from jnas.searchers.predictors._in_blocks import in_parts
-from jnas.searchers.predictors._predictor import Features, Predictor
 
 Encoding = str | Callable[[Array], Any]
 """The name of a space's features, or `arch [E] -> features`."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jnas.core._vocabulary import Searcher, Space
+from jnas.core._vocabulary import Predictor, Searcher, Space
 from jnas.searchers.black_box._acquisition import Acquisition
 from jnas.searchers.black_box._bananas import _first_of, _one_size
 from jnas.searchers.black_box._candidate_sources import CandidateSource, mutations
@@ -11,7 +11,6 @@ from jnas.searchers.predictors._bohamiann import bohamiann as bohamiann_predicto
 from jnas.searchers.predictors._distances import named_distance
 from jnas.searchers.predictors._dngo import dngo as dngo_predictor
 from jnas.searchers.predictors._gaussian_process import gaussian_process
-from jnas.searchers.predictors._predictor import Predictor
 from jnas.searchers.predictors._registry import PLAIN
 
 

@@ -4,6 +4,7 @@ Each factory returns a `Predictor`: `fit`, `predict` and `sample`. `names()` lis
 `make(name, space)` gives one with its settings and the encoding of architectures that it reads.
 """
 
+from jnas.core._vocabulary import Features, Model, Prediction, Predictor
 from jnas.searchers.predictors._bayesian_linear import bayesian_linear_regression
 from jnas.searchers.predictors._bohamiann import bohamiann
 from jnas.searchers.predictors._distances import DISTANCES
@@ -11,7 +12,6 @@ from jnas.searchers.predictors._dngo import dngo
 from jnas.searchers.predictors._gaussian_process import gaussian_process
 from jnas.searchers.predictors._gcn import gcn
 from jnas.searchers.predictors._mlp_ensemble import mlp_ensemble
-from jnas.searchers.predictors._predictor import Features, Model, Prediction, Predictor
 from jnas.searchers.predictors._registry import Entry, entry, make, names
 from jnas.searchers.predictors._tree_predictors import gradient_boosting, random_forest
 

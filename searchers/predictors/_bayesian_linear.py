@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._draws import uniform
-from jnas.core._vocabulary import Array, Key
+from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.predictors._numerics import Standard, exact_product, standard, standardized
-from jnas.searchers.predictors._predictor import Features, Prediction, Predictor, check_fit, check_vectors
+from jnas.searchers.predictors._predictor import check_fit, check_vectors
 
 Hyperparameters = Literal["marginal_likelihood", "mcmc"]
 """How the precisions of prior and noise are found."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jnas.core._draws import draw, uniform
-from jnas.core._vocabulary import Array, Key
+from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
 from jnas.searchers._checks import check_positive, check_positive_int
 from jnas.searchers.predictors._bayesian_linear import (
     Hyperparameters,
@@ -21,7 +21,7 @@ from jnas.searchers.predictors._bayesian_linear import (
 )
 from jnas.searchers.predictors._minibatches import train_on_minibatches
 from jnas.searchers.predictors._numerics import Standard, standard, standardized
-from jnas.searchers.predictors._predictor import Features, Prediction, Predictor, check_fit, check_vectors
+from jnas.searchers.predictors._predictor import check_fit, check_vectors
 
 
 class _Layer(NamedTuple):

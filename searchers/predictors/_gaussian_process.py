@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._vocabulary import Array, Key
+from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
 from jnas.searchers._checks import check_positive
 from jnas.searchers.predictors._distances import Distance, resolve_distance
 from jnas.searchers.predictors._numerics import Standard, exact_product, standard, standardized
-from jnas.searchers.predictors._predictor import Features, Prediction, Predictor, check_fit, check_vectors
+from jnas.searchers.predictors._predictor import check_fit, check_vectors
 
 _LEAST_NOISE = 1e-4
 """Least noise variance over the prior's. naszilla's 1e-5**2 is lost beside 1 in float32, and below about 1e-5 the

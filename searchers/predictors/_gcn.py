@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.custom_batching import sequential_vmap
 
 from jnas.core._lanes import highest
-from jnas.core._vocabulary import Array, Graph, Key
+from jnas.core._vocabulary import Array, Features, Graph, Key, Prediction, Predictor
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.predictors._graph_network import (
     Cells,
@@ -22,7 +22,7 @@ from jnas.searchers.predictors._graph_network import (
 from jnas.searchers.predictors._in_blocks import in_parts
 from jnas.searchers.predictors._minibatches import epoch_order, row_words
 from jnas.searchers.predictors._numerics import Standard, standard, standardized
-from jnas.searchers.predictors._predictor import Features, Prediction, Predictor, check_fit
+from jnas.searchers.predictors._predictor import check_fit
 from jnas.spaces._hashing import mix
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's usual ones

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._vocabulary import Array, Key
+from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
 from jnas.searchers._checks import check_fraction, check_positive, check_positive_int
 from jnas.searchers.predictors._in_blocks import in_blocks
 from jnas.searchers.predictors._mlp import Loss, Shape, Training, Weights, apply, initial_weights, train, variance_of
-from jnas.searchers.predictors._predictor import Features, Prediction, Predictor, check_fit, check_vectors
+from jnas.searchers.predictors._predictor import check_fit, check_vectors
 
 NETWORKS: dict[str, tuple[Shape, ...]] = {
     "standard": ((10, 20),),

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from jnas.core._registry import make_registry
-from jnas.core._vocabulary import Space
+from jnas.core._vocabulary import Predictor, Space
 from jnas.searchers.predictors._bayesian_linear import bayesian_linear_regression
 from jnas.searchers.predictors._bohamiann import bohamiann
 from jnas.searchers.predictors._dngo import dngo
 from jnas.searchers.predictors._gaussian_process import gaussian_process
 from jnas.searchers.predictors._gcn import gcn
 from jnas.searchers.predictors._mlp_ensemble import mlp_ensemble
-from jnas.searchers.predictors._predictor import Predictor
 from jnas.searchers.predictors._tree_predictors import gradient_boosting, random_forest
 
 PLAIN = ("adjacency", "one_hot")

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jnas.core._vocabulary import Array, Key
+from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
 from jnas.searchers._checks import check_fraction, check_positive, check_positive_int
-from jnas.searchers.predictors._predictor import Features, Prediction, Predictor, check_fit, check_vectors
+from jnas.searchers.predictors._predictor import check_fit, check_vectors
 
 
 class Regressors(NamedTuple):

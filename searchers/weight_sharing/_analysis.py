@@ -5,12 +5,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jnas.core._vocabulary import Array, Key
+from jnas.core._vocabulary import Array, Key, Shared, Supernet
 from jnas.searchers.weight_sharing._candidates import Selection, candidate_scores
-from jnas.searchers.weight_sharing._words import Shared
 from jnas.statistics._rank_correlation import kendall_tau, pearson_correlation, sparse_kendall_tau, spearman_correlation
 from jnas.training._recipe import BatchNormPolicy
-from jnas.training._supernet import Supernet
 from jnas.training.data._dataset import Dataset
 
 __all__ = ["COEFFICIENTS", "best_share", "correlations", "one_shot_accuracies", "random_search"]

@@ -5,14 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jnas.core._vocabulary import Array, Key
+from jnas.core._vocabulary import Array, Key, Shared, Supernet, decisions_of
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.weight_sharing._architecture_parameters import mixture_loss
-from jnas.searchers.weight_sharing._candidates import next_batches
-from jnas.searchers.weight_sharing._words import Examples, Shared
-from jnas.training._supernet import Supernet
-from jnas.training.data._augmentation import normalize
+from jnas.training.data._batches import next_batches
 from jnas.training.data._dataset import Dataset
 
 
@@ -27,10 +25,11 @@ def architecture_hessian(
     batch_size: int = 512,
     num_batches: int = 1,
 ) -> Array:
-    """Returns the Hessian of the mixture's mean cross-entropy in alpha, float32 `[E K, E K]`, a mean over batches.
+    """Returns the Hessian of the mixture's mean loss in alpha, float32 `[E K, E K]`, a mean over batches.
 
     Exact: for each of its columns the gradient is differentiated once more, forward over reverse. The weights stay as
-    they are; batch-norm uses the statistics of each batch. Works under `jit` and `vmap`.
+    they are; batch-norm uses the statistics of each batch. Works under `jit` and `vmap`. Where decisions lack choices,
+    rows and columns are those of the choices that there are.
 
     Args:
       key: Of which images are looked at.
@@ -53,10 +52,20 @@ def architecture_hessian(
     check_positive_int("num_batches", num_batches)
     batches = next_batches(key, dataset.rows(split), batch_size, num_batches)
 
+    decisions = decisions_of(supernet)
+    # Choices that a decision lacks have no curvature, and would bring eigenvalues of 0 among the true ones.
+    place, complete = alpha, lambda alpha: alpha
+    if decisions.ragged:
+        there = np.nonzero(decisions.mask)
+        place, complete = alpha[there], lambda place: alpha.at[there].set(place)
+
     def of_batch(numbers: Array) -> Array:
-        images = normalize(dataset.images[numbers], dataset.mean, dataset.std)
-        examples = Examples(images, dataset.labels[numbers])
-        return hessian(lambda alpha: mixture_loss(supernet, shared.parameters, alpha, examples)[0], alpha)
+        examples = dataset.examples(numbers)
+
+        def loss(place: Array) -> Array:
+            return mixture_loss(supernet, shared.parameters, complete(place), examples)[0]
+
+        return hessian(loss, place)
 
     return jnp.mean(jax.lax.map(of_batch, batches), axis=0)
 

@@ -1,15 +1,14 @@
 """What the searchers share that learn a preference `alpha [E, K]` for each operation on each edge."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jnas.core._vocabulary import Array, Key
+from jnas.core._vocabulary import Array, Derived, Examples, Key, Shared, StepInfo, Supernet, decisions_of
 from jnas.searchers.weight_sharing._shared_weights import Forward, Measured, WeightsState, begin_weights, loss_of
-from jnas.searchers.weight_sharing._words import Derived, Examples, Shared, StepInfo
-from jnas.training._supernet import Supernet
 
 
 class Adam(NamedTuple):
@@ -32,10 +31,13 @@ class AlphaState(NamedTuple):
     optimizer: Any  # of alpha
 
 
-def begin_alpha(key: Key, supernet: Supernet, shape: tuple[int, int], scale: Any, settings: Adam) -> AlphaState:
-    """Returns a search before its first step; alpha is normal with standard deviation `scale`."""
+def begin_alpha(key: Key, supernet: Supernet, scale: Any, settings: Adam) -> AlphaState:
+    """Returns a search before its first step; alpha is normal with standard deviation `scale`.
+
+    It has a number at each of `[E, K]`; those of choices that a decision lacks are never looked at.
+    """
     key, weights_key, alpha_key = jax.random.split(key, 3)
-    alpha = scale * jax.random.normal(alpha_key, shape, jnp.float32)
+    alpha = scale * jax.random.normal(alpha_key, decisions_of(supernet).shape, jnp.float32)
     return AlphaState(key, jnp.int32(0), begin_weights(weights_key, supernet), alpha, make_adam(settings).init(alpha))
 
 
@@ -55,13 +57,13 @@ def update_alpha(settings: Adam, gradient: Array, optimizer: Any, alpha: Array) 
 
 def mixture_of(supernet: Supernet, alpha: Array) -> Forward:
     """Returns the forward pass of all operations, mixed on each edge by the softmax of alpha."""
-    probabilities = jax.nn.softmax(alpha, axis=1)
-    return lambda parameters, images: supernet.mixture(parameters, None, probabilities, images)
+    probabilities = jax.nn.softmax(decisions_of(supernet).restrict(alpha), axis=1)
+    return lambda parameters, inputs: supernet.mixture(parameters, None, probabilities, inputs)
 
 
 def mixture_loss(supernet: Supernet, parameters: Any, alpha: Array, examples: Examples) -> tuple[Array, Measured]:
-    """Returns the mean cross-entropy of the mixture on a batch, and what was measured."""
-    loss, (measured, _) = loss_of(mixture_of(supernet, alpha), parameters, examples)
+    """Returns the mean loss of the mixture on a batch, and what was measured."""
+    loss, (measured, _) = loss_of(supernet.task, mixture_of(supernet, alpha), parameters, examples)
     return loss, measured
 
 
@@ -75,19 +77,7 @@ def mixture_gradient(supernet: Supernet, parameters: Any, alpha: Array, examples
 
 def both(train: Measured, validation: Measured) -> StepInfo:
     """Returns what a step tells that looked at both batches."""
-    return StepInfo(train.loss, train.accuracy, validation.loss, validation.accuracy)
-
-
-def derive_argmax(state: AlphaState, dataset: Any, split: str) -> Derived:
-    """Returns the architecture of the preferred operation on each edge; looks at no images."""
-    del dataset, split
-    arch = jnp.argmax(state.alpha, axis=1).astype(jnp.int32)
-    return Derived(arch, arch[None], jnp.full((1,), jnp.nan, jnp.float32))
-
-
-def log_probability(state: AlphaState, archs: Array) -> Array:
-    """Returns the sum over edges of the logarithms of the softmax of alpha, float32 `[N]` of `[N, E]`."""
-    return log_probability_of(jax.nn.log_softmax(state.alpha, axis=1), archs)
+    return StepInfo(*train, *validation)
 
 
 def log_probability_of(log_probabilities: Array, archs: Array) -> Array:
@@ -101,21 +91,38 @@ def log_probability_of(log_probabilities: Array, archs: Array) -> Array:
     return jnp.sum(chosen[:, :, 0], axis=1)
 
 
-def weights(state: AlphaState) -> Array:
-    """Returns the softmax of alpha, float32 `[E, K]`."""
-    return jax.nn.softmax(state.alpha, axis=1)
+class AlphaFunctions(NamedTuple):
+    """What every searcher with architecture parameters says of its state; see `WeightSharingSearcher`."""
+
+    derive: Callable[[AlphaState, Any, str], Derived]  # looks at no examples
+    log_probability: Callable[[AlphaState, Array], Array]
+    probabilities: Callable[[AlphaState], Array]
+    shared: Callable[[AlphaState], Shared]
 
 
-def shared(state: AlphaState) -> Shared:
-    """Returns the shared weights."""
-    return state.weights.shared
+def alpha_functions(supernet: Supernet) -> AlphaFunctions:
+    """Returns what a state says by its alpha: independent decisions, by a softmax over the choices of each."""
+    decisions = decisions_of(supernet)
+
+    def derive(state: AlphaState, dataset: Any, split: str) -> Derived:
+        del dataset, split
+        arch = supernet.discretize(decisions.restrict(state.alpha))
+        return Derived(arch, arch[None], jnp.full((1,), jnp.nan, jnp.float32))
+
+    def log_probability(state: AlphaState, archs: Array) -> Array:
+        return log_probability_of(jax.nn.log_softmax(decisions.restrict(state.alpha), axis=1), archs)
+
+    def probabilities(state: AlphaState) -> Array:
+        return jax.nn.softmax(decisions.restrict(state.alpha), axis=1)
+
+    return AlphaFunctions(derive, log_probability, probabilities, lambda state: state.weights.shared)
 
 
 def most_probable(log_probabilities: Array, count: int) -> Array:
     """Returns the `count` architectures of highest joint probability, the highest first, int32 `[count, E]`.
 
     Exact, in a space of any size: the first decisions of one of the best are among the best of their own. There must
-    be as many architectures.
+    be as many architectures of a probability that is not 0.
 
     Args:
       log_probabilities: `[E, K]`, of each choice of independent decisions.

@@ -5,12 +5,11 @@ from typing import Any, Literal, NamedTuple, get_args
 import jax
 import jax.numpy as jnp
 
-from jnas.core._vocabulary import Array, Key
+from jnas.core._vocabulary import Array, Derived, Key, Shared, Supernet
 from jnas.searchers._checks import check_positive_int
-from jnas.searchers.weight_sharing._words import Derived, Shared
+from jnas.searchers.weight_sharing._shared_weights import if_finite
 from jnas.training._recipe import BatchNormPolicy
-from jnas.training._supernet import Supernet
-from jnas.training.data._augmentation import normalize
+from jnas.training.data._batches import filled_batches, next_batches
 from jnas.training.data._dataset import Dataset
 from jnas.training.operations._forms import branches
 
@@ -22,7 +21,7 @@ _DERIVE = 0x5E1EC7  # what a state's key is folded with for a derivation: far fr
 
 
 class Selection(NamedTuple):
-    """How the best of some candidates is chosen by its accuracy under the shared weights; Python values.
+    """How the best of some candidates is chosen by its metric under the shared weights; Python values.
 
     `comparison='published'` scores each candidate on the next mini-batch of its own, as the scripts of NAS-Bench-201
     do: two equal candidates then differ by the luck of their batches (2 percent at 512 images and an accuracy of 60).
@@ -63,7 +62,7 @@ def derive_key(key: Key) -> Key:
 def choose(
     key: Key, supernet: Supernet, shared: Shared, archs: Array, dataset: Dataset, split: str, selection: Selection
 ) -> Derived:
-    """Returns the candidate of the highest accuracy, the first among equals; a NaN is never the highest.
+    """Returns the candidate of the best metric (accuracy), the first among equals; a NaN is never the best.
 
     Args:
       key: Of which images are looked at.
@@ -75,14 +74,15 @@ def choose(
       selection: How.
     """
     scores = candidate_scores(key, supernet, shared, archs, dataset, split, selection)
-    best = jnp.argmax(jnp.where(jnp.isnan(scores), -jnp.inf, scores))
+    order = scores if supernet.task.higher_is_better else -scores
+    best = jnp.argmax(jnp.where(jnp.isnan(order), -jnp.inf, order))
     return Derived(archs[best], archs, scores)
 
 
 def candidate_scores(
     key: Key, supernet: Supernet, shared: Shared, archs: Array, dataset: Dataset, split: str, selection: Selection
 ) -> Array:
-    """Returns the accuracy of each candidate in percent, float32 `[M]`; NaN where a logit is not finite.
+    """Returns each candidate's metric (accuracy in percent), float32 `[M]`; NaN where an output is not finite.
 
     One candidate after the other where the supernet branches, otherwise some at a time. Arguments as for `choose`.
     """
@@ -102,17 +102,15 @@ def candidate_scores(
     def score(arch: Array, batches: Array) -> Array:
         statistics = _statistics(supernet, shared, arch, dataset, train, selection.batch_norm)
 
-        def right(total: Array, batch: tuple[Array, Array]) -> tuple[Array, None]:
+        def measure(total: Array, batch: tuple[Array, Array]) -> tuple[Array, None]:
             numbers, counted = batch
-            images = normalize(dataset.images[numbers], dataset.mean, dataset.std)
-            logits, _ = supernet.sampled(shared.parameters, statistics, arch, images)
-            found = (jnp.argmax(logits, -1) == dataset.labels[numbers]) & counted
-            number = jnp.where(jnp.all(jnp.isfinite(logits)), jnp.sum(found), jnp.nan)
-            return total + number, None
+            inputs, targets = dataset.examples(numbers)
+            outputs, _ = supernet.sampled(shared.parameters, statistics, arch, inputs)
+            found = jnp.where(counted, supernet.task.measure(outputs, targets), 0)
+            return total + if_finite(outputs, jnp.sum(found)), None
 
-        total, _ = jax.lax.scan(right, jnp.float32(0), (batches, counted))
-        percent: Array = 100 * total / jnp.sum(counted)
-        return percent
+        total, _ = jax.lax.scan(measure, jnp.float32(0), (batches, counted))
+        return supernet.task.metric(total, jnp.sum(counted))
 
     together = None if branches(supernet.form) else min(_TOGETHER, len(archs))
     scores: Array
@@ -133,30 +131,12 @@ def _statistics(
         return shared.statistics
 
     def used(numbers: Array) -> Any:
-        images = normalize(dataset.images[numbers], dataset.mean, dataset.std)
-        return supernet.sampled(shared.parameters, None, arch, images)[1]
+        return supernet.sampled(shared.parameters, None, arch, dataset.examples(numbers).inputs)[1]
 
     return jax.tree.map(lambda each: jnp.mean(each, 0), jax.lax.map(used, train))
 
 
-def next_batches(key: Key, rows: Array, size: int, count: int) -> Array:
-    """Returns `count` mini-batches of an endless pass over images in random order, int32 `[count, n]`.
-
-    Images that do not fill a batch are left out until the next permutation; a batch of more than all is all.
-    """
-    size = min(size, len(rows))
-    each = len(rows) // size
-    keys = jax.random.split(key, -(-count // each))
-    orders = jax.vmap(lambda key: jax.random.permutation(key, rows)[: each * size])(keys)
-    return orders.reshape(-1, size)[:count]
-
-
 def _same_batches(key: Key, rows: Array, selection: Selection) -> tuple[Array, Array]:
-    """Returns batches `[T, n]` of so many images in random order, and which of them count.
-
-    The last batch is filled up with the first images, which are not counted but belong to its statistics.
-    """
+    """Returns batches `[T, n]` of so many images in random order, and which of them count."""
     total = min(selection.num_images or len(rows), len(rows))
-    size = min(selection.batch_size, total)
-    places = jnp.arange(-(-total // size) * size).reshape(-1, size)
-    return jax.random.permutation(key, rows)[:total][places % total], places < total
+    return filled_batches(jax.random.permutation(key, rows)[:total], selection.batch_size)

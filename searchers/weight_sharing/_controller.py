@@ -64,38 +64,58 @@ def init_controller(key: Key, num_operations: int, hidden: int) -> Controller:
     )
 
 
-def sample_arch(controller: Controller, noise: Array, settings: ControllerSettings) -> Array:
-    """Returns an architecture int32 `[E]` drawn from the controller by the Gumbel noise float32 `[E, K]`."""
+def sample_choices(
+    controller: Controller, noise: Array, settings: ControllerSettings, mask: Array | None = None
+) -> Array:
+    """Returns choices int32 `[E]` drawn from the controller by the Gumbel noise float32 `[E, K]`.
 
-    def decide(carry: tuple[Array, Array], noise: Array) -> tuple[tuple[Array, Array], Array]:
-        memory, given = carry
+    Args:
+      controller: Its parameters.
+      noise: Standard Gumbel.
+      settings: The shape of the logits.
+      mask: Bool `[E, K]`, the choices that there are; None where there are all.
+    """
+
+    def decide(carry: tuple[Array, Array], each: tuple[Array, Array | None]) -> tuple[tuple[Array, Array], Array]:
+        (memory, given), (noise, allowed) = carry, each
         memory, logits = _advance(controller, memory, given, settings)
+        logits = _only(allowed, logits)
         choice = jnp.argmax(logits + noise).astype(jnp.int32)
         return (memory, controller.embedding[choice]), choice
 
-    _, arch = jax.lax.scan(decide, (_blank(controller), controller.start), noise)
-    return arch
+    _, choices = jax.lax.scan(decide, (_blank(controller), controller.start), (noise, mask))
+    return choices
 
 
-def log_probabilities(controller: Controller, arch: Array, settings: ControllerSettings) -> Array:
+def log_probabilities(
+    controller: Controller, arch: Array, settings: ControllerSettings, mask: Array | None = None
+) -> Array:
     """Returns, for each decision given those before it, the log-probability of each operation: `[E, K]` of `[E]`."""
     given = jnp.concatenate([controller.start[None], controller.embedding[arch[:-1]]])
 
-    def decide(memory: Array, given: Array) -> tuple[Array, Array]:
+    def decide(memory: Array, each: tuple[Array, Array | None]) -> tuple[Array, Array]:
+        given, allowed = each
         memory, logits = _advance(controller, memory, given, settings)
-        return memory, jax.nn.log_softmax(logits)
+        return memory, jax.nn.log_softmax(_only(allowed, logits))
 
-    _, found = jax.lax.scan(decide, _blank(controller), given)
+    _, found = jax.lax.scan(decide, _blank(controller), (given, mask))
     return found
 
 
 def log_probability_and_entropy(
-    controller: Controller, arch: Array, settings: ControllerSettings
+    controller: Controller, arch: Array, settings: ControllerSettings, mask: Array | None = None
 ) -> tuple[Array, Array]:
     """Returns the log-probability of an architecture, and the sum over its decisions of their entropies; in nats."""
-    found = log_probabilities(controller, arch, settings)
+    found = log_probabilities(controller, arch, settings, mask)
     chosen = jnp.take_along_axis(found, arch[:, None], axis=1)
+    if mask is not None:
+        found = jnp.where(mask, found, 0)  # before the product: the gradient of 0 times minus infinity would be NaN
     return jnp.sum(chosen), -jnp.sum(jnp.exp(found) * found)
+
+
+def _only(allowed: Array | None, logits: Array) -> Array:
+    """Returns logits `[K]`, minus infinity where a decision has no such choice."""
+    return logits if allowed is None else jnp.where(allowed, logits, -jnp.inf)
 
 
 def _blank(controller: Controller) -> Array:

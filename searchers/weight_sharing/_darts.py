@@ -6,33 +6,27 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from jnas.core._vocabulary import Array, Key
+from jnas.core._vocabulary import Array, Batch, Examples, Key, StepInfo, Supernet, WeightSharingSearcher
 from jnas.searchers.weight_sharing._architecture_parameters import (
     Adam,
     AlphaState,
+    alpha_functions,
     begin_alpha,
     both,
-    derive_argmax,
-    log_probability,
     mixture_gradient,
     mixture_loss,
     mixture_of,
-    shared,
     update_alpha,
-    weights,
 )
 from jnas.searchers.weight_sharing._shared_weights import (
     Measured,
     Sgd,
     WeightsState,
     check_schedule,
-    decisions_of,
     learning_rate,
     norm,
     train_weights,
 )
-from jnas.searchers.weight_sharing._words import Batch, Examples, StepInfo, WeightSharingSearcher
-from jnas.training._supernet import Supernet
 
 Order = Literal["first", "second"]
 SecondOrder = Literal["exact", "finite_difference"]
@@ -79,11 +73,12 @@ def darts(
         of the first.
 
     Returns:
-      A searcher that derives the operation of the largest alpha on each edge, `none` included.
+      A searcher that derives what the supernet's `discretize` makes of alpha; on NAS-Bench-201 the operation of the
+      largest alpha on each edge, `none` included.
 
     Raises:
       TypeError: `steps_per_epoch` or `epochs` is not a Python int.
-      ValueError: An argument is out of range, or not every decision has as many choices.
+      ValueError: An argument is out of range.
 
     References:
       "DARTS: Differentiable Architecture Search", Liu, Simonyan and Yang, 2019, Section 2.3, Equations 5 to 8, and
@@ -93,7 +88,6 @@ def darts(
         if value not in known:
             raise ValueError(f"{name} is {value!r}, expected one of {known}")
     schedule = check_schedule(steps_per_epoch, epochs)
-    shape = decisions_of(supernet)
 
     def loss_on(examples: Examples) -> Loss:
         return lambda parameters, alpha: mixture_loss(supernet, parameters, alpha, examples)
@@ -116,7 +110,7 @@ def darts(
         return state._replace(alpha=alpha, optimizer=optimizer), measured
 
     def init(key: Key) -> AlphaState:
-        return begin_alpha(key, supernet, shape, init_scale, adam)
+        return begin_alpha(key, supernet, init_scale, adam)
 
     def step(state: AlphaState, batch: Batch) -> tuple[AlphaState, StepInfo]:
         if order == "first":
@@ -128,7 +122,7 @@ def darts(
         return state._replace(step=state.step + 1), both(on_train, on_validation)
 
     name = "darts-v1" if order == "first" else "darts-v2"
-    return WeightSharingSearcher(init, step, derive_argmax, log_probability, weights, shared, name)
+    return WeightSharingSearcher(init, step, *alpha_functions(supernet), name)
 
 
 def unrolled_gradient(

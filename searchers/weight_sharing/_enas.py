@@ -7,7 +7,17 @@ import jax.numpy as jnp
 import optax
 
 from jnas.core._lanes import everywhere
-from jnas.core._vocabulary import Array, Key
+from jnas.core._vocabulary import (
+    Array,
+    Batch,
+    Derived,
+    Key,
+    Shared,
+    StepInfo,
+    Supernet,
+    WeightSharingSearcher,
+    decisions_of,
+)
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.weight_sharing._candidates import Selection, check_selection, choose, derive_key
 from jnas.searchers.weight_sharing._controller import (
@@ -16,21 +26,19 @@ from jnas.searchers.weight_sharing._controller import (
     init_controller,
     log_probabilities,
     log_probability_and_entropy,
-    sample_arch,
+    sample_choices,
 )
 from jnas.searchers.weight_sharing._shared_weights import (
     Sgd,
     WeightsState,
+    as_architecture,
     begin_weights,
     check_schedule,
     clipped,
-    decisions_of,
     learning_rate,
     loss_of,
     train_arch,
 )
-from jnas.searchers.weight_sharing._words import Batch, Derived, Shared, StepInfo, WeightSharingSearcher
-from jnas.training._supernet import Supernet
 from jnas.training.data._dataset import Dataset
 
 Baseline = Literal["moving", "released"]
@@ -43,7 +51,9 @@ class PolicyGradient(NamedTuple):
     b1: Any = 0.0
     b2: Any = 0.999
     eps: Any = 1e-3
-    entropy_weight: Any = 1e-4  # in the reward, which is the accuracy as a fraction plus the entropy by this weight
+    entropy_weight: Any = (
+        1e-4  # in the reward, which is the task's (accuracy as a fraction) plus the entropy by this weight
+    )
     baseline_decay: Any = 0.99
     baseline: Baseline = "moving"
     clip: Any = 5.0  # largest norm of a step's gradient, or None
@@ -105,7 +115,7 @@ def enas(
 
     Raises:
       TypeError: A count is not a Python int, or `selection` is no `Selection`.
-      ValueError: An argument is out of range, or not every decision has as many choices.
+      ValueError: An argument is out of range.
 
     References:
       "Efficient Neural Architecture Search via Parameter Sharing", Pham et al., 2018, Sections 2.2 and 2.3; in
@@ -117,7 +127,8 @@ def enas(
     if policy.baseline not in get_args(Baseline):
         raise ValueError(f"policy has the baseline {policy.baseline!r}, expected one of {get_args(Baseline)}")
     schedule = check_schedule(steps_per_epoch, epochs, controller_steps * controller_samples)
-    shape = decisions_of(supernet)
+    decisions, task = decisions_of(supernet), supernet.task
+    shape, mask = decisions.shape, jnp.asarray(decisions.mask) if decisions.ragged else None
     check_selection(selection)
     adam = optax.adam(policy.learning_rate, b1=policy.b1, b2=policy.b2, eps=policy.eps)
 
@@ -138,32 +149,34 @@ def enas(
 
     def step(state: EnasState, batch: Batch) -> tuple[EnasState, StepInfo]:
         key, noise_key = jax.random.split(state.key)
-        arch = sample_arch(state.controller, jax.random.gumbel(noise_key, shape, jnp.float32), controller)
+        choices = sample_choices(state.controller, jax.random.gumbel(noise_key, shape, jnp.float32), controller, mask)
         on_weights = everywhere(schedule.place(state.step) < steps_per_epoch)
-        state, info = jax.lax.cond(on_weights, train, learn, state, batch, arch)
+        state, info = jax.lax.cond(on_weights, train, learn, state, batch, choices)
         return state._replace(key=key, step=state.step + 1), info
 
-    def train(state: EnasState, batch: Batch, arch: Array) -> tuple[EnasState, StepInfo]:
+    def train(state: EnasState, batch: Batch, choices: Array) -> tuple[EnasState, StepInfo]:
+        arch = as_architecture(supernet, choices)
         rate = learning_rate(sgd, schedule, state.step)
         trained, measured = train_arch(supernet, state.weights, arch, batch.train, rate, sgd)
         nothing = jnp.float32(jnp.nan)
         return state._replace(weights=trained), StepInfo(*measured, nothing, nothing)
 
-    def learn(state: EnasState, batch: Batch, arch: Array) -> tuple[EnasState, StepInfo]:
-        shared = state.weights.shared
+    def learn(state: EnasState, batch: Batch, choices: Array) -> tuple[EnasState, StepInfo]:
+        arch, shared = as_architecture(supernet, choices), state.weights.shared
         statistics = shared.statistics if selection.batch_norm == "running" else None
         _, (measured, _) = loss_of(
-            lambda parameters, images: supernet.sampled(parameters, statistics, arch, images),
+            task,
+            lambda parameters, inputs: supernet.sampled(parameters, statistics, arch, inputs),
             shared.parameters,
             batch.validation,
         )
-        fraction = jnp.where(jnp.isnan(measured.accuracy), 0, measured.accuracy) / 100
-        state = policy_step(state, arch, fraction)
+        fraction = jnp.where(jnp.isnan(measured.metric), 0, task.reward(measured.metric))
+        state = policy_step(state, choices, fraction)
         nothing = jnp.float32(jnp.nan)
-        return state, StepInfo(nothing, nothing, measured.loss, measured.accuracy)
+        return state, StepInfo(nothing, nothing, *measured)
 
-    def policy_step(state: EnasState, arch: Array, fraction: Array) -> EnasState:
-        _, entropy = log_probability_and_entropy(state.controller, arch, controller)
+    def policy_step(state: EnasState, choices: Array, fraction: Array) -> EnasState:
+        _, entropy = log_probability_and_entropy(state.controller, choices, controller, mask)
         reward = fraction + policy.entropy_weight * entropy
         place = schedule.place(state.step) - steps_per_epoch  # among the controller's samples of this epoch
         if policy.baseline == "moving":
@@ -175,7 +188,7 @@ def enas(
             start = jnp.where(jnp.isneginf(earlier), 0, earlier)
             baseline = start - (1 - policy.baseline_decay) * (start - reward)
             baseline = jnp.where(jnp.isneginf(earlier), fraction, baseline)
-        gradient = policy_gradient(state.controller, arch, reward - baseline, controller)
+        gradient = policy_gradient(state.controller, choices, reward - baseline, controller, mask)
         gradients = jax.tree.map(lambda total, new: total + new / controller_samples, state.gradients, gradient)
         ends = (place + 1) % controller_samples == 0
         updates, optimizer = adam.update(clipped(gradients, policy.clip), state.optimizer, state.controller)
@@ -191,35 +204,40 @@ def enas(
 
     def draw(state: EnasState, key: Key, count: int) -> Array:
         noise = jax.random.gumbel(key, (count, *shape), jnp.float32)
-        return jax.vmap(lambda noise: sample_arch(state.controller, noise, controller))(noise)
+        return jax.vmap(lambda noise: sample_choices(state.controller, noise, controller, mask))(noise)
 
     def derive(state: EnasState, dataset: Dataset, split: str) -> Derived:
         arch_key, choose_key = jax.random.split(derive_key(state.key))
-        archs = draw(state, arch_key, selection.num_candidates)
+        choices = draw(state, arch_key, selection.num_candidates)
+        archs = jax.vmap(lambda each: as_architecture(supernet, each))(choices)
         return choose(choose_key, supernet, state.weights.shared, archs, dataset, split, selection)
 
     def log_probability(state: EnasState, archs: Array) -> Array:
-        return jax.vmap(lambda arch: log_probability_and_entropy(state.controller, arch, controller)[0])(archs)
+        return jax.vmap(lambda arch: log_probability_and_entropy(state.controller, arch, controller, mask)[0])(archs)
 
-    def weights(state: EnasState) -> Array:
-        archs = draw(state, jax.random.fold_in(derive_key(state.key), 3), _SAMPLES)  # a split has 0 and 1
-        each = jax.vmap(lambda arch: log_probabilities(state.controller, arch, controller))(archs)
+    def probabilities(state: EnasState) -> Array:
+        choices = draw(state, jax.random.fold_in(derive_key(state.key), 3), _SAMPLES)  # a split has 0 and 1
+        each = jax.vmap(lambda drawn: log_probabilities(state.controller, drawn, controller, mask))(choices)
         return jnp.mean(jnp.exp(each), axis=0)
 
     def shared(state: EnasState) -> Shared:
         return state.weights.shared
 
-    return WeightSharingSearcher(init, step, derive, log_probability, weights, shared, "enas", schedule.extra_steps)
+    return WeightSharingSearcher(
+        init, step, derive, log_probability, probabilities, shared, "enas", schedule.extra_steps
+    )
 
 
 _SAMPLES = 512  # in the estimate of marginal probabilities: each brings the exact conditional ones
 
 
-def policy_gradient(controller: Controller, arch: Array, advantage: Array, settings: ControllerSettings) -> Controller:
-    """Returns the gradient of `-log(probability of arch) * advantage` in the controller's parameters."""
+def policy_gradient(
+    controller: Controller, choices: Array, advantage: Array, settings: ControllerSettings, mask: Array | None = None
+) -> Controller:
+    """Returns the gradient of `-log(probability of the choices) * advantage` in the controller's parameters."""
 
     def loss(controller: Controller) -> Array:
-        return -advantage * log_probability_and_entropy(controller, arch, settings)[0]
+        return -advantage * log_probability_and_entropy(controller, choices, settings, mask)[0]
 
     gradient: Controller = jax.grad(loss)(controller)
     return gradient

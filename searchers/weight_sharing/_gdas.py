@@ -5,29 +5,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jnas.core._vocabulary import Array, Key
+from jnas.core._vocabulary import Array, Batch, Key, StepInfo, Supernet, WeightSharingSearcher, decisions_of
 from jnas.searchers.weight_sharing._architecture_parameters import (
     Adam,
     AlphaState,
+    alpha_functions,
     begin_alpha,
     both,
-    derive_argmax,
-    log_probability,
-    shared,
     update_alpha,
-    weights,
 )
 from jnas.searchers.weight_sharing._shared_weights import (
     Measured,
     Sgd,
+    as_architecture,
     check_schedule,
-    decisions_of,
     learning_rate,
     loss_of,
     train_arch,
 )
-from jnas.searchers.weight_sharing._words import Batch, StepInfo, WeightSharingSearcher
-from jnas.training._supernet import Supernet
 
 
 def gdas(
@@ -61,21 +56,22 @@ def gdas(
       init_scale: Standard deviation of the first alpha.
 
     Returns:
-      A searcher that derives the operation of the largest alpha on each edge.
+      A searcher that derives what the supernet's `discretize` makes of alpha; on NAS-Bench-201 the operation of the
+      largest alpha on each edge.
 
     Raises:
       TypeError: `steps_per_epoch` or `epochs` is not a Python int.
-      ValueError: An argument is out of range, or not every decision has as many choices.
+      ValueError: An argument is out of range.
 
     References:
       "Searching for A Robust Neural Architecture in Four GPU Hours", Dong and Yang, 2019, Section 3.2, Equations 3 to
         7; in "NAS-Bench-201", Dong and Yang, 2020, Section 4.
     """
     schedule = check_schedule(steps_per_epoch, epochs)
-    shape = decisions_of(supernet)
+    decisions = decisions_of(supernet)
 
     def init(key: Key) -> AlphaState:
-        return begin_alpha(key, supernet, shape, init_scale, adam)
+        return begin_alpha(key, supernet, init_scale, adam)
 
     def temperature(step: Array) -> Array:
         share = schedule.epoch(step) / max(epochs - 1, 1)
@@ -84,15 +80,17 @@ def gdas(
 
     def step(state: AlphaState, batch: Batch) -> tuple[AlphaState, StepInfo]:
         key, noise_key = jax.random.split(state.key)
-        noise = jax.random.gumbel(noise_key, (2, *shape), jnp.float32)
-        arch, _ = hard_gumbel(state.alpha, noise[0], temperature(state.step))
+        noise = jax.random.gumbel(noise_key, (2, *decisions.shape), jnp.float32)
+        choices, _ = hard_gumbel(decisions.restrict(state.alpha), noise[0], temperature(state.step))
+        arch = as_architecture(supernet, choices)
         rate = learning_rate(sgd, schedule, state.step)
         trained, on_train = train_arch(supernet, state.weights, arch, batch.train, rate, sgd)
 
         def validation(alpha: Array) -> tuple[Array, Measured]:
-            arch, one_hot = hard_gumbel(alpha, noise[1], temperature(state.step))
+            choices, one_hot = hard_gumbel(decisions.restrict(alpha), noise[1], temperature(state.step))
             loss, (measured, _) = loss_of(
-                lambda parameters, images: supernet.straight_through(parameters, None, one_hot, arch, images),
+                supernet.task,
+                lambda parameters, inputs: supernet.straight_through(parameters, None, one_hot, choices, inputs),
                 trained.shared.parameters,
                 batch.validation,
             )
@@ -102,19 +100,19 @@ def gdas(
         alpha, optimizer = update_alpha(adam, gradient, state.optimizer, state.alpha)
         return AlphaState(key, state.step + 1, trained, alpha, optimizer), both(on_train, on_validation)
 
-    return WeightSharingSearcher(init, step, derive_argmax, log_probability, weights, shared, "gdas")
+    return WeightSharingSearcher(init, step, *alpha_functions(supernet), "gdas")
 
 
 def hard_gumbel(alpha: Array, noise: Array, temperature: Array) -> tuple[Array, Array]:
     """Returns a draw from the softmax of alpha, and it as one-hot weights with the gradient of a softmax.
 
     Args:
-      alpha: float32 `[E, K]`.
+      alpha: float32 `[E, K]`; minus infinity where a decision has no such choice.
       noise: float32 `[E, K]`, standard Gumbel.
       temperature: Of the softmax that the gradient is taken from; the draw does not depend on it.
 
     Returns:
-      `arch` int32 `[E]`, and weights float32 `[E, K]`.
+      Choices int32 `[E]`, and weights float32 `[E, K]`.
     """
     soft = jax.nn.softmax((jax.nn.log_softmax(alpha, axis=1) + noise) / temperature, axis=1)
     arch = jnp.argmax(soft, axis=1).astype(jnp.int32)

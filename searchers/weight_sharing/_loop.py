@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from jnas.core._draws import below
-from jnas.core._vocabulary import Array, Key
+from jnas.core._vocabulary import Array, Batch, Derived, Key, StepInfo, Supernet, WeightSharingSearcher
 from jnas.searchers.weight_sharing._architecture_hessian import hessian_eigenvalue
 from jnas.searchers.weight_sharing._candidates import derive_key
-from jnas.searchers.weight_sharing._words import Batch, Derived, Examples, StepInfo, WeightSharingSearcher
-from jnas.training._supernet import Supernet, over_seeds
-from jnas.training.data._augmentation import augment
+from jnas.training.data._batches import shuffled_batches, steps_per_epoch
 from jnas.training.data._dataset import Dataset
+from jnas.training.operations._forms import over_seeds
 from jnas.training.runs._train_many import divided
 
 __all__ = ["Look", "SearchRun", "begin_search", "compiled_over_seeds", "look_at", "steps_per_epoch", "train_epoch"]
@@ -31,23 +30,8 @@ class Look(NamedTuple):
     """What is seen of a search between two epochs; it leaves the search as it is."""
 
     derived: Derived
-    weights: Array  # [E, K] float32, probabilities of the operations on each edge
+    weights: Array  # [E, K] float32, probabilities of each decision's choices; files have them under this name
     eigenvalue: Array  # [] float32, largest one of the validation loss's Hessian in alpha; NaN where not asked for
-
-
-def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
-    """Returns how many batches the training images fill; those that are left over wait for the next permutation.
-
-    Raises:
-      ValueError: There are fewer training images than a batch takes.
-    """
-    images = len(dataset.rows("train"))
-    if images < batch_size:
-        raise ValueError(
-            f"the data set {dataset.name!r} has {images} training images and a batch takes {batch_size}; "
-            "give a smaller batch size"
-        )
-    return images // batch_size
 
 
 def begin_search(key: Key, searcher: WeightSharingSearcher) -> SearchRun:
@@ -87,17 +71,17 @@ def train_epoch(
     steps = steps_per_epoch(dataset, batch_size)
     total = steps + searcher.extra_steps
     order_key, choice_key, augment_key = jax.random.split(jax.random.fold_in(run.key, run.epoch), 3)
-    order = jax.random.permutation(order_key, dataset.rows("train"))[: steps * batch_size].reshape(steps, batch_size)
+    order = shuffled_batches(order_key, dataset.rows("train"), batch_size, steps)
     others = dataset.rows(split)
     chosen = others[below(jax.random.bits(choice_key, (total, batch_size)), len(others))]
 
     def step(state: Any, each: tuple[Array, Array, Key]) -> tuple[Any, StepInfo]:
         place, validation, key = each
         numbers = jnp.concatenate([order[place], validation])
-        images = augment(key, dataset.images[numbers], dataset.augmentation, dataset.mean, dataset.std)
-        labels = dataset.labels[numbers]
-        halves = (Examples(images[half], labels[half]) for half in (slice(None, batch_size), slice(batch_size, None)))
-        stepped: tuple[Any, StepInfo] = searcher.step(state, Batch(*halves))
+        examples = dataset.augmented(key, numbers)  # of both at once: one call of the generator
+        halves = (slice(None, batch_size), slice(batch_size, None))
+        batch = Batch(*(jax.tree.map(lambda leaf, half=half: leaf[half], examples) for half in halves))
+        stepped: tuple[Any, StepInfo] = searcher.step(state, batch)
         return stepped
 
     places = jnp.arange(total) % steps
@@ -140,9 +124,9 @@ def look_at(
     if hessian and has_alpha(run.state):
         key = jax.random.fold_in(derive_key(run.state.key), 2)
         eigenvalue = hessian_eigenvalue(key, supernet, searcher.shared(run.state), run.state.alpha, dataset, split)
-    weights = searcher.weights(run.state)
-    alive = _finite(searcher.shared(run.state).parameters) & jnp.all(jnp.isfinite(weights))
-    return Look(searcher.derive(run.state, dataset, split), jnp.where(alive, weights, jnp.nan), eigenvalue)
+    probabilities = searcher.probabilities(run.state)
+    alive = _finite(searcher.shared(run.state).parameters) & jnp.all(jnp.isfinite(probabilities))
+    return Look(searcher.derive(run.state, dataset, split), jnp.where(alive, probabilities, jnp.nan), eigenvalue)
 
 
 def has_alpha(state: Any) -> bool:

@@ -4,13 +4,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jnas.core._registry import make_registry
+from jnas.core._vocabulary import Supernet, WeightSharingSearcher
 from jnas.searchers.weight_sharing._darts import darts
 from jnas.searchers.weight_sharing._enas import enas
 from jnas.searchers.weight_sharing._gdas import gdas
 from jnas.searchers.weight_sharing._rsps import rsps
 from jnas.searchers.weight_sharing._setn import setn
-from jnas.searchers.weight_sharing._words import WeightSharingSearcher
-from jnas.training._supernet import Supernet
 
 
 class WeightSharingEntry(NamedTuple):

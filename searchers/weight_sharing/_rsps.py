@@ -7,19 +7,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._draws import below
-from jnas.core._vocabulary import Array, Key
+from jnas.core._vocabulary import (
+    Array,
+    Batch,
+    Derived,
+    Key,
+    Shared,
+    StepInfo,
+    Supernet,
+    WeightSharingSearcher,
+    decisions_of,
+)
 from jnas.searchers.weight_sharing._candidates import Selection, check_selection, choose, derive_key
 from jnas.searchers.weight_sharing._shared_weights import (
     Sgd,
     WeightsState,
     begin_weights,
     check_schedule,
-    decisions_of,
     learning_rate,
     train_arch,
 )
-from jnas.searchers.weight_sharing._words import Batch, Derived, Shared, StepInfo, WeightSharingSearcher
-from jnas.training._supernet import Supernet
 from jnas.training.data._dataset import Dataset
 
 
@@ -56,14 +63,14 @@ def rsps(
 
     Raises:
       TypeError: `steps_per_epoch` or `epochs` is not a Python int, or `selection` is no `Selection`.
-      ValueError: An argument is out of range, or not every decision has as many choices.
+      ValueError: An argument is out of range.
 
     References:
       "Random Search and Reproducibility for Neural Architecture Search", Li and Talwalkar, 2019, Section 3; in
         "NAS-Bench-201", Dong and Yang, 2020, Section 4.
     """
     schedule = check_schedule(steps_per_epoch, epochs)
-    shape = decisions_of(supernet)
+    decisions = decisions_of(supernet)
     check_selection(selection)
 
     def init(key: Key) -> RspsState:
@@ -72,7 +79,7 @@ def rsps(
 
     def step(state: RspsState, batch: Batch) -> tuple[RspsState, StepInfo]:
         key, arch_key = jax.random.split(state.key)
-        arch = uniform_archs(arch_key, shape, 1)[0]
+        arch = uniform_archs(arch_key, supernet, 1)[0]
         rate = learning_rate(sgd, schedule, state.step)
         trained, measured = train_arch(supernet, state.weights, arch, batch.train, rate, sgd)
         nothing = jnp.float32(jnp.nan)
@@ -80,29 +87,40 @@ def rsps(
 
     def derive(state: RspsState, dataset: Dataset, split: str) -> Derived:
         arch_key, choose_key = jax.random.split(derive_key(state.key))
-        archs = uniform_archs(arch_key, shape, selection.num_candidates)
+        archs = uniform_archs(arch_key, supernet, selection.num_candidates)
         return choose(choose_key, supernet, state.weights.shared, archs, dataset, split, selection)
 
     def log_probability(state: RspsState, archs: Array) -> Array:
         del state
-        return jnp.full(archs.shape[:1], np.float32(-shape[0] * np.log(shape[1])))
+        return jnp.full(archs.shape[:1], np.float32(-np.sum(np.log(decisions.counts))))
 
-    def weights(state: RspsState) -> Array:
+    def probabilities(state: RspsState) -> Array:
         del state
-        return jnp.full(shape, np.float32(1 / shape[1]))
+        return jnp.asarray(decisions.mask / decisions.counts[:, None], jnp.float32)
 
     def shared(state: RspsState) -> Shared:
         return state.weights.shared
 
-    return WeightSharingSearcher(init, step, derive, log_probability, weights, shared, "rsps")
+    return WeightSharingSearcher(init, step, derive, log_probability, probabilities, shared, "rsps")
 
 
-def uniform_archs(key: Key, shape: tuple[int, int], count: int) -> Array:
-    """Returns `count` architectures int32 `[count, E]`, each of the `K` operations of an edge as likely as another.
+def uniform_archs(key: Key, supernet: Supernet, count: int) -> Array:
+    """Returns `count` architectures int32 `[count, E]`, each choice of a decision as likely as another.
+
+    Where choices are not independent they are architectures as the space draws them.
 
     Args:
       key: What they are drawn from.
-      shape: `(E, K)`.
+      supernet: Says what there is to choose from.
       count: A Python int.
     """
-    return below(jax.random.bits(key, (count, shape[0])), shape[1])
+    decisions = decisions_of(supernet)
+    if not decisions.independent:
+        return jax.vmap(supernet.space.sample)(jax.random.split(key, count))
+    num_decisions, most = decisions.shape
+    words = jax.random.bits(key, (count, num_decisions))
+    if not decisions.ragged:
+        return below(words, most)
+    places = below(words, jnp.asarray(decisions.counts))
+    choices = np.argsort(~decisions.mask, axis=1, kind="stable")  # those that a decision has come first
+    return jnp.asarray(choices, jnp.int32)[np.arange(num_decisions)[None], places]

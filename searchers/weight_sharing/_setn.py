@@ -1,33 +1,30 @@
 """SETN: uniform architectures train the weights, a softmax mixture trains the preferences, the best are compared."""
 
+import math
 from typing import Any
 
 import jax
 
-from jnas.core._vocabulary import Key
+from jnas.core._vocabulary import Batch, Derived, Key, StepInfo, Supernet, WeightSharingSearcher, decisions_of
 from jnas.searchers.weight_sharing._architecture_parameters import (
     Adam,
     AlphaState,
+    alpha_functions,
     begin_alpha,
     both,
-    log_probability,
     mixture_gradient,
     most_probable,
-    shared,
     update_alpha,
-    weights,
 )
 from jnas.searchers.weight_sharing._candidates import Selection, check_selection, choose, derive_key
 from jnas.searchers.weight_sharing._rsps import uniform_archs
 from jnas.searchers.weight_sharing._shared_weights import (
     Sgd,
+    as_architecture,
     check_schedule,
-    decisions_of,
     learning_rate,
     train_arch,
 )
-from jnas.searchers.weight_sharing._words import Batch, Derived, StepInfo, WeightSharingSearcher
-from jnas.training._supernet import Supernet
 from jnas.training.data._dataset import Dataset
 
 
@@ -61,22 +58,22 @@ def setn(
 
     Raises:
       TypeError: `steps_per_epoch` or `epochs` is not a Python int, or `selection` is no `Selection`.
-      ValueError: An argument is out of range, or not every decision has as many choices.
+      ValueError: An argument is out of range.
 
     References:
       "One-Shot Neural Architecture Search via Self-Evaluated Template Network", Dong and Yang, 2019, Section 3; in
         "NAS-Bench-201", Dong and Yang, 2020, Section 4.
     """
     schedule = check_schedule(steps_per_epoch, epochs)
-    shape = decisions_of(supernet)
+    decisions, alpha_says = decisions_of(supernet), alpha_functions(supernet)
     check_selection(selection)
 
     def init(key: Key) -> AlphaState:
-        return begin_alpha(key, supernet, shape, init_scale, adam)
+        return begin_alpha(key, supernet, init_scale, adam)
 
     def step(state: AlphaState, batch: Batch) -> tuple[AlphaState, StepInfo]:
         key, arch_key = jax.random.split(state.key)
-        arch = uniform_archs(arch_key, shape, 1)[0]
+        arch = uniform_archs(arch_key, supernet, 1)[0]
         rate = learning_rate(sgd, schedule, state.step)
         trained, on_train = train_arch(supernet, state.weights, arch, batch.train, rate, sgd)
 
@@ -86,8 +83,9 @@ def setn(
         return AlphaState(key, state.step + 1, trained, alpha, optimizer), both(on_train, on_validation)
 
     def derive(state: AlphaState, dataset: Dataset, split: str) -> Derived:
-        count = min(selection.num_candidates, shape[1] ** shape[0])
-        archs = most_probable(jax.nn.log_softmax(state.alpha, axis=1), count)
+        count = min(selection.num_candidates, math.prod(decisions.counts.tolist()))
+        choices = most_probable(jax.nn.log_softmax(decisions.restrict(state.alpha), axis=1), count)
+        archs = jax.vmap(lambda each: as_architecture(supernet, each))(choices)
         return choose(derive_key(state.key), supernet, state.weights.shared, archs, dataset, split, selection)
 
-    return WeightSharingSearcher(init, step, derive, log_probability, weights, shared, "setn")
+    return WeightSharingSearcher(init, step, derive, *alpha_says[1:], "setn")

@@ -7,13 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._vocabulary import Array, Key
-from jnas.searchers.weight_sharing._words import Examples, Shared
-from jnas.training._supernet import Supernet
-from jnas.training.runs._train import cross_entropy
+from jnas.core._vocabulary import Array, Examples, Key, Shared, Supernet, Task, decisions_of
 
-Forward = Callable[[Any, Array], tuple[Array, Any]]
-"""`forward(parameters, images) -> (logits, used)`."""
+Forward = Callable[[Any, Any], tuple[Any, Any]]
+"""`forward(parameters, inputs) -> (outputs, used)`."""
 
 
 class Sgd(NamedTuple):
@@ -56,10 +53,10 @@ class WeightsState(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a forward pass over a batch gave."""
+    """What a forward pass over a batch gave, in the order of `StepInfo`."""
 
-    loss: Array  # [] float32, mean cross-entropy
-    accuracy: Array  # [] float32, in percent
+    loss: Array  # [] float32, the mean
+    metric: Array  # [] float32, the task's, in its unit
 
 
 def check_schedule(steps_per_epoch: Any, epochs: Any, extra_steps: Any = 0) -> Schedule:
@@ -81,18 +78,13 @@ def check_schedule(steps_per_epoch: Any, epochs: Any, extra_steps: Any = 0) -> S
     return Schedule(steps_per_epoch, epochs, extra_steps)
 
 
-def decisions_of(supernet: Supernet) -> tuple[int, int]:
-    """Returns `(E, K)`, how many decisions there are and how many operations each chooses from.
-
-    Raises:
-      ValueError: Not every decision has as many choices.
-    """
-    counts = supernet.space.num_choices
-    if len(set(counts)) != 1:
-        raise ValueError(
-            f"the supernet's space {supernet.space.name!r} has {counts} choices, expected as many for each decision"
-        )
-    return len(counts), counts[0]
+def as_architecture(supernet: Supernet, choices: Array) -> Array:
+    """Returns the architecture int32 `[E]` that a draw of independent choices `[E]` stands for: the draw, or mended."""
+    decisions = decisions_of(supernet)
+    if decisions.independent:
+        return choices
+    chosen = jax.nn.one_hot(choices, decisions.shape[1], dtype=bool)
+    return supernet.discretize(jnp.where(chosen, 0.0, -jnp.inf))
 
 
 def begin_weights(key: Key, supernet: Supernet) -> WeightsState:
@@ -111,17 +103,18 @@ def learning_rate(settings: Sgd, schedule: Schedule, step: Array) -> Array:
     return rate
 
 
-def loss_of(forward: Forward, parameters: Any, examples: Examples) -> tuple[Array, tuple[Measured, Any]]:
-    """Returns the mean cross-entropy, and beside it what was measured and the statistics used by batch-norm."""
-    logits, used = forward(parameters, examples.images)
-    loss = jnp.mean(cross_entropy(logits, examples.labels))
-    return loss, (Measured(loss, accuracy(logits, examples.labels)), used)
+def loss_of(task: Task, forward: Forward, parameters: Any, examples: Examples) -> tuple[Array, tuple[Measured, Any]]:
+    """Returns the mean loss, and beside it what was measured and the statistics used by batch-norm."""
+    outputs, used = forward(parameters, examples.inputs)
+    loss = jnp.mean(task.loss(outputs, examples.targets))
+    metric = task.metric(jnp.mean(task.measure(outputs, examples.targets)))
+    return loss, (Measured(loss, if_finite(outputs, metric)), used)
 
 
-def accuracy(logits: Array, labels: Array) -> Array:
-    """Returns the percentage of images whose highest logit is the label's; NaN where a logit is not finite."""
-    right = 100 * jnp.mean(jnp.argmax(logits, -1) == labels)
-    return jnp.where(jnp.all(jnp.isfinite(logits)), right, jnp.nan)
+def if_finite(outputs: Any, value: Array) -> Array:
+    """Returns a value `[]`, NaN where an output is not finite: such a network's guesses say nothing."""
+    finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(outputs)]
+    return jnp.where(finite[0] if len(finite) == 1 else jnp.all(jnp.stack(finite)), value, jnp.nan)
 
 
 def descend(parameters: Any, momentum: Any, gradients: Any, rate: Any, settings: Sgd) -> tuple[Any, Any]:
@@ -175,12 +168,11 @@ def train_weights(
       settings: The others.
       arch: int32 `[E]`, the architecture that `forward` ran: the running estimates of others stay.
     """
-    gradient = jax.grad(lambda parameters: loss_of(forward, parameters, examples), has_aux=True)
+    gradient = jax.grad(lambda parameters: loss_of(supernet.task, forward, parameters, examples), has_aux=True)
     gradients, (measured, used) = gradient(state.shared.parameters)
     parameters, momentum = descend(state.shared.parameters, state.momentum, gradients, rate, settings)
-    statistics = supernet.running(
-        state.shared.statistics, used, settings.batch_norm_momentum, examples.images.shape, arch=arch
-    )
+    shape = jax.tree.map(jnp.shape, examples.inputs)
+    statistics = supernet.running(state.shared.statistics, used, settings.batch_norm_momentum, shape, arch=arch)
     return WeightsState(Shared(parameters, statistics), momentum), measured
 
 
@@ -189,7 +181,7 @@ def train_arch(
 ) -> tuple[WeightsState, Measured]:
     """Returns the weights after a step of one architecture int32 `[E]`; arguments as for `train_weights`."""
 
-    def forward(parameters: Any, images: Array) -> tuple[Array, Any]:
-        return supernet.sampled(parameters, None, arch, images)
+    def forward(parameters: Any, inputs: Any) -> tuple[Any, Any]:
+        return supernet.sampled(parameters, None, arch, inputs)
 
     return train_weights(supernet, state, forward, examples, rate, settings, arch)

@@ -15,6 +15,7 @@ Public names alone are used, so that the script runs before and after.
 import argparse
 import contextlib
 import hashlib
+import importlib.util
 import inspect
 import json
 import os
@@ -177,10 +178,9 @@ def fits():
 
 def weight_sharing():
     """Yields the programs of every method, by form, and states after two steps."""
-    try:
-        words = import_module("jnas.searchers.weight_sharing._words")
-    except ModuleNotFoundError:
-        words = import_module("jnas.searchers._weight_sharing")
+    places = ("jnas.core._vocabulary", "jnas.searchers.weight_sharing._words", "jnas.searchers._weight_sharing")
+    found = [import_module(place) for place in places if importlib.util.find_spec(place)]
+    words = next(module for module in found if hasattr(module, "Examples"))
     dataset = training.load_dataset("digits")
     images = training.normalize(dataset.images[:16], dataset.mean, dataset.std)
     examples = words.Examples(jnp.asarray(images), jnp.asarray(dataset.labels[:16], jnp.int32))

@@ -18,7 +18,7 @@ import numpy as np
 from jnas import training
 from jnas.searchers.weight_sharing._loop import begin_search, train_epoch
 from jnas.studies.supernets._plan import supernet_methods
-from jnas.training._supernet import over_seeds
+from jnas.training.operations._forms import over_seeds
 
 
 def forms(epoch, supernet, runs):

@@ -71,7 +71,7 @@ def search_step(method, supernet):
     import jax.numpy as jnp
     import optax
 
-    from jnas.training.runs._train import cross_entropy
+    from jnas.core._vocabulary import IMAGE_CLASSIFICATION
 
     learn = optax.chain(
         optax.clip_by_global_norm(SGD["clip"]),
@@ -91,7 +91,7 @@ def search_step(method, supernet):
             logits, _ = supernet.straight_through(parameters, None, hard, arch, images)
         else:
             logits, _ = supernet.sampled(parameters, None, arch, images)
-        return jnp.mean(cross_entropy(logits, labels))
+        return jnp.mean(IMAGE_CLASSIFICATION.loss(logits, labels))
 
     def begin(parameters, alpha):
         return parameters, alpha, learn.init(parameters), prefer.init(alpha)

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._vocabulary import Array
-from jnas.training.data._augmentation import Augmentation, check_augmentation
+from jnas.core._vocabulary import Array, Examples, Key
+from jnas.training.data._augmentation import Augmentation, augment, check_augmentation, normalize
 from jnas.training.data._splits import split_by_fractions
 
 _VALIDATION = ("validation", "x-valid")
@@ -66,6 +66,15 @@ class Dataset:
         if split not in self.splits:
             raise ValueError(f"the data set {self.name!r} has no split {split!r}; it has {', '.join(self.splits)}")
         return self.splits[split]
+
+    def examples(self, rows: Array) -> Examples:
+        """Returns the examples of row numbers `[B]`: images normalized, float32 `[B, H, W, C]`, and labels."""
+        return Examples(normalize(self.images[rows], self.mean, self.std), self.labels[rows])
+
+    def augmented(self, key: Key, rows: Array) -> Examples:
+        """Returns the same with images changed at random, as for training; the key is of the batch."""
+        images = augment(key, self.images[rows], self.augmentation, self.mean, self.std)
+        return Examples(images, self.labels[rows])
 
 
 def dataset_from_arrays(

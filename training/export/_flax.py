@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from jnas.core._vocabulary import Weights
 from jnas.spaces._categorical import checked_arch
 from jnas.spaces._registry import get
-from jnas.training._network import Weights
 from jnas.training.networks._families import FAMILIES, family_of
 
 

@@ -10,12 +10,11 @@ import jax
 import numpy as np
 
 from jnas.core._registry import DEFAULT_SPACE
-from jnas.core._vocabulary import Space
+from jnas.core._vocabulary import Space, Weights
 from jnas.io._archive import read_archive, write_archive
 from jnas.io._json_checks import check_keys
 from jnas.spaces._categorical import checked_arch
 from jnas.spaces._registry import check_arch, get
-from jnas.training._network import Weights
 from jnas.training._recipe import Recipe, check_recipe
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import FAMILIES, family_of

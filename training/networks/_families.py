@@ -5,14 +5,13 @@ from typing import Any, Literal
 import numpy as np
 
 from jnas.core._registry import DEFAULT_SPACE, make_registry
-from jnas.training._network import Network
+from jnas.core._vocabulary import FormName, Network, Supernet
 from jnas.training._recipe import Recipe
-from jnas.training._supernet import Supernet
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._family import Family
 from jnas.training.networks.nasbench101._family import FAMILY as NASBENCH101
 from jnas.training.networks.nasbench201._family import FAMILY as NASBENCH201
-from jnas.training.operations._forms import FormName, fastest_form
+from jnas.training.operations._forms import fastest_form
 
 FAMILIES = make_registry("space with networks", (NASBENCH201, NASBENCH101))
 """The spaces whose networks can be trained."""

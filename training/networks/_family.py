@@ -8,10 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._vocabulary import Space
-from jnas.training._network import Network
-from jnas.training._supernet import Supernet
-from jnas.training.operations._forms import FormName, fastest_form
+from jnas.core._vocabulary import FormName, Network, Space, Supernet
+from jnas.training.operations._forms import fastest_form
 
 Named = Iterator[tuple[str, np.ndarray]]
 """The name of each array in a file of weights, and a view of it in the file's order of axes."""

@@ -1,17 +1,14 @@
 """How a program applies one of several operations, when which one is data."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jnas.core._vocabulary import Array
-
-FormName = Literal["switch", "dispatch", "mixture", "static"]
-"""The names of the forms; see `jnas.training.train_many`."""
+from jnas.core._vocabulary import Array, FormName, Supernet
 
 Capacities = tuple[tuple[int, ...], ...]
 """For each decision and each of its choices, how many candidates of a batch can take it."""
@@ -40,6 +37,14 @@ def over_members(function: Callable[..., Any], form: FormName) -> Callable[..., 
 def fastest_form() -> FormName:
     """Returns the fastest form of one operation of several on the default backend: CPUs branch, others sort batches."""
     return "switch" if jax.default_backend() == "cpu" else "dispatch"
+
+
+def over_seeds(function: Callable[..., Any], supernet: Supernet) -> Callable[..., Any]:
+    """Returns `function` of arguments with a leading axis of seeds: a loop where the supernet branches, else `vmap`.
+
+    On CPUs a loop is faster for `mixture` too: what one seed works on stays in the cache.
+    """
+    return over_members(function, supernet.form)
 
 
 def switch_form() -> Form:

@@ -10,9 +10,9 @@ import numpy as np
 import scipy.optimize
 
 from jnas.core._registry import DEFAULT_SPACE
+from jnas.core._vocabulary import Network
 from jnas.spaces._registry import get
 from jnas.tables._file import Header, Training, arch_dtype, encode_curve, member
-from jnas.training._network import Network
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import FAMILIES

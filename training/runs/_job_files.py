@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from jnas.core._vocabulary import Network, Weights
 from jnas.io._archive import read_archive, write_archive
 from jnas.io._atomic import remove_unfinished
-from jnas.training._network import Network, Weights
 from jnas.training.runs._train import Curves, RunState
 
 REMEDY = "delete it, and the same command trains that chunk again"

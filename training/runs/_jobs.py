@@ -28,9 +28,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._version import __version__
+from jnas.core._vocabulary import Network, Weights
 from jnas.io._archive import read_archive
 from jnas.io._atomic import replacing
-from jnas.training._network import Network, Weights
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
 from jnas.training.runs._job_files import REMEDY, chunk_path, load_part, part_path, save_chunk, save_part, tidy

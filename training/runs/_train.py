@@ -9,19 +9,22 @@ import numpy as np
 import optax
 from jax import lax
 
-from jnas.core._vocabulary import Array, Key
-from jnas.training._network import Network, Weights
+from jnas.core._vocabulary import Array, Key, Network, Weights
 from jnas.training._recipe import Recipe, make_optimizer
-from jnas.training.data._augmentation import augment, normalize
+from jnas.training.data import _batches
+from jnas.training.data._batches import filled_batches, shuffled_batches
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import make_network
 
 
 class Curves(NamedTuple):
-    """What was measured after each of `T` epochs."""
+    """What was measured after each of `T` epochs; NaN once a run has diverged.
 
-    accuracy: dict[str, Array]  # of each split, float32 [T], percent; NaN once a run has diverged
-    loss: dict[str, Array]  # of each split, float32 [T], cross-entropy; NaN once a run has diverged
+    The fields are named for images; another task's metric stands in the place of accuracy, in its own unit.
+    """
+
+    accuracy: dict[str, Array]  # of each split, float32 [T], percent
+    loss: dict[str, Array]  # of each split, float32 [T], cross-entropy
 
 
 class RunState(NamedTuple):
@@ -54,18 +57,8 @@ def begin_run(key: Key, arch: Array, dataset: Dataset, recipe: Recipe, network: 
 
 
 def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
-    """Returns how many batches an epoch has; images that do not fill a batch are left out.
-
-    Raises:
-      ValueError: There are fewer training images than a batch takes.
-    """
-    images = len(dataset.rows("train"))
-    if images < recipe.batch_size:
-        raise ValueError(
-            f"the data set {dataset.name!r} has {images} training images and a batch takes {recipe.batch_size}; "
-            "give the recipe a smaller batch_size"
-        )
-    return images // recipe.batch_size
+    """Returns how many batches an epoch has; as `jnas.training.data._batches.steps_per_epoch`."""
+    return _batches.steps_per_epoch(dataset, recipe.batch_size, "give the recipe a smaller batch_size")
 
 
 def run_epochs(
@@ -84,42 +77,41 @@ def run_epochs(
     """
     num_steps = steps_per_epoch(dataset, recipe)
     optimizer = make_optimizer(recipe, recipe.epochs * num_steps)
-    rows = dataset.rows("train")
+    rows, task = dataset.rows("train"), network.task
     splits = [split for split in dataset.splits if split != "train"]
 
     def step(state: RunState, batch: tuple[Array, Key]) -> tuple[RunState, Array]:
         numbers, key = batch
-        images = augment(key, dataset.images[numbers], dataset.augmentation, dataset.mean, dataset.std)
-        labels = dataset.labels[numbers]
+        inputs, targets = dataset.augmented(key, numbers)
 
-        def gradients_by(apply: Callable[..., Any], parameters: Any, images: Array) -> Any:
-            def loss_of(parameters: Any) -> tuple[Array, tuple[Array, Any]]:
-                logits, used = apply(parameters, None, state.arch, images)
-                return jnp.mean(_objective(logits, labels, recipe.label_smoothing)), (logits, used)
+        def gradients_by(apply: Callable[..., Any], parameters: Any, inputs: Any) -> Any:
+            def loss_of(parameters: Any) -> tuple[Array, tuple[Any, Any]]:
+                outputs, used = apply(parameters, None, state.arch, inputs)
+                return jnp.mean(task.loss(outputs, targets, recipe.label_smoothing)), (outputs, used)
 
             return jax.value_and_grad(loss_of, has_aux=True)(parameters)
 
         if network.specialize is None:
-            found = gradients_by(network.apply, state.weights.parameters, images)
+            found = gradients_by(network.apply, state.weights.parameters, inputs)
         else:
-            found = network.specialize(state.arch, gradients_by)(state.weights.parameters, images)
-        (_, (logits, used)), gradients = found
+            found = network.specialize(state.arch, gradients_by)(state.weights.parameters, inputs)
+        (_, (outputs, used)), gradients = found
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.weights.parameters)
         parameters = optax.apply_updates(state.weights.parameters, updates)
-        statistics = _running(state.weights.statistics, used, recipe.batch_norm_momentum, network.counts(images.shape))
-        loss = jnp.mean(cross_entropy(logits, labels))
-        correct = 100 * jnp.mean(jnp.argmax(logits, -1) == labels)
+        counts = network.counts(jax.tree.map(jnp.shape, inputs))
+        statistics = _running(state.weights.statistics, used, recipe.batch_norm_momentum, counts)
+        loss = jnp.mean(task.loss(outputs, targets))
+        metric = task.metric(jnp.mean(task.measure(outputs, targets)))
         state = state._replace(
             weights=Weights(parameters, statistics),
             optimizer=optimizer_state,
             failed=state.failed | ~jnp.isfinite(loss),
         )
-        return state, jnp.stack([correct, loss])
+        return state, jnp.stack([metric, loss])
 
     def epoch(state: RunState, _: None) -> tuple[RunState, Curves]:
         order_key, augment_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
-        order = jax.random.permutation(order_key, rows)[: num_steps * recipe.batch_size]
-        batches = order.reshape(num_steps, recipe.batch_size)
+        batches = shuffled_batches(order_key, rows, recipe.batch_size, num_steps)
         state, each = lax.scan(step, state, (batches, jax.random.split(augment_key, num_steps)))
         measured = {"train": jnp.mean(each, 0)}
         statistics = _evaluation_statistics(state, dataset, recipe, network, batches)
@@ -140,10 +132,11 @@ def train(
 ) -> tuple[Curves, Weights]:
     """Returns what a training run measured and learned; works inside `jit`, `lax.map` and `vmap`.
 
-    After each epoch: accuracy and cross-entropy of every split. Those of `'train'` are means over the epoch's batches,
-    as training went, with augmented images and batch statistics; the others are evaluated with the recipe's policy for
-    batch-norm. What a run costs in parameters and multiply-adds is `network.parameters(arch)` and
-    `network.flops(arch)`; the seconds of an epoch are measured outside of `jit`, see `run_jobs`.
+    After each epoch: accuracy and cross-entropy, or another task's metric and loss, of every split. Those of `'train'`
+    are means over the epoch's batches, as training went, with augmented images and batch statistics; the others are
+    evaluated with the recipe's policy for batch-norm. What a run costs in parameters and multiply-adds is
+    `network.parameters(arch)` and `network.flops(arch)`; the seconds of an epoch are measured outside of `jit`, see
+    `run_jobs`.
 
     Args:
       key: Typed key `[]`: of the first weights, the order of the images and their augmentation.
@@ -177,7 +170,7 @@ def train(
 
 
 def evaluate(weights: Weights, arch: Array, dataset: Dataset, split: str, recipe: Recipe, network: Network) -> Array:
-    """Returns accuracy in percent and cross-entropy on a split, float32 `[2]`.
+    """Returns the task's metric (accuracy in percent) and mean loss (cross-entropy) on a split, float32 `[2]`.
 
     Args:
       weights: The parameters, and the statistics that batch-norm uses, or `None` for each batch's own.
@@ -188,33 +181,17 @@ def evaluate(weights: Weights, arch: Array, dataset: Dataset, split: str, recipe
         but belong to the batch's own statistics.
       network: What is evaluated.
     """
-    rows = dataset.rows(split)
-    size = min(recipe.eval_batch_size, len(rows))
-    num_batches = -(-len(rows) // size)
-    places = jnp.arange(num_batches * size).reshape(num_batches, size)
+    rows, task = dataset.rows(split), network.task
 
-    def batch(total: Array, places: Array) -> tuple[Array, None]:
-        numbers = rows[places % len(rows)]
-        images = normalize(dataset.images[numbers], dataset.mean, dataset.std)
-        logits, _ = network.apply(weights.parameters, weights.statistics, arch, images)
-        labels = dataset.labels[numbers]
-        measured = jnp.stack([100.0 * (jnp.argmax(logits, -1) == labels), cross_entropy(logits, labels)])
-        return total + jnp.sum(jnp.where((places < len(rows))[None, :], measured, 0), 1), None
+    def batch(total: Array, batch: tuple[Array, Array]) -> tuple[Array, None]:
+        numbers, counted = batch
+        inputs, targets = dataset.examples(numbers)
+        outputs, _ = network.apply(weights.parameters, weights.statistics, arch, inputs)
+        measured = jnp.stack([task.measure(outputs, targets), task.loss(outputs, targets)])
+        return total + jnp.sum(jnp.where(counted[None, :], measured, 0), 1), None
 
-    total, _ = lax.scan(batch, jnp.zeros(2, jnp.float32), places)
-    return total / len(rows)
-
-
-def cross_entropy(logits: Array, labels: Array) -> Array:
-    """Returns the cross-entropy of each image, `[B]` of `[B, classes]` and int32 `[B]`."""
-    return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], -1)[:, 0]
-
-
-def _objective(logits: Array, labels: Array, smoothing: float) -> Array:
-    loss = cross_entropy(logits, labels)
-    if not smoothing:
-        return loss
-    return (1 - smoothing) * loss - smoothing * jnp.mean(jax.nn.log_softmax(logits), -1)
+    total, _ = lax.scan(batch, jnp.zeros(2, jnp.float32), filled_batches(rows, recipe.eval_batch_size))
+    return jnp.stack([task.metric(total[0], len(rows)), total[1] / len(rows)])
 
 
 def _running(statistics: Any, used: Any, keep: float, counts: Any) -> Any:
@@ -235,8 +212,7 @@ def _evaluation_statistics(state: RunState, dataset: Dataset, recipe: Recipe, ne
         return state.weights.statistics
 
     def used(_: None, numbers: Array) -> tuple[None, Any]:
-        images = normalize(dataset.images[numbers], dataset.mean, dataset.std)
-        return None, network.apply(state.weights.parameters, None, state.arch, images)[1]
+        return None, network.apply(state.weights.parameters, None, state.arch, dataset.examples(numbers).inputs)[1]
 
     _, each = lax.scan(used, None, batches[: recipe.batch_norm_batches])
     return jax.tree.map(lambda x: jnp.mean(x, 0), each)

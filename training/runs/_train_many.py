@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jnas.core._vocabulary import Array, Key
-from jnas.training._network import Network, Weights
+from jnas.core._vocabulary import Array, Key, Network, Weights
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import make_network

@@ -7,9 +7,8 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jnas.core._vocabulary import Graph, Space
+from jnas.core._vocabulary import Graph, Predictor, Space
 from jnas.io._text import counted
-from jnas.searchers.predictors._predictor import Predictor
 from jnas.studies._keys import check_integer, chunk_width
 from jnas.tables._digest import table_digest
 from jnas.tables._look_ups import Seed

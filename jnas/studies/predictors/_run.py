@@ -11,9 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from jnas.core._vocabulary import Array, Key, Space
+from jnas.core._vocabulary import Array, Features, Key, Prediction, Space
 from jnas.io._progress import ProgressBar
-from jnas.searchers.predictors._predictor import Features, Prediction
 from jnas.studies._folder import config_digest
 from jnas.studies._keys import seed_keys
 from jnas.studies._threads import threads

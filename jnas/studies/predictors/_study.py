@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jnas.core._vocabulary import Predictor
 from jnas.io._atomic import replacing
 from jnas.io._progress import progress_bar
 from jnas.io._text import counted
-from jnas.searchers.predictors._predictor import Predictor
 from jnas.studies._versions import check_versions, versions
 from jnas.studies.predictors._cost import estimate_fits, estimate_text
 from jnas.studies.predictors._folder import open_folder, save_cells

@@ -8,17 +8,16 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from jnas.core._vocabulary import Supernet, WeightSharingSearcher
 from jnas.searchers.weight_sharing._analysis import random_search
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._loop import has_alpha, steps_per_epoch
 from jnas.searchers.weight_sharing._registry import make_weight_sharing, weight_sharing_entry
-from jnas.searchers.weight_sharing._words import WeightSharingSearcher
 from jnas.studies._keys import check_integer
 from jnas.tables._digest import table_digest
 from jnas.tables._table import Table
 from jnas.tables._targets import Reference, Target, find_references, judging_targets, target_columns
 from jnas.training._recipe import BatchNormPolicy
-from jnas.training._supernet import Supernet
 from jnas.training.data._dataset import Dataset
 from jnas.training.runs._jobs import dataset_digest
 

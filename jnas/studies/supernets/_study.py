@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jnas.core._vocabulary import Supernet
 from jnas.io._atomic import replacing
 from jnas.io._progress import duration, progress_bar
 from jnas.io._text import counted, listed
@@ -21,7 +22,6 @@ from jnas.studies.supernets._run import method_path, run_methods, tidy
 from jnas.tables._table import Table
 from jnas.tables._targets import Reference, Target
 from jnas.training._recipe import BatchNormPolicy
-from jnas.training._supernet import Supernet
 from jnas.training.data._dataset import Dataset
 
 __all__ = ["FOLDER", "carry_out", "load_supernet_study", "supernet_study"]

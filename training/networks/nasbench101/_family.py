@@ -5,13 +5,12 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jnas.core._vocabulary import FormName, Network
 from jnas.spaces.nasbench101._cells import NUM_EDGES, OPERATIONS, pruned
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
-from jnas.training._network import Network
 from jnas.training.networks._family import Family, count_flops
 from jnas.training.networks.nasbench101._network import NasBench101Parameters, nasbench101_network
 from jnas.training.networks.nasbench101._weights import named_arrays
-from jnas.training.operations._forms import FormName
 
 
 def _network(form: FormName, archs: np.ndarray | None, *, cells: int, **sizes: Any) -> Network:

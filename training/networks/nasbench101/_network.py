@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jnas.core._vocabulary import Array
+from jnas.core._vocabulary import Array, Network
 from jnas.spaces._categorical import checked_arch
 from jnas.spaces.nasbench101._cells import NUM_CHOICES, NUM_EDGES
 from jnas.spaces.nasbench101._cost import (
@@ -22,7 +22,6 @@ from jnas.spaces.nasbench101._cost import (
     wiring,
 )
 from jnas.spaces.nasbench101._space import nasbench101
-from jnas.training._network import Network
 from jnas.training.networks.nasbench101._masked import masked_module
 from jnas.training.networks.nasbench101._module import (
     CONV_1X1,

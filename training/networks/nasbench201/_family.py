@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jnas.core._vocabulary import Network, Supernet
 from jnas.spaces.nasbench201._cells import NUM_CELLS, NUM_CHOICES, OPERATIONS, nasbench201_classes
 from jnas.spaces.nasbench201._cost import nasbench201_flops
 from jnas.spaces.nasbench201._space import nasbench201
-from jnas.training._network import Network
-from jnas.training._supernet import Supernet
 from jnas.training.networks._family import Family, all_archs
 from jnas.training.networks.nasbench201._network import NasBench201Parameters, nasbench201_network
 from jnas.training.networks.nasbench201._supernet import nasbench201_supernet

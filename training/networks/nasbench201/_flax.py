@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jnas.core._vocabulary import Array
+from jnas.core._vocabulary import Array, Weights
 from jnas.spaces.nasbench201._cells import EDGES, OPERATIONS
-from jnas.training._network import Weights
 from jnas.training.networks.nasbench201._edge import EdgeParameters, middle_tap
 from jnas.training.networks.nasbench201._network import (
     Head,

@@ -11,11 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jnas.core._vocabulary import Array
+from jnas.core._vocabulary import Array, Network
 from jnas.spaces.nasbench201._cells import EDGES, OPERATIONS
 from jnas.spaces.nasbench201._cost import nasbench201_flops, nasbench201_parameters
 from jnas.spaces.nasbench201._space import nasbench201
-from jnas.training._network import Network
 from jnas.training.networks.nasbench201._edge import Edge, EdgeParameters, make_edge
 from jnas.training.operations._convolutions import (
     Convolution,

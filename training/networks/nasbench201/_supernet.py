@@ -9,10 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jnas.core._vocabulary import Array, Key
+from jnas.core._vocabulary import Array, Key, Supernet
 from jnas.spaces.nasbench201._cells import EDGES
 from jnas.spaces.nasbench201._space import nasbench201
-from jnas.training._supernet import Supernet
 from jnas.training.networks.nasbench201._mixture_cell import ONE, THREE, mixture_cell
 from jnas.training.networks.nasbench201._network import NUM_STAGES, check_sizes
 from jnas.training.networks.nasbench201._sampled_cell import make_sampled_cell

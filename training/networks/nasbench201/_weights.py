@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from jnas.core._vocabulary import Weights
 from jnas.spaces.nasbench201._cells import EDGES, OPERATIONS
-from jnas.training._network import Weights
 from jnas.training.networks._family import Named, name_convolution, name_norm
 from jnas.training.networks.nasbench201._network import NasBench201Parameters
 

@@ -1,0 +1,259 @@
+"""The words that spaces and searches are written in; `jnas.core._vocabulary` lists them beside the others."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Array = jax.Array
+"""An array on the device, or a tracer of one."""
+
+Key = jax.Array
+"""A typed PRNG key (`jax.random.key`)."""
+
+State = Any
+"""What a searcher's next step needs: a pytree of arrays that carries its own PRNG key."""
+
+
+class Graph(NamedTuple):
+    """A cell as a graph whose vertices carry operations, the input of graph predictors.
+
+    `N` vertices, `F` kinds of vertex.
+    """
+
+    nodes: Array  # [N, F] float32, one-hot over the kinds of vertex
+    adjacency: Array  # [N, N] float32, 1 where an arc runs from the row's vertex to the column's
+
+
+class Space(NamedTuple):
+    """A search space: how architectures are encoded, and pure functions over one encoded architecture.
+
+    An architecture `arch` is an int32 array `[E]`, whatever the cell; `jax.vmap` gives batches. All functions work
+    inside `jit` except `to_string`, `from_string` and `draw`.
+
+    Attributes:
+      name: The space's name, as `jnas.spaces.get` knows it.
+      num_choices: For each of the `E` decisions, its number of choices.
+      choices: For each decision, the names of its choices.
+      size: Number of encodings that `index` counts, or None where the space has no index.
+      config: JSON from which `jnas.spaces.from_config` makes the same space again; table files carry it.
+      feature_names: The encodings that `features` knows.
+      sample: `sample(key) -> arch`, a valid architecture.
+      mutate: `mutate(key, arch) -> arch`, a valid architecture nearby.
+      neighbors: `neighbors(arch) -> (archs [N, E], valid [N])`, all architectures one change away.
+      is_valid: `is_valid(arch) -> bool []`.
+      fingerprint: `fingerprint(arch) -> uint32 [2]`, equal for architectures that the space regards as the same.
+      index: `index(arch) -> int32 []` in `[0, size)`, the benchmark's own number of the architecture.
+      from_index: `from_index(index) -> arch`, its inverse.
+      features: `features(arch, name) -> float32 [F]` (or a `Graph` for graph encodings).
+      to_string: `to_string(arch) -> str`.
+      from_string: `from_string(text) -> arch` as a NumPy array; ValueError says what is wrong with a malformed string.
+      draw: `draw(arch) -> str`, an SVG picture, or None where there is nothing to draw.
+      mutate_from: `mutate_from(words, arch) -> arch`, what `mutate` does with the uniform words uint32 `[2]` that it
+        draws from its key, so that a step can draw once for all its decisions; None where two words do not suffice.
+    """
+
+    name: str
+    num_choices: tuple[int, ...]
+    choices: tuple[tuple[str, ...], ...]
+    size: int | None
+    config: str
+    feature_names: tuple[str, ...]
+    sample: Callable[[Key], Array]
+    mutate: Callable[[Key, Array], Array]
+    neighbors: Callable[[Array], tuple[Array, Array]]
+    is_valid: Callable[[Array], Array]
+    fingerprint: Callable[[Array], Array]
+    index: Callable[[Array], Array] | None  # type: ignore[assignment]  # of a tuple nobody needs `index`
+    from_index: Callable[[Array], Array] | None
+    features: Callable[[Array, str], Any]
+    to_string: Callable[[Any], str]
+    from_string: Callable[[str], np.ndarray]
+    draw: Callable[[Any], str] | None
+    mutate_from: Callable[[Array, Array], Array] | None = None
+
+    @property
+    def num_decisions(self) -> int:
+        """`E`, the length of an encoded architecture."""
+        return len(self.num_choices)
+
+
+class Proposal(NamedTuple):
+    """What a searcher asks to have evaluated: `B` rows, of which the valid ones count.
+
+    A multi-fidelity searcher may go on with a training that it began earlier. Such a row names the evaluation that
+    began the training and the fidelity that the training has reached, so that an objective can charge the difference
+    and a real one can load the checkpoint.
+    """
+
+    archs: Array  # [B, E] int32
+    fidelity: Array  # [B] int32, index into the objective's `fidelities`
+    resumes: Array  # [B] int32, row of the trace whose training this one continues (the row that began it), or -1
+    resumed_fidelity: Array  # [B] int32, fidelity which that training has reached, or -1
+    valid: Array  # [B] bool, False for rows that ask for nothing
+
+
+class Evaluation(NamedTuple):
+    """What an objective answers, a row for each row of the proposal."""
+
+    score: Array  # [B] float32, maximised; NaN never wins
+    seconds: Array  # [B] float32, simulated or measured cost
+    valid: Array  # [B] bool, False where the architecture is invalid or missing: it never wins
+    objectives: Array | None = None  # [B, O] float32, further ones beside the score, minimised (costs); None for none
+
+
+class Objective(NamedTuple):
+    """A batched objective and what the loop may know of it before it starts.
+
+    Attributes:
+      evaluate: `evaluate(keys [B], proposal) -> Evaluation`, pure. Each row has a key of its own; a row that resumes
+        gets the key of the row that it continues, so a random seed stays the same over one training.
+      fidelities: The static tuple that `Proposal.fidelity` indexes, for example epochs; ascending.
+      min_seconds: Lower bound of a valid evaluation's cost, or None if unknown; bounds the number of evaluations that
+        a budget can pay for.
+      objective_names: What the columns of `Evaluation.objectives` are, where it gives any.
+    """
+
+    evaluate: Callable[[Key, Proposal], Evaluation]
+    fidelities: tuple[float, ...] = (0,)
+    min_seconds: float | None = None
+    objective_names: tuple[str, ...] = ()
+
+    def __call__(self, keys: Key, proposal: Proposal) -> Evaluation:
+        """Evaluates a proposal."""
+        return self.evaluate(keys, proposal)
+
+
+class _Init(Protocol):
+    def __call__(self, key: Key, capacity: int) -> State: ...
+
+
+class Searcher(NamedTuple):
+    """A search algorithm as three pure functions over a state that carries its PRNG key.
+
+    Attributes:
+      init: `init(key, capacity) -> state`; `capacity`, a Python int, bounds the number of evaluations of the run.
+      ask: `ask(state) -> (proposal, state)`. A proposal without a valid row ends the run: nothing is left to try.
+      tell: `tell(state, proposal, evaluation) -> state`; rows whose `proposal.valid` is False have not been evaluated
+        (or were discarded by the budget) and must not change what the searcher knows.
+      name: For tables and legends.
+      num_fidelities: How many fidelities the searcher uses; its proposals index `0 .. num_fidelities - 1`.
+      compiled: Whether the functions can be traced by JAX. Those of a searcher that leans on another library cannot:
+        `jnas.search` and studies then call them as they are, and its state may hold NumPy arrays.
+    """
+
+    init: _Init
+    ask: Callable[[State], tuple[Proposal, State]]
+    tell: Callable[[State, Proposal, Evaluation], State]
+    name: str
+    num_fidelities: int = 1
+    compiled: bool = True
+
+
+STOPPED_BY = ("capacity", "budget", "exhausted")
+"""What `Trace.stopped_by` indexes: no room for another evaluation, budget spent, or nothing left to propose."""
+
+
+class Trace(NamedTuple):
+    """What a run left: `T` rows (its capacity), one for each evaluation in the order in which they were made."""
+
+    arch: Array  # [T, E] int32
+    fidelity: Array  # [T] int32, index into the objective's `fidelities`
+    score: Array  # [T] float32, NaN where the evaluation gave none
+    seconds: Array  # [T] float32, cost of this evaluation alone
+    valid: Array  # [T] bool, the evaluation is one that may win
+    mask: Array  # [T] bool, the row was used; used rows come first
+    stopped_by: Array  # [] int32, index into `STOPPED_BY`
+    objectives: Array | None = None  # [T, O] float32, as `Evaluation.objectives`; None where evaluations have none
+
+
+Features = Any
+"""What `Space.features` gives for `N` architectures: float32 `[N, F]`, or a `Graph` of arrays `[N, ...]`."""
+
+Model = Any
+"""What a predictor has learned: a pytree of arrays (of anything, where the predictor cannot be compiled)."""
+
+
+class Prediction(NamedTuple):
+    """What a predictor says of `B` architectures, in the units of the scores that it was fitted to."""
+
+    mean: Array  # [B] float32
+    std: Array  # [B] float32, its uncertainty of the mean; 0 where it knows none
+
+
+class Predictor(NamedTuple):
+    """A model of scores as pure functions of fixed-size, masked data; higher scores are better.
+
+    All functions work under `jit`, and under `vmap` over seeds. Scores may have any scale: a predictor standardises
+    them itself, or says in which units it wants them. Only rows whose mask is True count; what the others hold, NaN
+    included, does not matter.
+
+    Attributes:
+      fit: `fit(key, features, scores [N], mask [N]) -> model`. With no row at all it predicts anything finite.
+      predict: `predict(model, features) -> Prediction` for `B` architectures, each independently of the others.
+      sample: `sample(key, model, features) -> float32 [B]`, the values at these architectures of one function drawn
+        from what the predictor believes: those of one member of an ensemble, or a joint draw from a posterior.
+      name: For tables and legends.
+      members: `members(model, features) -> float32 [M, B]`, what each member of an ensemble predicts; None where there
+        are no members.
+      compiled: Whether the functions can be traced by JAX. Those of a predictor that leans on another library take
+        and give NumPy arrays, and searchers that use it are driven from Python.
+    """
+
+    fit: Callable[[Key, Features, Array, Array], Model]
+    predict: Callable[[Model, Features], Prediction]
+    sample: Callable[[Key, Model, Features], Array]
+    name: str
+    members: Callable[[Model, Features], Array] | None = None
+    compiled: bool = True
+
+
+def propose(archs: Array, fidelity: Array | int = 0, valid: Array | bool = True) -> Proposal:
+    """Returns a proposal of fresh evaluations (nothing resumed) for `archs [B, E]`."""
+    batch = archs.shape[0]
+    fresh = jnp.full((batch,), -1, jnp.int32)
+    return Proposal(
+        archs=archs.astype(jnp.int32),
+        fidelity=jnp.broadcast_to(jnp.asarray(fidelity, jnp.int32), (batch,)),
+        resumes=fresh,
+        resumed_fidelity=fresh,
+        valid=jnp.broadcast_to(jnp.asarray(valid, bool), (batch,)),
+    )
+
+
+def usable_score(evaluation: Evaluation) -> Array:
+    """Returns scores `[B]` in which whatever must never win (NaN, invalid) is minus infinity."""
+    usable = evaluation.valid & ~jnp.isnan(evaluation.score)
+    return jnp.where(usable, evaluation.score, -jnp.inf).astype(jnp.float32)
+
+
+def function_objective(
+    function: Callable[[Key, Array], Array], *, seconds: float = 1.0, fidelities: tuple[float, ...] = (0,)
+) -> Objective:
+    """Returns the objective of a pure JAX function of one architecture.
+
+    Args:
+      function: `function(key, arch [E]) -> score []`, maximised; or `function(key, arch, fidelity)` with the value
+        from `fidelities` when there are several.
+      seconds: What each evaluation costs.
+      fidelities: The fidelities that the function knows, ascending.
+
+    Returns:
+      An objective in which every evaluation is valid.
+    """
+    levels = jnp.asarray(fidelities, jnp.float32) if len(fidelities) > 1 else None
+
+    def evaluate(keys: Key, proposal: Proposal) -> Evaluation:
+        if levels is None:
+            score = jax.vmap(function)(keys, proposal.archs)
+        else:
+            score = jax.vmap(function)(keys, proposal.archs, levels[proposal.fidelity])  # type: ignore[call-arg]
+        return Evaluation(
+            score=score.astype(jnp.float32),
+            seconds=jnp.full(score.shape, seconds, jnp.float32),
+            valid=jnp.ones(score.shape, bool),
+        )
+
+    return Objective(evaluate, tuple(fidelities), float(seconds))

@@ -1,0 +1,297 @@
+"""The words that networks, supernets and their training are written in; `jnas.core._vocabulary` lists them all."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from jnas.core._search_words import Array, Key, Space
+
+FormName = Literal["switch", "dispatch", "mixture", "static"]
+"""How one of several operations becomes a program; see `jnas.training.train_many`."""
+
+
+class Examples(NamedTuple):
+    """A batch of what a network learns from, as it sees it: normalized (and augmented, where it is for training).
+
+    Inputs and targets are pytrees of arrays with a leading axis of examples. A network that carries state from one
+    window of a text to the next has that state among its inputs, beside the window.
+    """
+
+    inputs: Any  # [B, ...]; images are float32 [B, H, W, C]
+    targets: Any  # [B, ...]; classes are int32 [B]
+
+
+class Task(NamedTuple):
+    """What is learned: the loss, and the metric by which people judge. Nothing else knows what an example is.
+
+    Loss and measure are of each example, so that a batch that is filled up can leave out what does not count; what is
+    reported of many examples is the mean loss, and the metric of the mean measure. The names under which results are
+    kept (`Curves.accuracy`, `StepInfo.train_accuracy`, `accuracy/...` in table files) hold the task's metric, whatever
+    its name.
+
+    Attributes:
+      name: For messages and pages.
+      loss: `loss(outputs, targets, smoothing=0.0) -> float32 [B]`, minimised; `smoothing`, a Python float, is the
+        recipe's share of every other label.
+      measure: `measure(outputs, targets) -> float32 [B]`, what the metric is made of: 1 for an image that is right,
+        a text's cross-entropy.
+      metric: `metric(total, count=None) -> float32 []`, the metric in its unit, of the sum of `measure` over `count`
+        examples; of a mean, without a count.
+      metric_name: What the metric is called: `'accuracy'`.
+      unit: Its unit: `'percent'`; empty for none.
+      higher_is_better: Whether a higher metric is better.
+      reward: `reward(metric) -> float32 []`, of the order of 1 and higher where the metric is better: what a
+        controller learns from.
+      carried: `carried(outputs)`, the state that a following window's inputs go on with; None where examples are
+        independent of one another, as images are.
+    """
+
+    name: str
+    loss: Callable[..., Array]
+    measure: Callable[[Any, Any], Array]
+    metric: Callable[..., Array]
+    metric_name: str
+    unit: str
+    higher_is_better: bool
+    reward: Callable[[Array], Array]
+    carried: Callable[[Any], Any] | None = None
+
+
+def _cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> Array:
+    """Returns the cross-entropy of each image, `[B]` of `[B, classes]` and int32 `[B]`."""
+    loss = -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], -1)[:, 0]
+    if not smoothing:
+        return loss
+    return (1 - smoothing) * loss - smoothing * jnp.mean(jax.nn.log_softmax(logits), -1)
+
+
+def _right(logits: Array, labels: Array) -> Array:
+    """Returns 1 for each image whose highest logit is the label's, else 0: float32 `[B]`."""
+    return (jnp.argmax(logits, -1) == labels).astype(jnp.float32)
+
+
+def _percent(total: Any, count: Any = None) -> Any:
+    return 100 * total if count is None else 100 * total / count
+
+
+IMAGE_CLASSIFICATION = Task(
+    name="image classification",
+    loss=_cross_entropy,
+    measure=_right,
+    metric=_percent,
+    metric_name="accuracy",
+    unit="percent",
+    higher_is_better=True,
+    reward=lambda percent: percent / 100,
+)
+"""Logits `[B, classes]` and classes int32 `[B]`: cross-entropy, and accuracy in percent."""
+
+
+class Network(NamedTuple):
+    """The networks of all architectures of a space, as pure functions of parameters that fit every one of them.
+
+    Inputs and outputs are what the task says: of images, inputs float `[B, H, W, C]` and outputs, logits,
+    `[B, classes]`. A network that carries state has it in both.
+    """
+
+    init: Callable[[Array, Array], tuple[Any, Any]]
+    """`init(key, arch) -> (parameters, statistics)`, pytrees whose shapes do not depend on the architecture; what an
+    architecture does not have is zero and stays zero."""
+
+    apply: Callable[[Any, Any, Array, Any], tuple[Any, Any]]
+    """`apply(parameters, statistics, arch, inputs) -> (outputs, used)`.
+
+    With `statistics=None` each batch-norm uses the batch's own mean and variance and returns them in `used`, of the
+    structure of `statistics`."""
+
+    has: Callable[[Any], Any]
+    """`has(arch)`: a pytree like the parameters, bool arrays that say which of them the architecture has."""
+
+    counts: Callable[[tuple[int, ...]], Any]
+    """`counts(shape of inputs)`: a pytree like the statistics, how many numbers each of them is taken over."""
+
+    parameters: Callable[[Array], Array]
+    """`parameters(arch)`: the number of parameters, float32 `[]`, in millions."""
+
+    flops: Callable[[Array], Array]
+    """`flops(arch)`: multiply-adds of one example, float32 `[]`, in millions."""
+
+    space: Space
+    form: FormName
+
+    specialize: Callable[[Array, Callable[..., Any]], Callable[..., Any]] | None = None
+    """`specialize(arch, function)(*arguments)`: what `function(apply, *arguments)` returns, by the smallest of several
+    programs that the architecture fits. There is a branch for each program; a gradient that is taken in `function` lies
+    inside of it, so that no program keeps room for the others. `None` where one program does for all."""
+
+    task: Task = IMAGE_CLASSIFICATION
+
+
+class Weights(NamedTuple):
+    """What a run learned."""
+
+    parameters: Any  # pytree of float32
+    statistics: Any  # running means and variances of every batch-norm
+
+
+class Decisions(NamedTuple):
+    """What a supernet leaves open: `E` decisions of at most `K` choices each. Static: NumPy and Python."""
+
+    mask: NDArray[np.bool_]  # [E, K], the choices that each decision has; at least one each
+    names: tuple[tuple[str, ...], ...]  # of each decision's K columns; what stands at a masked one is never shown
+    independent: bool = True  # whether every combination of choices is an architecture; if not, `discretize` mends it
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(E, K)`."""
+        num_decisions, most = self.mask.shape
+        return num_decisions, most
+
+    @property
+    def ragged(self) -> bool:
+        """Whether some decision lacks a choice. Where none does, the mask is left out of all programs."""
+        return not self.mask.all()
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How many choices each decision has, `[E]`."""
+        return self.mask.sum(axis=1)
+
+    def restrict(self, logits: Array) -> Array:
+        """Returns logits `[..., E, K]`, minus infinity where there is no such choice."""
+        return jnp.where(self.mask, logits, -jnp.inf) if self.ragged else logits
+
+
+def likeliest_choices(logits: Array) -> Array:
+    """Returns each decision's choice of the highest logit, int32 `[E]` of `[E, K]`."""
+    return jnp.argmax(logits, axis=1).astype(jnp.int32)
+
+
+class Supernet(NamedTuple):
+    """One network that holds the weights of all architectures of a space, as pure functions.
+
+    `E` decisions of at most `K` choices each, and an architecture is one choice for each of them. Every operation of
+    every edge has weights of its own, and batch-norms are without scale and shift. Inputs and outputs are what the task
+    says, as for `Network`. With `statistics=None` each batch-norm uses the batch's own mean and variance, and `used`
+    tells them, in the structure of `statistics`; where an operation was not run, `used` holds zeros.
+    """
+
+    init: Callable[[Key], tuple[Any, Any]]
+    """`init(key) -> (parameters, statistics)`, the statistics being running estimates before the first batch."""
+
+    mixture: Callable[[Any, Any, Array, Any], tuple[Any, Any]]
+    """`mixture(parameters, statistics, weights [E, K], inputs) -> (outputs, used)`: on each edge the sum of all
+    operations by these weights (DARTS); weights of choices that a decision lacks are 0."""
+
+    sampled: Callable[[Any, Any, Array, Any], tuple[Any, Any]]
+    """`sampled(parameters, statistics, arch [E], inputs) -> (outputs, used)`: one operation on each edge, and the work
+    of no other."""
+
+    straight_through: Callable[[Any, Any, Array, Array, Any], tuple[Any, Any]]
+    """`straight_through(parameters, statistics, weights [E, K], choices [E], inputs) -> (outputs, used)`: on each edge
+    `weights[choice] * operation(inputs)` plus the sum of the other weights, which are numbers added to every pixel:
+    with one-hot weights the value of `sampled`, and the gradient in the weights that GDAS was published with. Choices
+    are any combination of independent decisions."""
+
+    running: Callable[..., Any]
+    """`running(statistics, used, keep, shape of inputs, arch=None) -> statistics`: running estimates after a batch;
+    with `arch [E]` only those of the operations that it ran (and of what every architecture has)."""
+
+    space: Space
+    form: FormName
+    """How one operation on an edge becomes a program; see `over_seeds`."""
+
+    decisions: Decisions | None = None
+    """What is decided; None for the choices of `space`, independently. See `decisions_of`."""
+
+    discretize: Callable[[Array], Array] = likeliest_choices
+    """`discretize(logits [E, K]) -> arch int32 [E]`: the architecture that preferences come to, a valid one of `space`.
+    Logits of choices that a decision lacks are minus infinity. By default the likeliest choice of each decision. Of
+    logits that are 0 at a valid architecture's choices and minus infinity elsewhere it is that architecture. (Logits
+    and not probabilities: two of these may round to the same number; a rule that compares decisions with one another
+    takes the softmax itself.)"""
+
+    task: Task = IMAGE_CLASSIFICATION
+
+
+def decisions_of(supernet: Supernet) -> Decisions:
+    """Returns what a supernet leaves open: its `decisions`, or those of its space."""
+    if supernet.decisions is not None:
+        return supernet.decisions
+    counts, choices = np.asarray(supernet.space.num_choices), supernet.space.choices
+    most = int(counts.max())
+    names = tuple((*row, *[""] * (most - len(row))) for row in choices)
+    return Decisions(np.arange(most)[None, :] < counts[:, None], names)
+
+
+class Batch(NamedTuple):
+    """What a step of a weight-sharing search sees: one batch for the weights and one for the architecture."""
+
+    train: Examples
+    validation: Examples
+
+
+class StepInfo(NamedTuple):
+    """What a person may look at after a step; NaN for what the step did not look at.
+
+    The fields are named for images; another task's metric stands in the place of accuracy, in its own unit.
+    """
+
+    train_loss: Array  # [] float32
+    train_accuracy: Array  # [] float32, in percent
+    validation_loss: Array  # [] float32
+    validation_accuracy: Array  # [] float32, in percent
+
+
+class Derived(NamedTuple):
+    """The architecture that a search would return now, and the candidates that it was chosen from."""
+
+    arch: Array  # [E] int32
+    candidates: Array  # [M, E] int32; the architecture alone where none are compared
+    scores: Array  # [M] float32, the task's metric in its unit; NaN where none are compared
+
+
+class Shared(NamedTuple):
+    """The shared weights."""
+
+    parameters: Any
+    statistics: Any  # running estimates of batch-norm
+
+
+class WeightSharingSearcher(NamedTuple):
+    """A search that trains one supernet, as pure functions over a state that carries its PRNG key.
+
+    Many seeds run under `vmap` or, on CPUs where branches beat selections, `lax.map`.
+
+    Attributes:
+      init: `init(key) -> state`.
+      step: `step(state, batch) -> (state, StepInfo)`; phases and schedules read a counter in the state.
+      derive: `derive(state, dataset, split) -> Derived`, from the examples of that split of a `training.Dataset`;
+        leaves the state as it is, and takes its randomness from a key folded from the state's. What it returns obeys
+        the supernet's `discretize`.
+      log_probability: `log_probability(state, archs [N, E]) -> float32 [N]`, of the choices of each architecture under
+        what the searcher has learned to prefer; uniform for one that prefers none.
+      probabilities: `probabilities(state) -> float32 [E, K]`, of the choices of each decision (marginal ones, estimated
+        where they have no closed form; 0 for a choice that a decision lacks), for entropies and pictures.
+      shared: `shared(state) -> Shared`.
+      name: For tables and legends.
+      extra_steps: Steps of an epoch beyond those that go through the training examples once (a controller's).
+    """
+
+    init: Callable[[Key], Any]
+    step: Callable[[Any, Batch], tuple[Any, StepInfo]]
+    derive: Callable[[Any, Any, str], Derived]
+    log_probability: Callable[[Any, Array], Array]
+    probabilities: Callable[[Any], Array]
+    shared: Callable[[Any], Shared]
+    name: str
+    extra_steps: int = 0
+
+    @property
+    def weights(self) -> Callable[[Any], Array]:
+        """`probabilities`, under the name that it had."""
+        return self.probabilities
