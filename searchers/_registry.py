@@ -210,7 +210,12 @@ SEARCHERS = make_registry("searcher", _ENTRIES)
 
 
 def names(quick: bool | None = None, space: Space | None = None) -> tuple[str, ...]:
-    """Returns the names of all searchers, or of those that are quick (or are not), or can search a space."""
+    """Returns the names of all searchers, or of those that are quick (or are not), or can search a space.
+
+    Example:
+      >>> sorted(set(jnas.searchers.names()) - set(jnas.searchers.names(space=jnas.spaces.categorical((2, 3)))))
+      ['bonas', 'gcn_predictor', 'nasbot']
+    """
     features = None if space is None else (None, *space.feature_names)
     return tuple(
         entry.name
@@ -245,6 +250,10 @@ def entry(name: str) -> Entry:
 
     Raises:
       ValueError: There is no searcher of that name.
+
+    Example:
+      >>> jnas.searchers.entry("hyperband").description
+      'brackets of successive halving, eta 3; random search if there is one fidelity'
     """
     return SEARCHERS.entry(name)
 

@@ -25,6 +25,10 @@ def nats_size(mutation: Mutation = "different") -> Space:
 
     References:
       "NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and Size", Dong et al., 2021.
+
+    Example:
+      >>> jnas.spaces.nats_size().from_string("8:16:24:32:64").tolist()
+      [0, 1, 2, 3, 7]
     """
     return _nats_size(mutation)
 

@@ -62,7 +62,12 @@ _UNNAMED: dict[str, Callable[..., Space]] = {
 
 
 def names() -> tuple[str, ...]:
-    """Returns the names of the spaces that `get` knows."""
+    """Returns the names of the spaces that `get` knows.
+
+    Example:
+      >>> jnas.spaces.names()
+      ('nasbench101', 'nasbench201', 'nats_size')
+    """
     return SPACES.names()
 
 
@@ -71,6 +76,10 @@ def get(name: str) -> Space:
 
     Raises:
       ValueError: There is no such space.
+
+    Example:
+      >>> jnas.spaces.get("nats_size").num_choices
+      (8, 8, 8, 8, 8)
     """
     return SPACES.entry(name).make()
 
@@ -96,6 +105,11 @@ def from_config(config: str) -> Space:
     Raises:
       TypeError: The configuration is not a string.
       ValueError: It is no such JSON, names an unknown kind, or has arguments that the kind does not take.
+
+    Example:
+      >>> space = jnas.spaces.categorical((2, 3), name="mine")
+      >>> jnas.spaces.from_config(space.config) is space
+      True
     """
     if not isinstance(config, str):
         raise TypeError(f"config is {type(config).__name__}, expected the JSON string in Space.config")

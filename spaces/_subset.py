@@ -36,6 +36,12 @@ def subset(space: Space, archs: np.ndarray) -> Space:
 
     Raises:
       ValueError: Architectures are of the wrong shape, not valid, or the same as another.
+
+    Example:
+      >>> whole = jnas.spaces.categorical((3, 3))
+      >>> space = jnas.spaces.subset(whole, np.array([[0, 0], [1, 1], [2, 2]]))
+      >>> space.size, bool(space.is_valid(jnp.array([1, 1]))), bool(space.is_valid(jnp.array([0, 1])))
+      (3, True, False)
     """
     archs = np.asarray(archs)
     if archs.ndim != 2 or archs.shape[1] != space.num_decisions or len(archs) < 2:

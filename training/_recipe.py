@@ -95,6 +95,11 @@ def get_recipe(name: str, **changes: Any) -> Recipe:
 
     Raises:
       ValueError: There is no such recipe, or a value makes no sense.
+
+    Example:
+      >>> recipe = jnas.training.get_recipe("nasbench201-200", epochs=3)
+      >>> recipe.epochs, recipe.batch_size, recipe.learning_rate
+      (3, 256, 0.1)
     """
     if name not in RECIPES:
         raise unknown_name("recipe", name, RECIPES)

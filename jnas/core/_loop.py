@@ -153,6 +153,14 @@ def run(
       ValueError: An argument is out of range, the searcher needs fidelities that the objective does not have, or it
         cannot be compiled.
       TypeError: The objective's answer does not have the shape of the proposal.
+
+    Example:
+      >>> searcher = jnas.searchers.random_search(jnas.spaces.categorical((4, 4, 4)))
+      >>> objective = jnas.function_objective(lambda key, arch: arch.sum(), seconds=60.0)
+      >>> run = jax.jit(lambda key: jnas.run(searcher, objective, key, max_evaluations=20, budget_seconds=630.0))
+      >>> trace = run(jax.random.key(0))
+      >>> trace.arch.shape, int(jnas.statistics.num_evaluations(trace)), str(jnas.statistics.stopped_by(trace))
+      ((20, 3), 10, 'budget')
     """
     if not searcher.compiled:
         raise ValueError(

@@ -84,6 +84,14 @@ def search(
       TypeError: `evaluate` returned something that is neither a number nor a pair of numbers.
       OSError: The checkpoint cannot be written.
       Whatever `evaluate` raises: a checkpoint then holds all evaluations before that one.
+
+    Example:
+      >>> searcher = jnas.searchers.random_search(jnas.spaces.categorical((4, 4, 4)))
+      >>> def evaluate(candidate):
+      ...     return float(candidate.arch.sum()), 60.0  # the score, and the seconds that it took
+      >>> trace = jnas.search(searcher, evaluate, jax.random.key(0), max_evaluations=5)
+      >>> trace.arch.shape, jnas.statistics.elapsed_seconds(trace).tolist()
+      ((5, 3), [60.0, 120.0, 180.0, 240.0, 300.0])
     """
     if not callable(evaluate):
         raise TypeError(f"evaluate is {type(evaluate).__name__}, expected a function of a Candidate, or an Objective")

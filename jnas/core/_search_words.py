@@ -211,7 +211,13 @@ class Predictor(NamedTuple):
 
 
 def propose(archs: Array, fidelity: Array | int = 0, valid: Array | bool = True) -> Proposal:
-    """Returns a proposal of fresh evaluations (nothing resumed) for `archs [B, E]`."""
+    """Returns a proposal of fresh evaluations (nothing resumed) for `archs [B, E]`.
+
+    Example:
+      >>> proposal = jnas.propose(jnp.array([[0, 1], [2, 0], [1, 1]]), fidelity=1)
+      >>> proposal.fidelity.tolist(), proposal.resumes.tolist(), proposal.valid.tolist()
+      ([1, 1, 1], [-1, -1, -1], [True, True, True])
+    """
     batch = archs.shape[0]
     fresh = jnp.full((batch,), -1, jnp.int32)
     return Proposal(
@@ -242,6 +248,12 @@ def function_objective(
 
     Returns:
       An objective in which every evaluation is valid.
+
+    Example:
+      >>> objective = jnas.function_objective(lambda key, arch: -jnp.sum((arch - 1) ** 2), seconds=60.0)
+      >>> answer = objective(jax.random.split(jax.random.key(0), 2), jnas.propose(jnp.array([[1, 1], [0, 3]])))
+      >>> answer.score.tolist(), answer.seconds.tolist()
+      ([0.0, -5.0], [60.0, 60.0])
     """
     levels = jnp.asarray(fidelities, jnp.float32) if len(fidelities) > 1 else None
 

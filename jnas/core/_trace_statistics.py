@@ -50,6 +50,13 @@ def best_so_far(trace: Trace) -> Incumbent:
 
     Returns:
       An `Incumbent` with a `T` axis. Unused rows repeat the last incumbent.
+
+    Example:
+      >>> rows = {"arch": jnp.zeros((3, 1), int), "fidelity": jnp.array([0, 0, 1]), "score": jnp.array([7.0, 6.0, 5.0])}
+      >>> made = {"seconds": jnp.ones(3), "valid": jnp.ones(3, bool), "mask": jnp.ones(3, bool)}
+      >>> found = jnas.statistics.best_so_far(jnas.Trace(**rows, **made, stopped_by=jnp.int32(0)))
+      >>> found.row.tolist(), found.score.tolist()  # the third row has the first score of a higher fidelity
+      ([0, 0, 2], [7.0, 7.0, 5.0])
     """
 
     usable = _may_win(trace)
@@ -79,6 +86,13 @@ def incumbent(trace: Trace) -> Incumbent:
 
     Returns:
       An `Incumbent` without a `T` axis.
+
+    Example:
+      >>> searcher = jnas.searchers.random_search(jnas.spaces.categorical((3, 4)))
+      >>> objective = jnas.function_objective(lambda key, arch: arch.sum())
+      >>> trace = jax.jit(lambda key: jnas.run(searcher, objective, key, max_evaluations=200))(jax.random.key(0))
+      >>> jnas.statistics.incumbent(trace).arch.tolist()
+      [2, 3]
     """
     usable = _may_win(trace)
     fidelity = jnp.max(jnp.where(usable, trace.fidelity, -1), axis=-1)

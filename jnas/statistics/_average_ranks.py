@@ -51,6 +51,10 @@ def average_ranks(values: ArrayLike, *, nan_policy: NanPolicy = "raise") -> Floa
 
     Raises:
       ValueError: The shape is another, nothing is left, or NaN came and `nan_policy` is 'raise'.
+
+    Example:
+      >>> jnas.statistics.average_ranks([[90, 85, 80], [70, 75, 60], [50, 50, 40]]).round(2).tolist()
+      [1.5, 1.5, 3.0]
     """
     import scipy.stats  # here, since it takes longer to import than the rest of the package
 
@@ -73,6 +77,11 @@ def friedman_test(values: ArrayLike, *, nan_policy: NanPolicy = "raise") -> Frie
     References:
       Friedman, "The Use of Ranks to Avoid the Assumption of Normality", 1937 (JASA 32).
       Iman & Davenport, "Approximations of the Critical Region of the Friedman Statistic", 1980.
+
+    Example:
+      >>> test = jnas.statistics.friedman_test([[90, 85, 80], [70, 75, 60], [50, 45, 40], [33, 32, 30]])
+      >>> round(test.statistic, 2), round(test.p_value, 3)
+      (6.5, 0.039)
     """
     import scipy.stats
 
@@ -108,6 +117,10 @@ def critical_difference(num_searchers: int, num_blocks: int, *, alpha: float = 0
 
     References:
       Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", 2006 (JMLR 7), section 3.2.2.
+
+    Example:
+      >>> round(jnas.statistics.critical_difference(4, 30), 3), round(jnas.statistics.critical_difference(4, 120), 3)
+      (0.856, 0.428)
     """
     import scipy.stats
 
@@ -138,6 +151,12 @@ def compare_ranks(
 
     References:
       Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", 2006 (JMLR 7), sections 3.2.1 to 3.2.3.
+
+    Example:
+      >>> samples = {"random": [1, 2, 3, 2, 1, 2], "evolution": [3, 4, 4, 5, 3, 4], "tpe": [5, 6, 5, 4, 6, 5]}
+      >>> found = jnas.statistics.compare_ranks(samples)
+      >>> found.names, found.ranks.round(2).tolist(), found.groups
+      (('tpe', 'evolution', 'random'), [1.17, 1.83, 3.0], ((0, 1), (1, 2)))
     """
     columns = [np.asarray(values, np.float64) for values in samples.values()]
     if len(columns) < 2 or any(column.ndim != 1 or column.shape != columns[0].shape for column in columns):

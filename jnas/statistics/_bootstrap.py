@@ -66,6 +66,12 @@ def bootstrap_interval(
     References:
       Efron, "Better Bootstrap Confidence Intervals", 1987 (JASA 82).
       Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, sections 13.3 (percentile) and 14.3 (BCa).
+
+    Example:
+      >>> values = 90 + np.arange(100) / 100
+      >>> low, high = jnas.statistics.bootstrap_interval(values, np.random.default_rng(0))
+      >>> round(float(low), 1), round(float(high), 1)
+      (90.4, 90.6)
     """
     samples = as_samples("values", values, nan_policy)
     if np.isinf(samples).any():

@@ -63,6 +63,11 @@ def wilcoxon_test(
 
     References:
       Wilcoxon, "Individual Comparisons by Ranking Methods", 1945 (Biometrics Bulletin 1).
+
+    Example:
+      >>> test = jnas.statistics.wilcoxon_test([71, 72, 73, 74, 75], [70, 70, 70, 70, 70])
+      >>> test.statistic, round(test.p_value, 4), test.superiority
+      (0.0, 0.0625, 1.0)
     """
     import scipy.stats  # here, since it takes longer to import than the rest of the package
 
@@ -103,6 +108,11 @@ def mann_whitney_test(a: ArrayLike, b: ArrayLike, *, nan_policy: NanPolicy = "ra
     References:
       Mann & Whitney, "On a Test of Whether one of Two Random Variables is Stochastically Larger than the Other", 1947.
       Vargha & Delaney, "A Critique and Improvement of the CL Common Language Effect Size Statistics", 2000.
+
+    Example:
+      >>> test = jnas.statistics.mann_whitney_test([3, 4, 5, 6], [1, 2, 3])
+      >>> test.statistic, round(test.superiority, 3)
+      (11.5, 0.958)
     """
     import scipy.stats
 
@@ -133,6 +143,12 @@ def compare_pairwise(
 
     Raises:
       ValueError: There are fewer than two searchers, or a test cannot be taken.
+
+    Example:
+      >>> samples = {"random": [1, 2, 3, 2, 1, 2], "evolution": [3, 4, 4, 5, 3, 4], "tpe": [5, 6, 5, 4, 6, 5]}
+      >>> tests = jnas.statistics.compare_pairwise(samples)
+      >>> dict(zip(tests.pairs, tests.p_holm.round(3).tolist(), strict=True))
+      {('random', 'evolution'): 0.014, ('random', 'tpe'): 0.013, ('evolution', 'tpe'): 0.024}
     """
     check_choice("test", test, ("mann_whitney", "wilcoxon"))
     if len(samples) < 2:
@@ -154,6 +170,10 @@ def holm_correction(p_values: ArrayLike) -> Floats:
 
     References:
       Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979 (Scandinavian Journal of Statistics 6).
+
+    Example:
+      >>> jnas.statistics.holm_correction([0.01, 0.04, 0.03]).round(2).tolist()
+      [0.03, 0.06, 0.06]
     """
     values = np.asarray(p_values, np.float64)
     if values.ndim != 1 or not np.all((values >= 0) & (values <= 1)):

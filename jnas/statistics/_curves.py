@@ -29,6 +29,11 @@ def curve_at(grid: ArrayLike, elapsed: ArrayLike, values: ArrayLike, mask: Array
 
     Raises:
       ValueError: Shapes differ, used rows do not come first, or times are NaN or fall.
+
+    Example:
+      >>> elapsed, best = [60.0, 120.0, 180.0], [70.0, 70.0, 74.0]
+      >>> jnas.statistics.curve_at([30, 100, 500], elapsed, best, np.ones(3, bool)).tolist()
+      [nan, 70.0, 74.0]
     """
     grid = np.asarray(grid, np.float64)
     if grid.ndim != 1 or np.isnan(grid).any():
@@ -75,6 +80,11 @@ def area_under_curve(
 
     Raises:
       ValueError: A run has no value yet at `start` and `nan_policy` is 'raise'; or an argument is out of range.
+
+    Example:
+      >>> elapsed, best = [60.0, 120.0, 180.0], [70.0, 70.0, 74.0]
+      >>> float(jnas.statistics.area_under_curve(elapsed, best, np.ones(3, bool), start=60, stop=220))
+      71.0
     """
     check_choice("scale", scale, ("linear", "log"))
     check_choice("nan_policy", nan_policy, ("raise", "omit"))
@@ -109,6 +119,10 @@ def regret(values: ArrayLike, optimum: ArrayLike) -> NDArray[np.float64]:
 
     Raises:
       ValueError: The optimum is NaN.
+
+    Example:
+      >>> jnas.statistics.regret([70.0, 74.0, np.nan], 75.0).tolist()
+      [5.0, 1.0, nan]
     """
     optimum = np.asarray(optimum, np.float64)
     if np.isnan(optimum).any():

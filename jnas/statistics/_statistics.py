@@ -56,6 +56,10 @@ def mean_over_seeds(values: ArrayLike, *, nan_policy: NanPolicy = "raise") -> ND
 
     Raises:
       ValueError: `values` is empty, or holds NaN and `nan_policy` is 'raise'.
+
+    Example:
+      >>> jnas.statistics.mean_over_seeds([[70, 90], [72, np.nan]], nan_policy="omit").tolist()
+      [71.0, 90.0]
     """
     samples = as_samples("values", values, nan_policy)
     there = ~np.isnan(samples)
@@ -78,6 +82,11 @@ def std_over_seeds(values: ArrayLike, *, ddof: int = 1, nan_policy: NanPolicy = 
 
     Raises:
       ValueError: `values` is empty, or holds NaN and `nan_policy` is 'raise'.
+
+    Example:
+      >>> values = [70.0, 72.0, 74.0]
+      >>> float(jnas.statistics.std_over_seeds(values)), round(float(np.std(values)), 3)
+      (2.0, 1.633)
     """
     samples = as_samples("values", values, nan_policy)
     there = ~np.isnan(samples)
@@ -102,6 +111,10 @@ def quantiles_over_seeds(
 
     Raises:
       ValueError: A probability is out of range, or `values` is empty, or holds NaN and `nan_policy` is 'raise'.
+
+    Example:
+      >>> jnas.statistics.quantiles_over_seeds([[70], [71], [72], [73], [74]], [0.25, 0.5, 0.75]).tolist()
+      [[71.0], [72.0], [73.0]]
     """
     samples = as_samples("values", values, nan_policy)
     levels = np.asarray(probabilities, np.float64)

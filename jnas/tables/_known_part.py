@@ -37,6 +37,13 @@ def known_part(
 
     Raises:
       ValueError: As `Table.objective`; or fewer than two architectures are known.
+
+    Example:
+      >>> space = jnas.spaces.categorical((2, 3))
+      >>> table = jnas.make_table(space, accuracy={"validation": [70, 72, np.nan, 74, np.nan, 73]})
+      >>> known = jnas.known_part(table, dataset="data", split="validation", epochs=1)
+      >>> [space.to_string(arch) for arch in known.archs]
+      ['0|0', '0|1', '1|0', '1|2']
     """
     levels = fidelity_levels(epochs, at)
     rows = np.flatnonzero(_known(table, dataset, split, epochs, seed, at))

@@ -31,6 +31,11 @@ def load_table(path: str | os.PathLike[str] = EMBEDDED, *, space: Space | None =
     Raises:
       FileNotFoundError: There is no such file.
       ValueError: The file is truncated, foreign or of another version, or contradicts itself or the space.
+
+    Example:
+      >>> table = jnas.load_table()
+      >>> table.space.name, table.num_archs, [(t.dataset, t.epochs, t.seeds) for t in table.header.trainings]
+      ('nasbench201', 15625, [('digits', 8, (0, 1, 2))])
     """
     is_embedded = path == EMBEDDED and not os.path.exists(path)
     file = TableFile(embedded_path() if is_embedded else path)
@@ -61,6 +66,12 @@ def save_table(table: Table, path: str | os.PathLike[str], *, compress: bool = F
 
     Raises:
       OSError: The file cannot be written.
+
+    Example:
+      >>> space = jnas.spaces.categorical((2, 3))
+      >>> jnas.save_table(jnas.make_table(space, accuracy={"validation": [70, 72, 71, 74, 75, 73]}), "mine.npz")
+      >>> jnas.load_table("mine.npz").num_archs
+      6
     """
     arrays = {name: table.read(name) for name in table.names}
     save_arrays(path, table.header, {n: a for n, a in arrays.items() if a is not None}, compress=compress)

@@ -40,6 +40,12 @@ def make_table(
 
     Raises:
       ValueError: Shapes do not fit, an accuracy is infinite, or an architecture is not of the space.
+
+    Example:
+      >>> space = jnas.spaces.categorical((2, 3))
+      >>> table = jnas.make_table(space, accuracy={"validation": [70, 72, 71, 74, 75, 73]}, train_seconds=30.0)
+      >>> jnas.queries.best(table, dataset="data", split="validation", epochs=1)
+      Best(arch_index=4, arch='1|1', value=75.0)
     """
     if archs is None:
         if space.from_index is None or space.size is None:

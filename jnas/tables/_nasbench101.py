@@ -107,6 +107,12 @@ def is_valid(spec: Any) -> bool:
 
     Raises:
       TypeError: What was given is not a cell in any of the forms that the module names.
+
+    Example:
+      >>> unconnected = ([[0, 0], [0, 0]], ["input", "output"])
+      >>> connected = ([[0, 1], [0, 0]], ["input", "output"])
+      >>> jnas.nasbench101.is_valid(unconnected), jnas.nasbench101.is_valid(connected)
+      (False, True)
     """
     try:
         _checked(spec)
@@ -120,6 +126,10 @@ def hash_spec(spec: Any) -> str:
 
     Raises:
       OutOfDomainError: The cell is not in the benchmark.
+
+    Example:
+      >>> jnas.nasbench101.hash_spec("|conv3x3-bn-relu~0|output~1|")
+      'b49ac8c578b4561d79ac7087988f1c61'
     """
     return published_hash(_checked(spec))
 

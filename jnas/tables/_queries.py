@@ -109,6 +109,13 @@ def info(
 
     Raises:
       ValueError: The table lacks the architecture, training, seed or curve; the message says what it has.
+
+    Example:
+      >>> found = jnas.queries.info(jnas.load_table(), 0, dataset="digits", epochs=8, seed="mean")
+      >>> found.arch
+      '|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|'
+      >>> {split: round(of.accuracy, 1) for split, of in found.splits.items()}
+      {'test': 89.4, 'train': 84.4, 'validation': 91.1}
     """
     index, training = _index(table, arch), table.training(dataset, epochs)
     if seed == "random":
@@ -175,7 +182,13 @@ def _of_seed(values: np.ndarray, seeds: tuple[int, ...], seed: Seed) -> float:
 
 
 def seeds_of(table: Table, arch: Any, *, dataset: str, epochs: int) -> tuple[int, ...]:
-    """Returns the names of the seeds with which an architecture was trained; none where the table has means alone."""
+    """Returns the names of the seeds with which an architecture was trained; none where the table has means alone.
+
+    Example:
+      >>> table = jnas.load_table()
+      >>> [jnas.queries.seeds_of(table, arch, dataset="digits", epochs=8) for arch in (0, 5)]
+      [(0,), (0, 1, 2)]
+    """
     index, training = _index(table, arch), table.training(dataset, epochs)
     there = np.zeros(len(training.seeds), bool)
     for split in splits_of(table, dataset, epochs):
@@ -186,14 +199,26 @@ def seeds_of(table: Table, arch: Any, *, dataset: str, epochs: int) -> tuple[int
 
 
 def results(table: Table, arch: Any, *, dataset: str, epochs: int, at: int | None = None) -> dict[int, Info]:
-    """Returns what `info` does for every run of an architecture, by the name of its seed (`query_by_index`)."""
+    """Returns what `info` does for every run of an architecture, by the name of its seed (`query_by_index`).
+
+    Example:
+      >>> found = jnas.queries.results(jnas.load_table(), 5, dataset="digits", epochs=8)
+      >>> {seed: round(of.splits["test"].accuracy, 1) for seed, of in found.items()}
+      {0: 91.7, 1: 86.9, 2: 84.4}
+    """
     index = _index(table, arch)
     seeds = seeds_of(table, index, dataset=dataset, epochs=epochs)
     return {seed: info(table, index, dataset=dataset, epochs=epochs, seed=seed, at=at) for seed in seeds}
 
 
 def costs(table: Table, arch: Any, *, dataset: str) -> Costs:
-    """Returns parameters, FLOPs and latency of an architecture's network (`get_cost_info`, `get_latency`)."""
+    """Returns parameters, FLOPs and latency of an architecture's network (`get_cost_info`, `get_latency`).
+
+    Example:
+      >>> costs = jnas.queries.costs(jnas.load_table(), 0, dataset="digits")
+      >>> round(costs.parameters, 4), round(costs.flops, 3), costs.latency
+      (0.0072, 0.05, nan)
+    """
     index = _index(table, arch)
     found = [table.read(member(kind, dataset)) for kind in Costs._fields]
     return Costs(*(math.nan if values is None else float(values[index]) for values in found))
@@ -228,6 +253,12 @@ def best(
 
     Raises:
       ValueError: `seed` is `'random'`, the table lacks what is asked for, or no architecture is within the limits.
+
+    Example:
+      >>> what = {"dataset": "digits", "split": "validation", "epochs": 8}
+      >>> small = jnas.queries.best(jnas.load_table(), **what, max_parameters=0.007)
+      >>> small.arch, round(small.value, 1)
+      ('|none~0|+|none~0|none~1|+|skip_connect~0|skip_connect~1|nor_conv_1x1~2|', 96.7)
     """
     if seed == "random":
         raise ValueError("seed is 'random', expected 'mean' or a seed's name")
@@ -251,6 +282,11 @@ def statistics(table: Table, *, dataset: str, epochs: int) -> Statistics:
 
     Raises:
       ValueError: The table has no such training.
+
+    Example:
+      >>> found = jnas.queries.statistics(jnas.load_table(), dataset="digits", epochs=8)
+      >>> found.num_runs, found.splits["test"].num_archs, round(found.splits["test"].maximum, 2)
+      ({1: 13645, 3: 1980}, 15625, 98.06)
     """
     table.training(dataset, epochs)
     known, splits = np.zeros(table.num_archs, np.int64), {}
@@ -275,7 +311,13 @@ def statistics(table: Table, *, dataset: str, epochs: int) -> Statistics:
 
 
 def learning_curves(table: Table, arch: Any, *, dataset: str, epochs: int) -> dict[str, np.ndarray]:
-    """Returns accuracies after each epoch `[seeds, epochs]` of one architecture by split, for splits that have them."""
+    """Returns accuracies after each epoch `[seeds, epochs]` of one architecture by split, for splits that have them.
+
+    Example:
+      >>> curves = jnas.queries.learning_curves(jnas.load_table(), 0, dataset="digits", epochs=8)
+      >>> {split: curve.shape for split, curve in curves.items()}
+      {'test': (3, 8), 'train': (3, 8), 'validation': (3, 8)}
+    """
     index = _index(table, arch)
     found = {s: table.read(member("accuracy_curve", dataset, epochs, s)) for s in splits_of(table, dataset, epochs)}
     return {split: decode_curve(steps[index]) for split, steps in found.items() if steps is not None}

@@ -56,6 +56,18 @@ def summarize(traces: Trace, table: Table, *, dataset: str, split: str, epochs: 
 
     Raises:
       ValueError: The traces have more axes, `seed` is `'random'`, or the table has no such numbers.
+
+    Example:
+      >>> accuracy = {"validation": [70, 72, 71, 74, 75, 73], "test": [69, 70, 70, 71, 74, 73]}
+      >>> table = jnas.make_table(jnas.spaces.categorical((2, 3)), accuracy=accuracy)
+      >>> objective = table.objective(dataset="data", split="validation", epochs=1, seed="mean")
+      >>> searcher = jnas.searchers.random_search(table.space)
+      >>> search = jax.jit(jax.vmap(lambda key: jnas.run(searcher, objective, key, max_evaluations=100)))
+      >>> traces = search(jax.random.split(jax.random.key(0), 4))
+      >>> print(jnas.summarize(traces, table, dataset="data", split="test", epochs=1))
+      table: data test after 1 epoch, mean over training seeds, percent
+        mean 74.00   std 0.00 (ddof 1)   95 % interval of the mean 74.00 to 74.00 (bootstrap)
+        of 4 searches, each with 100.0 evaluations and 100 s on average
     """
     scores = np.shape(traces.score)
     if len(scores) not in (1, 2):

@@ -38,6 +38,10 @@ def default_targets(table: Table) -> tuple[Target, ...]:
     A table with documented pairs of splits gives validation and test of each of its data sets, as in Table 5 of
     NAS-Bench-201, leaving out what only serves another's validation (`cifar10-valid`). Any other gives each of its
     data sets on each split but `train`.
+
+    Example:
+      >>> [target.label for target in jnas.default_targets(jnas.load_table())]
+      ['digits validation, 8 epochs', 'digits test, 8 epochs']
     """
     pairs = table.header.pairs
     serving = {pair[0] for name, kinds in pairs.items() for pair in kinds.values() if pair[0] != name}

@@ -17,6 +17,13 @@ def at_fidelity(searcher: Searcher, fidelity: int) -> Searcher:
 
     Raises:
       ValueError: The searcher uses several fidelities, or the index is negative.
+
+    Example:
+      >>> space = jnas.spaces.categorical((3, 3))
+      >>> searcher = jnas.searchers.at_fidelity(jnas.searchers.random_search(space), 1)
+      >>> proposal, _ = searcher.ask(searcher.init(jax.random.key(0), 10))
+      >>> proposal.fidelity.tolist()
+      [1]
     """
     if searcher.num_fidelities != 1:
         raise ValueError(

@@ -55,6 +55,12 @@ def bananas(
     References:
       "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture Search", White, Neiswanger and
         Savani, 2021, Algorithm 1 and Section 5; the settings are those of the naszilla library for NAS-Bench-101.
+
+    Example:
+      >>> searcher = jnas.searchers.bananas(jnas.spaces.nasbench201(), num_init=8, batch_size=8)
+      >>> proposal, _ = jax.eval_shape(searcher.ask, searcher.init(jax.random.key(0), 80))
+      >>> proposal.archs.shape
+      (8, 6)
     """
     return predictor_search(
         space,

@@ -85,6 +85,11 @@ def bohb(
     References:
       "BOHB: Robust and Efficient Hyperparameter Optimization at Scale", Falkner, Klein and Hutter, 2018, Section 4 and
         Algorithm 2.
+
+    Example:
+      >>> budgets = jnas.searchers.geometric_budgets(4, 108)
+      >>> jnas.searchers.bohb(jnas.spaces.nasbench101(), budgets=budgets).num_fidelities
+      4
     """
     budgets = check_budgets(budgets)
     check_eta(eta)

@@ -50,6 +50,13 @@ def successive_halving(
 
     References:
       "Non-stochastic Best Arm Identification and Hyperparameter Optimization", Jamieson and Talwalkar, 2016.
+
+    Example:
+      >>> searcher = jnas.searchers.successive_halving(jnas.spaces.categorical((3, 3, 3)), budgets=(4, 12, 36))
+      >>> objective = jnas.function_objective(lambda key, arch, epochs: arch.sum() * epochs, fidelities=(4, 12, 36))
+      >>> trace = jax.jit(lambda key: jnas.run(searcher, objective, key, max_evaluations=13))(jax.random.key(0))
+      >>> jnp.bincount(trace.fidelity).tolist()  # a third goes on
+      [9, 3, 1]
     """
     budgets = check_budgets(budgets)
     check_eta(eta)
@@ -81,6 +88,13 @@ def hyperband(space: Space, *, budgets: Sequence[float], eta: float = 3, roundin
     References:
       "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization", Li et al., ICLR 2017 (Table 1) and
         JMLR 2018 (Algorithm 1).
+
+    Example:
+      >>> searcher = jnas.searchers.hyperband(jnas.spaces.categorical((3, 3, 3)), budgets=(4, 12, 36))
+      >>> objective = jnas.function_objective(lambda key, arch, epochs: arch.sum() * epochs, fidelities=(4, 12, 36))
+      >>> trace = jax.jit(lambda key: jnas.run(searcher, objective, key, max_evaluations=20))(jax.random.key(0))
+      >>> jnp.bincount(trace.fidelity).tolist()  # brackets of 9 + 3 + 1, 3 + 1 and 3 architectures
+      [9, 6, 5]
     """
     budgets = check_budgets(budgets)
     check_eta(eta)

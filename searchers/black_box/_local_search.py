@@ -71,6 +71,13 @@ def local_search(
     References:
       "Local Search is State of the Art for Neural Architecture Search Benchmarks", White, Nolen and Savani, 2020,
         Algorithm 1; the variants are those of its Section 3 and of the naszilla library.
+
+    Example:
+      >>> searcher = jnas.searchers.local_search(jnas.spaces.categorical((3, 4)), num_init=2)
+      >>> objective = jnas.function_objective(lambda key, arch: arch.sum())
+      >>> trace = jax.jit(lambda key: jnas.run(searcher, objective, key, max_evaluations=20))(jax.random.key(0))
+      >>> int(jnas.statistics.num_evaluations(trace)), str(jnas.statistics.stopped_by(trace))  # no architecture twice
+      (12, 'exhausted')
     """
     check_positive_int("num_init", num_init)
 

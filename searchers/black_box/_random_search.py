@@ -18,6 +18,12 @@ def random_search(space: Space) -> Searcher:
 
     References:
       "Random Search for Hyper-Parameter Optimization", Bergstra and Bengio, 2012; in NAS-Bench-201 (2020), Appendix B.
+
+    Example:
+      >>> searcher = jnas.searchers.random_search(jnas.spaces.categorical((3, 3)))
+      >>> proposal, state = searcher.ask(searcher.init(jax.random.key(0), 10))
+      >>> proposal.archs.shape
+      (1, 2)
     """
 
     def init(key: Key, capacity: int) -> RandomSearchState:

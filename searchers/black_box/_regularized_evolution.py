@@ -50,6 +50,14 @@ def regularized_evolution(
 
     References:
       "Regularized Evolution for Image Classifier Architecture Search", Real et al., 2019, Algorithm 1.
+
+    Example:
+      >>> space = jnas.spaces.categorical((3, 3, 3))
+      >>> searcher = jnas.searchers.regularized_evolution(space, population_size=10, sample_size=5)
+      >>> objective = jnas.function_objective(lambda key, arch: -jnp.sum((arch - 1) ** 2))
+      >>> trace = jax.jit(lambda key: jnas.run(searcher, objective, key, max_evaluations=200))(jax.random.key(0))
+      >>> jnas.statistics.incumbent(trace).arch.tolist()
+      [1, 1, 1]
     """
     check_positive_int("population_size", population_size)
     check_positive_int("sample_size", sample_size)

@@ -233,6 +233,13 @@ def bayesian_linear_regression(
     References:
       "Pattern Recognition and Machine Learning", Bishop, 2006, Sections 3.3 and 3.5.
       "Ensemble samplers with affine invariance", Goodman and Weare, 2010.
+
+    Example:
+      >>> features, scores = jnp.arange(5.0)[:, None], 70 + 2 * jnp.arange(5.0)
+      >>> predictor = jnas.searchers.predictors.bayesian_linear_regression()
+      >>> model = jax.jit(predictor.fit)(jax.random.key(0), features, scores, jnp.ones(5, bool))
+      >>> jax.jit(predictor.predict)(model, jnp.array([[10.0]])).mean.round(1).tolist()
+      [90.0]
     """
     check_hyperparameters(hyperparameters, num_hypers, chain_length)
 

@@ -83,6 +83,13 @@ def gaussian_process(
       "Gaussian Processes for Machine Learning", Rasmussen and Williams, 2006, Algorithm 2.1 and Section 5.4.1.
       "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture Search", White et al., 2021
         (GP-BayesOpt with edit distance, and NASBOT).
+
+    Example:
+      >>> features, scores = jnp.array([[0.0, 0.0], [1.0, 1.0]]), jnp.array([70.0, 74.0])
+      >>> predictor = jnas.searchers.predictors.gaussian_process(length_scale=1.0)
+      >>> model = jax.jit(predictor.fit)(jax.random.key(0), features, scores, jnp.ones(2, bool))
+      >>> jax.jit(predictor.predict)(model, jnp.array([[1.0, 1.0], [0.0, 1.0]])).mean.round(1).tolist()
+      [74.0, 72.0]
     """
     between = resolve_distance(distance)
     for argument, value in (("amplitude", amplitude), ("length_scale", length_scale), ("noise", noise)):

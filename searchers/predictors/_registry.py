@@ -131,7 +131,12 @@ PREDICTORS = make_registry("predictor", _ENTRIES)
 
 
 def names(quick: bool | None = None) -> tuple[str, ...]:
-    """Returns the names of all predictors, or of those that are quick (or are not)."""
+    """Returns the names of all predictors, or of those that are quick (or are not).
+
+    Example:
+      >>> jnas.searchers.predictors.names(quick=True)
+      ('mlp_ensemble', 'gaussian_process', 'gaussian_process_fitted', 'bayesian_linear_regression', 'dngo')
+    """
     return tuple(entry.name for entry in PREDICTORS.rows.values() if quick is None or entry.quick == quick)
 
 
@@ -140,6 +145,10 @@ def entry(name: str) -> Entry:
 
     Raises:
       ValueError: There is no predictor of that name.
+
+    Example:
+      >>> jnas.searchers.predictors.entry("random_forest").description
+      '100 regression trees on bootstrap samples; runs in Python'
     """
     return PREDICTORS.entry(name)
 
@@ -156,6 +165,11 @@ def make(name: str, space: Space) -> tuple[Predictor, str]:
 
     Raises:
       ValueError: There is no predictor of that name, or the space has none of its encodings.
+
+    Example:
+      >>> predictor, encoding = jnas.searchers.predictors.make("gaussian_process", jnas.spaces.nasbench201())
+      >>> predictor.name, encoding
+      ('gaussian_process', 'path')
     """
     found = entry(name)
     return found.make(space), found.encoding(space)

@@ -39,6 +39,13 @@ def random_forest(
 
     References:
       "Random Forests", Breiman, 2001.
+
+    Example:
+      >>> features, scores = np.arange(20.0)[:, None], np.repeat([70.0, 74.0], 10)
+      >>> predictor = jnas.searchers.predictors.random_forest(num_trees=5)
+      >>> model = predictor.fit(jax.random.key(0), features, scores, np.ones(20, bool))
+      >>> predictor.predict(model, np.array([[0.0], [19.0]])).mean.round(1).tolist()
+      [70.0, 74.0]
     """
     check_positive_int("num_trees", num_trees)
     check_positive_int("min_samples_split", min_samples_split, least=2)

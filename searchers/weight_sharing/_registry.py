@@ -77,7 +77,12 @@ WEIGHT_SHARING = make_registry("weight-sharing searcher", _ENTRIES)
 
 
 def weight_sharing_names() -> tuple[str, ...]:
-    """Returns the names of all weight-sharing searchers."""
+    """Returns the names of all weight-sharing searchers.
+
+    Example:
+      >>> jnas.searchers.weight_sharing_names()
+      ('darts-v1', 'darts-v2', 'gdas', 'setn', 'enas', 'rsps')
+    """
     return WEIGHT_SHARING.names()
 
 
@@ -86,6 +91,11 @@ def weight_sharing_entry(name: str) -> WeightSharingEntry:
 
     Raises:
       ValueError: There is none of that name.
+
+    Example:
+      >>> entry = jnas.searchers.weight_sharing_entry("enas")
+      >>> entry.epochs, entry.batch_size
+      (250, 128)
     """
     return WEIGHT_SHARING.entry(name)
 
@@ -105,6 +115,12 @@ def make_weight_sharing(
     Raises:
       TypeError: The factory has no such argument, or an argument is of the wrong kind.
       ValueError: There is no searcher of that name, or an argument is out of range.
+
+    Example:
+      >>> supernet = jnas.training.nasbench201_supernet(image_shape=(8, 8, 1), num_classes=10, channels=4, cells=1)
+      >>> searcher = jnas.searchers.make_weight_sharing("darts-v2", supernet, steps_per_epoch=16, epochs=2)
+      >>> searcher.name
+      'darts-v2'
     """
     entry = weight_sharing_entry(name)
     epochs = entry.epochs if epochs is None else epochs

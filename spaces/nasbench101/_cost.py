@@ -120,6 +120,11 @@ def nasbench101_parameters(
 
     References:
       "NAS-Bench-101: Towards Reproducible Neural Architecture Search", Ying et al., 2019, Section 2.2 and 2.3.
+
+    Example:
+      >>> cell = jnas.spaces.nasbench101().from_string("|conv3x3-bn-relu~0|conv3x3-bn-relu~1|output~0~2|")
+      >>> round(float(jax.jit(jnas.spaces.nasbench101_parameters)(cell)), 3)
+      20.347
     """
     sizes = {"channels": channels, "modules": modules, "classes": classes, "image_channels": image_channels}
     count = nasbench101_parameter_count(arch, **sizes)
@@ -162,6 +167,11 @@ def nasbench101_flops(
     Raises:
       TypeError: A size is not a Python int.
       ValueError: A size is too small, or the image's is not a multiple of 4.
+
+    Example:
+      >>> cell = jnas.spaces.nasbench101().from_string("|conv3x3-bn-relu~0|conv3x3-bn-relu~1|output~0~2|")
+      >>> round(float(jax.jit(jnas.spaces.nasbench101_flops)(cell)))
+      2990
     """
     check_sizes(channels=channels, modules=modules, classes=classes, image_channels=image_channels)
     height, width = image_size if isinstance(image_size, tuple) else (image_size, image_size)

@@ -35,6 +35,11 @@ def nasbench201_parameters(
 
     References:
       "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", Dong and Yang, 2020, Figure 1.
+
+    Example:
+      >>> archs = jnp.array([[1, 1, 1, 1, 1, 1], [3, 3, 3, 3, 3, 3]])  # skip connections, 3x3 convolutions
+      >>> [round(float(jnas.spaces.nasbench201_parameters(arch)), 3) for arch in archs]
+      [0.073, 1.532]
     """
     _check_sizes(channels=channels, cells=cells, classes=classes, image_channels=image_channels)
     return _by_convolutions(arch, _parameters(channels, cells, classes, image_channels))
@@ -65,6 +70,11 @@ def nasbench201_flops(
     Raises:
       TypeError: A size is not a Python int.
       ValueError: A size is not positive, or the image's is not a multiple of 4.
+
+    Example:
+      >>> archs = jnp.array([[1, 1, 1, 1, 1, 1], [3, 3, 3, 3, 3, 3]])  # skip connections, 3x3 convolutions
+      >>> [round(float(jnas.spaces.nasbench201_flops(arch)), 1) for arch in archs]
+      [7.8, 220.1]
     """
     _check_sizes(channels=channels, cells=cells, classes=classes, image_channels=image_channels)
     height, width = image_size if isinstance(image_size, tuple) else (image_size, image_size)

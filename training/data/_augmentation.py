@@ -58,6 +58,11 @@ def normalize(images: Array, mean: Sequence[float], std: Sequence[float]) -> Arr
 
     Raises:
       ValueError: There is not one mean and one standard deviation for each channel.
+
+    Example:
+      >>> images = jnp.array([0, 128, 160], jnp.uint8).reshape(1, 1, 3, 1)
+      >>> jnas.training.normalize(images, mean=[128.0], std=[64.0]).ravel().tolist()
+      [-2.0, 0.0, 0.5]
     """
     channels = images.shape[-1]
     for name, values in (("mean", mean), ("std", std)):

@@ -26,6 +26,11 @@ def resized(dataset: Dataset, size: int, *, name: str | None = None) -> Dataset:
     Raises:
       TypeError: The size is not a whole number.
       ValueError: The size does not divide the old one.
+
+    Example:
+      >>> small = jnas.training.resized(jnas.training.load_dataset("digits"), 4)
+      >>> small.name, small.image_shape
+      ('digits-4px', (4, 4, 1))
     """
     height, width, channels = dataset.image_shape
     if isinstance(size, bool) or not isinstance(size, int | np.integer):
@@ -67,6 +72,11 @@ def subset(dataset: Dataset, split: str, size: int, seed: int = 0, *, name: str 
     Raises:
       TypeError: The size is not a whole number.
       ValueError: There is no such split, or it has fewer images.
+
+    Example:
+      >>> small = jnas.training.subset(jnas.training.load_dataset("digits"), "train", 100)
+      >>> small.name, len(small.splits["train"]), len(small.splits["test"])
+      ('digits-train100', 100, 360)
     """
     rows = np.asarray(dataset.rows(split))
     if isinstance(size, bool) or not isinstance(size, int | np.integer):

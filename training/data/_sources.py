@@ -80,6 +80,11 @@ def load_dataset(
       ImportError: The files need a package that is not installed.
       ValueError: There is no data set of that name, or a file is cut off, foreign or hostile. Nothing of it was run.
       TypeError: An argument is of the wrong kind.
+
+    Example:
+      >>> dataset = jnas.training.load_dataset("digits")
+      >>> dataset.image_shape, dataset.num_classes, {split: len(rows) for split, rows in dataset.splits.items()}
+      ((8, 8, 1), 10, {'train': 1077, 'validation': 360, 'test': 360})
     """
     text = os.fspath(name)
     folder = _data_dir(data_dir)
@@ -97,7 +102,12 @@ def load_dataset(
 
 
 def dataset_names() -> tuple[str, ...]:
-    """Returns the names that `load_dataset` knows; it also takes a path that ends in `.npz`."""
+    """Returns the names that `load_dataset` knows; it also takes a path that ends in `.npz`.
+
+    Example:
+      >>> jnas.training.dataset_names()
+      ('digits', 'mnist', 'cifar10-valid', 'cifar10', 'cifar100', 'ImageNet16-120', 'tfds:NAME')
+    """
     return ("digits", "mnist", "cifar10-valid", "cifar10", "cifar100", "ImageNet16-120", "tfds:NAME")
 
 

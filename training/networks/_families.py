@@ -37,6 +37,12 @@ def make_network(
 
     Raises:
       ValueError: The space or the form is unknown, or `'static'` without an architecture.
+
+    Example:
+      >>> dataset, recipe = jnas.training.load_dataset("digits"), jnas.training.get_recipe("digits-8")
+      >>> network = jnas.training.make_network(dataset, recipe)
+      >>> round(float(network.parameters(jnp.array([3, 3, 3, 3, 3, 3]))), 4)
+      0.0603
     """
     family = FAMILIES.entry(space)
     if form == "static" and (archs is None or np.ndim(archs) != 1):
@@ -74,6 +80,11 @@ def make_supernet(
       TypeError: A size is not a Python int.
       ValueError: The space has no supernet, the form is unknown, a size is not positive, or images are not multiples
         of 4 high and wide.
+
+    Example:
+      >>> supernet = jnas.training.make_supernet(jnas.training.load_dataset("digits"), channels=4, cells=1)
+      >>> supernet.space.name, len(supernet.space.num_choices)
+      ('nasbench201', 6)
     """
     family = FAMILIES.entry(space)
     if family.supernet is None:

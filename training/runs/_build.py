@@ -57,6 +57,11 @@ def plan_table(
 
     Raises:
       ValueError: A number is out of range, or a seed stands twice.
+
+    Example:
+      >>> plan = jnas.training.plan_table(seeds=(0, 1), num_repeated=100)
+      >>> len(plan.archs), len(plan.cells)  # the cells of the table, and the runs that make it
+      (15625, 6566)
     """
     seeds = tuple(int(seed) for seed in seeds)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:

@@ -161,7 +161,7 @@ def train(
       >>> run = jax.jit(lambda key, arch: training.train(key, arch, dataset, recipe))
       >>> curves, weights = run(jax.random.key(0), jax.numpy.array([3, 1, 3, 0, 2, 4]))
       >>> {split: curve.shape for split, curve in curves.accuracy.items()}
-      {'train': (1,), 'validation': (1,), 'test': (1,)}
+      {'test': (1,), 'train': (1,), 'validation': (1,)}
     """
     network = network or make_network(dataset, recipe)
     state = begin_run(key, arch, dataset, recipe, network)

@@ -76,6 +76,14 @@ def study(
       ValueError: An argument is out of range, the table lacks what is asked of it, or the folder holds another study.
       TypeError: `searchers` is not a mapping of names to searchers.
       OSError: The folder cannot be written.
+
+    Example:
+      >>> accuracy = {"validation": [70, 72, 71, 74, 75, 73], "test": [69, 70, 70, 71, 74, 73]}
+      >>> table = jnas.make_table(jnas.spaces.categorical((2, 3)), accuracy=accuracy)
+      >>> searchers = {"random_search": jnas.searchers.random_search(table.space)}
+      >>> results = jnas.study(searchers, table, dataset="data", epochs=1, max_evaluations=100, num_seeds=2)
+      >>> [target.label for target in results.targets], results.searchers[0].final.tolist()
+      (['data validation, 1 epoch', 'data test, 1 epoch'], [[75.0, 75.0], [74.0, 74.0]])
     """
     plan = make_plan(
         searchers,

@@ -87,6 +87,13 @@ def supernet_methods(
 
     Raises:
       ValueError: There is no searcher of a name, a setting is out of range, or no searcher takes it.
+
+    Example:
+      >>> dataset = jnas.training.load_dataset("digits")
+      >>> supernet = jnas.training.make_supernet(dataset, channels=4, cells=1)
+      >>> methods = jnas.supernet_methods(["darts-v1", "enas"], supernet, dataset, epochs=10)
+      >>> {name: (method.epochs, method.batch_size) for name, method in methods.items()}
+      {'darts-v1': (10, 64), 'enas': (10, 128)}
     """
     made, taken = {}, set[str]()
     for name in names:

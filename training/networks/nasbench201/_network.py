@@ -114,6 +114,11 @@ def nasbench201_network(
     References:
       "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", Dong and Yang, 2020, Section
       2.1 and Figure 1.
+
+    Example:
+      >>> network = jnas.training.nasbench201_network(image_shape=(32, 32, 3), num_classes=10)
+      >>> round(float(network.parameters(jnp.array([3, 3, 3, 3, 3, 3]))), 3), network.space.name
+      (1.532, 'nasbench201')
     """
     form = form or switch_form()
     height, width, image_channels = image_shape

@@ -1,0 +1,49 @@
+"""The examples in docstrings run as they stand there, and at least half of what is exported has one."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jnas
+
+PUBLIC = ("", ".nasbench101", ".queries", ".searchers", ".searchers.predictors", ".spaces", ".statistics", ".training")
+COMMON = {"jax": jax, "jnas": jnas, "jnp": jnp, "np": np}  # what an example need not import
+
+
+def examples():
+    """Every docstring with an example; of the modules without one nothing is imported but their packages."""
+    found = []
+    for module in pkgutil.walk_packages(jnas.__path__, "jnas."):
+        if ">>>" in Path(module.module_finder.find_spec(module.name).origin).read_text(encoding="utf-8"):
+            module = importlib.import_module(module.name)
+            found += doctest.DocTestFinder().find(module, globs=COMMON | vars(module))
+    return [each for each in found if each.examples]
+
+
+@pytest.mark.slow
+def test_examples_run(tmp_path, monkeypatch):
+    """All in one process, so that what they share (the embedded table, compiled programs) is made once."""
+    monkeypatch.chdir(tmp_path)  # some write a file
+    runner, report = doctest.DocTestRunner(verbose=False), []
+    for example in examples():
+        runner.run(example, out=report.append)
+    assert not runner.summarize(verbose=False).failed, "".join(report)
+
+
+def test_half_of_the_exported_functions_have_an_example():
+    documented = {each.name for each in examples()}
+    exported = set()
+    for name in PUBLIC:
+        module = importlib.import_module(f"jnas{name}")
+        values = (inspect.unwrap(getattr(module, each)) for each in module.__all__)
+        exported |= {f"{value.__module__}.{value.__qualname__}" for value in values if inspect.isfunction(value)}
+    assert len(exported) > 100
+    without = sorted(exported - documented)
+    assert len(without) <= len(exported) / 2, without
