@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from jnas import __version__
-from jnas.commands import _table
+from jnas.commands import _study
 from jnas.commands._cli import _make_parser, main
 from jnas.io import _compilation_cache, _progress
 from jnas.io._compilation_cache import _own_folder
@@ -122,9 +122,12 @@ def test_options_of_a_study_reach_it(table, capsys):
     }
     works(capsys, "study", "--table", table, *itertools.chain(*options.items()))
     config = load_study("here").config
-    told = [config[n] for n in ("searchers", "seeds", "seed", "budget_seconds", "evaluations", "dataset", "epochs")]
+    told = [
+        config[n]
+        for n in ("searchers", "num_seeds", "root_seed", "budget_seconds", "max_evaluations", "dataset", "epochs")
+    ]
     assert told == [["random_search", "bohb", "bohb@12"], 3, 5, 30_000.0, None, "cifar100", [12, 200]]
-    assert (config["split"], config["reduction"], config["overshoot"]) == ("validation", "random", "keep")
+    assert (config["split"], config["reward"], config["overshoot"]) == ("validation", "random", "keep")
     found = {s.name: s for s in load_study("here").searchers}
     assert set(np.unique(found["bohb"].traces.fidelity)) == {0, 1}
     assert set(np.unique(found["bohb@12"].traces.fidelity)) == {0}
@@ -152,8 +155,8 @@ def test_defaults_are_the_quick_searchers_and_the_papers_setting(table, capsys, 
     assert set(several.widths.values()) == {251}  # as even as possible, at most 500
     assert set(both.searchers) == set(_registry.names())
     config = default.config
-    assert (config["seeds"], config["budget_seconds"], config["evaluations"]) == (500, 12_000.0, None)
-    assert (config["dataset"], config["epochs"], config["reduction"], config["overshoot"], config["seed"]) == (
+    assert (config["num_seeds"], config["budget_seconds"], config["max_evaluations"]) == (500, 12_000.0, None)
+    assert (config["dataset"], config["epochs"], config["reward"], config["overshoot"], config["root_seed"]) == (
         "cifar10",
         [12],
         "mean",
@@ -161,7 +164,7 @@ def test_defaults_are_the_quick_searchers_and_the_papers_setting(table, capsys, 
         0,
     )
     assert set(everything.searchers) >= set(_registry.names()) | {"bohb@12"}
-    assert (everything.config["budget_seconds"], everything.config["evaluations"]) == (None, 7)
+    assert (everything.config["budget_seconds"], everything.config["max_evaluations"]) == (None, 7)
     assert _plan.Plan is type(default)
 
 
@@ -176,7 +179,7 @@ def test_defaults_are_the_quick_searchers_and_the_papers_setting(table, capsys, 
         (["--seeds", "0"], "argument --seeds: expected an integer of at least 1, not '0'"),
         (["--seeds", "many"], "expected an integer of at least 1, not 'many'"),
         (["--seed", "-1"], "argument --seed: expected"),
-        (["--seed", str(2**32)], "root_seed is 4294967296, expected less than 2**32"),
+        (["--seed", str(2**32)], "argument --seed: expected an integer from 0 to 4294967295"),
         (["--budget-seconds", "nan"], "expected a positive number of seconds, not 'nan'"),
         (["--budget-seconds", "5"], "less than the cheapest evaluation"),
         (["--evaluations", "1.5"], "expected an integer"),
@@ -184,7 +187,7 @@ def test_defaults_are_the_quick_searchers_and_the_papers_setting(table, capsys, 
         (["--epochs", "13"], "no training on dataset='cifar10-valid' for epochs=13; it has"),
         (["--dataset", "cifar11"], "no training on dataset='cifar11'"),
         (["--split", "tset"], "no accuracy for"),
-        (["--reward", "5"], "--reward is 5; for cifar10-valid with 12 epochs this table has seeds 777, 888"),
+        (["--reward", "5"], "reward is 5; for cifar10-valid with 12 epochs this table has seeds 777, 888"),
         (["--reward", "best"], "expected mean, random or the name of a training seed, not 'best'"),
         (["--overshoot", "forget"], "invalid choice: 'forget'"),
         (["--out", "file/study"], "cannot make the folder file/study: Not a directory"),
@@ -222,7 +225,9 @@ def test_times_of_another_data_set_do_not_count(capsys):
     study = ("study", "--table", "t.npz", "--searchers", "random_search", "--seeds", 2)
     for dataset in ("cifar100", "ImageNet16-120"):
         told = fails(capsys, *study, "--dataset", dataset, "--budget-seconds", 100)
-        assert f"no times for {dataset} with 12 epochs, so that --budget-seconds has no meaning; give --eval" in told
+        assert (
+            f"no times for {dataset} with 12 epochs, so that --budget-seconds has no meaning; give --max-eval" in told
+        )
     assert "100 evaluations a search" in works(capsys, *study, "--dataset", "cifar100")
     assert "12,000 simulated seconds a search" in works(capsys, *study, "--dataset", "cifar10")  # that is cifar10-valid
     told = fails(capsys, *study, "--epochs", 13, "--budget-seconds", 100)
@@ -234,7 +239,8 @@ def test_another_study_in_the_folder_is_refused(table, capsys):
     works(capsys, *words, "--seeds", 2)
     told = fails(capsys, *words, "--seeds", 3)
     assert told == (
-        "jnas: error: here holds a study with another configuration: seeds is 2 there and 3 here. Give another --out\n"
+        "jnas: error: here holds a study with another configuration: num_seeds is 2 there and 3 here. "
+        "Give another --out\n"
     )
 
 
@@ -277,7 +283,7 @@ def test_interrupted_study_says_that_it_goes_on(table, capsys, monkeypatch):
     def interrupt(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_table, "study", interrupt)
+    monkeypatch.setattr(_study, "study", interrupt)
     assert main(["study", "--table", str(table)]) == 130
     assert capsys.readouterr().err == "jnas: stopped; the same command goes on from here, to the same results\n"
 

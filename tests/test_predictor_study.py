@@ -226,7 +226,7 @@ def test_files_say_what_was_found(whole):
     assert all(float(r["fit_seconds"]) > 0 and float(r["cpu_seconds_per_1000_queries"]) >= 0 for r in times)
     said = json.loads((folder / "config.json").read_text())
     assert {"jnas", "jax", "numpy"} <= set(said["versions"])
-    assert said["config"]["seeds_per_program"] == {"ridge": 3, "stiff": 3, "driven": 1}
+    assert said["config"]["chunk"] == {"ridge": 3, "stiff": 3, "driven": 1}
     assert any("79 of 81" in note for note in said["config"]["notes"])
 
 
@@ -300,7 +300,7 @@ def test_unfinished_study_of_other_versions_is_refused(whole, tmp_path):
         ({"train_sizes": (6, 60)}, "40 test cells and 60 training cells are wanted, .* of 79 different ones"),
         ({"encodings": ("path",)}, "'path', which is no encoding of .* one_hot, ordinal"),
         ({"predictors": {}}, "predictors is empty"),
-        ({"seed": "random"}, "seed is 'random'"),
+        ({"seed": "random"}, "reward is 'random'"),
         ({"test_cells": 1}, "test_cells is 1, expected an integer of at least 2"),
         ({"epochs": 7}, "no training on dataset='data' for epochs=7"),
     ],
@@ -417,11 +417,14 @@ def test_predictors_that_a_space_has_nothing_for_are_left_out(registered):
         (["--predictors", "guess"], "there is no predictor 'guess', expected one of ridge, slow, driven, nodes"),
         (["--encodings", "paths"], "nasbench201 has no encoding 'paths'; give --encodings from one_hot"),
         (["--predictors", "ridge", "--encodings", "graph"], "none of ridge reads the encoding 'graph'"),
-        (["--train-sizes", "6000"], "of 6,466 different ones; ask for fewer --test-cells, or for smaller --train-size"),
-        (["--train-sizes", "x"], "expected an integer of at least 1, not 'x'"),
-        (["--precision-at", "600"], "--precision-at is 600"),
+        (["--train-sizes", "6000"], "of 6,466 different ones; ask for fewer test_cells, or for smaller train_sizes"),
+        (["--train-sizes", "x"], "expected sizes that ascend, such as 20,100,500, not 'x'"),
+        (["--precision-at", "600"], "precision_at is 600"),
         (["--precision-at", "1.5"], "expected a number of cells, or a share"),
-        (["--reward", "random"], "--reward is 'random', expected"),
+        (
+            ["--reward", "random"],
+            "argument --reward: expected mean or the name of a training seed: a cell has one true value, not 'random'",
+        ),
         (["--dataset", "cifar10"], "no training on dataset='cifar10'"),
         (["--table", "absent.npz"], "absent.npz"),
     ],

@@ -153,7 +153,7 @@ def test_folder_gives_the_results_back(whole):
     wanted = ["config.json", "report.html", "summary.csv", "traces", "traces/evolution.npz", "traces/random.npz"]
     assert names == wanted
     config = json.loads((folder / "config.json").read_text())
-    assert config["config"]["seeds_per_program"] == {"random": 3, "evolution": 3}
+    assert config["config"]["chunk"] == {"random": 3, "evolution": 3}
     assert re.fullmatch("[0-9a-f]{64}", config["config"]["table_sha256"])
     assert {"jnas", "jax", "numpy", "python", "device", "xla_flags"} <= set(config["versions"])
 
@@ -236,9 +236,9 @@ def test_unfinished_study_can_be_read(whole, tmp_path):
 def test_another_study_in_the_folder_is_refused(whole, tmp_path):
     folder = shutil.copytree(whole[1], tmp_path / "study")
     content = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    with pytest.raises(ValueError, match=r"seeds is 7 there and 8 here\. Give another --out"):
+    with pytest.raises(ValueError, match=r"num_seeds is 7 there and 8 here\. Give another --out"):
         go(folder, num_seeds=8)
-    with pytest.raises(ValueError, match="seed is 0 there and 1 here"):
+    with pytest.raises(ValueError, match="root_seed is 0 there and 1 here"):
         go(folder, root_seed=1)
     with pytest.raises(ValueError, match=r'searchers is \["random", "evolution"\] there and \["random"\] here'):
         go(folder, searchers={"random": RANDOM})

@@ -5,14 +5,58 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jnas.commands._training_setup import make_dataset, make_recipe, prepare_devices, say, show_recipes
+from jnas.commands._training_setup import (
+    add_training_options,
+    make_dataset,
+    make_recipe,
+    prepare_devices,
+    say,
+    show_recipes,
+)
 from jnas.commands._training_work import begun_chunk, chunk_size, make_runs
+from jnas.commands._words import add_command, add_output
+from jnas.core._registry import DEFAULT_SPACE
 from jnas.io._atomic import check_writable
+from jnas.studies._settings import FLAG, NATURAL, NUM_SEEDS, OUT, POSITIVE, TEXT, Setting, add_settings
 
 if TYPE_CHECKING:
     import numpy as np
 
 _MOST_AT_ONCE = 32  # candidates of a CPU device between two files
+_BUILD = """\
+Trains the cells of a search space on a data set and writes their learning curves as a table, on which studies run:
+a tabular benchmark of your own data. One cell of each class of isomorphic cells is trained; the others get its
+numbers, and the table says so. The runs stand in a folder: stopped at any moment, the same command goes on.
+"""
+
+_SETTINGS = (
+    OUT.of("the folder of the runs (default: T, beside the table)"),
+    Setting("space", TEXT, "NAME", "nasbench201 (default) or nasbench101", DEFAULT_SPACE),
+    Setting("archs", TEXT, "FILE", "train the cells of this file, an architecture string on each line"),
+    Setting("vertices", POSITIVE, "N", "nasbench101: train the cells of up to so many vertices"),
+    NUM_SEEDS.of("runs of each cell, with seeds 0 to N-1 (default 3)", 3),
+    Setting("num_cells", POSITIVE, "N", "train so many cells, drawn from all (default: all)", older=("cells",)),
+    Setting(
+        "num_repeated",
+        NATURAL,
+        "N",
+        "train so many cells with all seeds, the others with seed 0",
+        older=("repeated",),
+    ),
+    Setting("no_copies", FLAG, help="train all 15,625 cells, not one of each of the 6,466 classes", default=False),
+    Setting("partial", FLAG, help="train nothing; write the table of the runs that the folder holds", default=False),
+    Setting("name", TEXT, "TEXT", "what to call the table"),
+    Setting("compress", FLAG, help="a small file, which opens more slowly", default=False),
+)
+
+
+def add_build(commands: Any) -> None:
+    """Adds `jnas table build`."""
+    words = "make a table by training the cells of a space on a data set"
+    parser = add_command(commands, "build", words, build, _BUILD, goes_on=True)
+    add_output(parser)
+    add_settings(parser, _SETTINGS)
+    add_training_options(parser)
 
 
 def build(options: argparse.Namespace) -> None:
@@ -41,14 +85,14 @@ def build(options: argparse.Namespace) -> None:
         raise ValueError(f"the data set {dataset.name!r} lacks a validation or a test split, and a table needs both")
     recipe = make_recipe(options, dataset)
     plan = plan_table(
-        seeds=range(options.seeds),
-        num_cells=options.cells,
-        num_repeated=options.repeated,
+        seeds=range(options.num_seeds),
+        num_cells=options.num_cells,
+        num_repeated=options.num_repeated,
         copies=not options.no_copies,
         archs=_chosen_archs(options),
         space=options.space,
     )
-    chunk = options.chunk or begun_chunk(out) or chunk_size(len(plan.cells), dataset, recipe, most=_MOST_AT_ONCE)
+    chunk = options.chunk_size or begun_chunk(out) or chunk_size(len(plan.cells), dataset, recipe, most=_MOST_AT_ONCE)
     network = make_network(dataset, recipe, options.form, space=options.space)
     if network.form == "dispatch":
         batches = device_batches(plan.jobs, network, chunk)

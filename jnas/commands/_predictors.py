@@ -1,14 +1,29 @@
 """The command `jnas predictors`. Imports that take long stand in the functions that need them."""
 
 import argparse
-import re
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
+
+from jnas.commands._words import add_command, study_folder
+from jnas.studies._settings import add_settings, study_arguments
+from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
+
+_PREDICTORS = """\
+Fits predictors to a few cells of a table, over many draws of cells, and measures how well they predict others: errors,
+rank correlations, calibration, times. The study stands in a folder: stopped at any moment, the same command goes on
+where it was. predictors: mlp_ensemble, mlp_ensemble_diverse, random_forest, gradient_boosting, gaussian_process,
+gaussian_process_fitted, bayesian_linear_regression, dngo, bohamiann, gcn, gcn_ensemble.
+"""
 
 _ALTERNATIVES = ("path", "adjacency")  # what Table 1 of BANANAS compares
 _PLAIN = ("adjacency", "one_hot")  # where a space has no adjacency matrix, its decisions as they are
+
+
+def add_predictors(commands: Any) -> None:
+    """Adds `jnas predictors`."""
+    words = "compare predictors of accuracies on a table"
+    add_settings(add_command(commands, "predictors", words, predictors, _PREDICTORS, goes_on=True), PREDICTOR_SETTINGS)
 
 
 def predictors(options: argparse.Namespace) -> None:
@@ -29,42 +44,14 @@ def predictors(options: argparse.Namespace) -> None:
     dataset = options.dataset or default_dataset(table)
     epochs = options.epochs or default_epochs(table, dataset, options.split)[-1]
     made, encodings = _make_predictors(options.predictors, options.encodings, table.space)
-    try:
-        plan = make_plan(
-            made,
-            table,
-            dataset=dataset,
-            epochs=epochs,
-            split=options.split,
-            seed=options.reward,
-            encodings=encodings,
-            train_sizes=options.train_sizes,
-            test_cells=options.test_cells,
-            precision_at=options.precision_at,
-            num_seeds=options.seeds,
-            num_python_seeds=options.python_seeds,
-            root_seed=options.seed,
-            chunk=options.seeds_per_program,
-            command=shlex.join(["jnas", *options.words]),
-        )
-    except ValueError as error:  # in the words of the command line
-        raise ValueError(_in_options(str(error))) from error
-    out = Path(options.out) if options.out else _default_folder(plan.config)
+    asked = {**study_arguments(PREDICTOR_SETTINGS, options), "dataset": dataset, "epochs": epochs}
+    plan = make_plan(made, table, **asked, encodings=encodings, command=shlex.join(["jnas", *options.words]))
+    told = [plan.config["table_name"], dataset, epochs, plan.config["num_seeds"]]
+    out = study_folder(options, "jnas-predictors", told, plan.config)
     study = carry_out(plan, out=out, log=lambda line: print(line, flush=True))
     files = ("results.csv", "summary.csv", "times.csv", "report.html")
     listed = "\n".join(f"{name.partition('.')[0]}: {out / name}" for name in files)
     print(f"\n{results_text(study)}\n\n{listed}")
-
-
-def _in_options(text: str) -> str:
-    """Returns a message with the options' names in place of the arguments'."""
-    text = re.sub(r"\bseed(='mean'| is )", r"--reward\1", text)
-    names = ("precision_at", "train_sizes", "test_cells", "num_python_seeds", "num_seeds", "root_seed")
-    for name in names:
-        option = {"num_python_seeds": "python-seeds", "num_seeds": "seeds", "root_seed": "seed"}.get(name, name)
-        text = re.sub(rf"\b{name}\b", f"--{option.replace('_', '-')}", text)
-    text = text.replace("fewer test cells", "fewer --test-cells")
-    return text.replace("smaller training sizes", "smaller --train-sizes")
 
 
 def _make_predictors(
@@ -130,11 +117,3 @@ def _predictors_text() -> str:
         "the space lacks it)",
     ]
     return "\n".join([*aligned(rows, "lll"), "", *told])
-
-
-def _default_folder(config: Any) -> Path:
-    """Returns a folder whose name tells studies apart, so that the same command finds its own again."""
-    from jnas.studies._folder import config_digest
-
-    told = f"{config['table_name']}-{config['dataset']}-{config['epochs']}-{config['seeds']}"
-    return Path("jnas-predictors") / f"{re.sub('[^A-Za-z0-9.]+', '-', told).strip('-')}-{config_digest(config)[:8]}"

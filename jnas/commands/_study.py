@@ -2,15 +2,26 @@
 
 import argparse
 import math
-import re
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+from jnas.commands._words import add_command, study_folder
+from jnas.studies._settings import add_settings, study_arguments
+from jnas.studies.search._settings import SEARCH_SETTINGS
 
-from jnas.tables._file import member
+_STUDY = """\
+Runs searchers on a table over many seeds, and writes a report. The study stands in a folder: stopped at any moment,
+the same command goes on where it was. searchers: random_search, regularized_evolution, reinforce, local_search, tpe,
+bohb, successive_halving, hyperband, smac, naszilla_evolution; by predictors: bananas, bananas_adjacency,
+bananas_random_ranking, gp_bayesopt, nasbot, dngo, bohamiann, bonas, gcn_predictor.
+"""
+
+
+def add_study(commands: Any) -> None:
+    """Adds `jnas study`."""
+    words = "compare searchers on a table over many seeds"
+    add_settings(add_command(commands, "study", words, study, _STUDY, goes_on=True), SEARCH_SETTINGS)
 
 
 def study(options: argparse.Namespace) -> None:
@@ -27,6 +38,7 @@ def study(options: argparse.Namespace) -> None:
     from jnas.studies.search._text import results_text
     from jnas.tables._known_part import known_part, known_share
     from jnas.tables._load import load_table
+    from jnas.tables._runs import check_seed
 
     table = load_table(options.table)
     dataset = options.dataset or default_dataset(table)
@@ -37,29 +49,16 @@ def study(options: argparse.Namespace) -> None:
         part = known_part(table, **searched)
         space = space if part is table else _registry.part_of(space, part.archs)
         table = part
+    for number in epochs:
+        check_seed(table, *table.resolve(dataset, options.split), number, options.reward, "reward")
     limits = _limits(options, table, dataset, epochs)
     searchers, widths = _make_searchers(options.searchers, space, options.at or epochs)
-    try:
-        plan = make_plan(
-            searchers,
-            table,
-            dataset=dataset,
-            epochs=epochs,
-            at=options.at,
-            split=options.split,
-            seed=options.reward,
-            overshoot=options.overshoot,
-            num_seeds=options.seeds,
-            num_python_seeds=options.python_seeds,
-            root_seed=options.seed,
-            targets=None,
-            chunk=widths,
-            command=shlex.join(["jnas", *options.words]),
-            **limits,
-        )
-    except ValueError as error:  # what Python calls seed is --reward here: --seed is something else
-        raise ValueError(re.sub(r"\bseed(='mean'| is )", r"--reward\1", str(error))) from error
-    out = Path(options.out) if options.out else _default_folder(plan.config)
+    asked = {**study_arguments(SEARCH_SETTINGS, options), "dataset": dataset, "epochs": epochs, **limits}
+    command = shlex.join(["jnas", *options.words])
+    plan = make_plan(searchers, table, **asked, targets=None, chunk=widths, command=command)
+    config = plan.config
+    told = [config["table_name"], dataset, *config["epochs"], config["num_seeds"]]
+    out = study_folder(options, "jnas-study", told, config)
     results = carry_out(plan, table, out=out, log=lambda line: print(line, flush=True))
     print(f"\n{results_text(results)}\n\nsummary: {out / 'summary.csv'}\nreport: {out / 'report.html'}")
 
@@ -68,18 +67,20 @@ def _limits(options: argparse.Namespace, table: Any, dataset: str, epochs: Seque
     """Returns when a search ends: what was asked for, or the defaults of the table."""
     from jnas.searchers._benchmarks import find_benchmark
 
-    limits = {"budget_seconds": options.budget_seconds, "max_evaluations": options.evaluations}
+    limits = {"budget_seconds": options.budget_seconds, "max_evaluations": options.max_evaluations}
     if limits == {"budget_seconds": None, "max_evaluations": None}:
         limits |= _default_limit(table, dataset, options.split, epochs)
     elif options.budget_seconds is not None and not _has_times(table, dataset, options.split, epochs):
         where = f"{dataset} with {' and '.join(map(str, epochs))} epochs"
         raise ValueError(
-            f"this table has no times for {where}, so that --budget-seconds has no meaning; give --evaluations N"
+            f"this table has no times for {where}, so that --budget-seconds has no meaning; give --max-evaluations N"
         )
     budget_alone = limits["max_evaluations"] is None and limits["budget_seconds"] is not None
     if budget_alone and len(epochs) > 1 and find_benchmark(table.space.name).all_epochs:
         # The cheapest architecture would allow for many times more, and time and memory go with it. No searcher comes
         # near: those of one fidelity use the most epochs here, the others make about half as many as this.
+        import numpy as np
+
         ends = [table.runs("accuracy", dataset, options.split, e, options.reward) for e in (epochs[0], epochs[-1])]
         costs = [float(np.nanmean(runs.train_seconds + runs.eval_seconds)) for runs in ends]
         limits["max_evaluations"] = max(100, math.ceil(2 * limits["budget_seconds"] / math.sqrt(math.prod(costs))))
@@ -104,6 +105,8 @@ def default_epochs(table: Any, dataset: str, split: str) -> tuple[int, ...]:
 
 
 def _holds(table: Any, dataset: str, epochs: int, split: str) -> bool:
+    from jnas.tables._file import member
+
     return bool({member(kind, dataset, epochs, split) for kind in ("accuracy", "accuracy_mean")} & table.names)
 
 
@@ -119,6 +122,8 @@ def _default_limit(table: Any, dataset: str, split: str, epochs: Sequence[int]) 
 
 def _has_times(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> bool:
     """Returns whether the table says what these trainings cost; raises ValueError where it has no such training."""
+    from jnas.tables._file import member
+
     published, _ = table.resolve(dataset, split)
     trainings = [table.training(published, e) for e in epochs]
     times = [table.read(member("train_seconds", t.dataset, t.epochs)) for t in trainings]
@@ -183,11 +188,3 @@ def _searchers_text() -> str:
         ),
     ]
     return "\n".join([*lines, "", *told])
-
-
-def _default_folder(config: Any) -> Path:
-    """Returns a folder whose name tells studies apart, so that the same command finds its own again."""
-    from jnas.studies._folder import config_digest
-
-    told = f"{config['table_name']}-{config['dataset']}-{'-'.join(map(str, config['epochs']))}-{config['seeds']}"
-    return Path("jnas-study") / f"{re.sub('[^A-Za-z0-9.]+', '-', told).strip('-')}-{config_digest(config)[:8]}"

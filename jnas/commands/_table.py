@@ -1,64 +1,70 @@
-"""What the commands of the command line do. Imports that take long stand in the functions that need them."""
+"""The commands of `jnas table` but `build`. Imports that take long stand in the functions that need them."""
 
 import argparse
 import os
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jnas.commands._words import add_command, add_output
+from jnas.core._registry import DEFAULT_SPACE
 from jnas.io._atomic import check_writable
+from jnas.studies._settings import NATURAL, POSITIVE, Setting
 
 _NUMBERS = ("accuracy/", "accuracy_mean/")  # members that say how good an architecture is
+_EPOCHS, _SEED = Setting("epochs", POSITIVE), Setting("seed", NATURAL)
 
 
-def study(options: argparse.Namespace) -> None:
-    """Runs `jnas study`."""
-    from jnas.commands._study import study
-
-    study(options)
-
-
-def predictors(options: argparse.Namespace) -> None:
-    """Runs `jnas predictors`."""
-    from jnas.commands._predictors import predictors
-
-    predictors(options)
-
-
-def report(options: argparse.Namespace) -> None:
-    """Runs `jnas report`."""
-    from jnas.studies._load import load_results, write_results_report
-
-    studies = []
-    for folder in options.folders:
-        found, missing = load_results(folder)
-        if missing:
-            print(f"jnas: {folder} is not finished: without {', '.join(missing)}", file=sys.stderr)
-        studies.append(found)
-    alone = len(options.folders) == 1
-    path = Path(options.output or (Path(options.folders[0]) / "report.html" if alone else "jnas-report.html"))
-    check_writable(path)
-    write_results_report(studies, path, names=None if alone else options.folders)
-    print(f"report: {path}")
+def add_import(commands: Any) -> None:
+    """Adds `jnas table import`."""
+    parser = add_command(commands, "import", "make a table from published files or from arrays")
+    kinds = parser.add_subparsers(title="what to import", metavar="KIND", required=True)
+    nats = add_command(kinds, "nats-bench", "NATS-Bench: its folder or file, topology or size space", import_nats)
+    nats.add_argument("source", metavar="DIR", help="the folder with meta.pickle.pbz2, or the .pickle.pbz2 file")
+    torch = add_command(kinds, "nas-bench-201", "NAS-Bench-201: its .pth file, v1.0 or v1.1", import_nasbench201)
+    torch.add_argument("source", metavar="FILE.pth", help="the file; PyTorch is not needed")
+    records = add_command(
+        kinds, "nasbench101", "NAS-Bench-101: nasbench_full or nasbench_only108, or EC-NAS", import_nasbench101
+    )
+    records.add_argument("source", metavar="FILE.tfrecord", help="the file; TensorFlow is not needed")
+    arrays = add_command(kinds, "arrays", "arrays in an .npz, with a mapping of their names", import_arrays)
+    arrays.add_argument("source", metavar="FILE.npz", help="the arrays")
+    spaces = "the search space: nasbench101, nasbench201 or nats_size"
+    arrays.add_argument("--space", metavar="NAME", required=True, help=spaces)
+    arrays.add_argument("--mapping", metavar="FILE", help="JSON that says which array is what")
+    arrays.add_argument(
+        "--model-seconds",
+        action="store_true",
+        help="nasbench101: where a training's time is not known, put what a linear model of the known ones says",
+    )
+    for kind in (nats, torch, records, arrays):
+        add_output(kind)
 
 
-def train(options: argparse.Namespace) -> None:
-    """Runs `jnas train`."""
-    from jnas.commands._train import train
+def add_looks(commands: Any) -> None:
+    """Adds `jnas table synthesize`, `show`, `query` and `report`."""
+    made = add_command(commands, "synthesize", "make a table of made-up numbers, to try the commands", synthesize)
+    add_output(made)
+    made.add_argument(
+        "--space", metavar="{nasbench201,nats_size}", default=DEFAULT_SPACE, help=f"default {DEFAULT_SPACE}"
+    )
+    made.add_argument("--seed", metavar="K", type=_SEED.read, default=0, help="of the made-up numbers (default 0)")
+    made.add_argument("--curves", action="store_true", help="with learning curves (300 MB)")
 
-    train(options)
+    shown = add_command(commands, "show", "say what a table holds", show)
+    shown.add_argument("table", metavar="T.npz")
 
+    asked = add_command(commands, "query", "say all that a table holds of one architecture", query)
+    asked.add_argument("table", metavar="T.npz")
+    asked.add_argument("arch", metavar="ARCH", help="an architecture string, or an index")
+    asked.add_argument("--dataset", metavar="NAME", help="trainings on this data set alone")
+    asked.add_argument("--epochs", metavar="E", type=_EPOCHS.read, help="trainings of so many epochs alone")
+    asked.add_argument("--at", metavar="E", type=_EPOCHS.read, help="after so many epochs, where there are curves")
 
-def supernet(options: argparse.Namespace) -> None:
-    """Runs `jnas supernet`."""
-    from jnas.commands._supernet import supernet
-
-    supernet(options)
-
-
-# Tables.
+    drawn = add_command(commands, "report", "draw what a table holds", table_report)
+    drawn.add_argument("table", metavar="T.npz")
+    drawn.add_argument("-o", "--output", metavar="FILE.html", help="the page (default: T.html beside the table)")
 
 
 def import_nats(options: argparse.Namespace) -> None:
@@ -125,13 +131,6 @@ def _write_table(options: argparse.Namespace, make: Callable[[Callable[[int, int
         f"{path.stat().st_size / 1e6:,.1f} MB\n"
         f"see what it holds: {shlex.join(['jnas', 'table', 'show', str(path)])}"
     )
-
-
-def build(options: argparse.Namespace) -> None:
-    """Runs `jnas table build`."""
-    from jnas.commands._build import build
-
-    build(options)
 
 
 def show(options: argparse.Namespace) -> None:

@@ -5,10 +5,20 @@ import math
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jnas.commands._training_setup import make_dataset, make_recipe, prepare_devices, say, show_recipes
+from jnas.commands._training_setup import (
+    add_training_options,
+    make_dataset,
+    make_recipe,
+    prepare_devices,
+    say,
+    show_recipes,
+)
 from jnas.commands._training_work import begun_chunk, chunk_size, make_runs
+from jnas.commands._words import add_command
+from jnas.core._registry import DEFAULT_SPACE
+from jnas.studies._settings import NUM_SEEDS, OUT, TEXT, Setting, add_settings
 from jnas.tables._named_cells import find_cells, read_cells
 
 if TYPE_CHECKING:
@@ -17,6 +27,17 @@ if TYPE_CHECKING:
     from jnas.training import Dataset, Jobs, Network, Recipe, Runs
     from jnas.training.runs._results import RunGroup
 
+_TRAIN = """\
+Trains cells of NAS-Bench-201 or NAS-Bench-101 on a data set. DIR gets curves.csv, curves.png and a file of weights for
+each run, which jnas.training.load_weights reads. Of isomorphic cells of NAS-Bench-101, the first that is given is
+trained. Stopped at any moment, the same command goes on, to the same results.
+"""
+
+_SETTINGS = (
+    Setting("space", TEXT, "{nasbench201,nasbench101}", f"default {DEFAULT_SPACE}", DEFAULT_SPACE),
+    NUM_SEEDS.of("runs of each, with seeds 0 to N-1 (default 1)", 1),
+    OUT.of("the folder of the runs (default jnas-train)", "jnas-train"),
+)
 _MOST_AT_ONCE = 16  # candidates of a CPU device between two checkpoints
 
 
@@ -32,6 +53,17 @@ class _Work(NamedTuple):
     chunk: int
 
 
+def add_train(commands: Any) -> None:
+    """Adds `jnas train`."""
+    words = "train architectures on a data set, over several seeds"
+    parser = add_command(commands, "train", words, train, _TRAIN, goes_on=True)
+    parser.add_argument(
+        "archs", metavar="ARCH", nargs="*", help="architecture strings (in quotes), or indices in the space"
+    )
+    add_settings(parser, _SETTINGS)
+    add_training_options(parser)
+
+
 def train(options: argparse.Namespace) -> None:
     """Runs `jnas train`."""
     if show_recipes(options):
@@ -43,7 +75,7 @@ def train(options: argparse.Namespace) -> None:
     cells = read_cells(options.archs, space)
     out = Path(options.out)
     _check_folder(out)
-    prepare_devices(options, most=len(cells) * options.seeds)
+    prepare_devices(options, most=len(cells) * options.num_seeds)
     import jax
 
     from jnas.io._progress import status_line
@@ -55,7 +87,7 @@ def train(options: argparse.Namespace) -> None:
     with status_line() as show:
         show("looking the cells up")
         archs = find_cells(cells, space)
-    work = _plan(archs, range(options.seeds), dataset, recipe, options, out)
+    work = _plan(archs, range(options.num_seeds), dataset, recipe, options, out)
     _check_room(out, work)
     identity = describe(work.jobs, dataset, recipe, work.network, chunk_size=work.chunk, kept="weights")
     folder = open_folder(out, identity)
@@ -63,7 +95,7 @@ def train(options: argparse.Namespace) -> None:
     images = ", ".join(f"{split} {len(rows):,}" for split, rows in dataset.splits.items())
     by_default = "" if options.recipe else " (the default)"
     say(
-        f"{counted(len(archs), 'architecture')} x {counted(options.seeds, 'seed')} on {dataset.name} ({images}); "
+        f"{counted(len(archs), 'architecture')} x {counted(options.num_seeds, 'seed')} on {dataset.name} ({images}); "
         f"recipe {recipe.name}{by_default}: {counted(recipe.epochs, 'epoch')}, {recipe.channels} channels, "
         f"{counted(recipe.cells, 'cell')} in each stage, batches of {recipe.batch_size}"
     )
@@ -102,7 +134,7 @@ def _plan(
     network = make_network(dataset, recipe, options.form, space=options.space)
     each = np.stack(list(archs.values())).astype(np.int32)
     jobs = Jobs(np.repeat(each, len(seeds), 0), np.tile(np.asarray(seeds, np.int64), len(each)))
-    chunk = options.chunk or begun_chunk(out) or chunk_size(len(jobs.archs), dataset, recipe, most=_MOST_AT_ONCE)
+    chunk = options.chunk_size or begun_chunk(out) or chunk_size(len(jobs.archs), dataset, recipe, most=_MOST_AT_ONCE)
     if network.form == "dispatch":
         batches = device_batches(jobs, network, chunk)
         network = make_network(dataset, recipe, "dispatch", batches, space=options.space)

@@ -5,57 +5,63 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from jnas.studies._settings import DATASET, FLAG, NATURAL, POSITIVE, TEXT, Setting, add_settings, one_of
+
 if TYPE_CHECKING:
     from jnas.training import Dataset, Recipe
 
 _RECIPE_OPTIONS = {"epochs": "epochs", "batch_size": "batch_size", "channels": "channels", "stage_cells": "cells"}
 
 
-def add_training_options(parser: Any, positive: Any, natural: Any) -> None:
-    """Adds the options of the commands that train.
+IMAGE_SETTINGS = (
+    Setting("data_dir", TEXT, "DIR", "where its files lie (default: that of tensorflow-datasets)"),
+    Setting("split_seed", NATURAL, "K", "of random splits (default 0)", 0),
+    Setting("image_size", POSITIVE, "PIXELS", "make images smaller, by averaging"),
+    Setting("train_images", POSITIVE, "N", "train on so many, with equal classes"),
+    Setting("eval_images", POSITIVE, "N", "keep so many of each other split"),
+)
+_DATA_SETTINGS = (
+    DATASET.of(
+        "digits (default, needs no files), mnist, cifar10-valid, cifar10, cifar100, ImageNet16-120, tfds:NAME, or the "
+        "path of an .npz of your own",
+        "digits",
+    ),
+    *IMAGE_SETTINGS[:-1],
+    IMAGE_SETTINGS[-1].of("evaluate on so many of each split"),
+)
+_RECIPE_SETTINGS = (
+    Setting(
+        "recipe",
+        TEXT,
+        "NAME",
+        "how to train; `help` lists them (default: digits-8 for the digits, nasbench201-12 for others; for nasbench101 "
+        "small101-12 and nasbench101-108)",
+    ),
+    Setting("epochs", POSITIVE, "N", "epochs (default: the recipe's)"),
+    Setting("batch_size", POSITIVE, "N", "images in a batch (default: the recipe's)"),
+    Setting("channels", POSITIVE, "N", "channels of the network's first stage (default: the recipe's)"),
+    Setting("stage_cells", POSITIVE, "N", "cells in each of the network's stages (default: the recipe's)"),
+)
+_DEVICE_SETTINGS = (
+    Setting("form", one_of("switch", "dispatch", "mixture"), help="how a batch of candidates is computed"),
+    Setting("chunk_size", POSITIVE, "N", "candidates in one program", older=("chunk",)),
+    Setting(
+        "distributed",
+        FLAG,
+        help="one of several processes that share --out; the cluster says which",
+        default=False,
+    ),
+    Setting("coordinator", TEXT, "HOST:PORT", "the same, where no cluster says it"),
+    Setting("num_processes", POSITIVE, "N"),
+    Setting("process_id", NATURAL, "I"),
+)
 
-    Args:
-      parser: Of the command.
-      positive: The type of a positive integer.
-      natural: The type of an integer from 0.
-    """
-    data = parser.add_argument_group("data")
-    data.add_argument(
-        "--dataset",
-        metavar="NAME",
-        default="digits",
-        help="digits (default, needs no files), mnist, cifar10-valid, cifar10, cifar100, ImageNet16-120, tfds:NAME, or "
-        "the path of an .npz of your own",
-    )
-    data.add_argument("--data-dir", metavar="DIR", help="where its files lie (default: that of tensorflow-datasets)")
-    data.add_argument("--split-seed", metavar="K", type=natural, default=0, help="of random splits (default 0)")
-    data.add_argument("--image-size", metavar="PIXELS", type=positive, help="make images smaller, by averaging")
-    data.add_argument("--train-images", metavar="N", type=positive, help="train on so many, with equal classes")
-    data.add_argument("--eval-images", metavar="N", type=positive, help="evaluate on so many of each split")
-    recipe = parser.add_argument_group("recipe")
-    recipe.add_argument(
-        "--recipe",
-        metavar="NAME",
-        help="how to train; `help` lists them (default: digits-8 for the digits, nasbench201-12 for others; for "
-        "nasbench101 small101-12 and nasbench101-108)",
-    )
-    for field, what in (
-        ("epochs", "epochs"),
-        ("batch_size", "images in a batch"),
-        ("channels", "channels of the network's first stage"),
-        ("stage_cells", "cells in each of the network's stages"),
-    ):
-        flag = f"--{field.replace('_', '-')}"
-        recipe.add_argument(flag, metavar="N", type=positive, help=f"{what} (default: the recipe's)")
-    many = parser.add_argument_group("devices and hosts")
-    many.add_argument("--form", choices=("switch", "dispatch", "mixture"), help="how a batch of candidates is computed")
-    many.add_argument("--chunk", metavar="N", type=positive, help="candidates in one program")
-    many.add_argument(
-        "--distributed", action="store_true", help="one of several processes that share --out; the cluster says which"
-    )
-    many.add_argument("--coordinator", metavar="HOST:PORT", help="the same, where no cluster says it")
-    many.add_argument("--num-processes", metavar="N", type=positive)
-    many.add_argument("--process-id", metavar="I", type=natural)
+
+def add_training_options(parser: Any) -> None:
+    """Adds the options of the commands that train."""
+    add_settings(parser.add_argument_group("data"), _DATA_SETTINGS)
+    add_settings(parser.add_argument_group("recipe"), _RECIPE_SETTINGS)
+    add_settings(parser.add_argument_group("devices and hosts"), _DEVICE_SETTINGS)
 
 
 def prepare_devices(options: argparse.Namespace, *, most: int | None = None) -> None:
@@ -147,6 +153,3 @@ def say(text: str) -> None:
 
     if jax.process_index() == 0:
         print(text, flush=True)
-
-
-__all__ = ["add_training_options", "make_dataset", "make_recipe", "prepare_devices", "say", "show_recipes"]

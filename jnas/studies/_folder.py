@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from jnas.io._atomic import replacing
 from jnas.io._text import short
+from jnas.studies._settings import historical_names, names_of_today
 
 _SILENT = ("table_path", "table_name", "notes", "command")  # they may differ: the results do not depend on them
-_FOLLOWING = ("seeds_per_program", "judged_by")  # they follow from others, and are worth a word only without them
+_FOLLOWING = ("chunk", "judged_by")  # they follow from others, and are worth a word only without them
 
 
 class FolderKind(NamedTuple):
@@ -80,7 +81,7 @@ def read_description(folder: Path, kind: FolderKind) -> dict[str, Any]:
         raise ValueError(f"{file} is damaged or of another origin ({error}); give another folder") from None
     if found.get("version") != kind.version:
         raise ValueError(f"{folder} was written by another version of jnas; run the study again in another folder")
-    return found
+    return found | {"config": names_of_today(found["config"])}
 
 
 def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -101,5 +102,5 @@ def _told(config: Mapping[str, Any], name: str) -> str:
 
 def config_digest(config: Mapping[str, Any]) -> str:
     """Returns a hash of all that the results of a study depend on."""
-    relevant = {name: value for name, value in config.items() if name not in _SILENT}
+    relevant = {name: value for name, value in historical_names(config).items() if name not in _SILENT}
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()

@@ -77,7 +77,14 @@ def readings_of(table: Members, dataset: str, epochs: int) -> list[str]:
     return sorted(found)
 
 
-def seed_slot(training: Training, seed: Seed) -> int | None:
+def check_seed(table: Members, dataset: str, split: str, epochs: int, seed: Seed, name: str) -> None:
+    """Raises ValueError, in which the argument is called `name`, unless a training's end is known as `seed` wants."""
+    training = table.training(dataset, epochs)
+    seed_slot(training, seed, name)
+    _check_named(table, training, split, seed, name)
+
+
+def seed_slot(training: Training, seed: Seed, name: str = "seed") -> int | None:
     """Returns the slot of a named seed; None for `'mean'` and `'random'`; ValueError lists the seeds there are."""
     if seed in ("mean", "random"):
         return None
@@ -85,7 +92,7 @@ def seed_slot(training: Training, seed: Seed) -> int | None:
         return training.seeds.index(seed)
     known = f"seeds {', '.join(map(str, training.seeds))}" if training.seeds else "means over seeds only"
     raise ValueError(
-        f"seed is {seed!r}; for {training.dataset} with {training.epochs} epochs this table has {known}: "
+        f"{name} is {seed!r}; for {training.dataset} with {training.epochs} epochs this table has {known}: "
         "pass one of these, 'mean' or 'random'"
     )
 
@@ -130,14 +137,22 @@ def _values(table: Members, metric: Metric, training: Training, split: str, seed
             return mean[:, None]
     values = table.read(member(metric, *place))
     if values is None or values.shape[1] == 0:
-        if metric == "accuracy" and member("accuracy_mean", *place) in table.names:
-            raise ValueError(
-                f"seed is {seed!r}, but for {_place(*place)} this table holds means over seeds only; pass seed='mean'"
-            )
+        if metric == "accuracy":
+            _check_named(table, training, split, seed, "seed")
         raise ValueError(
             f"this table has no {metric} for {_place(*place)}; {_splits(table, training.dataset, training.epochs)}"
         )
     return values
+
+
+def _check_named(table: Members, training: Training, split: str, seed: Seed, name: str) -> None:
+    """Raises ValueError where a run is wanted of a training of which the table holds means alone."""
+    place = (training.dataset, training.epochs, split)
+    means_alone = member("accuracy", *place) not in table.names and member("accuracy_mean", *place) in table.names
+    if seed != "mean" and means_alone:
+        raise ValueError(
+            f"{name} is {seed!r}, but for {_place(*place)} this table holds means over seeds only; pass {name}='mean'"
+        )
 
 
 def _seconds(table: Members, training: Training, split: str, epochs_done: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from jnas.core._vocabulary import Graph, Predictor, Space
 from jnas.io._text import counted
-from jnas.studies._keys import check_integer, chunk_width
+from jnas.studies._keys import chunk_width
+from jnas.studies._settings import check_settings
+from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
 from jnas.tables._digest import table_digest
 from jnas.tables._look_ups import Seed
+from jnas.tables._runs import check_seed
 from jnas.tables._table import Table
 
 Encodings = Sequence[str] | Mapping[str, Sequence[str]]
@@ -71,7 +74,7 @@ def make_plan(
     dataset: str,
     epochs: int,
     split: str,
-    seed: Seed,
+    reward: Seed,
     encodings: Encodings,
     train_sizes: Sequence[int],
     test_cells: int,
@@ -83,22 +86,14 @@ def make_plan(
     command: str | None,
 ) -> Plan:
     """Returns the plan of a study; arguments and errors are those of `jnas.predictor_study`."""
+    check_settings(PREDICTOR_SETTINGS, locals())
     _check_predictors(predictors)
-    for name, value in (("num_seeds", num_seeds), ("num_python_seeds", num_python_seeds), ("chunk", chunk)):
-        check_integer(name, value, 1)
-    check_integer("root_seed", root_seed, 0)
-    check_integer("test_cells", test_cells, 2)
-    for size in train_sizes:
-        check_integer("a size in train_sizes", size, 1)
-    if list(train_sizes) != sorted(set(train_sizes)) or not train_sizes:
-        raise ValueError(f"train_sizes is {list(train_sizes)}, expected sizes that ascend, such as 20, 100, 500")
-    if seed == "random":
-        raise ValueError("seed is 'random', expected 'mean' or the name of a training seed: a cell has one true value")
     chosen = {name: tuple(encodings[name] if isinstance(encodings, Mapping) else encodings) for name in predictors}
     cases = tuple(Case(name, e, p) for name, p in predictors.items() for e in chosen[name])
     for case in cases:
         _check_encoding(table.space, case)
-    runs = table.runs("accuracy", dataset, split, epochs, seed)
+    check_seed(table, *table.resolve(dataset, split), epochs, reward, "reward")
+    runs = table.runs("accuracy", dataset, split, epochs, reward)
     known = np.flatnonzero(runs.num_runs > 0)
     what = f"{dataset} {split} accuracy after {counted(epochs, 'epoch')}"
     classes = _classes(table.space, table.archs[known])
@@ -115,13 +110,13 @@ def make_plan(
         "dataset": dataset,
         "split": split,
         "epochs": int(epochs),
-        "reduction": seed,
+        "reward": reward,
         "train_sizes": [int(n) for n in train_sizes],
         "test_cells": int(test_cells),
         "precision_at": places(precision_at, test_cells),
-        "seeds": int(num_seeds),
-        "seed": int(root_seed),
-        "seeds_per_program": widths,
+        "num_seeds": int(num_seeds),
+        "root_seed": int(root_seed),
+        "chunk": widths,
         "notes": [*table.header.notes, *_notes(table, len(known), distinct, what)],
         "command": command,
     }
@@ -160,7 +155,7 @@ def check_cells(distinct: int, test_cells: int, train_size: int, what: str) -> N
     if test_cells + train_size > distinct:
         raise ValueError(
             f"{test_cells:,} test cells and {train_size:,} training cells are wanted, and the table knows the {what} "
-            f"of {distinct:,} different ones; ask for fewer test cells, or for smaller training sizes"
+            f"of {distinct:,} different ones; ask for fewer test_cells, or for smaller train_sizes"
         )
 
 

@@ -69,7 +69,7 @@ def _task(study: PredictorStudy) -> str:
     config = study.config
     sizes = listed([f"{n:,}" for n in config["train_sizes"]])
     kinds = {"mean": "the mean over training seeds"}
-    kind = kinds.get(str(config["reduction"]), f"of training seed {config['reduction']}")
+    kind = kinds.get(str(config["reward"]), f"of training seed {config['reward']}")
     fewer = config.get("fewer_seeds", {})
     less = listed([f"{name} {counted(count, 'draw')}" for name, count in fewer.items()]) if fewer else ""
     only = f" ({less}: not compiled)" if less else ""
@@ -77,8 +77,8 @@ def _task(study: PredictorStudy) -> str:
         f"{counted(len(config['predictors']), 'predictor')} learned the {config['split']} accuracy on "
         f"{config['dataset']} after {counted(config['epochs'], 'epoch')} ({kind}) from {sizes} cells of "
         f"{config['table_name']}, and predicted it for {config['test_cells']:,} others. Cells were drawn anew in "
-        f"each of {counted(config['seeds'], 'draw')}{only}; all predictors got the same ones, the test cells serve all "
-        "training sizes, and each training set holds the smaller ones."
+        f"each of {counted(config['num_seeds'], 'draw')}{only}; all predictors got the same ones, the test cells "
+        "serve all training sizes, and each training set holds the smaller ones."
     )
 
 
@@ -108,7 +108,7 @@ def _findings(study: PredictorStudy, found: Sequence[Line]) -> Html:
 def _interval(study: PredictorStudy, line: Line, n: int, m: int) -> str:
     low, high = line.low[n, m], line.high[n, m]
     told = [] if np.isnan(low) else [f"{low:.3f} to {high:.3f}"]
-    if line.runs < study.config["seeds"]:
+    if line.runs < study.config["num_seeds"]:
         told.append(f"over {counted(line.runs, 'draw')} alone")
     return f" ({', '.join(told)})" if told else ""
 
@@ -122,7 +122,7 @@ def _named(line: Line, *below: Any) -> Html:
 
 def _draws(study: PredictorStudy, line: Line) -> Html | None:
     """Returns how many draws a line had, where these were fewer."""
-    return element("small", counted(line.runs, "draw")) if line.runs < study.config["seeds"] else None
+    return element("small", counted(line.runs, "draw")) if line.runs < study.config["num_seeds"] else None
 
 
 def _cell(line: Line, n: int, m: int, best: bool, *below: Any) -> Html:
@@ -167,7 +167,7 @@ def _error_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
 
 
 def _few(study: PredictorStudy) -> str:
-    counts = {*study.config.get("fewer_seeds", {}).values(), study.config["seeds"]}
+    counts = {*study.config.get("fewer_seeds", {}).values(), study.config["num_seeds"]}
     return f" No interval is given for fewer than {FEWEST} draws." if min(counts) < FEWEST else ""
 
 
@@ -252,7 +252,7 @@ def _time_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
     rows = []
     for line in found:
         fits = [study.fits[line.predictor, line.encoding, size] for size in sizes]
-        together = study.config["seeds_per_program"][line.predictor]
+        together = study.config["chunk"][line.predictor]
         below = element("small", f"{counted(together, 'fit')} at once" if together > 1 else "one fit at a time")
         cells: list[Any] = [_took(f.fit_seconds, f.fit_cpu_seconds) for f in fits]
         cells.append(_took(fits[-1].query_seconds, fits[-1].query_cpu_seconds))

@@ -77,7 +77,7 @@ def _run_case(plan: Plan, case: Case, size: int) -> Fits:
     """Returns the fits of a case to so many cells."""
     num_seeds, width, tested = plan.seeds[case.name], plan.widths[case.name], plan.test_cells
     num_chunks = -(-num_seeds // width)
-    keys = seed_keys(plan.config["seed"], f"{case.name}/{case.encoding}/{size}", num_chunks * width)
+    keys = seed_keys(plan.config["root_seed"], f"{case.name}/{case.encoding}/{size}", num_chunks * width)
     ask, compile_seconds = (_compiled if case.predictor.compiled else _driven)(plan, case, size)
     asked = []
     for number in range(num_chunks):

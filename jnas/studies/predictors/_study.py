@@ -9,6 +9,7 @@ from jnas.core._vocabulary import Predictor
 from jnas.io._atomic import replacing
 from jnas.io._progress import progress_bar
 from jnas.io._text import counted
+from jnas.studies._settings import one_reward
 from jnas.studies._versions import check_versions, versions
 from jnas.studies.predictors._cost import estimate_fits, estimate_text
 from jnas.studies.predictors._folder import open_folder, save_cells
@@ -31,7 +32,7 @@ def predictor_study(
     epochs: int,
     encodings: Encodings,
     split: str = "validation",
-    seed: Seed = "mean",
+    reward: Seed = "mean",
     train_sizes: Sequence[int] = (20, 100, 500),
     test_cells: int = 500,
     precision_at: float = 10,
@@ -42,6 +43,7 @@ def predictor_study(
     chunk: int = 25,
     command: str | None = None,
     log: Callable[[str], None] | None = None,
+    seed: Seed | None = None,
 ) -> PredictorStudy:
     """Returns how well predictors fitted to a few cells of a table predict others, over many draws of cells.
 
@@ -57,7 +59,7 @@ def predictor_study(
       encodings: Which of the space's features predictors read: for all of them, or by the predictor's name. Each
         encoding is a row of its own.
       split: As in `Table.accuracy`.
-      seed: Which run is the truth: the `'mean'`, or a training seed's name.
+      reward: Which run is the truth: the `'mean'`, or a training seed's name.
       train_sizes: To how many cells predictors are fitted; they ascend.
       test_cells: For how many others they predict.
       precision_at: The k of the precision at k: a number of cells, or a share of the test cells below 1.
@@ -68,6 +70,7 @@ def predictor_study(
       chunk: Most seeds in one program.
       command: The command line that does the same, for the report.
       log: Called with lines about what is to be done, the estimate among them.
+      seed: An older name of `reward`.
 
     Returns:
       The cells, and what was predicted of them; `PredictorStudy.measures` gives errors and correlations. With `out`
@@ -75,7 +78,7 @@ def predictor_study(
 
     Raises:
       ValueError: An argument is out of range, the table does not know enough cells, or the folder holds another study.
-      TypeError: `predictors` is not a mapping of names to predictors.
+      TypeError: `predictors` is not a mapping of names to predictors, or both `reward` and `seed` were given.
       OSError: The folder cannot be written.
 
     References:
@@ -88,7 +91,7 @@ def predictor_study(
         dataset=dataset,
         epochs=epochs,
         split=split,
-        seed=seed,
+        reward=one_reward(reward, seed),
         encodings=encodings,
         train_sizes=train_sizes,
         test_cells=test_cells,
@@ -135,7 +138,7 @@ def headline(plan: Plan) -> str:
     sizes = [f"{n:,}" for n in plan.train_sizes]
     listed = " and ".join([", ".join(sizes[:-1]), sizes[-1]] if len(sizes) > 1 else sizes)
     fewer = ", ".join(f"{name} {count:,}" for name, count in config.get("fewer_seeds", {}).items())
-    seeds = counted(config["seeds"], "seed") + (f" ({fewer})" if fewer else "")
+    seeds = counted(config["num_seeds"], "seed") + (f" ({fewer})" if fewer else "")
     return (
         f"{counted(len(plan.cases), 'predictor')} by encoding x {listed} training cells x {seeds} on "
         f"{config['table_name']}: {config['dataset']} {config['split']} accuracy after "

@@ -51,7 +51,7 @@ def times_csv(study: PredictorStudy) -> str:
     rows = (
         [
             *place,
-            study.config["seeds_per_program"][place[0]],
+            study.config["chunk"][place[0]],
             f"{fits.compile_seconds:.3f}",
             *(f"{np.median(x):.6g}" for x in (fits.fit_seconds, fits.fit_cpu_seconds)),
             *(f"{np.median(x):.6g}" for x in (fits.query_seconds, fits.query_cpu_seconds)),
@@ -78,7 +78,7 @@ def _shown(value: float) -> str:
 
 
 def _remarks(study: PredictorStudy, found: Sequence[Any]) -> list[str]:
-    most = int(study.config["seeds"])
+    most = int(study.config["num_seeds"])
     told = {line.predictor: line.runs for line in found if line.runs < most}
     return [f"{name}: {counted(runs, 'seed')}, the others {most:,}" for name, runs in told.items()]
 

@@ -9,9 +9,12 @@ import numpy as np
 from jnas.core._checks import Overshoot, check_fidelities, resolve_capacity
 from jnas.core._vocabulary import Objective, Searcher
 from jnas.studies._keys import check_integer, chunk_width
+from jnas.studies._settings import check_settings
+from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.tables._digest import table_digest
 from jnas.tables._file import member
 from jnas.tables._look_ups import Runs, Seed
+from jnas.tables._runs import check_seed
 from jnas.tables._table import Table
 from jnas.tables._targets import Reference, Target, find_references, judging_targets, target_columns
 
@@ -47,25 +50,23 @@ def make_plan(
     epochs: int | Sequence[int],
     at: int | Sequence[int] | None,
     split: str,
-    seed: Seed,
+    reward: Seed,
     budget_seconds: float | None,
     max_evaluations: int | None,
     overshoot: Overshoot,
     num_seeds: int,
-    num_python_seeds: int = 20,
+    num_python_seeds: int,
     root_seed: int,
     targets: Sequence[Target | tuple[str, str, int]] | None,
     chunk: int | Mapping[str, int],
     command: str | None,
 ) -> Plan:
     """Returns the plan of a study; arguments and errors are those of `jnas.study`."""
+    check_settings(SEARCH_SETTINGS, locals())
     _check_searchers(searchers)
-    check_integer("num_seeds", num_seeds, 1)
-    check_integer("num_python_seeds", num_python_seeds, 1)
-    check_integer("root_seed", root_seed, 0)
-    if root_seed >= 2**32:
-        raise ValueError(f"root_seed is {root_seed}, expected less than 2**32: JAX would drop its upper half")
-    objective = table.objective(dataset=dataset, split=split, epochs=epochs, seed=seed, at=at)
+    for training in np.ravel(epochs):
+        check_seed(table, *table.resolve(dataset, split), int(training), reward, "reward")
+    objective = table.objective(dataset=dataset, split=split, epochs=epochs, seed=reward, at=at)
     capacity = resolve_capacity(objective, budget_seconds, max_evaluations, overshoot)
     for searcher in searchers.values():
         check_fidelities(searcher, objective)
@@ -90,13 +91,13 @@ def make_plan(
         "split": split,
         "epochs": [int(e) for e in objective.fidelities],
         "of_epochs": of_epochs,  # the training whose curve `at` is of
-        "reduction": seed,
+        "reward": reward,
         "budget_seconds": None if budget_seconds is None else float(budget_seconds),
-        "evaluations": max_evaluations,
+        "max_evaluations": max_evaluations,
         "overshoot": overshoot,
-        "seeds": int(num_seeds),
-        "seed": int(root_seed),
-        "seeds_per_program": dict(widths),
+        "num_seeds": int(num_seeds),
+        "root_seed": int(root_seed),
+        "chunk": dict(widths),
         "judged_by": [t.label for t in chosen],
         "notes": list(table.header.notes),
         "command": command,
@@ -153,7 +154,7 @@ def _runs_at(table: Table, config: Mapping[str, Any], place: int) -> Runs:
     """Returns what is searched on at a fidelity, the lowest being 0."""
     done, total = config["epochs"][place], config["of_epochs"]
     training, at = (done, None) if total is None else (total, done)
-    return table.runs("accuracy", config["dataset"], config["split"], training, config["reduction"], at)
+    return table.runs("accuracy", config["dataset"], config["split"], training, config["reward"], at)
 
 
 def _gaps(table: Table, config: Mapping[str, Any]) -> list[str]:

@@ -34,7 +34,7 @@ class Program(NamedTuple):
 def make_program(plan: Plan, name: str) -> Program:
     """Returns a searcher's program, traced but not compiled."""
     width, num_chunks = plan.widths[name], plan.num_chunks(name)
-    keys = seed_keys(plan.config["seed"], name, width * num_chunks).reshape(num_chunks, width)
+    keys = seed_keys(plan.config["root_seed"], name, width * num_chunks).reshape(num_chunks, width)
     return (_traced if plan.searchers[name].compiled else _driven)(plan, name, keys)
 
 

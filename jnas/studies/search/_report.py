@@ -157,13 +157,13 @@ def _unequal(comparison: Comparison) -> Html | None:
     """Returns a warning where compared studies were not given the same to search with."""
     settings = {
         "budget_seconds": "budget in seconds",
-        "evaluations": "number of evaluations",
+        "max_evaluations": "number of evaluations",
         "overshoot": "rule for the evaluation that exceeds the budget",
         "epochs": "fidelities (epochs)",
         "of_epochs": "training whose curve is searched on",
         "dataset": "data set searched on",
         "split": "split searched on",
-        "reduction": "training seed searched on",
+        "reward": "training seed searched on",
     }
     differ = []
     for key, words in settings.items():
@@ -213,7 +213,7 @@ def _task(study: StudyResults) -> str:
         goal += f" after {_epochs(config['epochs'])}"
     if config.get("of_epochs"):
         goal += f" of a training of {config['of_epochs']}"
-    reduction = config.get("reduction")
+    reduction = config.get("reward")
     if reduction is not None:
         how = {"mean": "the mean over training seeds", "random": "of a training seed drawn at random each time"}
         goal += f" ({how.get(str(reduction), f'of training seed {reduction}')})"
@@ -231,7 +231,7 @@ def _epochs(epochs: Any) -> str:
 
 
 def _budget(config: Mapping[str, Any]) -> str:
-    seconds, evaluations = config.get("budget_seconds"), config.get("evaluations")
+    seconds, evaluations = config.get("budget_seconds"), config.get("max_evaluations")
     limits = []
     if seconds is not None:
         limits.append(f"{float(seconds):,.0f} {config.get('clock', 'simulated')} seconds")

@@ -113,14 +113,14 @@ def headline(plan: Plan) -> str:
     limits = []
     if config["budget_seconds"] is not None:
         limits.append(f"{config['budget_seconds']:,.0f} simulated seconds")
-    if config["evaluations"] is not None:
-        limits.append(counted(config["evaluations"], "evaluation"))
+    if config["max_evaluations"] is not None:
+        limits.append(counted(config["max_evaluations"], "evaluation"))
     kinds = {"mean": "mean over training seeds", "random": "a training seed at random each time"}
-    kind = kinds.get(config["reduction"], f"training seed {config['reduction']}")
+    kind = kinds.get(config["reward"], f"training seed {config['reward']}")
     *earlier, last = config["epochs"]
     epochs = " and ".join([*map(str, earlier), counted(last, "epoch")])
     fewer = ", ".join(f"{name} {count:,}" for name, count in config.get("fewer_seeds", {}).items())
-    seeds = counted(config["seeds"], "seed") + (f" ({fewer})" if fewer else "")
+    seeds = counted(config["num_seeds"], "seed") + (f" ({fewer})" if fewer else "")
     of_epochs = f" of {config['of_epochs']}" if config["of_epochs"] else ""
     return (
         f"{counted(len(plan.searchers), 'searcher')} x {seeds} on {config['table_name']}: "

@@ -8,6 +8,7 @@ from jnas.core._checks import Overshoot
 from jnas.core._vocabulary import Searcher
 from jnas.io._atomic import replacing
 from jnas.io._progress import progress_bar
+from jnas.studies._settings import one_reward
 from jnas.studies._versions import versions
 from jnas.studies.search._folder import as_result, describe, open_folder
 from jnas.studies.search._plan import Plan, make_plan
@@ -29,7 +30,7 @@ def study(
     epochs: int | Sequence[int],
     at: int | Sequence[int] | None = None,
     split: str = "validation",
-    seed: Seed = "mean",
+    reward: Seed = "mean",
     budget_seconds: float | None = None,
     max_evaluations: int | None = None,
     overshoot: Overshoot = "discard",
@@ -41,6 +42,7 @@ def study(
     chunk: int | Mapping[str, int] = _MOST,
     command: str | None = None,
     log: Callable[[str], None] | None = None,
+    seed: Seed | None = None,
 ) -> StudyResults:
     """Returns what searchers find on a table over many seeds, each searcher's runs as one compiled program.
 
@@ -54,7 +56,7 @@ def study(
       epochs: One training, or several (ascending) for searchers that use several fidelities.
       at: Points of one training's curve as fidelities, in epochs done, where the table has curves.
       split: As in `Table.objective`.
-      seed: Which training run's accuracy a search sees: the `'mean'`, a `'random'` one each time, or a seed's name.
+      reward: Which training run's accuracy a search sees: the `'mean'`, a `'random'` one each time, or a seed's name.
       budget_seconds: Simulated seconds of one search.
       max_evaluations: Evaluations of one search; this, the budget, or both are needed.
       overshoot: As in `jnas.run`.
@@ -68,13 +70,14 @@ def study(
       chunk: Most seeds in one program, by searcher or for all; a study that is stopped loses at most one chunk.
       command: The command line that does the same, for the report.
       log: Called with lines about what is to be done, the estimate among them.
+      seed: An older name of `reward`.
 
     Returns:
       The results: for each searcher its traces and what its incumbents were worth. With `out` they are drawn as well.
 
     Raises:
       ValueError: An argument is out of range, the table lacks what is asked of it, or the folder holds another study.
-      TypeError: `searchers` is not a mapping of names to searchers.
+      TypeError: `searchers` is not a mapping of names to searchers, or both `reward` and `seed` were given.
       OSError: The folder cannot be written.
 
     Example:
@@ -92,7 +95,7 @@ def study(
         epochs=epochs,
         at=at,
         split=split,
-        seed=seed,
+        reward=one_reward(reward, seed),
         budget_seconds=budget_seconds,
         max_evaluations=max_evaluations,
         overshoot=overshoot,

@@ -13,7 +13,8 @@ from jnas.searchers.weight_sharing._analysis import random_search
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._loop import has_alpha, steps_per_epoch
 from jnas.searchers.weight_sharing._registry import make_weight_sharing, weight_sharing_entry
-from jnas.studies._keys import check_integer
+from jnas.studies._settings import check_settings
+from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
 from jnas.tables._digest import table_digest
 from jnas.tables._table import Table
 from jnas.tables._targets import Reference, Target, find_references, judging_targets, target_columns
@@ -116,7 +117,8 @@ def supernet_methods(
         made[name] = SupernetMethod(searcher, length, size, told)
     for setting, given in (("selection", selection), ("controller_steps", controller_steps)):
         if given and setting not in taken:
-            raise ValueError(f"{setting} is given, and none of {', '.join(made)} takes it")
+            named = ", ".join(given) if isinstance(given, Mapping) else setting
+            raise ValueError(f"{named} is given, and none of {', '.join(made)} takes it")
     return made
 
 
@@ -137,7 +139,8 @@ def make_plan(
     command: str | None,
 ) -> Plan:
     """Returns the plan of a study; arguments and errors are those of `supernet_study`."""
-    _check(methods, num_seeds, root_seed, look_every, batch_norms)
+    check_settings((*SUPERNET_SETTINGS, *LOOK_SETTINGS), locals())
+    _check(methods, batch_norms)
     if hessian and not any(has_alpha(jax.eval_shape(m.searcher.init, jax.random.key(0))) for m in methods.values()):
         raise ValueError(f"hessian is asked for, and none of {', '.join(methods)} has architecture parameters")
     split = dataset.validation_split if split is None else split
@@ -163,8 +166,8 @@ def make_plan(
         "epochs": {name: method.epochs for name, method in methods.items()},
         "batch_size": {name: method.batch_size for name, method in methods.items()},
         "settings": {name: dict(method.settings) for name, method in methods.items() if method.settings},
-        "seeds": int(num_seeds),
-        "seed": int(root_seed),
+        "num_seeds": int(num_seeds),
+        "root_seed": int(root_seed),
         "look_every": int(look_every),
         "hessian": bool(hessian),
         "one_shot": len(cells),
@@ -197,16 +200,11 @@ def make_plan(
     )
 
 
-def _check(methods: Any, num_seeds: Any, root_seed: Any, look_every: Any, batch_norms: Sequence[Any]) -> None:
+def _check(methods: Any, batch_norms: Sequence[Any]) -> None:
     if not isinstance(methods, Mapping) or not all(isinstance(m, SupernetMethod) for m in methods.values()):
         raise TypeError("methods is no mapping of names to SupernetMethod; supernet_methods makes one")
     if not methods:
         raise ValueError("methods is empty, expected at least one")
-    check_integer("num_seeds", num_seeds, 1)
-    check_integer("root_seed", root_seed, 0)
-    check_integer("look_every", look_every, 1)
-    if root_seed >= 2**32:
-        raise ValueError(f"root_seed is {root_seed}, expected less than 2**32: JAX would drop its upper half")
     if not batch_norms:
         raise ValueError("batch_norms is empty, expected at least one; one_shot=0 leaves the analysis out")
     unknown = [policy for policy in batch_norms if policy not in get_args(BatchNormPolicy)]
@@ -266,8 +264,6 @@ def _cells(
     table: Table | None, columns: NDArray[np.float32], one_shot: Any, root_seed: int, main: int
 ) -> NDArray[np.int64]:
     """Returns the rows of the cells to evaluate: of those that the table knows, in a random order that begins alike."""
-    if one_shot != "all":
-        check_integer("one_shot", one_shot, 0)
     if table is None:
         if one_shot:
             raise ValueError("one_shot needs a table to compare with; pass table, or one_shot=0")

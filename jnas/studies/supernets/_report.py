@@ -94,7 +94,7 @@ def _task(study: SupernetStudy) -> str:
         f"{counted(len(config['methods']), 'method')} trained supernets"
         f"{f' of {sizes} in each stage' if sizes else ''} on {config['train_images']:,} training images of "
         f"{config['dataset']} ({height}x{width}) and learned the architecture from {config['split_images']:,} images "
-        f"of its {config['split']} split, {counted(config['seeds'], 'seed')} each in one program. Epochs over the "
+        f"of its {config['split']} split, {counted(config['num_seeds'], 'seed')} each in one program. Epochs over the "
         f"training images: {epochs}.{judge}"
     )
 
@@ -190,7 +190,7 @@ def _results_section(study: SupernetStudy) -> Html:
 
 
 def _few(study: SupernetStudy) -> str:
-    return f" No interval is given for fewer than {FEWEST} seeds." if study.config["seeds"] < FEWEST else ""
+    return f" No interval is given for fewer than {FEWEST} seeds." if study.config["num_seeds"] < FEWEST else ""
 
 
 def _main_label(study: SupernetStudy) -> str:

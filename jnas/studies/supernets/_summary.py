@@ -107,7 +107,7 @@ def skip_connections(study: SupernetStudy, result: MethodResult) -> Floats | Non
 def diverged_text(study: SupernetStudy) -> str:
     """Returns a sentence on the searches that ended with numbers that are not finite; empty if there are none."""
     counts = {result.name: int(diverged(result.record)[:, -1].sum()) for result in study.methods}
-    told = [f"{count} of {study.config['seeds']} of {name}" for name, count in counts.items() if count]
+    told = [f"{count} of {study.config['num_seeds']} of {name}" for name, count in counts.items() if count]
     return f"Searches that diverged, and are not counted: {listed(told)}." if told else ""
 
 
@@ -166,8 +166,8 @@ def _sentence(study: SupernetStudy) -> str:
     names = ", ".join(study.config["methods"])
     return (
         f"Weight-sharing searches ({names}) trained supernets on {study.config['dataset']} with "
-        f"{study.config['seeds']} seeds each. What a run returns is the architecture that it derives at its end; it "
-        "saw nothing of the table, which judges it."
+        f"{study.config['num_seeds']} seeds each. What a run returns is the architecture that it derives at its end; "
+        "it saw nothing of the table, which judges it."
     )
 
 

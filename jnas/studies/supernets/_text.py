@@ -98,7 +98,7 @@ def one_shot_csv(study: SupernetStudy) -> str:
         + [_number(found.coefficients[name][seed]) for name in COEFFICIENTS]
         for result in study.methods
         for found in agreement(result, tuple(study.config["batch_norms"]))
-        for seed in range(study.config["seeds"])
+        for seed in range(study.config["num_seeds"])
     )
     return _csv(("method", "predictor", "part", "cells", "seed", *COEFFICIENTS), rows)
 

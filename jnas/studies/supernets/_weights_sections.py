@@ -117,9 +117,9 @@ def time_section(study: SupernetStudy) -> Html:
             [
                 element("div", named(mark(k), result.name)),
                 seconds_text(float(record.compile_seconds)),
-                seconds_text(float(np.median(record.train_seconds)) / config["seeds"]),
-                seconds_text(float(np.median(record.look_seconds)) / config["seeds"]),
-                seconds_text(float(record.train_seconds.sum()) / config["seeds"]),
+                seconds_text(float(np.median(record.train_seconds)) / config["num_seeds"]),
+                seconds_text(float(np.median(record.look_seconds)) / config["num_seeds"]),
+                seconds_text(float(record.train_seconds.sum()) / config["num_seeds"]),
                 one_shot,
             ]
         )

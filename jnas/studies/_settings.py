@@ -1,0 +1,166 @@
+"""A setting's one definition: its name, option, help, check, default and older names. It needs no JAX.
+
+The Python functions, the options (`--num-seeds` for `num_seeds`), `config.json` and every error use the name that
+stands here. Names that a setting had before go on working: as options that the help does not show, and as keys of
+folders that were written with them.
+"""
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral
+from typing import Any, NamedTuple
+
+
+class ValueKind(NamedTuple):
+    """What a setting's values are: how a word is read, and what is accepted."""
+
+    expected: str  # ends the sentence `NAME is VALUE, expected ...`
+    read: Callable[[str], Any] = str  # raises ValueError
+    accepts: Callable[[Any], bool] = lambda value: True
+    choices: tuple[str, ...] | None = None
+
+
+def integer(least: int, end: int | None = None, why: str = "") -> ValueKind:
+    """Returns the kind of integers from `least`, below `end` if there is one."""
+    told = f"an integer of at least {least}" if end is None else f"an integer from {least} to {end - 1}{why}"
+
+    def accepts(value: Any) -> bool:
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        return whole and value >= least and (end is None or value < end)
+
+    return ValueKind(told, int, accepts)
+
+
+def one_of(*choices: str) -> ValueKind:
+    """Returns the kind of some words."""
+    return ValueKind(" or ".join(map(repr, choices)), accepts=lambda value: value in choices, choices=choices)
+
+
+def _read_names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _read_epochs(text: str) -> tuple[int, ...]:
+    epochs = tuple(int(part) for part in text.split(","))
+    if epochs[0] < 1 or list(epochs) != sorted(set(epochs)):
+        raise ValueError
+    return epochs
+
+
+def _read_seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise ValueError
+    return seconds
+
+
+POSITIVE, NATURAL = integer(1), integer(0)
+TEXT = ValueKind("a text")
+FLAG = ValueKind("True or False")  # an option without a word
+NAMES = ValueKind("names with commas between them, or `all`", _read_names, bool)
+EPOCHS = ValueKind("numbers of epochs that ascend, such as 12,200", _read_epochs)
+SECONDS = ValueKind("a positive number of seconds", _read_seconds)
+RUN = ValueKind(
+    "mean, random or the name of a training seed", lambda text: text if text in ("mean", "random") else int(text)
+)
+
+
+class Setting(NamedTuple):
+    """What can be set of a study or of another command."""
+
+    name: str  # of the Python argument and in config.json; the option has dashes for underscores
+    kind: ValueKind
+    metavar: str | None = None
+    help: str = ""
+    default: Any = None
+    older: tuple[str, ...] = ()  # names that are taken as well
+    of_study: bool = True  # an argument of the Python function, in config.json; otherwise of the command alone
+
+    def of(self, help: str, default: Any = None, **changes: Any) -> "Setting":
+        """Returns the setting with the words and the default that it has in one kind of study."""
+        return self._replace(help=help, default=default, **changes)
+
+    def check(self, value: Any) -> None:
+        """Raises ValueError, in a sentence, for a value that the setting cannot have."""
+        if not (value is None and self.default is None) and not self.kind.accepts(value):
+            raise ValueError(f"{self.name} is {value!r}, expected {self.kind.expected}")
+
+    def read(self, text: str) -> Any:
+        """Returns the value that a word of the command line stands for."""
+        try:
+            value = self.kind.read(text)
+            if self.kind.accepts(value):
+                return value
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"expected {self.kind.expected}, not {text!r}")
+
+
+def add_settings(parser: Any, settings: Iterable[Setting]) -> None:
+    """Adds an option for each setting to a parser of argparse, and those of older names, which stay out of the help."""
+    for setting in settings:
+        how: dict[str, Any] = {"dest": setting.name, "action": "store_true"}
+        if setting.kind is not FLAG:
+            how = {"dest": setting.name, "metavar": setting.metavar, "choices": setting.kind.choices}
+            how["type"] = None if setting.kind.choices else setting.read
+        parser.add_argument(_option(setting.name), default=setting.default, help=setting.help, **how)
+        for name in setting.older:
+            parser.add_argument(_option(name), default=argparse.SUPPRESS, help=argparse.SUPPRESS, **how)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def study_arguments(settings: Iterable[Setting], options: argparse.Namespace) -> dict[str, Any]:
+    """Returns what options say of a study, by the names of the Python function's arguments."""
+    return {s.name: getattr(options, s.name) for s in settings if s.of_study}
+
+
+def check_settings(settings: Iterable[Setting], values: Mapping[str, Any]) -> None:
+    """Raises ValueError, in a sentence, for the first value that its setting cannot have."""
+    for setting in settings:
+        if setting.of_study and setting.name in values:
+            setting.check(values[setting.name])
+
+
+# What several kinds of studies have.
+
+DATASET = Setting("dataset", TEXT, "NAME")
+SPLIT = Setting("split", TEXT, "NAME")
+OUT = Setting("out", TEXT, "DIR", of_study=False)
+TABLE = Setting("table", TEXT, "T.npz", of_study=False)
+NUM_SEEDS = Setting("num_seeds", POSITIVE, "N", older=("seeds",))
+NUM_PYTHON_SEEDS = Setting("num_python_seeds", POSITIVE, "N", older=("python_seeds",))
+ROOT_SEED = Setting(
+    "root_seed",
+    integer(0, 2**32, ": JAX would drop the upper half of a larger one"),
+    "K",
+    "root of all random numbers (default 0)",
+    0,
+    older=("seed",),
+)
+MAX_EVALUATIONS = Setting("max_evaluations", POSITIVE, "N", older=("evaluations",))
+REWARD = Setting("reward", RUN, "RUN", older=("reduction",))  # Python took it as `seed`
+CHUNK = Setting("chunk", POSITIVE, "N", older=("seeds_per_program",))
+
+
+def one_reward(reward: Any, seed: Any) -> Any:
+    """Returns which run is meant, where callers may still say `seed` for `reward`; TypeError where they say both."""
+    if seed is not None and reward != "mean":
+        raise TypeError("reward and seed were given, and seed is an older name of reward; pass reward alone")
+    return reward if seed is None else seed
+
+
+_TODAY = {old: s.name for s in (NUM_SEEDS, ROOT_SEED, MAX_EVALUATIONS, REWARD, CHUNK) for old in s.older}
+_HISTORICAL = {name: old for old, name in _TODAY.items()}
+
+
+def names_of_today(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the configuration of a folder by the names that settings have now."""
+    return {_TODAY.get(name, name): value for name, value in config.items()}
+
+
+def historical_names(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a configuration by the names of the first folders, over which its hash is taken: it stays what it was."""
+    return {_HISTORICAL.get(name, name): value for name, value in config.items()}

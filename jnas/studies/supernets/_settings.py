@@ -1,0 +1,87 @@
+"""The settings of a study of weight-sharing searches, in the order of the help."""
+
+from typing import Any
+
+from jnas.core._registry import DEFAULT_SPACE
+from jnas.studies._settings import (
+    FLAG,
+    NATURAL,
+    NUM_SEEDS,
+    OUT,
+    POSITIVE,
+    ROOT_SEED,
+    TABLE,
+    TEXT,
+    Setting,
+    ValueKind,
+    one_of,
+)
+
+
+def _read_count(text: str) -> Any:
+    return text if text == "all" else int(text)
+
+
+def _is_count(value: Any) -> bool:
+    return NATURAL.accepts(value) or (isinstance(value, str) and value == "all")
+
+
+SUPERNET_SETTINGS = (
+    NUM_SEEDS.of("searches of each method (default 3)", 3),
+    ROOT_SEED,
+    Setting(
+        "epochs",
+        POSITIVE,
+        "N",
+        "epochs of all methods (default: 50 on the digits, else as published: 50 of DARTS, 250 of the others)",
+        of_study=False,
+    ),
+    OUT.of("the study's folder (default: a folder in jnas-supernet/ named after the study)"),
+)
+
+NET_SETTINGS = tuple(
+    setting._replace(of_study=False)
+    for setting in (
+        Setting("space", TEXT, "NAME", f"whose supernet (default {DEFAULT_SPACE})", DEFAULT_SPACE),
+        Setting("channels", POSITIVE, "N", "of the first stage (default 16; digits 4)"),
+        Setting("cells", POSITIVE, "N", "in each stage (default 5; digits 3)"),
+        Setting("batch_size", POSITIVE, "N", "images in a batch (default: as published)"),
+        Setting(
+            "controller_steps",
+            POSITIVE,
+            "N",
+            "of enas in an epoch, 20 architectures each (default 50, as published)",
+        ),
+        Setting(
+            "comparison",
+            one_of("published", "same_batches"),
+            help="what setn, enas and rsps compare their candidates on: each on the next batch of its own (published, "
+            "the default), or all on the same images",
+            older=("selection",),
+        ),
+        Setting("num_candidates", POSITIVE, "N", "how many these compare (default 100)", older=("candidates",)),
+        Setting(
+            "batch_norm",
+            one_of("batch", "running", "reestimated"),
+            help="what batch-norm uses where these compare: each batch's statistics (default), running estimates of "
+            "the search, or estimates made anew for each candidate",
+        ),
+    )
+)
+
+LOOK_SETTINGS = (
+    TABLE.of("what judges the cells that are found (default: for the digits the table that comes with jnas)"),
+    Setting("look_every", POSITIVE, "N", "derive a cell after every N epochs (default 1)", 1),
+    Setting(
+        "one_shot",
+        ValueKind("an integer of at least 0, or 'all'", _read_count, _is_count),
+        "N",
+        "evaluate so many cells of the table, or `all`, under the shared weights (default 1000 with a table)",
+    ),
+    Setting(
+        "hessian",
+        FLAG,
+        help="the largest eigenvalue of the validation loss's Hessian in the architecture parameters, at each look",
+        default=False,
+    ),
+)
