@@ -15,6 +15,7 @@ from jnas.searchers.black_box._bohb import bohb
 from jnas.searchers.black_box._gcn_predictor import gcn_predictor
 from jnas.searchers.black_box._hyperband import hyperband, successive_halving
 from jnas.searchers.black_box._local_search import local_search
+from jnas.searchers.black_box._predictor_search import predictor_search
 from jnas.searchers.black_box._random_search import random_search
 from jnas.searchers.black_box._regularized_evolution import regularized_evolution
 from jnas.searchers.black_box._reinforce import reinforce
@@ -28,13 +29,14 @@ class Entry(NamedTuple):
     """A searcher that studies know by name."""
 
     name: str
-    make: Callable[[Space, tuple[float, ...]], Searcher]  # from a space and its fidelities, ascending
+    make: Callable[..., Searcher]  # from a space and its fidelities, ascending, and settings to change
     description: str  # one line, with the settings
     quick: bool  # five hundred seeds on a table take seconds on two cores
     multi_fidelity: bool  # uses all fidelities that it is given; others evaluate at the one that the study chose
     random_at_one: bool = False  # random search where there is one fidelity: no row of its own there
     compiled: bool = True  # a study's runs are one program; otherwise Python drives them, one after the other
     needs: str | None = None  # the features that a space must have, if not every space will do
+    factory: Callable[..., Searcher] | None = None  # whose keyword arguments are its settings
 
 
 def _set(name: str, space: Space) -> Mapping[str, Any]:
@@ -52,22 +54,28 @@ def _whole(space: Space, make: Callable[[], Space] | None) -> Space:
     return space if make is None or _is_part(space) else make()
 
 
-def _regularized_evolution(space: Space, budgets: tuple[float, ...]) -> Searcher:
+def _regularized_evolution(space: Space, budgets: tuple[float, ...], **changed: Any) -> Searcher:
     del budgets
-    settings = _set("regularized_evolution", space)
+    settings = {**_set("regularized_evolution", space), **changed}
     return regularized_evolution(_whole(space, find_benchmark(space.name).evolution), **settings)
 
 
 def _predictor_based(
-    name: str, make: Callable[[Space], Searcher], description: str, quick: bool = True, needs: str | None = None
+    name: str,
+    make: Callable[..., Searcher],
+    description: str,
+    quick: bool = True,
+    needs: str | None = None,
+    factory: Callable[..., Searcher] | None = None,
 ) -> Entry:
     return Entry(
         name,
-        lambda space, _: make(_whole(space, find_benchmark(space.name).prediction)),
+        lambda space, _, **changed: make(_whole(space, find_benchmark(space.name).prediction), **changed),
         description,
         quick=quick,
         multi_fidelity=False,
         needs=needs,
+        factory=make if factory is None else factory,
     )
 
 
@@ -83,10 +91,11 @@ def part_of(space: Space, archs: np.ndarray) -> Space:
 _ENTRIES = (
     Entry(
         "random_search",
-        lambda space, _: random_search(space),
+        lambda space, _, **changed: random_search(space, **changed),
         "uniform samples, repetitions included",
         quick=True,
         multi_fidelity=False,
+        factory=random_search,
     ),
     Entry(
         "regularized_evolution",
@@ -95,68 +104,77 @@ _ENTRIES = (
         "in NAS-Bench-101 population 100, a mutation changes one decision",
         quick=True,
         multi_fidelity=False,
+        factory=regularized_evolution,
     ),
     Entry(
         "reinforce",
-        lambda space, _: reinforce(space, **_set("reinforce", space)),
+        lambda space, _, **changed: reinforce(space, **{**_set("reinforce", space), **changed}),
         "independent softmax choices, Adam with learning rate 0.1, moving-average baseline 0.9; in NAS-Bench-101 "
         "plain gradient ascent, learning rate 0.5 for accuracies as fractions",
         quick=True,
         multi_fidelity=False,
+        factory=reinforce,
     ),
     Entry(
         "local_search",
-        lambda space, _: local_search(space),
+        lambda space, _, **changed: local_search(space, **changed),
         "first improvement from the best of 10 random architectures, restarts at minima",
         quick=True,
         multi_fidelity=False,
+        factory=local_search,
     ),
     Entry(
         "tpe",
-        lambda space, _: tpe(space),
+        lambda space, _, **changed: tpe(space, **changed),
         "Parzen estimators of good and bad choices, with the defaults of hyperopt",
         quick=True,
         multi_fidelity=False,
+        factory=tpe,
     ),
     Entry(
         "bohb",
-        lambda space, budgets: bohb(space, budgets=budgets, **_set("bohb", space)),
+        lambda space, budgets, **changed: bohb(space, budgets=budgets, **{**_set("bohb", space), **changed}),
         "density model with 4 samples and no random fraction (in NAS-Bench-101 64 and 0.33); Hyperband's brackets if "
         "there are several fidelities",
         quick=True,
         multi_fidelity=True,
+        factory=bohb,
     ),
     Entry(
         "successive_halving",
-        lambda space, budgets: successive_halving(space, budgets=budgets),
+        lambda space, budgets, **changed: successive_halving(space, budgets=budgets, **changed),
         "a third of the architectures goes on to the next fidelity; random search if there is one fidelity",
         quick=True,
         multi_fidelity=True,
         random_at_one=True,
+        factory=successive_halving,
     ),
     Entry(
         "hyperband",
-        lambda space, budgets: hyperband(space, budgets=budgets, **_set("hyperband", space)),
+        lambda space, budgets, **changed: hyperband(space, budgets=budgets, **{**_set("hyperband", space), **changed}),
         "brackets of successive halving, eta 3; random search if there is one fidelity",
         quick=True,
         multi_fidelity=True,
         random_at_one=True,
+        factory=hyperband,
     ),
     Entry(
         "smac",
-        lambda space, _: smac(space, **_set("smac", space)),
+        lambda space, _, **changed: smac(space, **{**_set("smac", space), **changed}),
         "SMAC-like: expected improvement under a random forest of 10 trees, every third proposal random; runs in "
         "Python, over fewer seeds",
         quick=False,
         multi_fidelity=False,
         compiled=False,
+        factory=smac,
     ),
     _predictor_based(
         "naszilla_evolution",
-        lambda space: regularized_evolution(space, population_size=29, sample_size=10, num_init=10)._replace(
-            name="naszilla_evolution"
-        ),
+        lambda space, **changed: regularized_evolution(
+            space, **{"population_size": 29, "sample_size": 10, "num_init": 10, **changed}
+        )._replace(name="naszilla_evolution"),
         "evolution as BANANAS was compared with: 10 random, then a population that grows to 29, tournaments of 10",
+        factory=regularized_evolution,
     ),
     _predictor_based(
         "bananas",
@@ -167,13 +185,14 @@ _ENTRIES = (
     ),
     _predictor_based(
         "bananas_adjacency",
-        lambda space: bananas(
+        lambda space, **changed: bananas(
             space,
-            encoding="adjacency" if "adjacency" in space.feature_names else "one_hot",
+            **{"encoding": "adjacency" if "adjacency" in space.feature_names else "one_hot", **changed},
             name="bananas_adjacency",
         ),
         "bananas with networks that read the decisions instead of paths",
         quick=False,
+        factory=bananas,
     ),
     _predictor_based(
         "bananas_random_ranking", bananas_random_ranking, "the candidates of bananas, ranked at random: no predictor"
@@ -185,17 +204,32 @@ _ENTRIES = (
         "decisions that differ",
         quick=False,
     ),
-    _predictor_based("nasbot", nasbot, "gp_bayesopt with the distance that stands for NASBOT's", False, "nasbot"),
+    _predictor_based(
+        "nasbot",
+        nasbot,
+        "gp_bayesopt with the distance that stands for NASBOT's",
+        quick=False,
+        needs="nasbot",
+        factory=gp_bayesopt,
+    ),
     _predictor_based(
         "dngo",
         dngo,
         "20 random, then batches of 10 by the upper confidence bound of Bayesian linear regression on a network's "
         "features",
         quick=False,
+        factory=predictor_search,
     ),
-    _predictor_based("bohamiann", bohamiann, "as dngo, with a Bayesian neural network", quick=False),
     _predictor_based(
-        "bonas", bonas, "as bananas, with five graph networks; hours for 200 seeds", quick=False, needs="graph"
+        "bohamiann", bohamiann, "as dngo, with a Bayesian neural network", quick=False, factory=predictor_search
+    ),
+    _predictor_based(
+        "bonas",
+        bonas,
+        "as bananas, with five graph networks; hours for 200 seeds",
+        quick=False,
+        needs="graph",
+        factory=bananas,
     ),
     _predictor_based(
         "gcn_predictor",
@@ -258,21 +292,22 @@ def entry(name: str) -> Entry:
     return SEARCHERS.entry(name)
 
 
-def make(name: str, space: Space, budgets: Sequence[float] = (1,)) -> Searcher:
+def make(name: str, space: Space, budgets: Sequence[float] = (1,), **settings: Any) -> Searcher:
     """Returns a searcher in the setting in which studies compare it.
 
     Args:
       name: One of `names()`.
       space: The search space.
       budgets: The objective's fidelities, ascending, for multi-fidelity searchers; others do not look at them.
+      **settings: Arguments of the searcher's factory to change.
 
     Raises:
-      TypeError: `budgets` is not a sequence.
-      ValueError: There is no searcher of that name, or `budgets` is empty or not ascending.
+      TypeError: `budgets` is not a sequence, or the factory has no such argument.
+      ValueError: There is no searcher of that name, a setting is out of range, or `budgets` is empty or not ascending.
 
     Example:
       >>> from jnas import spaces
       >>> make("hyperband", spaces.get("nats_size"), (12, 200)).num_fidelities
       2
     """
-    return entry(name).make(space, check_budgets(budgets))
+    return entry(name).make(space, check_budgets(budgets), **settings)

@@ -62,6 +62,7 @@ def _make_predictors(
     Raises:
       ValueError: There is no such predictor or encoding, or no predictor reads the encoding.
     """
+    from jnas.searchers._settings import naming, read_settings, read_spec
     from jnas.searchers.predictors import _registry as registry
     from jnas.studies.predictors._plan import takes_graphs
 
@@ -70,7 +71,12 @@ def _make_predictors(
     asked = [n for n in fitting if registry.entry(n).quick] if wanted is None else wanted
     made, chosen = {}, {}
     for name in dict.fromkeys(n for word in asked for n in (fitting if word == "all" else (word,))):
-        made[name], own = registry.make(name, space)
+        kind, level, given = read_spec(name)
+        if level is not None:
+            raise ValueError(f"{name} has an @, which predictors have no meaning for; leave it out")
+        settings = read_settings(f"the predictor {kind}", registry.entry(kind).factory, given)
+        with naming(name):
+            made[name], own = registry.make(kind, space, **settings)
         graphs = takes_graphs(space, own)
         others = [_resolve(e, space) for e in (_ALTERNATIVES if encodings is None else encodings) if _known(e, space)]
         readable = [e for e in others if takes_graphs(space, e) == graphs]
@@ -107,6 +113,7 @@ def _check(encoding: str, space: Any, chosen: dict[str, tuple[str, ...]]) -> Non
 def _predictors_text() -> str:
     """Returns the predictors, a line each."""
     from jnas.io._text import aligned
+    from jnas.searchers._settings import settings_text
     from jnas.searchers.predictors import _registry as registry
 
     entries = [registry.entry(name) for name in registry.names()]
@@ -116,4 +123,4 @@ def _predictors_text() -> str:
         "the second column is the encoding that a predictor reads unless --encodings says otherwise (`one_hot` where "
         "the space lacks it)",
     ]
-    return "\n".join([*aligned(rows, "lll"), "", *told])
+    return "\n".join([*aligned(rows, "lll"), "", *told, "", *settings_text({e.name: e.factory for e in entries})])

@@ -136,6 +136,7 @@ def _make_searchers(
     """Returns the searchers by name, and the most seeds of each in one program."""
     from jnas.searchers import _registry, at_fidelity
     from jnas.searchers._benchmarks import find_benchmark
+    from jnas.searchers._settings import naming, read_settings, read_spec
 
     row = find_benchmark(space.name)
     asked = _registry.compared(len(epochs), space.name) if wanted is None else wanted
@@ -144,16 +145,19 @@ def _make_searchers(
     everything = _with_lowest(_registry.names(space=space), epochs)
     searchers, widths = {}, {}
     for name in dict.fromkeys(n for word in asked for n in (everything if word == "all" else (word,))):
-        kind, at, level = name.partition("@")
-        known = _registry.entry(kind)
+        kind, level, given = read_spec(name)
+        known, at = _registry.entry(kind), level is not None
+        settings = read_settings(f"the searcher {kind}", known.factory, given)
         if at and level not in map(str, epochs):
             named = ", ".join(map(str, epochs))
             raise ValueError(f"{name} names the epochs {level!r}, expected one of those of the study: {named}")
         # A method of one fidelity uses the fewest epochs, or the most where it shares a figure with the others.
         alone = len(epochs) - 1 if row.all_epochs and not known.multi_fidelity else 0
-        place = list(map(str, epochs)).index(level) if at else alone
+        place = alone if level is None else list(map(str, epochs)).index(level)
         whole = known.multi_fidelity and not at
-        made = _registry.make(kind, space, tuple(map(float, epochs if whole else (epochs[place],))))
+        budgets = tuple(map(float, epochs if whole else (epochs[place],)))
+        with naming(name):
+            made = _registry.make(kind, space, budgets, **settings)
         searchers[name] = made if whole else at_fidelity(made, place)
         widths[name] = 500 if known.quick else 100
     return searchers, widths
@@ -176,6 +180,7 @@ def _searchers_text() -> str:
     from jnas.io._text import aligned
     from jnas.searchers import _registry
     from jnas.searchers._benchmarks import BENCHMARKS
+    from jnas.searchers._settings import settings_text
 
     lines = aligned([(name, _registry.entry(name).description) for name in _registry.names()], "ll")
     told = [
@@ -187,4 +192,5 @@ def _searchers_text() -> str:
             if row.compared != _registry.compared(2)
         ),
     ]
-    return "\n".join([*lines, "", *told])
+    settings = settings_text({name: _registry.entry(name).factory for name in _registry.names()})
+    return "\n".join([*lines, "", *told, "", *settings])

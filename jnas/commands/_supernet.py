@@ -88,11 +88,12 @@ def supernet(options: argparse.Namespace) -> None:
 
 
 def _method_names(wanted: tuple[str, ...]) -> list[str]:
+    from jnas.searchers._settings import read_spec
     from jnas.searchers.weight_sharing._registry import weight_sharing_entry, weight_sharing_names
 
     names = list(dict.fromkeys(n for word in wanted for n in (weight_sharing_names() if word == "all" else (word,))))
     for name in names:
-        weight_sharing_entry(name)
+        weight_sharing_entry(read_spec(name).name)
     return names
 
 
@@ -117,8 +118,11 @@ def _one_shot(options: argparse.Namespace, table: Any) -> Any:
 def _methods_text() -> str:
     """Returns the methods, a line each."""
     from jnas.io._text import aligned
+    from jnas.searchers._settings import settings_text
     from jnas.searchers.weight_sharing._registry import weight_sharing_entry, weight_sharing_names
 
     entries = [weight_sharing_entry(name) for name in weight_sharing_names()]
     rows = [(e.name, f"{e.epochs} epochs, batches of {e.batch_size}", e.description) for e in entries]
-    return "\n".join([*aligned(rows, "lll"), "", "epochs and batches are those that they were published with"])
+    told = "epochs and batches are those that they were published with"
+    settings = settings_text({e.name: e.factory for e in entries})
+    return "\n".join([*aligned(rows, "lll"), "", told, "", *settings])

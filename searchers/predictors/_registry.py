@@ -1,7 +1,7 @@
 """The predictors by name, with the settings and the encoding in which studies compare them."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jnas.core._registry import make_registry
 from jnas.core._vocabulary import Predictor, Space
@@ -25,11 +25,12 @@ class Entry(NamedTuple):
     """A predictor that studies know by name."""
 
     name: str
-    make: Callable[[Space], Predictor]
+    make: Callable[..., Predictor]  # from a space, and settings to change
     encodings: tuple[str, ...]  # names of features; the first that a space has is the one that studies use
     description: str  # one line, with the settings
     quick: bool  # a fit to a hundred architectures takes well under a second
     compiled: bool = True  # its functions can be traced by JAX
+    factory: Callable[..., Predictor] | None = None  # whose keyword arguments are its settings
 
     def encoding(self, space: Space) -> str:
         """Returns the name of the features of `space` that studies fit this predictor to.
@@ -49,82 +50,93 @@ class Entry(NamedTuple):
 _ENTRIES = (
     Entry(
         "mlp_ensemble",
-        lambda _: mlp_ensemble(),
+        lambda _, **changed: mlp_ensemble(**changed),
         TRUNCATED_PATH,
         "BANANAS's meta neural network: 5 networks of 10 layers of 20, 150 epochs of batches of 32",
         quick=True,
+        factory=mlp_ensemble,
     ),
     Entry(
         "mlp_ensemble_diverse",
-        lambda _: mlp_ensemble(networks="diverse"),
+        lambda _, **changed: mlp_ensemble(**{"networks": "diverse", **changed}),
         TRUNCATED_PATH,
         "the same with 10 layers of 20, 5 of 5, 5 of 30, 30 of 5 and 30 of 30",
         quick=False,
+        factory=mlp_ensemble,
     ),
     Entry(
         "random_forest",
-        lambda _: random_forest(),
+        lambda _, **changed: random_forest(**changed),
         PLAIN,
         "100 regression trees on bootstrap samples; runs in Python",
         quick=False,
         compiled=False,
+        factory=random_forest,
     ),
     Entry(
         "gradient_boosting",
-        lambda _: gradient_boosting(),
+        lambda _, **changed: gradient_boosting(**changed),
         PLAIN,
         "10 times 100 boosted trees of depth 3, on bootstrap samples; runs in Python",
         quick=False,
         compiled=False,
+        factory=gradient_boosting,
     ),
     Entry(
         "gaussian_process",
-        lambda _: gaussian_process(distance="squared_l2"),
+        lambda _, **changed: gaussian_process(**{"distance": "squared_l2", **changed}),
         PATH,
         "Gaussian process with naszilla's fixed hyper-parameters, by the number of paths that differ",
         quick=True,
+        factory=gaussian_process,
     ),
     Entry(
         "gaussian_process_fitted",
-        lambda _: gaussian_process(distance="squared_l2", fit_hyperparameters=True),
+        lambda _, **changed: gaussian_process(**{"distance": "squared_l2", "fit_hyperparameters": True, **changed}),
         PATH,
         "the same with hyper-parameters of the largest marginal likelihood",
         quick=True,
+        factory=gaussian_process,
     ),
     Entry(
         "bayesian_linear_regression",
-        lambda _: bayesian_linear_regression(),
+        lambda _, **changed: bayesian_linear_regression(**changed),
         PLAIN,
         "Bayesian linear regression, precisions by marginal likelihood",
         quick=True,
+        factory=bayesian_linear_regression,
     ),
     Entry(
         "dngo",
-        lambda _: dngo(),
+        lambda _, **changed: dngo(**changed),
         PLAIN,
         "Bayesian linear regression on the last of 3 tanh layers of 50, 500 epochs of batches of 10",
         quick=True,
+        factory=dngo,
     ),
     Entry(
         "bohamiann",
-        lambda _: bohamiann(),
+        lambda _, **changed: bohamiann(**changed),
         PLAIN,
         "Bayesian neural network, 2 tanh layers of 50: 180 networks from 10,000 steps of Hamiltonian Monte Carlo",
         quick=False,
+        factory=bohamiann,
     ),
     Entry(
         "gcn",
-        lambda _: gcn(),
+        lambda _, **changed: gcn(**changed),
         GRAPH,
         "graph convolution, 4 layers of 144, 300 epochs of batches of 7",
         quick=False,
+        factory=gcn,
     ),
     Entry(
         "gcn_ensemble",
-        lambda _: gcn(num_members=5),
+        lambda _, **changed: gcn(**{"num_members": 5, **changed}),
         GRAPH,
         "5 graph convolutions as BONAS uses them, each 4 layers of 144, 300 epochs of batches of 7",
         quick=False,
+        factory=gcn,
     ),
 )
 PREDICTORS = make_registry("predictor", _ENTRIES)
@@ -153,12 +165,13 @@ def entry(name: str) -> Entry:
     return PREDICTORS.entry(name)
 
 
-def make(name: str, space: Space) -> tuple[Predictor, str]:
+def make(name: str, space: Space, **settings: Any) -> tuple[Predictor, str]:
     """Returns a predictor in the setting in which studies compare it, and the encoding that it reads.
 
     Args:
       name: One of `names()`.
       space: The search space.
+      **settings: Arguments of the predictor's factory to change.
 
     Returns:
       The predictor, and the name of the space's features to fit it to: `space.features(arch, encoding)`.
@@ -172,4 +185,4 @@ def make(name: str, space: Space) -> tuple[Predictor, str]:
       ('gaussian_process', 'path')
     """
     found = entry(name)
-    return found.make(space), found.encoding(space)
+    return found.make(space, **settings), found.encoding(space)

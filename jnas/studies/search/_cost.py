@@ -1,6 +1,7 @@
 """How long a study will take, before it starts: what each searcher cost on one machine, and how fast this one is."""
 
 import os
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -87,4 +88,4 @@ def _pace(traced: Mapping[str, float]) -> float:
 
 def _kind(name: str) -> str:
     """Returns the searcher's own name from a row such as `bohb@12`."""
-    return name.split("@")[0]
+    return re.split("[@:]", name)[0]

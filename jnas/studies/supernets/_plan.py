@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jnas.core._vocabulary import Supernet, WeightSharingSearcher
+from jnas.searchers._settings import naming, read_settings, read_spec
 from jnas.searchers.weight_sharing._analysis import random_search
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._loop import has_alpha, steps_per_epoch
@@ -78,7 +79,8 @@ def supernet_methods(
     """Returns weight-sharing searchers by name, with their published settings but for what is given.
 
     Args:
-      names: Of `jnas.searchers.weight_sharing_names()`.
+      names: Of `jnas.searchers.weight_sharing_names()`; `NAME:SETTING=VALUE` changes an argument of the searcher's
+        factory, `NAME:ARGUMENT.FIELD=VALUE` a field of one.
       supernet: What they train.
       dataset: On what.
       epochs: Of all of them; by default as many as each was published with.
@@ -98,7 +100,8 @@ def supernet_methods(
     """
     made, taken = {}, set[str]()
     for name in names:
-        entry = weight_sharing_entry(name)
+        spec = read_spec(name)
+        entry = weight_sharing_entry(spec.name)
         size = entry.batch_size if batch_size is None else batch_size
         takes = inspect.signature(entry.factory).parameters
         taken |= takes.keys()
@@ -110,16 +113,23 @@ def supernet_methods(
             told |= dict(selection)
         if controller_steps is not None and "controller_steps" in takes:
             settings["controller_steps"] = told["controller_steps"] = controller_steps
-        length = entry.epochs if epochs is None else epochs
-        searcher = make_weight_sharing(
-            name, supernet, steps_per_epoch=steps_per_epoch(dataset, size), epochs=length, **settings
-        )
+        settings = read_settings(f"the searcher {spec.name}", entry.factory, spec.settings, settings)
+        told |= {key.removeprefix("selection."): _field(settings, key) for key in spec.settings}
+        length = settings.pop("epochs", entry.epochs if epochs is None else epochs)
+        steps = steps_per_epoch(dataset, size)
+        with naming(name):
+            searcher = make_weight_sharing(spec.name, supernet, steps_per_epoch=steps, epochs=length, **settings)
         made[name] = SupernetMethod(searcher, length, size, told)
     for setting, given in (("selection", selection), ("controller_steps", controller_steps)):
         if given and setting not in taken:
             named = ", ".join(given) if isinstance(given, Mapping) else setting
             raise ValueError(f"{named} is given, and none of {', '.join(made)} takes it")
     return made
+
+
+def _field(settings: Mapping[str, Any], key: str) -> Any:
+    argument, _, field = key.partition(".")
+    return getattr(settings[argument], field) if field else settings[argument]
 
 
 def make_plan(

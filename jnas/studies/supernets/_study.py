@@ -131,19 +131,19 @@ _COMPARING = ("setn", "enas", "rsps")  # candidates, at each look
 
 def _guess(plan: Plan, name: str) -> float:
     """Returns roughly how many seconds a method's searches take: the bar soon corrects it."""
-    method, config, usual = plan.methods[name], plan.config, Selection()
+    method, config, usual, kind = plan.methods[name], plan.config, Selection(), name.partition(":")[0]
     height, width, _ = plan.dataset.image_shape
     channels, cells = config.get("channels", 16), config.get("cells", 5)
     once = 6 * 3 * cells * 9 * channels**2 * height * width  # multiply-adds of 3x3 convolutions on all edges
     rows, train_rows = len(plan.dataset.rows(plan.split)), len(plan.dataset.rows("train"))
     trained = steps_per_epoch(plan.dataset, method.batch_size) * method.batch_size * method.epochs
-    compared = method.settings.get("num_candidates", usual.num_candidates) if name in _COMPARING else 0
+    compared = method.settings.get("num_candidates", usual.num_candidates) if kind in _COMPARING else 0
     seen = rows if method.settings.get("comparison") == "same_batches" else min(usual.batch_size, rows)
     classified = method.searcher.extra_steps * method.batch_size * method.epochs
     classified += len(plan.looks(name)) * compared * seen
     again = min(train_rows, usual.batch_norm_batches * usual.batch_size) if "reestimated" in plan.batch_norms else 0
     classified += len(plan.cells) * (len(plan.batch_norms) * rows + again)
-    work = trained * _TRAINED.get(name, 2.7) + classified * _LOOKED_AT
+    work = trained * _TRAINED.get(kind, 2.7) + classified * _LOOKED_AT
     speed = 3e9 if jax.default_backend() == "cpu" else 2e12
     return float(25 + plan.num_seeds * work * once / speed)
 

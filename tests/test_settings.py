@@ -1,0 +1,195 @@
+"""Settings: one definition each for the function, the option, config.json and the error; those of searchers as text."""
+
+import argparse
+import inspect
+import json
+
+import pytest
+
+import jnas
+from jnas import searchers
+from jnas.commands._cli import main
+from jnas.searchers._settings import read_settings, read_spec, setting_names
+from jnas.searchers.predictors import _registry as predictors
+from jnas.searchers.weight_sharing._registry import weight_sharing_entry, weight_sharing_names
+from jnas.spaces._categorical import categorical
+from jnas.studies._folder import config_digest
+from jnas.studies._settings import Setting, add_settings, historical_names, integer, names_of_today
+from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
+from jnas.studies.predictors._study import predictor_study
+from jnas.studies.search._folder import load_study
+from jnas.studies.search._settings import SEARCH_SETTINGS
+from jnas.studies.search._study import study
+from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
+from jnas.studies.supernets._study import supernet_study
+from jnas.tables._make import make_table
+
+KINDS = (
+    (SEARCH_SETTINGS, study),
+    (PREDICTOR_SETTINGS, predictor_study),
+    ((*SUPERNET_SETTINGS, *LOOK_SETTINGS), supernet_study),
+)
+
+
+@pytest.mark.parametrize(("settings", "function"), KINDS, ids=lambda each: getattr(each, "__name__", ""))
+def test_the_function_has_the_same_names_and_defaults(settings, function):
+    arguments = inspect.signature(function).parameters
+    for setting in settings:
+        if setting.of_study:
+            default = arguments[setting.name].default
+            assert default in (setting.default, 0, inspect.Parameter.empty), setting.name
+            assert (default == setting.default) or setting.default is None, setting.name
+
+
+def test_an_option_is_read_and_checked_under_each_of_its_names(capsys):
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    width = Setting("some_width", integer(2, 9), "N", "how wide", 3, older=("width",))
+    add_settings(parser, [width])
+    assert parser.parse_args([]).some_width == 3
+    assert parser.parse_args(["--some-width", "4"]).some_width == parser.parse_args(["--width", "4"]).some_width == 4
+    assert "--width" not in parser.format_help()
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--width", "9"])
+    assert "argument --width: expected an integer from 2 to 8, not '9'" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="some_width is 9, expected an integer from 2 to 8"):
+        width.check(9)
+
+
+# Folders that were written under older names.
+
+SPACE = categorical((3, 3))
+TABLE = make_table(SPACE, accuracy={"validation": [float(i) for i in range(9)]}, dataset="data", epochs=5)
+CHOICE = {"dataset": "data", "epochs": 5, "max_evaluations": 4, "num_seeds": 3}
+
+
+def test_the_hash_of_a_configuration_is_taken_over_its_first_names():
+    old = {"dataset": "d", "reduction": "mean", "evaluations": 4, "seeds": 3, "seed": 0, "seeds_per_program": {"a": 3}}
+    new = names_of_today(old)
+    assert list(new) == ["dataset", "reward", "max_evaluations", "num_seeds", "root_seed", "chunk"]
+    assert historical_names(new) == old
+    assert config_digest(new) == config_digest(old)
+    assert config_digest(new) == "3865b7adcef9a4422e6079c2e2abae522923f0969052cf868e0e9ff797fd38ae"
+
+
+def test_a_folder_with_older_names_goes_on(tmp_path):
+    evolution = searchers.regularized_evolution(SPACE, population_size=2, sample_size=2)
+    two = {"random": searchers.random_search(SPACE), "evolution": evolution}
+    whole = study(two, TABLE, **CHOICE, out=tmp_path / "study")
+    file = tmp_path / "study" / "config.json"
+    said = json.loads(file.read_text())
+    apart = {"at", "num_python_seeds"}  # told by `epochs` and `of_epochs`, and by `fewer_seeds`
+    assert {s.name for s in SEARCH_SETTINGS if s.of_study} - apart <= said["config"].keys()
+    said["config"] = historical_names(said["config"])
+    assert {"seeds", "seed", "evaluations", "reduction", "seeds_per_program"} <= said["config"].keys()
+    file.write_text(json.dumps(said))
+    assert load_study(tmp_path / "study").config == whole.config
+    (tmp_path / "study" / "traces" / "evolution.npz").unlink()
+    lines = []
+    again = study(two, TABLE, **CHOICE, out=tmp_path / "study", log=lines.append)
+    assert again.config == whole.config
+    assert (again.searchers[1].final == whole.searchers[1].final).all()
+    assert "done before" not in "".join(lines)
+    with pytest.raises(ValueError, match="num_seeds is 3 there and 4 here"):
+        study(two, TABLE, **{**CHOICE, "num_seeds": 4}, out=tmp_path / "study")
+
+
+def test_seed_is_an_older_word_for_reward():
+    one = {"random": searchers.random_search(SPACE)}
+    found = study(one, TABLE, **CHOICE, seed="random")
+    assert found.config["reward"] == "random"
+    with pytest.raises(TypeError, match="seed is an older name of reward; pass reward alone"):
+        study(one, TABLE, **CHOICE, seed=0, reward="random")
+    with pytest.raises(ValueError, match=r"^reward is 7; for data with 5 epochs this table has"):
+        study(one, TABLE, **CHOICE, seed=7)
+
+
+# Searchers' own settings.
+
+
+def test_a_text_is_a_name_a_level_and_settings():
+    assert read_spec("bohb") == ("bohb", None, {})
+    for text in ("bohb@12:eta=4:rounding=ceil", "bohb:eta=4@12:rounding=ceil", "bohb:eta=4:rounding=ceil@12"):
+        assert read_spec(text) == ("bohb", "12", {"eta": "4", "rounding": "ceil"})
+    for text in ("bohb:", "bohb:eta", "bohb:eta=", "bohb:=4", "bohb:eta=4:eta=5"):
+        with pytest.raises(ValueError, match="expected each setting once, as in bohb:SETTING=VALUE"):
+            read_spec(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "read"),
+    [
+        ("regularized_evolution", {"population_size": "7", "aging": "False"}, {"population_size": 7, "aging": False}),
+        ("regularized_evolution", {"num_init": "none"}, {"num_init": None}),
+        ("bohb", {"eta": "4", "random_fraction": "0.5", "rounding": "ceil"}, None),
+        ("bananas", {"acquisition": "ucb"}, {"acquisition": "ucb"}),
+        ("reinforce", {"learning_rate": "1e-3"}, {"learning_rate": 0.001}),
+    ],
+)
+def test_settings_have_the_kinds_of_the_factorys_arguments(name, given, read):
+    found = read_settings("it", searchers.entry(name).factory, given)
+    assert found == (read or {"eta": 4, "random_fraction": 0.5, "rounding": "ceil"})
+    searchers.make(name, jnas.spaces.nasbench201(), **found)
+
+
+def test_a_field_of_an_argument_is_changed_alone():
+    factory = weight_sharing_entry("rsps").factory
+    usual = inspect.signature(factory).parameters["selection"].default
+    given = {"selection.num_candidates": "7", "selection.batch_norm": "running", "sgd.momentum": "0.5"}
+    found = read_settings("it", factory, given, {"selection": usual._replace(batch_size=3)})
+    assert found["selection"] == usual._replace(num_candidates=7, batch_norm="running", batch_size=3)
+    assert found["sgd"].momentum == 0.5
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"popsize": "7"}, r"it has no setting 'popsize' \(did you mean 'population_size'\?\), expected one of pop"),
+        ({"population_size": "ten"}, "population_size of it is 'ten', expected an integer"),
+        ({"population_size": "1.5"}, "population_size of it is '1.5', expected an integer"),
+        ({"aging": "1"}, "aging of it is '1', expected true or false"),
+        ({"mutate": "f"}, "it has no setting 'mutate'"),
+    ],
+)
+def test_wrong_settings_are_told_in_a_sentence(given, told):
+    with pytest.raises(ValueError, match=told):
+        read_settings("it", searchers.entry("regularized_evolution").factory, given)
+    with pytest.raises(ValueError, match="it has no setting 'a', for it has none that a text can give"):
+        read_settings("it", None, {"a": "1"})
+
+
+def test_every_row_says_whose_settings_it_has():
+    for name in searchers.names():
+        assert setting_names(searchers.entry(name).factory) or name == "random_search"
+    for name in predictors.names():
+        assert setting_names(predictors.entry(name).factory)
+    for name in weight_sharing_names():
+        assert "sgd.learning_rate" in setting_names(weight_sharing_entry(name).factory)
+
+
+def test_two_settings_of_a_searcher_stand_side_by_side(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+    two = [f"regularized_evolution:population_size={n}:sample_size=4" for n in (5, 20)]
+    words = ["study", "--searchers", ",".join(two), "--num-seeds", "3", "--max-evaluations", "30", "--out", "here"]
+    assert main(words) == 0
+    found = load_study("here")
+    assert found.config["searchers"] == [s.name for s in found.searchers] == two
+    one, other = (s.traces.arch for s in found.searchers)
+    assert one.shape != other.shape or (one != other).any()
+    assert main(words) == 0
+    assert "all of it was done before" in capsys.readouterr().out
+    for text, told in (
+        ("evolution:a=1", "there is no searcher 'evolution'"),
+        (
+            "bohb:population=1",
+            "the searcher bohb has no setting 'population' (did you mean 'top_fraction'?), expected one of eta, ",
+        ),
+        ("regularized_evolution:population_size=x", "population_size of the searcher regularized_evolution is 'x'"),
+        ("regularized_evolution:population_size=0", "regularized_evolution:population_size=0: population_size is 0"),
+    ):
+        assert main(["study", "--searchers", text, "--out", "there"]) == 2
+        err = capsys.readouterr().err
+        assert told in err
+        assert err.count("\n") == 1
+    assert main(["study", "--searchers", "help"]) == 0
+    assert "\n  hyperband: eta, rounding\n" in capsys.readouterr().out
