@@ -235,7 +235,7 @@ _ENTRIES = (
         "gcn_predictor",
         gcn_predictor,
         "of 150 evaluations 133 random, then the 17 of 7,500 random ones that a graph network predicts to be best; "
-        "give studies --evaluations",
+        "give studies --max-evaluations",
         quick=False,
         needs="graph",
     ),

@@ -146,15 +146,15 @@ def _make_searchers(
     searchers, widths = {}, {}
     for name in dict.fromkeys(n for word in asked for n in (everything if word == "all" else (word,))):
         kind, level, given = read_spec(name)
-        known, at = _registry.entry(kind), level is not None
+        known = _registry.entry(kind)
         settings = read_settings(f"the searcher {kind}", known.factory, given)
-        if at and level not in map(str, epochs):
+        if level is not None and level not in map(str, epochs):
             named = ", ".join(map(str, epochs))
             raise ValueError(f"{name} names the epochs {level!r}, expected one of those of the study: {named}")
         # A method of one fidelity uses the fewest epochs, or the most where it shares a figure with the others.
         alone = len(epochs) - 1 if row.all_epochs and not known.multi_fidelity else 0
         place = alone if level is None else list(map(str, epochs)).index(level)
-        whole = known.multi_fidelity and not at
+        whole = known.multi_fidelity and level is None
         budgets = tuple(map(float, epochs if whole else (epochs[place],)))
         with naming(name):
             made = _registry.make(kind, space, budgets, **settings)

@@ -1,19 +1,10 @@
 """PRNG keys of seeds, and how seeds are divided among programs."""
 
 import zlib
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jnas.core._vocabulary import Key
-
-
-def check_integer(name: str, value: Any, least: int) -> None:
-    """Raises ValueError unless a value is an integer that is large enough."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
 
 
 def seed_keys(root_seed: int, name: str, num_seeds: int) -> Key:

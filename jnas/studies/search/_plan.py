@@ -8,8 +8,8 @@ import numpy as np
 
 from jnas.core._checks import Overshoot, check_fidelities, resolve_capacity
 from jnas.core._vocabulary import Objective, Searcher
-from jnas.studies._keys import check_integer, chunk_width
-from jnas.studies._settings import check_settings
+from jnas.studies._keys import chunk_width
+from jnas.studies._settings import CHUNK, check_settings
 from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.tables._digest import table_digest
 from jnas.tables._file import member
@@ -72,7 +72,7 @@ def make_plan(
         check_fidelities(searcher, objective)
     most = {name: chunk[name] if isinstance(chunk, Mapping) else chunk for name in searchers}
     for name, width in most.items():
-        check_integer(f"chunk of {name}", width, 1)
+        CHUNK._replace(name=f"chunk of {name}").check(width)
     fitting = _seeds_that_fit(capacity, table.space.num_decisions)
     seeds = {n: int(num_seeds if s.compiled else min(num_seeds, num_python_seeds)) for n, s in searchers.items()}
     # A search in Python is a chunk of its own: there is nothing to gain from more, and a stopped study keeps each.
