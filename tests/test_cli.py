@@ -110,8 +110,8 @@ def test_study_leaves_a_folder_and_prints_its_table(table, capsys):
 def test_options_of_a_study_reach_it(table, capsys):
     options = {
         "--searchers": "random_search,bohb,bohb@12",
-        "--seeds": 3,
-        "--seed": 5,
+        "--num-seeds": 3,
+        "--root-seed": 5,
         "--budget-seconds": 30_000,
         "--dataset": "cifar100",
         "--epochs": "12,200",

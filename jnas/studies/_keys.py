@@ -1,6 +1,7 @@
 """PRNG keys of seeds, and how seeds are divided among programs."""
 
 import zlib
+
 import jax
 import jax.numpy as jnp
 
