@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from jnas.core._vocabulary import propose as propose
     from jnas.studies.predictors._results import PredictorStudy as PredictorStudy
     from jnas.studies.predictors._study import predictor_study as predictor_study
-    from jnas.studies.search._folder import load_study as load_study
     from jnas.studies.search._report import write_report as write_report
     from jnas.studies.search._results import SearcherResult as SearcherResult
     from jnas.studies.search._results import StudyResults as StudyResults
+    from jnas.studies.search._study import load_study as load_study
     from jnas.studies.search._study import study as study
     from jnas.studies.supernets._plan import SupernetMethod as SupernetMethod
     from jnas.studies.supernets._plan import supernet_methods as supernet_methods
@@ -72,7 +72,7 @@ _DEFINED_IN = {
     "default_targets": "jnas.tables._targets",
     "function_objective": "jnas.core._vocabulary",
     "known_part": "jnas.tables._known_part",
-    "load_study": "jnas.studies.search._folder",
+    "load_study": "jnas.studies.search._study",
     "load_supernet_study": "jnas.studies.supernets._study",
     "load_table": "jnas.tables._load",
     "make_table": "jnas.tables._make",

@@ -22,7 +22,7 @@ from jnas.commands._cli import _make_parser, main
 from jnas.io import _compilation_cache, _progress
 from jnas.io._compilation_cache import _own_folder
 from jnas.searchers import _registry
-from jnas.studies.search._folder import load_study
+from jnas.studies.search._study import load_study
 from jnas.tables._file import save_arrays
 from jnas.tables._load import load_table
 from jnas.tables._synthetic import synthetic_table

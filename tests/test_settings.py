@@ -9,12 +9,12 @@ import pytest
 import jnas
 from jnas import searchers
 from jnas.commands._cli import main
+from jnas.core._folder import config_digest, historical_names, names_of_today
 from jnas.searchers._settings import read_settings, read_spec, setting_names
 from jnas.searchers.predictors import _registry as predictors
 from jnas.searchers.weight_sharing._registry import weight_sharing_entry, weight_sharing_names
 from jnas.spaces._categorical import categorical
-from jnas.studies._folder import config_digest
-from jnas.studies._settings import Setting, add_settings, historical_names, integer, names_of_today
+from jnas.studies._settings import Setting, add_settings, integer
 from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
 from jnas.studies.predictors._study import predictor_study
 from jnas.studies.search._folder import load_study

@@ -21,11 +21,12 @@ from jnas.searchers.black_box._hyperband import successive_halving
 from jnas.searchers.black_box._random_search import random_search
 from jnas.searchers.black_box._regularized_evolution import regularized_evolution
 from jnas.spaces._categorical import categorical
+from jnas.studies import _engine
 from jnas.studies._keys import chunk_width, seed_keys
 from jnas.studies.search import _report, _run
 from jnas.studies.search._cost import estimate_study
-from jnas.studies.search._folder import chunk_path, finished_path, load_study
-from jnas.studies.search._study import study
+from jnas.studies.search._folder import chunk_path, finished_path
+from jnas.studies.search._study import load_study, study
 from jnas.studies.search._text import results_text
 from jnas.tables._file import Header, Training, encode_curve, member
 from jnas.tables._load import table_from_arrays
@@ -81,7 +82,7 @@ def compiled_once():
 @pytest.fixture(autouse=True)
 def plain_page(monkeypatch):
     """A page without pictures, which take longer than the studies here; `whole` has a real one."""
-    monkeypatch.setattr(_report, "write_report", lambda results, path, space: path.write_text("<html>"))
+    monkeypatch.setattr(_report, "report", lambda results, space: "<html>")
 
 
 def assert_same(one, other):
@@ -292,11 +293,11 @@ def test_unfinished_study_goes_on_only_as_it_was_compiled(whole, tmp_path, name,
 def test_finished_study_is_read_where_programs_are_written_differently(whole, tmp_path, monkeypatch, name):
     """Another version of jax or jnas writes the same searcher's program in other words."""
     folder = shutil.copytree(whole[1], tmp_path / "study")
-    lower, now = _run.make_program, _run.versions()
+    lower, now = _run.make_program, _engine.versions()
     monkeypatch.setattr(_run, "make_program", lambda plan, name: lower(plan, name)._replace(digest="other words"))
     with pytest.raises(ValueError, match="made by another program"):
         go(folder)
-    monkeypatch.setattr(_run, "versions", lambda: now | {name: "9.9.9"})
+    monkeypatch.setattr(_engine, "versions", lambda: now | {name: "9.9.9"})
     assert_same(go(folder), whole[0])
     finished_path(folder, "random").unlink()
     with pytest.raises(ValueError, match="begun with other versions" if name == "jax" else "made by another program"):

@@ -154,7 +154,7 @@ def test_the_counterpart_of_table_7_is_a_loop_over_architectures(whole):
 
 
 def identity_of(study, name):
-    from jnas.studies._folder import config_digest
+    from jnas.core._folder import config_digest
 
     return {"study": config_digest(study.config), "method": name}
 

@@ -268,19 +268,19 @@ def test_damaged_chunk(dataset, network, tmp_path):
 def test_other_runs_in_the_folder(dataset, network, tmp_path):
     make(tmp_path, dataset, network)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    told = r"holds other runs \(they differ in recipe: .*\); give another folder, or the same arguments to go on"
+    told = r"with another configuration: recipe is .* here\. Give another folder, or the same arguments to go on"
     with pytest.raises(ValueError, match=told):
         make(tmp_path, dataset, network, RECIPE._replace(learning_rate=0.2))
     other = dataclasses.replace(dataset, labels=dataset.labels[::-1])
-    with pytest.raises(ValueError, match=r"they differ in dataset\)"):
+    with pytest.raises(ValueError, match=r"configuration: dataset is another\. Give"):
         make(tmp_path, other, network)
     config = json.loads((tmp_path / "config.json").read_text())
     config["versions"]["jax"] = "0.0.1"
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=r"were begun with jax 0\.0\.1, and this is .*, whose numbers may differ"):
+    with pytest.raises(ValueError, match=r"the work in .* was begun with other versions \(jax was 0\.0\.1 and is"):
         make(tmp_path, dataset, network)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match="is damaged or of another origin"):
         make(tmp_path, dataset, network)
     assert {p: p.read_bytes() for p in before if p.name != "config.json"} == {
         p: data for p, data in before.items() if p.name != "config.json"
@@ -292,7 +292,7 @@ def test_folders_that_cannot_be(dataset, network, tmp_path):
     for folder in ("file", "file/inside"):
         with pytest.raises(OSError, match="file"):
             make(tmp_path / folder, dataset, network)
-    with pytest.raises(ValueError, match="holds other things"):
+    with pytest.raises(ValueError, match="holds files but no set of training runs"):
         make(tmp_path, dataset, network)
     assert [p.name for p in tmp_path.iterdir() if p.name != "runs"] == ["file"]
     assert Path(tmp_path / "file").read_text() == ""

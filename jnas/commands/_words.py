@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jnas.studies._folder import config_digest
+from jnas.core._folder import config_digest
 
 Command = Callable[[argparse.Namespace], None]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Key
 from jnas.io._archive import read_archive, write_archive
+from jnas.io._tree import as_members, check_members, fill, find_leaves
 
 FORMAT = "jnas-search"
 VERSION = 1
@@ -56,7 +56,7 @@ def save_checkpoint(path: str | os.PathLike[str], identity: dict[str, Any], cont
       contents: A pytree of arrays and PRNG keys.
       pending: Evaluations that the contents do not hold yet.
     """
-    arrays = {f"leaf_{i}": _as_numpy(leaf) for i, leaf in enumerate(jax.tree.leaves(contents))}
+    arrays = as_members(contents, "leaf_")
     made = {name: np.asarray(values, np.float64) for name, values in pending._asdict().items()}
     write_archive(path, identity, {**arrays, **made})
 
@@ -78,14 +78,15 @@ def load_checkpoint(
         return None
     header, arrays = read_archive(path, kind="a checkpoint of jnas.search", remedy=_REMEDY)
     _check_identity(path, header, identity)
-    leaves, structure = jax.tree.flatten(template)
-    expected = {f"leaf_{i}": (_as_numpy(leaf).dtype, np.shape(_as_numpy(leaf))) for i, leaf in enumerate(leaves)}
-    found = {name: (array.dtype, array.shape) for name, array in arrays.items() if name not in Pending._fields}
     made = [arrays.get(name, np.zeros((0, 0))) for name in Pending._fields]
-    if found != expected or any(m.ndim != 1 or m.dtype != np.float64 or m.size != made[0].size for m in made):
-        raise ValueError(f"the arrays of {path} are not those of this search; {_REMEDY}")
-    restored = [_restore(leaf, arrays[f"leaf_{i}"]) for i, leaf in enumerate(leaves)]
-    return jax.tree.unflatten(structure, restored), Pending(*(m.tolist() for m in made))
+    try:
+        leaves = find_leaves(arrays, template, "leaf_")
+        if len(arrays) != len(leaves) + len(made):
+            raise ValueError("there are others")
+        check_members(arrays, dict.fromkeys(Pending._fields, "f made"))
+    except ValueError as error:
+        raise ValueError(f"the arrays of {path} are not those of this search ({error}); {_REMEDY}") from None
+    return fill(template, leaves), Pending(*(m.tolist() for m in made))
 
 
 def _check_identity(path: str | os.PathLike[str], found: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -103,18 +104,3 @@ def _check_identity(path: str | os.PathLike[str], found: dict[str, Any], wanted:
     if names:
         told = [f"{n} is {found.get(n)!r} there and {wanted[n]!r} here" for n in names if n != "program"]
         raise ValueError(f"the checkpoint {path} belongs to another search: {'; '.join(told)}. To go on, {_REMEDY}")
-
-
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _as_numpy(leaf: Any) -> np.ndarray:
-    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
-
-
-def _restore(like: Any, array: np.ndarray) -> Any:
-    """Returns a leaf of the kind of `like` (PRNG key, device array or NumPy array) from what a file holds."""
-    if _is_key(like):
-        return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
-    return array if isinstance(like, np.ndarray) else jnp.asarray(array)

@@ -1,52 +1,53 @@
-"""Results of either kind of search, from their folders: `jnas study` on a table, `jnas supernet` by training."""
+"""Results of every kind of study, from their folders, and their pages made again."""
 
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from jnas.io._atomic import replacing
-from jnas.studies.search._folder import load_study
+from jnas.studies._engine import Kind, load_folder
+from jnas.studies.predictors import _study as predictors
+from jnas.studies.search import _study as search
 from jnas.studies.search._report import write_report
-from jnas.studies.search._results import StudyResults
+from jnas.studies.supernets import _study as supernets
+from jnas.training.runs._job_files import FOLDER as TRAINING
 
-if TYPE_CHECKING:
-    from jnas.studies.supernets._results import SupernetStudy
+__all__ = ["KINDS", "load_results", "write_results_report"]
 
-__all__ = ["load_results", "write_results_report"]
+KINDS: dict[str, Kind] = {kind.folder.format: kind for kind in (search.KIND, predictors.KIND, supernets.KIND)}
+"""Every kind of study, by the format that config.json says."""
 
 
-def load_results(folder: str | os.PathLike[str]) -> "tuple[StudyResults | SupernetStudy, list[str]]":
+def load_results(folder: str | os.PathLike[str]) -> tuple[Any, list[str]]:
     """Returns the results in a folder, and the names of what has not finished.
 
     Raises:
       FileNotFoundError: There is no such folder.
       ValueError: It is of another kind, or a file in it is damaged.
     """
-    if _format(Path(folder)) == "jnas-supernet":
-        from jnas.studies.supernets._study import load_supernet_study
-
-        found = load_supernet_study(folder)
-        finished = {result.name for result in found.methods}
-        return found, [n for n in found.config["methods"] if n not in finished]
-    study = load_study(folder)
-    return study, [n for n in study.config["searchers"] if n not in {s.name for s in study.searchers}]
+    said = _format(Path(folder))
+    if said == TRAINING.format:
+        raise ValueError(
+            f"{folder} holds training runs, which have no page: the command that made the folder (`jnas train`, "
+            "`jnas table build`), given again, writes what it makes of finished runs anew, and trains none again"
+        )
+    found, left = load_folder(KINDS.get(str(said), search.KIND), folder)  # which says what is wrong
+    return found, [part if isinstance(part, str) else " ".join(map(str, part)) for part in left]
 
 
 def _format(folder: Path) -> object:
     try:
         return json.loads((folder / "config.json").read_text("utf-8")).get("format")
-    except (OSError, ValueError, AttributeError):  # `load_study` will say what is wrong
+    except (OSError, ValueError, AttributeError):  # `load_folder` will say what is wrong
         return None
 
 
-def write_results_report(
-    results: "Sequence[StudyResults | SupernetStudy]", path: Path, names: Sequence[str] | None
-) -> None:
+def write_results_report(results: Sequence[Any], path: Path, names: Sequence[str] | None) -> None:
     """Writes the report of one folder, or of several compared.
 
-    A study of weight-sharing searches has a page of its own; compared with others, it is in the form of a study.
+    Each kind has a page of its own; to be compared with others, results take the form of a study of searchers.
 
     Args:
       results: From `load_results`.
@@ -54,26 +55,16 @@ def write_results_report(
       names: What to call each of several.
 
     Raises:
-      ValueError: A study of weight-sharing searches that is to be compared was not judged by a table.
+      ValueError: Several are to be compared, and one cannot be.
       OSError: The file cannot be written.
     """
-    if len(results) == 1 and not isinstance(results[0], StudyResults):
-        from jnas.studies.supernets._report import supernet_report
-
+    kinds = [next(kind for kind in KINDS.values() if isinstance(one, kind.results)) for one in results]
+    if len(results) == 1 and names is None:
         with replacing(path, "w") as file:
-            file.write(supernet_report(results[0]))
+            file.write(kinds[0].outputs["report.html"](results[0]) or "")
         return
-    write_report([_as_study(one) for one in results], path, names=names)
-
-
-def _as_study(found: "StudyResults | SupernetStudy") -> StudyResults:
-    if isinstance(found, StudyResults):
-        return found
-    from jnas.studies.supernets._summary import as_study_results
-
-    if not found.targets:
-        raise ValueError(
-            f"the weight-sharing searches on {found.config['dataset']} were not judged by a table, so that there is "
-            "nothing to compare; run `jnas supernet` with --table"
-        )
-    return as_study_results(found)
+    for kind in kinds:
+        if kind.as_search is None:
+            raise ValueError(f"{kind.folder.name} cannot be compared with other studies; report it by itself")
+    found = [kind.as_search(one) for kind, one in zip(kinds, results, strict=True) if kind.as_search is not None]
+    write_report(found, path, names=names)

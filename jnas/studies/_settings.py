@@ -150,17 +150,3 @@ def one_reward(reward: Any, seed: Any) -> Any:
     if seed is not None and reward != "mean":
         raise TypeError("reward and seed were given, and seed is an older name of reward; pass reward alone")
     return reward if seed is None else seed
-
-
-_TODAY = {old: s.name for s in (NUM_SEEDS, ROOT_SEED, MAX_EVALUATIONS, REWARD, CHUNK) for old in s.older}
-_HISTORICAL = {name: old for old, name in _TODAY.items()}
-
-
-def names_of_today(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the configuration of a folder by the names that settings have now."""
-    return {_TODAY.get(name, name): value for name, value in config.items()}
-
-
-def historical_names(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a configuration by the names of the first folders, over which its hash is taken: it stays what it was."""
-    return {_HISTORICAL.get(name, name): value for name, value in config.items()}

@@ -13,7 +13,6 @@ is in, nor on how many devices share the work, and any number of devices takes a
 (`'dispatch'`) round differently with their composition; they go on to the same result in the same division alone.
 """
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -27,19 +26,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._version import __version__
+from jnas.core._folder import open_result_folder
+from jnas.core._versions import check_versions, versions
 from jnas.core._vocabulary import Network, Weights
 from jnas.io._archive import read_archive
-from jnas.io._atomic import replacing
+from jnas.io._lock import alone_in
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
-from jnas.training.runs._job_files import REMEDY, chunk_path, load_part, part_path, save_chunk, save_part, tidy
+from jnas.training.runs._job_files import FOLDER, REMEDY, chunk_path, load_part, part_path, save_chunk, save_part, tidy
 from jnas.training.runs._train import Curves, RunState, begin_run, run_epochs
 from jnas.training.runs._train_many import divided, local_mesh, over_candidates, place_shared
 
-FORMAT = "jnas-training"
-VERSION = 1
-_VERSIONS = ("jax", "platform", "device")
+_SAME = ("jax", "platform", "device")  # versions, where work goes on
 
 
 class Jobs(NamedTuple):
@@ -72,8 +70,7 @@ class Progress(NamedTuple):
 def describe(jobs: Jobs, dataset: Dataset, recipe: Recipe, network: Network, **more: Any) -> dict[str, Any]:
     """Returns what makes these runs these and no others, as JSON."""
     return {
-        "format": FORMAT,
-        "version": VERSION,
+        **FOLDER.header,
         "dataset": dataset.name,
         "dataset_digest": dataset_digest(dataset),
         "recipe": recipe._asdict(),
@@ -106,49 +103,10 @@ def open_folder(folder: str | os.PathLike[str], description: Mapping[str, Any]) 
       ValueError: It holds something else, other runs, or was begun with versions that compute other bits.
       OSError: It cannot be made or written; the disk is full.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "config.json"
-    config = {**description, "versions": _versions()}
-    with contextlib.suppress(FileNotFoundError):
-        try:
-            begun = json.loads(path.read_text())
-            if not isinstance(begun, dict) or begun.get("format") != FORMAT:
-                raise ValueError("it is not one of training runs")
-        except ValueError as error:
-            raise ValueError(f"{path} cannot be read ({error}); give another folder") from None
-        _check_same(folder, begun, config)
-        (folder / "runs").mkdir(exist_ok=True)
-        return folder
-    others = [p.name for p in folder.iterdir() if p.name != "runs" and not p.name.startswith(".")]
-    if others:
-        raise ValueError(f"the folder {folder} holds other things ({others[0]}); give a new or empty one")
-    (folder / "runs").mkdir(exist_ok=True)
-    with replacing(path, "w") as file:
-        json.dump(config, file, indent=1)
+    now = versions()
+    folder, said = open_result_folder(folder, {**description, "versions": now}, FOLDER)
+    check_versions(said["versions"], now, _SAME, work=f"the work in {folder}", elsewhere="another folder")
     return folder
-
-
-def _versions() -> dict[str, str]:
-    device = jax.local_devices()[0]
-    return {"jnas": __version__, "jax": jax.__version__, "platform": device.platform, "device": device.device_kind}
-
-
-def _check_same(folder: Path, begun: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    for name, value in config.items():
-        if name != "versions" and json.loads(json.dumps(value)) != begun.get(name):
-            told = "" if name.endswith("digest") else f": {begun.get(name)!r} there, {value!r} now"
-            raise ValueError(
-                f"the folder {folder} holds other runs (they differ in {name.replace('_digest', '')}{told}); "
-                "give another folder, or the same arguments to go on"
-            )
-    versions = begun.get("versions", {})
-    for name in _VERSIONS:
-        if versions.get(name) != config["versions"][name]:
-            raise ValueError(
-                f"the runs in {folder} were begun with {name} {versions.get(name)}, and this is "
-                f"{config['versions'][name]}, whose numbers may differ; go on with that, or give another folder"
-            )
 
 
 def run_jobs(
@@ -177,8 +135,23 @@ def run_jobs(
       progress: Called after each checkpoint.
 
     Raises:
-      OSError: A file cannot be written; what was finished stays.
+      OSError: A file cannot be written, what was finished stays; or another process is at work in the folder.
     """
+    with alone_in(folder, f".lock-{jax.process_index()}"):  # each process of those that share the work has its own
+        _run_chunks(jobs, dataset, recipe, network, folder, chunk_size, epochs_per_checkpoint, keep_weights, progress)
+
+
+def _run_chunks(
+    jobs: Jobs,
+    dataset: Dataset,
+    recipe: Recipe,
+    network: Network,
+    folder: Path,
+    chunk_size: int,
+    epochs_per_checkpoint: int | None,
+    keep_weights: bool,
+    progress: Callable[[Progress], None],
+) -> None:
     chunks = divide(len(jobs.archs), chunk_size)
     mine = range(jax.process_index(), len(chunks), jax.process_count())
     paths = {chunk: chunk_path(folder, chunk) for chunk in mine}
@@ -273,7 +246,7 @@ def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, spli
         path = chunk_path(folder, chunk)
         if not path.exists():
             continue
-        header, arrays = read_archive(path, kind="a chunk of training runs", remedy=REMEDY)
+        header, arrays = read_archive(path, kind=FOLDER.files, remedy=REMEDY)
         for split in splits:
             for kind, target in (("accuracy", accuracy), ("loss", loss)):
                 values = arrays.get(f"{kind}/{split}")

@@ -1,10 +1,10 @@
 """How long a study of predictors will take, before it starts: what fits cost on one machine."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from jnas.io._progress import duration
+from jnas.studies._engine import REPORT_SECONDS, Estimate, Work, estimate_text
 from jnas.studies.predictors._plan import Case, Plan
 
 
@@ -34,18 +34,18 @@ UNKNOWN = Cost(4.0, 0.1)
 _MEASURES = 0.006  # seconds to measure the predictions of one seed
 
 
-def estimate_fits(plan: Plan, left: Sequence[tuple[Case, int]]) -> dict[tuple[str, str, int], float]:
-    """Returns estimated seconds of what is left of a study, by predictor, encoding and training size."""
-    return {(case.name, case.encoding, size): _seconds(plan, case, size) for case, size in left}
+def estimate(work: Work) -> Estimate:
+    """Returns how long what is left of a study will take."""
+    cases = cases_by_name(work.plan)
+    seconds = {part: _seconds(work.plan, cases[part[:2]], part[2]) for part in work.left}
+    total = sum(seconds.values()) + (REPORT_SECONDS if work.folder is not None else 0.0)
+    unknown = tuple(dict.fromkeys(name for name, _, _ in work.left if name not in COSTS))
+    return Estimate(seconds, total, estimate_text(total, unknown))
 
 
-def estimate_text(total: float, left: Sequence[tuple[Case, int]]) -> str:
-    """Returns the sentence that says how long what is left will take."""
-    if not left:
-        return "all of it was done before"
-    guessed = dict.fromkeys(case.name for case, _ in left if case.name not in COSTS)
-    unknown = f", not knowing how fast {', '.join(guessed)} will be" if guessed else ""
-    return f"estimate: about {duration(total)}{unknown} (less where the programs have been compiled before)"
+def cases_by_name(plan: Plan) -> dict[tuple[str, str], Case]:
+    """Returns the cases of a plan by predictor and encoding."""
+    return {(case.name, case.encoding): case for case in plan.cases}
 
 
 def _seconds(plan: Plan, case: Case, size: int) -> float:

@@ -22,8 +22,9 @@ class Fits(NamedTuple):
     compile_seconds: float  # to trace and compile the fit and the query
 
 
-FitsByCase = Mapping[tuple[str, str, int], Fits]
-"""By predictor, encoding and training size."""
+CaseAtSize = tuple[str, str, int]
+"""A predictor, an encoding, a training size: a part of a study."""
+FitsByCase = Mapping[CaseAtSize, Fits]
 
 
 class PredictorStudy(NamedTuple):

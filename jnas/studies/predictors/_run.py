@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -11,16 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from jnas.core._versions import compiler_options
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Space
-from jnas.io._progress import ProgressBar
-from jnas.studies._folder import config_digest
+from jnas.studies._engine import Work
 from jnas.studies._keys import seed_keys
-from jnas.studies._threads import threads
-from jnas.studies._versions import compiler_options
-from jnas.studies.predictors._folder import fits_path, load_fits, save_fits
+from jnas.studies.predictors._cost import cases_by_name
 from jnas.studies.predictors._measures import NAMES, measure
 from jnas.studies.predictors._plan import Case, Plan
-from jnas.studies.predictors._results import Fits
+from jnas.studies.predictors._results import CaseAtSize, Fits
 
 
 class _Asked(NamedTuple):
@@ -36,41 +33,17 @@ _Ask = Callable[[Key, Features, NDArray[np.float32]], _Asked]
 """From keys `[W]`, features `[W, T + N, ...]` and training scores `[W, N]`."""
 
 
-def fits_left(plan: Plan, folder: Path | None) -> list[tuple[Case, int]]:
-    """Returns what of a study is yet to be done."""
-    return [fit for fit in plan.fits() if folder is None or not fits_path(folder, *fit).exists()]
-
-
-def run_fits(
-    plan: Plan, folder: Path | None, bar: ProgressBar, costs: Mapping[tuple[str, str, int], float]
-) -> dict[tuple[str, str, int], Fits]:
-    """Returns the fits of all cases at all sizes: those that a folder holds, and those that it lacks.
-
-    Args:
-      plan: What to do.
-      folder: The study's folder, or None to keep nothing.
-      bar: Shows what is done.
-      costs: Estimated seconds of what is yet to be done.
+def run_fits(work: Work, part: CaseAtSize, identity: Mapping[str, Any]) -> Fits:
+    """Returns the fits of a predictor on an encoding to so many cells, over all seeds.
 
     Raises:
-      ValueError: A file of the folder is damaged, or a predictor does not give what it should.
-      OSError: The folder cannot be written.
+      ValueError: The predictor does not give what it should.
     """
-    found, digest = {}, config_digest(plan.config)
-    with threads(1) as runner:
-        for case, size in plan.fits():
-            place = (case.name, case.encoding, size)
-            identity = {"study": digest, "predictor": case.name, "encoding": case.encoding, "train_size": size}
-            path = None if folder is None else fits_path(folder, case, size)
-            if path is not None and path.exists():
-                found[place] = load_fits(path, identity, plan.seeds[case.name], plan.test_cells)
-                continue
-            bar.say(f"{case.label}, {size:,} cells")
-            found[place] = bar.wait(runner.submit(_run_case, plan, case, size))
-            if path is not None:
-                save_fits(path, found[place], identity)
-            bar.advance(costs.get(place, 0.0))
-    return found
+    case, size = cases_by_name(work.plan)[part[:2]], part[2]
+    work.bar.say(f"{case.label}, {size:,} cells")
+    fits: Fits = work.do(_run_case, work.plan, case, size)
+    work.bar.advance(work.estimate.seconds[part])
+    return fits
 
 
 def _run_case(plan: Plan, case: Case, size: int) -> Fits:

@@ -5,23 +5,23 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jnas.core._versions import SAME
 from jnas.core._vocabulary import Predictor
-from jnas.io._atomic import replacing
-from jnas.io._progress import progress_bar
 from jnas.io._text import counted
+from jnas.studies import _engine
 from jnas.studies._settings import one_reward
-from jnas.studies._versions import check_versions, versions
-from jnas.studies.predictors._cost import estimate_fits, estimate_text
-from jnas.studies.predictors._folder import open_folder, save_cells
+from jnas.studies.predictors._cost import estimate
+from jnas.studies.predictors._folder import FOLDER, file_name, load_cells, load_fits, save_cells, save_fits
 from jnas.studies.predictors._plan import Encodings, Plan, make_plan
-from jnas.studies.predictors._results import Fits, PredictorStudy
-from jnas.studies.predictors._run import fits_left, run_fits
+from jnas.studies.predictors._results import CaseAtSize, FitsByCase, PredictorStudy
+from jnas.studies.predictors._run import run_fits
+from jnas.studies.predictors._text import results_csv, summary_csv, times_csv
 from jnas.tables._look_ups import Seed
 from jnas.tables._table import Table
 
 __all__ = ["carry_out", "predictor_study"]
 
-_SAME = ("jnas", "jax", "numpy", "platform", "device", "xla_flags", "compiler_options")  # where a study goes on
+_SAME = ("jnas", "numpy", *SAME)  # where a study goes on
 
 
 def predictor_study(
@@ -107,29 +107,8 @@ def predictor_study(
 
 def carry_out(plan: Plan, *, out: str | os.PathLike[str] | None, log: Callable[[str], None] | None) -> PredictorStudy:
     """Returns the results of a plan; arguments and errors are those of `predictor_study`."""
-    folder, now = None, versions()
-    said: Mapping[str, Any] = {"config": {}, "versions": now}
-    if out is not None:
-        folder, said = open_folder(out, plan.config, now)
-        save_cells(folder, plan.cells, plan.test_cells)
-    say = log or (lambda line: None)
-    say(headline(plan))
-    left = fits_left(plan, folder)
-    if left:
-        check_versions(said["versions"], now, _SAME)
-    costs = estimate_fits(plan, left)
-    total = sum(costs.values()) + (_REPORT if folder is not None else 0.0)
-    say(estimate_text(total, left))
-    with progress_bar(total) as bar:
-        fits: Mapping[tuple[str, str, int], Fits] = run_fits(plan, folder, bar, costs)
-        study = PredictorStudy({**plan.config, **said["config"]}, said["versions"], plan.cells, fits)
-        if folder is not None:
-            bar.say("writing the report")
-            _write_outputs(study, folder)
+    study: PredictorStudy = _engine.carry_out(KIND, plan, out, log)
     return study
-
-
-_REPORT = 4.0  # seconds for the report and the summary
 
 
 def headline(plan: Plan) -> str:
@@ -146,13 +125,40 @@ def headline(plan: Plan) -> str:
     )
 
 
-def _write_outputs(study: PredictorStudy, folder: Path) -> None:
-    from jnas.studies.predictors._report import (
-        predictor_report,  # it brings matplotlib, which is needed at the end alone
-    )
-    from jnas.studies.predictors._text import results_csv, summary_csv, times_csv
+def _parts(config: Mapping[str, Any]) -> list[CaseAtSize]:
+    cases = [(name, encoding) for name, chosen in config["predictors"].items() for encoding in chosen]
+    return [(*case, size) for case in cases for size in config["train_sizes"]]
 
-    texts = {"results.csv": results_csv, "summary.csv": summary_csv, "times.csv": times_csv}
-    for name, write in {**texts, "report.html": predictor_report}.items():
-        with replacing(folder / name, "w") as file:
-            file.write(write(study))
+
+def _collect(said: Mapping[str, Any], found: FitsByCase, folder: Path | None, plan: Plan | None) -> PredictorStudy:
+    cells = load_cells(folder) if plan is None and folder is not None else plan.cells  # type: ignore[union-attr]
+    return PredictorStudy(said["config"], dict(said["versions"]), cells, found)
+
+
+def _page(study: PredictorStudy) -> str:
+    from jnas.studies.predictors._report import predictor_report  # it brings matplotlib, needed at the end alone
+
+    return predictor_report(study)
+
+
+KIND = _engine.Kind(
+    folder=FOLDER,
+    results=PredictorStudy,
+    headline=headline,
+    parts=_parts,
+    file_name=file_name,
+    identity=lambda work, part: dict(zip(("predictor", "encoding", "train_size"), part, strict=True)),
+    estimate=estimate,
+    run=run_fits,
+    save=save_fits,
+    load=load_fits,
+    collect=_collect,
+    outputs={
+        "results.csv": results_csv,
+        "summary.csv": summary_csv,
+        "times.csv": times_csv,
+        "report.html": _page,
+    },
+    same=_SAME,
+    opened=lambda plan, folder: save_cells(folder, plan.cells, plan.test_cells),
+)

@@ -1,5 +1,6 @@
 """What a study of predictors found, as numbers: means over seeds with intervals, and differences of encodings."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,11 +44,11 @@ class Difference(NamedTuple):
 
 
 def lines(study: PredictorStudy) -> list[Line]:
-    """Returns a line for each predictor and encoding, in the study's order."""
+    """Returns a line for each predictor and encoding that have finished, in the study's order."""
     found = []
     encodings = list(dict.fromkeys(e for chosen in study.config["predictors"].values() for e in chosen))
     for p, (name, chosen) in enumerate(study.config["predictors"].items()):
-        for encoding in chosen:
+        for encoding in _finished(study, name, chosen):
             values = _values(study, name, encoding)
             low, high = mean_interval(values)
             count = (~np.isnan(values)).sum(axis=0)
@@ -60,11 +61,16 @@ def differences(study: PredictorStudy) -> list[Difference]:
     """Returns how the encodings of each predictor that has several differ from its first."""
     found = []
     for name, (first, *others) in study.config["predictors"].items():
-        for encoding in others:
+        for encoding in _finished(study, name, others) if _finished(study, name, [first]) else []:
             values = _values(study, name, encoding) - _values(study, name, first)
             low, high = mean_interval(values)
             found.append(Difference(name, encoding, first, _moments(values)[0], low, high))
     return found
+
+
+def _finished(study: PredictorStudy, name: str, encodings: Sequence[str]) -> list[str]:
+    """Returns the encodings on which a predictor has been fitted to every number of cells."""
+    return [e for e in encodings if all((name, e, size) in study.fits for size in study.config["train_sizes"])]
 
 
 def measure_index(name: str) -> int:

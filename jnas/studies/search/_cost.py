@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from jnas.io._progress import duration
+from jnas.studies._engine import REPORT_SECONDS, estimate_text
 
 
 class Cost(NamedTuple):
@@ -39,7 +39,6 @@ COSTS: Mapping[str, Cost] = {
 }
 UNKNOWN = Cost(0.3, 2.5, 5.0)
 _KEEPING = 3.0  # microseconds an evaluation: to look its worth up and write it down
-_REPORT = 4.0  # seconds for the report and the summary
 
 
 class Estimate(NamedTuple):
@@ -53,10 +52,7 @@ class Estimate(NamedTuple):
     @property
     def text(self) -> str:
         """Returns the sentence."""
-        told = f"estimate: about {duration(self.total)}"
-        if self.guessed:
-            told += f", not knowing how fast {', '.join(self.guessed)} will be"
-        return told + " (less where the programs have been compiled before)"
+        return estimate_text(self.total, self.guessed)
 
 
 def estimate_study(
@@ -75,7 +71,10 @@ def estimate_study(
     workers = max(min(os.cpu_count() or 1, len(chunks)), 1)
     compile_seconds = {name: pace * (cost.trace + cost.compile) / workers for name, cost in costs.items()}
     run_seconds = {n: pace * 1e-6 * (cost.evaluation + _KEEPING) * evaluations[n] for n, cost in costs.items()}
-    total = sum(compile_seconds[name] + run_seconds[name] * chunks[name] for name in chunks) + pace * _REPORT * report
+    total = (
+        sum(compile_seconds[name] + run_seconds[name] * chunks[name] for name in chunks)
+        + pace * REPORT_SECONDS * report
+    )
     guessed = tuple(name for name in chunks if _kind(name) not in COSTS)
     return Estimate(compile_seconds, run_seconds, total, guessed)
 

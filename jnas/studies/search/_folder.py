@@ -1,15 +1,13 @@
-"""The folder of a study: what it holds, how it is written, and how a study goes on from it.
+"""The folder of a study: what its parts hold, and how they are written.
 
 ```
-config.json        the configuration, the columns and references, the versions
-traces/NAME.npz    a searcher's traces and what they were worth; NAME.part-0003.npz is a chunk of an unfinished one
-summary.csv        one row for each searcher, data set, split and epochs
-report.html        the same with pictures
+traces/NAME.npz           a searcher's traces and what they were worth
+traces/NAME.part-0003.npz a chunk of an unfinished one
+summary.csv               one row for each searcher, data set, split and epochs
+report.html               the same with pictures
 ```
 """
 
-import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,18 +16,27 @@ from urllib.parse import quote
 
 import numpy as np
 
+from jnas.core._folder import FolderKind
 from jnas.core._trace_statistics import elapsed_seconds
 from jnas.core._vocabulary import Trace
-from jnas.io._archive import read_archive, write_archive
-from jnas.io._atomic import remove_unfinished
-from jnas.studies._folder import FolderKind, config_digest, open_result_folder, read_description
-from jnas.studies.search._results import SearcherResult, StudyResults
-from jnas.tables._targets import Reference, Target
+from jnas.io._archive import write_archive
+from jnas.io._tree import check_members, read_identified
+from jnas.studies.search._results import SearcherResult
 
-FORMAT = "jnas-study"
-VERSION = 1
-_FOLDER = FolderKind(FORMAT, VERSION, "a jnas study", command="jnas study", parts="traces")
-_KIND = "the traces of a jnas study"
+FOLDER = FolderKind("jnas-study", 1, "a jnas study", "jnas study", "traces", "the traces of a jnas study")
+_REMEDY = "delete it and run the study again"
+_MEMBERS = {
+    "arch": "i S T E",
+    "fidelity": "i S T",
+    "score": "f S T",
+    "seconds": "f S T",
+    "valid": "b S T",
+    "mask": "b S T",
+    "stopped_by": "i S",
+    "incumbent": "i S T",
+    "values": "f C S T",
+}
+_WIDE = {"i": np.int32, "f": np.float32, "b": np.bool_}
 
 
 class Chunk(NamedTuple):
@@ -42,61 +49,14 @@ class Chunk(NamedTuple):
     run_seconds: float
 
 
-def open_folder(out: str | os.PathLike[str], description: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
-    """Makes a study's folder, or finds the one of a study that was begun.
-
-    Args:
-      out: The folder.
-      description: From `describe`; one that is there must agree with it.
-
-    Returns:
-      The folder's path, and what its config.json says now: of a study that was begun, what it said.
-
-    Raises:
-      ValueError: The folder holds another study, or something else.
-      OSError: It cannot be made or written.
-    """
-    folder, said = open_result_folder(out, description, _FOLDER)
-    _tidy(folder, said["config"]["searchers"])
-    return folder, said
-
-
-def _tidy(folder: Path, searchers: Sequence[str]) -> None:
-    """Removes the files that a study which was killed had not finished writing."""
-    stems = "|".join(re.escape(finished_path(folder, name).name.removesuffix(".npz")) for name in searchers)
-    remove_unfinished(folder, r"config\.json|summary\.csv|report\.html")
-    remove_unfinished(folder / "traces", rf"(?:{stems})(?:\.part-\d{{4,}})?\.npz")
-
-
-def describe(
-    config: Mapping[str, Any],
-    versions: Mapping[str, str],
-    space: str,
-    targets: Sequence[Target],
-    references: Sequence[Reference],
-) -> dict[str, Any]:
-    """Returns what config.json says."""
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "config": dict(config),
-        "versions": dict(versions),
-        "space": space,
-        "targets": [list(t) for t in targets],
-        "references": [[r.name, [_null(v) for v in r.values], r.arch] for r in references],
-    }
-
-
-def _null(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
-
-
-# Traces.
+def file_name(name: str) -> str:
+    """Returns the name of the file of a searcher's traces."""
+    return f"{quote(name, safe=' ()+,=')}.npz"
 
 
 def finished_path(folder: Path, name: str) -> Path:
     """Returns where a searcher's traces stand once all are there."""
-    return folder / "traces" / f"{quote(name, safe=' ()+,=')}.npz"
+    return folder / FOLDER.parts / file_name(name)
 
 
 def chunk_path(folder: Path, name: str, chunk: int) -> Path:
@@ -105,22 +65,20 @@ def chunk_path(folder: Path, name: str, chunk: int) -> Path:
     return whole.with_name(f"{whole.name.removesuffix('.npz')}.part-{chunk:04d}.npz")
 
 
+def drop_chunks(path: Path) -> None:
+    """Removes the chunks of traces that have been put together in a file."""
+    chunk = re.compile(rf"{re.escape(path.name.removesuffix('.npz'))}\.part-\d{{4,}}\.npz")
+    for other in path.parent.iterdir():
+        if chunk.fullmatch(other.name):
+            other.unlink(missing_ok=True)
+
+
 def save_chunk(path: Path, chunk: Chunk, identity: Mapping[str, Any]) -> None:
     """Writes runs of a searcher, in the fewest bits that hold them."""
-    traces = chunk.traces
-    arrays = {
-        "arch": _narrow(traces.arch),
-        "fidelity": _narrow(traces.fidelity),
-        "score": traces.score,
-        "seconds": traces.seconds,
-        "valid": traces.valid,
-        "mask": traces.mask,
-        "stopped_by": _narrow(traces.stopped_by),
-        "incumbent": _narrow(chunk.incumbent),
-        "values": chunk.values,
-    }
+    held = {**chunk.traces._asdict(), "incumbent": chunk.incumbent, "values": chunk.values}
+    arrays = {name: _narrow(held[name]) if text[0] == "i" else held[name] for name, text in _MEMBERS.items()}
     times = {"compile_seconds": chunk.compile_seconds, "run_seconds": chunk.run_seconds}
-    write_archive(path, {"format": FORMAT, "version": VERSION, **identity, **times}, arrays, compress=True)
+    write_archive(path, {**identity, **times}, arrays, compress=True)
 
 
 def _narrow(array: np.ndarray) -> np.ndarray:
@@ -141,49 +99,14 @@ def load_chunk(path: Path, identity: Mapping[str, Any]) -> Chunk:
     Raises:
       ValueError: The file is damaged, of another origin, or of another study or searcher.
     """
-    remedy = "delete it and run the study again"
-    header, arrays = read_archive(path, kind=_KIND, remedy=remedy)
-    wrong = [n for n, v in identity.items() if header.get(n) != v]
-    if header.get("format") != FORMAT or header.get("version") != VERSION or (wrong and wrong != ["program"]):
-        raise ValueError(f"{path} is not of this study; {remedy}, or give another --out")
-    if wrong:
-        raise ValueError(
-            f"{path} was made by another program: the searcher or the objective has changed since; give another --out, "
-            "or delete that file"
-        )
+    header, arrays = read_identified(path, identity, kind=FOLDER.files, remedy=_REMEDY)
     try:
-        chunk = _as_chunk(header, arrays)
+        check_members(arrays, _MEMBERS)
+        read = {name: arrays[name].astype(_WIDE[text[0]]) for name, text in _MEMBERS.items()}
+        seconds = float(header["compile_seconds"]), float(header["run_seconds"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not {_KIND}, or it is damaged ({error}); {remedy}") from None
-    return chunk
-
-
-def _as_chunk(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Chunk:
-    shape = arrays["score"].shape
-    if len(shape) != 2:
-        raise ValueError(f"score has shape {list(shape)}, expected [S, T]")
-    expected: dict[str, tuple[tuple[int, ...], str, Any]] = {
-        "arch": ((*shape, *arrays["arch"].shape[2:3]), "i", np.int32),
-        "fidelity": (shape, "i", np.int32),
-        "score": (shape, "f", np.float32),
-        "seconds": (shape, "f", np.float32),
-        "valid": (shape, "b", np.bool_),
-        "mask": (shape, "b", np.bool_),
-        "stopped_by": (shape[:1], "i", np.int32),
-        "incumbent": (shape, "i", np.int32),
-        "values": ((*arrays["values"].shape[:1], *shape), "f", np.float32),
-    }
-    for name, (size, kind, _) in expected.items():
-        if arrays[name].shape != size or arrays[name].dtype.kind != kind:
-            raise ValueError(f"{name} is {arrays[name].dtype}{list(arrays[name].shape)}, expected {list(size)}")
-    read = {name: arrays[name].astype(dtype) for name, (_, _, dtype) in expected.items()}
-    return Chunk(
-        traces=Trace._make(read[name] for name in Trace._fields),
-        incumbent=read["incumbent"],
-        values=read["values"],
-        compile_seconds=float(header["compile_seconds"]),
-        run_seconds=float(header["run_seconds"]),
-    )
+        raise ValueError(f"{path} is not {FOLDER.files}, or it is damaged ({error}); {_REMEDY}") from None
+    return Chunk(Trace._make(read[name] for name in Trace._fields), read["incumbent"], read["values"], *seconds)
 
 
 def join_chunks(chunks: Sequence[Chunk], num_seeds: int) -> Chunk:
@@ -214,28 +137,3 @@ def as_result(name: str, chunk: Chunk) -> SearcherResult:
         compile_seconds=chunk.compile_seconds,
         run_seconds=chunk.run_seconds,
     )
-
-
-def load_study(folder: str | os.PathLike[str]) -> StudyResults:
-    """Returns the results in a study's folder: of those searchers that have finished.
-
-    Raises:
-      FileNotFoundError: There is no such folder.
-      ValueError: It is not a study's, or a file in it is damaged.
-    """
-    folder = Path(folder)
-    found = read_description(folder, _FOLDER)
-    try:
-        names = [str(n) for n in found["config"]["searchers"]]
-        targets = tuple(Target(str(d), str(s), int(e)) for d, s, e in found["targets"])
-        references = tuple(
-            Reference(str(name), np.asarray([math.nan if v is None else v for v in values], np.float64), arch)
-            for name, values, arch in found["references"]
-        )
-        config, versions, space = found["config"], dict(found["versions"]), str(found["space"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder / 'config.json'} is damaged ({error!r}); give another folder") from None
-    identity = {"study": config_digest(config)}
-    finished = [(n, finished_path(folder, n)) for n in names]
-    chunks = [(n, load_chunk(path, identity | {"searcher": n})) for n, path in finished if path.exists()]
-    return StudyResults(config, versions, space, targets, references, tuple(as_result(n, c) for n, c in chunks))

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from jnas.core._loop import run
 from jnas.core._search import search
 from jnas.core._version import __version__
+from jnas.core._versions import compiler_options
 from jnas.core._vocabulary import Key, Proposal, Trace
 from jnas.studies._keys import seed_keys
-from jnas.studies._versions import compiler_options
 from jnas.studies.search._plan import Plan
 
 Runs = Callable[[Key], Trace]

@@ -1,19 +1,19 @@
 """A study: searchers times seeds on a table, in a folder from which it goes on wherever it was stopped."""
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jnas.core._checks import Overshoot
-from jnas.core._vocabulary import Searcher
-from jnas.io._atomic import replacing
-from jnas.io._progress import progress_bar
+from jnas.core._vocabulary import Searcher, Space
+from jnas.studies import _engine
 from jnas.studies._settings import one_reward
-from jnas.studies._versions import versions
-from jnas.studies.search._folder import as_result, describe, open_folder
+from jnas.studies.search._folder import FOLDER, Chunk, as_result, file_name, load_chunk
 from jnas.studies.search._plan import Plan, make_plan
 from jnas.studies.search._results import StudyResults
-from jnas.studies.search._run import headline, prepare, run_searchers
+from jnas.studies.search._run import begin, estimate, headline, identity, run_searcher, save_whole
 from jnas.studies.search._text import summary_csv
 from jnas.tables._look_ups import Seed
 from jnas.tables._table import Table
@@ -117,30 +117,52 @@ def carry_out(
     log: Callable[[str], None] | None,
 ) -> StudyResults:
     """Returns the results of a plan; arguments and errors are those of `study`."""
-    said = describe(plan.config, versions(), table.space.config, plan.targets, plan.references)
-    folder = None
-    if out is not None:
-        folder, said = open_folder(out, said)
-    say = log or (lambda line: None)
-    say(headline(plan))
-    for gap in plan.gaps:
-        say(f"note: {gap}")
-    prepared = prepare(plan, folder, said["versions"])
-    say(prepared.estimate.text if any(prepared.left.values()) else "all of it was done before")
-    with progress_bar(prepared.estimate.total) as bar:
-        chunks = run_searchers(plan, table, folder, prepared, bar)
-        found = tuple(as_result(name, chunks[name]) for name in plan.searchers)
-        config = {**plan.config, **said["config"]}
-        results = StudyResults(config, said["versions"], table.space.config, plan.targets, plan.references, found)
-        if folder is not None:
-            bar.say("writing the report")
-            _write_outputs(results, table, folder)
+    on_table = KIND._replace(
+        begin=functools.partial(begin, table),
+        describe=lambda plan: _engine.Judged(table.space.config, plan.targets, plan.references).describe(),
+        outputs={**KIND.outputs, "report.html": functools.partial(_page, space=table.space)},
+    )
+    results: StudyResults = _engine.carry_out(on_table, plan, out, log)
     return results
 
 
-def _write_outputs(results: StudyResults, table: Table, folder: Path) -> None:
-    from jnas.studies.search._report import write_report  # it brings matplotlib, which a study needs at its end alone
+def load_study(folder: str | os.PathLike[str]) -> StudyResults:
+    """Returns the results in a study's folder: of those searchers that have finished.
 
-    with replacing(folder / "summary.csv", "w") as file:
-        file.write(summary_csv(results))
-    write_report([results], folder / "report.html", space=table.space)
+    Raises:
+      FileNotFoundError: There is no such folder.
+      ValueError: It is not a study's, or a file in it is damaged.
+    """
+    results: StudyResults = _engine.load_folder(KIND, folder)[0]
+    return results
+
+
+def _collect(
+    said: Mapping[str, Any], found: Mapping[str, Chunk], folder: Path | None, plan: Plan | None
+) -> StudyResults:
+    searchers = tuple(as_result(name, chunk) for name, chunk in found.items())
+    return StudyResults(said["config"], dict(said["versions"]), *_engine.judged_by(said), searchers)
+
+
+def _page(results: StudyResults, space: Space | None = None) -> str:
+    from jnas.studies.search._report import report  # it brings matplotlib, which a study needs at its end alone
+
+    return report([results], space=space)
+
+
+KIND = _engine.Kind(
+    folder=FOLDER,
+    results=StudyResults,
+    headline=headline,
+    notes=lambda plan: plan.gaps,
+    parts=lambda config: tuple(map(str, config["searchers"])),
+    file_name=file_name,
+    identity=identity,
+    estimate=estimate,
+    run=run_searcher,
+    save=save_whole,
+    load=lambda path, name, identity, config: load_chunk(path, identity),
+    collect=_collect,
+    outputs={"summary.csv": summary_csv, "report.html": _page},
+    as_search=lambda results: results,
+)

@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from jnas.io._archive import read_archive, write_archive
+from jnas.core._folder import FolderKind
+from jnas.io._archive import write_archive
+from jnas.io._tree import as_members, check_members, fill, find_leaves, read_identified
 from jnas.searchers.weight_sharing._loop import SearchRun
 from jnas.tables._targets import Reference, Target
 
 __all__ = [
+    "FOLDER",
     "MethodResult",
     "OneShot",
     "Record",
@@ -25,12 +26,33 @@ __all__ = [
     "save_search",
 ]
 
-FORMAT = "jnas-supernet"
-VERSION = 1
+FOLDER = FolderKind(
+    "jnas-supernet", 1, "a study of weight-sharing searches", "jnas supernet", "methods", "a file of `jnas supernet`"
+)
 INFOS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 """What `Record.info` holds."""
 
-REMEDY = "delete it, and the same command makes it again"
+_REMEDY = "delete it, and the same command makes it again"
+_RECORD = {
+    "info": "f S T 4",
+    "looked": "i L",
+    "archs": "i S L E",
+    "candidates": "i S L M E",
+    "scores": "f S L M",
+    "weights": "f S L E K",
+    "eigenvalues": "f S L",
+    "train_seconds": "f T",
+    "look_seconds": "f L",
+    "compile_seconds": "f",
+}
+_JUDGED = {"values": "f C S L", "ranks": "i S L"}
+_ONE_SHOT = {
+    "one_shot/archs": "i N E",
+    "one_shot/truth": "f N",
+    "one_shot/accuracies": "f P S N",
+    "one_shot/log_probability": "f S N",
+    "one_shot/seconds": "f P",
+}
 
 
 class Record(NamedTuple):
@@ -99,8 +121,7 @@ def save_search(path: Path, run: SearchRun, record: Record, identity: Mapping[st
       record: What was seen of them so far.
       identity: What the file is to say of itself.
     """
-    arrays = {f"state/{i}": _as_numpy(leaf) for i, leaf in enumerate(jax.tree.leaves(run))}
-    write_archive(path, {"format": FORMAT, "version": VERSION, **identity}, {**arrays, **record._asdict()})
+    write_archive(path, identity, {**as_members(run, "state/"), **record._asdict()})
 
 
 def load_search(path: Path, identity: Mapping[str, Any], template: SearchRun) -> tuple[SearchRun, Record]:
@@ -114,29 +135,14 @@ def load_search(path: Path, identity: Mapping[str, Any], template: SearchRun) ->
     Raises:
       ValueError: The file is damaged, or of another study.
     """
-    arrays = _read(path, identity)
-    old, structure = jax.tree.flatten(template)
-    found = [arrays.get(f"state/{i}") for i in range(len(old))]
-    for leaf, like in zip(found, old, strict=True):
-        expected = _as_numpy(like)
-        if leaf is None or leaf.shape != expected.shape or leaf.dtype != expected.dtype:
-            raise ValueError(f"{path} does not hold the searches of this study; {REMEDY}")
-    run: SearchRun = jax.tree.unflatten(structure, [_restored(a, b) for a, b in zip(found, old, strict=True)])
-    return run, _as_record(path, arrays)
-
-
-def _as_numpy(leaf: Any) -> NDArray[Any]:
-    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
-
-
-def _is_key(leaf: Any) -> bool:
-    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
-
-
-def _restored(array: Any, like: Any) -> Any:
-    if _is_key(like):
-        array = jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
-    return jax.device_put(array, like.sharding)
+    arrays = read_identified(path, identity, kind=FOLDER.files, remedy=_REMEDY).arrays
+    try:
+        leaves = find_leaves(arrays, template, "state/")
+    except ValueError as error:
+        raise ValueError(f"{path} does not hold the searches of this study ({error}); {_REMEDY}") from None
+    record = _checked(path, arrays, _RECORD)
+    run: SearchRun = fill(template, leaves, place=True)
+    return run, Record._make(record[field] for field in Record._fields)
 
 
 # Searches that have ended.
@@ -147,7 +153,7 @@ def save_method(path: Path, result: MethodResult, identity: Mapping[str, Any]) -
     arrays: dict[str, Any] = {**result.record._asdict(), "values": result.values, "ranks": result.ranks}
     if result.one_shot is not None:
         arrays |= {f"one_shot/{name}": array for name, array in result.one_shot._asdict().items()}
-    write_archive(path, {"format": FORMAT, "version": VERSION, **identity}, arrays, compress=True)
+    write_archive(path, identity, arrays, compress=True)
 
 
 def load_method(path: Path, name: str, identity: Mapping[str, Any]) -> MethodResult:
@@ -156,52 +162,17 @@ def load_method(path: Path, name: str, identity: Mapping[str, Any]) -> MethodRes
     Raises:
       ValueError: The file is damaged, or of another study.
     """
-    arrays = _read(path, identity)
-    one_shot = None
+    arrays = read_identified(path, identity, kind=FOLDER.files, remedy=_REMEDY).arrays
+    evaluated = "one_shot/truth" in arrays
+    _checked(path, arrays, {**_RECORD, **_JUDGED, **(_ONE_SHOT if evaluated else {})})
+    one_shot = OneShot._make(arrays[f"one_shot/{field}"] for field in OneShot._fields) if evaluated else None
+    record = Record._make(arrays[field] for field in Record._fields)
+    return MethodResult(name, record, arrays["values"], arrays["ranks"], one_shot)
+
+
+def _checked(path: Path, arrays: dict[str, NDArray[Any]], expected: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     try:
-        if "one_shot/truth" in arrays:
-            one_shot = OneShot._make(arrays[f"one_shot/{field}"] for field in OneShot._fields)
-        result = MethodResult(name, _as_record(path, arrays), arrays["values"], arrays["ranks"], one_shot)
-    except KeyError as error:
-        raise ValueError(f"{path} is damaged (it has no {error}); {REMEDY}") from None
-    if not _fits(result):
-        raise ValueError(f"{path} is damaged (its arrays do not fit one another); {REMEDY}")
-    return result
-
-
-def _fits(result: MethodResult) -> bool:
-    searches = result.record.archs.shape[:2]
-    if result.values.shape[1:] != searches or result.ranks.shape != searches:
-        return False
-    if result.one_shot is None:
-        return True
-    archs, truth, accuracies, log_probability, seconds = result.one_shot
-    known = (searches[0], len(truth)) if truth.ndim == 1 else None
-    return (
-        accuracies.shape[1:] == known
-        and log_probability.shape == known
-        and archs.shape == (len(truth), *result.record.archs.shape[2:])
-        and seconds.shape == accuracies.shape[:1]
-    )
-
-
-def _read(path: Path, identity: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    header, arrays = read_archive(path, kind="a file of `jnas supernet`", remedy=REMEDY)
-    expected = {"format": FORMAT, "version": VERSION, **identity}
-    if any(header.get(name) != value for name, value in expected.items()):
-        raise ValueError(f"{path} is not of this study; {REMEDY}, or give another --out")
+        check_members(arrays, expected)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); {_REMEDY}") from None
     return arrays
-
-
-def _as_record(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Record:
-    try:
-        record = Record._make(arrays[field] for field in Record._fields)
-        seeds, epochs, _ = record.info.shape
-        looks = len(record.looked)
-        leading = {"archs": 3, "candidates": 4, "scores": 3, "weights": 4, "eigenvalues": 2}
-        wrong = [n for n, d in leading.items() if (a := getattr(record, n)).ndim != d or a.shape[:2] != (seeds, looks)]
-        if wrong or record.train_seconds.shape != (epochs,) or record.look_seconds.shape != (looks,):
-            raise ValueError(f"sizes of {', '.join(wrong) or 'the seconds'} do not fit")
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({error}); {REMEDY}") from None
-    return record

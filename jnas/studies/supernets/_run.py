@@ -12,28 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jnas.core._vocabulary import Array
-from jnas.io._atomic import remove_unfinished
 from jnas.io._progress import ProgressBar
 from jnas.searchers.weight_sharing._analysis import one_shot_accuracies
 from jnas.searchers.weight_sharing._loop import Look, SearchRun, begin_search, compiled_over_seeds, look_at, train_epoch
-from jnas.studies._folder import config_digest
+from jnas.studies._engine import Work
 from jnas.studies._keys import seed_keys
-from jnas.studies._threads import threads
 from jnas.studies.supernets._plan import Plan, main_column
 from jnas.studies.supernets._results import (
+    FOLDER,
     MethodResult,
     OneShot,
     Record,
     diverged,
-    load_method,
     load_search,
-    save_method,
     save_search,
 )
 from jnas.training._recipe import BatchNormPolicy
 from jnas.training.runs._train_many import place_shared
 
-__all__ = ["method_path", "run_methods", "search_path"]
+__all__ = ["file_name", "run_method", "search_path"]
 
 _CHUNK = 500  # architectures of a program of the one-shot analysis
 
@@ -42,56 +39,29 @@ _Program = Callable[[Any, Any], Any]
 """Of the data set and of what has a leading axis of seeds."""
 
 
-def method_path(folder: Path, name: str) -> Path:
-    """Returns where a method's results stand."""
-    return folder / "methods" / f"{quote(name, safe='')}.npz"
+def file_name(name: str) -> str:
+    """Returns the name of the file of a method's results."""
+    return f"{quote(name, safe='')}.npz"
 
 
 def search_path(folder: Path, name: str) -> Path:
     """Returns where a method's searches stand, with their weights: between two epochs, and as they ended."""
-    return folder / "methods" / f"{quote(name, safe='')}.state.npz"
+    return folder / FOLDER.parts / f"{quote(name, safe='')}.state.npz"
 
 
-def tidy(folder: Path) -> None:
-    """Removes what a study that was killed had not finished writing."""
-    remove_unfinished(folder, r"config\.json|(?:summary|epochs|one_shot)\.csv|report\.html")
-    remove_unfinished(folder / "methods", r"\S+\.npz")
-
-
-def run_methods(
-    plan: Plan, folder: Path | None, bar: ProgressBar, costs: Mapping[str, float]
-) -> tuple[MethodResult, ...]:
-    """Returns what all methods came to: those that a folder holds, and those that it lacks.
-
-    Args:
-      plan: What to do.
-      folder: The study's folder, or None to keep nothing.
-      bar: Shows what is done.
-      costs: Estimated seconds of each method.
+def run_method(work: Work, name: str, identity: Mapping[str, Any]) -> MethodResult:
+    """Returns what a method's searches came to, going on where a folder holds them.
 
     Raises:
-      ValueError: A file of the folder is damaged.
+      ValueError: The file of the searches is damaged, or of another study.
       OSError: The folder cannot be written.
     """
-    found, digest = [], config_digest(plan.config)
-    with threads(1) as runner:
-        for name in plan.methods:
-            identity = {"study": digest, "method": name}
-            path = None if folder is None else method_path(folder, name)
-            if path is not None and path.exists():
-                found.append(load_method(path, name, identity))
-                continue
-            result = bar.wait(runner.submit(_run_method, plan, name, folder, identity, bar, costs[name]))
-            if path is not None:
-                save_method(path, result, identity)
-            found.append(result)
-    return tuple(found)
+    result: MethodResult = work.do(_run_method, work, name, identity)
+    return result
 
 
-def _run_method(
-    plan: Plan, name: str, folder: Path | None, identity: Mapping[str, Any], bar: ProgressBar, cost: float
-) -> MethodResult:
-    """Returns what a method's searches came to, going on where a folder holds them."""
+def _run_method(work: Work, name: str, identity: Mapping[str, Any]) -> MethodResult:
+    plan, folder, bar, cost = work.plan, work.folder, work.bar, work.estimate.seconds[name]
     searcher, dataset = plan.methods[name].searcher, place_shared(plan.dataset)
     keys = seed_keys(plan.root_seed, name, plan.num_seeds)
     begin = compiled_over_seeds(lambda _, key: begin_search(key, searcher), plan.supernet, plan.num_seeds)

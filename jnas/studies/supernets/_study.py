@@ -6,27 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from jnas.core._vocabulary import Supernet
-from jnas.io._atomic import replacing
-from jnas.io._progress import duration, progress_bar
+from jnas.io._progress import duration
 from jnas.io._text import counted, listed
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._loop import steps_per_epoch
-from jnas.studies._folder import FolderKind, config_digest, open_result_folder, read_description
-from jnas.studies._versions import check_versions, versions
+from jnas.studies import _engine
 from jnas.studies.supernets._plan import Cells, Plan, SupernetMethod, make_plan
-from jnas.studies.supernets._results import FORMAT, VERSION, SupernetStudy, load_method
-from jnas.studies.supernets._run import method_path, run_methods, tidy
+from jnas.studies.supernets._results import FOLDER, MethodResult, SupernetStudy, load_method, save_method
+from jnas.studies.supernets._run import file_name, run_method
+from jnas.studies.supernets._summary import as_study_results
+from jnas.studies.supernets._text import epochs_csv, one_shot_csv, summary_csv
 from jnas.tables._table import Table
-from jnas.tables._targets import Reference, Target
 from jnas.training._recipe import BatchNormPolicy
 from jnas.training.data._dataset import Dataset
 
-__all__ = ["FOLDER", "carry_out", "load_supernet_study", "supernet_study"]
+__all__ = ["KIND", "carry_out", "load_supernet_study", "supernet_study"]
 
-FOLDER = FolderKind(FORMAT, VERSION, "a study of weight-sharing searches", command="jnas supernet", parts="methods")
 _SAME = ("jnas", "jax", "numpy", "platform", "device", "xla_flags")  # where a study goes on
 
 
@@ -99,34 +96,31 @@ def supernet_study(
 
 def carry_out(plan: Plan, *, out: str | os.PathLike[str] | None, log: Callable[[str], None] | None) -> SupernetStudy:
     """Returns the results of a plan; arguments and errors are those of `supernet_study`."""
-    said, folder = _describe(plan, versions()), None
-    if out is not None:
-        folder, said = open_result_folder(out, said, FOLDER)
-        tidy(folder)
-    say = log or (lambda line: None)
-    say(headline(plan))
-    left = [n for n in plan.methods if folder is None or not method_path(folder, n).exists()]
-    if left:
-        check_versions(said["versions"], versions(), _SAME)
-    costs = {name: _guess(plan, name) for name in left}
-    say(f"about {duration(sum(costs.values()))}, by a rough guess" if left else "all of it was done before")
-    with progress_bar(sum(costs.values()) + _REPORT) as bar:
-        found = run_methods(plan, folder, bar, costs)
-        config = {**plan.config, **said["config"]}
-        study = SupernetStudy(
-            config, said["versions"], plan.supernet.space.config, plan.targets, plan.references, found
-        )
-        if folder is not None:
-            bar.say("writing the report")
-            _write_outputs(study, folder)
+    study: SupernetStudy = _engine.carry_out(KIND, plan, out, log)
     return study
 
 
-_REPORT = 4.0  # seconds for the report and the summary
+def load_supernet_study(folder: str | os.PathLike[str]) -> SupernetStudy:
+    """Returns the results in the folder of `jnas supernet`: of those methods that have finished.
+
+    Raises:
+      FileNotFoundError: There is no such folder.
+      ValueError: It is of another kind, or a file in it is damaged.
+    """
+    study: SupernetStudy = _engine.load_folder(KIND, folder)[0]
+    return study
+
+
 _TRAINED = {"darts-v1": 2.7, "darts-v2": 7.0, "setn": 1.6, "gdas": 1.2, "enas": 0.6, "rsps": 0.6}
 """What a training image costs, as a share of one pass of a 3x3 convolution on every edge; measured on CPUs."""
 _LOOKED_AT = 0.15  # the same of an image that one sampled architecture classifies
 _COMPARING = ("setn", "enas", "rsps")  # candidates, at each look
+
+
+def _estimate(work: _engine.Work) -> _engine.Estimate:
+    costs = {name: _guess(work.plan, name) for name in work.left}
+    total = sum(costs.values())
+    return _engine.Estimate(costs, total + _engine.REPORT_SECONDS, f"about {duration(total)}, by a rough guess")
 
 
 def _guess(plan: Plan, name: str) -> float:
@@ -160,52 +154,41 @@ def headline(plan: Plan) -> str:
     )
 
 
-def _describe(plan: Plan, now: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "config": dict(plan.config),
-        "versions": dict(now),
-        "space": plan.supernet.space.config,
-        "targets": [list(t) for t in plan.targets],
-        "references": [
-            [r.name, [None if np.isnan(v) else float(v) for v in r.values], r.arch] for r in plan.references
-        ],
-    }
+def _collect(
+    said: Mapping[str, Any], found: Mapping[str, MethodResult], folder: Path | None, plan: Plan | None
+) -> SupernetStudy:
+    return SupernetStudy(said["config"], dict(said["versions"]), *_engine.judged_by(said), tuple(found.values()))
 
 
-def load_supernet_study(folder: str | os.PathLike[str]) -> SupernetStudy:
-    """Returns the results in the folder of `jnas supernet`: of those methods that have finished.
-
-    Raises:
-      FileNotFoundError: There is no such folder.
-      ValueError: It is of another kind, or a file in it is damaged.
-    """
-    folder = Path(folder)
-    found = read_description(folder, FOLDER)
-    try:
-        config, said, space = found["config"], dict(found["versions"]), str(found["space"])
-        names = [str(name) for name in config["methods"]]
-        targets = tuple(Target(str(d), str(s), int(e)) for d, s, e in found["targets"])
-        references = tuple(
-            Reference(str(name), np.asarray([np.nan if v is None else v for v in values], np.float64), arch)
-            for name, values, arch in found["references"]
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder / 'config.json'} is damaged ({error!r}); give another folder") from None
-    digest = config_digest(config)
-    paths = [(name, method_path(folder, name)) for name in names]
-    methods = [load_method(p, n, {"study": digest, "method": n}) for n, p in paths if p.exists()]
-    return SupernetStudy(config, said, space, targets, references, tuple(methods))
+def _one_shot_csv(study: SupernetStudy) -> str | None:
+    return one_shot_csv(study) if study.config["one_shot"] else None
 
 
-def _write_outputs(study: SupernetStudy, folder: Path) -> None:
+def _page(study: SupernetStudy) -> str:
     from jnas.studies.supernets._report import supernet_report  # it brings matplotlib, which is needed at the end alone
-    from jnas.studies.supernets._text import epochs_csv, one_shot_csv, summary_csv
 
-    texts = {"summary.csv": summary_csv, "epochs.csv": epochs_csv}
-    if study.config["one_shot"]:
-        texts["one_shot.csv"] = one_shot_csv
-    for name, write in {**texts, "report.html": supernet_report}.items():
-        with replacing(folder / name, "w") as file:
-            file.write(write(study))
+    return supernet_report(study)
+
+
+KIND = _engine.Kind(
+    folder=FOLDER,
+    results=SupernetStudy,
+    headline=headline,
+    describe=lambda plan: _engine.Judged(plan.supernet.space.config, plan.targets, plan.references).describe(),
+    parts=lambda config: tuple(map(str, config["methods"])),
+    file_name=file_name,
+    identity=lambda work, name: {"method": name},
+    estimate=_estimate,
+    run=run_method,
+    save=save_method,
+    load=lambda path, name, identity, config: load_method(path, name, identity),
+    collect=_collect,
+    outputs={
+        "summary.csv": summary_csv,
+        "epochs.csv": epochs_csv,
+        "one_shot.csv": _one_shot_csv,
+        "report.html": _page,
+    },
+    same=_SAME,
+    as_search=as_study_results,
+)

@@ -148,7 +148,15 @@ def as_study_results(study: SupernetStudy) -> StudyResults:
     a table's), and a search asks the table for nothing. Seconds are those measured here, of all seeds together, divided
     by their number: `config['clock']` says so, and `config['counts']` that rows are epochs, so that no axis mixes
     them with simulated seconds or evaluations.
+
+    Raises:
+      ValueError: No table judged the searches.
     """
+    if not study.targets:
+        raise ValueError(
+            f"the weight-sharing searches on {study.config['dataset']} were not judged by a table, so that there is "
+            "nothing to compare; run `jnas supernet` with --table"
+        )
     config = {
         "dataset": study.config["dataset"],
         "table_name": study.config["table_name"],

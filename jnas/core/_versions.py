@@ -11,12 +11,12 @@ import numpy as np
 
 from jnas.core._version import __version__
 
-_SAME = ("jax", "platform", "device", "xla_flags", "compiler_options")  # as they were, where a study goes on
+SAME = ("jax", "platform", "device", "xla_flags", "compiler_options")  # as they were, where a study goes on
 
 
 def versions() -> dict[str, str]:
     """Returns what the numbers of a study may depend on beside its configuration."""
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]
     return {
         "jnas": __version__,
         "jax": jax.__version__,
@@ -29,20 +29,29 @@ def versions() -> dict[str, str]:
     }
 
 
-def check_versions(begun_with: Mapping[str, str], now: Mapping[str, str], names: Sequence[str] = _SAME) -> None:
-    """Raises ValueError unless a study that goes on does so with the versions with which it was begun.
+def check_versions(
+    begun_with: Mapping[str, str],
+    now: Mapping[str, str],
+    names: Sequence[str] = SAME,
+    *,
+    work: str = "this study",
+    elsewhere: str = "another --out",
+) -> None:
+    """Raises ValueError unless work that goes on does so with the versions with which it was begun.
 
     Args:
-      begun_with: From the study's config.json.
+      begun_with: From config.json.
       now: From `versions`.
       names: Of those that must be the same.
+      work: What goes on, for the message.
+      elsewhere: Where other work may begin, for the message.
     """
     changed = [n for n in names if begun_with.get(n) != now[n]]
     if changed:
         told = "; ".join(f"{n} was {begun_with.get(n) or 'empty'} and is {now[n] or 'empty'}" for n in changed)
         raise ValueError(
-            f"this study was begun with other versions ({told}), so that it cannot go on to the same numbers; "
-            "go on with those, or give another --out"
+            f"{work} was begun with other versions ({told}), so that it cannot go on to the same numbers; "
+            f"go on with those, or give {elsewhere}"
         )
 
 

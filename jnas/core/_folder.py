@@ -1,0 +1,194 @@
+"""Folders of work that goes on where it was stopped: config.json says which work it is, and no other goes on there."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jnas.io._atomic import remove_unfinished, replacing
+from jnas.io._lock import alone_in
+from jnas.io._text import short
+
+__all__ = ["FolderKind", "begun_in", "config_digest", "make_folder", "open_result_folder", "read_description"]
+
+_SILENT = ("table_path", "table_name", "notes", "command")  # they may differ: the results do not depend on them
+_FOLLOWING = ("chunk", "judged_by")  # they follow from others, and are worth a word only without them
+_TODAY = {
+    "seeds": "num_seeds",
+    "seed": "root_seed",
+    "evaluations": "max_evaluations",
+    "reduction": "reward",
+    "seeds_per_program": "chunk",
+}
+"""The names that settings had in the first folders, and have now: those folders go on."""
+_HISTORICAL = {name: old for old, name in _TODAY.items()}
+_BESIDE = ("format", "version", "versions")  # what config.json of training runs has beside its settings
+
+
+class FolderKind(NamedTuple):
+    """A kind of folder."""
+
+    format: str  # as config.json says it
+    version: int  # of the folder's files
+    name: str  # for messages: `a jnas study`
+    command: str  # that makes such folders
+    parts: str  # the folder inside for the parts of the work
+    files: str = ""  # for messages, what stands in a file of a part: `the traces of a jnas study`
+    work: str = "study"  # for messages, what the folder holds
+    elsewhere: str = "another --out"  # for messages, what to give for other work
+    flat: bool = False  # whether config.json holds the settings side by side with the rest, not as `config`
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """Returns what config.json and each file of a part say of themselves."""
+        return {"format": self.format, "version": self.version}
+
+
+@contextlib.contextmanager
+def begun_in(
+    out: str | os.PathLike[str],
+    description: Mapping[str, Any],
+    kind: FolderKind,
+    outputs: Sequence[str],
+    parts: Sequence[str],
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Gives `open_result_folder`'s folder, in which no other process is, without what a killed one had not finished.
+
+    Args:
+      out: The folder.
+      description: As in `open_result_folder`.
+      kind: What is in the folder.
+      outputs: The names of the files that are written beside config.json.
+      parts: Those of the parts' files; a part's other files have its name with more behind it.
+
+    Raises:
+      ValueError: The folder holds other work, or something else.
+      OSError: It cannot be made or written, or another process is in it.
+    """
+    make_folder(Path(out), kind)
+    with alone_in(Path(out)):
+        folder, said = open_result_folder(out, description, kind)
+        remove_unfinished(folder, "|".join(map(re.escape, ("config.json", *outputs))))
+        stems = "|".join(re.escape(name.removesuffix(".npz")) for name in parts)
+        remove_unfinished(folder / kind.parts, rf"(?:{stems})(?:\.[a-z0-9-]+)?\.npz")
+        yield folder, said
+
+
+def make_folder(folder: Path, kind: FolderKind) -> None:
+    """Makes a folder with that for its parts, where it is not there.
+
+    Raises:
+      ValueError: The folder is there and holds something else.
+      OSError: It cannot be made.
+    """
+    own = ("config.json", kind.parts)
+    if folder.is_dir() and not (folder / "config.json").exists():
+        others = sorted(p.name for p in folder.iterdir() if p.name not in own and not p.name.startswith("."))
+        if others:
+            raise ValueError(f"{folder} holds files but no {kind.work} ({others[0]}); give {kind.elsewhere}")
+    try:
+        (folder / kind.parts).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot make the folder {folder}: {os.strerror(error.errno or 0)}") from error
+
+
+def open_result_folder(
+    out: str | os.PathLike[str], description: Mapping[str, Any], kind: FolderKind
+) -> tuple[Path, dict[str, Any]]:
+    """Makes a folder, or finds the one of work that was begun.
+
+    Args:
+      out: The folder.
+      description: What config.json is to say; one that is there must have the same settings, but for what results do
+        not depend on.
+      kind: What is in the folder.
+
+    Returns:
+      The folder's path, and what its config.json says now: of work that was begun, what it said.
+
+    Raises:
+      ValueError: The folder holds other work, or something else.
+      OSError: It cannot be made or written.
+    """
+    folder, said = Path(out), dict(description)
+    make_folder(folder, kind)
+    file = folder / "config.json"
+    if file.exists():
+        said = read_description(folder, kind)
+        _check_same(folder, said, description, kind)
+    with replacing(file, "w") as opened:  # also where it is there: it may not be writable any more
+        opened.write(json.dumps(said, indent=1, allow_nan=False) + "\n")
+    return folder, said
+
+
+def read_description(folder: Path, kind: FolderKind) -> dict[str, Any]:
+    """Returns what config.json says.
+
+    Raises:
+      FileNotFoundError: There is no such folder.
+      ValueError: It is not one of this kind, or the file is damaged.
+    """
+    file = folder / "config.json"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}; `{kind.command}` makes one")
+    if not file.is_file():
+        raise ValueError(f"{folder} is not the folder of a study: it has no config.json")
+    try:
+        found = json.loads(file.read_text("utf-8"))
+        if not isinstance(found, dict) or found.get("format") != kind.format:
+            raise ValueError(f"it is not of {kind.name}")
+        if not all(isinstance(found.get(part), dict) for part in ("versions", *([] if kind.flat else ["config"]))):
+            raise ValueError("it has no config or no versions")
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is damaged or of another origin ({error}); give another folder") from None
+    if found.get("version") != kind.version:
+        raise ValueError(
+            f"{folder} was written by another version of jnas; run the {kind.work} again in another folder"
+        )
+    return found if kind.flat else found | {"config": names_of_today(found["config"])}
+
+
+def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any], kind: FolderKind) -> None:
+    """Raises ValueError that lists how the work in a folder differs from the one that is wanted."""
+    before, now = _settings(found, kind), _settings(json.loads(json.dumps(wanted)), kind)
+    differing = [n for n in dict.fromkeys([*now, *before]) if n not in _SILENT and before.get(n) != now.get(n)]
+    if differing:
+        names = [n for n in differing if n not in _FOLLOWING] or differing
+        told = "; ".join(_told("table_path" if n == "table_sha256" else n, before, now) for n in names)
+        other = " (another table)" if "table_sha256" in names else ""
+        raise ValueError(
+            f"{folder} holds a {kind.work} with another configuration: {told}{other}. Give {kind.elsewhere}"
+        )
+
+
+def _settings(description: Mapping[str, Any], kind: FolderKind) -> dict[str, Any]:
+    if kind.flat:
+        return {name: value for name, value in description.items() if name not in _BESIDE}
+    return dict(description["config"])
+
+
+def _told(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    if name.endswith("_digest"):
+        return f"{name.removesuffix('_digest')} is another"
+    there, here = (short(json.dumps(config.get(name))) for config in (before, now))
+    return f"{name} is {there} there and {here} here"
+
+
+def names_of_today(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the configuration of a folder by the names that settings have now."""
+    return {_TODAY.get(name, name): value for name, value in config.items()}
+
+
+def historical_names(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a configuration by the names of the first folders, over which its hash is taken: it stays what it was."""
+    return {_HISTORICAL.get(name, name): value for name, value in config.items()}
+
+
+def config_digest(config: Mapping[str, Any]) -> str:
+    """Returns a hash of all that the results of a study depend on."""
+    relevant = {name: value for name, value in historical_names(config).items() if name not in _SILENT}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()

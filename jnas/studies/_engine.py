@@ -1,0 +1,246 @@
+"""The one machinery of studies: what is settled runs part by part in a folder, from which it goes on when stopped.
+
+A kind of study is a row, `Kind`, and what is its own: how a part runs, what its file holds, what the outputs say. The
+folder of every kind is the same.
+
+```
+config.json      what the study is: its configuration, the versions that began it
+PARTS/NAME.npz   a part that is finished; NAME.MORE.npz is what a part keeps while it runs
+summary.csv ...  numbers
+report.html      a page, if the kind has one
+```
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jnas.core._folder import FolderKind, begun_in, config_digest, read_description
+from jnas.core._versions import SAME, check_versions, versions
+from jnas.io._atomic import replacing
+from jnas.io._progress import ProgressBar, duration, progress_bar
+from jnas.studies._threads import threads
+from jnas.tables._targets import Reference, Target
+
+__all__ = [
+    "REPORT_SECONDS",
+    "Estimate",
+    "Judged",
+    "Kind",
+    "Work",
+    "carry_out",
+    "estimate_text",
+    "judged_by",
+    "load_folder",
+    "write_outputs",
+]
+
+Part = Hashable  # what names a part of a study, for example a searcher's name
+Log = Callable[[str], None]
+REPORT_SECONDS = 4.0  # for the outputs, on one core
+
+
+class Estimate(NamedTuple):
+    """What is left of a study."""
+
+    seconds: Mapping[Any, float]  # estimated, of each part that is left
+    total: float  # of all, with compiling and the report
+    text: str  # the sentence that says so
+    prepared: Any = None  # what was made on the way to know it
+
+
+class Work(NamedTuple):
+    """A study that is being carried out, as its parts see it."""
+
+    plan: Any
+    folder: Path | None  # None: nothing is kept
+    begun_with: Mapping[str, str]  # versions
+    now: Mapping[str, str]  # versions
+    left: Sequence[Any]  # parts that the folder lacks
+    estimate: Estimate = Estimate({}, 0.0, "")
+    bar: ProgressBar = ProgressBar(None, 1.0)
+    runner: ThreadPoolExecutor | None = None
+    own: Any = None  # what `Kind.begin` gave
+
+    def do(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Returns what a function gives that runs in a thread, so that the bar's clock goes on and Ctrl-C is heard."""
+        assert self.runner is not None
+        return self.bar.wait(self.runner.submit(function, *arguments))
+
+
+def _nothing_more(plan: Any) -> dict[str, Any]:
+    return {}
+
+
+class Kind(NamedTuple):
+    """A kind of study. A plan has a `config`, what config.json holds, on which all results depend."""
+
+    folder: FolderKind
+    results: type  # of what the study comes to
+    headline: Callable[[Any], str]  # of a plan: what it does, in a line
+    parts: Callable[[Mapping[str, Any]], Sequence[Any]]  # of a configuration: its parts, in order
+    file_name: Callable[[Any], str]  # of a part's file
+    identity: Callable[[Work | None, Any], Mapping[str, Any]]  # what a part's file says of itself; None: only read
+    estimate: Callable[[Work], Estimate]
+    run: Callable[[Work, Any, Mapping[str, Any]], Any]  # a part and its identity to its result
+    save: Callable[[Path, Any, Mapping[str, Any]], None]  # a result under an identity
+    load: Callable[[Path, Any, Mapping[str, Any], Mapping[str, Any]], Any]  # a part, its identity, the configuration
+    collect: Callable[[Mapping[str, Any], Mapping[Any, Any], Path | None, Any], Any]
+    """What config.json says, results by part, the folder and the plan (None where a folder is read) to all results."""
+    outputs: Mapping[str, Callable[[Any], str | None]]  # files by name, of all results; None: there is no such file
+    describe: Callable[[Any], Mapping[str, Any]] = _nothing_more  # what more config.json says of a plan
+    notes: Callable[[Any], Sequence[str]] = lambda plan: ()  # lines on a plan, after the headline
+    same: Sequence[str] = SAME  # versions that must be as they were where work is left
+    opened: Callable[[Any, Path], None] = lambda plan, folder: None  # what else is written at the start
+    begin: Callable[[Work], contextlib.AbstractContextManager[Any]] = lambda work: contextlib.nullcontext()
+    as_search: Callable[[Any], Any] | None = None  # all results as a study of searchers, to compare them with others
+
+    def path(self, folder: Path, part: Any) -> Path:
+        """Returns where the result of a part stands."""
+        return folder / self.folder.parts / self.file_name(part)
+
+
+def carry_out(kind: Kind, plan: Any, out: str | os.PathLike[str] | None, log: Log | None) -> Any:
+    """Returns the results of a study: of the parts that a folder holds, and of those that it lacks.
+
+    Args:
+      kind: What is asked.
+      plan: What to do.
+      out: The folder for results; a study that was stopped there goes on, to the same results. None to keep nothing.
+      log: Called with lines about what is to be done, the estimate among them.
+
+    Raises:
+      ValueError: The folder holds another study, or something else, or was begun with other versions.
+      OSError: The folder cannot be written, or another process is in it.
+    """
+    now, config, say = versions(), plan.config, log or (lambda line: None)
+    said: Mapping[str, Any] = {**kind.folder.header, "config": dict(config), "versions": now, **kind.describe(plan)}
+    parts = kind.parts(config)
+    with contextlib.ExitStack() as stack:
+        folder = None
+        if out is not None:
+            names = [kind.file_name(part) for part in parts]
+            folder, said = stack.enter_context(begun_in(out, said, kind.folder, tuple(kind.outputs), names))
+            kind.opened(plan, folder)
+        for line in (kind.headline(plan), *(f"note: {note}" for note in kind.notes(plan))):
+            say(line)
+        left = [part for part in parts if folder is None or not kind.path(folder, part).exists()]
+        if left:
+            check_versions(said["versions"], now, kind.same)
+        work = Work(plan, folder, said["versions"], now, left)
+        estimate = kind.estimate(work)
+        say(estimate.text if left else "all of it was done before")
+        bar, runner = stack.enter_context(progress_bar(estimate.total)), stack.enter_context(threads(1))
+        work = work._replace(estimate=estimate, bar=bar, runner=runner)
+        work = work._replace(own=stack.enter_context(kind.begin(work)))
+        found = {part: _load_or_run(kind, work, part) for part in parts}
+        said = {**said, "config": {**config, **said["config"]}}
+        results = kind.collect(said, found, folder, plan)
+        if folder is not None:
+            bar.say("writing the report")
+            write_outputs(kind, results, folder)
+    return results
+
+
+def _load_or_run(kind: Kind, work: Work, part: Any) -> Any:
+    identity = _identity(kind, work.plan.config, work, part)
+    if work.folder is not None and part not in work.left:
+        return kind.load(kind.path(work.folder, part), part, identity, work.plan.config)
+    result = kind.run(work, part, identity)
+    if work.folder is not None:
+        kind.save(kind.path(work.folder, part), result, identity)
+    return result
+
+
+def _identity(kind: Kind, config: Mapping[str, Any], work: Work | None, part: Any) -> dict[str, Any]:
+    return {**kind.folder.header, "study": config_digest(config), **kind.identity(work, part)}
+
+
+def write_outputs(kind: Kind, results: Any, folder: Path) -> None:
+    """Writes the files of numbers and the page.
+
+    Raises:
+      OSError: One cannot be written.
+    """
+    for name, make in kind.outputs.items():
+        text = make(results)
+        if text is not None:
+            with replacing(folder / name, "w") as file:
+                file.write(text)
+
+
+def load_folder(kind: Kind, folder: str | os.PathLike[str]) -> tuple[Any, list[Any]]:
+    """Returns the results in a folder, and the parts that have not finished.
+
+    Raises:
+      FileNotFoundError: There is no such folder.
+      ValueError: It is of another kind, or a file in it is damaged.
+    """
+    folder = Path(folder)
+    said = read_description(folder, kind.folder)
+    config = said["config"]
+    with _damage(folder):
+        parts = list(kind.parts(config))
+        names = [kind.file_name(part) for part in parts]
+    there = [part for part, name in zip(parts, names, strict=True) if (folder / kind.folder.parts / name).exists()]
+    found = {p: kind.load(kind.path(folder, p), p, _identity(kind, config, None, p), config) for p in there}
+    with _damage(folder):
+        return kind.collect(said, found, folder, None), [part for part in parts if part not in found]
+
+
+@contextlib.contextmanager
+def _damage(folder: Path) -> Any:
+    """Says of a config.json that lacks something that it is damaged."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder / 'config.json'} is damaged ({error!r}); give another folder") from None
+
+
+# What several kinds say.
+
+
+def estimate_text(total: float, unknown: Sequence[str]) -> str:
+    """Returns the sentence that says how long what is left will take.
+
+    Args:
+      total: Seconds.
+      unknown: Names of whatever it is not known of how fast they will be.
+    """
+    guessed = f", not knowing how fast {', '.join(unknown)} will be" if unknown else ""
+    return f"estimate: about {duration(total)}{guessed} (less where the programs have been compiled before)"
+
+
+class Judged(NamedTuple):
+    """By what a table judges what was found."""
+
+    space: str  # `Space.config`
+    targets: tuple[Target, ...]
+    references: tuple[Reference, ...]
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the same as config.json says it."""
+        rows = [[r.name, [None if np.isnan(v) else float(v) for v in r.values], r.arch] for r in self.references]
+        return {"space": self.space, "targets": [list(t) for t in self.targets], "references": rows}
+
+
+def judged_by(said: Mapping[str, Any]) -> Judged:
+    """Returns by what a study was judged, from what config.json says.
+
+    Raises:
+      KeyError, TypeError: It lacks something.
+    """
+    try:
+        targets = tuple(Target(str(d), str(s), int(e)) for d, s, e in said["targets"])
+        references = tuple(
+            Reference(str(name), np.asarray([np.nan if v is None else v for v in values], np.float64), arch)
+            for name, values, arch in said["references"]
+        )
+    except ValueError as error:
+        raise TypeError(str(error)) from None
+    return Judged(str(said["space"]), targets, references)
