@@ -74,7 +74,7 @@ def test_a_build_goes_on_from_its_chunks_to_the_same_table(built, capsys):
             np.testing.assert_array_equal(after[name], before[name], err_msg=name)
     capsys.readouterr()
     assert main([*words, "--epochs", "3"]) == 2
-    assert "holds other runs" in capsys.readouterr().err
+    assert "holds training runs with another configuration" in capsys.readouterr().err
 
 
 def test_the_cheapest_of_each_class_is_trained():

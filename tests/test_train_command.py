@@ -87,7 +87,7 @@ def in_this_process(monkeypatch):
         (["1", "--dataset", "odd.npz", "--batch-size", "8"], "images are 6 by 6, expected multiples of 4"),
         (["1", "--out", "file"], "--out is file, but"),
         (["1", "--out", "file/inside"], "is a file, expected a folder"),
-        (["1", "--out", "full"], "the folder full holds other things (something)"),
+        (["1", "--out", "full"], "full holds files but no training runs (something)"),
         (["1", "--form", "static"], "invalid choice: 'static'"),
     ],
 )

@@ -292,7 +292,7 @@ def test_folders_that_cannot_be(dataset, network, tmp_path):
     for folder in ("file", "file/inside"):
         with pytest.raises(OSError, match="file"):
             make(tmp_path / folder, dataset, network)
-    with pytest.raises(ValueError, match="holds files but no set of training runs"):
+    with pytest.raises(ValueError, match="holds files but no training runs"):
         make(tmp_path, dataset, network)
     assert [p.name for p in tmp_path.iterdir() if p.name != "runs"] == ["file"]
     assert Path(tmp_path / "file").read_text() == ""

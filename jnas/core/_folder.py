@@ -38,7 +38,7 @@ class FolderKind(NamedTuple):
     command: str  # that makes such folders
     parts: str  # the folder inside for the parts of the work
     files: str = ""  # for messages, what stands in a file of a part: `the traces of a jnas study`
-    work: str = "study"  # for messages, what the folder holds
+    work: str = "a study"  # for messages, what the folder holds
     elsewhere: str = "another --out"  # for messages, what to give for other work
     flat: bool = False  # whether config.json holds the settings side by side with the rest, not as `config`
 
@@ -89,7 +89,9 @@ def make_folder(folder: Path, kind: FolderKind) -> None:
     if folder.is_dir() and not (folder / "config.json").exists():
         others = sorted(p.name for p in folder.iterdir() if p.name not in own and not p.name.startswith("."))
         if others:
-            raise ValueError(f"{folder} holds files but no {kind.work} ({others[0]}); give {kind.elsewhere}")
+            raise ValueError(
+                f"{folder} holds files but no {kind.work.removeprefix('a ')} ({others[0]}); give {kind.elsewhere}"
+            )
     try:
         (folder / kind.parts).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -147,7 +149,7 @@ def read_description(folder: Path, kind: FolderKind) -> dict[str, Any]:
         raise ValueError(f"{file} is damaged or of another origin ({error}); give another folder") from None
     if found.get("version") != kind.version:
         raise ValueError(
-            f"{folder} was written by another version of jnas; run the {kind.work} again in another folder"
+            f"{folder} was written by another version of jnas; run `{kind.command}` again in another folder"
         )
     return found if kind.flat else found | {"config": names_of_today(found["config"])}
 
@@ -160,9 +162,7 @@ def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any
         names = [n for n in differing if n not in _FOLLOWING] or differing
         told = "; ".join(_told("table_path" if n == "table_sha256" else n, before, now) for n in names)
         other = " (another table)" if "table_sha256" in names else ""
-        raise ValueError(
-            f"{folder} holds a {kind.work} with another configuration: {told}{other}. Give {kind.elsewhere}"
-        )
+        raise ValueError(f"{folder} holds {kind.work} with another configuration: {told}{other}. Give {kind.elsewhere}")
 
 
 def _settings(description: Mapping[str, Any], kind: FolderKind) -> dict[str, Any]:

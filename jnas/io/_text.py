@@ -1,6 +1,10 @@
-"""Text for terminals and messages."""
+"""Text for terminals, messages and files of numbers."""
 
-from collections.abc import Sequence
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 def short(text: str, most: int = 100) -> str:
@@ -28,3 +32,17 @@ def counted(number: int, noun: str) -> str:
 def listed(items: Sequence[str], separator: str = ", ") -> str:
     """Returns items as a phrase: `a`, `a and b`, `a, b and c`."""
     return " and ".join([separator.join(items[:-1]), items[-1]]) if len(items) > 1 else items[0]
+
+
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Returns a file of rows with commas between their cells."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def number_cell(value: Any, form: str) -> str:
+    """Returns a number in a format such as `.6f`, and nothing for NaN."""
+    return "" if math.isnan(value) else format(value, form)

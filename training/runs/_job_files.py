@@ -21,7 +21,7 @@ FOLDER = FolderKind(
     "jnas train",
     "runs",
     "a chunk of training runs",
-    work="set of training runs",
+    work="training runs",
     elsewhere="another folder, or the same arguments to go on",
     flat=True,
 )
@@ -64,8 +64,8 @@ def load_chunk_weights(folder: Path, chunk: int, num_runs: int, network: Network
     path = chunk_path(folder, chunk)
     arrays = read_archive(path, kind=FOLDER.files, remedy=REMEDY).arrays
     arch = np.zeros(network.space.num_decisions, np.int32)
-    one = Weights(*jax.eval_shape(network.init, jax.eval_shape(lambda: jax.random.key(0)), arch))
-    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((num_runs, *leaf.shape), leaf.dtype), one)
+    init = jax.vmap(network.init, in_axes=(None, None), axis_size=num_runs)
+    like = Weights(*jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)), arch))
     try:
         leaves = find_leaves(arrays, like, "weights/")
     except ValueError as error:

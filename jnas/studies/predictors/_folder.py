@@ -89,6 +89,6 @@ def load_fits(path: Path, part: CaseAtSize, identity: Mapping[str, Any], config:
     seeds = config.get("fewer_seeds", {}).get(part[0], config["seeds"])
     try:
         check_members(arrays, _MEMBERS, {"S": seeds, "T": config["test_cells"], "M": len(NAMES)})
-        return Fits(*(arrays[name] for name in _MEMBERS), float(header["compile_seconds"]))  # type: ignore[arg-type]
+        return Fits._make([*(arrays[name] for name in _MEMBERS), float(header["compile_seconds"])])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not {FOLDER.files}, or it is damaged ({error}); {_REMEDY}") from None

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from jnas.io._text import counted, listed
-from jnas.pages._html import Html, details, element, page, section
+from jnas.pages._frame import legend, study_page
+from jnas.pages._html import Html, details, element, section
 from jnas.pages._html import table as html_table
 from jnas.pages._parts import named, note_box, panels, seconds_text
-from jnas.pages._settings import settings_section
 from jnas.statistics._intervals import FEWEST
 from jnas.studies.predictors._measures import MEASURES, best_index, constant_error
 from jnas.studies.predictors._plots import Drawn, look, scatter_limits, scatter_panel, size_panel
@@ -27,39 +27,20 @@ def predictor_report(study: PredictorStudy) -> str:
     """Returns the page; the same results give the same page, but for the times that they took."""
     found = lines(study)
     title = f"Comparison of predictors on {study.config['table_name']}, {study.config['dataset']}"
-    parts: list[Html | None] = [
-        element("header", element("h1", title)),
-        element("p", _task(study), class_="lead"),
-        note_box([str(note) for note in study.config["notes"]]),
-        _findings(study, found),
-        _contents(bool(differences(study))),
-        _error_section(study, found),
-        _curve_section(study, found),
-        _measure_section(study, found),
-        _encoding_section(study, differences(study)),
-        _scatter_section(study, found),
-        _time_section(study, found),
-        settings_section([study.config], [study.versions], [""], ""),
-    ]
-    return page(title, parts)
-
-
-def _contents(compared: bool) -> Html:
-    links = {
-        "error": "How far off",
-        "curves": "By training cells",
-        "measures": "All measures",
-        "encodings": "Encodings",
-        "scatter": "Predictions",
-        "times": "What it takes",
-        "configuration": "How to repeat this",
+    notes = note_box([str(note) for note in study.config["notes"]])
+    if not found:
+        nothing = element("p", "No predictor has finished yet, so there is nothing to show.", class_="note")
+        return study_page(title, _task(study), notes, [nothing], {}, study.config, study.versions)
+    sections = {
+        ("error", "How far off"): _error_section(study, found),
+        ("curves", "By training cells"): _curve_section(study, found),
+        ("measures", "All measures"): _measure_section(study, found),
+        ("encodings", "Encodings"): _encoding_section(study, differences(study)),
+        ("scatter", "Predictions"): _scatter_section(study, found),
+        ("times", "What it takes"): _time_section(study, found),
     }
-    items = [
-        element("li", element("a", text, href=f"#{name}"))
-        for name, text in links.items()
-        if compared or name != "encodings"
-    ]
-    return element("nav", element("ul", items), aria_label="Contents")
+    findings = [_findings(study, found)]
+    return study_page(title, _task(study), notes, findings, sections, study.config, study.versions)
 
 
 # In words.
@@ -282,11 +263,6 @@ def _took(seconds: Any, cpu_seconds: Any) -> Html:
 # Pictures.
 
 
-def _legend(found: Sequence[Line]) -> Html:
-    items = [element("li", named(look(*line.place), line.label)) for line in found]
-    return element("ul", items, class_="legend", aria_label="Legend")
-
-
 def _curve_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
     sizes, k = study.config["train_sizes"], study.config["precision_at"]
     drawn = []
@@ -304,9 +280,8 @@ def _curve_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
         "of a predictor, dashes those of an encoding; lines stand a little beside each other so that intervals can be "
         "seen. The dashed level of the precision is what chance reaches. Lines that lie far off leave the panel."
     )
-    return section(
-        "By the number of training cells", panels(drawn, caption, _legend(found), "panels wide"), id="curves"
-    )
+    key = legend((look(*line.place), line.label) for line in found)
+    return section("By the number of training cells", panels(drawn, caption, key, "panels wide"), id="curves")
 
 
 def _scatter_section(study: PredictorStudy, found: Sequence[Line]) -> Html:

@@ -1,14 +1,12 @@
 """The results of a study of predictors as text: the files of numbers, and the table that a terminal shows."""
 
-import csv
-import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from jnas.io._text import aligned, counted
+from jnas.io._text import aligned, counted, csv_text, number_cell
 from jnas.studies.predictors._measures import MEASURES, NAMES
 from jnas.studies.predictors._results import PredictorStudy
 from jnas.studies.predictors._summary import lines, measure_index
@@ -24,7 +22,7 @@ def results_csv(study: PredictorStudy) -> str:
         for place, fits in study.fits.items()
         for seed, values in enumerate(fits.values)
     )
-    return _csv((*_CASE, "seed", *NAMES), rows)
+    return csv_text((*_CASE, "seed", *NAMES), rows)
 
 
 def summary_csv(study: PredictorStudy) -> str:
@@ -43,7 +41,7 @@ def summary_csv(study: PredictorStudy) -> str:
         for n, size in enumerate(study.config["train_sizes"])
         for m, name in enumerate(NAMES)
     )
-    return _csv((*_CASE, "measure", "seeds", "mean", "std", "ci_low", "ci_high"), rows)
+    return csv_text((*_CASE, "measure", "seeds", "mean", "std", "ci_low", "ci_high"), rows)
 
 
 def times_csv(study: PredictorStudy) -> str:
@@ -59,7 +57,7 @@ def times_csv(study: PredictorStudy) -> str:
         for place, fits in study.fits.items()
     )
     times = ("fit_seconds", "fit_cpu_seconds", "seconds_per_1000_queries", "cpu_seconds_per_1000_queries")
-    return _csv((*_CASE, "seeds_in_program", "compile_seconds", *times), rows)
+    return csv_text((*_CASE, "seeds_in_program", "compile_seconds", *times), rows)
 
 
 def results_text(study: PredictorStudy) -> str:
@@ -83,13 +81,5 @@ def _remarks(study: PredictorStudy, found: Sequence[Any]) -> list[str]:
     return [f"{name}: {counted(runs, 'seed')}, the others {most:,}" for name, runs in told.items()]
 
 
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.6f}"
-
-
-def _csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return text.getvalue()
+def _number(value: Any) -> str:
+    return number_cell(value, ".6f")

@@ -102,7 +102,7 @@ def load_chunk(path: Path, identity: Mapping[str, Any]) -> Chunk:
     header, arrays = read_identified(path, identity, kind=FOLDER.files, remedy=_REMEDY)
     try:
         check_members(arrays, _MEMBERS)
-        read = {name: arrays[name].astype(_WIDE[text[0]]) for name, text in _MEMBERS.items()}
+        read: dict[str, Any] = {name: arrays[name].astype(_WIDE[text[0]]) for name, text in _MEMBERS.items()}
         seconds = float(header["compile_seconds"]), float(header["run_seconds"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not {FOLDER.files}, or it is damaged ({error}); {_REMEDY}") from None

@@ -2,19 +2,15 @@
 
 from collections.abc import Collection
 
+from jnas.pages import _frame as frame
 from jnas.pages._html import Html, element, join
-from jnas.pages._parts import named
 from jnas.studies.search._summary import Comparison, optimum
 
 
 def legend(comparison: Comparison, entries: Collection[int] | None = None) -> Html:
     """Returns which line is whose, of all entries or of some."""
-    items = [
-        element("li", named(k, entry.label))
-        for k, entry in enumerate(comparison.entries)
-        if entries is None or k in entries
-    ]
-    return element("ul", items, class_="legend", aria_label="Legend")
+    shown = (k for k in range(len(comparison.entries)) if entries is None or k in entries)
+    return frame.legend((k, comparison.entries[k].label) for k in shown)
 
 
 def panel_title(comparison: Comparison, target: int) -> Html:

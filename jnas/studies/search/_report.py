@@ -11,6 +11,7 @@ from jnas import spaces
 from jnas.core._vocabulary import Space
 from jnas.io._atomic import replacing
 from jnas.io._text import counted, listed
+from jnas.pages._frame import chapter
 from jnas.pages._html import Html, element, page
 from jnas.pages._parts import note_box, p_text
 from jnas.pages._settings import settings_section, value_text
@@ -99,17 +100,14 @@ def _chapter(comparison: Comparison, space: Space | None, suffix: str) -> list[A
         )
         return [*head, nothing, _settings(comparison, suffix)]
     numbers = finals(comparison)
-    return [
-        *head,
-        _findings(comparison, numbers),
-        _contents(suffix),
-        results_section(comparison, numbers, suffix),
-        time_section(comparison, suffix),
-        finals_section(comparison, suffix),
-        differences_section(comparison, numbers, suffix),
-        best_section(comparison, space, suffix),
-        _settings(comparison, suffix),
-    ]
+    sections = {
+        ("results", "What the searchers found"): results_section(comparison, numbers, suffix),
+        ("time", "How fast"): time_section(comparison, suffix),
+        ("finals", "How reliably"): finals_section(comparison, suffix),
+        ("differences", "Who differs"): differences_section(comparison, numbers, suffix),
+        ("best", "The best architectures"): best_section(comparison, space, suffix),
+    }
+    return [*head, _findings(comparison, numbers), *chapter(sections, [_settings(comparison, suffix)], suffix)]
 
 
 def _known_space(config: str) -> Space | None:
@@ -117,19 +115,6 @@ def _known_space(config: str) -> Space | None:
         return spaces.from_config(config)
     except (ValueError, TypeError, KeyError):
         return None
-
-
-def _contents(suffix: str) -> Html:
-    links = {
-        "results": "What the searchers found",
-        "time": "How fast",
-        "finals": "How reliably",
-        "differences": "Who differs",
-        "best": "The best architectures",
-        "configuration": "How to repeat this",
-    }
-    items = [element("li", element("a", text, href=f"#{name}{suffix}")) for name, text in links.items()]
-    return element("nav", element("ul", items), aria_label="Contents")
 
 
 # In words.

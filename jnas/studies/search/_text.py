@@ -1,10 +1,8 @@
 """The results of a study as text: the summary's rows, and the table that a terminal shows."""
 
-import csv
-import io
 import math
 
-from jnas.io._text import aligned, counted
+from jnas.io._text import aligned, counted, csv_text, number_cell
 from jnas.studies.search._results import StudyResults
 
 COLUMNS = ("searcher", "dataset", "split", "epochs", "seeds", "mean", "std", "ci_low", "ci_high")
@@ -19,16 +17,14 @@ def summary_csv(results: StudyResults) -> str:
     """
     from jnas.studies.search._summary import compare, finals  # it brings scipy, which a study needs at its end alone
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
     numbers = finals(compare([results])[0])
-    for k, searcher in enumerate(results.searchers):
-        for c, target in enumerate(results.targets):
-            cells = [numbers.mean[k, c], numbers.std[k, c], numbers.low[k, c], numbers.high[k, c]]
-            shown = ["" if math.isnan(x) else f"{x:.4f}" for x in cells]
-            writer.writerow([searcher.name, *target, numbers.found[k, c], *shown])
-    return text.getvalue()
+    told = (numbers.mean, numbers.std, numbers.low, numbers.high)
+    rows = (
+        [searcher.name, *target, numbers.found[k, c], *(number_cell(x[k, c], ".4f") for x in told)]
+        for k, searcher in enumerate(results.searchers)
+        for c, target in enumerate(results.targets)
+    )
+    return csv_text(COLUMNS, rows)
 
 
 def results_text(results: StudyResults) -> str:

@@ -8,11 +8,11 @@ import numpy as np
 from jnas import spaces
 from jnas.core._vocabulary import Space
 from jnas.io._text import counted, listed
-from jnas.pages._html import Html, breakable, element, page, section
+from jnas.pages._frame import legend, study_page
+from jnas.pages._html import Html, breakable, element, section
 from jnas.pages._html import table as html_table
 from jnas.pages._parts import arch_text, drawing, named, note_box, panels
 from jnas.pages._plots import mark
-from jnas.pages._settings import settings_section
 from jnas.statistics._intervals import FEWEST
 from jnas.studies.supernets._plots import Drawn, epoch_panel
 from jnas.studies.supernets._results import INFOS, MethodResult, SupernetStudy, diverged
@@ -31,27 +31,22 @@ __all__ = ["supernet_report"]
 
 def supernet_report(study: SupernetStudy) -> str:
     """Returns the page; the same results give the same page, but for the times that they took."""
-    title = f"Weight-sharing searches on {study.config['dataset']}"
-    head: list[Any] = [element("header", element("h1", title)), element("p", _task(study), class_="lead")]
-    if study.config["table_name"] is not None:
-        head.append(note_box([str(note) for note in study.config["notes"]], "About the table's numbers"))
-    if not study.methods:
-        head.append(element("p", "No method has finished yet, so there is nothing to show.", class_="note"))
-        return page(title, [*head, settings_section([study.config], [study.versions], [""], "")])
-    space = _space(study)
-    parts = [
-        _findings(study),
-        note_box([told] if (told := diverged_text(study)) else [], "Not counted"),
-        _contents(study),
-        _results_section(study),
-        _curves_section(study),
-        _collapse_section(study),
-        weights_section(study),
-        _cells_section(study, space),
-        time_section(study),
-        settings_section([study.config], [study.versions], [""], ""),
-    ]
-    return page(title, [*head, *parts])
+    title, config = f"Weight-sharing searches on {study.config['dataset']}", study.config
+    told = [str(note) for note in config["notes"]] if config["table_name"] is not None else []
+    notes = note_box(told, "About the table's numbers")
+    findings: list[Any] = [element("p", "No method has finished yet, so there is nothing to show.", class_="note")]
+    sections: dict[tuple[str, str], Html | None] = {}
+    if study.methods:
+        findings = [_findings(study), note_box([lost] if (lost := diverged_text(study)) else [], "Not counted")]
+        sections = {
+            ("results", "What the searches found"): _results_section(study),
+            ("epochs", "After each epoch"): _curves_section(study),
+            ("collapse", "What they prefer"): _collapse_section(study),
+            ("weights", "What shared weights know"): weights_section(study),
+            ("cells", "The derived cells"): _cells_section(study, _space(study)),
+            ("times", "What it took"): time_section(study),
+        }
+    return study_page(title, _task(study), notes, findings, sections, config, study.versions)
 
 
 def _space(study: SupernetStudy) -> Space | None:
@@ -59,21 +54,6 @@ def _space(study: SupernetStudy) -> Space | None:
         return spaces.from_config(study.space)
     except (ValueError, TypeError, KeyError):
         return None
-
-
-def _contents(study: SupernetStudy) -> Html:
-    links = {
-        "results": "What the searches found",
-        "epochs": "After each epoch",
-        "collapse": "What they prefer",
-        "weights": "What shared weights know",
-        "cells": "The derived cells",
-        "times": "What it took",
-        "configuration": "How to repeat this",
-    }
-    shown = {"weights": bool(study.config["one_shot"]), "epochs": bool(study.targets)}
-    items = [element("li", element("a", text, href=f"#{n}")) for n, text in links.items() if shown.get(n, True)]
-    return element("nav", element("ul", items), aria_label="Contents")
 
 
 # In words.
@@ -238,8 +218,7 @@ def _reference_cells(study: SupernetStudy) -> list[tuple[str, list[str]]]:
 
 
 def _legend(study: SupernetStudy) -> Html:
-    items = [element("li", named(mark(k), result.name)) for k, result in enumerate(study.methods)]
-    return element("ul", items, class_="legend", aria_label="Legend")
+    return legend((k, result.name) for k, result in enumerate(study.methods))
 
 
 def _drawn(study: SupernetStudy, values: Sequence[Any]) -> list[Drawn]:

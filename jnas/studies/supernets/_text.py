@@ -1,15 +1,13 @@
 """The results of weight-sharing searches as text: the files of numbers, and the tables that a terminal shows."""
 
-import csv
-import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from jnas import spaces
-from jnas.io._text import aligned
+from jnas.io._text import aligned, csv_text, number_cell
 from jnas.searchers.weight_sharing._analysis import COEFFICIENTS
 from jnas.studies.supernets._results import INFOS, SupernetStudy, diverged
 from jnas.studies.supernets._summary import (
@@ -41,7 +39,7 @@ def summary_csv(study: SupernetStudy) -> str:
         for target, value, deviation in zip(study.targets, reference.values, spread, strict=True):
             told = "" if deviation is None else _number(deviation)
             rows.append([reference.name, *target, "", _number(float(value)), told, "", ""])
-    return _csv(("method", "dataset", "split", "epochs", "seeds", "mean", "std", "ci_low", "ci_high"), rows)
+    return csv_text(("method", "dataset", "split", "epochs", "seeds", "mean", "std", "ci_low", "ci_high"), rows)
 
 
 def epochs_csv(study: SupernetStudy) -> str:
@@ -53,7 +51,7 @@ def epochs_csv(study: SupernetStudy) -> str:
     head = ["method", "seed", "epoch", *INFOS, "seconds", "look_seconds", "arch", "one_shot_score"]
     head += [f"{t.dataset} {t.split} {t.epochs}" for t in study.targets]
     head += ["rank", "entropy", "skip_connections", *operations, "hessian_eigenvalue"]
-    return _csv(head, _epoch_rows(study))
+    return csv_text(head, _epoch_rows(study))
 
 
 def _epoch_rows(study: SupernetStudy) -> Iterator[list[Any]]:
@@ -100,7 +98,7 @@ def one_shot_csv(study: SupernetStudy) -> str:
         for found in agreement(result, tuple(study.config["batch_norms"]))
         for seed in range(study.config["num_seeds"])
     )
-    return _csv(("method", "predictor", "part", "cells", "seed", *COEFFICIENTS), rows)
+    return csv_text(("method", "predictor", "part", "cells", "seed", *COEFFICIENTS), rows)
 
 
 def results_text(study: SupernetStudy) -> str:
@@ -160,12 +158,4 @@ def _spread(mean: float, std: float, digits: int = 2) -> str:
 
 
 def _number(value: Any) -> str:
-    return "" if math.isnan(value) else f"{value:.6g}"
-
-
-def _csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return text.getvalue()
+    return number_cell(value, ".6g")
