@@ -5,10 +5,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jnas.core._folder import FolderKind
+from jnas.core._folder import FolderKind, read_part
 from jnas.io._archive import write_archive
 from jnas.io._text import counted, csv_text, number_cell
-from jnas.io._tree import check_members, read_identified
 from jnas.statistics import spearman_correlation
 from jnas.studies import _engine
 from jnas.studies._keys import seed_keys
@@ -76,9 +75,8 @@ def run(work, name, identity):
 
 def load(path, name, identity, config):
     """Returns the correlations in a file."""
-    arrays = read_identified(path, identity, kind=FOLDER.files, remedy="delete it").arrays
-    check_members(arrays, {"correlations": "f S"}, {"S": config["seeds"]})
-    return arrays["correlations"]
+    found = read_part(path, identity, FOLDER, {"correlations": "f S"}, {"S": config["seeds"]})
+    return found.arrays["correlations"]
 
 
 def summary(study):

@@ -9,11 +9,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jnas.io._archive import Archive, read_archive
 from jnas.io._atomic import remove_unfinished, replacing
 from jnas.io._lock import alone_in
 from jnas.io._text import short
+from jnas.io._tree import check_members
 
-__all__ = ["FolderKind", "begun_in", "config_digest", "make_folder", "open_result_folder", "read_description"]
+__all__ = [
+    "FolderKind",
+    "begun_in",
+    "config_digest",
+    "make_folder",
+    "open_result_folder",
+    "read_description",
+    "read_part",
+]
 
 _SILENT = ("table_path", "table_name", "notes", "command")  # they may differ: the results do not depend on them
 _FOLLOWING = ("chunk", "judged_by")  # they follow from others, and are worth a word only without them
@@ -37,7 +47,8 @@ class FolderKind(NamedTuple):
     name: str  # for messages: `a jnas study`
     command: str  # that makes such folders
     parts: str  # the folder inside for the parts of the work
-    files: str = ""  # for messages, what stands in a file of a part: `the traces of a jnas study`
+    files: str  # for messages, what stands in a file of a part: `the traces of a jnas study`
+    remedy: str = "delete it and run the study again"  # for messages, what to do where such a file is damaged
     work: str = "a study"  # for messages, what the folder holds
     elsewhere: str = "another --out"  # for messages, what to give for other work
     flat: bool = False  # whether config.json holds the settings side by side with the rest, not as `config`
@@ -152,6 +163,49 @@ def read_description(folder: Path, kind: FolderKind) -> dict[str, Any]:
             f"{folder} was written by another version of jnas; run `{kind.command}` again in another folder"
         )
     return found if kind.flat else found | {"config": names_of_today(found["config"])}
+
+
+def read_part(
+    path: Path,
+    identity: Mapping[str, Any],
+    kind: FolderKind,
+    expected: Mapping[str, str],
+    sizes: Mapping[str, int] | None = None,
+    numbers: Sequence[str] = (),
+    optional: Mapping[str, str] | None = None,
+) -> Archive:
+    """Returns what a part's file holds, after checking that it is this part's.
+
+    Args:
+      path: The file.
+      identity: What its header must say.
+      kind: Of the folder.
+      expected: Its arrays, as in `check_members`.
+      sizes: As there.
+      numbers: What else its header must hold.
+      optional: Arrays that are all there, or all missing.
+
+    Raises:
+      ValueError: The file is damaged, of another origin, of other work, or made by another program.
+    """
+    found = read_archive(path, kind=kind.files, remedy=kind.remedy)
+    wrong = [name for name, value in identity.items() if found.header.get(name) != value]
+    if wrong == ["program"]:
+        raise ValueError(
+            f"{path} was made by another program: the searcher or the objective has changed since; give "
+            f"{kind.elsewhere}, or delete that file"
+        )
+    if wrong:
+        raise ValueError(f"{path} is not of this study; {kind.remedy}, or give {kind.elsewhere}")
+    try:
+        more = optional if optional is not None and not found.arrays.keys().isdisjoint(optional) else {}
+        check_members(found.arrays, {**expected, **more}, sizes)
+        lacking = [name for name in numbers if not isinstance(found.header.get(name), float)]
+        if lacking:
+            raise ValueError(f"its header has no {lacking[0]}")
+    except ValueError as error:
+        raise ValueError(f"{path} is not {kind.files}, or it is damaged ({error}); {kind.remedy}") from None
+    return found
 
 
 def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any], kind: FolderKind) -> None:

@@ -1,17 +1,13 @@
 """Pytrees and named arrays as members of an archive: how they are written, and checked before they are taken."""
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.io._archive import Archive, read_archive
-
-__all__ = ["as_members", "check_members", "fill", "find_leaves", "plain", "read_identified"]
+__all__ = ["as_members", "check_members", "fill", "find_leaves", "plain"]
 
 
 def plain(leaf: Any) -> np.ndarray:
@@ -104,35 +100,3 @@ def check_members(
         ):
             told = ", ".join(f"{axis} = {known[axis]}" if axis in known else axis for axis in axes)
             raise ValueError(f"{name} is {array.dtype}{list(array.shape)}, expected [{told}]")
-
-
-def read_identified(
-    path: str | os.PathLike[str],
-    identity: Mapping[str, Any],
-    *,
-    kind: str,
-    remedy: str,
-    program: str = "program",
-) -> Archive:
-    """Returns an archive that says of itself what it must.
-
-    Args:
-      path: The file.
-      identity: What its header must say, format and version among it.
-      kind: What the file should be, for messages.
-      remedy: What the user can do where it is not.
-      program: The part of the identity that says with which program it was made.
-
-    Raises:
-      ValueError: The file is damaged, of another origin, or of other work.
-    """
-    found = read_archive(path, kind=kind, remedy=remedy)
-    wrong = [name for name, value in identity.items() if found.header.get(name) != value]
-    if wrong == [program]:
-        raise ValueError(
-            f"{Path(path)} was made by another program: the searcher or the objective has changed since; give another "
-            "--out, or delete that file"
-        )
-    if wrong:
-        raise ValueError(f"{Path(path)} is not of this study; {remedy}, or give another --out")
-    return found

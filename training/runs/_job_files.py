@@ -21,11 +21,11 @@ FOLDER = FolderKind(
     "jnas train",
     "runs",
     "a chunk of training runs",
+    remedy="delete it, and the same command trains that chunk again",
     work="training runs",
     elsewhere="another folder, or the same arguments to go on",
     flat=True,
 )
-REMEDY = "delete it, and the same command trains that chunk again"
 
 
 def chunk_path(folder: Path, chunk: int) -> Path:
@@ -62,14 +62,14 @@ def load_chunk_weights(folder: Path, chunk: int, num_runs: int, network: Network
       ValueError: The file is damaged, or was made without `keep_weights`.
     """
     path = chunk_path(folder, chunk)
-    arrays = read_archive(path, kind=FOLDER.files, remedy=REMEDY).arrays
+    arrays = read_archive(path, kind=FOLDER.files, remedy=FOLDER.remedy).arrays
     arch = np.zeros(network.space.num_decisions, np.int32)
     init = jax.vmap(network.init, in_axes=(None, None), axis_size=num_runs)
     like = Weights(*jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)), arch))
     try:
         leaves = find_leaves(arrays, like, "weights/")
     except ValueError as error:
-        raise ValueError(f"{path} has not the weights of {num_runs} runs ({error}); {REMEDY}") from None
+        raise ValueError(f"{path} has not the weights of {num_runs} runs ({error}); {FOLDER.remedy}") from None
     weights: Weights = jax.tree.unflatten(jax.tree.structure(like), leaves)
     return weights
 
@@ -97,7 +97,7 @@ def load_part(path: Path, template: RunState, splits: Sequence[str], epochs: int
     Raises:
       ValueError: The file is damaged, or one of other runs.
     """
-    header, arrays = read_archive(path, kind="a checkpoint of training runs", remedy=REMEDY)
+    header, arrays = read_archive(path, kind="a checkpoint of training runs", remedy=FOLDER.remedy)
     try:
         each: Any = ({split: arrays[f"{kind}/{split}"] for split in splits} for kind in Curves._fields)
         curves = Curves(*each)
@@ -111,7 +111,7 @@ def load_part(path: Path, template: RunState, splits: Sequence[str], epochs: int
         rows = np.asarray([places[run] for run in _names_of_runs(template)])
     except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
         told = "a part is missing" if isinstance(error, KeyError) else error
-        raise ValueError(f"{path} is a checkpoint of other runs ({told}); {REMEDY}") from None
+        raise ValueError(f"{path} is a checkpoint of other runs ({told}); {FOLDER.remedy}") from None
     state: RunState = fill(template, [leaf[rows] for leaf in leaves], place=True)
     return state, jax.tree.map(lambda array: array[rows], curves), seconds
 

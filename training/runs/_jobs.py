@@ -26,14 +26,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._folder import open_result_folder
+from jnas.core._folder import open_result_folder, read_part
 from jnas.core._versions import check_versions, versions
 from jnas.core._vocabulary import Network, Weights
-from jnas.io._archive import read_archive
 from jnas.io._lock import alone_in
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
-from jnas.training.runs._job_files import FOLDER, REMEDY, chunk_path, load_part, part_path, save_chunk, save_part, tidy
+from jnas.training.runs._job_files import FOLDER, chunk_path, load_part, part_path, save_chunk, save_part, tidy
 from jnas.training.runs._train import Curves, RunState, begin_run, run_epochs
 from jnas.training.runs._train_many import divided, local_mesh, over_candidates, place_shared
 
@@ -242,21 +241,15 @@ def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, spli
     accuracy = {split: np.full(shape, np.nan, np.float32) for split in splits}
     loss = {split: np.full(shape, np.nan, np.float32) for split in splits}
     seconds, failed, done = np.full(num_jobs, np.nan), np.zeros(num_jobs, bool), np.zeros(num_jobs, bool)
+    expected = {f"{kind}/{split}": "f R T" for kind in ("accuracy", "loss") for split in splits} | {"failed": "b R"}
     for chunk, rows in enumerate(divide(num_jobs, chunk_size)):
-        path = chunk_path(folder, chunk)
+        path, sizes = chunk_path(folder, chunk), {"R": len(rows), "T": recipe.epochs}
         if not path.exists():
             continue
-        header, arrays = read_archive(path, kind=FOLDER.files, remedy=REMEDY)
+        header, arrays = read_part(path, {}, FOLDER, expected, sizes, ("seconds_per_run",))
         for split in splits:
-            for kind, target in (("accuracy", accuracy), ("loss", loss)):
-                values = arrays.get(f"{kind}/{split}")
-                if values is None or values.shape != (len(rows), recipe.epochs) or values.dtype != np.float32:
-                    raise ValueError(f"{path} has no {kind} of {split} for {len(rows)} runs; {REMEDY}")
-                target[split][rows] = values
-        diverged, each = arrays.get("failed"), header.get("seconds_per_run")
-        if diverged is None or diverged.shape != (len(rows),) or not isinstance(each, float):
-            raise ValueError(f"{path} does not say which of {len(rows)} runs failed or how long they took; {REMEDY}")
-        failed[rows], seconds[rows], done[rows] = diverged, each, True
+            accuracy[split][rows], loss[split][rows] = arrays[f"accuracy/{split}"], arrays[f"loss/{split}"]
+        failed[rows], seconds[rows], done[rows] = arrays["failed"], header["seconds_per_run"], True
     return Runs(accuracy, loss, seconds, failed, done)
 
 

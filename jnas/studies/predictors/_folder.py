@@ -17,9 +17,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from jnas.core._folder import FolderKind
+from jnas.core._folder import FolderKind, read_part
 from jnas.io._archive import write_archive
-from jnas.io._tree import check_members, read_identified
 from jnas.studies.predictors._measures import NAMES
 from jnas.studies.predictors._plan import Cells
 from jnas.studies.predictors._results import CaseAtSize, Fits
@@ -27,7 +26,7 @@ from jnas.studies.predictors._results import CaseAtSize, Fits
 FOLDER = FolderKind(
     "jnas-predictors", 1, "a study of predictors", "jnas predictors", "fits", "the fits of a study of predictors"
 )
-_REMEDY = "delete it and run the study again"
+_MEASURES = {"measures": list(NAMES)}
 _MEMBERS = {
     "values": "f S M",
     "mean": "f S T",
@@ -46,17 +45,8 @@ def save_cells(folder: Path, cells: Cells, test_cells: int) -> None:
 
 
 def load_cells(folder: Path) -> Cells:
-    """Returns what `save_cells` wrote.
-
-    Raises:
-      ValueError: The file is missing or damaged.
-    """
-    path, remedy = folder / "cells.npz", "the command that made the study writes it again"
-    try:
-        _, arrays = read_identified(path, FOLDER.header, kind="the cells of a study of predictors", remedy=remedy)
-        check_members(arrays, {"rows": "i S N", "scores": "f S N"})
-    except (FileNotFoundError, ValueError) as error:
-        raise ValueError(f"{path} is missing or damaged ({error}); {remedy}") from None
+    """Returns what `save_cells` wrote; errors are those of `read_part`."""
+    arrays = read_part(folder / "cells.npz", FOLDER.header, FOLDER, {"rows": "i S N", "scores": "f S N"}).arrays
     return Cells(arrays["rows"], arrays["scores"])
 
 
@@ -68,7 +58,7 @@ def file_name(part: CaseAtSize) -> str:
 def save_fits(path: Path, fits: Fits, identity: Mapping[str, Any]) -> None:
     """Writes the fits of a case."""
     arrays = {name: np.asarray(array) for name, array in fits._asdict().items() if name in _MEMBERS}
-    header = {**identity, "measures": list(NAMES), "compile_seconds": fits.compile_seconds}
+    header = {**identity, **_MEASURES, "compile_seconds": fits.compile_seconds}
     write_archive(path, header, arrays, compress=True)
 
 
@@ -84,11 +74,7 @@ def load_fits(path: Path, part: CaseAtSize, identity: Mapping[str, Any], config:
     Raises:
       ValueError: The file is damaged, of another origin, or of another study.
     """
-    expected = {**identity, "measures": list(NAMES)}
-    header, arrays = read_identified(path, expected, kind=FOLDER.files, remedy=_REMEDY)
     seeds = config.get("fewer_seeds", {}).get(part[0], config["seeds"])
-    try:
-        check_members(arrays, _MEMBERS, {"S": seeds, "T": config["test_cells"], "M": len(NAMES)})
-        return Fits._make([*(arrays[name] for name in _MEMBERS), float(header["compile_seconds"])])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not {FOLDER.files}, or it is damaged ({error}); {_REMEDY}") from None
+    sizes = {"S": seeds, "T": config["test_cells"], "M": len(NAMES)}
+    found = read_part(path, {**identity, **_MEASURES}, FOLDER, _MEMBERS, sizes, ("compile_seconds",))
+    return Fits._make([*(found.arrays[name] for name in _MEMBERS), found.header["compile_seconds"]])

@@ -16,15 +16,14 @@ from urllib.parse import quote
 
 import numpy as np
 
-from jnas.core._folder import FolderKind
+from jnas.core._folder import FolderKind, read_part
 from jnas.core._trace_statistics import elapsed_seconds
 from jnas.core._vocabulary import Trace
 from jnas.io._archive import write_archive
-from jnas.io._tree import check_members, read_identified
 from jnas.studies.search._results import SearcherResult
 
 FOLDER = FolderKind("jnas-study", 1, "a jnas study", "jnas study", "traces", "the traces of a jnas study")
-_REMEDY = "delete it and run the study again"
+_TIMES = ("compile_seconds", "run_seconds")
 _MEMBERS = {
     "arch": "i S T E",
     "fidelity": "i S T",
@@ -77,7 +76,7 @@ def save_chunk(path: Path, chunk: Chunk, identity: Mapping[str, Any]) -> None:
     """Writes runs of a searcher, in the fewest bits that hold them."""
     held = {**chunk.traces._asdict(), "incumbent": chunk.incumbent, "values": chunk.values}
     arrays = {name: _narrow(held[name]) if text[0] == "i" else held[name] for name, text in _MEMBERS.items()}
-    times = {"compile_seconds": chunk.compile_seconds, "run_seconds": chunk.run_seconds}
+    times = {name: getattr(chunk, name) for name in _TIMES}
     write_archive(path, {**identity, **times}, arrays, compress=True)
 
 
@@ -90,23 +89,11 @@ def _narrow(array: np.ndarray) -> np.ndarray:
 
 
 def load_chunk(path: Path, identity: Mapping[str, Any]) -> Chunk:
-    """Returns runs of a searcher.
-
-    Args:
-      path: The file.
-      identity: What the file must say of itself: the study, the searcher, its program.
-
-    Raises:
-      ValueError: The file is damaged, of another origin, or of another study or searcher.
-    """
-    header, arrays = read_identified(path, identity, kind=FOLDER.files, remedy=_REMEDY)
-    try:
-        check_members(arrays, _MEMBERS)
-        read: dict[str, Any] = {name: arrays[name].astype(_WIDE[text[0]]) for name, text in _MEMBERS.items()}
-        seconds = float(header["compile_seconds"]), float(header["run_seconds"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not {FOLDER.files}, or it is damaged ({error}); {_REMEDY}") from None
-    return Chunk(Trace._make(read[name] for name in Trace._fields), read["incumbent"], read["values"], *seconds)
+    """Returns runs of a searcher; errors are those of `read_part`."""
+    header, arrays = read_part(path, identity, FOLDER, _MEMBERS, numbers=_TIMES)
+    read: dict[str, Any] = {name: arrays[name].astype(_WIDE[text[0]]) for name, text in _MEMBERS.items()}
+    traces = Trace._make(read[name] for name in Trace._fields)
+    return Chunk(traces, read["incumbent"], read["values"], *(header[name] for name in _TIMES))
 
 
 def join_chunks(chunks: Sequence[Chunk], num_seeds: int) -> Chunk:

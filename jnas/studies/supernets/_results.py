@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jnas.core._folder import FolderKind
+from jnas.core._folder import FolderKind, read_part
 from jnas.io._archive import write_archive
-from jnas.io._tree import as_members, check_members, fill, find_leaves, read_identified
+from jnas.io._tree import as_members, fill, find_leaves
 from jnas.searchers.weight_sharing._loop import SearchRun
 from jnas.tables._targets import Reference, Target
 
@@ -27,12 +27,17 @@ __all__ = [
 ]
 
 FOLDER = FolderKind(
-    "jnas-supernet", 1, "a study of weight-sharing searches", "jnas supernet", "methods", "a file of `jnas supernet`"
+    "jnas-supernet",
+    1,
+    "a study of weight-sharing searches",
+    "jnas supernet",
+    "methods",
+    "a file of `jnas supernet`",
+    remedy="delete it, and the same command makes it again",
 )
 INFOS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 """What `Record.info` holds."""
 
-_REMEDY = "delete it, and the same command makes it again"
 _RECORD = {
     "info": "f S T 4",
     "looked": "i L",
@@ -135,14 +140,12 @@ def load_search(path: Path, identity: Mapping[str, Any], template: SearchRun) ->
     Raises:
       ValueError: The file is damaged, or of another study.
     """
-    arrays = read_identified(path, identity, kind=FOLDER.files, remedy=_REMEDY).arrays
+    arrays = read_part(path, identity, FOLDER, _RECORD).arrays
     try:
-        leaves = find_leaves(arrays, template, "state/")
+        run: SearchRun = fill(template, find_leaves(arrays, template, "state/"), place=True)
     except ValueError as error:
-        raise ValueError(f"{path} does not hold the searches of this study ({error}); {_REMEDY}") from None
-    record = _checked(path, arrays, _RECORD)
-    run: SearchRun = fill(template, leaves, place=True)
-    return run, Record._make(record[field] for field in Record._fields)
+        raise ValueError(f"{path} does not hold the searches of this study ({error}); {FOLDER.remedy}") from None
+    return run, Record._make(arrays[field] for field in Record._fields)
 
 
 # Searches that have ended.
@@ -157,22 +160,10 @@ def save_method(path: Path, result: MethodResult, identity: Mapping[str, Any]) -
 
 
 def load_method(path: Path, name: str, identity: Mapping[str, Any]) -> MethodResult:
-    """Returns what `save_method` wrote.
-
-    Raises:
-      ValueError: The file is damaged, or of another study.
-    """
-    arrays = read_identified(path, identity, kind=FOLDER.files, remedy=_REMEDY).arrays
-    evaluated = "one_shot/truth" in arrays
-    _checked(path, arrays, {**_RECORD, **_JUDGED, **(_ONE_SHOT if evaluated else {})})
-    one_shot = OneShot._make(arrays[f"one_shot/{field}"] for field in OneShot._fields) if evaluated else None
+    """Returns what `save_method` wrote; errors are those of `read_part`."""
+    arrays = read_part(path, identity, FOLDER, {**_RECORD, **_JUDGED}, optional=_ONE_SHOT).arrays
+    one_shot = None
+    if "one_shot/truth" in arrays:
+        one_shot = OneShot._make(arrays[f"one_shot/{field}"] for field in OneShot._fields)
     record = Record._make(arrays[field] for field in Record._fields)
     return MethodResult(name, record, arrays["values"], arrays["ranks"], one_shot)
-
-
-def _checked(path: Path, arrays: dict[str, NDArray[Any]], expected: Mapping[str, str]) -> dict[str, NDArray[Any]]:
-    try:
-        check_members(arrays, expected)
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); {_REMEDY}") from None
-    return arrays
