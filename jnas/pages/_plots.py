@@ -27,7 +27,9 @@ __all__ = [
     "SERIES",
     "Mark",
     "decades",
+    "dots",
     "frame",
+    "line",
     "log_axis",
     "mark",
     "number",
@@ -36,6 +38,7 @@ __all__ = [
     "styled",
     "swatch",
     "to_svg",
+    "widened",
 ]
 
 # Colours as the page's style sheet names them; it holds a light and a dark value of each. The light ones are after
@@ -181,7 +184,29 @@ _SHAPES = {
 }
 
 
+# Series.
+
+
+def line(axes: Axes, x: Any, y: Any, look: Mark, **style: Any) -> None:
+    """Draws a line of a series, in its colour and with its dashes."""
+    drawn = axes.plot(x, y, color=look.color, **style)[0]
+    if look.dashes:
+        drawn.set_dashes(look.dashes)
+
+
+def dots(axes: Axes, x: Any, y: Any, look: Mark, *, size: float, alpha: float, many: bool) -> None:
+    """Draws a cloud of dots, as pixels where there would be too `many` of them in the page."""
+    style: dict[str, Any] = {"markersize": size, "markeredgewidth": 0, "alpha": alpha, "rasterized": many}
+    axes.plot(x, y, marker="o", color=look.color, linestyle="", zorder=2, **style)
+
+
 # Axes.
+
+
+def widened(low: float, high: float, below: float, above: float) -> tuple[float, float]:
+    """Returns limits with some room, as shares of what lies between them."""
+    room = max(high - low, 1e-3)
+    return low - below * room, high + above * room
 
 
 def log_axis(axes: Axes, which: str, low: float, high: float, label: str) -> None:

@@ -8,7 +8,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import NDArray
 
 from jnas.pages._html import Html
-from jnas.pages._plots import INK, MUTED, Mark, frame, log_axis, mark, plain_axis, styled, to_svg
+from jnas.pages._plots import INK, MUTED, Mark, dots, frame, line, log_axis, mark, plain_axis, styled, to_svg, widened
 
 __all__ = ["Drawn", "look", "scatter_limits", "scatter_panel", "size_panel"]
 
@@ -46,22 +46,12 @@ def size_panel(drawn: Sequence[Drawn], sizes: Sequence[int], *, label: str, titl
     with styled():
         figure, axes = frame()
         spread = 0.10 * min(1.0, np.log(sizes[-1] / sizes[0]) / len(sizes)) if len(sizes) > 1 else 0.05
-        for k, line in enumerate(drawn):
+        for k, each in enumerate(drawn):
             x = np.asarray(sizes) * np.exp(spread * (2 * k - len(drawn) + 1) / max(len(drawn), 1))
-            there = np.isfinite(line.mean)
-            bounds = np.isfinite(line.low) & there
-            axes.vlines(x[bounds], line.low[bounds], line.high[bounds], color=line.look.color, linewidth=1.1, zorder=3)
-            drawn_line = axes.plot(
-                x[there],
-                line.mean[there],
-                color=line.look.color,
-                marker=line.look.marker,
-                markersize=4.2,
-                linewidth=1.4,
-                zorder=4,
-            )[0]
-            if line.look.dashes:
-                drawn_line.set_dashes(line.look.dashes)
+            there, look = np.isfinite(each.mean), each.look
+            bounds = np.isfinite(each.low) & there
+            axes.vlines(x[bounds], each.low[bounds], each.high[bounds], color=look.color, linewidth=1.1, zorder=3)
+            line(axes, x[there], each.mean[there], look, marker=look.marker, markersize=4.2, linewidth=1.4, zorder=4)
         if floor is not None:
             axes.axhline(floor, color=INK, linewidth=1.0, dashes=(5, 3), zorder=1.5)
         low, high = _limits(drawn, floor)
@@ -69,7 +59,7 @@ def size_panel(drawn: Sequence[Drawn], sizes: Sequence[int], *, label: str, titl
         log_axis(axes, "x", sizes[0] / 1.25, sizes[-1] * 1.25, "training cells")
         axes.xaxis.set_major_locator(FixedLocator(list(sizes)))
         axes.xaxis.set_major_formatter(FixedFormatter([f"{n:,}" for n in sizes]))
-        ends = ", ".join(f"{line.label} {line.mean[-1]:.3f}" for line in drawn if np.isfinite(line.mean[-1]))
+        ends = ", ".join(f"{each.label} {each.mean[-1]:.3f}" for each in drawn if np.isfinite(each.mean[-1]))
         return to_svg(figure, f"{title}. With {sizes[-1]:,} cells: {ends or 'nothing'}")
 
 
@@ -90,18 +80,7 @@ def scatter_panel(
     with styled():
         figure, axes = frame(3.0, 2.85)
         axes.plot([low, high], [low, high], color=MUTED, linewidth=0.9, dashes=(5, 3), zorder=1.5)
-        axes.plot(
-            truth,
-            mean,
-            marker="o",
-            markersize=2.6,
-            markeredgewidth=0,
-            color=look.color,
-            alpha=0.55,
-            linestyle="",
-            rasterized=many,
-            zorder=2,
-        )
+        dots(axes, truth, mean, look, size=2.6, alpha=0.55, many=many)
         plain_axis(axes, "x", low, high, "true accuracy (%)", most=5)
         plain_axis(axes, "y", low, high, "predicted (%)", most=5)
         return to_svg(figure, title)
@@ -121,16 +100,15 @@ def scatter_limits(truth: Floats, means: Sequence[Floats]) -> tuple[float, float
         if finite.size:
             low = min(low, max(float(np.quantile(finite, 0.02)), low - room / 2))
             high = max(high, min(float(np.quantile(finite, 0.98)), high + room / 2))
-    return low - 0.04 * room, high + 0.04 * room
+    return widened(low, high, 0.04, 0.04)
 
 
 def _limits(drawn: Sequence[Drawn], floor: float | None) -> tuple[float, float]:
     """Returns limits that show all lines with their intervals, but what lies so far off that it would hide the rest."""
-    values = np.concatenate([v for line in drawn for v in (line.mean, line.low, line.high)] + [[floor or np.nan]])
+    values = np.concatenate([v for each in drawn for v in (each.mean, each.low, each.high)] + [[floor or np.nan]])
     values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 1.0
     low, middle = float(values.min()), float(np.median(values))
     high = min(float(values.max()), low + 8 * (middle - low)) if middle > low else float(values.max())
-    room = max(high - low, 1e-3)
-    return low - 0.05 * room, high + 0.05 * room
+    return widened(low, high, 0.05, 0.05)

@@ -14,6 +14,7 @@ from jnas.pages._plots import (
     MUTED,
     PAPER,
     frame,
+    line,
     log_axis,
     mark,
     number,
@@ -21,6 +22,7 @@ from jnas.pages._plots import (
     shorten,
     styled,
     to_svg,
+    widened,
 )
 from jnas.statistics._average_ranks import RankComparison
 from jnas.studies.search._curves import Curve
@@ -90,9 +92,7 @@ def final_panel(labels: Sequence[str], samples: Sequence[Floats], best: float | 
             ordered = np.concatenate([values[np.isnan(values)], np.sort(values[~np.isnan(values)])])
             share = 100 * (np.arange(len(ordered)) + 0.5) / len(ordered)
             dots = look.marker if len(ordered) <= 30 else None
-            line = axes.plot(share, ordered, color=look.color, linewidth=1.6, marker=dots, markersize=3.5)[0]
-            if look.dashes:
-                line.set_dashes(look.dashes)
+            line(axes, share, ordered, look, linewidth=1.6, marker=dots, markersize=3.5)
             if dots is None:
                 _beads(axes, share, ordered, k, len(samples))
         plain_axis(axes, "y", *_final_range(samples, best), "final accuracy (%)")
@@ -188,9 +188,9 @@ def _tiers(groups: Sequence[tuple[int, int]]) -> list[int]:
     ends: list[int] = []  # of the last bar on each line
     tiers = []
     for first, last in groups:
-        line = next((i for i, end in enumerate(ends) if first > end), len(ends))
-        ends[line : line + 1] = [last]
-        tiers.append(line)
+        free = next((i for i, end in enumerate(ends) if first > end), len(ends))
+        ends[free : free + 1] = [last]
+        tiers.append(free)
     return tiers
 
 
@@ -205,9 +205,7 @@ def _band(axes: Axes, curve: Curve, middle: Floats, low: Floats, high: Floats) -
     axes.fill_between(
         curve.grid, low, high, where=there, step="post", color=look.color, alpha=0.22, linewidth=0, zorder=2
     )
-    line = axes.plot(curve.grid, middle, color=look.color, linewidth=1.6, drawstyle="steps-post", zorder=3)[0]
-    if look.dashes:
-        line.set_dashes(look.dashes)
+    line(axes, curve.grid, middle, look, linewidth=1.6, drawstyle="steps-post", zorder=3)
     _beads(axes, curve.grid[there], middle[there], curve.entry, 7)
 
 
@@ -251,8 +249,7 @@ def _accuracy_range(curves: Sequence[Curve], best: float | None) -> tuple[float,
     tops = [float(np.nanmax(curve.mean)) for curve in curves if np.isfinite(curve.mean).any()]
     high = max([*tops, best] if best is not None else tops)
     low = min([float(v) for v in first] or [high - 1])
-    room = max(high - low, 1e-3)
-    return low - 0.04 * room, high + 0.08 * room
+    return widened(low, high, 0.04, 0.08)
 
 
 def _final_range(samples: Sequence[Floats], best: float | None) -> tuple[float, float]:
@@ -263,8 +260,7 @@ def _final_range(samples: Sequence[Floats], best: float | None) -> tuple[float, 
         return 0.0, 100.0
     high = max([*(float(v.max()) for v in found), *([] if best is None else [best])])
     low = min(float(np.quantile(v, 0.02)) for v in found)
-    room = max(high - low, 1e-3)
-    return low - 0.05 * room, high + 0.08 * room
+    return widened(low, high, 0.05, 0.08)
 
 
 def _ends(curves: Sequence[Curve]) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from jnas.pages._html import Html
-from jnas.pages._plots import INK, MUTED, Mark, frame, log_axis, number, plain_axis, styled, to_svg
+from jnas.pages._plots import INK, MUTED, Mark, dots, frame, line, log_axis, number, plain_axis, styled, to_svg, widened
 
 __all__ = ["Drawn", "agreement_panel", "epoch_panel"]
 
@@ -37,42 +38,36 @@ def epoch_panel(
     """
     with styled():
         figure, axes = frame()
-        for line in drawn:
-            values = np.where(line.values > 0, line.values, np.nan) if logarithmic else line.values
+        for each in drawn:
+            values = np.where(each.values > 0, each.values, np.nan) if logarithmic else each.values
             for seed in values:
-                axes.plot(line.epochs, seed, color=line.look.color, linewidth=0.6, alpha=0.4, zorder=2)
+                axes.plot(each.epochs, seed, color=each.look.color, linewidth=0.6, alpha=0.4, zorder=2)
             there = np.isfinite(values).any(axis=0)
             if not there.any():
                 continue
-            mean = np.nanmean(values[:, there], axis=0)
-            dots = line.look.marker if there.sum() <= 12 else None
-            middle = axes.plot(
-                line.epochs[there], mean, color=line.look.color, linewidth=1.7, marker=dots, markersize=3.6, zorder=3
-            )[0]
-            if line.look.dashes:
-                middle.set_dashes(line.look.dashes)
+            mean, marker = np.nanmean(values[:, there], axis=0), each.look.marker if there.sum() <= 12 else None
+            line(axes, each.epochs[there], mean, each.look, linewidth=1.7, marker=marker, markersize=3.6, zorder=3)
         for level in levels:
             axes.axhline(level, color=INK if level == levels[0] else MUTED, linewidth=1.0, dashes=(5, 3), zorder=1.5)
         _vertical(axes, drawn, levels, label, logarithmic)
-        last = max(int(line.epochs[-1]) for line in drawn)
+        last = max(int(each.epochs[-1]) for each in drawn)
         plain_axis(axes, "x", 0.0 if last > 1 else 0.5, last * 1.02, "epochs", whole=True)
         ends = (
-            f"{line.label} {number(float(np.nanmean(line.values[:, -1])))}"
-            for line in drawn
-            if np.isfinite(line.values[:, -1]).any()
+            f"{each.label} {number(float(np.nanmean(each.values[:, -1])))}"
+            for each in drawn
+            if np.isfinite(each.values[:, -1]).any()
         )
         return to_svg(figure, f"{title}. At the end: {', '.join(ends) or 'nothing'}")
 
 
-def _vertical(axes: object, drawn: Sequence[Drawn], levels: Sequence[float], label: str, logarithmic: bool) -> None:
-    values = np.concatenate([np.ravel(line.values) for line in drawn] + [np.asarray(levels, np.float64)])
+def _vertical(axes: Axes, drawn: Sequence[Drawn], levels: Sequence[float], label: str, logarithmic: bool) -> None:
+    values = np.concatenate([np.ravel(each.values) for each in drawn] + [np.asarray(levels, np.float64)])
     values = values[np.isfinite(values) & ((values > 0) | (not logarithmic))]
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     if logarithmic:
-        log_axis(axes, "y", low / 1.25 if values.size else 0.1, max(high, low * 1.5) * 1.25, label)  # type: ignore[arg-type]
+        log_axis(axes, "y", low / 1.25 if values.size else 0.1, max(high, low * 1.5) * 1.25, label)
     else:
-        room = max(high - low, 1e-3)
-        plain_axis(axes, "y", low - 0.06 * room, high + 0.06 * room, label)  # type: ignore[arg-type]
+        plain_axis(axes, "y", *widened(low, high, 0.06, 0.06), label)
 
 
 def agreement_panel(truth: Floats, predicted: Floats, look: Mark, *, label: str, title: str) -> Html:
@@ -91,20 +86,8 @@ def agreement_panel(truth: Floats, predicted: Floats, look: Mark, *, label: str,
     truth, predicted = truth[there], predicted[there]
     with styled():
         figure, axes = frame(3.0, 2.6)
-        axes.plot(
-            truth,
-            predicted,
-            marker="o",
-            markersize=2.4,
-            markeredgewidth=0,
-            color=look.color,
-            alpha=0.45,
-            linestyle="",
-            rasterized=len(truth) > 1000,
-            zorder=2,
-        )
+        dots(axes, truth, predicted, look, size=2.4, alpha=0.45, many=len(truth) > 1000)
         for which, values, text in (("x", truth, label), ("y", predicted, "under shared weights (%)")):
             low, high = (float(np.quantile(values, 0.02)), float(values.max())) if values.size else (0.0, 1.0)
-            room = max(high - low, 1e-3)
-            plain_axis(axes, which, low - 0.04 * room, high + 0.04 * room, text, most=5)
+            plain_axis(axes, which, *widened(low, high, 0.04, 0.04), text, most=5)
         return to_svg(figure, title)
