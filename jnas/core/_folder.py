@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jnas.io._archive import Archive, read_archive
-from jnas.io._atomic import remove_unfinished, replacing
+from jnas.io._atomic import check_writable, remove_unfinished, replacing
 from jnas.io._lock import alone_in
 from jnas.io._text import short
 from jnas.io._tree import check_members
@@ -19,7 +19,6 @@ __all__ = [
     "FolderKind",
     "begun_in",
     "config_digest",
-    "make_folder",
     "open_result_folder",
     "read_description",
     "read_part",
@@ -80,7 +79,8 @@ def begun_in(
       ValueError: The folder holds other work, or something else.
       OSError: It cannot be made or written, or another process is in it.
     """
-    make_folder(Path(out), kind)
+    _refuse_others(Path(out), kind)
+    _make(Path(out))
     with alone_in(Path(out)):
         folder, said = open_result_folder(out, description, kind)
         remove_unfinished(folder, "|".join(map(re.escape, ("config.json", *outputs))))
@@ -89,22 +89,18 @@ def begun_in(
         yield folder, said
 
 
-def make_folder(folder: Path, kind: FolderKind) -> None:
-    """Makes a folder with that for its parts, where it is not there.
-
-    Raises:
-      ValueError: The folder is there and holds something else.
-      OSError: It cannot be made.
-    """
-    own = ("config.json", kind.parts)
+def _refuse_others(folder: Path, kind: FolderKind) -> None:
+    """Raises ValueError where a folder holds files, but no such work."""
     if folder.is_dir() and not (folder / "config.json").exists():
-        others = sorted(p.name for p in folder.iterdir() if p.name not in own and not p.name.startswith("."))
+        others = sorted(p.name for p in folder.iterdir() if p.name != kind.parts and not p.name.startswith("."))
         if others:
-            raise ValueError(
-                f"{folder} holds files but no {kind.work.removeprefix('a ')} ({others[0]}); give {kind.elsewhere}"
-            )
+            work = kind.work.removeprefix("a ")
+            raise ValueError(f"{folder} holds files but no {work} ({others[0]}); give {kind.elsewhere}")
+
+
+def _make(folder: Path) -> None:
     try:
-        (folder / kind.parts).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise type(error)(error.errno, f"cannot make the folder {folder}: {os.strerror(error.errno or 0)}") from error
 
@@ -128,13 +124,16 @@ def open_result_folder(
       OSError: It cannot be made or written.
     """
     folder, said = Path(out), dict(description)
-    make_folder(folder, kind)
     file = folder / "config.json"
     if file.exists():
         said = read_description(folder, kind)
         _check_same(folder, said, description, kind)
-    with replacing(file, "w") as opened:  # also where it is there: it may not be writable any more
-        opened.write(json.dumps(said, indent=1, allow_nan=False) + "\n")
+        check_writable(file)  # it may not be any more
+    _refuse_others(folder, kind)
+    _make(folder / kind.parts)
+    if not file.exists():
+        with replacing(file, "w") as opened:
+            opened.write(json.dumps(said, indent=1, allow_nan=False) + "\n")
     return folder, said
 
 
