@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ from jnas.searchers.predictors import _registry
 from jnas.spaces._categorical import categorical
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.studies._keys import seed_keys
+from jnas.studies._load import load_results
 from jnas.studies.predictors import _run
 from jnas.studies.predictors._measures import NAMES, measure
 from jnas.studies.predictors._plan import check_cells, draw_cells, places
@@ -343,6 +345,23 @@ def test_report_shows_what_was_found(whole):
     assert "driven 2 draws" in text
     assert not re.search(r"(?:src|href)=\"(?!data:|#)", re.sub(r"xlink:href=\"#", "", page))
     assert not re.search(r"\bnan\b", text.lower())
+
+
+def test_report_is_made_again_from_the_folder_finished_or_not(whole, tmp_path, capsys):
+    folder = shutil.copytree(whole[1], tmp_path / "copy")
+    assert main(["report", str(folder)]) == 0
+    assert (folder / "report.html").read_bytes() == (whole[1] / "report.html").read_bytes()
+    (folder / "fits" / "stiff-ordinal-30.npz").unlink()
+    found, left = load_results(folder)
+    assert left == ["stiff ordinal 30"]
+    assert [line.label for line in lines(found)] == [x.label for x in lines(whole[0]) if x.label != "stiff on ordinal"]
+    np.testing.assert_array_equal(found.cells.scores, whole[0].cells.scores)
+    assert main(["report", str(folder)]) == 0
+    assert "not finished: without stiff ordinal 30" in capsys.readouterr().err
+    for path in (folder / "fits").iterdir():
+        path.unlink()
+    assert main(["report", str(folder)]) == 0
+    assert "No predictor has finished yet" in (folder / "report.html").read_text()
 
 
 # The command.
