@@ -11,7 +11,7 @@ from jnas.core._vocabulary import Space
 from jnas.pages._html import Html, breakable, element
 from jnas.pages._plots import Mark, mark, swatch
 
-__all__ = ["arch_text", "drawing", "named", "note_box", "p_text", "panels", "seconds_text"]
+__all__ = ["arch_text", "card", "drawing", "named", "note_box", "p_text", "panels", "percent_text", "seconds_text"]
 
 
 def named(look: int | Mark, label: str) -> Html:
@@ -48,6 +48,33 @@ def drawing(space: Space | None, arch: Any) -> Html | None:
     encoded = base64.b64encode(space.draw(np.asarray(arch)).encode()).decode()
     source = f"data:image/svg+xml;base64,{encoded}"
     return element("img", src=source, alt=f"Drawing of {space.to_string(np.asarray(arch))}", class_="drawing")
+
+
+def card(
+    space: Space | None, arch: Any, finders: Sequence[tuple[int, str, str]], rows: Sequence[tuple[str, str]]
+) -> Html:
+    """Returns an architecture's drawing with its string, who found it, and what it is worth.
+
+    Args:
+      space: Of the architecture, or None where it is not known.
+      arch: `[E]`.
+      finders: Number, name and a few words of each entry that found it.
+      rows: Names and values.
+    """
+    items = [element("li", named(number, label), element("small", words)) for number, label, words in finders]
+    return element(
+        "article",
+        drawing(space, arch),
+        element("ul", items, class_="finders"),
+        element("p", element("code", breakable(arch_text(space, arch)))),
+        element("dl", [element("div", element("dt", t), element("dd", v)) for t, v in rows], class_="values"),
+        class_="card",
+    )
+
+
+def percent_text(value: float) -> str:
+    """Returns percent with its sign, or a dash where it is not known."""
+    return "–" if math.isnan(value) else f"{value:.2f} %"
 
 
 def p_text(p: float) -> str:

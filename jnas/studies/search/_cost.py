@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from jnas.studies._engine import REPORT_SECONDS, estimate_text
+from jnas.studies._engine import REPORT_SECONDS, Estimate, estimate_text
 
 
 class Cost(NamedTuple):
@@ -41,24 +41,10 @@ UNKNOWN = Cost(0.3, 2.5, 5.0)
 _KEEPING = 3.0  # microseconds an evaluation: to look its worth up and write it down
 
 
-class Estimate(NamedTuple):
-    """Estimated seconds, for the bar and for the sentence before it."""
-
-    compile: Mapping[str, float]  # to trace and compile each program that is needed
-    run: Mapping[str, float]  # of one of its chunks
-    total: float
-    guessed: tuple[str, ...]  # searchers of which nothing is known
-
-    @property
-    def text(self) -> str:
-        """Returns the sentence."""
-        return estimate_text(self.total, self.guessed)
-
-
 def estimate_study(
     chunks: Mapping[str, int], evaluations: Mapping[str, float], traced: Mapping[str, float], report: bool
 ) -> Estimate:
-    """Returns what a study will take.
+    """Returns what a study will take: `seconds` of a chunk, and as `prepared` those to trace and compile each program.
 
     Args:
       chunks: Chunks yet to run, by searcher.
@@ -76,7 +62,7 @@ def estimate_study(
         + pace * REPORT_SECONDS * report
     )
     guessed = tuple(name for name in chunks if _kind(name) not in COSTS)
-    return Estimate(compile_seconds, run_seconds, total, guessed)
+    return Estimate(run_seconds, total, estimate_text(total, guessed), compile_seconds)
 
 
 def _pace(traced: Mapping[str, float]) -> float:

@@ -15,7 +15,7 @@ from jnas.core._vocabulary import Array, Key, Trace
 from jnas.io._text import counted
 from jnas.studies import _engine
 from jnas.studies._threads import threads
-from jnas.studies.search._cost import Estimate, estimate_study
+from jnas.studies.search._cost import estimate_study
 from jnas.studies.search._folder import (
     Chunk,
     chunk_path,
@@ -40,7 +40,7 @@ class Prepared(NamedTuple):
 
     comparable: bool  # whether the programs here can be told from those with which the study was begun
     programs: Mapping[str, Program]  # of the first searcher alone: the others are traced while it compiles
-    cost: Estimate
+    compile_seconds: Mapping[str, float]  # estimated, by searcher
 
 
 class Programs(NamedTuple):
@@ -60,7 +60,7 @@ def estimate(work: _engine.Work) -> _engine.Estimate:
     traced = {name: program.seconds for name, program in programs.items() if plan.searchers[name].compiled}
     evaluations = {name: plan.mean_evaluations * plan.widths[name] for name in plan.searchers}
     cost = estimate_study(chunks, evaluations, traced, work.folder is not None)
-    return _engine.Estimate(cost.run, cost.total, cost.text, Prepared(comparable, programs, cost))
+    return cost._replace(prepared=Prepared(comparable, programs, cost.prepared))
 
 
 @contextlib.contextmanager
@@ -75,7 +75,7 @@ def begin(table: Table, work: _engine.Work) -> Iterator[Programs]:
                 programs[name] = programs.get(name) or make_program(plan, name)
             if name in work.left:
                 compiling[name] = compilers.submit(compile_program, programs[name])
-                compiling[name].add_done_callback(bar.counts(prepared.cost.compile[name]))
+                compiling[name].add_done_callback(bar.counts(prepared.compile_seconds[name]))
             elif work.folder is not None:  # a study that was killed may not have come to it
                 drop_chunks(finished_path(work.folder, name))
         yield Programs(programs, compiling, _make_judge(plan, table))

@@ -8,7 +8,7 @@ import numpy as np
 from jnas.core._vocabulary import STOPPED_BY, Space
 from jnas.io._text import counted
 from jnas.pages._html import Html, breakable, element, scrolling, section
-from jnas.pages._parts import arch_text, drawing, named, panels, seconds_text
+from jnas.pages._parts import card, named, panels, percent_text, seconds_text
 from jnas.statistics._intervals import FEWEST
 from jnas.studies.search._curves import Curve, curves
 from jnas.studies.search._parts import clock_name, counted_name, legend, panel_title
@@ -294,28 +294,11 @@ def best_section(comparison: Comparison, space: Space | None, suffix: str) -> Ht
 
 
 def _card(comparison: Comparison, cell: BestCell, space: Space | None) -> Html:
-    text = arch_text(space, cell.arch)
-    finders = [
-        element(
-            "li",
-            named(k, comparison.entries[k].label),
-            element("small", f"{count:,} of {counted(comparison.entries[k].result.final.shape[1], 'run')}"),
-        )
-        for k, count in cell.found_by
-    ]
-    values = [
-        (target.label, "–" if math.isnan(v) else f"{v:.2f} %")
-        for target, v in zip(comparison.targets, cell.values, strict=True)
-    ]
-    rows = [(f"score searched on{_fidelity(comparison, cell)}", f"{cell.score:.3f}"), *values]
-    return element(
-        "article",
-        drawing(space, cell.arch),
-        element("ul", finders, class_="finders"),
-        element("p", element("code", breakable(text))),
-        element("dl", [element("div", element("dt", t), element("dd", v)) for t, v in rows], class_="values"),
-        class_="card",
-    )
+    found = [(k, comparison.entries[k], count) for k, count in cell.found_by]
+    finders = [(k, e.label, f"{count:,} of {counted(e.result.final.shape[1], 'run')}") for k, e, count in found]
+    values = [(t.label, percent_text(v)) for t, v in zip(comparison.targets, cell.values, strict=True)]
+    searched = (f"score searched on{_fidelity(comparison, cell)}", f"{cell.score:.3f}")
+    return card(space, cell.arch, finders, [searched, *values])
 
 
 def _fidelity(comparison: Comparison, cell: BestCell) -> str:

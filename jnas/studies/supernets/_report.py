@@ -9,9 +9,9 @@ from jnas import spaces
 from jnas.core._vocabulary import Space
 from jnas.io._text import counted, listed
 from jnas.pages._frame import legend, study_page
-from jnas.pages._html import Html, breakable, element, section
+from jnas.pages._html import Html, element, section
 from jnas.pages._html import table as html_table
-from jnas.pages._parts import arch_text, drawing, named, note_box, panels
+from jnas.pages._parts import card, named, note_box, panels, percent_text
 from jnas.pages._plots import mark
 from jnas.statistics._intervals import FEWEST
 from jnas.studies.supernets._plots import Drawn, epoch_panel
@@ -293,22 +293,9 @@ def _cells_section(study: SupernetStudy, space: Space | None) -> Html:
             found.setdefault(result.record.archs[seed, -1].tobytes(), []).append(seed)
         for seeds in found.values():
             arch = result.record.archs[seeds[0], -1].astype(np.int32)
-            values = [(t.label, v) for t, v in zip(study.targets, result.values[:, seeds[0], -1], strict=True)]
-            rows = [(label, "–" if np.isnan(v) else f"{v:.2f} %") for label, v in values]
+            own = result.values[:, seeds[0], -1]
+            values = [(t.label, percent_text(v)) for t, v in zip(study.targets, own, strict=True)]
             whose = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {listed([str(s) for s in seeds])}"
-            cards.append(
-                element(
-                    "article",
-                    drawing(space, arch),
-                    element(
-                        "ul", element("li", named(mark(k), result.name), element("small", whose)), class_="finders"
-                    ),
-                    element("p", element("code", breakable(arch_text(space, arch)))),
-                    element(
-                        "dl", [element("div", element("dt", t), element("dd", v)) for t, v in rows], class_="values"
-                    ),
-                    class_="card",
-                )
-            )
+            cards.append(card(space, arch, [(k, result.name, whose)], values))
     text = "What each search ended with; cells that several seeds of a method came to are drawn once."
     return section("The derived cells", element("p", text), element("div", cards, class_="cards"), id="cells")
