@@ -41,8 +41,11 @@ def _add_seconds(progress: Progress, seconds: Array) -> tuple[Array, Array]:
     """Adds in about 48 bits (Knuth's two-sum); returns the new `(elapsed, elapsed_low)`."""
     high = progress.elapsed + seconds
     part = high - progress.elapsed
+    # What rounding took from `high`, exactly; XLA keeps the order of additions, so it is not simplified to 0. (float64
+    # would do, but JAX has it for a whole program or not at all.)
     low = progress.elapsed_low + ((progress.elapsed - (high - part)) + (seconds - part))
     total = high + low
+    # Again, so that `low` is less than a step of `total`: then comparing `total` with the budget first is right.
     return total, low - (total - high)
 
 

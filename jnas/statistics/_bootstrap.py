@@ -116,6 +116,8 @@ def resample(samples: Floats, generator: np.random.Generator, statistic: Statist
 def _resampled_means(samples: Floats, drawn: NDArray[np.int64]) -> Floats:
     """Returns the means of resamples `[R, G]`, given which seeds were drawn `[R, S]`."""
     rows, num_seeds = drawn.shape
+    # How often each seed was drawn, by one count for all resamples; the means are then one matrix product, where the
+    # resampled values themselves would be [R, S, G].
     places = drawn + num_seeds * np.arange(rows)[:, None]
     counts = np.bincount(places.ravel(), minlength=rows * num_seeds).reshape(rows, num_seeds).astype(np.float64)
     there = ~np.isnan(samples)
@@ -153,6 +155,7 @@ def _bca_tails(samples: Floats, resampled: Floats, statistic: Statistic, tails: 
 
     observed = _apply(statistic, samples, axis=0)
     counted = np.maximum(np.count_nonzero(~np.isnan(resampled), axis=0), 1)
+    # Equal ones count half: accuracies of few seeds make many resamples that equal the statistic.
     below = (np.count_nonzero(resampled < observed, axis=0) + np.count_nonzero(resampled <= observed, axis=0)) / 2
     bias = ndtri(below / counted)
     influence = _jackknife_influence(samples, statistic)
@@ -168,6 +171,7 @@ def _jackknife_influence(samples: Floats, statistic: Statistic) -> Floats:
     """Returns how far leaving out each seed lowers the statistic, `[S, G]` up to a positive factor per column."""
     there = ~np.isnan(samples)
     if statistic == "mean":
+        # In closed form: without seed i the mean of n values is lower by `(x_i - mean) / (n - 1)`.
         return np.where(there, samples - _apply("mean", samples, axis=0), 0.0)
     if len(samples) == 1:
         return np.zeros_like(samples)

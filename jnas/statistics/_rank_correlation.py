@@ -91,6 +91,7 @@ def sparse_kendall_tau(
     if np.isinf(truth).any():
         raise ValueError("truth holds infinities, expected scores that bins can be made of")
     if bins == "rounded":
+        # In whole parts of a bin, since 0.15 / 0.1 is 1.4999999999999998: halves would fall to either side.
         parts = np.rint(truth / threshold * _PARTS).astype(np.int64)
         true_bins = (parts + _PARTS // 2) // _PARTS
     else:
@@ -128,6 +129,7 @@ def pearson_correlation(a: ArrayLike, b: ArrayLike, *, nan_policy: NanPolicy = "
       0.984
     """
     a, b = _pairs("a", a, "b", b, nan_policy)
+    # The spread and not the deviation, which rounding makes positive for equal numbers.
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
     return float(np.corrcoef(a, b)[0, 1])

@@ -108,11 +108,14 @@ def local_search(
         At the first call of a step nothing has been looked at yet, and the search stays where it is.
         """
         center, leader = position.center, position.leader
+        # The row behind the last one is dropped, where -1 would be the last.
         progress = position.progress.at[jnp.where(center >= 0, center, state.archs.shape[0])].set(_DONE, mode="drop")
         improved = (leader >= 0) & ((center < 0) | (state.scores[leader] > state.scores[center]))
 
         used = jnp.arange(state.archs.shape[0]) < state.num_told
         waiting, begun = used & (progress == _WAITING), used & (progress == _BEGUN)
+        # Only where no neighbourhood is unopened does it come back to those left at an improvement: in the end all is
+        # seen.
         pool = jnp.where(jnp.any(waiting), waiting, begun)
         lowest = float(np.finfo(np.float32).min)  # above the minus infinity of what is not in the pool
         best = jnp.argmax(jnp.where(pool, jnp.maximum(state.scores, lowest), -jnp.inf)).astype(jnp.int32)
@@ -121,12 +124,15 @@ def local_search(
         draws = ~improved & can_draw & (stop_at_minimum | ~can_return)
         center = jnp.where(improved, leader, jnp.where(draws, -1, best))
         moved = position._replace(
+            # max: where nothing is left `best` is row 0, and what is done stays done.
             progress=progress.at[jnp.where(draws, state.archs.shape[0], center)].max(_BEGUN, mode="drop"),
             center=center,
             leader=jnp.int32(-1),
             to_draw=jnp.where(draws, jnp.int32(num_init), 0),
             exhausted=~improved & ~draws & ~can_return,
         )
+        # Computed in any case and then chosen: `look_around` stands once in the loop, for the start as for each move,
+        # and under `vmap` a branch would compute both sides as well.
         looked = position.looked
         position = jax.tree.map(lambda new, old: jnp.where(looked, new, old), moved, position)
         return position

@@ -113,8 +113,10 @@ def gaussian_process(
     def moments(model: GaussianProcessModel, features: Array) -> tuple[Array, Array, Array]:
         """Returns mean and variance `[B]` in standard units, and the part `[N, B]` of it that the data explain."""
         shared = model.kernel.variance * jnp.exp(-between(model.features, features) / model.kernel.decay)
+        # Rows that do not count have features 0, which are as near to some architecture as any others.
         shared = jnp.where(model.mask[:, None], shared, 0)
         explained = exact_product(model.inverse, shared)
+        # At a row that was learned next to nothing is left; rounding may make it negative, and its root NaN.
         variance = jnp.maximum(model.kernel.variance - jnp.sum(explained**2, axis=0), 0)
         # Not `shared.T @ (inverse.T @ white)`: those weights are large, and cancel, where rows are nearly the same.
         return exact_product(model.white, explained), variance, explained
@@ -159,6 +161,7 @@ def _noisy_covariance(distances: Array, mask: Array, kernel: _Kernel) -> Array:
     """Returns the covariance `[N, N]` of the noisy scores; rows that do not count are those of the identity."""
     both = mask[:, None] & mask[None, :]
     covariance = jnp.where(both, kernel.variance * jnp.exp(-distances / kernel.decay), 0)
+    # No jitter beside the noise: its floor, `_LEAST_NOISE`, is what keeps the Cholesky factor finite.
     return covariance + jnp.diag(jnp.where(mask, kernel.noise, 1.0))
 
 

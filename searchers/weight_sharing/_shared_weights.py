@@ -122,6 +122,8 @@ def descend(parameters: Any, momentum: Any, gradients: Any, rate: Any, settings:
 
     The gradient is clipped, then gets the weight decay, then enters the momentum, as in PyTorch.
     """
+    # By hand, not a chain of optax: the rate is that of the searcher's own counter (it stands still in ENAS's extra
+    # steps), and DARTS's second order reads the momentum, which is here a pytree like the parameters.
     gradients = jax.tree.map(
         lambda gradient, value: gradient + settings.weight_decay * value, clipped(gradients, settings.clip), parameters
     )
@@ -139,6 +141,7 @@ def clipped(gradients: Any, limit: Any) -> Any:
     """Returns gradients, scaled down where their norm exceeds the limit; as they are if it is None."""
     if limit is None:
         return gradients
+    # The 1e-6 is that of PyTorch's `clip_grad_norm_`, which published scripts call; optax's clip has none.
     scale = jnp.minimum(1.0, limit / (norm(gradients) + 1e-6))
     return jax.tree.map(lambda gradient: gradient * scale, gradients)
 

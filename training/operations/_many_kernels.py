@@ -44,6 +44,8 @@ def convolve_3x3(images: Array, kernel: Array) -> Array:
         shifted = _shifted_rows(lax.dynamic_slice_in_dim(padded, band * rows, rows + 2, 1), rows)
         return lax.dynamic_update_slice_in_dim(out, (kernel @ shifted).reshape(-1, rows, width, batch), band * rows, 1)
 
+    # JAX's own gradient of this loop would keep the shifted images of every band, nine times the image: hence the two
+    # functions below, which make them anew.
     out: Array = lax.fori_loop(0, bands, fill, jnp.zeros((kernel.shape[0], height, width, batch), images.dtype))
     return out
 
@@ -52,6 +54,7 @@ def convolve_3x3_to_images(kernel: Array, gradient: Array) -> Array:
     """Returns the gradient of `convolve_3x3` in its images, `[C, H, W, B]` of `[C', H, W, B]`."""
     shape = (kernel.shape[1] // 9, *gradient.shape[1:])
     shift_back = jax.linear_transpose(patches, jax.core.ShapedArray(shape, gradient.dtype))
+    # The product first: its 9 C channels are shifted back at once, however many output channels there are.
     to_images: Array = shift_back(kernel.T @ gradient.reshape(kernel.shape[0], -1))[0]
     return to_images
 
@@ -175,6 +178,7 @@ def normalize(images: Array, statistics: Array | None, epsilon: float) -> tuple[
     return result
 
 
+# A forward-mode rule and not a `custom_vjp`, which has none: DARTS's second order takes `jvp(grad(...))`.
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _normalize(images: Array, epsilon: float) -> tuple[Array, Array]:
     used = moments(images)
@@ -191,5 +195,6 @@ def _normalize_jvp(
     factor = lax.rsqrt(used[1] + epsilon)
     total, along = jnp.sum(tangent, (1, 2, 3)), jnp.sum(tangent * out, (1, 2, 3))
     count = images.size // images.shape[0]
+    # Of the mean, and of the variance: `out / factor` is the image less its mean.
     to_used = jnp.stack([total / count, 2 * along / (count * factor)])
     return (out, used), (normalize_backward(tangent, out, factor, total, along), to_used)

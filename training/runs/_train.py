@@ -159,7 +159,8 @@ def train(
       >>> dataset = training.load_dataset("digits")
       >>> recipe = training.get_recipe("digits-8", epochs=1, channels=2, cells=1)
       >>> run = jax.jit(lambda key, arch: training.train(key, arch, dataset, recipe))
-      >>> curves, weights = run(jax.random.key(0), jax.numpy.array([3, 1, 3, 0, 2, 4]))
+      >>> arch = jax.numpy.array([3, 1, 3, 0, 2, 4])
+      >>> curves, weights = jax.eval_shape(run, jax.random.key(0), arch)  # `run(...)` trains; these are its shapes
       >>> {split: curve.shape for split, curve in curves.accuracy.items()}
       {'test': (1,), 'train': (1,), 'validation': (1,)}
     """

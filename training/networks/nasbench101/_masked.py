@@ -122,6 +122,9 @@ def masked_module(
 _Own = tuple[Normalized, ...]  # of the vertices and of the edges from the input, each with a leading axis of five
 
 
+# A gradient of its own, since JAX's gradient of a loop with branches keeps, for each of the five vertices, what every
+# branch would save and all of `nodes`; here a vertex keeps three images (`_Saved`). The same for any architecture: the
+# forward rule fixes what is kept, the backward one goes over the vertices in reverse and branches anew.
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _learning(
     settings: Settings, outputs: int, vertices: _Vertex, images: Array, own: _Own
@@ -137,6 +140,7 @@ def _learning_forward(settings: Settings, outputs: int, vertices: _Vertex, image
 
 def _learning_backward(settings: Settings, outputs: int, kept: Any, gradients: Any) -> tuple[None, Array, _Own]:
     vertices, images, own, saved = kept
+    # `gradients[1]`, of the moments, is left out: they enter running estimates, which no loss depends on.
     return None, *_backward(settings, vertices, images, own, saved, gradients[0])
 
 
@@ -201,6 +205,7 @@ def _backward(
 ) -> tuple[Array, _Own]:
     """Returns the gradients of the images and of the parameters, from that of the concatenation."""
     width = own[0].scale.shape[1]
+    # A vertex that is not part of the concatenation has its end as offset, and reads zeros there.
     gradient = jnp.pad(gradient, ((0, width), (0, 0), (0, 0), (0, 0)))
     convolutions = _convolutions_backward(settings)
 
@@ -233,6 +238,7 @@ def _backward(
         def present(to_sums: Array, to_images: Array) -> tuple[Array, Array, _Own]:
             block = lax.dynamic_slice_in_dim(gradient, vertex.offset, width, 0)
             to_node = jnp.sum(jnp.where(_along(vertex.targets, to_sums), to_sums, 0), 0)
+            # A block is as wide as the widest vertex: what lies beyond this one's channels is the next one's gradient.
             to_node += _truncated(block, vertex.channels)
             to_total, to_operation = lax.cond(vertex.operation == MAX_POOL, pool, convolve, to_node)
             to_total = _truncated(to_total, vertex.channels)
@@ -285,12 +291,14 @@ def _rectified_backward(
     settings: Settings, images: Array, own: Normalized, moments: Array, gradient: Array
 ) -> tuple[Array, Array, Array]:
     """Returns the gradients of the images, the scale and the shift, where the batch's own moments were used."""
+    # Where ReLU was active is computed again rather than kept: an image less for each vertex.
     gradient = jnp.where(batch_norm(images, own.scale, own.shift, moments, settings.epsilon)[0] > 0, gradient, 0)
     factor = lax.rsqrt(moments[1] + settings.epsilon)
     normalized = (images - channelwise(moments[0])) * channelwise(factor)
     to_shift = jnp.sum(gradient, (1, 2, 3))
     to_scale = jnp.sum(gradient * normalized, (1, 2, 3))
     count = gradient.size // gradient.shape[0]
+    # The two means are what the batch's mean and variance, which depend on the images, give to the gradient.
     centred = gradient - channelwise(to_shift / count) - normalized * channelwise(to_scale / count)
     return centred * channelwise(own.scale * factor), to_scale, to_shift
 

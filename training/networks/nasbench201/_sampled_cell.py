@@ -94,12 +94,17 @@ def make_sampled_cell(form: Form, epsilon: float) -> SampledCell:
         nodes, (outs, used, factors) = _over_edges(form, edge, nodes, (arch, kernels, statistics, weights))
         return nodes, outs, used, factors
 
+    # A gradient of its own, since JAX's gradient of a branch keeps room for what each of its operations would save.
     @jax.custom_vjp
     def learning(images: Array, kernels: Kernels, arch: Array, weights: Array | None) -> tuple[Array, Array]:
         nodes, _, used, _ = run(images, kernels, None, arch, weights)
         return nodes[-1], used
 
     def learning_forward(*primals: Any) -> tuple[tuple[Array, Array], _Saved]:
+        # `symbolic_zeros` says which gradients are asked for: a step of alpha alone needs none of the kernels. What is
+        # saved must be arrays, among which a bool would be traced and could not be branched on in Python; () and None
+        # have no arrays, so which of them it is belongs to the structure, which the backward pass knows when it is
+        # traced.
         _, learns, _, prefers = (() if any(x.perturbed for x in _primals(each)) else None for each in primals)
         images, kernels, arch, weights = jax.tree.map(lambda each: each.value, primals, is_leaf=_is_primal)
         nodes, outs, used, factors = run(images, kernels, None, arch, weights)
@@ -121,6 +126,7 @@ def make_sampled_cell(form: Form, epsilon: float) -> SampledCell:
                 to_input, to_own = form.choose(number, to_both, choice, kept, gradient)
             return _add_to_row(to_nodes, _SOURCES, number, to_input), (to_own, to_mine)
 
+        # The statistics used have no gradient: they enter running estimates, which no loss of this step depends on.
         last = jnp.zeros_like(saved.nodes[-1]) if isinstance(gradients[0], SymbolicZero) else gradients[0]
         to_nodes = jnp.concatenate([jnp.zeros_like(saved.nodes[:-1]), last[None]])
         edges = (saved.arch, saved.kernels, saved.weights, saved.outs, saved.factors)
@@ -266,4 +272,5 @@ def _operations_to_both() -> list[Callable[[_Edge, Array], tuple[Array, Kernels]
 def _to_convolved(saved: _Edge, gradient: Array) -> Array:
     """Returns the gradient in what a convolution gave, before batch-norm."""
     total, along = jnp.sum(gradient, (1, 2, 3)), jnp.sum(gradient * saved.out, (1, 2, 3))
+    # From the normalized image alone: the convolution's result before batch-norm need not be kept.
     return normalize_backward(gradient, saved.out, saved.factor, total, along)
