@@ -1,6 +1,7 @@
 """The examples in docstrings run as they stand there, and at least half of what is exported has one."""
 
 import doctest
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -17,6 +18,7 @@ PUBLIC = ("", ".nasbench101", ".queries", ".searchers", ".searchers.predictors",
 COMMON = {"jax": jax, "jnas": jnas, "jnp": jnp, "np": np}  # what an example need not import
 
 
+@functools.cache
 def examples():
     """Every docstring with an example; of the modules without one nothing is imported but their packages."""
     found = []
