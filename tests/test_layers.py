@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -113,3 +114,46 @@ def test_folders_stay_small():
     for path in modules().values():
         count[path.parent] = count.get(path.parent, 0) + 1
     assert max(count.values()) <= 25, count
+
+
+ROWS = {  # one for each layer that has something to say of a space
+    "jnas.spaces._registry",
+    "jnas.tables._synthetic",
+    "jnas.tables.report._papers",
+    "jnas.training.networks._families",
+    "jnas.searchers._benchmarks",
+}
+OWN = (  # what is of one space, and readers of published formats; the faces that export it
+    *("jnas.spaces.nasbench101", "jnas.spaces.nasbench201", "jnas.spaces._nats_size", "jnas.tables.readers"),
+    *("jnas.training.networks.nasbench101", "jnas.training.networks.nasbench201"),
+    *("jnas.nasbench101", "jnas.tables._nasbench101", "jnas.tables.report._nasbench101"),
+)
+SPACE_EXPORTS = {"jnas", "jnas.spaces", "jnas.training"}
+
+
+def places_that_name_a_space(name):
+    """Yields where a module names a space: its name as a string, an import of what is its own, a question for it."""
+    own = re.compile(r"jnas\.(spaces|training\.networks)\.(nasbench|_nats)")
+    names = re.compile(r"nasbench[12]01|nats_size|NAS-Bench-[12]01")
+    for node in ast.walk(ast.parse(modules()[name].read_text())):
+        if (
+            (isinstance(node, ast.Constant) and names.fullmatch(str(node.value)))
+            or (isinstance(node, ast.ImportFrom) and own.match(node.module or ""))
+            or (isinstance(node, ast.Attribute) and names.match(node.attr))
+            or (
+                isinstance(node, ast.Compare)
+                and re.match(r".*space(\.name)? (==|!=|in|not in) ['(]", ast.unparse(node))
+            )
+        ):
+            yield f"{name}:{node.lineno}"
+
+
+def test_spaces_are_named_in_their_rows_alone():
+    """All else asks a row, so that a space comes by rows: the default, and the word of an import, are left."""
+    others = [
+        n for n in modules() if n not in ROWS | SPACE_EXPORTS and not f"{n}.".startswith(tuple(f"{o}." for o in OWN))
+    ]
+    found = [place for name in others for place in places_that_name_a_space(name)]
+    assert {place.split(":")[0] for place in found} <= {"jnas.core._registry", "jnas.commands._cli"}, found
+    assert len(found) == 2, found
+    assert all(list(places_that_name_a_space(name)) for name in ROWS), "a row is left over"
