@@ -157,7 +157,10 @@ def test_published_epochs_and_batches_are_the_defaults(quick, tmp_path, capsys, 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["pc-darts"], "there is no weight-sharing searcher 'pc-darts', expected one of darts-v1, darts-v2, gdas"),
+        (
+            ["pc-darts"],
+            "there is no weight-sharing searcher 'pc-darts'; did you mean 'darts-v2'? expected one of darts-v1, ",
+        ),
         ([","], "expected names with commas between them"),
         (["rsps", "--seeds", "0"], "--seeds: expected an integer of at least 1, not '0'"),
         (["rsps", "--train-images", "20"], "has 20 training images and a batch takes 64; give a smaller batch_size"),

@@ -17,8 +17,9 @@ Named = Iterator[tuple[str, np.ndarray]]
 
 def count_flops(archs: np.ndarray, network: Network) -> np.ndarray:
     """Returns multiply-adds over their mean, float64 `[N, 1]`: what time goes with where nothing better is known."""
-    flops: np.ndarray = np.asarray(jax.vmap(network.flops)(jnp.asarray(archs, jnp.int32)), float)
-    return (flops / flops.mean())[:, None]
+    flops = np.asarray(jax.vmap(network.flops)(jnp.asarray(archs, jnp.int32)), float)
+    shares: np.ndarray = flops[:, None] / flops.mean()
+    return shares
 
 
 def name_leaves(arch: np.ndarray, parameters: Any, statistics: Any) -> Named:
