@@ -117,5 +117,7 @@ def test_every_name_makes_its_searcher(name, space):
 def test_unknown_names_and_budgets_are_refused():
     with pytest.raises(ValueError, match="there is no searcher 'annealing', expected one of random_search, "):
         searchers.make("annealing", SPACE)
+    with pytest.raises(ValueError, match=r"no searcher 'bannanas'; did you mean 'bananas'\? expected one of random_se"):
+        searchers.make("bannanas", SPACE)
     with pytest.raises(ValueError, match=r"budgets is \(200, 12\)"):
         searchers.make("hyperband", SPACE, (200, 12))

@@ -189,8 +189,8 @@ def test_without_flax_the_error_says_what_to_install(monkeypatch):
         return real(name, *arguments, **options)
 
     monkeypatch.delitem(sys.modules, "jnas.training.networks.nasbench201._flax", raising=False)
-    package = sys.modules["jnas.training"]
-    monkeypatch.delattr(package, "_flax_nasbench201", raising=False)
+    package = sys.modules["jnas.training.networks.nasbench201"]
+    monkeypatch.delattr(package, "_flax", raising=False)  # as an import within a package leaves it
     monkeypatch.setattr(builtins, "__import__", without_flax)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'jnas\[flax\]'"):
         to_flax(ARCHS[0], None)
