@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._vocabulary import Batch, Examples, Supernet
+from jnas.core._vocabulary import Batch, Decisions, Examples, Supernet
 from jnas.spaces import categorical
 from jnas.training.data._dataset import dataset_from_arrays
 
@@ -91,6 +91,42 @@ TOY = Supernet(
     categorical((K,) * E, names=["none", "scale", "square"]),
     "switch",
 )
+
+
+MASK = np.array([[False, True, True], [True, True, True]])  # edge 0 is never without an operation
+_NAMES = ("none", "scale", "square")
+_VALID = MASK[0][:, None] & MASK[1][None, :] & ~np.eye(K, dtype=bool)  # and the two edges differ
+
+
+def ruled_discretize(logits):
+    """The likeliest valid pair; of two equal operations one gives way, so that it is not the argmax of each."""
+    logs = jnp.maximum(jax.nn.log_softmax(logits, axis=1), -1e3)
+    joint = jnp.where(_VALID, logs[0][:, None] + logs[1][None, :], -jnp.inf)
+    return jnp.stack(jnp.unravel_index(jnp.argmax(joint), joint.shape)).astype(jnp.int32)
+
+
+def _ruled_sample(key):
+    return jnp.asarray(np.argwhere(_VALID), jnp.int32)[jax.random.randint(key, (), 0, _VALID.sum())]
+
+
+def _or_nan(obeyed, result):
+    """A result, NaN where a rule was broken, so that a search that ever breaks one is seen."""
+    outputs, used = result
+    return jnp.where(obeyed, outputs, jnp.nan), used
+
+
+RULED = TOY._replace(
+    space=TOY.space._replace(sample=_ruled_sample, is_valid=lambda arch: jnp.asarray(_VALID)[arch[0], arch[1]]),
+    decisions=Decisions(MASK, (_NAMES,) * E, independent=False),
+    discretize=ruled_discretize,
+    mixture=lambda p, s, weights, x: _or_nan(jnp.all(jnp.where(MASK, True, weights == 0)), mixture(p, s, weights, x)),
+    sampled=lambda p, s, arch, x: _or_nan(jnp.asarray(_VALID)[arch[0], arch[1]], sampled(p, s, arch, x)),
+    straight_through=lambda p, s, weights, choices, x: _or_nan(
+        jnp.all(jnp.asarray(MASK)[np.arange(E), choices]) & jnp.all(jnp.where(MASK, True, weights == 0)),
+        straight_through(p, s, weights, choices, x),
+    ),
+)
+"""The toy with a choice fewer on one edge and a rule over both: a ragged space with its own discretization."""
 
 
 def pixels(seed, count):

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas.core._vocabulary import Examples, Shared
+from jnas.core._vocabulary import Decisions, Examples, Shared
 from jnas.searchers import architecture_hessian, hessian_eigenvalue
 from jnas.searchers.weight_sharing._architecture_hessian import hessian
-from tests._toy_supernet import TOY, E, K, differences, flat, numpy_loss, numpy_softmax, toy_dataset
+from tests._toy_supernet import MASK, TOY, E, K, differences, flat, numpy_loss, numpy_softmax, toy_dataset
 
 
 def test_a_quadratic():
@@ -49,6 +49,19 @@ def test_the_toy_by_differences():
     assert np.abs(expected).max() > 1e-2
     np.testing.assert_allclose(largest, np.linalg.eigvalsh(expected)[-1], atol=1e-4)
     assert 1e-5 < np.abs(np.asarray(of_batches) - expected).max() < 0.1  # other statistics, the same images
+
+
+def test_choices_that_there_are_not_have_no_place_in_it():
+    """It is that of the whole mixture whose alpha is far below the others at these choices, without their rows."""
+    masked = TOY._replace(decisions=Decisions(MASK, TOY.space.choices))
+    parameters, statistics = jax.jit(TOY.init)(jax.random.key(0))
+    alpha, dataset = jnp.where(MASK, jnp.arange(6.0).reshape(E, K) / 5, -1e9), toy_dataset(count=300)
+    look = lambda supernet: jax.jit(  # noqa: E731
+        lambda key: architecture_hessian(key, supernet, Shared(parameters, statistics), alpha, dataset, "validation")
+    )(jax.random.key(0))
+    found, whole = look(masked), look(TOY)
+    np.testing.assert_allclose(found, np.asarray(whole)[MASK.ravel()][:, MASK.ravel()], atol=1e-6)
+    assert np.abs(found).max() > 1e-3
 
 
 def test_arguments_are_checked():

@@ -134,7 +134,7 @@ def test_python_function_equals_run(name):
     def evaluate(candidate: Candidate):
         made.append(candidate)
         proposal = propose(jnp.asarray(candidate.arch)[None])
-        score, seconds, valid = (x[0] for x in jitted(candidate.key[None], proposal))
+        score, seconds, valid = (x[0] for x in jitted(candidate.key[None], proposal)[:3])
         return (float(score) if valid else float("nan")), float(seconds)
 
     jitted = jax.jit(costly)
@@ -151,6 +151,40 @@ def test_python_function_equals_run(name):
         keys = [jax.random.key_data(c.key).tolist() for c in made]
         assert keys[0] == keys[1] != keys[2]
         assert [(c.resumes, c.resumed_fidelity) for c in made[:4]] == [(-1, -1), (0, 0), (-1, -1), (2, 0)]
+
+
+@pytest.mark.parametrize("name", ["regularized_evolution", "batched"])
+def test_further_objectives_are_kept(name, tmp_path):
+    """However a search is run, and over a checkpoint; without them the trace is what it was."""
+    searcher, calls, limits = SEARCHERS[name], [], {"max_evaluations": 12, "budget_seconds": 25.0}
+    further = lambda archs: jnp.stack([archs.sum(axis=-1), archs[..., 0] ** 2], axis=-1)  # noqa: E731
+
+    def both(keys, proposal):
+        return costly(keys, proposal)._replace(objectives=further(proposal.archs))
+
+    def evaluate(candidate):
+        calls.append(candidate.row)
+        if len(calls) == 5:
+            raise Broken
+        (score,), (seconds,), (valid,), _ = jitted(candidate.key[None], propose(jnp.asarray(candidate.arch)[None]))
+        return (score if valid else np.nan), seconds, further(candidate.arch)
+
+    jitted, objective, key = jax.jit(costly), Objective(both, (1, 2), 1.0), jax.random.key(4)
+    expected = run(searcher, objective, jax.random.clone(key), **limits)
+    assert_same(run(searcher, COSTLY, jax.random.clone(key), **limits), expected._replace(objectives=None))
+    known = np.where(expected.mask[:, None], further(expected.arch), np.nan)
+    np.testing.assert_array_equal(expected.objectives, known)
+    assert int(expected.mask.sum()) >= 3
+    assert_same(search(searcher, objective, key, **limits), expected)
+    options = limits | {"fidelities": (1, 2), "checkpoint": tmp_path / "c.npz", "num_objectives": 2}
+    with pytest.raises(Broken):
+        search(searcher, evaluate, key, **options)
+    found = search(searcher, evaluate, key, **options)
+    np.testing.assert_array_equal(found.arch, expected.arch)
+    np.testing.assert_array_equal(found.objectives, known)
+    assert len(calls) == len(set(calls)) + 1
+    with pytest.raises(TypeError, match="with 3 objectives"):
+        search(searcher, lambda c: (1.0, None, [2.0, 3.0]), key, max_evaluations=2, num_objectives=3)
 
 
 def test_second_search_does_not_compile_again():

@@ -25,13 +25,13 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def numpy_log_probabilities(controller, arch, settings):
+def numpy_log_probabilities(controller, arch, settings, mask=None):
     """The controller in NumPy, one number at a time, for one architecture."""
     controller = jax.tree.map(lambda x: np.asarray(x, np.float64), controller)
     size = len(controller.start)
     hidden, cell = np.zeros((2, size)), np.zeros((2, size))
     given, found = controller.start, []
-    for choice in arch:
+    for number_of_decision, choice in enumerate(arch):
         x = given
         for number, layer in enumerate(controller.layers):
             gates = layer.from_input @ x + layer.from_hidden @ hidden[number] + layer.input_bias + layer.hidden_bias
@@ -39,6 +39,8 @@ def numpy_log_probabilities(controller, arch, settings):
             cell[number] = sigmoid(f) * cell[number] + sigmoid(i) * np.tanh(g)
             hidden[number] = x = sigmoid(o) * np.tanh(cell[number])
         logits = settings.tanh_constant * np.tanh((controller.kernel @ x + controller.bias) / settings.temperature)
+        if mask is not None:
+            logits = np.where(mask[number_of_decision], logits, -np.inf)
         found.append(logits - np.log(np.exp(logits).sum()))
         given = controller.embedding[choice]
     return np.array(found)
@@ -58,6 +60,18 @@ def of_all():
     look = lambda controller, arch: log_probability_and_entropy(controller, arch, SMALL)[0]  # noqa: E731
     values = jax.jit(jax.vmap(jax.value_and_grad(look), (None, 0)))(controller(), jnp.asarray(ARCHS))
     return jax.device_get(values)
+
+
+def test_controller_without_a_choice_is_that_of_numpy():
+    mask, arch = np.array([[False, True, True], [True, True, False]]), np.array([2, 1])
+    look = lambda controller: log_probability_and_entropy(controller, jnp.asarray(arch), SMALL, jnp.asarray(mask))  # noqa: E731
+    value, entropy = jax.jit(look)(controller())
+    expected = numpy_log_probabilities(controller(), arch, SMALL, mask)
+    np.testing.assert_allclose(value, expected[[0, 1], arch].sum(), rtol=1e-4)
+    there = expected[mask]
+    np.testing.assert_allclose(entropy, -np.sum(np.exp(there) * there), rtol=1e-4)
+    slopes = jax.jit(jax.grad(lambda controller: sum(look(controller))))(controller())
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
 
 
 def test_controller_is_that_of_numpy():

@@ -1,5 +1,7 @@
 """Random search with parameter sharing: what it draws, and what it looks at."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,16 +14,14 @@ from tests._toy_supernet import ARCHS, TOY, K, batch, flat, numpy_loss, toy_data
 
 
 @pytest.mark.statistical
-def test_architectures_are_uniform():
-    archs = np.asarray(
-        jax.jit(uniform_archs, static_argnums=(1, 2))(
-            jax.random.key(0), TOY._replace(space=categorical((5,) * 3)), 25_000
-        )
-    )
-    counts = np.bincount(archs @ [25, 5, 1], minlength=125)
-    expected = 25_000 / 125
+@pytest.mark.parametrize("choices", [(5, 5, 5), (2, 5, 3)])
+def test_architectures_are_uniform(choices):
+    supernet, size = TOY._replace(space=categorical(choices)), math.prod(choices)
+    archs = np.asarray(jax.jit(uniform_archs, static_argnums=(1, 2))(jax.random.key(0), supernet, 25_000))
+    counts = np.bincount(np.ravel_multi_index(archs.T, choices), minlength=size)
+    expected = 25_000 / size
     chi = ((counts - expected) ** 2 / expected).sum()
-    assert abs(chi - 124) < 4 * np.sqrt(2 * 124)
+    assert abs(chi - (size - 1)) < 4 * np.sqrt(2 * (size - 1))
 
 
 def test_each_step_trains_one_uniform_architecture_by_its_key():

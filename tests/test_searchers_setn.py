@@ -59,6 +59,8 @@ def test_the_most_probable_architectures_by_sorting_all(decisions, choices, coun
 def test_equals_are_all_listed():
     found = np.asarray(most_probable(jnp.zeros((3, 2)), 8))
     assert len(np.unique(found, axis=0)) == 8
+    lacking = jnp.array([[-jnp.inf, 0, -1], [0, -jnp.inf, -3]])  # of each decision one choice: 4 are left
+    np.testing.assert_array_equal(most_probable(lacking, 4), [[1, 0], [2, 0], [1, 2], [2, 2]])
 
 
 def test_alpha_follows_the_mixture_at_the_weights_of_a_uniform_architecture():

@@ -25,7 +25,7 @@ from jnas.studies import _engine
 from jnas.studies._keys import chunk_width, seed_keys
 from jnas.studies.search import _report, _run
 from jnas.studies.search._cost import estimate_study
-from jnas.studies.search._folder import chunk_path, finished_path
+from jnas.studies.search._folder import Chunk, chunk_path, finished_path, join_chunks, load_chunk, load_study
 from jnas.studies.search._study import load_study, study
 from jnas.studies.search._text import results_text
 from jnas.tables._file import Header, Training, encode_curve, member
@@ -211,6 +211,18 @@ def test_goes_on_from_every_chunk(whole, tmp_path, monkeypatch, saves):
     assert len(ran) <= 2 * 3 + 1  # three chunks a searcher; the one that was not saved was run again
     assert (tmp_path / "study" / "summary.csv").read_bytes() == (whole[1] / "summary.csv").read_bytes()
     assert not list((tmp_path / "study" / "traces").glob("*part*"))
+
+
+def test_further_objectives_stand_in_the_files_of_traces(whole, tmp_path):
+    result = whole[0].searchers[0]
+    further = np.stack([result.traces.score, -result.traces.seconds], axis=-1)
+    one = Chunk(result.traces._replace(objectives=further), result.incumbent, result.values, 0.0, 0.0)
+    _run.save_chunk(tmp_path / "a.npz", one, {})
+    again = join_chunks([load_chunk(tmp_path / "a.npz", {})], 5)
+    length = again.traces.mask.shape[1]
+    np.testing.assert_array_equal(again.traces.objectives, further[:5, :length])
+    np.testing.assert_array_equal(again.traces.score, result.traces.score[:5, :length])
+    assert load_study(whole[1]).searchers[0].traces.objectives is None
 
 
 _save = _run.save_chunk
@@ -593,7 +605,7 @@ def test_what_cannot_be_compiled_makes_the_same_searches_but_fewer(whole):
     driven, compiled = results.searchers[0], whole[0].searchers[0]
     length = driven.traces.mask.shape[1]
     assert driven.final.shape[1] == 3
-    for one, other in zip(driven.traces[:-1], compiled.traces[:-1], strict=True):
+    for one, other in zip(driven.traces[:6], compiled.traces[:6], strict=True):
         np.testing.assert_array_equal(one, other[:3, :length])
     np.testing.assert_array_equal(driven.final, compiled.final[:, :3])
     assert_same(

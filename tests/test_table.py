@@ -217,6 +217,14 @@ def test_the_objective_gives_scores_costs_and_validity(table):
     assert not bool(outside.valid[0])
 
 
+def test_further_objectives_are_members_of_the_table(table):
+    objective = table.objective(**VALID, epochs=3, seed="mean", objectives=("flops/cifar10", "device_latency/phone"))
+    found = _evaluate(objective, np.concatenate([_arrays()["archs"][[2, 4]], [[5, 5]]]))
+    np.testing.assert_array_equal(found.objectives, [[4, 6], [8, 12], [NAN, NAN]])
+    assert objective.objective_names == ("flops/cifar10", "device_latency/phone")
+    assert _evaluate(table.objective(**VALID, epochs=3, seed="mean"), _arrays()["archs"][[2]]).objectives is None
+
+
 def test_trainings_are_charged_in_full_and_curves_by_the_difference(table):
     arch = _arrays()["archs"][[2]]
     resumed = {"fidelity": [1], "resumes": [0], "resumed_fidelity": [0]}
@@ -254,6 +262,7 @@ def test_a_random_seed_gives_the_score_and_the_cost_of_the_same_run(table):
         ({"epochs": (3, 9), "at": (1, 2)}, "several of one of them"),
         ({"epochs": 3, "at": (2, 2)}, "ascend"),
         ({"epochs": 3, "resume_cost": "half"}, "'difference' or 'full'"),
+        ({"epochs": 3, "objectives": ("accuracy/cifar10/3/test",)}, "expected one of device_latency/phone, flops/cif"),
         ({"epochs": 3, "metric": "f1"}, "'accuracy' or 'loss'"),
     ],
 )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas.core._vocabulary import WeightSharingSearcher
+from jnas.core._vocabulary import WeightSharingSearcher, decisions_of
 from jnas.searchers import (
     Adam,
     PolicyGradient,
@@ -20,7 +20,9 @@ from jnas.searchers import (
     weight_sharing_entry,
     weight_sharing_names,
 )
-from tests._toy_supernet import ARCHS, BEST, TOY, E, K, batch, batches, toy_dataset
+from jnas.searchers.weight_sharing._shared_weights import as_architecture
+from jnas.spaces import categorical
+from tests._toy_supernet import ARCHS, BEST, MASK, RULED, TOY, E, K, batch, batches, ruled_discretize, toy_dataset
 
 STEPS, EPOCHS, SEEDS = 30, 10, 8
 ADAM = Adam(learning_rate=3e-2)
@@ -200,6 +202,61 @@ def test_a_search_that_diverged_still_answers(name):
     assert not np.isfinite(infos.train_loss[:, STEPS:]).any()  # it may begin with operations that a NaN does not reach
     assert ((derived.arch >= 0) & (derived.arch < K)).all()
     assert np.isnan(derived.scores).sum() >= derived.scores.size // 4  # those that a NaN reaches: not "none" alone
+
+
+@every_searcher
+def test_a_ragged_space_and_the_rule_of_its_supernet_are_obeyed(name):
+    """No step runs what there is not (the supernet would answer NaN), and what is derived is valid, NaN or not."""
+    settings = ROWS[name] | ({"controller_steps": 2} if name == "enas" else {})
+    searcher = make_weight_sharing(name, RULED, steps_per_epoch=5, epochs=2, **settings)
+    data, allowed = toy_dataset(count=200), ARCHS[MASK[np.arange(E), ARCHS].all(axis=1)]
+
+    @jax.jit
+    def search(key):
+        state, infos = jax.lax.scan(searcher.step, searcher.init(key), batches(26))
+        look = lambda state: searcher.derive(state, data, "validation")  # noqa: E731
+        broken = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan) if x.dtype == jnp.float32 else x, state)
+        says = searcher.probabilities(state), searcher.log_probability(state, jnp.asarray(allowed))
+        return state, infos, look(state), look(broken), says
+
+    state, infos, derived, of_broken, (probabilities, logs) = jax.device_get(search(jax.random.key(2)))
+    learned = {k: v for k, v in state._asdict().items() if k not in ("key", "step", "baseline", "earlier")}
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(learned))
+    assert not np.isinf(np.asarray(infos)).any()
+    if name != "enas":
+        assert np.isfinite(infos.train_loss).all()
+    for found in (derived, of_broken):
+        assert np.asarray(jax.vmap(RULED.space.is_valid)(found.candidates)).all()
+        assert (found.candidates == found.arch).all(axis=1).any()
+    np.testing.assert_array_equal(probabilities[~MASK], 0)
+    np.testing.assert_allclose(probabilities.sum(axis=1), np.ones(E), rtol=1e-5)
+    np.testing.assert_allclose(np.exp(logs).sum(), 1, rtol=1e-5)
+    marginal = np.einsum("a,aek->ek", np.exp(logs), allowed[:, :, None] == np.arange(K))
+    np.testing.assert_allclose(probabilities, marginal, atol=0.02)  # estimated by ENAS
+    if name in ("darts-v1", "darts-v2", "gdas"):
+        alpha = jnp.where(MASK, state.alpha, -jnp.inf)
+        np.testing.assert_array_equal(derived.arch, ruled_discretize(alpha))
+
+
+def test_a_rule_leaves_a_valid_architecture_as_it_is_and_mends_others():
+    mended = np.asarray(jax.vmap(lambda arch: as_architecture(RULED, arch))(jnp.asarray(ARCHS)))
+    valid = np.asarray(jax.vmap(RULED.space.is_valid)(jnp.asarray(ARCHS)))
+    assert 0 < valid.sum() < len(ARCHS)
+    np.testing.assert_array_equal(mended[valid], ARCHS[valid])
+    assert np.asarray(jax.vmap(RULED.space.is_valid)(jnp.asarray(mended))).all()
+    assert as_architecture(TOY, ARCHS) is ARCHS
+
+
+def test_decisions_are_those_of_the_space_unless_a_supernet_says_otherwise():
+    ragged = decisions_of(TOY._replace(space=categorical((2, 3))))
+    np.testing.assert_array_equal(ragged.mask, [[True, True, False], [True, True, True]])
+    assert (ragged.shape, ragged.ragged, ragged.counts.tolist()) == ((2, 3), True, [2, 3])
+    full = decisions_of(TOY)
+    logits = jnp.zeros((E, K))
+    assert not full.ragged
+    assert full.restrict(logits) is logits
+    assert full.names == TOY.space.choices
+    assert decisions_of(RULED) is RULED.decisions
 
 
 def test_every_name_has_a_row_and_its_published_settings():

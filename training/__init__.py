@@ -4,7 +4,7 @@
 in a folder from which killed work goes on.
 """
 
-from jnas.core._vocabulary import Network, Supernet, Weights
+from jnas.core._vocabulary import Decisions, Examples, Network, Supernet, Task, Weights
 from jnas.training._recipe import RECIPES, Recipe, get_recipe, make_optimizer
 from jnas.training.data._augmentation import Augmentation, augment, normalize
 from jnas.training.data._dataset import Dataset, dataset_from_arrays
@@ -39,6 +39,8 @@ __all__ = [
     "Augmentation",
     "Curves",
     "Dataset",
+    "Decisions",
+    "Examples",
     "Jobs",
     "Network",
     "Recipe",
@@ -47,6 +49,7 @@ __all__ = [
     "Settings",
     "Supernet",
     "TablePlan",
+    "Task",
     "TrainedNetwork",
     "Weights",
     "assemble_table",

@@ -23,6 +23,7 @@ class Pending(NamedTuple):
 
     scores: list[float]
     seconds: list[float]
+    objectives: list[list[float]]  # empty where evaluations have no further objectives; files then have no such member
 
 
 def identify(key: Key, programs: Sequence[Any], **settings: Any) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def save_checkpoint(path: str | os.PathLike[str], identity: dict[str, Any], cont
       pending: Evaluations that the contents do not hold yet.
     """
     arrays = as_members(contents, "leaf_")
-    made = {name: np.asarray(values, np.float64) for name, values in pending._asdict().items()}
+    made = {n: np.asarray(v, np.float64) for n, v in pending._asdict().items() if v or n != "objectives"}
     write_archive(path, identity, {**arrays, **made})
 
 
@@ -78,14 +79,17 @@ def load_checkpoint(
         return None
     header, arrays = read_archive(path, kind="a checkpoint of jnas.search", remedy=_REMEDY)
     _check_identity(path, header, identity)
-    made = [arrays.get(name, np.zeros((0, 0))) for name in Pending._fields]
+    members = {"scores": "f made", "seconds": "f made"}
+    if "objectives" in arrays:
+        members["objectives"] = "f made objectives"
     try:
         leaves = find_leaves(arrays, template, "leaf_")
-        if len(arrays) != len(leaves) + len(made):
+        if len(arrays) != len(leaves) + len(members):
             raise ValueError("there are others")
-        check_members(arrays, dict.fromkeys(Pending._fields, "f made"))
+        check_members(arrays, members)
     except ValueError as error:
         raise ValueError(f"the arrays of {path} are not those of this search ({error}); {_REMEDY}") from None
+    made = (arrays["scores"], arrays["seconds"], arrays.get("objectives", np.zeros((0, 0))))
     return fill(template, leaves), Pending(*(m.tolist() for m in made))
 
 

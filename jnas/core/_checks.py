@@ -61,7 +61,13 @@ def check_step(searcher: Searcher, proposal: Proposal, evaluation: Any) -> None:
             "wrap a plain function with jnas.function_objective"
         )
     batch = proposal.valid.shape[0]
-    for name, value in zip(Evaluation._fields, evaluation, strict=True):
+    further = evaluation.objectives
+    if further is not None and (jnp.ndim(further) != 2 or jnp.shape(further)[0] != batch):
+        raise TypeError(
+            f"the objective's objectives have shape {jnp.shape(further)}, expected ({batch}, O): a row for each row of "
+            f"{searcher.name}'s proposal, or None"
+        )
+    for name, value in zip(Evaluation._fields[:3], evaluation[:3], strict=True):
         if jnp.shape(value) != (batch,):
             raise TypeError(
                 f"the objective's {name} has shape {jnp.shape(value)}, expected ({batch},): a value for each row "

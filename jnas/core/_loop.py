@@ -30,6 +30,7 @@ class Rows(NamedTuple):
     seconds: Array  # [B] float32
     valid: Array  # [B] bool
     accepted: Array  # [B] bool
+    objectives: Array | None  # [B, O] float32
 
 
 def start_progress() -> Progress:
@@ -105,6 +106,7 @@ def admit(
         seconds=seconds,
         valid=evaluation.valid & ~jnp.isnan(evaluation.score) & sound,
         accepted=accepted,
+        objectives=None if evaluation.objectives is None else jnp.asarray(evaluation.objectives, jnp.float32),
     )
     return progress, rows
 
@@ -116,8 +118,8 @@ def row_keys(key: Key, progress: Progress, proposal: Proposal) -> Key:
     return jax.vmap(jax.random.fold_in, (None, 0))(key, rows.astype(jnp.uint32))
 
 
-def empty_trace(capacity: int, num_decisions: int) -> Trace:
-    """Returns a trace of unused rows."""
+def empty_trace(capacity: int, num_decisions: int, num_objectives: int | None = None) -> Trace:
+    """Returns a trace of unused rows; without a number of further objectives it has no place for any."""
     return Trace(
         arch=jnp.zeros((capacity, num_decisions), jnp.int32),
         fidelity=jnp.zeros((capacity,), jnp.int32),
@@ -126,7 +128,13 @@ def empty_trace(capacity: int, num_decisions: int) -> Trace:
         valid=jnp.zeros((capacity,), bool),
         mask=jnp.zeros((capacity,), bool),
         stopped_by=jnp.int32(0),
+        objectives=None if num_objectives is None else jnp.full((capacity, num_objectives), jnp.nan, jnp.float32),
     )
+
+
+def columns(trace: Trace) -> Rows:
+    """Returns what a trace holds of each row, as a step's rows have it: `[T, ...]`."""
+    return Rows(*trace[:6], trace.objectives)
 
 
 def run(
@@ -200,15 +208,15 @@ def run(
         first = progress.num_done
         (state, progress), rows = step((state, progress))
         if batch == 1:  # a row stands where its step stands: one plain slice, the same for every lane
-            written = [
-                jax.lax.dynamic_update_slice_in_dim(old, new, i, 0) for old, new in zip(trace[:-1], rows, strict=True)
-            ]
+            write = lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, i, 0)  # noqa: E731
         else:
             place = jnp.where(rows.accepted, first + jnp.cumsum(rows.accepted) - 1, capacity)
-            written = [old.at[place].set(new, mode="drop") for old, new in zip(trace[:-1], rows, strict=True)]
-        return i + 1, (state, progress), Trace._make([*written, progress.stopped_by])
+            write = lambda old, new: old.at[place].set(new, mode="drop")  # noqa: E731
+        *written, objectives = jax.tree.map(write, columns(trace), rows)
+        return i + 1, (state, progress), Trace(*written, progress.stopped_by, objectives)
 
-    start = (jnp.int32(0), (state, start_progress()), empty_trace(capacity, num_decisions))
+    num_objectives = None if rows.objectives is None else rows.objectives.shape[1]
+    start = (jnp.int32(0), (state, start_progress()), empty_trace(capacity, num_decisions, num_objectives))
     return _blank_unused(jax.lax.while_loop(keep_going, advance, start)[2])
 
 
@@ -223,4 +231,5 @@ def _blank_unused(trace: Trace) -> Trace:
         valid=trace.valid & mask,
         mask=mask,
         stopped_by=trace.stopped_by,
+        objectives=None if trace.objectives is None else jnp.where(mask[:, None], trace.objectives, jnp.nan),
     )

@@ -14,8 +14,8 @@ import numpy as np
 
 from jnas.core._checkpoint import Pending, identify, load_checkpoint, save_checkpoint
 from jnas.core._checks import Overshoot, check_fidelities, check_proposal, check_step, resolve_capacity
-from jnas.core._loop import Progress, admit, empty_trace, row_keys, start_progress
-from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Proposal, Searcher, State, Trace
+from jnas.core._loop import Progress, admit, columns, empty_trace, row_keys, start_progress
+from jnas.core._vocabulary import Evaluation, Key, Objective, Proposal, Searcher, State, Trace
 
 
 class Candidate(NamedTuple):
@@ -30,7 +30,7 @@ class Candidate(NamedTuple):
 
 
 Evaluate = Callable[[Candidate], Any]
-"""`evaluate(candidate) -> score`, or `(score, seconds)`."""
+"""`evaluate(candidate) -> score`, or `(score, seconds)`, or `(score, seconds, objectives)`."""
 
 OnEvaluation = Callable[[Candidate, float, float], None]
 """`on_evaluation(candidate, score, seconds)`, called after each evaluation."""
@@ -55,6 +55,7 @@ def search(
     fidelities: Sequence[float] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     on_evaluation: OnEvaluation | None = None,
+    num_objectives: int | None = None,
 ) -> Trace:
     """Returns the trace of one search whose evaluations are made one by one from Python.
 
@@ -64,7 +65,8 @@ def search(
     Args:
       searcher: From `jnas.searchers`, or your own.
       evaluate: `evaluate(candidate) -> score`, maximised, NaN for a failure, which never wins; or
-        `(score, seconds)`. Without seconds the wall time of the call counts. Or an `Objective`.
+        `(score, seconds)`. Without seconds the wall time of the call counts. With `num_objectives` it returns
+        `(score, seconds, objectives)`, where seconds may be None. Or an `Objective`.
       key: A typed PRNG key `[]`.
       max_evaluations: Most evaluations, a Python int; needed unless the objective tells its cheapest cost.
       budget_seconds: Seconds after which the search ends. The evaluation that exceeds them has been made by then.
@@ -74,6 +76,8 @@ def search(
       checkpoint: A file in which the search is saved after every evaluation, and from which it goes on if the file is
         there, to the trace that an unbroken search would have left. The file of a finished search gives its trace.
       on_evaluation: Called as `on_evaluation(candidate, score, seconds)` after each evaluation made in this process.
+      num_objectives: How many numbers a Python function returns as further objectives, minimised, for
+        `Trace.objectives`; an `Objective` shows it.
 
     Returns:
       A trace with `T = max_evaluations` rows.
@@ -102,9 +106,11 @@ def search(
     init = jax.jit(searcher.init, static_argnums=1) if searcher.compiled else searcher.init
     state = init(search_key, capacity)
     steps = _compile_steps(searcher, capacity, budget_seconds, overshoot)
-    progress, pending = start_progress(), Pending([], [])
+    progress, pending = start_progress(), Pending([], [], [])
     proposal = _first_proposal(searcher, steps, state, progress, objective_key)
-    trace = jax.tree.map(np.array, empty_trace(capacity, proposal.archs.shape[1]))
+    if isinstance(evaluate, Objective):
+        num_objectives = _num_objectives(evaluate, objective_key, progress, proposal)
+    trace = jax.tree.map(np.array, empty_trace(capacity, proposal.archs.shape[1], num_objectives))
 
     def save(pending: Pending) -> None:
         if checkpoint is not None:
@@ -113,7 +119,8 @@ def search(
     if checkpoint is not None:
         settings = {"searcher": searcher.name, "max_evaluations": capacity, "budget_seconds": budget_seconds}
         settings |= {"overshoot": overshoot, "fidelities": [float(f) for f in known.fidelities]}
-        identity = identify(key, _programs(searcher, steps, state, progress, objective_key), **settings)
+        programs = _programs(searcher, steps, state, progress, objective_key, num_objectives)
+        identity = identify(key, programs, **settings)
         saved = load_checkpoint(checkpoint, identity, (state, progress, trace))
         if saved is not None:
             (state, progress, trace), pending = saved
@@ -123,14 +130,16 @@ def search(
         if isinstance(evaluate, Objective):
             evaluation = _evaluate_at_once(searcher, evaluate, keys, proposal, progress, on_evaluation)
         else:
-            evaluation = _evaluate_one_by_one(evaluate, steps, keys, proposal, progress, pending, on_evaluation, save)
+            one_by_one = _OneByOne(evaluate, num_objectives, steps, on_evaluation, save)
+            evaluation = _evaluate_one_by_one(one_by_one, keys, proposal, progress, pending)
         state, progress, rows = steps.tell(asked, progress, proposal, evaluation)
         _write_rows(trace, rows, progress)
-        pending = Pending([], [])
+        pending = Pending([], [], [])
         # The file of a Python function's evaluations has this step already, as pending.
         if isinstance(evaluate, Objective) or bool(progress.stopped):
             save(pending)
-    return Trace(*map(jnp.asarray, trace))
+    found: Trace = jax.tree.map(jnp.asarray, trace)
+    return found
 
 
 @functools.lru_cache(maxsize=16)  # so that a second search with another key compiles nothing
@@ -162,11 +171,21 @@ def _first_proposal(searcher: Searcher, steps: _Steps, state: State, progress: P
     return first
 
 
-def _programs(searcher: Searcher, steps: _Steps, state: State, progress: Progress, key: Key) -> list[Any]:
+def _num_objectives(objective: Objective, key: Key, progress: Progress, proposal: Proposal) -> int | None:
+    """Returns how many further objectives an objective gives, or None for none."""
+    shapes = jax.eval_shape(lambda key, p, q: objective(row_keys(key, p, q), q), key, progress, proposal)
+    found = getattr(shapes, "objectives", None)  # what is no Evaluation is refused when it is made
+    return None if found is None or len(found.shape) != 2 else int(found.shape[1])
+
+
+def _programs(
+    searcher: Searcher, steps: _Steps, state: State, progress: Progress, key: Key, num_objectives: int | None
+) -> list[Any]:
     """Returns the lowered programs of a search."""
     proposal = _first_proposal(searcher, steps, state, progress, key)
     answer = jnp.zeros(proposal.valid.shape, jnp.float32)
-    evaluation = Evaluation(answer, answer, proposal.valid)
+    further = None if num_objectives is None else jnp.zeros((*answer.shape, num_objectives), jnp.float32)
+    evaluation = Evaluation(answer, answer, proposal.valid, further)
     if not searcher.compiled:
         return [steps.settle.lower(progress, proposal, evaluation)]
     _, asked, _ = jax.eval_shape(steps.ask, state, progress, key)
@@ -203,49 +222,57 @@ def _evaluate_at_once(
     return evaluation
 
 
+class _OneByOne(NamedTuple):
+    """How a Python function evaluates proposals."""
+
+    evaluate: Evaluate
+    num_objectives: int | None
+    steps: _Steps
+    on_evaluation: OnEvaluation | None
+    save: Callable[[Pending], None]
+
+
 def _evaluate_one_by_one(
-    evaluate: Evaluate,
-    steps: _Steps,
-    keys: Key,
-    proposal: Proposal,
-    progress: Progress,
-    made: Pending,
-    on_evaluation: OnEvaluation | None,
-    save: Callable[[Pending], None],
+    how: _OneByOne, keys: Key, proposal: Proposal, progress: Progress, made: Pending
 ) -> Evaluation:
     """Evaluates a proposal's valid rows in order, from the first that is not yet in `made`, until the search ends."""
     rows = np.flatnonzero(np.asarray(proposal.valid))
     first = int(progress.num_done)
     for number in range(len(made.scores), len(rows)):
-        if number and _has_ended(steps, progress, proposal, rows[:number], made):
+        if number and _has_ended(how, progress, proposal, rows[:number], made):
             break
         candidate = _candidate(keys, proposal, rows[number], first + number)
         begin = time.perf_counter()
-        answer = evaluate(candidate)
-        score, seconds = _read_answer(answer, begin)
+        score, seconds, objectives = _read_answer(how.evaluate(candidate), begin, how.num_objectives)
         made.scores.append(score)
         made.seconds.append(seconds)
-        save(made)
-        if on_evaluation is not None:
-            on_evaluation(candidate, score, seconds)
-    return _as_evaluation(proposal, rows[: len(made.scores)], made)
+        made.objectives.extend([] if objectives is None else [objectives])
+        how.save(made)
+        if how.on_evaluation is not None:
+            how.on_evaluation(candidate, score, seconds)
+    return _as_evaluation(proposal, rows[: len(made.scores)], made, how.num_objectives)
 
 
-def _has_ended(steps: _Steps, progress: Progress, proposal: Proposal, rows: np.ndarray, made: Pending) -> bool:
+def _has_ended(how: _OneByOne, progress: Progress, proposal: Proposal, rows: np.ndarray, made: Pending) -> bool:
     """Returns whether the rows evaluated so far end the search, so that the others need not be evaluated."""
     so_far = np.zeros(proposal.valid.shape, bool)
     so_far[rows] = True
     partial = proposal._replace(valid=jnp.asarray(so_far))
-    return bool(steps.settle(progress, partial, _as_evaluation(proposal, rows, made))[0].stopped)
+    evaluation = _as_evaluation(proposal, rows, made, how.num_objectives)
+    return bool(how.steps.settle(progress, partial, evaluation)[0].stopped)
 
 
-def _as_evaluation(proposal: Proposal, rows: np.ndarray, made: Pending) -> Evaluation:
+def _as_evaluation(proposal: Proposal, rows: np.ndarray, made: Pending, num_objectives: int | None) -> Evaluation:
     """Returns the answers as a batch; rows that were not evaluated are invalid."""
     score = np.full(proposal.valid.shape, np.nan, np.float32)
     seconds = np.zeros(proposal.valid.shape, np.float32)
     valid = np.zeros(proposal.valid.shape, bool)
     score[rows], seconds[rows], valid[rows] = made.scores, made.seconds, True
-    return Evaluation(jnp.asarray(score), jnp.asarray(seconds), jnp.asarray(valid))
+    objectives = None
+    if num_objectives is not None:
+        objectives = np.full((*score.shape, num_objectives), np.nan, np.float32)
+        objectives[rows] = np.reshape(made.objectives, (len(rows), num_objectives))
+    return jax.tree.map(jnp.asarray, Evaluation(score, seconds, valid, objectives))  # type: ignore[arg-type, no-any-return]
 
 
 def _candidate(keys: Key, proposal: Proposal, row: Any, place: int) -> Candidate:
@@ -259,8 +286,17 @@ def _candidate(keys: Key, proposal: Proposal, row: Any, place: int) -> Candidate
     )
 
 
-def _read_answer(answer: Any, begin: float) -> tuple[float, float]:
-    """Returns `(score, seconds)` from what a user's function returned."""
+def _read_answer(answer: Any, begin: float, num_objectives: int | None) -> tuple[float, float, list[float] | None]:
+    """Returns `(score, seconds, objectives)` from what a user's function returned."""
+    objectives = None
+    if num_objectives is not None:
+        if not isinstance(answer, tuple) or len(answer) != 3 or np.shape(answer[2]) != (num_objectives,):
+            raise TypeError(
+                f"evaluate returned {answer!r:.100}, expected (score, seconds, objectives) with {num_objectives} "
+                "objectives, as num_objectives says; seconds may be None"
+            )
+        objectives = [float(value) for value in answer[2]]
+        answer = answer[0] if answer[1] is None else answer[:2]
     timed = isinstance(answer, tuple)
     if timed and len(answer) != 2:
         raise TypeError(f"evaluate returned a tuple of {len(answer)}, expected a score or a pair (score, seconds)")
@@ -274,7 +310,7 @@ def _read_answer(answer: Any, begin: float) -> tuple[float, float]:
         ) from error
     if not (seconds >= 0 and math.isfinite(seconds)):
         raise ValueError(f"evaluate returned seconds={seconds}, expected a finite number that is not negative")
-    return score, seconds
+    return score, seconds, objectives
 
 
 def _write_rows(trace: Trace, rows: Any, progress: Progress) -> None:
@@ -282,8 +318,7 @@ def _write_rows(trace: Trace, rows: Any, progress: Progress) -> None:
     accepted = np.asarray(rows.accepted)
     first = int(trace.mask.sum())
     place = slice(first, first + int(accepted.sum()))
-    columns: Sequence[Array] = rows[:-1]
-    for column, new in zip(trace[:5], columns, strict=True):
-        column[place] = np.asarray(new)[accepted]
-    trace.mask[place] = True
+    for column, new in zip(columns(trace), rows, strict=True):
+        if column is not None:
+            column[place] = np.asarray(new)[accepted]  # what is accepted is what `mask` says
     trace.stopped_by[...] = np.asarray(progress.stopped_by)

@@ -159,7 +159,8 @@ class Decisions(NamedTuple):
     @property
     def counts(self) -> NDArray[np.int64]:
         """How many choices each decision has, `[E]`."""
-        return self.mask.sum(axis=1)
+        counts: NDArray[np.int64] = self.mask.sum(axis=1)
+        return counts
 
     def restrict(self, logits: Array) -> Array:
         """Returns logits `[..., E, K]`, minus infinity where there is no such choice."""

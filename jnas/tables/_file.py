@@ -28,6 +28,9 @@ of epochs; 12 and 200 epochs are different trainings, each with its own learning
 | `device_latency/DEVICE` | float32 `[N]` | milliseconds |
 | `hardware/NAME` | float32 `[N]` | a hardware reading in the unit that its name says |
 
+Members of one number for each architecture (from `parameter_count` to `hardware`) serve as further objectives beside a
+score: `Table.objective(..., objectives=("flops/cifar10", "hardware/edgegpu_energy"))` names them as they stand here.
+
 Uncompressed, so that a member is read at once when it is asked for; compressed ones (the package's own) are read too.
 """
 
@@ -74,6 +77,9 @@ _SHAPES = {
     "reading_at": ("N1", "NS"),
 }
 """Shapes of each kind of member: N architectures, S seeds and E epochs of its training, H bytes of a hash."""
+
+OBJECTIVE_KINDS = ("parameter_count", "parameters", "flops", "latency", "device_latency", "hardware")
+"""The kinds of members that `Table.objective` takes for further objectives."""
 
 _AXES = {"1": 1, "H": 16}
 _NUM_PARTS = {

@@ -1,7 +1,7 @@
 """The objective that looks evaluations up in a table."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +58,7 @@ def runs_objective(
     draws: bool,
     pays_difference: bool,
     missing_seconds: float,
+    further: Mapping[str, np.ndarray],
 ) -> Objective:
     """Returns the objective over a table's runs.
 
@@ -69,6 +70,7 @@ def runs_objective(
       draws: Whether one of the runs is drawn for each evaluation; otherwise each has one.
       pays_difference: Whether going on with a training costs its further epochs and an evaluation, or all of it.
       missing_seconds: What an architecture costs that the table lacks.
+      further: Further objectives by name, each `[N]`: members of the file with one number for each architecture.
     """
     width = max(r.value.shape[1] for r in runs)
     value, train, evaluation = (
@@ -78,6 +80,7 @@ def runs_objective(
     values, costs, trained = jnp.asarray(value), jnp.asarray(whole), jnp.asarray(train)
     count = jnp.asarray(np.stack([r.num_runs for r in runs]))
     single = len(runs) == 1
+    others = jnp.asarray(np.stack(list(further.values()), axis=1), jnp.float32) if further else None
 
     def look_up(key: Key, arch: Array, fidelity: Array, resumed: Array) -> Evaluation:
         row = locate(arch)
@@ -92,6 +95,7 @@ def runs_objective(
             score=jnp.where(found, sign * values[fidelity, row, slot], jnp.nan),
             seconds=jnp.where(found & ~jnp.isnan(seconds), seconds, missing_seconds),
             valid=found,
+            objectives=None if others is None else jnp.where(row >= 0, others[row], jnp.nan),
         )
 
     def evaluate(keys: Key, proposal: Proposal) -> Evaluation:
@@ -102,4 +106,4 @@ def runs_objective(
         bounds += [whole[f] - train[f - 1] for f in range(1, len(runs))]
     positive = [b[b > 0] for b in bounds]
     cheapest = min((float(p.min()) for p in positive if p.size), default=None)
-    return Objective(evaluate, fidelities, cheapest)
+    return Objective(evaluate, fidelities, cheapest, tuple(further))

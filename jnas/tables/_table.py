@@ -11,7 +11,7 @@ import numpy as np
 from jnas.core._draws import below
 from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Space
 from jnas.spaces._rows import many_are_one, row_locator
-from jnas.tables._file import Header, Training, check_archs, member
+from jnas.tables._file import OBJECTIVE_KINDS, Header, Training, check_archs, member
 from jnas.tables._look_ups import Metric, Runs, Seed, mean_over_runs
 from jnas.tables._objective import check_times, fidelity_levels, runs_objective
 from jnas.tables._runs import find_readings, find_runs, read_curve, runs_along, seed_slot
@@ -286,6 +286,7 @@ class Table:
         metric: Metric = "accuracy",
         resume_cost: Literal["difference", "full"] | None = None,
         missing_seconds: float | None = None,
+        objectives: Sequence[str] = (),
     ) -> Objective:
         """Returns the objective that looks evaluations up in this table.
 
@@ -301,10 +302,12 @@ class Table:
             scripts always charge in full).
           missing_seconds: What an evaluation costs whose time, or whose architecture, the table lacks. Where it has
             no times at all, or not the architecture, that is 0 by default.
+          objectives: Further objectives beside the score, for `Evaluation.objectives`: names of members with one number
+            for each architecture, in the units that the file has (`jnas.tables._file` lists them): `'flops/cifar10'`.
 
         Raises:
-          ValueError: As for `accuracy`; the fidelities do not ascend; or some architectures have an accuracy but no
-            time, and `missing_seconds` does not say what they cost.
+          ValueError: As for `accuracy`; the fidelities do not ascend; the table has no such further objective; or some
+            architectures have an accuracy but no time, and `missing_seconds` does not say what they cost.
         """
         if resume_cost not in (None, "difference", "full"):
             raise ValueError(f"resume_cost is {resume_cost!r}, expected 'difference' or 'full'")
@@ -321,7 +324,17 @@ class Table:
             draws=seed == "random",
             pays_difference=resume_cost == "difference" or (resume_cost is None and at is not None),
             missing_seconds=missing_seconds or 0.0,
+            further={name: self._further_objective(name) for name in objectives},
         )
+
+    def _further_objective(self, name: str) -> np.ndarray:
+        """Returns a member of one number for each architecture, float32 `[N]`, NaN where missing."""
+        values = self.read(name) if name.split("/")[0] in OBJECTIVE_KINDS else None
+        if values is None:
+            known = sorted(n for n in self.names if n.split("/")[0] in OBJECTIVE_KINDS)
+            raise ValueError(f"objectives holds {name!r}, expected one of {', '.join(known) or 'none: it has none'}")
+        missing = values == 0 if name.startswith("parameter_count/") else np.isnan(values)
+        return np.where(missing, np.nan, values).astype(np.float32)
 
     def simulate_train_eval(
         self,

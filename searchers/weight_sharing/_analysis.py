@@ -38,7 +38,7 @@ def one_shot_accuracies(
 ) -> Array:
     """Returns the accuracy of each architecture under shared weights in percent, float32 `[N]`, all on the same images.
 
-    NaN where a logit is not finite. Works inside `jit`.
+    Or another task's metric, in its unit. NaN where an output is not finite. Works inside `jit`.
 
     Args:
       key: Of the order of the images, which decides on the batches.

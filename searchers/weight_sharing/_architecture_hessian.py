@@ -54,16 +54,15 @@ def architecture_hessian(
 
     decisions = decisions_of(supernet)
     # Choices that a decision lacks have no curvature, and would bring eigenvalues of 0 among the true ones.
-    place, complete = alpha, lambda alpha: alpha
-    if decisions.ragged:
-        there = np.nonzero(decisions.mask)
-        place, complete = alpha[there], lambda place: alpha.at[there].set(place)
+    there = np.nonzero(decisions.mask)
+    place = alpha[there] if decisions.ragged else alpha
 
     def of_batch(numbers: Array) -> Array:
         examples = dataset.examples(numbers)
 
         def loss(place: Array) -> Array:
-            return mixture_loss(supernet, shared.parameters, complete(place), examples)[0]
+            whole = alpha.at[there].set(place) if decisions.ragged else place
+            return mixture_loss(supernet, shared.parameters, whole, examples)[0]
 
         return hessian(loss, place)
 

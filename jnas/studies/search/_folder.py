@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import jax
 import numpy as np
 
 from jnas.core._folder import FolderKind, read_part
@@ -35,6 +36,7 @@ _MEMBERS = {
     "incumbent": "i S T",
     "values": "f C S T",
 }
+_OBJECTIVES = {"objectives": "f S T O"}  # where evaluations have them
 _WIDE = {"i": np.int32, "f": np.float32, "b": np.bool_}
 
 
@@ -76,6 +78,8 @@ def save_chunk(path: Path, chunk: Chunk, identity: Mapping[str, Any]) -> None:
     """Writes runs of a searcher, in the fewest bits that hold them."""
     held = {**chunk.traces._asdict(), "incumbent": chunk.incumbent, "values": chunk.values}
     arrays = {name: _narrow(held[name]) if text[0] == "i" else held[name] for name, text in _MEMBERS.items()}
+    if chunk.traces.objectives is not None:
+        arrays["objectives"] = chunk.traces.objectives
     times = {name: getattr(chunk, name) for name in _TIMES}
     write_archive(path, {**identity, **times}, arrays, compress=True)
 
@@ -90,18 +94,19 @@ def _narrow(array: np.ndarray) -> np.ndarray:
 
 def load_chunk(path: Path, identity: Mapping[str, Any]) -> Chunk:
     """Returns runs of a searcher; errors are those of `read_part`."""
-    header, arrays = read_part(path, identity, FOLDER, _MEMBERS, numbers=_TIMES)
-    read: dict[str, Any] = {name: arrays[name].astype(_WIDE[text[0]]) for name, text in _MEMBERS.items()}
-    traces = Trace._make(read[name] for name in Trace._fields)
+    header, arrays = read_part(path, identity, FOLDER, _MEMBERS, numbers=_TIMES, optional=_OBJECTIVES)
+    expected = {**_MEMBERS, **_OBJECTIVES}
+    read = {name: array.astype(_WIDE[expected[name][0]]) for name, array in arrays.items() if name in expected}
+    traces = Trace(**{name: read[name] for name in Trace._fields if name in read})
     return Chunk(traces, read["incumbent"], read["values"], *(header[name] for name in _TIMES))
 
 
 def join_chunks(chunks: Sequence[Chunk], num_seeds: int) -> Chunk:
     """Returns the runs of all chunks, of which the first `num_seeds` count, with rows that no run used cut off."""
-    joined = Trace._make(np.concatenate(x)[:num_seeds] for x in zip(*(c.traces for c in chunks), strict=True))
+    joined = jax.tree.map(lambda *parts: np.concatenate(parts)[:num_seeds], *(c.traces for c in chunks))
     length = max(int(joined.mask.sum(axis=1).max()), 1)
     return Chunk(
-        traces=Trace._make([*(x[:, :length] for x in joined[:-1]), joined.stopped_by]),
+        traces=jax.tree.map(lambda x: x[:, :length] if x.ndim > 1 else x, joined),
         incumbent=np.concatenate([c.incumbent for c in chunks])[:num_seeds, :length],
         values=np.concatenate([c.values for c in chunks], axis=1)[:, :num_seeds, :length],
         compile_seconds=sum(c.compile_seconds for c in chunks),

@@ -66,7 +66,8 @@ def _driven(plan: Plan, name: str, keys: Key) -> Program:
 
     def runs(keys: Key) -> Trace:
         traces = [search(searcher, plan.objective, key, **limits) for key in keys]
-        return Trace._make(map(jnp.stack, zip(*traces, strict=True)))
+        stacked: Trace = jax.tree.map(lambda *each: jnp.stack(each), *traces)
+        return stacked
 
     return Program(lambda: (runs, 0.0), keys, _digest(plan), 0.0)
 

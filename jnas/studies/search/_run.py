@@ -169,4 +169,4 @@ def _run_chunk(runs: Runs, keys: Key, judge: Judge) -> Chunk:
     traces = jax.block_until_ready(runs(keys))  # type: ignore[no-untyped-call]
     seconds = time.perf_counter() - begin
     incumbent, values = judge(traces)
-    return Chunk(Trace._make(map(np.asarray, traces)), incumbent, values, 0.0, seconds)
+    return Chunk(jax.tree.map(np.asarray, traces), incumbent, values, 0.0, seconds)
