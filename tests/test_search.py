@@ -328,7 +328,7 @@ def evaluate(candidate):
     return value(candidate.arch) + float(jax.random.normal(candidate.key)), 1.0
 
 trace = search(SEARCHERS["batched"], evaluate, jax.random.key(8), max_evaluations=20, checkpoint=sys.argv[1])
-np.savez(sys.argv[3], **{k: np.asarray(v) for k, v in trace._asdict().items()})
+np.savez(sys.argv[3], **{k: np.asarray(v) for k, v in trace._asdict().items() if v is not None})
 """
 
 

@@ -213,7 +213,7 @@ def run(
             place = jnp.where(rows.accepted, first + jnp.cumsum(rows.accepted) - 1, capacity)
             write = lambda old, new: old.at[place].set(new, mode="drop")  # noqa: E731
         *written, objectives = jax.tree.map(write, columns(trace), rows)
-        return i + 1, (state, progress), Trace(*written, progress.stopped_by, objectives)
+        return i + 1, (state, progress), Trace._make([*written, progress.stopped_by, objectives])
 
     num_objectives = None if rows.objectives is None else rows.objectives.shape[1]
     start = (jnp.int32(0), (state, start_progress()), empty_trace(capacity, num_decisions, num_objectives))
