@@ -1,7 +1,12 @@
-"""The laws that every space obeys. A new space is a new row of the table."""
+"""The laws that every space obeys. A new space is a new row of the table.
 
+All laws share few compiled programs, of batches of one size; rows whose spaces share a function share its program.
+"""
+
+import functools
 import json
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import jax
@@ -11,7 +16,7 @@ import pytest
 from scipy import stats
 
 from jnas import spaces
-from jnas.core._vocabulary import Graph, Space
+from jnas.core._vocabulary import Array, Graph, Space
 from jnas.spaces import _categorical, _nats_size
 from jnas.spaces.nasbench101 import _space as nasbench101_space
 from jnas.spaces.nasbench201 import _space as nasbench201_space
@@ -90,6 +95,32 @@ ROWS = {
 }
 
 
+@functools.cache
+def batched(function: Callable) -> Any:
+    """A compiled program of one function of a space over a batch."""
+    return jax.jit(jax.vmap(function))
+
+
+def in_batches(function: Callable, *batches: Any, size: int = SAMPLES) -> Any:
+    """What a function says of a batch of any length: one program takes `size` rows at a time, the last ones filled."""
+    count = len(batches[0])
+    rows = np.minimum(np.arange(-(-count // size) * size), count - 1).reshape(-1, size)
+    parts = [jax.device_get(batched(function)(*(batch[each] for batch in batches))) for each in rows]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+
+
+def keys_from(seed: int, count: int = SAMPLES) -> Array:
+    return jax.random.split(jax.random.key(seed), count)
+
+
+def are_valid(space: Space, archs: np.ndarray) -> np.ndarray:
+    return in_batches(space.is_valid, archs)
+
+
+def neighbors_of(space: Space, archs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return in_batches(space.neighbors, archs, size=500)
+
+
 @pytest.fixture(scope="module", params=ROWS, ids=list(ROWS))
 def row(request) -> Row:
     return ROWS[request.param]
@@ -98,7 +129,7 @@ def row(request) -> Row:
 @pytest.fixture(scope="module")
 def archs(row) -> np.ndarray:
     """Samples `[SAMPLES, E]`."""
-    return np.asarray(jax.jit(jax.vmap(row.space.sample))(jax.random.split(jax.random.key(1), SAMPLES)))
+    return in_batches(row.space.sample, keys_from(1))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +137,20 @@ def everything(row) -> np.ndarray:
     """All architectures `[size, E]`, by index."""
     if row.space.size is None or row.space.size > MOST_LISTED:
         pytest.skip("the space is too large to list")
-    return np.asarray(jax.jit(jax.vmap(row.space.from_index))(jnp.arange(row.space.size)))
+    return in_batches(row.space.from_index, np.arange(row.space.size))
+
+
+@functools.cache
+def step(space: Space) -> Any:
+    """A compiled program `(key, arch) -> (mutant, what the space says of it)` of one architecture."""
+
+    def says(key: Array, arch: Array) -> tuple[Array, Any]:
+        arch = space.mutate(key, arch)
+        neighbors, valid = space.neighbors(arch)
+        number = jnp.int32(0) if space.index is None else space.index(arch)
+        return arch, (arch, neighbors, valid, space.is_valid(arch), space.fingerprint(arch), number)
+
+    return jax.jit(says)
 
 
 def agrees(observed, expected) -> bool:
@@ -145,37 +189,35 @@ def test_architectures_are_int32_of_one_shape(row):
         assert jax.eval_shape(space.from_index, index) == arch
 
 
-def test_works_under_jit_vmap_and_scan(row):
+def test_works_under_jit_vmap_and_scan_and_uses_no_key_twice(row):
     space = row.space
-    keys = jax.random.split(jax.random.key(2), 2)
-
-    def step(arch, key):
-        arch = space.mutate(key, arch)
-        neighbors, valid = space.neighbors(arch)
-        number = jnp.int32(0) if space.index is None else space.index(arch)
-        return arch, (arch, neighbors, valid, space.is_valid(arch), space.fingerprint(arch), number)
 
     def walk(key):
-        first = space.sample(key)
-        return first, jax.lax.scan(step, first, jax.random.split(jax.random.fold_in(key, 1), 2))
+        key, sample_key = jax.random.split(key)
+        first = space.sample(sample_key)
 
-    batched = jax.jit(jax.vmap(walk))(keys)
-    for i in range(2):
-        first = space.sample(keys[i])
-        arch, rows = first, []
-        for key in jax.random.split(jax.random.fold_in(keys[i], 1), 2):
-            arch, row_ = step(arch, key)
-            rows.append(row_)
-        plain = first, (arch, jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows))
-        jax.tree.map(np.testing.assert_array_equal, plain, jax.tree.map(lambda leaf, i=i: leaf[i], batched))
+        def advance(carry, _):
+            key, mutate_key = jax.random.split(carry[0])
+            arch, rows = step(space)(mutate_key, carry[1])
+            return (key, arch), (jax.random.key_data(mutate_key), rows)
 
+        return sample_key, first, jax.lax.scan(advance, (key, first), length=2)[1]
 
-def test_draws_once_and_uses_no_key_twice(row):
-    space, arch = row.space, jnp.zeros(row.space.num_decisions, jnp.int32)
     with jax.debug_key_reuse(True):
-        jax.jit(space.sample)(jax.random.key(3))
-        jax.jit(space.mutate)(jax.random.key(3), arch)
-    # Each random call site is expensive to compile, and these two stand in the step of every search.
+        sample_keys, first, (words, walks) = jax.jit(jax.vmap(walk))(keys_from(2, 2))
+    np.testing.assert_array_equal(first, in_batches(space.sample, jax.random.clone(sample_keys)))
+    for i in range(2):
+        arch, rows = first[i], []
+        for each in words[i]:
+            arch, row_ = step(space)(jax.random.wrap_key_data(each), np.asarray(arch))
+            rows.append(jax.device_get(row_))
+        plain = jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+        jax.tree.map(np.testing.assert_array_equal, plain, jax.tree.map(lambda leaf, i=i: leaf[i], walks))
+
+
+def test_draws_once(row):
+    """Each random call site is expensive to compile, and these two stand in the step of every search."""
+    space, arch = row.space, jnp.zeros(row.space.num_decisions, jnp.int32)
     for program in (
         jax.make_jaxpr(space.sample)(jax.random.key(0)),
         jax.make_jaxpr(space.mutate)(jax.random.key(0), arch),
@@ -183,32 +225,28 @@ def test_draws_once_and_uses_no_key_twice(row):
         assert str(program).count("random_bits") + str(program).count("random_split") == 1
 
 
-def test_same_key_gives_same_result_and_others_differ(row):
-    space, key = row.space, jax.random.key(4)
-    arch = space.sample(key)
-    np.testing.assert_array_equal(arch, space.sample(jax.random.clone(key)))
-    np.testing.assert_array_equal(space.mutate(key, arch), space.mutate(jax.random.clone(key), arch))
-    assert len({tuple(space.sample(key).tolist()) for key in jax.random.split(key, 12)}) > 4
+def test_same_key_gives_same_result_and_others_differ(row, archs):
+    """In the same program, and where nothing is compiled as one program."""
+    space, keys = row.space, keys_from(1)
+    mutants = in_batches(space.mutate, keys, archs)
+    np.testing.assert_array_equal(archs, in_batches(space.sample, keys))
+    np.testing.assert_array_equal(mutants, in_batches(space.mutate, keys, archs))
+    np.testing.assert_array_equal(archs[3], space.sample(keys[3]))
+    np.testing.assert_array_equal(mutants[3], space.mutate(keys[3], archs[3]))
+    assert len(np.unique(archs[:12], axis=0)) > 4
 
 
 def test_second_call_does_not_recompile(row):
     space = row.space
-
-    @jax.jit
-    def step(key, arch):
-        sample_key, mutate_key = jax.random.split(key)
-        around, _ = space.neighbors(space.mutate(mutate_key, arch))
-        return space.fingerprint(space.sample(sample_key)), around
-
     for seed in range(2):
-        step(jax.random.key(seed), space.from_string(space.to_string(np.zeros(space.num_decisions, int))))
-    assert step._cache_size() == 1
+        step(space)(jax.random.key(seed), space.from_string(space.to_string(np.zeros(space.num_decisions, int))))
+    assert step(space)._cache_size() == 1
 
 
 @pytest.mark.statistical
 def test_samples_are_valid_uniform_and_independent(row, archs):
     space = row.space
-    assert np.all(jax.vmap(space.is_valid)(archs))
+    assert np.all(are_valid(space, archs))
     if not row.product:
         pytest.skip("the valid architectures are no product of choices")
     for i, count in enumerate(space.num_choices):
@@ -223,20 +261,18 @@ def test_samples_are_valid_uniform_and_independent(row, archs):
 
 def test_validity_is_the_range_of_choices(row, archs):
     space = row.space
-    counts = np.asarray(space.num_choices)
-    assert not row.product or space.is_valid(jnp.asarray(counts - 1))
+    counts = np.asarray(space.num_choices, np.int32)
+    assert not row.product or are_valid(space, counts[None] - 1).all()
+    wrong = np.repeat(archs[:1], 2 * space.num_decisions, axis=0).reshape(2, space.num_decisions, -1)
     for i in range(space.num_decisions):
-        for wrong in (-1, counts[i]):
-            arch = archs[0].copy()
-            arch[i] = wrong
-            assert not space.is_valid(jnp.asarray(arch))
+        wrong[:, i, i] = -1, counts[i]
+    assert not are_valid(space, wrong.reshape(-1, space.num_decisions)).any()
 
 
 def test_mutation_changes_one_decision(row, archs):
     space = row.space
-    keys = jax.random.split(jax.random.key(5), SAMPLES)
-    mutants = np.asarray(jax.jit(jax.vmap(space.mutate))(keys, archs))
-    assert np.all(jax.vmap(space.is_valid)(mutants))
+    mutants = in_batches(space.mutate, keys_from(5), archs)
+    assert np.all(are_valid(space, mutants))
     changed = np.sum(mutants != archs, axis=1)
     assert changed.mean() < 5
     if row.changes_one:
@@ -244,11 +280,12 @@ def test_mutation_changes_one_decision(row, archs):
 
 
 def test_mutation_from_given_words_is_the_same_mutation(row, archs):
-    space, key = row.space, jax.random.key(8)
+    space, keys = row.space, keys_from(8)
     if space.mutate_from is None:
         pytest.skip("a mutation draws until the architecture is valid")
-    words = jax.random.bits(jax.random.clone(key), (2,))
-    np.testing.assert_array_equal(space.mutate(key, archs[0]), space.mutate_from(words, archs[0]))
+    words = jax.device_get(jax.jit(jax.vmap(lambda key: jax.random.bits(key, (2,))))(keys))
+    mutants = in_batches(space.mutate_from, words, archs)
+    np.testing.assert_array_equal(in_batches(space.mutate, keys, archs), mutants)
 
 
 @pytest.mark.statistical
@@ -257,9 +294,8 @@ def test_mutation_reaches_all_neighbors_with_the_stated_probabilities(row, archs
         pytest.skip("the valid architectures are no product of choices")
     space, arch = row.space, archs[0]
     draws = 20_000
-    keys = jax.random.split(jax.random.key(6), draws)
-    mutants = np.asarray(jax.jit(jax.vmap(space.mutate, (0, None)))(keys, arch))
-    neighbors = np.asarray(space.neighbors(arch)[0])
+    mutants = in_batches(space.mutate, keys_from(6, draws), np.repeat(arch[None], draws, axis=0))
+    neighbors = neighbors_of(space, archs[:1])[0][0]
     counts = np.sum(np.all(mutants[:, None] == neighbors[None], axis=-1), axis=0)
     choices = np.asarray(space.num_choices)
     chosen = np.argmax(neighbors != arch, axis=1)
@@ -275,25 +311,24 @@ def test_mutation_reaches_all_neighbors_with_the_stated_probabilities(row, archs
 
 def test_neighbors_are_all_architectures_one_change_away(row, archs):
     space = row.space
-    find = jax.jit(jax.vmap(space.neighbors))
-    neighbors, valid = map(np.asarray, find(archs[:8]))
+    neighbors, valid = neighbors_of(space, archs[:8])
+    are_sound = are_valid(space, np.concatenate(neighbors)).reshape(valid.shape)
     assert np.all(valid.any(axis=1))
-    for arch, around, holds in zip(archs[:8], neighbors, valid, strict=True):
-        assert np.all(jax.vmap(space.is_valid)(around)[holds])
+    assert np.all(are_sound[valid])
+    for arch, around in zip(archs[:8], neighbors, strict=True):
         assert np.all(np.sum(around != arch, axis=1) == 1)
         assert len(np.unique(around, axis=0)) == len(around) == sum(count - 1 for count in space.num_choices)
-        if not row.product:
-            continue
-        assert np.all(holds)
-        back = np.asarray(find(around)[0])
-        assert np.all(np.any(np.all(back == arch, axis=-1), axis=-1))  # symmetric
+    if row.product:
+        assert np.all(valid)
+        back = neighbors_of(space, np.concatenate(neighbors))[0].reshape(*valid.shape, *neighbors.shape[1:])
+        assert np.all(np.any(np.all(back == archs[:8, None, None], axis=-1), axis=-1))  # symmetric
 
 
 def test_index_is_a_bijection(row, everything):
     space = row.space
-    assert np.all(jax.vmap(space.is_valid)(everything))
+    assert np.all(are_valid(space, everything))
     assert len(np.unique(everything, axis=0)) == space.size == np.prod(space.num_choices)
-    np.testing.assert_array_equal(jax.jit(jax.vmap(space.index))(everything), np.arange(space.size))
+    np.testing.assert_array_equal(in_batches(space.index, everything), np.arange(space.size))
 
 
 def test_index_is_absent_only_where_it_would_overflow(row):
@@ -330,46 +365,50 @@ def test_only_architectures_are_printed(row):
 
 
 def test_fingerprints_are_as_many_as_documented(row, archs, request):
-    fingerprint = jax.jit(jax.vmap(row.space.fingerprint))
     if row.num_fingerprints is None:
-        known = archs if row.product else jax.jit(jax.vmap(row.space.index))(archs)
+        known = archs if row.product else in_batches(row.space.index, archs)
         everything, expected = archs, len(np.unique(known, axis=0))
     else:
         everything, expected = request.getfixturevalue("everything"), row.num_fingerprints
-    words = np.asarray(fingerprint(everything))
+    words = in_batches(row.space.fingerprint, everything)
     assert words.shape == (len(everything), 2)
     assert words.dtype == np.uint32
     for word in words.T:  # each word alone tells them apart too, but for 32-bit collisions
         assert len(np.unique(word)) >= expected - 3
     assert len(np.unique(words, axis=0)) == expected
-    np.testing.assert_array_equal(fingerprint(everything[:9].copy()), words[:9])
+    np.testing.assert_array_equal(in_batches(row.space.fingerprint, everything[:9]), words[:9])
 
 
 @pytest.mark.statistical
 def test_fingerprint_bits_are_balanced(row, archs):
-    words = np.unique(np.asarray(jax.vmap(row.space.fingerprint)(archs)), axis=0)
+    words = np.unique(in_batches(row.space.fingerprint, archs), axis=0)
     bits = (words[:, :, None] >> np.arange(32, dtype=np.uint32)) & 1
     # 64 binomial counts; four standard errors each, and room for the few fingerprints of a small space
     assert np.all(np.abs(bits.mean(0) - 0.5) < 4 * 0.5 / np.sqrt(len(words)))
 
 
+@functools.cache
+def all_features(features: Callable, names: tuple[str, ...]) -> Any:
+    """A function of an architecture that gives all its features."""
+    return lambda arch: {name: features(arch, name) for name in names}
+
+
 def test_features_have_their_shapes_and_tell_architectures_apart(row, archs):
-    space = row.space
+    values = in_batches(all_features(row.space.features, tuple(row.features)), archs)
     for name, shape in row.features.items():
-        get = jax.jit(jax.vmap(lambda arch, name=name: space.features(arch, name)))
-        value = get(archs)
+        value = values[name]
         if isinstance(value, Graph):
             assert tuple(field.shape[1:] for field in value) == shape
-            assert value.adjacency.dtype == jnp.float32
-            value = jnp.concatenate([field.reshape(SAMPLES, -1) for field in value], axis=1)
+            assert value.adjacency.dtype == np.float32
+            value = np.concatenate([field.reshape(SAMPLES, -1) for field in value], axis=1)
         else:
             assert value.shape[1:] == shape
-        assert value.dtype == jnp.float32
+        assert value.dtype == np.float32
         if name in ("one_hot", "ordinal", "path", "graph"):
-            flat = np.asarray(value).reshape(SAMPLES, -1)
             # A graph, and paths, are of the cell, of which an encoding may be one of many.
             of_cell = name in ("path", "graph") and not row.product
-            distinct = len(np.unique(jax.vmap(space.index)(archs) if of_cell else archs, axis=0))
+            distinct = len(np.unique(in_batches(row.space.index, archs) if of_cell else archs, axis=0))
+            flat = value.reshape(SAMPLES, -1)
             assert len(np.unique(flat, axis=0)) >= distinct * (0.5 if name == "path" else 1.0)
 
 
@@ -382,22 +421,21 @@ def test_config_gives_the_same_object_in_one_process(row):
     assert spaces.from_config(row.space.config) is row.space
 
 
-def test_config_makes_an_equal_space_in_another_process(row, monkeypatch):
-    space, key = row.space, jax.random.key(7)
-    for module in (_categorical, nasbench101_space, nasbench201_space, _nats_size):
-        name = module.__name__.rpartition(".")[2]
-        monkeypatch.setattr(module, name, getattr(module, name).__wrapped__)  # nothing is found in a cache
+def test_config_makes_an_equal_space_in_another_process(row, archs, monkeypatch):
+    space = row.space
+    factories = {"categorical": _categorical, "nasbench101": nasbench101_space, "nasbench201": nasbench201_space}
+    for name, module in (factories | {"nats_size": _nats_size}).items():
+        monkeypatch.setattr(module, f"_{name}", getattr(module, f"_{name}").__wrapped__)  # nothing is found in a cache
     again = spaces.from_config(space.config)
     assert again is not space
     for field in ("name", "num_choices", "choices", "size", "config", "feature_names"):
         assert getattr(again, field) == getattr(space, field)
-    arch = space.sample(key)
-    np.testing.assert_array_equal(again.sample(jax.random.clone(key)), arch)
-    for seed in range(4):
-        key = jax.random.key(seed)
-        np.testing.assert_array_equal(again.mutate(key, arch), space.mutate(jax.random.clone(key), arch))
-    np.testing.assert_array_equal(again.fingerprint(arch), space.fingerprint(arch))
-    assert again.to_string(arch) == space.to_string(arch)
+    np.testing.assert_array_equal(in_batches(again.sample, keys_from(1)), archs)
+    mutants = in_batches(space.mutate, keys_from(5), archs)
+    np.testing.assert_array_equal(in_batches(again.mutate, keys_from(5), archs), mutants)
+    words = in_batches(space.fingerprint, archs)
+    np.testing.assert_array_equal(in_batches(again.fingerprint, archs), words)
+    assert again.to_string(archs[0]) == space.to_string(archs[0])
 
 
 def test_drawings_are_well_formed_and_titled(row, archs):
