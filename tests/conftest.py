@@ -1,7 +1,11 @@
 """Settings and fixtures that all tests share."""
 
+import ctypes
+import gc
+import math
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -22,6 +26,10 @@ hypothesis.settings.load_profile("fixed")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Tracing allocates much that lives on: each collection would go through all of it, and through all modules.
+gc.freeze()
+gc.set_threshold(50_000, 20, 50)
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -33,18 +41,25 @@ def pytest_unconfigure(config):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-FILES_BETWEEN_CLEARINGS = 10
-finished_files = 0
+MOST_MEMORY = 1.2e9
+"""Bytes that a process may hold between two files. What it compiled is kept up to there, for the files that follow."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def bounded_memory():
-    """Forget compiled programs every few files: all of them together take gigabytes."""
-    global finished_files
+    """Forget compiled programs where a process has become large: all of them together take gigabytes."""
     yield
-    finished_files += 1
-    if finished_files % FILES_BETWEEN_CLEARINGS == 0:
+    if resident_bytes() > MOST_MEMORY:
         jax.clear_caches()
+        gc.collect()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).malloc_trim(0)  # else the memory stays with the process
+
+
+def resident_bytes() -> float:
+    """What this process holds of the memory now; infinity where the system does not tell."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else math.inf
 
 
 @pytest.fixture(scope="session")
