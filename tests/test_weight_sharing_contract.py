@@ -208,7 +208,7 @@ def test_a_search_that_diverged_still_answers(name):
 def test_a_ragged_space_and_the_rule_of_its_supernet_are_obeyed(name):
     """No step runs what there is not (the supernet would answer NaN), and what is derived is valid, NaN or not."""
     settings = ROWS[name] | ({"controller_steps": 2} if name == "enas" else {})
-    searcher = make_weight_sharing(name, RULED, steps_per_epoch=5, epochs=2, **settings)
+    searcher = make_weight_sharing(name, RULED, steps_per_epoch=5, epochs=6, **settings)  # schedules of 30 steps
     data, allowed = toy_dataset(count=200), ARCHS[MASK[np.arange(E), ARCHS].all(axis=1)]
 
     @jax.jit

@@ -75,7 +75,11 @@ def _right(logits: Array, labels: Array) -> Array:
 
 
 def _percent(total: Any, count: Any = None) -> Any:
-    return 100 * total if count is None else 100 * total / count
+    if count is None:
+        return 100 * total
+    if isinstance(count, int):  # else XLA folds 100 / count into one number, which rounds unlike what tables hold
+        return jax.lax.optimization_barrier(100 * total) / count
+    return 100 * total / count
 
 
 IMAGE_CLASSIFICATION = Task(
