@@ -78,7 +78,7 @@ def _percent(total: Any, count: Any = None) -> Any:
     if count is None:
         return 100 * total
     if isinstance(count, int):  # else XLA folds 100 / count into one number, which rounds unlike what tables hold
-        return jax.lax.optimization_barrier(100 * total) / count
+        return jax.lax.optimization_barrier(100 * total) / count  # type: ignore[no-untyped-call]
     return 100 * total / count
 
 
