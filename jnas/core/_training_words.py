@@ -167,7 +167,7 @@ class Decisions(NamedTuple):
         return counts
 
     def restrict(self, logits: Array) -> Array:
-        """Returns logits `[..., E, K]`, minus infinity where there is no such choice."""
+        """Returns logits `[E, K]`, minus infinity where there is no such choice."""
         return jnp.where(self.mask, logits, -jnp.inf) if self.ragged else logits
 
 

@@ -121,6 +121,6 @@ def uniform_archs(key: Key, supernet: Supernet, count: int) -> Array:
     words = jax.random.bits(key, (count, num_decisions))
     if not decisions.ragged:
         return below(words, most)
-    places = below(words, jnp.asarray(decisions.counts))
+    places = below(words, jnp.asarray(decisions.counts)[None])
     choices = np.argsort(~decisions.mask, axis=1, kind="stable")  # those that a decision has come first
     return jnp.asarray(choices, jnp.int32)[np.arange(num_decisions)[None], places]
