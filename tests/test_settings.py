@@ -9,6 +9,7 @@ import pytest
 import jnas
 from jnas import searchers
 from jnas.commands._cli import main
+from jnas.commands._predictors import _make_predictors
 from jnas.core._folder import config_digest, historical_names, names_of_today
 from jnas.searchers._settings import read_settings, read_spec, setting_names
 from jnas.searchers.predictors import _registry as predictors
@@ -20,9 +21,12 @@ from jnas.studies.predictors._study import predictor_study
 from jnas.studies.search._folder import load_study
 from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.studies.search._study import study
+from jnas.studies.supernets._plan import supernet_methods
 from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
 from jnas.studies.supernets._study import supernet_study
 from jnas.tables._make import make_table
+from jnas.training.data._sources import load_dataset
+from jnas.training.networks._make_supernet import make_supernet
 
 KINDS = (
     (SEARCH_SETTINGS, study),
@@ -193,3 +197,32 @@ def test_two_settings_of_a_searcher_stand_side_by_side(tmp_path, capsys, monkeyp
         assert err.count("\n") == 1
     assert main(["study", "--searchers", "help"]) == 0
     assert "\n  hyperband: eta, rounding\n" in capsys.readouterr().out
+
+
+def test_settings_of_weight_sharing_searches_are_told():
+    digits = load_dataset("digits")
+    net = make_supernet(digits, channels=2, cells=1)
+    texts = ("rsps:selection.num_candidates=7:epochs=3", "rsps", "darts-v1:adam.learning_rate=0.01")
+    made = supernet_methods(texts, net, digits, selection={"batch_norm": "running"}, batch_size=64)
+    assert [m.epochs for m in made.values()] == [3, 250, 50]
+    assert [dict(m.settings) for m in made.values()] == [
+        {"batch_norm": "running", "num_candidates": 7, "epochs": 3},
+        {"batch_norm": "running"},
+        {"adam.learning_rate": 0.01},
+    ]
+    with pytest.raises(
+        ValueError, match=r"the searcher rsps has no setting 'selection.candidates' \(did you mean 'sel"
+    ):
+        supernet_methods(["rsps:selection.candidates=7"], net, digits)
+    with pytest.raises(ValueError, match=r"rsps:selection\.num_candidates=0: .*num_candidates is 0"):
+        supernet_methods(["rsps:selection.num_candidates=0"], net, digits)
+
+
+def test_settings_of_predictors_stand_side_by_side():
+    texts = ("random_forest:num_trees=3", "random_forest")
+    made, encodings = _make_predictors(texts, None, jnas.spaces.nasbench201())
+    assert list(made) == list(encodings) == list(texts)
+    with pytest.raises(ValueError, match="the predictor random_forest has no setting 'trees'"):
+        _make_predictors(["random_forest:trees=3"], None, jnas.spaces.nasbench201())
+    with pytest.raises(ValueError, match="predictors have no meaning for"):
+        _make_predictors(["random_forest@3"], None, jnas.spaces.nasbench201())
