@@ -209,7 +209,8 @@ def test_a_look_leaves_the_search_alone_and_tells_the_eigenvalue():
 
 def record_of(num_seeds):
     seen = {"archs": (2,), "candidates": (1, 2), "scores": (1,), "weights": (2, 3), "eigenvalues": ()}
-    empty = {name: np.zeros((num_seeds, 0, *shape), np.float32) for name, shape in seen.items()}
+    kinds = {"archs": np.int8, "candidates": np.int8}
+    empty = {name: np.zeros((num_seeds, 0, *shape), kinds.get(name, np.float32)) for name, shape in seen.items()}
     return Record(np.zeros((num_seeds, 1, 4), np.float32), np.zeros(0, np.int32), **empty, **seconds())
 
 
