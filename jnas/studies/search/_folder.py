@@ -96,7 +96,9 @@ def load_chunk(path: Path, identity: Mapping[str, Any]) -> Chunk:
     """Returns runs of a searcher; errors are those of `read_part`."""
     header, arrays = read_part(path, identity, FOLDER, _MEMBERS, numbers=_TIMES, optional=_OBJECTIVES)
     expected = {**_MEMBERS, **_OBJECTIVES}
-    read = {name: array.astype(_WIDE[expected[name][0]]) for name, array in arrays.items() if name in expected}
+    read: dict[str, Any] = {
+        name: array.astype(_WIDE[expected[name][0]]) for name, array in arrays.items() if name in expected
+    }
     traces = Trace._make(read.get(name) for name in Trace._fields)
     return Chunk(traces, read["incumbent"], read["values"], *(header[name] for name in _TIMES))
 

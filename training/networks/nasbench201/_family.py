@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._vocabulary import Network, Supernet
+from jnas.core._vocabulary import FormName, Network, Supernet
 from jnas.spaces.nasbench201._cells import NUM_CELLS, NUM_CHOICES, OPERATIONS, nasbench201_classes
 from jnas.spaces.nasbench201._cost import nasbench201_flops
 from jnas.spaces.nasbench201._space import nasbench201
@@ -20,7 +20,6 @@ from jnas.training.networks.nasbench201._weights import named_arrays
 from jnas.training.operations._forms import (
     Capacities,
     Form,
-    FormName,
     capacities_of,
     dispatch_form,
     mixture_form,
