@@ -1,5 +1,7 @@
 """The loop: budgets, capacities, batches, resumed keys, and equality with a plain Python loop."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,12 @@ from jnas.spaces._categorical import categorical
 SPACE = categorical((5,) * 6)
 COSTS = np.random.default_rng(0).uniform(1.0, 3.0, SPACE.size).astype(np.float32)
 SCORES = np.random.default_rng(1).normal(size=SPACE.size).astype(np.float32)
+
+
+@functools.cache
+def _all_archs():
+    """Every architecture, by index `[size, E]`."""
+    return np.asarray(jax.jit(jax.vmap(SPACE.from_index))(np.arange(SPACE.size)))
 
 
 def _objective(scores=SCORES, costs=COSTS):
@@ -64,18 +72,13 @@ def _plain(costs, budget, capacity, overshoot):
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize(("budget", "capacity"), [(100.0, 200), (100.0, 20), (150.5, 300), (3.1, 10)])
 def test_budget_and_capacity_as_a_plain_loop(overshoot, batch, budget, capacity):
-    trace = run(
-        _counter(batch),
-        _objective(),
-        jax.random.key(0),
-        budget_seconds=budget,
-        max_evaluations=capacity,
-        overshoot=overshoot,
-    )
+    limits = {"budget_seconds": budget, "max_evaluations": capacity, "overshoot": overshoot}
+    trace = jax.jit(lambda key: run(_counter(batch), _objective(), key, **limits))(jax.random.key(0))
+    trace = jax.device_get(trace)
     taken, why = _plain(COSTS.astype(float), budget, capacity, overshoot)
     assert STOPPED_BY[int(trace.stopped_by)] == why
     np.testing.assert_array_equal(np.asarray(trace.mask), np.arange(capacity) < len(taken))
-    np.testing.assert_array_equal(jax.vmap(SPACE.index)(trace.arch[: len(taken)]), taken)
+    np.testing.assert_array_equal(trace.arch[: len(taken)], _all_archs()[taken])
     np.testing.assert_array_equal(trace.score[: len(taken)], SCORES[taken])
     np.testing.assert_array_equal(trace.seconds[: len(taken)], COSTS[taken])
 
@@ -90,13 +93,14 @@ def test_a_budget_met_exactly_is_kept_whole():
 
 def test_rows_that_ask_for_nothing_take_no_room_and_keep_the_order():
     trace = run(_counter(4, valid=[True, False, False, True]), _objective(), jax.random.key(0), max_evaluations=9)
-    np.testing.assert_array_equal(jax.vmap(SPACE.index)(trace.arch), [0, 3, 4, 7, 8, 11, 12, 15, 16])
+    np.testing.assert_array_equal(trace.arch, _all_archs()[[0, 3, 4, 7, 8, 11, 12, 15, 16]])
 
 
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("budget", [None, 1000.0])
 def test_a_searcher_with_nothing_left_ends_the_run(batch, budget):
-    trace = run(_counter(batch, limit=10), _objective(), jax.random.key(0), budget_seconds=budget, max_evaluations=60)
+    limits = {"budget_seconds": budget, "max_evaluations": 60}
+    trace = jax.jit(lambda key: run(_counter(batch, limit=10), _objective(), key, **limits))(jax.random.key(0))
     assert int(trace.mask.sum()) == 10
     assert STOPPED_BY[int(trace.stopped_by)] == "exhausted"
 
@@ -132,7 +136,7 @@ def test_vmapped_runs_equal_single_ones(arguments):
 def test_budgets_may_be_swept_under_vmap():
     budgets = jnp.asarray([10.0, 20.0, 40.0])
     sweep = jax.vmap(lambda b: run(_counter(), _objective(), jax.random.key(0), budget_seconds=b, max_evaluations=50))
-    counts = sweep(budgets).mask.sum(axis=1)
+    counts = jax.jit(sweep)(budgets).mask.sum(axis=1)
     np.testing.assert_array_equal(counts, [len(_plain(COSTS.astype(float), b, 50, "discard")[0]) for b in (10, 20, 40)])
 
 

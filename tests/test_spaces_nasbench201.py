@@ -102,7 +102,7 @@ def test_number_of_distinct_fingerprints_inside_jit(level, count):
 
     @jax.jit
     def distinct():
-        words = jax.vmap(lambda index: space.fingerprint(space.from_index(index)))(jnp.arange(space.size))
+        words = jax.jit(jax.vmap(lambda index: space.fingerprint(space.from_index(index))))(jnp.arange(space.size))
         first, second = words[jnp.lexsort((words[:, 0], words[:, 1]))].T
         return 1 + jnp.sum((first[1:] != first[:-1]) | (second[1:] != second[:-1]))
 
@@ -118,7 +118,7 @@ def test_classes_are_represented_by_their_first_cell(level, count, cells):
     assert len(np.unique(classes)) == count
     np.testing.assert_array_equal(classes[classes], classes)
     assert np.all(classes <= np.arange(15625))
-    words = np.asarray(jax.vmap(spaces.nasbench201(isomorphism=level).fingerprint)(cells))
+    words = np.asarray(jax.jit(jax.vmap(spaces.nasbench201(isomorphism=level).fingerprint))(cells))
     np.testing.assert_array_equal(words, words[classes])
 
 
@@ -188,7 +188,7 @@ def test_numbers_of_distinct_functions_in_the_documentation(linear_pooling, coun
 
 def test_number_of_classes_that_join_different_networks_in_the_documentation(cells):
     classes = spaces.nasbench201_classes("skip")
-    parameters = np.asarray(jax.vmap(spaces.nasbench201_parameters)(cells))
+    parameters = np.asarray(jax.jit(jax.vmap(spaces.nasbench201_parameters))(cells))
     assert len(np.unique(classes[parameters != parameters[classes]])) == 230
 
 
@@ -291,9 +291,9 @@ def test_impossible_sizes_are_refused():
 
 def test_one_hot_and_ordinal(cells):
     some = cells[::401]
-    one_hot = jax.vmap(lambda arch: SPACE.features(arch, "one_hot"))(some)
+    one_hot = jax.jit(jax.vmap(lambda arch: SPACE.features(arch, "one_hot")))(some)
     np.testing.assert_array_equal(one_hot, np.eye(5)[some].reshape(len(some), 30))
-    np.testing.assert_array_equal(jax.vmap(lambda arch: SPACE.features(arch, "ordinal"))(some), some)
+    np.testing.assert_array_equal(jax.jit(jax.vmap(lambda arch: SPACE.features(arch, "ordinal")))(some), some)
 
 
 def paths_by_search(arch: np.ndarray) -> np.ndarray:
@@ -316,8 +316,8 @@ def paths_by_search(arch: np.ndarray) -> np.ndarray:
 def test_paths_are_those_found_by_walking(cells):
     some = cells[::37]
     expected = np.stack([paths_by_search(arch) for arch in some])
-    np.testing.assert_array_equal(jax.vmap(lambda arch: SPACE.features(arch, "path"))(some), expected)
-    truncated = jax.vmap(lambda arch: SPACE.features(arch, "truncated_path"))(some)
+    np.testing.assert_array_equal(jax.jit(jax.vmap(lambda arch: SPACE.features(arch, "path")))(some), expected)
+    truncated = jax.jit(jax.vmap(lambda arch: SPACE.features(arch, "truncated_path")))(some)
     np.testing.assert_array_equal(truncated, expected[:, :30])
 
 

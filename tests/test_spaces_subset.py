@@ -11,7 +11,7 @@ from jnas import searchers, spaces
 from jnas.core._draws import below
 
 WHOLE = spaces.nasbench201()
-LISTED = np.asarray(jax.vmap(WHOLE.from_index)(jnp.arange(0, 15_625, 61)))
+LISTED = np.asarray(jax.jit(jax.vmap(WHOLE.from_index))(jnp.arange(0, 15_625, 61)))
 SPACE = spaces.subset(WHOLE, LISTED)
 GRAPHS = spaces.nasbench101()
 
@@ -26,13 +26,13 @@ def is_listed(archs: np.ndarray) -> np.ndarray:
 
 @pytest.mark.statistical
 def test_samples_are_uniform_over_the_list():
-    archs = jax.vmap(SPACE.sample)(jax.random.split(jax.random.key(0), 20_000))
-    rows = np.asarray(jax.vmap(SPACE.index)(archs))
+    archs = jax.jit(jax.vmap(SPACE.sample))(jax.random.split(jax.random.key(0), 20_000))
+    rows = np.asarray(jax.jit(jax.vmap(SPACE.index))(archs))
     assert stats.chisquare(np.bincount(rows, minlength=len(LISTED))).pvalue > 5e-4
 
 
 def test_valid_is_what_is_listed():
-    everything = jax.vmap(WHOLE.from_index)(jnp.arange(15_625))
+    everything = jax.jit(jax.vmap(WHOLE.from_index))(jnp.arange(15_625))
     np.testing.assert_array_equal(jax.jit(jax.vmap(SPACE.is_valid))(everything), np.arange(15_625) % 61 == 0)
     np.testing.assert_array_equal(jax.jit(jax.vmap(SPACE.index))(LISTED), np.arange(len(LISTED)))
 
