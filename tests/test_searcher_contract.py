@@ -64,9 +64,9 @@ ROWS = {
     "hyperband": Row(lambda space: hyperband(space, budgets=MANY), MANY),
     "bohb": Row(lambda space: bohb(space, budgets=(1,), num_samples=4, random_fraction=0.0)),
     "tpe": Row(tpe),
-    "bohb_brackets": Row(lambda space: bohb(space, budgets=MANY), MANY, seeds=24),
-    "bananas": Row(lambda space: bananas(space, predictor=TINY(), batch_size=1, training_sizes=()), seeds=12),
-    "gp_bayesopt": Row(lambda space: gp_bayesopt(space, candidates="mutation", training_sizes=(80,)), seeds=12),
+    "bohb_brackets": Row(lambda space: bohb(space, budgets=MANY), MANY, seeds=16),
+    "bananas": Row(lambda space: bananas(space, predictor=TINY(), batch_size=1, training_sizes=()), seeds=8),
+    "gp_bayesopt": Row(lambda space: gp_bayesopt(space, candidates="mutation", training_sizes=(80,)), seeds=8),
     "smac": Row(lambda space: smac(space, num_init=5, refit_every=4, num_trees=6, num_random=40, num_local=3), seeds=6),
 }
 SPACES = {"categorical": categorical((5,) * 6), "mixed": categorical((3, 1, 2, 4)), "nasbench201": nasbench201()}
