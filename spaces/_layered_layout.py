@@ -18,7 +18,7 @@ class _Stop(NamedTuple):
     target: int  # the vertex itself, or where the edge goes
 
 
-class Layout(NamedTuple):
+class DrawingLayout(NamedTuple):
     """A drawing in layers from left to right."""
 
     layer: dict[int, int]  # of each vertex
@@ -26,7 +26,7 @@ class Layout(NamedTuple):
     passes: dict[Edge, list[float]]  # at which heights each edge passes the layers between its ends
 
 
-def layered_layout(edges: Sequence[Edge], room: Mapping[int, float], *, passing: float, gap: float) -> Layout:
+def layered_layout(edges: Sequence[Edge], room: Mapping[int, float], *, passing: float, gap: float) -> DrawingLayout:
     """Returns places for the vertices and edges of a graph without cycles.
 
     A vertex stands one layer after its latest predecessor. In each layer the vertices, and the edges that pass by, are
@@ -52,7 +52,7 @@ def layered_layout(edges: Sequence[Edge], room: Mapping[int, float], *, passing:
     _uncross(rows, links)
     need = {stop: room[stop.source] if stop.source == stop.target else passing for stop in stops}
     heights = _heights(rows, links, need, gap)
-    return Layout(
+    return DrawingLayout(
         layer,
         {v: heights[_Stop(layer[v], v, v)] for v in room},
         {edge: [heights[stop] for stop in chain[1:-1]] for edge, chain in chains.items()},

@@ -7,7 +7,7 @@ import pytest
 from scipy import special, stats
 
 from jnas.core._vocabulary import Prediction, Predictor
-from jnas.searchers.black_box._acquisition import ACQUISITIONS, Outlook, get, outlook
+from jnas.searchers.black_box._acquisition import ACQUISITIONS, Outlook, find_acquisition, outlook
 
 MEAN = np.array([1.0, 2.0, 3.0, 2.5, 2.0], np.float32)
 STD = np.array([0.5, 1.0, 0.25, 0.0, 0.0], np.float32)
@@ -93,15 +93,17 @@ def test_what_a_predictor_says():
 
 
 def test_what_cannot_be_asked_is_refused():
-    assert get("ucb", predictor()) is ACQUISITIONS["ucb"]
+    assert find_acquisition("ucb", predictor()) is ACQUISITIONS["ucb"]
     mine = lambda key, outlook, best: outlook.prediction.mean  # noqa: E731
-    assert get(mine, predictor()) is mine
+    assert find_acquisition(mine, predictor()) is mine
     with pytest.raises(ValueError, match=r"acquisition is 'percentile'.* but thing has no members"):
-        get("percentile", predictor())
-    assert get("percentile", predictor(lambda model, features: features[None])) is ACQUISITIONS["percentile"]
+        find_acquisition("percentile", predictor())
+    assert (
+        find_acquisition("percentile", predictor(lambda model, features: features[None])) is ACQUISITIONS["percentile"]
+    )
     with pytest.raises(ValueError, match="acquisition is 'lcb', expected one of 'its', "):
-        get("lcb", predictor())
+        find_acquisition("lcb", predictor())
     with pytest.raises(ValueError, match="pass predictor=None"):
-        get("random", predictor())
+        find_acquisition("random", predictor())
     with pytest.raises(TypeError, match="acquisition is 3, expected one of"):
-        get(3, predictor())
+        find_acquisition(3, predictor())

@@ -8,7 +8,7 @@ import pytest
 from jnas.core._vocabulary import Evaluation, propose
 from jnas.searchers.black_box._candidate_sources import (
     add_random,
-    get,
+    find_candidate_source,
     mutations,
     nothing_found,
     random_draws,
@@ -128,7 +128,7 @@ def test_candidates_are_valid_new_and_different(space):
     archs = jax.vmap(space.sample)(jax.random.split(jax.random.key(5), 30))
     history = history_of(space, archs, np.arange(30.0))
     known = {tuple(word) for word in np.asarray(history.fingerprints[:30])}
-    source = get("mutation_random", space, 20, None)
+    source = find_candidate_source("mutation_random", space, 20, None)
     candidates = jax.jit(jax.vmap(source, (0, None)))(jax.random.split(jax.random.key(6), 3), history)
     valid = np.asarray(jax.jit(jax.vmap(jax.vmap(space.is_valid)))(candidates.archs))
     assert candidates.mask.shape == (3, 40)
@@ -178,11 +178,11 @@ def test_random_candidates_are_uniform():
 
 def test_arguments_are_checked():
     with pytest.raises(ValueError, match="candidates is 'everything', expected one of 'mutation', "):
-        get("everything", PLAIN, 10, None)
+        find_candidate_source("everything", PLAIN, 10, None)
     with pytest.raises(TypeError, match="candidates is 7, expected one of"):
-        get(7, PLAIN, 10, None)
+        find_candidate_source(7, PLAIN, 10, None)
     with pytest.raises(ValueError, match="candidates is 'all', but nasbench101 has 423,624 encodings"):
-        get("all", nasbench101(), 10, None)
+        find_candidate_source("all", nasbench101(), 10, None)
     with pytest.raises(ValueError, match="candidates is 'all', but categorical has no index"):
         whole_space(categorical((10,) * 20))
     with pytest.raises(ValueError, match=r"num_parents is 5, expected at most num_candidates"):

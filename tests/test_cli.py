@@ -165,7 +165,7 @@ def test_defaults_are_the_quick_searchers_and_the_papers_setting(table, capsys, 
     )
     assert set(everything.searchers) >= set(_registry.names()) | {"bohb@12"}
     assert (everything.config["budget_seconds"], everything.config["max_evaluations"]) == (None, 7)
-    assert _plan.Plan is type(default)
+    assert _plan.SearchPlan is type(default)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas.core._draws import below, draw, uniform
+from jnas.core._draws import below, draw_words, uniform
 
 
 def test_draw_gives_the_words_of_one_split():
-    key, words = draw(jax.random.key(3), 5)
+    key, words = draw_words(jax.random.key(3), 5)
     keys = jax.random.split(jax.random.key(3), 4)
     assert (jax.random.key_data(key) == jax.random.key_data(keys[0])).all()
     np.testing.assert_array_equal(words, jax.random.key_data(keys[1:]).reshape(-1)[:5])

@@ -11,7 +11,7 @@ import pytest
 
 import jnas
 from jnas.commands import _cli
-from jnas.io._tfrecord import frame, read_records
+from jnas.io._tfrecord import frame_record, read_records
 from jnas.spaces.nasbench101._cells import from_matrix, published_hash, to_matrix
 from jnas.tables._file import Training
 from jnas.tables.readers._model_metrics import READINGS, TOTALS, MalformedMessage, encode_metrics, parse_metrics
@@ -48,7 +48,7 @@ def row(cell, epochs=108, digest=None, parameters=1_000_000, fields=None, **opti
 
 
 def write(path, rows):
-    path.write_bytes(frame([json.dumps(r).encode() if isinstance(r, list) else r for r in rows]))
+    path.write_bytes(frame_record([json.dumps(r).encode() if isinstance(r, list) else r for r in rows]))
     return path
 
 
@@ -207,7 +207,7 @@ BAD_ROWS = [
 def test_a_bad_record_is_refused_with_its_place(tmp_path, bad, says):
     good = [row(cell) for cell in CELLS[1:]]
     bad = json.dumps(bad).encode() if isinstance(bad, dict) else bad
-    position = f"{len(frame([json.dumps(r).encode() for r in good])):,}"
+    position = f"{len(frame_record([json.dumps(r).encode() for r in good])):,}"
     path = write(tmp_path / "a", [*good, bad, row(CELLS[0])])
     with pytest.raises(ValueError, match=f"record 3 at byte {position} .*({says})"):
         nasbench101_table(path)

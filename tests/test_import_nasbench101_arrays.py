@@ -8,7 +8,7 @@ import pytest
 import jnas
 from jnas import spaces
 from jnas.commands import _cli
-from jnas.spaces.nasbench101._cells import from_matrix, from_string, published_hash, to_matrix
+from jnas.spaces.nasbench101._cells import from_matrix, nasbench101_from_string, published_hash, to_matrix
 from jnas.tables._file import Header
 from jnas.tables.readers._array_mapping import default_mapping
 from jnas.tables.readers._arrays import arrays_table
@@ -43,7 +43,7 @@ def some_cells(count):
 
 
 def test_packed_cells_unpack():
-    cells = [from_string(cell) for cell in CELLS] + some_cells(100)
+    cells = [nasbench101_from_string(cell) for cell in CELLS] + some_cells(100)
     np.testing.assert_array_equal(unpack_cells(**packed(cells), where="x"), cells)
     for name, row_, value in (("vertices", 0, 8), ("bits", 0, 4), ("bits", 1, -1), ("operations", 1, 1)):
         wrong = packed(cells)

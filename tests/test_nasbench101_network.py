@@ -12,7 +12,7 @@ from jax import lax
 from jnas import training
 from jnas.commands._build import _chosen_archs
 from jnas.spaces import nasbench101
-from jnas.spaces.nasbench101._cells import NUM_EDGES, OPERATIONS, from_string, host_pruned
+from jnas.spaces.nasbench101._cells import NUM_EDGES, OPERATIONS, host_pruned, nasbench101_from_string
 from jnas.spaces.nasbench101._cost import compute_vertex_channels
 from jnas.training.networks.nasbench101._network import nasbench101_network
 from jnas.training.operations._convolutions import max_pool_2x2, max_pool_3x3
@@ -29,10 +29,10 @@ CELLS = [
     "|conv3x3~0|conv1x1~1|maxpool3x3~0|conv3x3~0|conv1x1~1|output~2~3~4|",
     "|conv3x3~0|maxpool3x3~1|conv1x1~1|conv3x3~1|maxpool3x3~1|output~2~3~4~5|",
 ]
-ARCHS = [from_string(cell) for cell in CELLS]
+ARCHS = [nasbench101_from_string(cell) for cell in CELLS]
 SMALL = {"image_shape": (4, 8, 2), "num_classes": 3, "channels": 7, "modules": 1}
 # 5 vertices at the output: not a cell of the benchmark, but a graph.
-FIVE = from_string("|conv3x3~0|conv1x1~0|maxpool3x3~0|conv3x3~0|conv1x1~0|output~1~2~3~4~5|")
+FIVE = nasbench101_from_string("|conv3x3~0|conv1x1~0|maxpool3x3~0|conv3x3~0|conv1x1~0|output~1~2~3~4~5|")
 
 
 class PlainNetwork:
@@ -280,7 +280,7 @@ def products(program):
 def test_kernels_start_by_their_actual_fan_in():
     """TensorFlow's variance scaling: cut at two standard deviations; and nothing where the cell has nothing."""
     network = nasbench101_network(image_shape=(8, 8, 3), num_classes=10, channels=24, modules=1)
-    arch = from_string("|conv3x3~0|conv1x1~0~1|conv3x3~0|output~0~2~3|")
+    arch = nasbench101_from_string("|conv3x3~0|conv1x1~0~1|conv3x3~0|output~0~2~3|")
     parameters, statistics = jax.tree.map(np.asarray, jax.jit(network.init)(jax.random.key(3), arch))
     module = parameters.modules[1]  # 24 channels come in, 48 go out, 24 of each of the two vertices
     for values, fan_in in (
@@ -403,7 +403,7 @@ class TestListedCells:
         path = tmp_path / "cells.txt"
         path.write_text("\n".join([*cells, "|maxpool3x3~0|conv3x3~0|output~2|"]))
         archs = _chosen_archs(self.options(archs=path))
-        np.testing.assert_array_equal(archs, [from_string(cell) for cell in (cells[0], cells[1], cells[3])])
+        np.testing.assert_array_equal(archs, [nasbench101_from_string(cell) for cell in (cells[0], cells[1], cells[3])])
         path.write_text("|conv3x3~0|output|")
         with pytest.raises(ValueError, match="expected lines with valid cells of nasbench101"):
             _chosen_archs(self.options(archs=path))

@@ -11,7 +11,7 @@ import pytest
 import jnas
 from jnas import nasbench101 as nb
 from jnas import spaces
-from jnas.io._tfrecord import frame, read_records
+from jnas.io._tfrecord import frame_record, read_records
 from jnas.spaces.nasbench101._cells import from_matrix
 from jnas.tables.readers._model_metrics import encode_metrics, parse_metrics
 from jnas.tables.readers._nasbench101 import nasbench101_table
@@ -49,7 +49,7 @@ def table(tmp_path_factory):
                 digits = "".join(map(str, np.ravel(matrix)))
                 rows.append([nb.hash_spec((matrix, operations)), epochs, digits, ",".join(operations), message])
     path = tmp_path_factory.mktemp("table") / "a.tfrecord"
-    path.write_bytes(frame([json.dumps(row).encode() for row in rows]))
+    path.write_bytes(frame_record([json.dumps(row).encode() for row in rows]))
     return jnas.table_from_arrays(*nasbench101_table(path))
 
 

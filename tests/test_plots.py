@@ -17,9 +17,9 @@ from jnas.pages._plots import (
     PAPER,
     SERIES,
     decades,
-    frame,
     mark,
     number,
+    plot_frame,
     shorten,
     styled,
     to_svg,
@@ -31,7 +31,7 @@ from jnas.tables.report._plots import histogram, ranks_of
 
 def drawn(text="a & <b> $x_1$", title="a <title>"):
     with styled():
-        figure, axes = frame()
+        figure, axes = plot_frame()
         axes.plot([0, 1], [0, 1], color=SERIES[0], marker="o")
         axes.fill_between([0, 1], 0, 1, color=SERIES[1])
         axes.set_xlabel(text)

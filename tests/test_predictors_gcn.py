@@ -11,7 +11,7 @@ import pytest
 import jnas
 from jnas.core._vocabulary import Graph
 from jnas.searchers.predictors._gcn import _orders, gcn
-from jnas.searchers.predictors._graph_network import apply_network, draw_kept, initial_weights, prepare
+from jnas.searchers.predictors._graph_network import apply_network, draw_kept, initial_graph_weights, prepare
 from jnas.spaces import nasbench101, nasbench201
 from jnas.spaces._hashing import mix
 from jnas.spaces.nasbench101._cells import EDGES, MAX_VERTICES, NUM_EDGES
@@ -45,7 +45,7 @@ def graphs(archs):
 
 @functools.cache
 def weights(seed=0):
-    return initial_weights(jax.random.key(seed), 5, 3, 10, 7)
+    return initial_graph_weights(jax.random.key(seed), 5, 3, 10, 7)
 
 
 def one_by_one(weights, nodes, adjacency):
@@ -200,7 +200,7 @@ def test_training_is_a_plain_loop_with_optax(number, batches):
     layers, width, hidden, size = (SMALL[name] for name in ("num_layers", "width", "hidden", "batch_size"))
     total = SMALL["epochs"] * batches
     init_key, order_key, dropout_key = jax.random.split(jax.random.split(jax.random.key(1), SMALL["num_members"])[0], 3)
-    start = initial_weights(init_key, 5, layers, width, hidden)
+    start = initial_graph_weights(init_key, 5, layers, width, hidden)
     orders = np.asarray(_orders(order_key, jnp.ones(number, bool), SMALL["epochs"]))
     words = jax.random.key_data(dropout_key)
     targets = (scores - scores.mean()) / scores.std()

@@ -5,12 +5,12 @@ import optax
 import pytest
 from scipy import stats
 
-from jnas.core._draws import draw
+from jnas.core._draws import draw_words
 from jnas.searchers.predictors import _mlp
 from jnas.searchers.predictors._mlp_ensemble import mlp_ensemble
 
 TINY = {"num_members": 2, "networks": ((2, 3),), "batch_size": 4, "epochs": 3}
-TRAINING = _mlp.Training("mae", 0.01, (0.9, 0.99), 1e-7, 0.0, 3, 4)
+TRAINING = _mlp.MlpTraining("mae", 0.01, (0.9, 0.99), 1e-7, 0.0, 3, 4)
 
 
 def problem(num_rows, num_features=6, seed=0):
@@ -56,7 +56,7 @@ def assert_close(actual, desired, tolerance=1e-5):
 
 
 def test_initial_weights_are_glorot_uniform_and_biases_zero():
-    _, weights = _mlp.initial_weights(jax.random.key(0), (3, 40), 100, 2)
+    _, weights = _mlp.initial_mlp_weights(jax.random.key(0), (3, 40), 100, 2)
     sizes = [(41, 101), (41, 41), (41, 41), (2, 41)]
     assert [layer.shape for layer in (*weights.hidden, weights.heads)] == sizes
     for layer, (fan_in, fan_out) in zip(weights.hidden, [(100, 40), (40, 40), (40, 40)], strict=True):
@@ -72,9 +72,9 @@ def test_initial_weights_are_glorot_uniform_and_biases_zero():
 
 
 def test_adam_steps_are_those_of_optax():
-    _, weights = _mlp.initial_weights(jax.random.key(1), (2, 3), 4, 1)
+    _, weights = _mlp.initial_mlp_weights(jax.random.key(1), (2, 3), 4, 1)
     zeros = jax.tree.map(jnp.zeros_like, weights)
-    state = _mlp.Adam(weights, zeros, zeros, jnp.float32(0))
+    state = _mlp.AdamMoments(weights, zeros, zeros, jnp.float32(0))
     step = jax.jit(lambda state, gradient, moves: _mlp.adam_step(state, gradient, moves, TRAINING))
     optimizer = optax.adam(0.01, b1=0.9, b2=0.99, eps=1e-7)
     expected, moments = weights, optimizer.init(weights)
@@ -91,10 +91,10 @@ def test_adam_steps_are_those_of_optax():
 
 
 def test_epsilon_is_added_as_keras_adds_it():
-    one = _mlp.Weights((jnp.ones((1, 1)),), jnp.ones((1, 1)))
+    one = _mlp.MlpWeights((jnp.ones((1, 1)),), jnp.ones((1, 1)))
     zeros = jax.tree.map(jnp.zeros_like, one)
     training = TRAINING._replace(epsilon=0.5)
-    state = _mlp.adam_step(_mlp.Adam(one, zeros, zeros, jnp.float32(0)), one, jnp.array(True), training)
+    state = _mlp.adam_step(_mlp.AdamMoments(one, zeros, zeros, jnp.float32(0)), one, jnp.array(True), training)
     # moments .1 and .01, rate .01 * sqrt(1 - .99) / (1 - .9) = .01
     assert_close(state.weights.heads, np.full((1, 1), 1 - 0.01 * 0.1 / (0.1 + 0.5)))
 
@@ -112,7 +112,7 @@ def test_losses_by_hand():
 @pytest.mark.parametrize("loss", ["mae", "gaussian"])
 def test_gradients_are_those_of_a_plain_network(loss):
     rng = np.random.default_rng(3)
-    _, weights = _mlp.initial_weights(jax.random.key(3), (4, 5), 6, 2 if loss == "gaussian" else 1)
+    _, weights = _mlp.initial_mlp_weights(jax.random.key(3), (4, 5), 6, 2 if loss == "gaussian" else 1)
     inputs = jnp.asarray(rng.normal(size=(8, 6)), jnp.float32)
     targets, importance = jnp.asarray(rng.normal(size=8), jnp.float32), jnp.asarray(rng.uniform(1, 2, 8), jnp.float32)
     share = jnp.asarray([0.25] * 4 + [0] * 4, jnp.float32)
@@ -132,7 +132,7 @@ def test_gradients_are_those_of_a_plain_network(loss):
 def plain_fit(key, features, errors, center, deviation, loss, targets):
     """Trains one member, batch after batch, in percent of error; returns it as a function."""
     num_rows, bound = len(errors), 4.5
-    key, weights = _mlp.initial_weights(key, (2, 3), features.shape[1], 2 if loss == "gaussian" else 1)
+    key, weights = _mlp.initial_mlp_weights(key, (2, 3), features.shape[1], 2 if loss == "gaussian" else 1)
     pairs = as_pairs(weights)
 
     def output(pairs, rows):  # in percent of error, whatever the network's own units
@@ -159,7 +159,7 @@ def plain_fit(key, features, errors, center, deviation, loss, targets):
     mean = square = jax.tree.map(jnp.zeros_like, pairs)
     count = 0.0
     for _ in range(3):
-        key, words = draw(key, num_rows)
+        key, words = draw_words(key, num_rows)
         order = np.asarray(_mlp._shuffle(words, num_rows))
         for first in range(0, num_rows, 3):
             batch, count = order[first : first + 3], count + 1

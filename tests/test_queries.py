@@ -11,7 +11,7 @@ from jnas.tables._file import Header, Training, encode_curve
 from jnas.tables._load import table_from_arrays
 from jnas.tables._make import make_table
 from jnas.tables.readers._arrays import arrays_table
-from jnas.tables.report._text import describe, describe_arch
+from jnas.tables.report._text import describe_arch, table_text
 
 SPACE = categorical((2, 2), names=(("a", "b"), ("a", "b")))
 NAN = np.nan
@@ -140,7 +140,7 @@ def test_learning_curves(table):
 
 
 def test_description_says_what_there_is(table):
-    text = describe(table)
+    text = table_text(table)
     for words in (
         "four",
         "source    by hand",
@@ -153,8 +153,8 @@ def test_description_says_what_there_is(table):
     ):
         assert words in text, text
     bare = make_table(SPACE, accuracy={"x": [1.0, 2.0, 3.0, NAN]}, dataset="d", epochs=2)
-    assert "there are no evaluation times: the cost of an evaluation is its training alone" in describe(bare)
-    assert "d, 2 epochs  x          3  3 (seed 0)" in describe(bare)
+    assert "there are no evaluation times: the cost of an evaluation is its training alone" in table_text(bare)
+    assert "d, 2 epochs  x          3  3 (seed 0)" in table_text(bare)
 
 
 def test_description_of_an_architecture(table):
@@ -204,7 +204,7 @@ def test_a_query_for_an_architecture_without_numbers_is_one_sentence():
     lines = describe_arch(bare, 3).splitlines()
     assert lines[1:] == ["", "This table holds no accuracy, loss or time of it in these trainings."]
     assert "d, 1 epoch " in describe_arch(bare, 2)
-    assert "d, 1 epoch " in describe(bare)
+    assert "d, 1 epoch " in table_text(bare)
 
 
 def test_a_query_tells_what_devices_read():
@@ -243,5 +243,5 @@ def test_optima_of_the_real_table(real):
 
 
 def test_real_table_says_that_it_has_no_validation_time(real):
-    assert "no validation time" in describe(real)
+    assert "no validation time" in table_text(real)
     assert statistics(real, dataset="cifar10-valid", epochs=200).num_runs == {2: 7456, 3: 8169}

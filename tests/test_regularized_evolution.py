@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas.core._draws import draw
+from jnas.core._draws import draw_words
 from jnas.core._loop import run
 from jnas.core._vocabulary import Evaluation, Objective, propose
 from jnas.searchers.black_box._regularized_evolution import regularized_evolution
@@ -28,7 +28,7 @@ def _plain(key, steps, population_size, sample_size, num_init, aging, replacemen
     key, sample_key = jax.random.split(key)
     initial = jax.jit(jax.vmap(SPACE.sample))(jax.random.split(sample_key, population_size)).tolist()
     mutate = jax.jit(SPACE.mutate_from)
-    words_of = jax.jit(draw, static_argnums=1)
+    words_of = jax.jit(draw_words, static_argnums=1)
     population, history = [], []
     for step in range(steps):
         key, words = words_of(key, 2 + (sample_size if replacement else population_size))

@@ -12,7 +12,7 @@ import scipy.stats
 from jnas import spaces
 from jnas.core._vocabulary import Trace
 from jnas.studies.search._curves import curves
-from jnas.studies.search._report import report, write_report
+from jnas.studies.search._report import search_report, write_report
 from jnas.studies.search._results import SearcherResult, StudyResults
 from jnas.studies.search._summary import (
     best_cells,
@@ -24,7 +24,7 @@ from jnas.studies.search._summary import (
     shown_targets,
     superiority_interval,
 )
-from jnas.studies.search._text import summary_csv
+from jnas.studies.search._text import search_summary_csv
 from jnas.tables._targets import Reference, Target
 
 TARGETS = tuple(
@@ -203,9 +203,9 @@ def check_alone(text):
 
 def test_a_page_stands_alone_and_is_the_same_each_time():
     study = make_study()
-    text = report([study])
+    text = search_report([study])
     page = check_alone(text)
-    assert text == report([study])
+    assert text == search_report([study])
     assert text.startswith("<!DOCTYPE html>")
     for sentence in (
         "4 searchers were run on NAS-Bench-201, 40 independent runs each, to find the architecture with the best "
@@ -220,7 +220,7 @@ def test_a_page_stands_alone_and_is_the_same_each_time():
 
 def test_the_table_holds_the_numbers_of_the_runs():
     study = make_study()
-    page = check_alone(report([study]))
+    page = check_alone(search_report([study]))
     head, splits, *rows = page.rows(0)
     assert head == ["Searcher", "cifar10", "cifar100", "ImageNet16-120", "Cost of a run", "Measured here"]
     assert splits == ["validation", "test"] * 3 + ["evaluations", "time"]
@@ -246,7 +246,7 @@ def test_intervals_in_small_print_hold_their_mean():
     assert np.all((numbers.low < numbers.mean) & (numbers.mean < numbers.high))
     error = numbers.std / np.sqrt(40)
     np.testing.assert_allclose(numbers.high - numbers.low, 2 * 1.96 * error, rtol=0.25)
-    page = Page(report([study]))
+    page = Page(search_report([study]))
     small = ["".join(t for t, where in cell if "small" in where) for cell in page.tables[0][2][1:3]]
     digits = [3 if w < 0.02 else 2 for w in (numbers.high - numbers.low).min(axis=0)[:2]]
     assert small == [f"[{numbers.low[0, c]:.{d}f}, {numbers.high[0, c]:.{d}f}]" for c, d in enumerate(digits)]
@@ -266,7 +266,7 @@ def test_hostile_names_are_text_everywhere():
     study = make_study(searchers, notes=list(HOSTILE), command=HOSTILE[0], table_name=HOSTILE[1], dataset=HOSTILE[0])
     references = (Reference(HOSTILE[1], np.zeros(6), HOSTILE[0]), *study.references)
     study = study._replace(references=references, versions={HOSTILE[0]: HOSTILE[3]})
-    page = check_alone(report([study]))
+    page = check_alone(search_report([study]))
     assert {"img"} >= {tag for tag, attributes in page.elements if "onerror" in attributes}
     assert not any(tag in ("b", "script") for tag, _ in page.elements)
     assert [row[0] for row in page.rows(0)[2:7]] == list(HOSTILE)
@@ -323,7 +323,7 @@ EDGES = {
 
 @pytest.mark.parametrize("name", EDGES)
 def test_edges_make_a_page(name):
-    page = check_alone(report([EDGES[name]()]))
+    page = check_alone(search_report([EDGES[name]()]))
     told = {
         "no searcher": "No searcher has finished in this study",
         "some found nothing": "random_search: 2 of 9 runs.",
@@ -342,7 +342,7 @@ def test_studies_of_one_table_are_compared_and_others_are_not():
     first = make_study([make_searcher("random_search", seeds=5, capacity=9)], seed=0)
     second = make_study([make_searcher("random_search", seeds=5, capacity=9, seed=1)], seed=7, overshoot="keep")
     other = make_study([make_searcher("random_search", seeds=5, capacity=9)], optima=OPTIMA + 1, table_name="another")
-    page = check_alone(report([first, second], names=["runs/<1>", "runs/2"]))
+    page = check_alone(search_report([first, second], names=["runs/<1>", "runs/2"]))
     assert "Study A: runs/<1>" in page.text
     assert [row[0] for row in page.rows(0)[2:4]] == ["A · random_search", "B · random_search"]
     assert "was discarded" in page.text
@@ -351,7 +351,7 @@ def test_studies_of_one_table_are_compared_and_others_are_not():
         rows for rows in map(page.rows, range(len(page.tables))) if rows[0] == ["setting", "study A", "study B"]
     )
     assert ["overshoot", "discard", "keep"] in settings
-    apart = check_alone(report([first, other]))
+    apart = check_alone(search_report([first, other]))
     assert "not compared" in apart.text
     assert [row[0] for row in apart.rows(0)[2:3]] == ["A · random_search"]
     assert len(compare([first, second, other])) == 2
@@ -361,28 +361,28 @@ def test_studies_with_unequal_budgets_are_warned_of_and_share_their_notes():
     searchers = [make_searcher("random_search", seeds=5, capacity=9)]
     first, same = make_study(searchers), make_study(searchers, seed=5)
     other = make_study(searchers, budget_seconds=500.0, epochs=[12, 200], notes=[*first.config["notes"], "its own"])
-    text = check_alone(report([first, other])).text
+    text = check_alone(search_report([first, other])).text
     assert "do not compare on equal terms" in text
     assert "budget in seconds (A: 12000, B: 500); fidelities (epochs) (A: 12, B: 12, 200)." in text
     note = first.config["notes"][0]
     assert text.count(note) == 1
     assert text.index("About the numbers of all these studies") < text.index(note) < text.index("Study A")
     assert text.index("Study B") < text.index("its own")
-    assert "equal terms" not in check_alone(report([first, same])).text
-    assert "equal terms" not in Page(report([first])).text
+    assert "equal terms" not in check_alone(search_report([first, same])).text
+    assert "equal terms" not in Page(search_report([first])).text
 
 
 def test_a_page_says_that_one_fidelity_leaves_nothing_to_halve():
     searchers = [
         make_searcher(n, seeds=5, capacity=9) for n in ("hyperband", "successive_halving", "bohb", "reinforce")
     ]
-    text = check_alone(report([make_study(searchers)])).text
+    text = check_alone(search_report([make_study(searchers)])).text
     assert (
         "With one fidelity there is no halving. hyperband and successive_halving are random search here. "
         "bohb is its model alone here."
     ) in text
-    assert "no halving" not in Page(report([make_study(searchers, epochs=[12, 200])])).text
-    assert "no halving" not in Page(report([make_study(searchers[3:])])).text
+    assert "no halving" not in Page(search_report([make_study(searchers, epochs=[12, 200])])).text
+    assert "no halving" not in Page(search_report([make_study(searchers[3:])])).text
 
 
 def test_the_finding_says_which_test_is_the_more_cautious():
@@ -392,17 +392,19 @@ def test_the_finding_says_which_test_is_the_more_cautious():
     study = make_study(searchers, targets=TARGETS[:1])
     ranking = ranks(compare([study])[0], 0)
     assert any(first == 0 for first, _ in ranking.groups)  # the picture joins the best to others
-    text = Page(report([study])).text
+    text = Page(search_report([study])).text
     assert "It differs significantly from every other searcher (Mann-Whitney" in text
     assert "Nemenyi's test on ranks, in the pictures of who differs, is the more cautious one" in text
-    assert "Nemenyi's test on ranks, in" not in Page(report([make_study(searchers[:1], targets=TARGETS[:1])])).text
+    assert (
+        "Nemenyi's test on ranks, in" not in Page(search_report([make_study(searchers[:1], targets=TARGETS[:1])])).text
+    )
 
 
 def test_no_study_is_an_error():
     with pytest.raises(ValueError, match="at least one study"):
-        report([])
+        search_report([])
     with pytest.raises(ValueError, match="names has 1 names, expected 2"):
-        report([make_study(()), make_study(())], names=["a"])
+        search_report([make_study(()), make_study(())], names=["a"])
 
 
 def test_a_report_replaces_the_one_before(tmp_path):
@@ -416,11 +418,11 @@ def test_a_report_replaces_the_one_before(tmp_path):
 def test_a_user_space_gives_strings_and_drawings():
     space = spaces.nasbench201()._replace(draw=lambda arch: '<svg xmlns="http://www.w3.org/2000/svg"></svg>')
     study = make_study([make_searcher("a", seeds=4, capacity=9)], space="not known")
-    drawn = check_alone(report([study], space=space))
+    drawn = check_alone(search_report([study], space=space))
     assert sum(tag == "img" for tag, _ in drawn.elements) == 4
     best = best_cells(compare([study])[0])[0]
     assert space.to_string(best.arch) in drawn.text
-    plain = check_alone(report([study]))
+    plain = check_alone(search_report([study]))
     assert not any(tag == "img" for tag, _ in plain.elements)
     assert " ".join(map(str, best.arch)) in plain.text
 
@@ -508,10 +510,10 @@ def test_no_interval_for_fewer_than_five_runs():
     assert np.isnan([numbers[0].low, numbers[0].high]).all()
     assert np.isfinite(numbers[0].std).all()
     assert np.isfinite([numbers[1].low, numbers[1].high]).all()
-    texts = [Page(report([make_study(s)])).text for s in (few, some, many)]
+    texts = [Page(search_report([make_study(s)])).text for s in (few, some, many)]
     assert ["No interval is given for fewer than 5 runs" in text for text in texts] == [True, False, False]
     assert ["With fewer than ten runs bootstrap intervals are rough" in text for text in texts] == [False, True, False]
-    rows = list(csv.DictReader(io.StringIO(summary_csv(make_study(few)))))
+    rows = list(csv.DictReader(io.StringIO(search_summary_csv(make_study(few)))))
     assert {(row["ci_low"], row["ci_high"]) for row in rows} == {("", "")}
     assert all(row["std"] for row in rows)
 
@@ -566,7 +568,7 @@ def test_a_higher_fidelity_comes_before_a_higher_score():
     first, second = best_cells(compare([study])[0])
     assert (first.fidelity, first.score, first.found_by) == (1, 82, ((0, 1),))
     assert (second.fidelity, second.score) == (0, 95)
-    text = Page(report([study])).text
+    text = Page(search_report([study])).text
     assert text.index("score searched on, 200 epochs") < text.index("score searched on, 12 epochs")
 
 

@@ -17,15 +17,15 @@ from jnas.tables.report._papers import PUBLISHED_TABLE_6, published_row
 from jnas.tables.report._report import table_report, write_table_report
 from jnas.tables.report._sections import published_sentence
 from jnas.tables.report._summary import (
-    correlations,
     early_rows,
     final_columns,
     holdings,
-    main_column,
     reference_index,
     seed_noise,
+    shown_column,
     size_of,
     subsets,
+    table_correlations,
 )
 
 SPACE = spaces.categorical((3, 4), (("a", "b", "c"), ("1", "2", "3", "4")), decisions=("op", "width"), name="mine <b>")
@@ -190,7 +190,7 @@ def test_a_split_with_means_alone_is_said_to_have_them():
 def test_columns_are_those_of_the_longest_training():
     columns = final_columns(curved_table())
     assert [(c.dataset, c.split, c.epochs) for c in columns] == [("digits", "validation", 60), ("digits", "test", 60)]
-    assert main_column(columns) == 1
+    assert shown_column(columns) == 1
     table = curved_table()
     runs = table.read(member("accuracy", "digits", 60, "test"))
     np.testing.assert_allclose(columns[1].values, runs.mean(axis=1), rtol=1e-6)
@@ -202,7 +202,7 @@ def test_correlations_are_scipys():
     everything, best = subsets(columns)[0], subsets(columns)[1:]
     assert everything[1].sum() == 11
     assert best == []
-    found = correlations(columns, *everything)
+    found = table_correlations(columns, *everything)
     there = everything[1]
     a, b = (c.values[there] for c in columns)
     assert found.archs == 11

@@ -40,7 +40,7 @@ def proposals(searcher, state, seeds):
 
 
 def test_features_by_hand():
-    found = _smac.one_hot(np.array([[0, 2, 1], [1, 0, 0]], np.int32), (2, 3, 2))
+    found = _smac.one_hot_rows(np.array([[0, 2, 1], [1, 0, 0]], np.int32), (2, 3, 2))
     np.testing.assert_array_equal(found, [[0, 0, 0, 1, 1], [1, 1, 0, 0, 0]])
 
 

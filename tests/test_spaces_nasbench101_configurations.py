@@ -17,7 +17,7 @@ from jnas.searchers.black_box._regularized_evolution import regularized_evolutio
 from jnas.spaces.nasbench101 import _cells as cells
 from jnas.spaces.nasbench101._configurations import LEVELS, decoded, nasbench101_configurations
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
-from jnas.spaces.nasbench101._features import FEATURE_NAMES, features
+from jnas.spaces.nasbench101._features import FEATURE_NAMES, nasbench101_features
 from jnas.tables._make import make_table
 
 DRAWS = 6000
@@ -114,7 +114,7 @@ def test_a_cell_worked_out_by_hand(name, config):
     space, to_arch = ENCODINGS[name]
     config = np.array([*config, 0, 2, 1, 0, 0], np.int32)
     assert space.to_string(config) == TEXT
-    np.testing.assert_array_equal(to_arch(config), cells.from_string(TEXT))
+    np.testing.assert_array_equal(to_arch(config), cells.nasbench101_from_string(TEXT))
     assert space.is_valid(jnp.asarray(config))
 
 
@@ -122,13 +122,13 @@ def test_meaning_goes_through_the_cell(encoding, configs, archs_of):
     space = ENCODINGS[encoding].space
     archs = np.asarray(archs_of(configs))
     some = jax.jit(jax.vmap(lambda config: (space.fingerprint(config), space.is_valid(config))))
-    through = jax.jit(jax.vmap(lambda arch: (cells.fingerprint(arch), cells.is_valid(arch))))
+    through = jax.jit(jax.vmap(lambda arch: (cells.fingerprint(arch), cells.is_valid_cell(arch))))
     rough = uniform_configs(encoding, DRAWS, 4)
     jax.tree.map(np.testing.assert_array_equal, some(configs), through(archs))
     jax.tree.map(np.testing.assert_array_equal, some(rough), through(np.asarray(archs_of(rough))))
     assert space.feature_names == FEATURE_NAMES
     for name in ("adjacency", "graph"):
-        one, other = space.features(jnp.asarray(configs[0]), name), features(jnp.asarray(archs[0]), name)
+        one, other = space.features(jnp.asarray(configs[0]), name), nasbench101_features(jnp.asarray(archs[0]), name)
         jax.tree.map(np.testing.assert_array_equal, one, other)
     assert space.draw(configs[0]).count("<title>") == 1
     assert space.to_string(configs[0]) in space.draw(configs[0])
@@ -162,9 +162,9 @@ def test_strings_with_many_edges_are_pruned_or_refused():
         config = ENCODINGS[name].space.from_string(crowded)
         assert ENCODINGS[name].to_arch(config)[:21].tolist() == [0] * 5 + [1] + [0] * 15
         with pytest.raises(ValueError, match=f"21 edges, expected at most 9 in encoding {name}"):
-            ENCODINGS[name].space.from_string(cells.to_string(np.repeat([1, 0], [21, 5])))
-    assert cells.to_string(ENCODINGS["A"].space.from_string(crowded)) == ENCODINGS["A"].space.to_string(
-        cells.from_string(crowded)
+            ENCODINGS[name].space.from_string(cells.nasbench101_to_string(np.repeat([1, 0], [21, 5])))
+    assert cells.nasbench101_to_string(ENCODINGS["A"].space.from_string(crowded)) == ENCODINGS["A"].space.to_string(
+        cells.nasbench101_from_string(crowded)
     )
     with pytest.raises(ValueError, match="without edges has no configuration in encoding B"):
         ENCODINGS["B"].space.from_string("|output|")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from jnas.core._vocabulary import Graph
-from jnas.spaces.nasbench101._cells import EDGES, from_string, host_pruned, to_string
-from jnas.spaces.nasbench101._drawing import draw
-from jnas.spaces.nasbench101._features import FEATURE_NAMES, NUM_PATHS, PATH_LENGTHS, features
+from jnas.spaces.nasbench101._cells import EDGES, host_pruned, nasbench101_from_string, nasbench101_to_string
+from jnas.spaces.nasbench101._drawing import draw_nasbench101
+from jnas.spaces.nasbench101._features import FEATURE_NAMES, NUM_PATHS, PATH_LENGTHS, nasbench101_features
 
 CONV3, CONV1, POOL = range(3)
 WIDTHS = {
@@ -37,16 +37,16 @@ def random_archs(count: int) -> np.ndarray:
 
 
 # in -> 3x3 (1) -> pool (2) -> out, in -> pool, in -> out; vertex 3 is 1x1 and hangs at the pool
-MIXED = from_string("|conv3x3~0|maxpool3x3~0~1|conv1x1~2|conv3x3|conv3x3|output~0~2|")
-CHAIN = from_string("|maxpool3x3~0|maxpool3x3~1|maxpool3x3~2|maxpool3x3~3|maxpool3x3~4|output~5|")
-TWINS = from_string("|conv1x1~0|conv1x1~0|output~1~2|")
+MIXED = nasbench101_from_string("|conv3x3~0|maxpool3x3~0~1|conv1x1~2|conv3x3|conv3x3|output~0~2|")
+CHAIN = nasbench101_from_string("|maxpool3x3~0|maxpool3x3~1|maxpool3x3~2|maxpool3x3~3|maxpool3x3~4|output~5|")
+TWINS = nasbench101_from_string("|conv1x1~0|conv1x1~0|output~1~2|")
 ARCHS = np.concatenate([random_archs(1500), [MIXED, CHAIN, TWINS, np.zeros(26, np.int32)]])
 
 
 @pytest.fixture(scope="module")
 def encoded() -> dict:
     """Each encoding of all `ARCHS`, made in one program."""
-    return jax.jit(jax.vmap(lambda arch: {name: features(arch, name) for name in FEATURE_NAMES}))(ARCHS)
+    return jax.jit(jax.vmap(lambda arch: {name: nasbench101_features(arch, name) for name in FEATURE_NAMES}))(ARCHS)
 
 
 def plain_paths(arch) -> list[int]:
@@ -76,7 +76,7 @@ def test_names_shapes_and_types(encoded):
 
 
 def test_one_architecture_is_encoded_as_a_batch_is(encoded):
-    encode = jax.jit(lambda arch: {name: features(arch, name) for name in FEATURE_NAMES})
+    encode = jax.jit(lambda arch: {name: nasbench101_features(arch, name) for name in FEATURE_NAMES})
     for i in (0, 700):
         alone = encode(jnp.asarray(ARCHS[i]))
         jax.tree.map(lambda one, many, i=i: np.testing.assert_array_equal(one, many[i]), alone, encoded)
@@ -84,7 +84,7 @@ def test_one_architecture_is_encoded_as_a_batch_is(encoded):
 
 @pytest.mark.parametrize("name", ["path", "graph"])
 def test_batches_of_batches(name, encoded):
-    nested = jax.jit(jax.vmap(jax.vmap(lambda arch: features(arch, name))))(ARCHS[:6].reshape(2, 3, 26))
+    nested = jax.jit(jax.vmap(jax.vmap(lambda arch: nasbench101_features(arch, name))))(ARCHS[:6].reshape(2, 3, 26))
     flat = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(6, *leaf.shape[2:]), nested)
     jax.tree.map(lambda one, many: np.testing.assert_array_equal(one, many[:6]), flat, encoded[name])
 
@@ -182,7 +182,7 @@ def test_path_encodings_do_not_depend_on_the_order_of_vertices(encoded):
             others.append(other)
     assert len(rows) >= 50
     for name in ("path", "categorical_path"):
-        again = jax.jit(jax.vmap(lambda arch, name=name: features(arch, name)))(np.array(others))
+        again = jax.jit(jax.vmap(lambda arch, name=name: nasbench101_features(arch, name)))(np.array(others))
         np.testing.assert_array_equal(encoded[name][np.array(rows)], again)
 
 
@@ -194,14 +194,14 @@ def test_adjacency_encodings_tell_all_architectures_apart(encoded):
 
 def test_unknown_features_are_refused():
     with pytest.raises(ValueError, match="'colour', expected one of 'one_hot'"):
-        features(jnp.asarray(ARCHS[0]), "colour")
+        nasbench101_features(jnp.asarray(ARCHS[0]), "colour")
 
 
 # Drawings
 
 
 CELLS = [
-    from_string(text)
+    nasbench101_from_string(text)
     for text in (
         "|output~0|",
         "|conv3x3~0|output~0~1|",
@@ -248,15 +248,15 @@ def lines(svg: str) -> list[np.ndarray]:
     return found
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=to_string)
+@pytest.mark.parametrize("cell", CELLS, ids=nasbench101_to_string)
 def test_drawings_show_the_pruned_cell(cell):
-    svg = draw(cell)
+    svg = draw_nasbench101(cell)
     matrix, used = host_pruned(cell)
     texts = [text.text for text in elements(svg, "text")]
     interior = [v for v in range(1, 6) if used[v]]
     expected = ["in", "out", *(LABELS[cell[20 + v]] for v in interior), *map(str, interior)]
     assert sorted(texts) == sorted(expected)
-    assert ElementTree.fromstring(svg).find("{*}title").text == to_string(cell)
+    assert ElementTree.fromstring(svg).find("{*}title").text == nasbench101_to_string(cell)
     places = boxes(svg)
     names = [v for v in range(7) if used[v]]
     drawn = []
@@ -267,9 +267,9 @@ def test_drawings_show_the_pruned_cell(cell):
     assert sorted(drawn) == sorted(map(tuple, np.argwhere(matrix).tolist()))
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=to_string)
+@pytest.mark.parametrize("cell", CELLS, ids=nasbench101_to_string)
 def test_edges_do_not_run_through_vertices(cell):
-    svg = draw(cell)
+    svg = draw_nasbench101(cell)
     places = boxes(svg)
     _, _, width, height = map(float, ElementTree.fromstring(svg).get("viewBox").split())
     for left, top, right, bottom in places:
@@ -286,9 +286,9 @@ def test_edges_do_not_run_through_vertices(cell):
         assert line[:, 1].max() < height - 4
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=to_string)
+@pytest.mark.parametrize("cell", CELLS, ids=nasbench101_to_string)
 def test_edges_do_not_cross_beside_the_vertex_that_they_share(cell):
-    drawn = lines(draw(cell))
+    drawn = lines(draw_nasbench101(cell))
     starts = [(line[0], line[59]) for line in drawn]  # a line's first and last curve have 60 points
     ends = [(line[-1], line[-60]) for line in drawn]
     for pairs in (starts, ends):
@@ -298,7 +298,7 @@ def test_edges_do_not_cross_beside_the_vertex_that_they_share(cell):
 
 
 def test_arrows_at_one_vertex_keep_apart():
-    svg = draw(CELLS[2])
+    svg = draw_nasbench101(CELLS[2])
     tips = sorted(line[-1][1] for line in lines(svg))
     assert len(tips) == 9
     arriving = sorted(line[-1][1] for line in lines(svg) if line[-1][0] > boxes(svg)[1][2])
@@ -306,19 +306,19 @@ def test_arrows_at_one_vertex_keep_apart():
 
 
 def test_a_cell_without_a_path_is_its_two_ends():
-    svg = draw(np.zeros(26, int))
+    svg = draw_nasbench101(np.zeros(26, int))
     assert [text.text for text in elements(svg, "text")] == ["in", "out"]
     assert not lines(svg)
 
 
 def test_the_fullest_architecture_can_be_drawn():
-    assert len(lines(draw(np.repeat([1, 0], [21, 5])))) == 21
+    assert len(lines(draw_nasbench101(np.repeat([1, 0], [21, 5])))) == 21
 
 
 def test_operations_differ_in_colour_and_in_black_and_white():
     looks = [
         {
-            name: elements(draw(from_string(f"|{name_}~0|output~1|")), "rect")[0].get(name)
+            name: elements(draw_nasbench101(nasbench101_from_string(f"|{name_}~0|output~1|")), "rect")[0].get(name)
             for name in ("stroke", "stroke-width", "stroke-dasharray")
         }
         for name_ in ("conv3x3", "conv1x1", "maxpool3x3")
@@ -328,13 +328,13 @@ def test_operations_differ_in_colour_and_in_black_and_white():
 
 
 def test_drawings_are_self_contained():
-    svg = draw(CELLS[-1])
+    svg = draw_nasbench101(CELLS[-1])
     for outside in ("href", "url(", "<style", "<script", " id=", "<image"):  # ids would clash within one page
         assert outside not in svg
 
 
 def test_only_architectures_are_drawn():
     with pytest.raises(TypeError, match="expected integers"):
-        draw(np.zeros(26))
+        draw_nasbench101(np.zeros(26))
     with pytest.raises(ValueError, match="expected one architecture of shape"):
-        draw(np.zeros(27, int))
+        draw_nasbench101(np.zeros(27, int))

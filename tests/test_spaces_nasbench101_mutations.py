@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jnas.spaces.nasbench101._cells import from_string, host_pruned, is_valid
+from jnas.spaces.nasbench101._cells import host_pruned, is_valid_cell, nasbench101_from_string
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
-from jnas.spaces.nasbench101._features import PATH_LENGTHS, features
+from jnas.spaces.nasbench101._features import PATH_LENGTHS, nasbench101_features
 from jnas.spaces.nasbench101._mutations import (
     MUTATIONS,
     PATH_ENCODINGS,
@@ -34,7 +34,7 @@ SAMPLED = (
     "weighted_truncated_continuous_path",
 )
 MUTATED = ("continuous_adjacency", "truncated_path", "weighted_path", "continuous_path", "truncated_continuous_path")
-DIAMOND = from_string("|conv3x3~0|maxpool3x3~0~1|output~1~2|")
+DIAMOND = nasbench101_from_string("|conv3x3~0|maxpool3x3~0~1|output~1~2|")
 
 
 def agrees(observed, expected) -> bool:
@@ -76,8 +76,8 @@ def sets_of(archs: np.ndarray) -> list[frozenset[int]]:
     return [sets[i] for i in inverse]
 
 
-all_paths = jax.jit(jax.vmap(lambda arch: features(arch, "path")))
-all_valid = jax.jit(jax.vmap(is_valid))
+all_paths = jax.jit(jax.vmap(lambda arch: nasbench101_features(arch, "path")))
+all_valid = jax.jit(jax.vmap(is_valid_cell))
 
 
 def counted(sets) -> dict[frozenset[int], int]:
@@ -192,7 +192,7 @@ def test_continuous_adjacency_samples_as_a_plain_loop_does():
 @pytest.mark.statistical
 @pytest.mark.parametrize("rate", [1.0, 2.5])
 def test_continuous_adjacency_mutation_has_the_stated_probabilities(rate):
-    parent = from_string("|conv3x3~0|maxpool3x3~0~1|conv1x1~2|conv3x3|conv3x3|output~1~2|")
+    parent = nasbench101_from_string("|conv3x3~0|maxpool3x3~0~1|conv1x1~2|conv3x3|conv3x3|output~1~2|")
     there = [i for i in range(21) if parent[i]]
     absent = [i for i in range(21) if not parent[i]]
     expected: dict[tuple[int, ...], float] = {}
@@ -308,7 +308,7 @@ def test_continuous_path_mutation_moves_one_path(encoding, size, known_sets):
 
 
 def test_path_mutations_leave_longer_paths_alone_where_truncated():
-    parent = from_string("|conv3x3~0|maxpool3x3~1|conv1x1~2|conv3x3~3|output~4~0|")
+    parent = nasbench101_from_string("|conv3x3~0|maxpool3x3~1|conv1x1~2|conv3x3~3|output~4~0|")
     (paths,) = sets_of(parent[None])
     long = {p for p in paths if p >= 40}
     assert long

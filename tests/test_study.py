@@ -25,9 +25,9 @@ from jnas.studies import _engine
 from jnas.studies._keys import chunk_width, seed_keys
 from jnas.studies.search import _report, _run
 from jnas.studies.search._cost import estimate_study
-from jnas.studies.search._folder import Chunk, chunk_path, finished_path, join_chunks, load_chunk
+from jnas.studies.search._folder import Chunk, finished_path, join_chunks, load_chunk, traces_chunk_path
 from jnas.studies.search._study import load_study, study
-from jnas.studies.search._text import results_text
+from jnas.studies.search._text import search_results_text
 from jnas.tables._file import Header, Training, encode_curve, member
 from jnas.tables._load import table_from_arrays
 from jnas.tables._make import make_table
@@ -170,7 +170,7 @@ def test_summary_has_a_row_for_each_searcher_and_target(whole):
         assert float(row["mean"]) == pytest.approx(final.mean(), abs=1e-4)
         assert float(row["std"]) == pytest.approx(final.std(ddof=1), abs=1e-4)
         assert float(row["ci_low"]) < float(row["mean"]) < float(row["ci_high"])
-    text = results_text(results)
+    text = search_results_text(results)
     assert f"{results.searchers[0].final[1].mean():.2f} ({results.searchers[0].final[1].std(ddof=1):.2f})" in text
     assert f"{TEST.mean(axis=1).max():.2f}" in text
 
@@ -318,7 +318,7 @@ def test_finished_study_is_read_where_programs_are_written_differently(whole, tm
 
 def test_what_a_killed_study_left_is_removed_and_nothing_else(whole, tmp_path):
     folder = shutil.copytree(whole[1], tmp_path / "study")
-    chunk = chunk_path(folder, "random", 2)
+    chunk = traces_chunk_path(folder, "random", 2)
     litter = [
         chunk,
         folder / ".config.json.abcd_123.part",
@@ -397,7 +397,7 @@ def test_full_disk_is_said_and_what_is_done_is_kept(whole, tmp_path, monkeypatch
     with pytest.raises(OSError, match="the disk is full"):
         go(tmp_path / "study")
     monkeypatch.undo()
-    assert [chunk_path(tmp_path / "study", "random", c).exists() for c in range(3)] == [True, True, False]
+    assert [traces_chunk_path(tmp_path / "study", "random", c).exists() for c in range(3)] == [True, True, False]
     assert_same(go(tmp_path / "study"), whole[0])
 
 
@@ -420,7 +420,7 @@ def test_runs_that_find_nothing_are_counted(tmp_path):
     assert (results.searchers[0].final_archs[np.isnan(results.searchers[0].final[0])] == -1).all()
     (row,) = csv.DictReader(io.StringIO((tmp_path / "study" / "summary.csv").read_text()))
     assert row["seeds"] == str(20 - lost)
-    assert f"{lost} runs of random found nothing" in results_text(results)
+    assert f"{lost} runs of random found nothing" in search_results_text(results)
 
 
 def test_one_seed_has_no_spread(tmp_path):
@@ -612,8 +612,8 @@ def test_what_cannot_be_compiled_makes_the_same_searches_but_fewer(whole):
         results._replace(config={}, searchers=results.searchers[1:]),
         whole[0]._replace(config={}, searchers=whole[0].searchers[1:]),
     )
-    assert "random: 3 runs, the others 7" in results_text(results)
-    assert "runs" not in results_text(whole[0])
+    assert "random: 3 runs, the others 7" in search_results_text(results)
+    assert "runs" not in search_results_text(whole[0])
     more = go(searchers=DRIVEN, num_python_seeds=100)
     assert "fewer_seeds" not in more.config
     assert more.searchers[0].final.shape[1] == 7
@@ -632,7 +632,7 @@ def test_searches_driven_from_python_are_kept_one_by_one(tmp_path, monkeypatch):
     monkeypatch.setattr(_run, "_run_chunk", run_chunk)
     with pytest.raises(Stopped):
         go(tmp_path / "study", DRIVEN, num_python_seeds=4)
-    assert chunk_path(tmp_path / "study", "random", 1).exists()
+    assert traces_chunk_path(tmp_path / "study", "random", 1).exists()
     results = go(tmp_path / "study", DRIVEN, num_python_seeds=4)
     assert_same(results, whole_one)
     assert ran[:5] == [1] * 5

@@ -12,13 +12,18 @@ import pytest
 import scipy.stats
 
 from jnas.io._archive import read_archive, write_archive
-from jnas.searchers.weight_sharing._analysis import COEFFICIENTS, best_share, correlations, random_search
+from jnas.searchers.weight_sharing._analysis import (
+    COEFFICIENTS,
+    best_share,
+    expected_random_search,
+    shared_weight_correlations,
+)
 from jnas.studies.supernets import _run
-from jnas.studies.supernets._plan import SupernetMethod, main_column, supernet_methods
+from jnas.studies.supernets._plan import SupernetMethod, judging_column, supernet_methods
 from jnas.studies.supernets._results import load_search
 from jnas.studies.supernets._study import load_supernet_study, supernet_study
-from jnas.studies.supernets._summary import agreement, as_study_results, columns, entropy, operation_counts
-from jnas.studies.supernets._text import results_text
+from jnas.studies.supernets._summary import agreement, as_study_results, entropy, final_columns_of, operation_counts
+from jnas.studies.supernets._text import supernet_results_text
 from jnas.tables._make import make_table
 from jnas.tables._targets import Target
 from jnas.training.data._augmentation import normalize
@@ -72,12 +77,12 @@ def rows_of(path):
 
 def test_correlations_are_those_of_scipy_and_leave_out_what_is_not_known():
     truth, predicted = RNG.normal(70, 5, 40), RNG.normal(0, 1, 40)
-    found = correlations(np.append(truth, [np.nan, 71]), np.append(predicted, [0.3, np.nan]))
+    found = shared_weight_correlations(np.append(truth, [np.nan, 71]), np.append(predicted, [0.3, np.nan]))
     assert found["kendall"] == pytest.approx(scipy.stats.kendalltau(truth, predicted).statistic)
     assert found["spearman"] == pytest.approx(scipy.stats.spearmanr(truth, predicted).statistic)
     assert found["pearson"] == pytest.approx(scipy.stats.pearsonr(truth, predicted).statistic)
-    assert all(math.isnan(v) for v in correlations(truth, np.zeros(40)).values())
-    assert all(math.isnan(v) for v in correlations(truth[:1], predicted[:1]).values())
+    assert all(math.isnan(v) for v in shared_weight_correlations(truth, np.zeros(40)).values())
+    assert all(math.isnan(v) for v in shared_weight_correlations(truth[:1], predicted[:1]).values())
 
 
 def test_the_best_share_is_that_of_the_known():
@@ -94,15 +99,15 @@ def test_random_search_is_the_mean_over_all_draws():
         for c in range(4)
     ]
     # Where the best come twice, either may be the first: the mean over all orders is the mean over cells.
-    assert random_search(score, value, 3) == pytest.approx(np.mean(every))
-    assert random_search(score, value, 1) == pytest.approx(27.5)
-    assert random_search(score, value, 400) == pytest.approx(30.0)
+    assert expected_random_search(score, value, 3) == pytest.approx(np.mean(every))
+    assert expected_random_search(score, value, 1) == pytest.approx(27.5)
+    assert expected_random_search(score, value, 400) == pytest.approx(30.0)
 
 
 def test_the_column_of_ranks_is_the_data_sets_own_test():
     targets = [Target("cifar10", "validation", 200), Target("cifar10", "test", 200), Target("cifar100", "test", 200)]
-    assert [main_column(targets, name) for name in ("cifar10-valid-16px", "cifar100-16px", "mine")] == [1, 2, 1]
-    assert main_column([], "mine") == -1
+    assert [judging_column(targets, name) for name in ("cifar10-valid-16px", "cifar100-16px", "mine")] == [1, 2, 1]
+    assert judging_column([], "mine") == -1
 
 
 # A study.
@@ -177,8 +182,8 @@ def test_each_look_is_judged_by_the_table(whole):
         counts = operation_counts(result)
         assert counts[1, 0].tolist() == [np.sum(result.record.archs[1, 0] == k) for k in range(3)]
         final = TRUTH[numbers[:, -1]].astype(float)
-        assert columns(result)[1].mean == pytest.approx(final.mean())
-        assert columns(result)[1].std == pytest.approx(final.std(ddof=1))
+        assert final_columns_of(result)[1].mean == pytest.approx(final.mean())
+        assert final_columns_of(result)[1].std == pytest.approx(final.std(ddof=1))
     gdas, rsps = study.methods
     np.testing.assert_allclose(entropy(rsps), 1.0, atol=1e-6)
     w = gdas.record.weights[0, 0].astype(float)
@@ -290,7 +295,7 @@ def test_the_report_holds_what_it_should(whole):
         assert words in text
     assert "nan" not in text.lower().replace("nanmean", "")
     assert text.count("<article") >= 2
-    assert f"{columns(study.methods[1])[1].mean:.2f}" in text
+    assert f"{final_columns_of(study.methods[1])[1].mean:.2f}" in text
 
 
 def test_a_search_that_diverges_is_said_and_not_judged(tmp_path):
@@ -312,7 +317,7 @@ def test_a_search_that_diverges_is_said_and_not_judged(tmp_path):
     assert (bad.ranks == -1).all()
     assert np.isfinite(good.values).all()
     told = "Searches that diverged, and are not counted: 2 of 2 of bad."
-    assert told in results_text(study)
+    assert told in supernet_results_text(study)
     page = (tmp_path / "study" / "report.html").read_text()
     assert told in page
     assert "nan" not in page.lower()
@@ -322,7 +327,7 @@ def test_a_search_that_diverges_is_said_and_not_judged(tmp_path):
     for judge, out in ((table(), "judged"), (None, "alone")):  # where there is nothing else to say
         study = supernet_study({"bad": both["bad"]}, TOY, dataset(), table=judge, num_seeds=1, out=tmp_path / out)
         told = "Searches that diverged, and are not counted: 1 of 1 of bad."
-        assert told in results_text(study)
+        assert told in supernet_results_text(study)
         assert told in (tmp_path / out / "report.html").read_text()
 
 

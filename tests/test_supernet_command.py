@@ -134,7 +134,7 @@ def test_published_epochs_and_batches_are_the_defaults(quick, tmp_path, capsys, 
         plans.append(plan)
         raise ValueError("enough")
 
-    monkeypatch.setattr("jnas.studies.supernets._study.carry_out", stop)
+    monkeypatch.setattr("jnas.studies.supernets._study.carry_out_supernets", stop)
     assert "enough" in fails(capsys, "supernet", "all", "--controller-steps", 3, "--out", tmp_path / "a")
     config = plans[0].config
     assert set(config["epochs"].values()) == {50}

@@ -10,10 +10,11 @@ import pytest
 from jnas.core._vocabulary import Batch, Examples, Shared, StepInfo, WeightSharingSearcher
 from jnas.searchers.weight_sharing._architecture_hessian import hessian_eigenvalue
 from jnas.searchers.weight_sharing._candidates import Selection, derive_key
-from jnas.searchers.weight_sharing._loop import begin_search, compiled_over_seeds, look_at, steps_per_epoch, train_epoch
+from jnas.searchers.weight_sharing._loop import begin_search, compiled_over_seeds, look_at, train_epoch
 from jnas.searchers.weight_sharing._registry import make_weight_sharing
 from jnas.studies.supernets._results import Record, load_search, save_search
 from jnas.training.data._augmentation import augment
+from jnas.training.data._batches import batches_per_epoch
 from jnas.training.data._dataset import dataset_from_arrays
 from tests._compilation import SAME_BITS
 from tests._toy_supernet import TOY, toy_dataset
@@ -32,7 +33,7 @@ def dataset():
 @functools.cache
 def searcher_of(name):
     settings = QUICK.get(name, {})
-    return make_weight_sharing(name, TOY, steps_per_epoch=steps_per_epoch(dataset(), SIZE), epochs=EPOCHS, **settings)
+    return make_weight_sharing(name, TOY, steps_per_epoch=batches_per_epoch(dataset(), SIZE), epochs=EPOCHS, **settings)
 
 
 @functools.cache
@@ -98,7 +99,7 @@ def numbered(num_images=60):
 
 def test_a_step_sees_new_training_images_and_any_validation_images():
     data, searcher = numbered(), counting(60, 0)
-    assert steps_per_epoch(data, 8) == 4
+    assert batches_per_epoch(data, 8) == 4
     epoch = jax.jit(lambda run: train_epoch(run, searcher, data, batch_size=8, split="validation"))
     first, info = epoch(begin_search(jax.random.key(0), searcher))
     train, validation, steps = map(np.asarray, first.state)
@@ -134,7 +135,7 @@ def test_extra_steps_get_new_validation_images():
 
 def test_too_few_training_images_are_refused():
     with pytest.raises(ValueError, match=r"'data' has 37 training images and a batch takes 38; give a smaller batch"):
-        steps_per_epoch(numbered(), 38)
+        batches_per_epoch(numbered(), 38)
 
 
 def test_an_epoch_is_a_loop_over_steps():
@@ -143,7 +144,7 @@ def test_an_epoch_is_a_loop_over_steps():
     found, info = epoch(data, runs)
     start = jax.tree.map(lambda leaf: leaf[0], runs)
     order_key, choice_key, augment_key = jax.random.split(jax.random.fold_in(start.key, 0), 3)
-    steps = steps_per_epoch(data, SIZE)
+    steps = batches_per_epoch(data, SIZE)
     order = np.asarray(jax.random.permutation(order_key, data.rows("train")))
     words = np.asarray(jax.random.bits(choice_key, (steps, SIZE)))
     rows = np.asarray(data.rows("validation"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jnas.io import _tfrecord
-from jnas.io._tfrecord import MOST_BYTES, crc32c, frame, masked_crc32c, read_records
+from jnas.io._tfrecord import MOST_BYTES, crc32c, frame_record, masked_crc32c, read_records
 
 
 def plain_crc32c(data):
@@ -43,8 +43,8 @@ def test_a_file_as_its_format_says(tmp_path):
     data = b"hello"
     length = struct.pack("<Q", 5)
     sums = [struct.pack("<I", int(masked_crc32c([part])[0])) for part in (length, data)]
-    assert frame([data]) == length + sums[0] + data + sums[1]
-    (tmp_path / "a").write_bytes(frame([data]))
+    assert frame_record([data]) == length + sums[0] + data + sums[1]
+    (tmp_path / "a").write_bytes(frame_record([data]))
     (batch,) = read_records(tmp_path / "a")
     assert batch == (0, [0], [b"hello"], 21)
 
@@ -53,7 +53,7 @@ def test_a_file_as_its_format_says(tmp_path):
 def test_records_come_back_whatever_the_blocks(tmp_path, monkeypatch, block, batch):
     rng = np.random.default_rng(1)
     rows = [rng.bytes(int(size)) for size in rng.integers(0, 300, 50)]
-    (tmp_path / "a").write_bytes(frame(rows))
+    (tmp_path / "a").write_bytes(frame_record(rows))
     monkeypatch.setattr(_tfrecord, "_BLOCK", block)
     monkeypatch.setattr(_tfrecord, "_BATCH", batch)
     batches = list(read_records(tmp_path / "a"))
@@ -82,7 +82,7 @@ ROWS = [b"a" * 30, b"b" * 40, b"c" * 50]  # at bytes 0, 46 and 102; the file has
 )
 def test_any_changed_byte_is_found(tmp_path, monkeypatch, block, place, says):
     monkeypatch.setattr(_tfrecord, "_BLOCK", block)
-    data = bytearray(frame(ROWS))
+    data = bytearray(frame_record(ROWS))
     data[place] ^= 1
     (tmp_path / "a").write_bytes(data)
     with pytest.raises(ValueError, match=says):
@@ -91,7 +91,7 @@ def test_any_changed_byte_is_found(tmp_path, monkeypatch, block, place, says):
 
 @pytest.mark.parametrize("length", range(1, 168))
 def test_a_file_that_is_cut_off_anywhere_is_refused_or_ends_between_records(tmp_path, length):
-    (tmp_path / "a").write_bytes(frame(ROWS)[:length])
+    (tmp_path / "a").write_bytes(frame_record(ROWS)[:length])
     if length in (46, 102):
         assert sum(len(b.records) for b in read_records(tmp_path / "a")) == (1 if length == 46 else 2)
         return
@@ -104,7 +104,7 @@ def test_a_file_that_is_cut_off_anywhere_is_refused_or_ends_between_records(tmp_
     ("data", "says"),
     [
         (b"", "is empty"),
-        (gzip.compress(frame(ROWS)), "compressed with gzip; unpack it first"),
+        (gzip.compress(frame_record(ROWS)), "compressed with gzip; unpack it first"),
         (b"PK\x03\x04" + bytes(30), "zip archive or an .npz"),
         (b'["abc", 4, "01", "input,output", ""]\n', "is not a TFRecord file"),
         (bytes(100), "is not a TFRecord file"),
@@ -118,7 +118,7 @@ def test_foreign_files_are_refused(tmp_path, data, says):
 
 
 def test_records_of_another_size_are_refused_before_they_are_read(tmp_path):
-    (tmp_path / "a").write_bytes(frame([b"a", b"b" * (MOST_BYTES + 1)]))
+    (tmp_path / "a").write_bytes(frame_record([b"a", b"b" * (MOST_BYTES + 1)]))
     with pytest.raises(ValueError, match=r"record 1 at byte 17 has 16,385 bytes of data"):
         list(read_records(tmp_path / "a"))
     with pytest.raises(FileNotFoundError, match="no file"):

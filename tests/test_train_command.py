@@ -18,7 +18,7 @@ import pytest
 from jnas.commands._cli import main
 from jnas.core._vocabulary import Weights
 from jnas.io._archive import read_archive, write_archive
-from jnas.spaces.nasbench201._cells import to_string
+from jnas.spaces.nasbench201._cells import nasbench201_to_string
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.training._recipe import get_recipe
 from jnas.training.data._dataset import dataset_from_arrays
@@ -195,7 +195,7 @@ def check_results(out):
         finals = []
         for seed in ("0", "1"):
             found = load_weights(f"whole/weights/{int(index):05d}-seed-{seed}.npz")
-            assert to_string(found.arch) == name
+            assert nasbench201_to_string(found.arch) == name
             assert found.recipe == recipe
             assert (found.dataset, found.image_shape, found.num_classes) == ("tiny", (4, 4, 1), 3)
             np.testing.assert_allclose(found.mean, dataset.mean)
@@ -233,7 +233,7 @@ def trained():
 
 def test_weights_come_back(trained, tmp_path):
     dataset, recipe, network, arch, weights = trained
-    save_weights("w.npz", to_string(arch), weights, dataset, recipe)
+    save_weights("w.npz", nasbench201_to_string(arch), weights, dataset, recipe)
     found = load_weights(tmp_path / "w.npz")
     for x, y in zip(jax.tree.leaves(weights.parameters), jax.tree.leaves(found.weights.parameters), strict=True):
         np.testing.assert_array_equal(x, y)
@@ -257,7 +257,7 @@ def test_file_of_weights_has_the_usual_names_and_axes(trained):
     with np.load("w.npz") as file:
         arrays = dict(file)
     header = json.loads(arrays.pop("header").tobytes())
-    assert header["arch"] == to_string(arch)
+    assert header["arch"] == nasbench201_to_string(arch)
     assert header["recipe"]["channels"] == 2
     module = to_flax(arch, load_weights("w.npz").weights)
     edge = module.stages[1][1].edges[5]

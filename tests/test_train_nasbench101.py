@@ -16,7 +16,7 @@ from jnas import load_table, training
 from jnas.commands._cli import main
 from jnas.io._archive import read_archive, write_archive
 from jnas.spaces import nasbench101, nasbench101_cells
-from jnas.spaces.nasbench101._cells import from_string, to_string
+from jnas.spaces.nasbench101._cells import nasbench101_from_string, nasbench101_to_string
 from jnas.tables._named_cells import find_cells, read_cells
 from jnas.training import Weights, evaluate, load_weights, make_network, save_weights
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 CELLS = ("|conv3x3~0|maxpool3x3~0~1|output~1~2|", "|conv1x1~0|output~1|")
 # Both kinds of convolution, pooling, vertices before the output that share 5 channels unevenly, one that is pruned, and
 # edges from the input to vertices and to the output.
-VARIED = from_string("|conv3x3~0|conv1x1~0~1|conv3x3~0|maxpool3x3~0~1|output~0~2~4|")
+VARIED = nasbench101_from_string("|conv3x3~0|conv1x1~0~1|conv3x3~0|maxpool3x3~0~1|output~0~2~4|")
 SMALL = (
     "--dataset",
     "tiny.npz",
@@ -80,8 +80,11 @@ class TestTrain:
         )
         rows = [line.split() for line in lines if line.startswith("|")]
         assert [row[:2] for row in rows] == [
-            [to_string(from_string(CELLS[0])), f"#{int(nasbench101().index(from_string(CELLS[0])))}"],
-            [to_string(nasbench101_cells()[2]), "#2"],
+            [
+                nasbench101_to_string(nasbench101_from_string(CELLS[0])),
+                f"#{int(nasbench101().index(nasbench101_from_string(CELLS[0])))}",
+            ],
+            [nasbench101_to_string(nasbench101_cells()[2]), "#2"],
         ]
 
     def test_every_curve_is_that_of_the_weights_beside_it(self, folder, trained):
@@ -92,13 +95,13 @@ class TestTrain:
         assert len({row["loss"] for row in rows}) == len(rows)
         dataset = training.load_dataset(str(folder / "tiny.npz"))
         for name in sorted({row["arch"] for row in rows}):
-            network = make_network(dataset, RECIPE, "static", from_string(name), space="nasbench101")
+            network = make_network(dataset, RECIPE, "static", nasbench101_from_string(name), space="nasbench101")
             measure = jax.jit(
                 lambda weights, arch, network=network: evaluate(weights, arch, dataset, "validation", RECIPE, network)
             )
             for row in (row for row in rows if (row["arch"], row["split"]) == (name, "validation")):
                 found = load_weights(folder / f"runs/weights/{int(row['index']):05d}-seed-{row['seed']}.npz")
-                assert (to_string(found.arch), found.space, found.recipe) == (name, "nasbench101", RECIPE)
+                assert (nasbench101_to_string(found.arch), found.space, found.recipe) == (name, "nasbench101", RECIPE)
                 expected = [float(row["accuracy_percent"]), float(row["loss"])]
                 np.testing.assert_allclose(measure(found.weights, found.arch), expected, rtol=1e-4)
 
@@ -111,7 +114,7 @@ class TestTrain:
         trained_before = {(r["split"], r["seed"]): float(r["accuracy_percent"]) for r in rows[:6]}
         for (split, seed), accuracy in trained_before.items():
             asked = {"dataset": "tiny", "split": split, "epochs": 1, "seed": int(seed)}
-            found = table.accuracy(jnp.asarray(from_string(CELLS[0]))[None], **asked)
+            found = table.accuracy(jnp.asarray(nasbench101_from_string(CELLS[0]))[None], **asked)
             np.testing.assert_allclose(found, [accuracy], rtol=1e-6)
 
 
@@ -122,9 +125,9 @@ def test_indices_are_rows_of_the_cells_and_isomorphic_cells_are_trained_once():
     space, cells = nasbench101(), nasbench101_cells()
     first, second = "|conv3x3~0|conv1x1~0|output~1~2|", "|conv1x1~0|conv3x3~0|output~1~2|"
     found = find_cells(read_cells(["#5000", first, "423623", second, "5000"], space), space)
-    assert list(found) == [5000, int(space.index(from_string(second))), 423623]
+    assert list(found) == [5000, int(space.index(nasbench101_from_string(second))), 423623]
     for (number, arch), text in zip(found.items(), (None, first, None), strict=True):
-        np.testing.assert_array_equal(arch, cells[number] if text is None else from_string(text))
+        np.testing.assert_array_equal(arch, cells[number] if text is None else nasbench101_from_string(text))
 
 
 @pytest.mark.parametrize(
@@ -177,7 +180,7 @@ def varied(folder):
 def test_weights_come_back(varied, tmp_path):
     """Everything that the cell has, and no more: as many numbers as it has parameters."""
     dataset, recipe, network, weights = varied
-    save_weights(tmp_path / "w.npz", to_string(VARIED), weights, dataset, recipe)
+    save_weights(tmp_path / "w.npz", nasbench101_to_string(VARIED), weights, dataset, recipe)
     found = load_weights(tmp_path / "w.npz")
     assert jax.tree.structure(found.weights) == jax.tree.structure(weights)
     jax.tree.map(np.testing.assert_array_equal, found.weights.parameters, weights.parameters)
@@ -188,7 +191,7 @@ def test_weights_come_back(varied, tmp_path):
     with np.load(tmp_path / "w.npz") as file:
         arrays = dict(file)
     header = json.loads(arrays.pop("header").tobytes())
-    assert (header["space"], header["arch"]) == ("nasbench101", to_string(VARIED))
+    assert (header["space"], header["arch"]) == ("nasbench101", nasbench101_to_string(VARIED))
     numbers = [name for name in arrays if not name.endswith(("mean", "variance"))]
     assert sum(arrays[name].size for name in numbers) == round(1e6 * float(network.parameters(jnp.asarray(VARIED))))
 

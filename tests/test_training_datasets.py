@@ -16,7 +16,7 @@ import pytest
 
 from jnas.training.data import _cifar, _imagenet16, _sources
 from jnas.training.data._augmentation import Augmentation, augment
-from jnas.training.data._dataset import Dataset, dataset_from_arrays, statistics
+from jnas.training.data._dataset import Dataset, dataset_from_arrays, pixel_statistics
 from jnas.training.data._npz import read_npz
 from jnas.training.data._parts import joined
 from jnas.training.data._reduce import resized, subset
@@ -117,7 +117,7 @@ class TestArrays:
 
     def test_of_many_images_have_the_same_statistics_in_chunks(self):
         images = np.broadcast_to(np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1), (40_000, 16, 16, 1))
-        mean, std = statistics(images, np.arange(40_000))
+        mean, std = pixel_statistics(images, np.arange(40_000))
         assert mean == (127.5,)
         assert std == pytest.approx((np.arange(256).std(),), rel=1e-12)
 
@@ -871,7 +871,7 @@ class TestReal:
         assert (class_counts(dataset, "train") == 2_500).all()
         assert (class_counts(dataset, "x-valid") == 2_500).all()
         assert (class_counts(dataset, "ori-test") == 1_000).all()
-        mean, std = statistics(np.asarray(dataset.images), np.arange(50_000))
+        mean, std = pixel_statistics(np.asarray(dataset.images), np.arange(50_000))
         np.testing.assert_allclose(mean, dataset.mean, atol=0.2)
         np.testing.assert_allclose(std, dataset.std, atol=0.6)  # this copy went through JPEG, which takes contrast
         tiny = resized(subset(dataset, "train", 500), 8)

@@ -15,7 +15,7 @@ from jnas.training.networks.nasbench201._mixture_cell import mixture_cell
 from jnas.training.networks.nasbench201._sampled_cell import make_sampled_cell
 from jnas.training.networks.nasbench201._supernet import SupernetStatistics, nasbench201_supernet
 from jnas.training.operations._forms import dispatch_form, mixture_form, over_seeds, switch_form
-from jnas.training.operations._many_kernels import Kernels, convolution_3x3, normalize
+from jnas.training.operations._many_kernels import Kernels, convolution_3x3, normalize_batch
 
 SIZES = {"image_shape": (8, 8, 3), "num_classes": 4, "channels": 2, "cells": 1}
 COVERING = (np.arange(5)[:, None] + np.array([0, 3, 1, 4, 2, 2])) % 5
@@ -223,7 +223,7 @@ def test_gradients_of_the_mixture_have_forward_derivatives():
     target = jax.random.normal(jax.random.key(9), (2, 8, 8, BATCH))
 
     def quick(stem, kernels, weights):
-        start, _ = normalize(convolution_3x3(images.transpose(3, 1, 2, 0), stem), None, 1e-5)
+        start, _ = normalize_batch(convolution_3x3(images.transpose(3, 1, 2, 0), stem), None, 1e-5)
         return jnp.sum(jnp.tanh(mixture_cell(start, kernels, None, weights, 1e-5)[0]) * target)
 
     def slow(stem, kernels, weights):

@@ -53,13 +53,13 @@ _SETTINGS = (
 def add_build(commands: Any) -> None:
     """Adds `jnas table build`."""
     words = "make a table by training the cells of a space on a data set"
-    parser = add_command(commands, "build", words, build, _BUILD, goes_on=True)
+    parser = add_command(commands, "build", words, run_build, _BUILD, goes_on=True)
     add_output(parser)
     add_settings(parser, _SETTINGS)
     add_training_options(parser)
 
 
-def build(options: argparse.Namespace) -> None:
+def run_build(options: argparse.Namespace) -> None:
     """Runs `jnas table build`."""
     if show_recipes(options):
         return

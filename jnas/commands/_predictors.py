@@ -23,10 +23,12 @@ _PLAIN = ("adjacency", "one_hot")  # where a space has no adjacency matrix, its 
 def add_predictors(commands: Any) -> None:
     """Adds `jnas predictors`."""
     words = "compare predictors of accuracies on a table"
-    add_settings(add_command(commands, "predictors", words, predictors, _PREDICTORS, goes_on=True), PREDICTOR_SETTINGS)
+    add_settings(
+        add_command(commands, "predictors", words, run_predictors, _PREDICTORS, goes_on=True), PREDICTOR_SETTINGS
+    )
 
 
-def predictors(options: argparse.Namespace) -> None:
+def run_predictors(options: argparse.Namespace) -> None:
     """Runs `jnas predictors`."""
     if options.predictors == ("help",):
         print(_predictors_text())
@@ -35,9 +37,9 @@ def predictors(options: argparse.Namespace) -> None:
 
     use_compilation_cache()
     from jnas.commands._study import default_dataset, default_epochs
-    from jnas.studies.predictors._plan import make_plan
-    from jnas.studies.predictors._study import carry_out
-    from jnas.studies.predictors._text import results_text
+    from jnas.studies.predictors._plan import plan_predictor_study
+    from jnas.studies.predictors._study import carry_out_predictors
+    from jnas.studies.predictors._text import predictor_results_text
     from jnas.tables._load import load_table
 
     table = load_table(options.table)
@@ -45,13 +47,13 @@ def predictors(options: argparse.Namespace) -> None:
     epochs = options.epochs or default_epochs(table, dataset, options.split)[-1]
     made, encodings = _make_predictors(options.predictors, options.encodings, table.space)
     asked = {**study_arguments(PREDICTOR_SETTINGS, options), "dataset": dataset, "epochs": epochs}
-    plan = make_plan(made, table, **asked, encodings=encodings, command=shlex.join(["jnas", *options.words]))
+    plan = plan_predictor_study(made, table, **asked, encodings=encodings, command=shlex.join(["jnas", *options.words]))
     told = [plan.config["table_name"], dataset, epochs, plan.config["num_seeds"]]
     out = study_folder(options, "jnas-predictors", told, plan.config)
-    study = carry_out(plan, out=out, log=lambda line: print(line, flush=True))
+    study = carry_out_predictors(plan, out=out, log=lambda line: print(line, flush=True))
     files = ("results.csv", "summary.csv", "times.csv", "report.html")
     listed = "\n".join(f"{name.partition('.')[0]}: {out / name}" for name in files)
-    print(f"\n{results_text(study)}\n\n{listed}")
+    print(f"\n{predictor_results_text(study)}\n\n{listed}")
 
 
 def _make_predictors(

@@ -11,14 +11,14 @@ from jnas.io._atomic import check_writable
 
 def add_report(commands: Any) -> None:
     """Adds `jnas report`."""
-    parser = add_command(commands, "report", "make the report of a study again, or compare studies", report)
+    parser = add_command(commands, "report", "make the report of a study again, or compare studies", report_folders)
     parser.add_argument("folders", metavar="DIR", nargs="+", help="folders of studies")
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="the page (default: DIR/report.html, or jnas-report.html for several)"
     )
 
 
-def report(options: argparse.Namespace) -> None:
+def report_folders(options: argparse.Namespace) -> None:
     """Runs `jnas report`."""
     from jnas.studies._load import load_results, write_results_report
 

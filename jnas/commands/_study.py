@@ -21,10 +21,10 @@ bananas_random_ranking, gp_bayesopt, nasbot, dngo, bohamiann, bonas, gcn_predict
 def add_study(commands: Any) -> None:
     """Adds `jnas study`."""
     words = "compare searchers on a table over many seeds"
-    add_settings(add_command(commands, "study", words, study, _STUDY, goes_on=True), SEARCH_SETTINGS)
+    add_settings(add_command(commands, "study", words, run_study, _STUDY, goes_on=True), SEARCH_SETTINGS)
 
 
-def study(options: argparse.Namespace) -> None:
+def run_study(options: argparse.Namespace) -> None:
     """Runs `jnas study`."""
     if options.searchers == ("help",):
         print(_searchers_text())
@@ -33,9 +33,9 @@ def study(options: argparse.Namespace) -> None:
 
     use_compilation_cache()
     from jnas.searchers import _registry
-    from jnas.studies.search._plan import make_plan
-    from jnas.studies.search._study import carry_out
-    from jnas.studies.search._text import results_text
+    from jnas.studies.search._plan import plan_search_study
+    from jnas.studies.search._study import carry_out_search
+    from jnas.studies.search._text import search_results_text
     from jnas.tables._known_part import known_part, known_share
     from jnas.tables._load import load_table
     from jnas.tables._runs import check_seed
@@ -55,12 +55,12 @@ def study(options: argparse.Namespace) -> None:
     searchers, widths = _make_searchers(options.searchers, space, options.at or epochs)
     asked = {**study_arguments(SEARCH_SETTINGS, options), "dataset": dataset, "epochs": epochs, **limits}
     command = shlex.join(["jnas", *options.words])
-    plan = make_plan(searchers, table, **asked, targets=None, chunk=widths, command=command)
+    plan = plan_search_study(searchers, table, **asked, targets=None, chunk=widths, command=command)
     config = plan.config
     told = [config["table_name"], dataset, *config["epochs"], config["num_seeds"]]
     out = study_folder(options, "jnas-study", told, config)
-    results = carry_out(plan, table, out=out, log=lambda line: print(line, flush=True))
-    print(f"\n{results_text(results)}\n\nsummary: {out / 'summary.csv'}\nreport: {out / 'report.html'}")
+    results = carry_out_search(plan, table, out=out, log=lambda line: print(line, flush=True))
+    print(f"\n{search_results_text(results)}\n\nsummary: {out / 'summary.csv'}\nreport: {out / 'report.html'}")
 
 
 def _limits(options: argparse.Namespace, table: Any, dataset: str, epochs: Sequence[int]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _POLICIES: "tuple[BatchNormPolicy, ...]" = ("batch", "running", "reestimated")
 def add_supernet(commands: Any) -> None:
     """Adds `jnas supernet`."""
     words = "search with shared weights on a data set, over several seeds"
-    parser = add_command(commands, "supernet", words, supernet, _SUPERNET, goes_on=True)
+    parser = add_command(commands, "supernet", words, run_supernet, _SUPERNET, goes_on=True)
     # One process, as many CPU devices as seeds can be divided among.
     parser.set_defaults(coordinator=None, num_processes=None, process_id=None, distributed=False)
     parser.add_argument(
@@ -45,16 +45,16 @@ def add_supernet(commands: Any) -> None:
     add_settings(parser.add_argument_group("what is looked at"), LOOK_SETTINGS)
 
 
-def supernet(options: argparse.Namespace) -> None:
+def run_supernet(options: argparse.Namespace) -> None:
     """Runs `jnas supernet`."""
     if options.methods == ("help",):
         print(_methods_text())
         return
     names = _method_names(options.methods)
     prepare_devices(options, most=_devices(options.num_seeds))
-    from jnas.studies.supernets._plan import make_plan, supernet_methods
-    from jnas.studies.supernets._study import carry_out
-    from jnas.studies.supernets._text import results_text
+    from jnas.studies.supernets._plan import plan_supernet_study, supernet_methods
+    from jnas.studies.supernets._study import carry_out_supernets
+    from jnas.studies.supernets._text import supernet_results_text
     from jnas.tables._load import load_table
     from jnas.training.networks._families import make_supernet
 
@@ -76,15 +76,15 @@ def supernet(options: argparse.Namespace) -> None:
     )
     asked = study_arguments((*SUPERNET_SETTINGS, *LOOK_SETTINGS), options) | {"one_shot": _one_shot(options, table)}
     command = shlex.join(["jnas", *options.words])
-    plan = make_plan(
+    plan = plan_supernet_study(
         methods, net, dataset, table=table, split=None, batch_norms=_POLICIES, sizes=sizes, command=command, **asked
     )
     told = [*plan.config["methods"], plan.config["dataset"], plan.config["num_seeds"]]
     out = study_folder(options, "jnas-supernet", told, plan.config)
-    study = carry_out(plan, out=out, log=lambda line: print(line, flush=True))
+    study = carry_out_supernets(plan, out=out, log=lambda line: print(line, flush=True))
     files = ("summary.csv", "epochs.csv", *(("one_shot.csv",) if study.config["one_shot"] else ()), "report.html")
     listed = "\n".join(f"{name.partition('.')[0]}: {out / name}" for name in files)
-    print(f"\n{results_text(study)}\n\n{listed}")
+    print(f"\n{supernet_results_text(study)}\n\n{listed}")
 
 
 def _method_names(wanted: tuple[str, ...]) -> list[str]:

@@ -43,7 +43,7 @@ def add_import(commands: Any) -> None:
 
 
 def add_looks(commands: Any) -> None:
-    """Adds `jnas table synthesize`, `show`, `query` and `report`."""
+    """Adds `jnas table synthesize`, `show`, `query_table` and `report`."""
     made = add_command(commands, "synthesize", "make a table of made-up numbers, to try the commands", synthesize)
     add_output(made)
     made.add_argument(
@@ -55,14 +55,14 @@ def add_looks(commands: Any) -> None:
     shown = add_command(commands, "show", "say what a table holds", show)
     shown.add_argument("table", metavar="T.npz")
 
-    asked = add_command(commands, "query", "say all that a table holds of one architecture", query)
+    asked = add_command(commands, "query", "say all that a table holds of one architecture", query_table)
     asked.add_argument("table", metavar="T.npz")
     asked.add_argument("arch", metavar="ARCH", help="an architecture string, or an index")
     asked.add_argument("--dataset", metavar="NAME", help="trainings on this data set alone")
     asked.add_argument("--epochs", metavar="E", type=_EPOCHS.read, help="trainings of so many epochs alone")
     asked.add_argument("--at", metavar="E", type=_EPOCHS.read, help="after so many epochs, where there are curves")
 
-    drawn = add_command(commands, "report", "draw what a table holds", table_report)
+    drawn = add_command(commands, "report", "draw what a table holds", report_table)
     drawn.add_argument("table", metavar="T.npz")
     drawn.add_argument("-o", "--output", metavar="FILE.html", help="the page (default: T.html beside the table)")
 
@@ -136,12 +136,12 @@ def _write_table(options: argparse.Namespace, make: Callable[[Callable[[int, int
 def show(options: argparse.Namespace) -> None:
     """Runs `jnas table show`."""
     from jnas.tables._load import load_table
-    from jnas.tables.report._text import describe
+    from jnas.tables.report._text import table_text
 
-    print(describe(load_table(options.table)))
+    print(table_text(load_table(options.table)))
 
 
-def query(options: argparse.Namespace) -> None:
+def query_table(options: argparse.Namespace) -> None:
     """Runs `jnas table query`."""
     from jnas.tables._load import load_table
     from jnas.tables.report._text import describe_arch
@@ -151,7 +151,7 @@ def query(options: argparse.Namespace) -> None:
     print(describe_arch(table, arch, dataset=options.dataset, epochs=options.epochs, at=options.at))
 
 
-def table_report(options: argparse.Namespace) -> None:
+def report_table(options: argparse.Namespace) -> None:
     """Runs `jnas table report`."""
     from jnas.io._progress import status_line
     from jnas.tables._load import load_table

@@ -56,7 +56,7 @@ class _Work(NamedTuple):
 def add_train(commands: Any) -> None:
     """Adds `jnas train`."""
     words = "train architectures on a data set, over several seeds"
-    parser = add_command(commands, "train", words, train, _TRAIN, goes_on=True)
+    parser = add_command(commands, "train", words, run_train, _TRAIN, goes_on=True)
     parser.add_argument(
         "archs", metavar="ARCH", nargs="*", help="architecture strings (in quotes), or indices in the space"
     )
@@ -64,7 +64,7 @@ def add_train(commands: Any) -> None:
     add_training_options(parser)
 
 
-def train(options: argparse.Namespace) -> None:
+def run_train(options: argparse.Namespace) -> None:
     """Runs `jnas train`."""
     if show_recipes(options):
         return

@@ -11,7 +11,7 @@ import numpy as np
 from jnas.core._vocabulary import Array, Key
 
 
-def draw(key: Key, num_words: int) -> tuple[Key, Array]:
+def draw_words(key: Key, num_words: int) -> tuple[Key, Array]:
     """Returns the next key and uniform words uint32 `[num_words]`, in one call of the generator.
 
     The words are the data of keys that are split from `key` and used for nothing else.

@@ -7,7 +7,7 @@ from jnas.core._vocabulary import Array
 
 
 @custom_vmap
-def everywhere(flag: Array) -> Array:
+def all_lanes(flag: Array) -> Array:
     """Returns the flag; under `vmap`, whether it holds in every lane, as a value that is not batched.
 
     A `while_loop` whose condition differs between lanes copies its whole carry at every step to keep finished lanes
@@ -16,14 +16,14 @@ def everywhere(flag: Array) -> Array:
     return flag
 
 
-@everywhere.def_vmap
+@all_lanes.def_vmap
 def _(axis_size: int, in_batched: list[bool], flag: Array) -> tuple[Array, bool]:
     del axis_size
-    return everywhere(jnp.all(flag, axis=0) if in_batched[0] else flag), False
+    return all_lanes(jnp.all(flag, axis=0) if in_batched[0] else flag), False
 
 
 @custom_vmap
-def highest(number: Array) -> Array:
+def lane_maximum(number: Array) -> Array:
     """Returns the number; under `vmap`, the largest of all lanes, as a value that is not batched.
 
     A `switch` whose index differs between lanes computes all its branches for every lane. With an index from this it
@@ -33,7 +33,7 @@ def highest(number: Array) -> Array:
     return number
 
 
-@highest.def_vmap
+@lane_maximum.def_vmap
 def _(axis_size: int, in_batched: list[bool], number: Array) -> tuple[Array, bool]:
     del axis_size
-    return highest(jnp.max(number, axis=0) if in_batched[0] else number), False
+    return lane_maximum(jnp.max(number, axis=0) if in_batched[0] else number), False

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from jnas.core._checks import Overshoot, check_fidelities, check_proposal, check_state, check_step, resolve_capacity
-from jnas.core._lanes import everywhere
+from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Proposal, Searcher, State, Trace
 
 
-class Progress(NamedTuple):
+class RunProgress(NamedTuple):
     """How far a run has come. Seconds are a sum of two floats, since one float32 counts 5e6 s in steps of 0.5 s."""
 
     num_done: Array  # [] int32, evaluations accepted
@@ -33,12 +33,12 @@ class Rows(NamedTuple):
     objectives: Array | None  # [B, O] float32
 
 
-def start_progress() -> Progress:
+def start_progress() -> RunProgress:
     """Returns the progress of a run before its first evaluation."""
-    return Progress(jnp.int32(0), jnp.float32(0), jnp.float32(0), jnp.bool_(False), jnp.int32(0))
+    return RunProgress(jnp.int32(0), jnp.float32(0), jnp.float32(0), jnp.bool_(False), jnp.int32(0))
 
 
-def _add_seconds(progress: Progress, seconds: Array) -> tuple[Array, Array]:
+def _add_seconds(progress: RunProgress, seconds: Array) -> tuple[Array, Array]:
     """Adds in about 48 bits (Knuth's two-sum); returns the new `(elapsed, elapsed_low)`."""
     high = progress.elapsed + seconds
     part = high - progress.elapsed
@@ -51,8 +51,13 @@ def _add_seconds(progress: Progress, seconds: Array) -> tuple[Array, Array]:
 
 
 def admit(
-    progress: Progress, proposal: Proposal, evaluation: Evaluation, budget: Array, capacity: int, overshoot: Overshoot
-) -> tuple[Progress, Rows]:
+    progress: RunProgress,
+    proposal: Proposal,
+    evaluation: Evaluation,
+    budget: Array,
+    capacity: int,
+    overshoot: Overshoot,
+) -> tuple[RunProgress, Rows]:
     """Takes a step's evaluations in order until the budget or the capacity is reached.
 
     Args:
@@ -67,7 +72,7 @@ def admit(
       The new progress and the rows, `accepted` telling which count.
     """
 
-    def take(progress: Progress, row: tuple[Array, Array]) -> tuple[Progress, Array]:
+    def take(progress: RunProgress, row: tuple[Array, Array]) -> tuple[RunProgress, Array]:
         valid, seconds = row
         elapsed, low = _add_seconds(progress, seconds)
         # One comparison in two parts, so that the budget is judged to more than float32's precision.
@@ -79,7 +84,7 @@ def admit(
         out_of_budget = wanted & ~full & spent
         num_done = progress.num_done + accepted
         stops = out_of_budget | (wanted & (num_done >= capacity))
-        return Progress(
+        return RunProgress(
             num_done=num_done,
             elapsed=jnp.where(accepted, elapsed, progress.elapsed),
             elapsed_low=jnp.where(accepted, low, progress.elapsed_low),
@@ -111,7 +116,7 @@ def admit(
     return progress, rows
 
 
-def row_keys(key: Key, progress: Progress, proposal: Proposal) -> Key:
+def row_keys(key: Key, progress: RunProgress, proposal: Proposal) -> Key:
     """Returns a key `[B]` for each row: that of its own row in the trace, or of the row that it continues."""
     own = progress.num_done + jnp.cumsum(proposal.valid) - 1
     rows = jnp.where(proposal.resumes >= 0, proposal.resumes, own)
@@ -184,7 +189,7 @@ def run(
     search_key, objective_key = jax.random.split(key)
     state = jax.tree.map(jnp.asarray, searcher.init(search_key, capacity))  # a Python number is a weak type
 
-    def step(carry: tuple[State, Progress]) -> tuple[tuple[State, Progress], Rows]:
+    def step(carry: tuple[State, RunProgress]) -> tuple[tuple[State, RunProgress], Rows]:
         before, progress = carry
         proposal, state = searcher.ask(before)
         check_proposal(searcher, proposal)
@@ -198,12 +203,12 @@ def run(
     _, rows = jax.eval_shape(step, (state, start_progress()))
     batch, num_decisions = rows.arch.shape
 
-    def keep_going(loop: tuple[Array, tuple[State, Progress], Trace]) -> Array:
+    def keep_going(loop: tuple[Array, tuple[State, RunProgress], Trace]) -> Array:
         i, (_, progress), _ = loop
-        go_on: Array = (i < capacity) & ~everywhere(progress.stopped)  # every step but the last accepts a row
+        go_on: Array = (i < capacity) & ~all_lanes(progress.stopped)  # every step but the last accepts a row
         return go_on
 
-    def advance(loop: tuple[Array, tuple[State, Progress], Trace]) -> tuple[Array, tuple[State, Progress], Trace]:
+    def advance(loop: tuple[Array, tuple[State, RunProgress], Trace]) -> tuple[Array, tuple[State, RunProgress], Trace]:
         i, (state, progress), trace = loop
         first = progress.num_done
         (state, progress), rows = step((state, progress))

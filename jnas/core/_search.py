@@ -14,7 +14,7 @@ import numpy as np
 
 from jnas.core._checkpoint import Pending, identify, load_checkpoint, save_checkpoint
 from jnas.core._checks import Overshoot, check_fidelities, check_proposal, check_step, resolve_capacity
-from jnas.core._loop import Progress, admit, columns, empty_trace, row_keys, start_progress
+from jnas.core._loop import RunProgress, admit, columns, empty_trace, row_keys, start_progress
 from jnas.core._vocabulary import Evaluation, Key, Objective, Proposal, Searcher, State, Trace
 
 
@@ -146,15 +146,15 @@ def search(
 def _compile_steps(searcher: Searcher, capacity: int, budget_seconds: float | None, overshoot: Overshoot) -> _Steps:
     budget = np.float32(np.inf if budget_seconds is None else budget_seconds)
 
-    def ask(state: State, progress: Progress, objective_key: Key) -> tuple[Proposal, State, Key]:
+    def ask(state: State, progress: RunProgress, objective_key: Key) -> tuple[Proposal, State, Key]:
         proposal, state = searcher.ask(state)
         check_proposal(searcher, proposal)
         return proposal, state, keys(objective_key, progress, proposal)
 
-    def settle(progress: Progress, proposal: Proposal, evaluation: Evaluation) -> tuple[Progress, Any]:
+    def settle(progress: RunProgress, proposal: Proposal, evaluation: Evaluation) -> tuple[RunProgress, Any]:
         return admit(progress, proposal, evaluation, jnp.asarray(budget), capacity, overshoot)
 
-    def tell(state: State, progress: Progress, proposal: Proposal, evaluation: Evaluation) -> Any:
+    def tell(state: State, progress: RunProgress, proposal: Proposal, evaluation: Evaluation) -> Any:
         progress, rows = settled(progress, proposal, evaluation)
         return searcher.tell(state, proposal._replace(valid=rows.accepted), evaluation), progress, rows
 
@@ -162,7 +162,7 @@ def _compile_steps(searcher: Searcher, capacity: int, budget_seconds: float | No
     return _Steps(jax.jit(ask), settled, jax.jit(tell)) if searcher.compiled else _Steps(ask, settled, tell)
 
 
-def _first_proposal(searcher: Searcher, steps: _Steps, state: State, progress: Progress, key: Key) -> Proposal:
+def _first_proposal(searcher: Searcher, steps: _Steps, state: State, progress: RunProgress, key: Key) -> Proposal:
     """Returns what a search begins with, or only its shapes."""
     proposal, _, _ = (
         jax.eval_shape(steps.ask, state, progress, key) if searcher.compiled else steps.ask(state, progress, key)
@@ -171,7 +171,7 @@ def _first_proposal(searcher: Searcher, steps: _Steps, state: State, progress: P
     return first
 
 
-def _num_objectives(objective: Objective, key: Key, progress: Progress, proposal: Proposal) -> int | None:
+def _num_objectives(objective: Objective, key: Key, progress: RunProgress, proposal: Proposal) -> int | None:
     """Returns how many further objectives an objective gives, or None for none."""
     shapes = jax.eval_shape(lambda key, p, q: objective(row_keys(key, p, q), q), key, progress, proposal)
     found = getattr(shapes, "objectives", None)  # what is no Evaluation is refused when it is made
@@ -179,7 +179,7 @@ def _num_objectives(objective: Objective, key: Key, progress: Progress, proposal
 
 
 def _programs(
-    searcher: Searcher, steps: _Steps, state: State, progress: Progress, key: Key, num_objectives: int | None
+    searcher: Searcher, steps: _Steps, state: State, progress: RunProgress, key: Key, num_objectives: int | None
 ) -> list[Any]:
     """Returns the lowered programs of a search."""
     proposal = _first_proposal(searcher, steps, state, progress, key)
@@ -208,7 +208,7 @@ def _evaluate_at_once(
     objective: Objective,
     keys: Key,
     proposal: Proposal,
-    progress: Progress,
+    progress: RunProgress,
     on_evaluation: OnEvaluation | None,
 ) -> Evaluation:
     """Evaluates a proposal on a batched objective."""
@@ -233,7 +233,7 @@ class _OneByOne(NamedTuple):
 
 
 def _evaluate_one_by_one(
-    how: _OneByOne, keys: Key, proposal: Proposal, progress: Progress, made: Pending
+    how: _OneByOne, keys: Key, proposal: Proposal, progress: RunProgress, made: Pending
 ) -> Evaluation:
     """Evaluates a proposal's valid rows in order, from the first that is not yet in `made`, until the search ends."""
     rows = np.flatnonzero(np.asarray(proposal.valid))
@@ -253,7 +253,7 @@ def _evaluate_one_by_one(
     return _as_evaluation(proposal, rows[: len(made.scores)], made, how.num_objectives)
 
 
-def _has_ended(how: _OneByOne, progress: Progress, proposal: Proposal, rows: np.ndarray, made: Pending) -> bool:
+def _has_ended(how: _OneByOne, progress: RunProgress, proposal: Proposal, rows: np.ndarray, made: Pending) -> bool:
     """Returns whether the rows evaluated so far end the search, so that the others need not be evaluated."""
     so_far = np.zeros(proposal.valid.shape, bool)
     so_far[rows] = True
@@ -313,7 +313,7 @@ def _read_answer(answer: Any, begin: float, num_objectives: int | None) -> tuple
     return score, seconds, objectives
 
 
-def _write_rows(trace: Trace, rows: Any, progress: Progress) -> None:
+def _write_rows(trace: Trace, rows: Any, progress: RunProgress) -> None:
     """Writes a step's accepted rows behind those that the trace has, in place."""
     accepted = np.asarray(rows.accepted)
     first = int(trace.mask.sum())

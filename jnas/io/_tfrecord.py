@@ -26,7 +26,7 @@ MOST_BYTES = 1 << 14
 """Most bytes of a record: those of NAS-Bench-101 have 400, those with readings of energy 950."""
 
 
-class Batch(NamedTuple):
+class RecordBatch(NamedTuple):
     """Some records that follow one another."""
 
     first: int  # number of the first of them in the file, from 0
@@ -72,7 +72,7 @@ def masked_crc32c(rows: Sequence[bytes]) -> np.ndarray:
     return ((crc >> 15) | (crc << 17)) + np.uint32(_MASK)
 
 
-def frame(rows: Sequence[bytes]) -> bytes:
+def frame_record(rows: Sequence[bytes]) -> bytes:
     """Returns records as they stand in a file."""
     lengths = [struct.pack("<Q", len(row)) for row in rows]
     sums = zip(masked_crc32c(lengths).astype("<u4"), masked_crc32c(rows).astype("<u4"), strict=True)
@@ -80,7 +80,7 @@ def frame(rows: Sequence[bytes]) -> bytes:
     return b"".join([b"".join((length, a.tobytes(), row, b.tobytes())) for length, row, (a, b) in parts])
 
 
-def read_records(path: str | os.PathLike[str]) -> Iterator[Batch]:
+def read_records(path: str | os.PathLike[str]) -> Iterator[RecordBatch]:
     """Yields the records of a file in order, in batches; both checksums of each have been verified.
 
     Raises:
@@ -113,19 +113,19 @@ def _check_kind(head: bytes, where: str) -> None:
         )
 
 
-def _batches(file: BinaryIO, where: str) -> Iterator[Batch]:
+def _batches(file: BinaryIO, where: str) -> Iterator[RecordBatch]:
     lengths: dict[int, int] = {}  # the checksum of every length that has come: there are a few hundred
     first, begin, buffer, position = 0, 0, b"", 0  # `buffer` starts at byte `begin`; `position` is within it
     positions: list[int] = []
     records: list[bytes] = []
     sums: list[int] = []
 
-    def finish() -> Batch:
+    def finish() -> RecordBatch:
         wrong = np.flatnonzero(masked_crc32c(records) != np.asarray(sums, np.uint32))
         if len(wrong):
             which = f"record {first + int(wrong[0])} at byte {positions[wrong[0]]:,}"
             raise ValueError(f"{where} is damaged: {which} does not fit its checksum; {_AGAIN}")
-        return Batch(first, positions, records, begin + position)
+        return RecordBatch(first, positions, records, begin + position)
 
     while True:
         more = file.read(_BLOCK)

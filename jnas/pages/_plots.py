@@ -28,12 +28,12 @@ __all__ = [
     "Mark",
     "decades",
     "dots",
-    "frame",
     "line",
     "log_axis",
     "mark",
     "number",
     "plain_axis",
+    "plot_frame",
     "shorten",
     "styled",
     "swatch",
@@ -104,7 +104,7 @@ def styled() -> Iterator[None]:
         yield
 
 
-def frame(
+def plot_frame(
     width: float = 3.9,
     height: float = 2.75,
     *,

@@ -14,7 +14,7 @@ Metric = Literal["accuracy", "loss"]
 """Accuracy in percent, or cross-entropy."""
 
 
-class Runs(NamedTuple):
+class RunValues(NamedTuple):
     """For each of `N` architectures, the runs that a look-up chooses from, with their costs.
 
     Runs that exist come first; after them the value is NaN.
@@ -28,7 +28,7 @@ class Runs(NamedTuple):
 
 def choose_runs(
     value: np.ndarray, train_seconds: np.ndarray, eval_seconds: np.ndarray, slot: int | None, seed: Seed
-) -> Runs:
+) -> RunValues:
     """Returns the runs that a seed stands for.
 
     Args:
@@ -47,7 +47,7 @@ def choose_runs(
         order = np.argsort(np.isnan(value), axis=1, kind="stable")
         chosen = [np.take_along_axis(np.broadcast_to(x, value.shape), order, 1) for x in columns]
     num_runs = (~np.isnan(chosen[0])).sum(axis=1).astype(np.int32)
-    return Runs._make([*(np.broadcast_to(x, chosen[0].shape).astype(np.float32) for x in chosen), num_runs])
+    return RunValues._make([*(np.broadcast_to(x, chosen[0].shape).astype(np.float32) for x in chosen), num_runs])
 
 
 def mean_over_runs(values: np.ndarray) -> np.ndarray:

@@ -29,8 +29,8 @@ from jnas.spaces.nasbench101._cells import (
     MAX_VERTICES,
     NUM_EDGES,
     from_matrix,
-    from_string,
     host_pruned,
+    nasbench101_from_string,
     published_hash,
     to_matrix,
 )
@@ -226,7 +226,7 @@ def _checked(spec: Any) -> np.ndarray:
 
 def _encoded(spec: Any) -> np.ndarray:
     if isinstance(spec, str):
-        return from_string(spec)
+        return nasbench101_from_string(spec)
     if isinstance(spec, tuple | list) and len(spec) == 2:
         matrix, operations = np.asarray(spec[0]), list(spec[1])
         if matrix.ndim == 2 and matrix.shape == (len(operations),) * 2 and len(operations) > MAX_VERTICES:

@@ -9,7 +9,7 @@ import numpy as np
 
 from jnas.core._draws import below
 from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Proposal
-from jnas.tables._look_ups import Runs
+from jnas.tables._look_ups import RunValues
 
 
 def fidelity_levels(epochs: int | Sequence[int], at: int | Sequence[int] | None) -> list[tuple[int, int | None]]:
@@ -31,7 +31,7 @@ def fidelity_levels(epochs: int | Sequence[int], at: int | Sequence[int] | None)
     return [(int(trainings[0]), int(a)) for a in points] if at is not None else [(int(e), None) for e in trainings]
 
 
-def check_times(runs: Sequence[Runs], missing_seconds: float | None) -> None:
+def check_times(runs: Sequence[RunValues], missing_seconds: float | None) -> None:
     """Raises ValueError where some runs with a value have a time and others do not: these would cost nothing.
 
     Runs without any time are searched by a number of evaluations, and that is well.
@@ -51,7 +51,7 @@ def check_times(runs: Sequence[Runs], missing_seconds: float | None) -> None:
 
 def runs_objective(
     fidelities: tuple[float, ...],
-    runs: Sequence[Runs],
+    runs: Sequence[RunValues],
     locate: Callable[[Array], Array],
     *,
     sign: float,

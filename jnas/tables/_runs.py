@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from jnas.tables._file import Training, decode_curve, member
-from jnas.tables._look_ups import Metric, Runs, Seed, choose_runs
+from jnas.tables._look_ups import Metric, RunValues, Seed, choose_runs
 
 
 class Members(Protocol):
@@ -27,7 +27,7 @@ class Members(Protocol):
 
 def find_runs(
     table: Members, metric: Metric, dataset: str, split: str, epochs: int, seed: Seed, at: int | None
-) -> Runs:
+) -> RunValues:
     """Returns the runs of a published split; see `Table.runs`."""
     training = table.training(dataset, epochs)
     slots = seed_slot(training, seed)
@@ -38,7 +38,7 @@ def find_runs(
 
 def runs_along(
     table: Members, metric: Metric, dataset: str, split: str, levels: Sequence[tuple[int, int | None]]
-) -> list[Runs]:
+) -> list[RunValues]:
     """Returns runs at points of a curve, only those that have them all and in one order: a training keeps its seed."""
     training = table.training(dataset, levels[0][0])
     points = [training.epochs if a is None else a for _, a in levels]
@@ -50,7 +50,7 @@ def runs_along(
     ]
 
 
-def find_readings(table: Members, dataset: str, epochs: int, name: str, seed: Seed, at: int | None) -> Runs:
+def find_readings(table: Members, dataset: str, epochs: int, name: str, seed: Seed, at: int | None) -> RunValues:
     """Returns the runs of a reading (without costs); see `Table.reading`."""
     training = table.training(dataset, epochs)
     slot = seed_slot(training, seed)

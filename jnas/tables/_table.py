@@ -12,7 +12,7 @@ from jnas.core._draws import below
 from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Space
 from jnas.spaces._rows import many_are_one, row_locator
 from jnas.tables._file import OBJECTIVE_KINDS, Header, Training, check_archs, member
-from jnas.tables._look_ups import Metric, Runs, Seed, mean_over_runs
+from jnas.tables._look_ups import Metric, RunValues, Seed, mean_over_runs
 from jnas.tables._objective import check_times, fidelity_levels, runs_objective
 from jnas.tables._runs import find_readings, find_runs, read_curve, runs_along, seed_slot
 
@@ -375,7 +375,9 @@ class Table:
         known = ", ".join(f"{t.dataset} for {t.epochs} epochs" for t in self.header.trainings)
         raise ValueError(f"this table has no training on dataset={dataset!r} for epochs={epochs!r}; it has {known}")
 
-    def runs(self, metric: Metric, dataset: str, split: str, epochs: int, seed: Seed, at: int | None = None) -> Runs:
+    def runs(
+        self, metric: Metric, dataset: str, split: str, epochs: int, seed: Seed, at: int | None = None
+    ) -> RunValues:
         """Returns the runs that a look-up chooses from, as NumPy arrays; arguments as for `accuracy`."""
         if metric not in ("accuracy", "loss"):
             raise ValueError(f"metric is {metric!r}, expected 'accuracy' or 'loss'")
@@ -386,7 +388,7 @@ class Table:
         name = ("runs", metric, dataset, split, epochs, seed, at)
         if name not in self._cache:
             self._cache[name] = find_runs(self, metric, dataset, split, epochs, seed, at)
-        found: Runs = self._cache[name]
+        found: RunValues = self._cache[name]
         return found
 
     def _look_up(
@@ -403,7 +405,7 @@ class Table:
         runs = self.runs(metric, dataset, split, epochs, seed, at)
         return self._choose((metric, *self.resolve(dataset, split), epochs, seed, at), runs, archs, seed, key)
 
-    def _choose(self, place: Hashable, runs: Runs, archs: Any, seed: Seed, key: Key | None) -> Evaluation:
+    def _choose(self, place: Hashable, runs: RunValues, archs: Any, seed: Seed, key: Key | None) -> Evaluation:
         """One run of each architecture; `place` tells the runs from others."""
         if seed == "random" and key is None:
             raise ValueError("seed is 'random' but no key was given; pass key=jax.random.key(...)")

@@ -83,7 +83,7 @@ def ucb(key: Key, outlook: Outlook, best: Array) -> Array:
 def percentile(key: Key, outlook: Outlook, best: Array) -> Array:
     """What the most optimistic member of an ensemble predicts."""
     del key, best
-    assert outlook.members is not None  # `get` has looked
+    assert outlook.members is not None  # `find_acquisition` has looked
     return jnp.max(outlook.members(), axis=0)
 
 
@@ -117,7 +117,7 @@ References:
 """
 
 
-def get(acquisition: str | Acquisition, predictor: Predictor) -> Acquisition:
+def find_acquisition(acquisition: str | Acquisition, predictor: Predictor) -> Acquisition:
     """Returns an acquisition function by its name, or as it is, after a check that the predictor suffices for it.
 
     Raises:

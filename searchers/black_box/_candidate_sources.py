@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._draws import draw
-from jnas.core._lanes import everywhere
+from jnas.core._draws import draw_words
+from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Features, Key, Space
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.black_box._history import History, first_of_each, seen_before
@@ -75,7 +75,7 @@ def add_random(key: Key, space: Space, history: History, found: Found, wanted: A
 
     def lacks(loop: tuple[Array, Key, Found]) -> Array:
         i, _, found = loop
-        lacking: Array = (i * num_draws < _MOST_DRAWS) & ~everywhere(found.num_found >= wanted)
+        lacking: Array = (i * num_draws < _MOST_DRAWS) & ~all_lanes(found.num_found >= wanted)
         return lacking
 
     def add(loop: tuple[Array, Key, Found]) -> tuple[Array, Key, Found]:
@@ -149,12 +149,12 @@ def mutations(
         def lacks(loop: tuple[Array, Key, Found]) -> Array:
             i, _, found = loop
             none_left = ~jnp.any(exists[jnp.minimum(i, num_rounds - 1)])
-            lacking: Array = (i < num_rounds) & ~everywhere((found.num_found >= num_candidates) | none_left)
+            lacking: Array = (i < num_rounds) & ~all_lanes((found.num_found >= num_candidates) | none_left)
             return lacking
 
         def mutate_some(loop: tuple[Array, Key, Found]) -> tuple[Array, Key, Found]:
             i, key, found = loop
-            key, words = draw(key, num_parents * per_parent * 2)
+            key, words = draw_words(key, num_parents * per_parent * 2)
             mutants = _chains(space, words, parents[i], per_parent // max_edits, max_edits)
             fingerprints, new = find_new(space, mutants, history, found)
             new &= jnp.repeat(exists[i], per_parent)
@@ -270,7 +270,7 @@ SOURCES = ("mutation", "random", "mutation_random", "all")
 """The names of sources."""
 
 
-def get(
+def find_candidate_source(
     candidates: str | CandidateSource, space: Space, num_candidates: int, featurise: Callable[[Array], Features] | None
 ) -> CandidateSource:
     """Returns a source by its name in its published setting, or as it is.

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._lanes import everywhere, highest
+from jnas.core._lanes import all_lanes, lane_maximum
 from jnas.core._vocabulary import Array, Evaluation, Features, Key, Predictor, Proposal, Searcher, Space, propose
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.black_box import _acquisition, _candidate_sources
@@ -89,13 +89,13 @@ def predictor_search(
         check_positive_int(argument, size)
     sizes = None if training_sizes is None else _checked_sizes(training_sizes)
     featurise = _featuriser(space, encoding) if predictor is not None else None
-    source = _candidate_sources.get(candidates, space, num_candidates, featurise)
+    source = _candidate_sources.find_candidate_source(candidates, space, num_candidates, featurise)
     if predictor is None:
         if acquisition != "random":
             raise ValueError(f"predictor is None and acquisition {acquisition!r}, expected 'random': nothing predicts")
         rank: _Rank = _random_values
     else:
-        rank = _ranking(predictor, featurise, _acquisition.get(acquisition, predictor), sizes, num_init)
+        rank = _ranking(predictor, featurise, _acquisition.find_acquisition(acquisition, predictor), sizes, num_init)
     compiled = predictor is None or predictor.compiled
 
     def init(key: Key, capacity: int) -> PredictorSearchState:
@@ -116,7 +116,7 @@ def predictor_search(
         keys = jax.random.split(state.key, 4)
         # One branch for all lanes: nothing is fitted as long as all of them begin.
         found = jax.lax.cond(
-            everywhere(state.history.num_told < num_init),
+            all_lanes(state.history.num_told < num_init),
             lambda keys, history: nothing_found(batch_size, space.num_decisions),
             choose,
             keys[1:3],
@@ -174,7 +174,7 @@ def _ranking(
         sizes = _sizes(history.archs.shape[0], num_init, training_sizes)
         suffices = jnp.searchsorted(np.asarray(sizes), history.num_told).astype(jnp.int32)
         branches = [lambda *operands, count=count: rank_by(count, *operands) for count in sizes]
-        values: Array = jax.lax.switch(highest(suffices), branches, key, history, candidates)
+        values: Array = jax.lax.switch(lane_maximum(suffices), branches, key, history, candidates)
         return values
 
     prepare = jax.jit(lambda history, candidates: (featurise(history.archs), known_features(candidates)))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jnas.core._draws import below, draw
+from jnas.core._draws import below, draw_words
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_positive_int
 
@@ -98,7 +98,7 @@ def regularized_evolution(
         return drawn[jnp.argmax(scores[drawn])]
 
     def ask(state: RegularizedEvolutionState) -> tuple[Proposal, RegularizedEvolutionState]:
-        key, words = draw(state.key, tournament_words + 2)
+        key, words = draw_words(state.key, tournament_words + 2)
         starting = state.num_told < num_init
         parent = tournament(words[2:], state.scores, jnp.minimum(state.num_told, population_size))
         member = state.archs[jnp.where(starting, state.num_told, parent)]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jnas.core._draws import draw, uniform
+from jnas.core._draws import draw_words, uniform
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_fraction, check_positive_int
 
@@ -83,7 +83,7 @@ def reinforce(
 
         def draw_arch(carry: tuple[Key, Array, Array]) -> tuple[Key, Array, Array]:
             key, tries, _ = carry
-            key, words = draw(key, len(counts))
+            key, words = draw_words(key, len(counts))
             fraction = uniform(words)
             arch = jnp.sum(fraction[:, None] >= below, axis=1, dtype=jnp.int32)
             return key, tries + 1, jnp.minimum(arch, counts - 1)  # the sum of probabilities may round to less than 1

@@ -108,7 +108,7 @@ def smac(
     @functools.lru_cache(maxsize=2)  # the same forest serves until the next fit; it follows from the state alone
     def forest(seed: int, archs: bytes, scores: bytes) -> _Forest:
         rows = np.frombuffer(archs, np.int32).reshape(-1, space.num_decisions)
-        return _fit(one_hot(rows, space.num_choices), np.frombuffer(scores, np.float32), seed, num_trees)
+        return _fit(one_hot_rows(rows, space.num_choices), np.frombuffer(scores, np.float32), seed, num_trees)
 
     def init(key: Key, capacity: int) -> SmacState:
         key, sample_key = jax.random.split(key)
@@ -140,7 +140,7 @@ def smac(
         best = float(known.max())
 
         def improvement(archs: np.ndarray) -> np.ndarray:
-            return _expected_improvement(model, one_hot(archs, space.num_choices), best)
+            return _expected_improvement(model, one_hot_rows(archs, space.num_choices), best)
 
         starts = state.archs[np.argsort(-known, kind="stable")[:num_local]]
         candidates, values = climb(starts, improvement)
@@ -184,7 +184,7 @@ def smac(
     return Searcher(init, ask, tell, "smac", compiled=False)
 
 
-def one_hot(archs: np.ndarray, num_choices: tuple[int, ...]) -> np.ndarray:
+def one_hot_rows(archs: np.ndarray, num_choices: tuple[int, ...]) -> np.ndarray:
     """Returns architectures `[N, E]` as features, float32 `[N, F]`: a column a choice, but one for a choice of two."""
     columns = [
         archs[:, e, None] == np.arange(1 if count == 2 else 0, count)[None, :] for e, count in enumerate(num_choices)

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._draws import draw, uniform
-from jnas.core._lanes import everywhere
+from jnas.core._draws import draw_words, uniform
+from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.black_box._parzen import (
@@ -112,14 +112,14 @@ def tpe(
 
         def draw_arch(carry: tuple[Key, Array, Array, Array, Past]) -> tuple[Key, Array, Array, Array, Past]:
             draws_key, tries, arch, found, past = carry
-            draws_key, words = draw(draws_key, len(counts))
+            draws_key, words = draw_words(draws_key, len(counts))
             arch = jnp.where(found, arch, from_model(words, past))
             found = space.is_valid(arch)
             return draws_key, tries + 1, arch, found, remember(past, arch, ~found)
 
         def is_missing(carry: tuple[Key, Array, Array, Array, Past]) -> Array:
             _, tries, _, found, _ = carry
-            missing: Array = (tries < max_draws) & ~everywhere(found)  # lanes that have found one stay as they are
+            missing: Array = (tries < max_draws) & ~all_lanes(found)  # lanes that have found one stay as they are
             return missing
 
         start = (draws_key, jnp.int32(0), first, starting, state.past)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jnas.core._draws import draw, uniform
+from jnas.core._draws import draw_words, uniform
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
 from jnas.searchers._checks import check_positive, check_positive_int
 from jnas.searchers.predictors._bayesian_linear import (
@@ -134,7 +134,7 @@ def dngo(
 def _initial(key: Key, sizes: tuple[int, ...]) -> tuple[_Layer, ...]:
     """Draws the weights and biases of each layer, uniform up to one over the root of its inputs."""
     shapes = list(itertools.pairwise(sizes))
-    _, words = draw(key, sum((inputs + 1) * outputs for inputs, outputs in shapes))
+    _, words = draw_words(key, sum((inputs + 1) * outputs for inputs, outputs in shapes))
     numbers, layers = 2 * uniform(words) - 1, []
     for inputs, outputs in shapes:
         part, numbers = numbers[: (inputs + 1) * outputs], numbers[(inputs + 1) * outputs :]

@@ -8,15 +8,15 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import sequential_vmap
 
-from jnas.core._lanes import highest
+from jnas.core._lanes import lane_maximum
 from jnas.core._vocabulary import Array, Features, Graph, Key, Prediction, Predictor
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.predictors._graph_network import (
-    Cells,
     GCNWeights,
+    PaddedGraphs,
     apply_network,
     draw_kept,
-    initial_weights,
+    initial_graph_weights,
     prepare,
 )
 from jnas.searchers.predictors._in_blocks import in_parts
@@ -88,7 +88,7 @@ def _adam(
 
 
 def _train(
-    words: Array, cells: Cells, targets: Array, mask: Array, rates: _Rates, *, impl: Any, sizes: dict[str, int]
+    words: Array, cells: PaddedGraphs, targets: Array, mask: Array, rates: _Rates, *, impl: Any, sizes: dict[str, int]
 ) -> GCNWeights:
     """Trains one member.
 
@@ -106,7 +106,7 @@ def _train(
     """
     init_key, order_key, dropout_key = jax.random.split(jax.random.wrap_key_data(words, impl=impl), 3)
     batch, hidden = sizes["batch_size"], sizes["hidden"]
-    weights = initial_weights(init_key, cells.nodes.shape[2], sizes["num_layers"], sizes["width"], hidden)
+    weights = initial_graph_weights(init_key, cells.nodes.shape[2], sizes["num_layers"], sizes["width"], hidden)
     orders = _orders(order_key, mask, sizes["epochs"])
     seeds = jax.random.key_data(dropout_key)
     count = jnp.sum(mask, dtype=jnp.int32)
@@ -134,7 +134,7 @@ def _train(
         return _adam(weights, moments, jax.grad(loss)(weights), step, rates._replace(learning_rate=rate))
 
     zeros = jax.tree.map(jnp.zeros_like, weights)
-    trained: GCNWeights = jax.lax.fori_loop(0, highest(total), advance, (weights, (zeros, zeros)))[0]
+    trained: GCNWeights = jax.lax.fori_loop(0, lane_maximum(total), advance, (weights, (zeros, zeros)))[0]
     return trained
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jnas.core._draws import draw, uniform
+from jnas.core._draws import draw_words, uniform
 from jnas.core._vocabulary import Array, Graph, Key
 from jnas.spaces._hashing import mix
 
@@ -19,7 +19,7 @@ class GCNWeights(NamedTuple):
     last: Array  # [H]
 
 
-class Cells(NamedTuple):
+class PaddedGraphs(NamedTuple):
     """Graphs as the network takes them, `V` vertices of `K` kinds."""
 
     nodes: Array  # [N, V, K]
@@ -28,7 +28,7 @@ class Cells(NamedTuple):
     share: Array  # [N], one over the number of vertices that are used
 
 
-def prepare(features: Graph, mask: Array | None = None) -> Cells:
+def prepare(features: Graph, mask: Array | None = None) -> PaddedGraphs:
     """Returns graphs as the network takes them.
 
     Args:
@@ -43,10 +43,10 @@ def prepare(features: Graph, mask: Array | None = None) -> Cells:
     arcs = adjacency * used[:, :, None] * used[:, None, :] + jnp.eye(nodes.shape[1], dtype=jnp.float32)[None]
     share = 1 / jnp.maximum(jnp.sum(used, axis=1), 1).astype(jnp.float32)
     spread = arcs / jnp.sum(arcs, axis=2, keepdims=True)
-    return Cells(nodes, spread, _transposed(spread), share)
+    return PaddedGraphs(nodes, spread, _transposed(spread), share)
 
 
-def initial_weights(key: Key, kinds: int, num_layers: int, width: int, hidden: int) -> GCNWeights:
+def initial_graph_weights(key: Key, kinds: int, num_layers: int, width: int, hidden: int) -> GCNWeights:
     """Draws one member's weights: graph layers uniform as Glorot's, linear layers uniform as PyTorch's default.
 
     The two halves of a graph layer are matrices of their own, so that Glorot's bound is that of `[K or W, W]`.
@@ -54,7 +54,7 @@ def initial_weights(key: Key, kinds: int, num_layers: int, width: int, hidden: i
     shapes = [(kinds if i == 0 else width, 2 * width) for i in range(num_layers)]
     bounds = [math.sqrt(6 / (rows + width)) for rows, _ in shapes] + [1 / math.sqrt(width), 1 / math.sqrt(hidden)]
     shapes += [(width, hidden), (hidden, 1)]
-    _, words = draw(key, sum(rows * columns for rows, columns in shapes))
+    _, words = draw_words(key, sum(rows * columns for rows, columns in shapes))
     leaves, start = [], 0
     for (rows, columns), bound in zip(shapes, bounds, strict=True):
         part = words[start : start + rows * columns].reshape(rows, columns)
@@ -125,7 +125,7 @@ _spread.defvjp(
 )
 
 
-def apply_network(weights: GCNWeights, cells: Cells, kept: tuple[Array, Array] | None = None) -> Array:
+def apply_network(weights: GCNWeights, cells: PaddedGraphs, kept: tuple[Array, Array] | None = None) -> Array:
     """Returns the network's outputs `[B]` in standard units, with dropout's factors when it is trained.
 
     A vertex of no kind is zero in every layer, since nothing has a bias and no arc joins it to another vertex.

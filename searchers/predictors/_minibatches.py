@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jnas.core._lanes import everywhere
+from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Key
 from jnas.spaces._hashing import mix
 
@@ -84,7 +84,7 @@ def train_on_minibatches(
             )
 
         def is_left(carry: tuple[Array, tuple[Weights, Any]]) -> Array:
-            left: Array = ~everywhere(carry[0] >= count)
+            left: Array = ~all_lanes(carry[0] >= count)
             return left
 
         trained: tuple[Weights, Any] = jax.lax.while_loop(is_left, step, (jnp.int32(0), state))[1]

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._draws import draw, uniform
-from jnas.core._lanes import everywhere
+from jnas.core._draws import draw_words, uniform
+from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Key
 
 Loss = Literal["mae", "mape", "gaussian"]
@@ -19,7 +19,7 @@ Shape = tuple[int, int]
 _ROW_BITS = 12  # of a word that rows are sorted by; those above are random
 
 
-class Weights(NamedTuple):
+class MlpWeights(NamedTuple):
     """A network of `D` hidden layers of `W` units for `F` features, with `H` heads.
 
     The last input and the last unit of each layer are always 1, so that biases are a column of the weights and their
@@ -31,7 +31,7 @@ class Weights(NamedTuple):
     heads: Array  # [H, W + 1] float32
 
 
-class Training(NamedTuple):
+class MlpTraining(NamedTuple):
     """How a network is trained; `mlp_ensemble` says what each setting is."""
 
     loss: Loss
@@ -43,29 +43,29 @@ class Training(NamedTuple):
     batch_size: int
 
 
-class Adam(NamedTuple):
+class AdamMoments(NamedTuple):
     """A network in training."""
 
-    weights: Weights
-    mean: Weights
-    square: Weights
+    weights: MlpWeights
+    mean: MlpWeights
+    square: MlpWeights
     num_steps: Array  # [] float32, made so far
 
 
-def initial_weights(key: Key, shape: Shape, num_features: int, num_heads: int) -> tuple[Key, Weights]:
+def initial_mlp_weights(key: Key, shape: Shape, num_features: int, num_heads: int) -> tuple[Key, MlpWeights]:
     """Returns the next key and Glorot-uniform weights with biases of 0."""
     num_layers, width = shape
     sizes = [(width, num_features), *[(width, width)] * (num_layers - 1), (num_heads, width)]
     ends = np.cumsum([rows * columns for rows, columns in sizes])
-    key, words = draw(key, int(ends[-1]))
+    key, words = draw_words(key, int(ends[-1]))
     parts = []
     for (rows, columns), part in zip(sizes, jnp.split(2 * uniform(words) - 1, ends[:-1]), strict=True):
         limit = math.sqrt(6 / (rows + columns))
         parts.append(jnp.pad(limit * part.reshape(rows, columns), ((0, 1), (0, 1))))
-    return key, Weights(tuple(part.at[-1, -1].set(1) for part in parts[:-1]), parts[-1][:-1])
+    return key, MlpWeights(tuple(part.at[-1, -1].set(1) for part in parts[:-1]), parts[-1][:-1])
 
 
-def apply(weights: Weights, features: Array) -> Array:
+def apply(weights: MlpWeights, features: Array) -> Array:
     """Returns the heads' outputs float32 `[H, B]` for features `[B, F]`."""
     return weights.heads @ _activations(weights, _with_ones(features))[-1]
 
@@ -75,9 +75,15 @@ def variance_of(head: Array) -> Array:
     return jax.nn.softplus(head) + 1e-6
 
 
-def train(
-    key: Key, weights: Weights, training: Training, features: Array, targets: Array, importance: Array, mask: Array
-) -> Weights:
+def train_mlp(
+    key: Key,
+    weights: MlpWeights,
+    training: MlpTraining,
+    features: Array,
+    targets: Array,
+    importance: Array,
+    mask: Array,
+) -> MlpWeights:
     """Returns the weights after training on the valid rows.
 
     Args:
@@ -94,12 +100,12 @@ def train(
     valid_first = jnp.argsort(~mask, stable=True)  # so that it does not matter where the other rows are
     rows = [array[valid_first] for array in (_with_ones(features), targets, importance)]
 
-    def epoch(_: Array, carry: tuple[Key, Adam]) -> tuple[Key, Adam]:
+    def epoch(_: Array, carry: tuple[Key, AdamMoments]) -> tuple[Key, AdamMoments]:
         key, state = carry
-        key, words = draw(key, len(mask))
+        key, words = draw_words(key, len(mask))
         order = jnp.pad(_shuffle(words, count), (0, -len(mask) % size))
 
-        def step(carry: tuple[Array, Adam]) -> tuple[Array, Adam]:
+        def step(carry: tuple[Array, AdamMoments]) -> tuple[Array, AdamMoments]:
             first, state = carry
             batch = jax.lax.dynamic_slice_in_dim(order, first, size)
             inputs, target, weight = (array.at[batch].get(mode="promise_in_bounds") for array in rows)
@@ -109,18 +115,18 @@ def train(
             return first + size, adam_step(state, gradient, first < count, training)
 
         # Lanes that have no more rows wait for those that have; where none has any, the epoch is over.
-        _, state = jax.lax.while_loop(lambda carry: ~everywhere(carry[0] >= count), step, (jnp.int32(0), state))
+        _, state = jax.lax.while_loop(lambda carry: ~all_lanes(carry[0] >= count), step, (jnp.int32(0), state))
         return key, state
 
     zeros = jax.tree.map(jnp.zeros_like, weights)
-    start = Adam(weights, zeros, zeros, jnp.float32(0))
+    start = AdamMoments(weights, zeros, zeros, jnp.float32(0))
     _, (trained, *_) = jax.lax.fori_loop(0, training.epochs, epoch, (key, start))
-    return Weights(*trained)
+    return MlpWeights(*trained)
 
 
 def gradients(
-    weights: Weights, training: Training, inputs: Array, targets: Array, importance: Array, share: Array
-) -> Weights:
+    weights: MlpWeights, training: MlpTraining, inputs: Array, targets: Array, importance: Array, share: Array
+) -> MlpWeights:
     """Returns the gradient of the loss of one batch.
 
     Written out, since the transposes that automatic differentiation leaves inside the products cost a CPU more than
@@ -151,7 +157,7 @@ def gradients(
         hidden.append(slope @ below)
         if layer > 0:
             slope = _transposed(weights.hidden[layer]) @ slope
-    return Weights(tuple(hidden[::-1]), heads)
+    return MlpWeights(tuple(hidden[::-1]), heads)
 
 
 def losses(outputs: Array, targets: Array, importance: Array, loss: Loss) -> Array:
@@ -162,7 +168,7 @@ def losses(outputs: Array, targets: Array, importance: Array, loss: Loss) -> Arr
     return importance * jnp.abs(outputs[0] - targets)
 
 
-def adam_step(state: Adam, gradient: Weights, moves: Array, training: Training) -> Adam:
+def adam_step(state: AdamMoments, gradient: MlpWeights, moves: Array, training: MlpTraining) -> AdamMoments:
     """Returns the state after one step, or the same state where `moves` is False."""
     b1, b2 = training.decays
     num_steps = state.num_steps + 1
@@ -170,8 +176,8 @@ def adam_step(state: Adam, gradient: Weights, moves: Array, training: Training) 
     mean = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mean, gradient)
     square = jax.tree.map(lambda s, g: b2 * s + (1 - b2) * jnp.square(g), state.square, gradient)
     weights = jax.tree.map(lambda w, m, s: w - rate * m / (jnp.sqrt(s) + training.epsilon), state.weights, mean, square)
-    stepped = Adam(weights, mean, square, num_steps)
-    return Adam(*jax.tree.map(lambda new, old: jnp.where(moves, new, old), stepped, state))
+    stepped = AdamMoments(weights, mean, square, num_steps)
+    return AdamMoments(*jax.tree.map(lambda new, old: jnp.where(moves, new, old), stepped, state))
 
 
 def _with_ones(features: Array) -> Array:
@@ -179,7 +185,7 @@ def _with_ones(features: Array) -> Array:
     return jnp.pad(features, ((0, 0), (0, 1)), constant_values=1)
 
 
-def _activations(weights: Weights, inputs: Array) -> list[Array]:
+def _activations(weights: MlpWeights, inputs: Array) -> list[Array]:
     """Returns each hidden layer's activations `[W + 1, B]` for inputs `[B, F + 1]`."""
     values = [jax.nn.relu(weights.hidden[0] @ inputs.T)]
     for layer in weights.hidden[1:]:

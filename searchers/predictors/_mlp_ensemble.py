@@ -10,7 +10,16 @@ import numpy as np
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
 from jnas.searchers._checks import check_fraction, check_positive, check_positive_int
 from jnas.searchers.predictors._in_blocks import in_blocks
-from jnas.searchers.predictors._mlp import Loss, Shape, Training, Weights, apply, initial_weights, train, variance_of
+from jnas.searchers.predictors._mlp import (
+    Loss,
+    MlpTraining,
+    MlpWeights,
+    Shape,
+    apply,
+    initial_mlp_weights,
+    train_mlp,
+    variance_of,
+)
 from jnas.searchers.predictors._predictor import check_fit, check_vectors
 
 NETWORKS: dict[str, tuple[Shape, ...]] = {
@@ -28,7 +37,7 @@ _LEAST_MARGIN = 0.01  # percent
 class MlpEnsemble(NamedTuple):
     """What the ensemble has learned."""
 
-    weights: tuple[Weights, ...]  # with a leading axis of members, for each shape of network
+    weights: tuple[MlpWeights, ...]  # with a leading axis of members, for each shape of network
     shift: Array  # [] float32; a score is `shift + scale * output`
     scale: Array  # [] float32
 
@@ -104,7 +113,7 @@ def mlp_ensemble(
     shapes = _shapes(networks, num_members)
     groups = {shape: [i for i, other in enumerate(shapes) if other == shape] for shape in dict.fromkeys(shapes)}
     place = np.argsort([i for group in groups.values() for i in group])  # of each member among the groups' members
-    training = Training(loss, learning_rate, decays, epsilon, l1, epochs, batch_size)
+    training = MlpTraining(loss, learning_rate, decays, epsilon, l1, epochs, batch_size)
     num_heads = 2 if loss == "gaussian" else 1
 
     def fit(key: Key, features: Features, scores: Array, mask: Array) -> MlpEnsemble:
@@ -117,11 +126,11 @@ def mlp_ensemble(
         if loss == "mape":
             importance = jnp.abs(scale) / jnp.maximum(jnp.abs(100 - scores - lower_bound), _LEAST_MARGIN)
 
-        def fit_member(shape: Shape, key: Key, *rows: Array) -> Weights:
-            key, weights = initial_weights(key, shape, features.shape[1], num_heads)
-            return train(key, weights, training, *rows)
+        def fit_member(shape: Shape, key: Key, *rows: Array) -> MlpWeights:
+            key, weights = initial_mlp_weights(key, shape, features.shape[1], num_heads)
+            return train_mlp(key, weights, training, *rows)
 
-        def fit_all(keys: Key, *rows: Array) -> tuple[Weights, ...]:
+        def fit_all(keys: Key, *rows: Array) -> tuple[MlpWeights, ...]:
             fitted, first = [], 0
             for shape, members in groups.items():
                 last = first + len(members)

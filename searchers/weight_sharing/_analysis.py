@@ -11,7 +11,7 @@ from jnas.statistics._rank_correlation import kendall_tau, pearson_correlation, 
 from jnas.training._recipe import BatchNormPolicy
 from jnas.training.data._dataset import Dataset
 
-__all__ = ["COEFFICIENTS", "best_share", "correlations", "one_shot_accuracies", "random_search"]
+__all__ = ["COEFFICIENTS", "best_share", "expected_random_search", "one_shot_accuracies", "shared_weight_correlations"]
 
 Floats = NDArray[np.float64]
 
@@ -59,7 +59,7 @@ def one_shot_accuracies(
     return candidate_scores(key, supernet, shared, archs, dataset, split, how)
 
 
-def correlations(truth: ArrayLike, predicted: ArrayLike) -> Mapping[str, float]:
+def shared_weight_correlations(truth: ArrayLike, predicted: ArrayLike) -> Mapping[str, float]:
     """Returns each of `COEFFICIENTS` of predictions `[N]` with the truth `[N]`, which is in percent.
 
     Architectures with a NaN on either side are left out. NaN where nothing is left to order: fewer than two
@@ -81,7 +81,7 @@ def best_share(truth: ArrayLike, share: float) -> NDArray[np.intp]:
     return order[: int(np.ceil(share * known))]
 
 
-def random_search(selected_by: ArrayLike, judged_by: ArrayLike, draws: int) -> float:
+def expected_random_search(selected_by: ArrayLike, judged_by: ArrayLike, draws: int) -> float:
     """Returns what random search is worth on average: the best of some random cells by one column, judged by another.
 
     Exact for draws with replacement. Cells that either column does not know are not drawn; NaN if none is left.

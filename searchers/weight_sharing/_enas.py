@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jnas.core._lanes import everywhere
+from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import (
     Array,
     Batch,
@@ -150,7 +150,7 @@ def enas(
     def step(state: EnasState, batch: Batch) -> tuple[EnasState, StepInfo]:
         key, noise_key = jax.random.split(state.key)
         choices = sample_choices(state.controller, jax.random.gumbel(noise_key, shape, jnp.float32), controller, mask)
-        on_weights = everywhere(schedule.place(state.step) < steps_per_epoch)
+        on_weights = all_lanes(schedule.place(state.step) < steps_per_epoch)
         state, info = jax.lax.cond(on_weights, train, learn, state, batch, choices)
         return state._replace(key=key, step=state.step + 1), info
 

@@ -10,12 +10,12 @@ from jnas.core._draws import below
 from jnas.core._vocabulary import Array, Batch, Derived, Key, StepInfo, Supernet, WeightSharingSearcher
 from jnas.searchers.weight_sharing._architecture_hessian import hessian_eigenvalue
 from jnas.searchers.weight_sharing._candidates import derive_key
-from jnas.training.data._batches import shuffled_batches, steps_per_epoch
+from jnas.training.data._batches import batches_per_epoch, shuffled_batches
 from jnas.training.data._dataset import Dataset
 from jnas.training.operations._forms import over_seeds
 from jnas.training.runs._train_many import divided
 
-__all__ = ["Look", "SearchRun", "begin_search", "compiled_over_seeds", "look_at", "steps_per_epoch", "train_epoch"]
+__all__ = ["Look", "SearchRun", "batches_per_epoch", "begin_search", "compiled_over_seeds", "look_at", "train_epoch"]
 
 
 class SearchRun(NamedTuple):
@@ -60,7 +60,7 @@ def train_epoch(
 
     Args:
       run: The search so far.
-      searcher: What searches; its schedules must have been told `steps_per_epoch(dataset, batch_size)`.
+      searcher: What searches; its schedules must have been told `batches_per_epoch(dataset, batch_size)`.
       dataset: The images.
       batch_size: Of training and of validation batches; a Python int.
       split: The images that the architecture is learned from.
@@ -68,7 +68,7 @@ def train_epoch(
     References:
       "NAS-Bench-201", Dong and Yang, 2020, and its released search loaders: which images a step sees.
     """
-    steps = steps_per_epoch(dataset, batch_size)
+    steps = batches_per_epoch(dataset, batch_size)
     total = steps + searcher.extra_steps
     order_key, choice_key, augment_key = jax.random.split(jax.random.fold_in(run.key, run.epoch), 3)
     order = shuffled_batches(order_key, dataset.rows("train"), batch_size, steps)

@@ -68,7 +68,7 @@ def pruned(arch: Array) -> tuple[Array, Array]:
 
 
 @batch_last
-def is_valid(arch: Array) -> Array:
+def is_valid_cell(arch: Array) -> Array:
     """Returns whether an architecture `[26]` is a cell of the benchmark: a path, and at most 9 edges after pruning."""
     matrix, used = pruned(arch)
     counts = np.asarray(NUM_CHOICES).reshape(-1, *(1 for _ in arch.shape[1:]))
@@ -126,7 +126,7 @@ def from_matrix(matrix: Any, operations: Sequence[str]) -> np.ndarray:
 
     Raises:
       ValueError: They are not of that form; the message says what is wrong. Whether the cell is in the benchmark's
-        domain is what `is_valid` tells.
+        domain is what `is_valid_cell` tells.
     """
     edges = np.asarray(matrix)
     vertices = len(operations)
@@ -162,7 +162,9 @@ def to_matrix(arch: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     values = checked_arch(arch, NUM_CHOICES)
     matrix, used = host_pruned(values)
     if not used[0]:
-        raise ValueError(f"{to_string(values)!r} has no path from the input to the output, expected a valid cell")
+        raise ValueError(
+            f"{nasbench101_to_string(values)!r} has no path from the input to the output, expected a valid cell"
+        )
     labels = [INPUT, *(OPERATIONS[o] for o in values[NUM_EDGES:]), OUTPUT]
     return matrix[np.ix_(used, used)], tuple(label for label, u in zip(labels, used, strict=True) if u)
 
@@ -181,14 +183,16 @@ def host_pruned(arch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_cell(arch: np.ndarray) -> None:
-    """Raises a ValueError that says why an architecture `[26]` is no cell of the benchmark; see `is_valid`."""
+    """Raises a ValueError that says why an architecture `[26]` is no cell of the benchmark; see `is_valid_cell`."""
     matrix, used = host_pruned(arch)
     if not used[0]:
-        raise ValueError(f"{to_string(arch)!r} has no path from the input to the output, expected a valid cell")
+        raise ValueError(
+            f"{nasbench101_to_string(arch)!r} has no path from the input to the output, expected a valid cell"
+        )
     if matrix.sum() > MAX_EDGES:
         raise ValueError(
-            f"{to_string(arch)!r} has {matrix.sum()} edges on paths from the input to the output, expected at most "
-            f"{MAX_EDGES}"
+            f"{nasbench101_to_string(arch)!r} has {matrix.sum()} edges on paths from the input to the output, expected "
+            f"at most {MAX_EDGES}"
         )
 
 
@@ -219,7 +223,7 @@ def _md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def to_string(arch: Any) -> str:
+def nasbench101_to_string(arch: Any) -> str:
     """Returns the string of an architecture `[26]`, vertices 1 to 6 with what flows into them.
 
     `|conv3x3-bn-relu~0|...|output~1~2|`: the operation of vertex 1, whose only edge comes from vertex 0, up to the
@@ -239,11 +243,12 @@ def to_string(arch: Any) -> str:
     return f"|{'|'.join(terms)}|"
 
 
-def from_string(text: str) -> np.ndarray:
+def nasbench101_from_string(text: str) -> np.ndarray:
     """Returns the architecture, int32 `[26]`, that a string describes.
 
     Args:
-      text: As `to_string` gives it, for any number of vertices up to 7; operations may be short (`conv3x3`).
+      text: As `nasbench101_to_string` gives it, for any number of vertices up to 7; operations may be short
+        (`conv3x3`).
 
     Raises:
       TypeError: What was given is not a string.

@@ -14,8 +14,8 @@ from jnas.core._vocabulary import Array, Graph, Key, Objective, Space
 from jnas.spaces._categorical import change_one, checked_arch, one_change_away
 from jnas.spaces.nasbench101 import _cells as cells
 from jnas.spaces.nasbench101._cells import EDGES, MAX_EDGES, NUM_EDGES, OPERATIONS
-from jnas.spaces.nasbench101._drawing import draw
-from jnas.spaces.nasbench101._features import FEATURE_NAMES, features
+from jnas.spaces.nasbench101._drawing import draw_nasbench101
+from jnas.spaces.nasbench101._features import FEATURE_NAMES, nasbench101_features
 from jnas.spaces.nasbench101._mutations import first_accepted
 
 Encoding = Literal["A", "B", "C"]
@@ -155,7 +155,7 @@ def _configurations(encoding: Encoding, only_valid: bool) -> Configurations:
         return jnp.concatenate([to_edges(config[:-_NUM_VERTICES]).astype(jnp.int32), config[-_NUM_VERTICES:]])
 
     def is_valid(config: Array) -> Array:
-        return jnp.all((config >= 0) & (config < counts)) & cells.is_valid(to_arch(config))
+        return jnp.all((config >= 0) & (config < counts)) & cells.is_valid_cell(to_arch(config))
 
     def sample(key: Key) -> Array:
         if not only_valid:
@@ -185,7 +185,7 @@ def _configurations(encoding: Encoding, only_valid: bool) -> Configurations:
         return np.asarray(to_arch(jnp.asarray(checked_arch(config, num_choices))))
 
     def from_string(text: str) -> np.ndarray:
-        arch = cells.from_string(text)
+        arch = cells.nasbench101_from_string(text)
         if from_edges is None:
             return arch
         edges = np.flatnonzero(arch[:NUM_EDGES])
@@ -197,7 +197,7 @@ def _configurations(encoding: Encoding, only_valid: bool) -> Configurations:
         return np.asarray([*from_edges(edges), *arch[NUM_EDGES:]], np.int32)
 
     def feature(config: Array, name: str) -> Array | Graph:
-        return features(to_arch(config), name)
+        return nasbench101_features(to_arch(config), name)
 
     space = Space(
         name=name,
@@ -214,9 +214,9 @@ def _configurations(encoding: Encoding, only_valid: bool) -> Configurations:
         index=None,
         from_index=None,
         features=feature,
-        to_string=lambda config: cells.to_string(host_arch(config)),
+        to_string=lambda config: cells.nasbench101_to_string(host_arch(config)),
         from_string=from_string,
-        draw=lambda config: draw(host_arch(config)),
+        draw=lambda config: draw_nasbench101(host_arch(config)),
         mutate_from=None if only_valid else change_from,
     )
     return Configurations(space, to_arch)

@@ -137,7 +137,7 @@ def nasbench101_parameter_count(
     arch: Array, *, channels: int = 128, modules: int = 3, classes: int = 10, image_channels: int = 3
 ) -> Array:
     """Returns the number of trainable parameters of a cell's network, int32 `[]`; see `nasbench101_parameters`."""
-    check_sizes(channels=channels, modules=modules, classes=classes, image_channels=image_channels)
+    check_image_sizes(channels=channels, modules=modules, classes=classes, image_channels=image_channels)
     fixed = 9 * image_channels * channels + 2 * channels + 4 * channels * classes + classes
     return _total(arch, channels, modules, 2, (1, 1, 1), fixed)
 
@@ -173,7 +173,7 @@ def nasbench101_flops(
       >>> round(float(jax.jit(jnas.spaces.nasbench101_flops)(cell)))
       2990
     """
-    check_sizes(channels=channels, modules=modules, classes=classes, image_channels=image_channels)
+    check_image_sizes(channels=channels, modules=modules, classes=classes, image_channels=image_channels)
     height, width = image_size if isinstance(image_size, tuple) else (image_size, image_size)
     check_image_size(height, width)
     area = height * width // 16
@@ -220,7 +220,7 @@ def _module(arch: Array, graph: Wiring, *, inputs: int, outputs: int, per_channe
     return total
 
 
-def check_sizes(*, channels: int, **sizes: int) -> None:
+def check_image_sizes(*, channels: int, **sizes: int) -> None:
     """Raises a `TypeError` or `ValueError` that names the size of a network that makes no sense."""
     for name, size in {"channels": channels, **sizes}.items():
         if isinstance(size, bool) or not isinstance(size, int):
@@ -233,6 +233,6 @@ def check_sizes(*, channels: int, **sizes: int) -> None:
 
 def check_image_size(height: int, width: int) -> None:
     """Raises a `TypeError` or `ValueError` for an image that cannot be halved twice."""
-    check_sizes(channels=MIN_CHANNELS, height=height, width=width)
+    check_image_sizes(channels=MIN_CHANNELS, height=height, width=width)
     if height % 4 or width % 4:
         raise ValueError(f"images are {height} by {width}, expected multiples of 4: two poolings halve the image")

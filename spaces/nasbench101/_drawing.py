@@ -5,8 +5,15 @@ from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
 from jnas.spaces._categorical import checked_arch
-from jnas.spaces._layered_layout import Edge, Layout, layered_layout
-from jnas.spaces.nasbench101._cells import EDGES, MAX_VERTICES, NUM_CHOICES, NUM_EDGES, host_pruned, to_string
+from jnas.spaces._layered_layout import DrawingLayout, Edge, layered_layout
+from jnas.spaces.nasbench101._cells import (
+    EDGES,
+    MAX_VERTICES,
+    NUM_CHOICES,
+    NUM_EDGES,
+    host_pruned,
+    nasbench101_to_string,
+)
 
 
 class _Style(NamedTuple):
@@ -35,7 +42,7 @@ _LINE = "#4d4d4d"
 _Point = tuple[float, float]
 
 
-def draw(arch: Any) -> str:
+def draw_nasbench101(arch: Any) -> str:
     """Returns a picture of the pruned cell, a self-contained SVG document.
 
     Vertices are coloured and labelled by their operations and carry their numbers. A cell without a path from its
@@ -53,7 +60,7 @@ def draw(arch: Any) -> str:
     edges = [edge for edge in EDGES if matrix[edge]]
     vertices = [v for v in range(MAX_VERTICES) if used[v] or v in (_INPUT, _OUTPUT)]
     room = {v: _room(v, edges) for v in vertices}
-    layout = Layout({_INPUT: 0, _OUTPUT: 1}, {_INPUT: 0.0, _OUTPUT: 0.0}, {})
+    layout = DrawingLayout({_INPUT: 0, _OUTPUT: 1}, {_INPUT: 0.0, _OUTPUT: 0.0}, {})
     if edges:
         layout = layered_layout(edges, room, passing=_PASSING, gap=_ROW_GAP)
     columns = _columns(layout.layer[_OUTPUT])
@@ -72,7 +79,7 @@ def draw(arch: Any) -> str:
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:.1f}" width="{width:g}" '
             f'height="{height:.1f}" role="img" font-family="Helvetica, Arial, sans-serif" text-anchor="middle">',
-            f"<title>{escape(to_string(values))}</title>",
+            f"<title>{escape(nasbench101_to_string(values))}</title>",
             *parts,
             "</svg>",
         ]
@@ -94,7 +101,7 @@ def _columns(last: int) -> list[float]:
     return [_MARGIN + _RADIUS, *inner, end]
 
 
-def _ports(edges: list[Edge], layout: Layout) -> dict[Edge, _Point]:
+def _ports(edges: list[Edge], layout: DrawingLayout) -> dict[Edge, _Point]:
     """Returns how far below the middles of its source and target each edge leaves and arrives.
 
     They are in the order in which they come from or go to the neighbouring layers, so that edges do not cross there.
@@ -117,7 +124,7 @@ def _side(vertex: int, offset: float) -> float:
 
 
 def _arrow(
-    edge: Edge, centers: dict[int, _Point], ports: _Point, layout: Layout, columns: list[float], down: float
+    edge: Edge, centers: dict[int, _Point], ports: _Point, layout: DrawingLayout, columns: list[float], down: float
 ) -> str:
     """A line that bends between the columns alone, and runs straight beside the vertices that it passes."""
     source, target = edge

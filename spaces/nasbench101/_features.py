@@ -148,7 +148,7 @@ _FEATURES: dict[str, Callable[[Array], Array | Graph]] = {
 FEATURE_NAMES = tuple(_FEATURES)
 
 
-def features(arch: Array, name: str) -> Array | Graph:
+def nasbench101_features(arch: Array, name: str) -> Array | Graph:
     """Returns the named encoding of an architecture `[26]`.
 
     Those of the first five names describe the architecture as it is, edges that pruning removes included, as the

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._draws import below, draw, uniform
+from jnas.core._draws import below, draw_words, uniform
 from jnas.core._vocabulary import Array, Key
 from jnas.spaces._hashing import find_fingerprint, mix
-from jnas.spaces.nasbench101._cells import MAX_VERTICES, NUM_CHOICES, NUM_EDGES, OPERATIONS, is_valid
+from jnas.spaces.nasbench101._cells import MAX_VERTICES, NUM_CHOICES, NUM_EDGES, OPERATIONS, is_valid_cell
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
 from jnas.spaces.nasbench101._features import NUM_PATHS, PATH_LENGTHS, TRUNCATED_PATHS, path_set
 
@@ -54,7 +54,7 @@ def sample_continuous_adjacency(key: Key) -> Array:
         number = below(words[NUM_EDGES + 1], len(OPERATIONS) ** _NUM_VERTICES)
         operations = number // len(OPERATIONS) ** np.arange(_NUM_VERTICES) % len(OPERATIONS)
         arch = jnp.concatenate([edges.astype(jnp.int32), operations])
-        return arch, is_valid(arch)
+        return arch, is_valid_cell(arch)
 
     return first_accepted(key, NUM_EDGES + 2, attempt, _direct_edge())
 
@@ -84,7 +84,7 @@ def mutate_continuous_adjacency(key: Key, arch: Array, rate: float = 1.0) -> Arr
         other = (arch[NUM_EDGES:] + 1 + (chance & 1).astype(jnp.int32)) % len(OPERATIONS)
         operations = jnp.where(uniform(chance) < rate / _NUM_VERTICES, other, arch[NUM_EDGES:])
         mutant = jnp.concatenate([edges.astype(jnp.int32), operations])
-        return mutant, is_valid(mutant)
+        return mutant, is_valid_cell(mutant)
 
     return first_accepted(key, 3 + _NUM_VERTICES, attempt, arch)
 
@@ -241,7 +241,7 @@ def first_accepted(
     """Returns the first result that `attempt(words) -> (result, accepted)` accepts, or `otherwise` after 5000 tries."""
 
     def again(carry: tuple[Key, Array, Array, Array]) -> tuple[Key, Array, Array, Array]:
-        key, words = draw(carry[0], num_words)
+        key, words = draw_words(carry[0], num_words)
         result, accepted = attempt(words)
         return key, carry[1] + 1, accepted, jnp.where(accepted, result, otherwise)
 

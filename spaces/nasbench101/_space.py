@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._draws import below, draw, uniform
+from jnas.core._draws import below, draw_words, uniform
 from jnas.core._vocabulary import Array, Key, Space
 from jnas.spaces._categorical import change_one
 from jnas.spaces._hashing import find_fingerprint
@@ -20,14 +20,14 @@ from jnas.spaces.nasbench101._cells import (
     NUM_EDGES,
     OPERATIONS,
     fingerprint,
-    from_string,
-    is_valid,
+    is_valid_cell,
+    nasbench101_from_string,
+    nasbench101_to_string,
     pruned,
-    to_string,
 )
-from jnas.spaces.nasbench101._drawing import draw as draw_cell
+from jnas.spaces.nasbench101._drawing import draw_nasbench101 as draw_cell
 from jnas.spaces.nasbench101._enumeration import NUM_CELLS, fingerprints, nasbench101_cells
-from jnas.spaces.nasbench101._features import FEATURE_NAMES, features
+from jnas.spaces.nasbench101._features import FEATURE_NAMES, nasbench101_features
 from jnas.spaces.nasbench101._mutations import MUTATIONS, SAMPLERS, mutate_continuous_adjacency
 
 _EDGE_RATES = {"per_vertex": 1 / MAX_VERTICES, "per_edge": 1 / NUM_EDGES}
@@ -51,7 +51,7 @@ def nasbench101(sampling: str = "rejection", mutation: str = "per_vertex", rate:
     `|conv3x3-bn-relu~0|maxpool3x3~0~1|output~1~2|` is read as a cell of four vertices.
 
     Features, all but `path`, `graph`, `nasbot` and their kin of the encoding as it is, are described at
-    `jnas.spaces.nasbench101._features.features`: `one_hot [36]`, `ordinal [26]`, `adjacency [26]`,
+    `jnas.spaces.nasbench101._features.nasbench101_features`: `one_hot [36]`, `ordinal [26]`, `adjacency [26]`,
     `categorical_adjacency [26]`, `continuous_adjacency [27]`, `path [364]`, `truncated_path [40]`,
     `categorical_path [20]`, `truncated_categorical_path [20]`, `graph` and `nasbot [17]`.
 
@@ -115,13 +115,13 @@ def _nasbench101(sampling: str, mutation: str, rate: float) -> Space:
         sample=samplers[sampling],
         mutate=mutate,
         neighbors=neighbors,
-        is_valid=is_valid,
+        is_valid=is_valid_cell,
         fingerprint=fingerprint,
         index=index,
         from_index=from_index,
-        features=features,
-        to_string=to_string,
-        from_string=from_string,
+        features=nasbench101_features,
+        to_string=nasbench101_to_string,
+        from_string=nasbench101_from_string,
         draw=draw_cell,
     )
 
@@ -130,11 +130,11 @@ def until_valid(key: Key, num_words: int, propose: Callable[[Array], Array]) -> 
     """Returns the first valid architecture `[26]` of those that `propose` makes of fresh random words `[num_words]`."""
 
     def attempt(carry: tuple[Key, Array]) -> tuple[Key, Array]:
-        key, words = draw(carry[0], num_words)
+        key, words = draw_words(carry[0], num_words)
         return key, propose(words).astype(jnp.int32)
 
     def is_invalid(carry: tuple[Key, Array]) -> Array:
-        return ~is_valid(carry[1])
+        return ~is_valid_cell(carry[1])
 
     nothing = jnp.zeros(len(NUM_CHOICES), jnp.int32)  # no path: not valid
     return jax.lax.while_loop(is_invalid, attempt, (key, nothing))[1]
@@ -193,7 +193,7 @@ def neighbors(arch: Array) -> tuple[Array, Array]:
     flipped = jnp.arange(NUM_EDGES)
     changes_graph = matrix[sources, targets] | after[sources, targets, flipped]
     changes_vertex = jnp.repeat(used[1:-1], 2, total_repeat_length=len(turns))
-    valid = jax.vmap(is_valid)(archs) & is_valid(arch)
+    valid = jax.vmap(is_valid_cell)(archs) & is_valid_cell(arch)
     return archs.astype(jnp.int32), valid & jnp.concatenate([changes_graph, changes_vertex])
 
 
@@ -201,7 +201,7 @@ def index(arch: Array) -> Array:
     """Returns the row int32 `[]` of a valid architecture's cell in `nasbench101_cells`; -1 if it is not valid."""
     with jax.ensure_compile_time_eval():
         find = find_fingerprint(fingerprints())
-    return jnp.where(is_valid(arch), find(fingerprint(arch)), -1)
+    return jnp.where(is_valid_cell(arch), find(fingerprint(arch)), -1)
 
 
 def from_index(index: Array) -> Array:

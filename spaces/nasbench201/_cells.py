@@ -43,7 +43,7 @@ def published_index() -> np.ndarray:
     return _constant(np.argsort(published_order()))
 
 
-def to_string(arch: Any) -> str:
+def nasbench201_to_string(arch: Any) -> str:
     """Returns the architecture string of one cell, `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`.
 
     Raises:
@@ -56,7 +56,7 @@ def to_string(arch: Any) -> str:
     return "+".join(f"|{'|'.join(edges)}|" for edges in nodes)
 
 
-def from_string(text: str) -> np.ndarray:
+def nasbench201_from_string(text: str) -> np.ndarray:
     """Returns the cell, int32 `[6]`, that an architecture string describes.
 
     Raises:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
 from jnas.spaces._categorical import checked_arch
-from jnas.spaces.nasbench201._cells import EDGES, NUM_CHOICES, OPERATIONS, to_string
+from jnas.spaces.nasbench201._cells import EDGES, NUM_CHOICES, OPERATIONS, nasbench201_to_string
 
 
 class _Style(NamedTuple):
@@ -33,7 +33,7 @@ _GAP = 2.5  # between the tip of an arrow and its node
 _Point = tuple[float, float]
 
 
-def draw(arch: Any) -> str:
+def draw_nasbench201(arch: Any) -> str:
     """Returns a picture of one cell, a self-contained SVG document.
 
     Arrows are coloured and labelled by their operation; the edges without one (`none`) are faint dotted lines.
@@ -55,7 +55,7 @@ def draw(arch: Any) -> str:
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" width="{_WIDTH:g}" '
             f'height="{_HEIGHT:g}" role="img" font-family="Helvetica, Arial, sans-serif" text-anchor="middle">',
-            f"<title>{escape(to_string(choices))}</title>",
+            f"<title>{escape(nasbench201_to_string(choices))}</title>",
             *parts,
             "</svg>",
         ]

@@ -71,7 +71,7 @@ _FEATURES: dict[str, Callable[[Array], Array | Graph]] = {
 FEATURE_NAMES = tuple(_FEATURES)
 
 
-def features(arch: Array, name: str) -> Array | Graph:
+def nasbench201_features(arch: Array, name: str) -> Array | Graph:
     """Returns the named features of one cell; `jnas.spaces.nasbench201` says what they are.
 
     Raises:

@@ -16,14 +16,14 @@ from jnas.spaces.nasbench201._cells import (
     NUM_CHOICES,
     OPERATIONS,
     Isomorphism,
-    from_string,
     nasbench201_classes,
+    nasbench201_from_string,
+    nasbench201_to_string,
     published_index,
     published_order,
-    to_string,
 )
-from jnas.spaces.nasbench201._drawing import draw
-from jnas.spaces.nasbench201._features import FEATURE_NAMES, features
+from jnas.spaces.nasbench201._drawing import draw_nasbench201
+from jnas.spaces.nasbench201._features import FEATURE_NAMES, nasbench201_features
 
 EdgeChoice = Literal["edge", "node_then_edge", "each_edge"]
 """How a mutation chooses the edges that it changes."""
@@ -108,10 +108,10 @@ def _nasbench201(mutation: EdgeChoice, isomorphism: Isomorphism) -> Space:
         fingerprint=fingerprint,
         index=index,
         from_index=from_index,
-        features=features,
-        to_string=to_string,
-        from_string=from_string,
-        draw=draw,
+        features=nasbench201_features,
+        to_string=nasbench201_to_string,
+        from_string=nasbench201_from_string,
+        draw=draw_nasbench201,
         mutate_from=mutate_from,
     )
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jnas.io._tfrecord import frame
+from jnas.io._tfrecord import frame_record
 from jnas.spaces.nasbench101._cells import published_hash, to_matrix
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
 
@@ -89,7 +89,7 @@ def write(path, trainings):
                 + '"]'
                 for (digest, adjacency, operations, epochs), message in zip(rows, metrics, strict=True)
             ]
-            file.write(frame([text.encode() for text in texts]))
+            file.write(frame_record([text.encode() for text in texts]))
             count += len(texts)
     return count
 

@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 
 import jnas
-from jnas.searchers.weight_sharing._analysis import correlations
+from jnas.searchers.weight_sharing._analysis import shared_weight_correlations
 
 
 def main():
@@ -30,7 +30,7 @@ def main():
         parts = {"all": np.ones(len(truth), bool), f"> {options.above:g} %": truth > options.above}
         for policy, accuracies in zip(study.config["batch_norms"], result.one_shot.accuracies, strict=True):
             for part, there in parts.items():
-                found = [correlations(truth[there], each[there]) for each in accuracies]
+                found = [shared_weight_correlations(truth[there], each[there]) for each in accuracies]
                 told = [" ".join(f"{each[name]:6.2f}" for each in found) for name in ("pearson", "kendall")]
                 counted = f"{there.sum():,} cells"
                 print(f"{result.name:9s} {policy:12s} {part:7s} {counted:12s} Pearson {told[0]}  Kendall {told[1]}")

@@ -7,7 +7,7 @@ from jnas.core._vocabulary import Array, Key
 from jnas.training.data._dataset import Dataset
 
 
-def steps_per_epoch(dataset: Dataset, batch_size: int, remedy: str = "give a smaller batch_size") -> int:
+def batches_per_epoch(dataset: Dataset, batch_size: int, remedy: str = "give a smaller batch_size") -> int:
     """Returns how many batches the training images fill; those that are left over wait for the next permutation.
 
     Args:

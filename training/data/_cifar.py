@@ -26,7 +26,7 @@ _MOST_BYTES = 1 << 28  # of an unpacked archive; the real ones have 186 MB
 _PIXELS = 3 * 32 * 32
 
 
-class Layout(NamedTuple):
+class CifarLayout(NamedTuple):
     """How one published version is laid out."""
 
     archive: str
@@ -44,9 +44,9 @@ class Layout(NamedTuple):
 
 _BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 
-LAYOUTS: dict[int, tuple[Layout, ...]] = {
+LAYOUTS: dict[int, tuple[CifarLayout, ...]] = {
     10: (
-        Layout(
+        CifarLayout(
             "cifar-10-binary.tar.gz",
             "cifar-10-batches-bin",
             tuple(f"{batch}.bin" for batch in _BATCHES),
@@ -54,11 +54,11 @@ LAYOUTS: dict[int, tuple[Layout, ...]] = {
             1,
             "",
         ),
-        Layout("cifar-10-python.tar.gz", "cifar-10-batches-py", _BATCHES, ("test_batch",), 0, "labels"),
+        CifarLayout("cifar-10-python.tar.gz", "cifar-10-batches-py", _BATCHES, ("test_batch",), 0, "labels"),
     ),
     100: (
-        Layout("cifar-100-binary.tar.gz", "cifar-100-binary", ("train.bin",), ("test.bin",), 2, ""),
-        Layout("cifar-100-python.tar.gz", "cifar-100-python", ("train",), ("test",), 0, "fine_labels"),
+        CifarLayout("cifar-100-binary.tar.gz", "cifar-100-binary", ("train.bin",), ("test.bin",), 2, ""),
+        CifarLayout("cifar-100-python.tar.gz", "cifar-100-python", ("train",), ("test",), 0, "fine_labels"),
     ),
 }
 """The versions of CIFAR with 10 and with 100 classes, the ones without pickles first."""
@@ -110,7 +110,7 @@ def _concatenated(found: Parts, files: tuple[str, ...]) -> tuple[np.ndarray, np.
     return np.concatenate([images for images, _ in batches]), np.concatenate([labels for _, labels in batches])
 
 
-def _read_file(stream: Stream, layout: Layout, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+def _read_file(stream: Stream, layout: CifarLayout, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     if layout.label_bytes:
         width = layout.label_bytes + _PIXELS
         data = _rest(stream)

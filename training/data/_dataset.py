@@ -128,7 +128,7 @@ def dataset_from_arrays(
     classes = _num_classes(labels, num_classes)
     rows = _rows_of_splits(labels, splits, seed)
     if mean is None or std is None:
-        found_mean, found_std = statistics(images, rows["train"])
+        found_mean, found_std = pixel_statistics(images, rows["train"])
         mean, std = found_mean if mean is None else mean, found_std if std is None else std
     mean, std = (_check_statistic(n, v, images.shape[-1]) for n, v in (("mean", mean), ("std", std)))
     return Dataset(
@@ -184,7 +184,7 @@ def check_labels(labels: Any) -> np.ndarray:
     return numbers
 
 
-def statistics(images: np.ndarray, rows: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def pixel_statistics(images: np.ndarray, rows: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Returns mean and standard deviation of each channel over some images (1 where it is 0), exact to rounding.
 
     Args:

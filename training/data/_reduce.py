@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.training.data._dataset import Dataset, statistics
+from jnas.training.data._dataset import Dataset, pixel_statistics
 from jnas.training.data._splits import stratified
 
 _CHUNK = 4096
@@ -45,7 +45,7 @@ def resized(dataset: Dataset, size: int, *, name: str | None = None) -> Dataset:
         corners = np.ndindex(factor, factor)
         total = sum(chunk[:, i::factor, j::factor].astype(np.uint32) for i, j in corners)
         images[start : start + _CHUNK] = (total + factor**2 // 2) // factor**2
-    mean, std = statistics(images, np.asarray(dataset.splits["train"]))
+    mean, std = pixel_statistics(images, np.asarray(dataset.splits["train"]))
     _, pad, cutout = dataset.augmentation
     return dataclasses.replace(
         dataset,

@@ -25,7 +25,7 @@ class Kernels(NamedTuple):
     three: Array  # float [..., C, 9 C]
 
 
-def convolve_3x3(images: Array, kernel: Array) -> Array:
+def convolve_3x3_many(images: Array, kernel: Array) -> Array:
     """Returns a 3x3 convolution with a border of zeros, `[C', H, W, B]`.
 
     Its gradients are the two functions below, to be called and not to be left to JAX.
@@ -51,7 +51,7 @@ def convolve_3x3(images: Array, kernel: Array) -> Array:
 
 
 def convolve_3x3_to_images(kernel: Array, gradient: Array) -> Array:
-    """Returns the gradient of `convolve_3x3` in its images, `[C, H, W, B]` of `[C', H, W, B]`."""
+    """Returns the gradient of `convolve_3x3_many` in its images, `[C, H, W, B]` of `[C', H, W, B]`."""
     shape = (kernel.shape[1] // 9, *gradient.shape[1:])
     shift_back = jax.linear_transpose(patches, jax.core.ShapedArray(shape, gradient.dtype))
     # The product first: its 9 C channels are shifted back at once, however many output channels there are.
@@ -60,7 +60,7 @@ def convolve_3x3_to_images(kernel: Array, gradient: Array) -> Array:
 
 
 def convolve_3x3_to_kernel(images: Array, gradient: Array) -> Array:
-    """Returns the gradient of `convolve_3x3` in its kernel, `[C', 9 C]`."""
+    """Returns the gradient of `convolve_3x3_many` in its kernel, `[C', 9 C]`."""
     outputs, height = gradient.shape[:2]
     padded, bands = _padded(images), _num_bands(images)
     if bands == 1:
@@ -77,7 +77,7 @@ def convolve_3x3_to_kernel(images: Array, gradient: Array) -> Array:
 
 
 def convolution_3x3(images: Array, kernel: Array, stride: int = 1) -> Array:
-    """As `convolve_3x3`, for JAX to differentiate; of half the size for a stride of 2."""
+    """As `convolve_3x3_many`, for JAX to differentiate; of half the size for a stride of 2."""
     _, height, width, batch = images.shape
     return (kernel @ _shifted(images, stride)).reshape(-1, height // stride, width // stride, batch)
 
@@ -164,7 +164,7 @@ def normalize_backward(gradient: Array, values: Array, factor: Array, total: Arr
     return centred * channelwise(factor)
 
 
-def normalize(images: Array, statistics: Array | None, epsilon: float) -> tuple[Array, Array]:
+def normalize_batch(images: Array, statistics: Array | None, epsilon: float) -> tuple[Array, Array]:
     """Returns normalized images, without scale or shift, and the mean and variance that were used, `[2, C]`.
 
     Args:

@@ -28,7 +28,7 @@ FOLDER = FolderKind(
 )
 
 
-def chunk_path(folder: Path, chunk: int) -> Path:
+def job_chunk_path(folder: Path, chunk: int) -> Path:
     """Returns where the finished runs of a chunk stand."""
     return folder / FOLDER.parts / f"chunk-{chunk:05d}.npz"
 
@@ -61,7 +61,7 @@ def load_chunk_weights(folder: Path, chunk: int, num_runs: int, network: Network
     Raises:
       ValueError: The file is damaged, or was made without `keep_weights`.
     """
-    path = chunk_path(folder, chunk)
+    path = job_chunk_path(folder, chunk)
     arrays = read_archive(path, kind=FOLDER.files, remedy=FOLDER.remedy).arrays
     arch = np.zeros(network.space.num_decisions, np.int32)
     init = jax.vmap(network.init, in_axes=(None, None), axis_size=num_runs)
@@ -74,7 +74,7 @@ def load_chunk_weights(folder: Path, chunk: int, num_runs: int, network: Network
     return weights
 
 
-def save_chunk(path: Path, curves: Curves, failed: np.ndarray, weights: Any, seconds: float) -> None:
+def save_job_chunk(path: Path, curves: Curves, failed: np.ndarray, weights: Any, seconds: float) -> None:
     """Writes the finished runs of a chunk."""
     arrays = {**_curve_members(curves), "failed": failed}
     if weights is not None:

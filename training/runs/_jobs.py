@@ -32,7 +32,7 @@ from jnas.core._vocabulary import Network, Weights
 from jnas.io._lock import alone_in
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
-from jnas.training.runs._job_files import FOLDER, chunk_path, load_part, part_path, save_chunk, save_part, tidy
+from jnas.training.runs._job_files import FOLDER, job_chunk_path, load_part, part_path, save_job_chunk, save_part, tidy
 from jnas.training.runs._train import Curves, RunState, begin_run, run_epochs
 from jnas.training.runs._train_many import divided, local_mesh, over_candidates, place_shared
 
@@ -56,7 +56,7 @@ class Runs(NamedTuple):
     done: np.ndarray  # bool [J]
 
 
-class Progress(NamedTuple):
+class JobsProgress(NamedTuple):
     """How far the work has come, for who shows it."""
 
     chunks_done: int
@@ -118,7 +118,7 @@ def run_jobs(
     chunk_size: int,
     epochs_per_checkpoint: int | None = None,
     keep_weights: bool = False,
-    progress: Callable[[Progress], None] = lambda _: None,
+    progress: Callable[[JobsProgress], None] = lambda _: None,
 ) -> None:
     """Makes all runs that a folder lacks, of those that this process is to make.
 
@@ -149,11 +149,11 @@ def _run_chunks(
     chunk_size: int,
     epochs_per_checkpoint: int | None,
     keep_weights: bool,
-    progress: Callable[[Progress], None],
+    progress: Callable[[JobsProgress], None],
 ) -> None:
     chunks = divide(len(jobs.archs), chunk_size)
     mine = range(jax.process_index(), len(chunks), jax.process_count())
-    paths = {chunk: chunk_path(folder, chunk) for chunk in mine}
+    paths = {chunk: job_chunk_path(folder, chunk) for chunk in mine}
     tidy(folder, paths)
     left = [chunk for chunk in mine if not paths[chunk].exists()]
     if not left:
@@ -188,8 +188,8 @@ def _run_chunks(
                 save_part(part, state, curves, seconds)
             share = begun_at + (1 - begun_at) * (number + done / recipe.epochs) / len(left)
             whole = len(mine) - len(left) + number + (done >= recipe.epochs)
-            progress(Progress(whole, len(mine), share, time.monotonic() - start, begun_at))
-        save_chunk(paths[chunk], *_in_order(order, len(job_rows), curves, state, keep_weights), seconds / width)
+            progress(JobsProgress(whole, len(mine), share, time.monotonic() - start, begun_at))
+        save_job_chunk(paths[chunk], *_in_order(order, len(job_rows), curves, state, keep_weights), seconds / width)
         part.unlink(missing_ok=True)
 
 
@@ -228,7 +228,7 @@ def device_batches(jobs: Jobs, network: Network, chunk_size: int) -> np.ndarray:
 
 def chunks_left(folder: Path, num_jobs: int, chunk_size: int) -> int:
     """Returns how many chunks of a folder are not finished."""
-    return sum(not chunk_path(folder, chunk).exists() for chunk in range(len(divide(num_jobs, chunk_size))))
+    return sum(not job_chunk_path(folder, chunk).exists() for chunk in range(len(divide(num_jobs, chunk_size))))
 
 
 def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, splits: Sequence[str]) -> Runs:
@@ -243,7 +243,7 @@ def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, spli
     seconds, failed, done = np.full(num_jobs, np.nan), np.zeros(num_jobs, bool), np.zeros(num_jobs, bool)
     expected = {f"{kind}/{split}": "f R T" for kind in ("accuracy", "loss") for split in splits} | {"failed": "b R"}
     for chunk, rows in enumerate(divide(num_jobs, chunk_size)):
-        path, sizes = chunk_path(folder, chunk), {"R": len(rows), "T": recipe.epochs}
+        path, sizes = job_chunk_path(folder, chunk), {"R": len(rows), "T": recipe.epochs}
         if not path.exists():
             continue
         header, arrays = read_part(path, {}, FOLDER, expected, sizes, ("seconds_per_run",))

@@ -57,8 +57,8 @@ def begin_run(key: Key, arch: Array, dataset: Dataset, recipe: Recipe, network: 
 
 
 def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
-    """Returns how many batches an epoch has; as `jnas.training.data._batches.steps_per_epoch`."""
-    return _batches.steps_per_epoch(dataset, recipe.batch_size, "give the recipe a smaller batch_size")
+    """Returns how many batches an epoch has; as `jnas.training.data._batches.batches_per_epoch`."""
+    return _batches.batches_per_epoch(dataset, recipe.batch_size, "give the recipe a smaller batch_size")
 
 
 def run_epochs(

@@ -20,7 +20,7 @@ import numpy as np
 from jnas.core._folder import FolderKind, read_part
 from jnas.io._archive import write_archive
 from jnas.studies.predictors._measures import NAMES
-from jnas.studies.predictors._plan import Cells
+from jnas.studies.predictors._plan import DrawnCells
 from jnas.studies.predictors._results import CaseAtSize, Fits
 
 FOLDER = FolderKind(
@@ -38,19 +38,19 @@ _MEMBERS = {
 }
 
 
-def save_cells(folder: Path, cells: Cells, test_cells: int) -> None:
+def save_cells(folder: Path, cells: DrawnCells, test_cells: int) -> None:
     """Writes which cells each seed draws, for those who want to do more with the predictions."""
     arrays = {"rows": cells.rows, "scores": cells.scores}
     write_archive(folder / "cells.npz", {**FOLDER.header, "test_cells": test_cells}, arrays, compress=True)
 
 
-def load_cells(folder: Path) -> Cells:
+def load_cells(folder: Path) -> DrawnCells:
     """Returns what `save_cells` wrote; errors are those of `read_part`."""
     arrays = read_part(folder / "cells.npz", FOLDER.header, FOLDER, {"rows": "i S N", "scores": "f S N"}).arrays
-    return Cells(arrays["rows"], arrays["scores"])
+    return DrawnCells(arrays["rows"], arrays["scores"])
 
 
-def file_name(part: CaseAtSize) -> str:
+def fits_file_name(part: CaseAtSize) -> str:
     """Returns the name of the file of the fits of a predictor on an encoding to so many cells."""
     return f"{'-'.join(quote(str(word), safe='') for word in part)}.npz"
 

@@ -34,7 +34,7 @@ class Case(NamedTuple):
         return f"{self.name} on {self.encoding}"
 
 
-class Cells(NamedTuple):
+class DrawnCells(NamedTuple):
     """The cells that each seed draws: the first `test_cells` are test cells, the others training cells.
 
     A fit to `n` cells takes the first `n` training cells, so that each training set holds the smaller ones.
@@ -44,12 +44,12 @@ class Cells(NamedTuple):
     scores: NDArray[np.float32]  # [S, C], percent
 
 
-class Plan(NamedTuple):
+class PredictorPlan(NamedTuple):
     """A study of predictors before it starts."""
 
     cases: tuple[Case, ...]
     train_sizes: tuple[int, ...]
-    cells: Cells
+    cells: DrawnCells
     archs: NDArray[np.int32]  # [N, E], of the table
     space: Space
     k: int  # of the precision at k
@@ -67,7 +67,7 @@ class Plan(NamedTuple):
         return [(case, size) for case in self.cases for size in self.train_sizes]
 
 
-def make_plan(
+def plan_predictor_study(
     predictors: Mapping[str, Predictor],
     table: Table,
     *,
@@ -84,7 +84,7 @@ def make_plan(
     root_seed: int,
     chunk: int,
     command: str | None,
-) -> Plan:
+) -> PredictorPlan:
     """Returns the plan of a study; arguments and errors are those of `jnas.predictor_study`."""
     check_settings(PREDICTOR_SETTINGS, locals())
     _check_predictors(predictors)
@@ -122,10 +122,10 @@ def make_plan(
     }
     if any(count < num_seeds for count in seeds.values()):
         config["fewer_seeds"] = {name: count for name, count in seeds.items() if count < num_seeds}
-    return Plan(
+    return PredictorPlan(
         cases,
         tuple(config["train_sizes"]),
-        Cells(rows.astype(np.int32), runs.value[rows, 0]),
+        DrawnCells(rows.astype(np.int32), runs.value[rows, 0]),
         table.archs,
         table.space,
         config["precision_at"],

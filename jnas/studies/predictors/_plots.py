@@ -8,16 +8,29 @@ from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import NDArray
 
 from jnas.pages._html import Html
-from jnas.pages._plots import INK, MUTED, Mark, dots, frame, line, log_axis, mark, plain_axis, styled, to_svg, widened
+from jnas.pages._plots import (
+    INK,
+    MUTED,
+    Mark,
+    dots,
+    line,
+    log_axis,
+    mark,
+    plain_axis,
+    plot_frame,
+    styled,
+    to_svg,
+    widened,
+)
 
-__all__ = ["Drawn", "look", "scatter_limits", "scatter_panel", "size_panel"]
+__all__ = ["SizeCurve", "look", "scatter_limits", "scatter_panel", "train_size_panel"]
 
 Floats = NDArray[np.float64]
 
 _SERIES = 7  # colours; `mark` repeats them with other dashes
 
 
-class Drawn(NamedTuple):
+class SizeCurve(NamedTuple):
     """A line of a panel over the training sizes `N`."""
 
     label: str
@@ -33,7 +46,9 @@ def look(predictor: int, encoding: int) -> Mark:
     return Mark(whose.color, mark(_SERIES * encoding).dashes, whose.marker)
 
 
-def size_panel(drawn: Sequence[Drawn], sizes: Sequence[int], *, label: str, title: str, floor: float | None) -> Html:
+def train_size_panel(
+    drawn: Sequence[SizeCurve], sizes: Sequence[int], *, label: str, title: str, floor: float | None
+) -> Html:
     """Returns a measure against the number of training cells, whose axis is logarithmic.
 
     Args:
@@ -44,7 +59,7 @@ def size_panel(drawn: Sequence[Drawn], sizes: Sequence[int], *, label: str, titl
       floor: What chance would reach, drawn as dashes, or None.
     """
     with styled():
-        figure, axes = frame()
+        figure, axes = plot_frame()
         spread = 0.10 * min(1.0, np.log(sizes[-1] / sizes[0]) / len(sizes)) if len(sizes) > 1 else 0.05
         for k, each in enumerate(drawn):
             x = np.asarray(sizes) * np.exp(spread * (2 * k - len(drawn) + 1) / max(len(drawn), 1))
@@ -78,7 +93,7 @@ def scatter_panel(
     """
     low, high = lines
     with styled():
-        figure, axes = frame(3.0, 2.85)
+        figure, axes = plot_frame(3.0, 2.85)
         axes.plot([low, high], [low, high], color=MUTED, linewidth=0.9, dashes=(5, 3), zorder=1.5)
         dots(axes, truth, mean, look, size=2.6, alpha=0.55, many=many)
         plain_axis(axes, "x", low, high, "true accuracy (%)", most=5)
@@ -103,7 +118,7 @@ def scatter_limits(truth: Floats, means: Sequence[Floats]) -> tuple[float, float
     return widened(low, high, 0.04, 0.04)
 
 
-def _limits(drawn: Sequence[Drawn], floor: float | None) -> tuple[float, float]:
+def _limits(drawn: Sequence[SizeCurve], floor: float | None) -> tuple[float, float]:
     """Returns limits that show all lines with their intervals, but what lies so far off that it would hide the rest."""
     values = np.concatenate([v for each in drawn for v in (each.mean, each.low, each.high)] + [[floor or np.nan]])
     values = values[np.isfinite(values)]

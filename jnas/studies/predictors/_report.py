@@ -12,7 +12,7 @@ from jnas.pages._html import table as html_table
 from jnas.pages._parts import named, note_box, panels, seconds_text
 from jnas.statistics._intervals import FEWEST
 from jnas.studies.predictors._measures import MEASURES, best_index, constant_error
-from jnas.studies.predictors._plots import Drawn, look, scatter_limits, scatter_panel, size_panel
+from jnas.studies.predictors._plots import SizeCurve, look, scatter_limits, scatter_panel, train_size_panel
 from jnas.studies.predictors._results import PredictorStudy
 from jnas.studies.predictors._summary import Difference, Line, differences, lines, measure_index
 
@@ -270,10 +270,12 @@ def _curve_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
         m = measure_index(name)
         label = f"precision at {k}" if name == "precision_at_k" else MEASURES[m].title
         data = [
-            Drawn(line.label, look(*line.place), line.mean[:, m], line.low[:, m], line.high[:, m]) for line in found
+            SizeCurve(line.label, look(*line.place), line.mean[:, m], line.low[:, m], line.high[:, m]) for line in found
         ]
         floor = k / study.config["test_cells"] if name == "precision_at_k" else None
-        shown = size_panel(data, sizes, label=label, title=f"{label} against the number of training cells", floor=floor)
+        shown = train_size_panel(
+            data, sizes, label=label, title=f"{label} against the number of training cells", floor=floor
+        )
         drawn.append((label[0].upper() + label[1:], shown))
     caption = (
         "Means over draws; vertical lines are their 95 % bootstrap confidence intervals. Colours and marks are those "

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jnas.studies.predictors._plan import Cells
+from jnas.studies.predictors._plan import DrawnCells
 
 
 class Fits(NamedTuple):
@@ -32,7 +32,7 @@ class PredictorStudy(NamedTuple):
 
     config: Mapping[str, Any]  # as config.json holds it
     versions: Mapping[str, str]
-    cells: Cells  # which each seed drew, and their true accuracies
+    cells: DrawnCells  # which each seed drew, and their true accuracies
     fits: FitsByCase  # by predictor, encoding and training size
 
     def measures(self, predictor: str, encoding: str, train_size: int) -> Mapping[str, NDArray[np.float64]]:

@@ -16,7 +16,7 @@ from jnas.studies._engine import Work
 from jnas.studies._keys import seed_keys
 from jnas.studies.predictors._cost import cases_by_name
 from jnas.studies.predictors._measures import NAMES, measure
-from jnas.studies.predictors._plan import Case, Plan
+from jnas.studies.predictors._plan import Case, PredictorPlan
 from jnas.studies.predictors._results import CaseAtSize, Fits
 
 
@@ -46,7 +46,7 @@ def run_fits(work: Work, part: CaseAtSize, identity: Mapping[str, Any]) -> Fits:
     return fits
 
 
-def _run_case(plan: Plan, case: Case, size: int) -> Fits:
+def _run_case(plan: PredictorPlan, case: Case, size: int) -> Fits:
     """Returns the fits of a case to so many cells."""
     num_seeds, width, tested = plan.seeds[case.name], plan.widths[case.name], plan.test_cells
     num_chunks = -(-num_seeds // width)
@@ -84,7 +84,7 @@ def _run_case(plan: Plan, case: Case, size: int) -> Fits:
     )
 
 
-def _features(plan: Plan, encoding: str, seeds: NDArray[np.int64], count: int) -> Features:
+def _features(plan: PredictorPlan, encoding: str, seeds: NDArray[np.int64], count: int) -> Features:
     """Returns the features `[W, count, ...]` of the first cells that each of the seeds `[W]` draws."""
     archs = plan.archs[plan.cells.rows[seeds]]
     encoded = _encoder(plan.space, encoding)(archs)
@@ -97,7 +97,7 @@ def _encoder(space: Space, encoding: str) -> Callable[[NDArray[np.int32]], Featu
     return jax.jit(jax.vmap(jax.vmap(lambda arch: space.features(arch, encoding))))
 
 
-def _compiled(plan: Plan, case: Case, size: int) -> tuple[_Ask, float]:
+def _compiled(plan: PredictorPlan, case: Case, size: int) -> tuple[_Ask, float]:
     """Returns the fits of a chunk of seeds as one program, their queries as another, and what compiling took."""
     predictor, tested, width = case.predictor, plan.test_cells, plan.widths[case.name]
 
@@ -129,7 +129,7 @@ def _compiled(plan: Plan, case: Case, size: int) -> tuple[_Ask, float]:
     return ask, compile_seconds
 
 
-def _shapes(plan: Plan, case: Case, size: int) -> tuple[Any, Any, Any, Any]:
+def _shapes(plan: PredictorPlan, case: Case, size: int) -> tuple[Any, Any, Any, Any]:
     """Returns the shapes of a chunk's keys, of what is asked, of what is fitted, and of the scores."""
     width, count = plan.widths[case.name], plan.test_cells + size
 
@@ -143,7 +143,7 @@ def _shapes(plan: Plan, case: Case, size: int) -> tuple[Any, Any, Any, Any]:
     return shapes
 
 
-def _driven(plan: Plan, case: Case, size: int) -> tuple[_Ask, float]:
+def _driven(plan: PredictorPlan, case: Case, size: int) -> tuple[_Ask, float]:
     """The same for one seed at a time, of a predictor that takes NumPy arrays."""
     predictor, tested = case.predictor, plan.test_cells
 

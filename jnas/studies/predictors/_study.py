@@ -10,16 +10,16 @@ from jnas.core._vocabulary import Predictor
 from jnas.io._text import counted
 from jnas.studies import _engine
 from jnas.studies._settings import one_reward
-from jnas.studies.predictors._cost import estimate
-from jnas.studies.predictors._folder import FOLDER, file_name, load_cells, load_fits, save_cells, save_fits
-from jnas.studies.predictors._plan import Encodings, Plan, make_plan
+from jnas.studies.predictors._cost import estimate_predictor_study
+from jnas.studies.predictors._folder import FOLDER, fits_file_name, load_cells, load_fits, save_cells, save_fits
+from jnas.studies.predictors._plan import Encodings, PredictorPlan, plan_predictor_study
 from jnas.studies.predictors._results import CaseAtSize, FitsByCase, PredictorStudy
 from jnas.studies.predictors._run import run_fits
-from jnas.studies.predictors._text import results_csv, summary_csv, times_csv
+from jnas.studies.predictors._text import predictor_summary_csv, results_csv, times_csv
 from jnas.tables._look_ups import Seed
 from jnas.tables._table import Table
 
-__all__ = ["carry_out", "predictor_study"]
+__all__ = ["carry_out_predictors", "predictor_study"]
 
 _SAME = ("jnas", "numpy", *SAME)  # where a study goes on
 
@@ -85,7 +85,7 @@ def predictor_study(
       White, Neiswanger & Savani, "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture
       Search", 2021 (AAAI), Table 1 and Figure A.1.
     """
-    plan = make_plan(
+    plan = plan_predictor_study(
         predictors,
         table,
         dataset=dataset,
@@ -102,16 +102,18 @@ def predictor_study(
         chunk=chunk,
         command=command,
     )
-    return carry_out(plan, out=out, log=log)
+    return carry_out_predictors(plan, out=out, log=log)
 
 
-def carry_out(plan: Plan, *, out: str | os.PathLike[str] | None, log: Callable[[str], None] | None) -> PredictorStudy:
+def carry_out_predictors(
+    plan: PredictorPlan, *, out: str | os.PathLike[str] | None, log: Callable[[str], None] | None
+) -> PredictorStudy:
     """Returns the results of a plan; arguments and errors are those of `predictor_study`."""
     study: PredictorStudy = _engine.carry_out(KIND, plan, out, log)
     return study
 
 
-def headline(plan: Plan) -> str:
+def predictor_headline(plan: PredictorPlan) -> str:
     """Returns what a study does, in a line."""
     config = plan.config
     sizes = [f"{n:,}" for n in plan.train_sizes]
@@ -130,7 +132,9 @@ def _parts(config: Mapping[str, Any]) -> list[CaseAtSize]:
     return [(*case, size) for case in cases for size in config["train_sizes"]]
 
 
-def _collect(said: Mapping[str, Any], found: FitsByCase, folder: Path | None, plan: Plan | None) -> PredictorStudy:
+def _collect(
+    said: Mapping[str, Any], found: FitsByCase, folder: Path | None, plan: PredictorPlan | None
+) -> PredictorStudy:
     cells = load_cells(folder) if plan is None and folder is not None else plan.cells  # type: ignore[union-attr]
     return PredictorStudy(said["config"], dict(said["versions"]), cells, found)
 
@@ -144,18 +148,18 @@ def _page(study: PredictorStudy) -> str:
 KIND = _engine.Kind(
     folder=FOLDER,
     results=PredictorStudy,
-    headline=headline,
+    headline=predictor_headline,
     parts=_parts,
-    file_name=file_name,
+    file_name=fits_file_name,
     identity=lambda work, part: dict(zip(("predictor", "encoding", "train_size"), part, strict=True)),
-    estimate=estimate,
+    estimate=estimate_predictor_study,
     run=run_fits,
     save=save_fits,
     load=load_fits,
     collect=_collect,
     outputs={
         "results.csv": results_csv,
-        "summary.csv": summary_csv,
+        "summary.csv": predictor_summary_csv,
         "times.csv": times_csv,
         "report.html": _page,
     },

@@ -25,7 +25,7 @@ def results_csv(study: PredictorStudy) -> str:
     return csv_text((*_CASE, "seed", *NAMES), rows)
 
 
-def summary_csv(study: PredictorStudy) -> str:
+def predictor_summary_csv(study: PredictorStudy) -> str:
     """Returns a row for each predictor, encoding, training size and measure.
 
     `seeds` is the number of seeds that gave a number, over which mean, standard deviation (ddof 1) and the 95 %
@@ -60,7 +60,7 @@ def times_csv(study: PredictorStudy) -> str:
     return csv_text((*_CASE, "seeds_in_program", "compile_seconds", *times), rows)
 
 
-def results_text(study: PredictorStudy) -> str:
+def predictor_results_text(study: PredictorStudy) -> str:
     """Returns error, rank correlation and precision of every predictor on each encoding by training size, as lines."""
     sizes, k = study.config["train_sizes"], study.config["precision_at"]
     found, rows = lines(study), []

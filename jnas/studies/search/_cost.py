@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jnas.studies._engine import REPORT_SECONDS, Estimate, estimate_text
 
 
-class Cost(NamedTuple):
+class SearchCost(NamedTuple):
     """What one searcher costs on one core of the machine on which these numbers were taken."""
 
     trace: float  # seconds to trace and lower its program
@@ -16,28 +16,28 @@ class Cost(NamedTuple):
     evaluation: float  # microseconds an evaluation
 
 
-COSTS: Mapping[str, Cost] = {
-    "random_search": Cost(0.25, 1.3, 0.4),
-    "regularized_evolution": Cost(0.25, 2.0, 0.6),
-    "naszilla_evolution": Cost(0.25, 2.0, 0.6),
-    "reinforce": Cost(0.25, 2.2, 1.0),
-    "local_search": Cost(0.5, 3.5, 14.0),
-    "tpe": Cost(0.5, 3.0, 30.0),
-    "smac": Cost(0.0, 2.0, 20_000.0),  # driven from Python
-    "bohb": Cost(0.45, 3.8, 22.0),
-    "successive_halving": Cost(0.3, 1.9, 0.5),
-    "hyperband": Cost(0.2, 1.8, 0.3),
+COSTS: Mapping[str, SearchCost] = {
+    "random_search": SearchCost(0.25, 1.3, 0.4),
+    "regularized_evolution": SearchCost(0.25, 2.0, 0.6),
+    "naszilla_evolution": SearchCost(0.25, 2.0, 0.6),
+    "reinforce": SearchCost(0.25, 2.2, 1.0),
+    "local_search": SearchCost(0.5, 3.5, 14.0),
+    "tpe": SearchCost(0.5, 3.0, 30.0),
+    "smac": SearchCost(0.0, 2.0, 20_000.0),  # driven from Python
+    "bohb": SearchCost(0.45, 3.8, 22.0),
+    "successive_halving": SearchCost(0.3, 1.9, 0.5),
+    "hyperband": SearchCost(0.2, 1.8, 0.3),
     # Of 150 evaluations; a fit takes the longer the more there are.
-    "bananas": Cost(2.6, 7.0, 8_200.0),
-    "bananas_adjacency": Cost(2.6, 7.0, 8_200.0),
-    "bananas_random_ranking": Cost(0.7, 3.5, 7.0),
-    "gp_bayesopt": Cost(1.8, 7.0, 7_200.0),
-    "nasbot": Cost(1.8, 7.0, 7_200.0),
-    "dngo": Cost(1.5, 6.5, 14_000.0),
-    "gcn_predictor": Cost(2.5, 7.5, 48_000.0),
-    "bonas": Cost(2.5, 8.0, 1_800_000.0),
+    "bananas": SearchCost(2.6, 7.0, 8_200.0),
+    "bananas_adjacency": SearchCost(2.6, 7.0, 8_200.0),
+    "bananas_random_ranking": SearchCost(0.7, 3.5, 7.0),
+    "gp_bayesopt": SearchCost(1.8, 7.0, 7_200.0),
+    "nasbot": SearchCost(1.8, 7.0, 7_200.0),
+    "dngo": SearchCost(1.5, 6.5, 14_000.0),
+    "gcn_predictor": SearchCost(2.5, 7.5, 48_000.0),
+    "bonas": SearchCost(2.5, 8.0, 1_800_000.0),
 }
-UNKNOWN = Cost(0.3, 2.5, 5.0)
+UNKNOWN = SearchCost(0.3, 2.5, 5.0)
 _KEEPING = 3.0  # microseconds an evaluation: to look its worth up and write it down
 
 

@@ -50,17 +50,17 @@ class Chunk(NamedTuple):
     run_seconds: float
 
 
-def file_name(name: str) -> str:
+def traces_file_name(name: str) -> str:
     """Returns the name of the file of a searcher's traces."""
     return f"{quote(name, safe=' ()+,=')}.npz"
 
 
 def finished_path(folder: Path, name: str) -> Path:
     """Returns where a searcher's traces stand once all are there."""
-    return folder / FOLDER.parts / file_name(name)
+    return folder / FOLDER.parts / traces_file_name(name)
 
 
-def chunk_path(folder: Path, name: str, chunk: int) -> Path:
+def traces_chunk_path(folder: Path, name: str, chunk: int) -> Path:
     """Returns where a chunk of a searcher's traces stands until then."""
     whole = finished_path(folder, name)
     return whole.with_name(f"{whole.name.removesuffix('.npz')}.part-{chunk:04d}.npz")
@@ -74,7 +74,7 @@ def drop_chunks(path: Path) -> None:
             other.unlink(missing_ok=True)
 
 
-def save_chunk(path: Path, chunk: Chunk, identity: Mapping[str, Any]) -> None:
+def save_traces(path: Path, chunk: Chunk, identity: Mapping[str, Any]) -> None:
     """Writes runs of a searcher, in the fewest bits that hold them."""
     held = {**chunk.traces._asdict(), "incumbent": chunk.incumbent, "values": chunk.values}
     arrays = {name: _narrow(held[name]) if text[0] == "i" else held[name] for name, text in _MEMBERS.items()}

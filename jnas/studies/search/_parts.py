@@ -7,7 +7,7 @@ from jnas.pages._html import Html, element, join
 from jnas.studies.search._summary import Comparison, optimum
 
 
-def legend(comparison: Comparison, entries: Collection[int] | None = None) -> Html:
+def searcher_legend(comparison: Comparison, entries: Collection[int] | None = None) -> Html:
     """Returns which line is whose, of all entries or of some."""
     shown = (k for k in range(len(comparison.entries)) if entries is None or k in entries)
     return frame.legend((k, comparison.entries[k].label) for k in shown)

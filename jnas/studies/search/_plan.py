@@ -13,7 +13,7 @@ from jnas.studies._settings import CHUNK, check_settings
 from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.tables._digest import table_digest
 from jnas.tables._file import member
-from jnas.tables._look_ups import Runs, Seed
+from jnas.tables._look_ups import RunValues, Seed
 from jnas.tables._runs import check_seed
 from jnas.tables._table import Table
 from jnas.tables._targets import Reference, Target, find_references, judging_targets, target_columns
@@ -21,7 +21,7 @@ from jnas.tables._targets import Reference, Target, find_references, judging_tar
 _MOST_BYTES = 4_000_000_000  # of traces in one program
 
 
-class Plan(NamedTuple):
+class SearchPlan(NamedTuple):
     """A study before it starts."""
 
     searchers: Mapping[str, Searcher]
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
         return -(-self.seeds[name] // self.widths[name])
 
 
-def make_plan(
+def plan_search_study(
     searchers: Mapping[str, Searcher],
     table: Table,
     *,
@@ -60,7 +60,7 @@ def make_plan(
     targets: Sequence[Target | tuple[str, str, int]] | None,
     chunk: int | Mapping[str, int],
     command: str | None,
-) -> Plan:
+) -> SearchPlan:
     """Returns the plan of a study; arguments and errors are those of `jnas.study`."""
     check_settings(SEARCH_SETTINGS, locals())
     _check_searchers(searchers)
@@ -108,7 +108,7 @@ def make_plan(
     config["notes"] += gaps
     expected = _mean_evaluations(table, config, capacity)
     references = find_references(table, columns)
-    return Plan(
+    return SearchPlan(
         searchers,
         objective,
         capacity,
@@ -150,7 +150,7 @@ def _seeds_that_fit(capacity: int, num_decisions: int) -> int:
     return _MOST_BYTES // trace_bytes
 
 
-def _runs_at(table: Table, config: Mapping[str, Any], place: int) -> Runs:
+def _runs_at(table: Table, config: Mapping[str, Any], place: int) -> RunValues:
     """Returns what is searched on at a fidelity, the lowest being 0."""
     done, total = config["epochs"][place], config["of_epochs"]
     training, at = (done, None) if total is None else (total, done)

@@ -13,12 +13,12 @@ from jnas.pages._plots import (
     INK,
     MUTED,
     PAPER,
-    frame,
     line,
     log_axis,
     mark,
     number,
     plain_axis,
+    plot_frame,
     shorten,
     styled,
     to_svg,
@@ -44,7 +44,7 @@ def accuracy_panel(curves: Sequence[Curve], best: float | None, *, axis: str, ti
       title: What the picture shows.
     """
     with styled():
-        figure, axes = frame()
+        figure, axes = plot_frame()
         for curve in curves:
             _band(axes, curve, curve.mean, curve.low, curve.high)
         low, high = _accuracy_range(curves, best)
@@ -64,7 +64,7 @@ def regret_panel(curves: Sequence[Curve], best: float, *, axis: str, title: str)
       "NAS-Bench-101: Towards Reproducible Neural Architecture Search", Ying et al., 2019, Figure 7 (left).
     """
     with styled():
-        figure, axes = frame()
+        figure, axes = plot_frame()
         medians = [np.maximum(best - curve.median, _FLOOR) for curve in curves]
         for curve, middle in zip(curves, medians, strict=True):
             bounds = [np.maximum(best - q, _FLOOR) for q in (curve.upper_quartile, curve.lower_quartile)]
@@ -86,7 +86,7 @@ def final_panel(labels: Sequence[str], samples: Sequence[Floats], best: float | 
       title: What the picture shows.
     """
     with styled():
-        figure, axes = frame()
+        figure, axes = plot_frame()
         for k, values in enumerate(samples):
             look = mark(k)
             ordered = np.concatenate([values[np.isnan(values)], np.sort(values[~np.isnan(values)])])

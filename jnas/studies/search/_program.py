@@ -16,7 +16,7 @@ from jnas.core._version import __version__
 from jnas.core._versions import compiler_options
 from jnas.core._vocabulary import Key, Proposal, Trace
 from jnas.studies._keys import seed_keys
-from jnas.studies.search._plan import Plan
+from jnas.studies.search._plan import SearchPlan
 
 Runs = Callable[[Key], Trace]
 """From the keys of a chunk, `[width]`, to its traces `[width, T]`."""
@@ -31,7 +31,7 @@ class Program(NamedTuple):
     seconds: float  # to trace it
 
 
-def make_program(plan: Plan, name: str) -> Program:
+def make_program(plan: SearchPlan, name: str) -> Program:
     """Returns a searcher's program, traced but not compiled."""
     width, num_chunks = plan.widths[name], plan.num_chunks(name)
     keys = seed_keys(plan.config["root_seed"], name, width * num_chunks).reshape(num_chunks, width)
@@ -43,7 +43,7 @@ def compile_program(program: Program) -> tuple[Runs, float]:
     return program.compile()
 
 
-def _traced(plan: Plan, name: str, keys: Key) -> Program:
+def _traced(plan: SearchPlan, name: str, keys: Key) -> Program:
     searcher, limits = plan.searchers[name], _limits(plan)
 
     def runs(keys: Key) -> Trace:
@@ -61,7 +61,7 @@ def _traced(plan: Plan, name: str, keys: Key) -> Program:
     return Program(compile, keys, hashlib.sha256(lowered.as_text().encode()).hexdigest(), seconds)
 
 
-def _driven(plan: Plan, name: str, keys: Key) -> Program:
+def _driven(plan: SearchPlan, name: str, keys: Key) -> Program:
     searcher, limits = plan.searchers[name], _limits(plan)
 
     def runs(keys: Key) -> Trace:
@@ -72,7 +72,7 @@ def _driven(plan: Plan, name: str, keys: Key) -> Program:
     return Program(lambda: (runs, 0.0), keys, _digest(plan), 0.0)
 
 
-def _limits(plan: Plan) -> dict[str, Any]:
+def _limits(plan: SearchPlan) -> dict[str, Any]:
     config = plan.config
     return {
         "budget_seconds": config["budget_seconds"],
@@ -81,7 +81,7 @@ def _limits(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _digest(plan: Plan) -> str:
+def _digest(plan: SearchPlan) -> str:
     """Returns a hash of the objective's program, and of what the steps of a search in Python depend on."""
     one = jnp.zeros((1,), jnp.int32)
     arch = jax.eval_shape(lambda: jnp.zeros((1, plan.num_decisions), jnp.int32))

@@ -17,10 +17,10 @@ from jnas.pages._parts import note_box, p_text
 from jnas.pages._settings import settings_section, value_text
 from jnas.studies.search._differences import differences_section
 from jnas.studies.search._results import StudyResults
-from jnas.studies.search._sections import best_section, finals_section, results_section, time_section
+from jnas.studies.search._sections import best_found_section, finals_section, results_section, time_section
 from jnas.studies.search._summary import Comparison, Finals, compare, finals, main_target, optimum, pairwise, ranks
 
-__all__ = ["report", "write_report"]
+__all__ = ["search_report", "write_report"]
 
 _HALVING = ("hyperband", "successive_halving", "bohb")  # searchers that need several fidelities to differ
 
@@ -45,12 +45,14 @@ def write_report(
       ValueError: There is no study, or not one name for each.
       OSError: The file cannot be written.
     """
-    text = report(results, space=space, names=names)
+    text = search_report(results, space=space, names=names)
     with replacing(path, "w") as file:
         file.write(text)
 
 
-def report(results: Sequence[StudyResults], *, space: Space | None = None, names: Sequence[str] | None = None) -> str:
+def search_report(
+    results: Sequence[StudyResults], *, space: Space | None = None, names: Sequence[str] | None = None
+) -> str:
     """Returns the page that `write_report` writes; the same results give the same page."""
     if not results:
         raise ValueError("results is empty, expected at least one study to report")
@@ -105,7 +107,7 @@ def _chapter(comparison: Comparison, space: Space | None, suffix: str) -> list[A
         ("time", "How fast"): time_section(comparison, suffix),
         ("finals", "How reliably"): finals_section(comparison, suffix),
         ("differences", "Who differs"): differences_section(comparison, numbers, suffix),
-        ("best", "The best architectures"): best_section(comparison, space, suffix),
+        ("best", "The best architectures"): best_found_section(comparison, space, suffix),
     }
     return [*head, _findings(comparison, numbers), *chapter(sections, [_settings(comparison, suffix)], suffix)]
 

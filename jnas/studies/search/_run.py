@@ -18,14 +18,14 @@ from jnas.studies._threads import threads
 from jnas.studies.search._cost import estimate_study
 from jnas.studies.search._folder import (
     Chunk,
-    chunk_path,
     drop_chunks,
     finished_path,
     join_chunks,
     load_chunk,
-    save_chunk,
+    save_traces,
+    traces_chunk_path,
 )
-from jnas.studies.search._plan import Plan
+from jnas.studies.search._plan import SearchPlan
 from jnas.studies.search._program import Program, Runs, compile_program, make_program
 from jnas.tables._table import Table
 
@@ -51,7 +51,7 @@ class Programs(NamedTuple):
     judge: Judge
 
 
-def estimate(work: _engine.Work) -> _engine.Estimate:
+def estimate_search_study(work: _engine.Work) -> _engine.Estimate:
     """Returns how long what is left will take; how fast this machine is, the tracing of one program tells."""
     plan = work.plan
     chunks = {name: _chunks_left(plan, work.folder, name) for name in work.left}
@@ -89,11 +89,11 @@ def identity(work: _engine.Work | None, name: str) -> dict[str, str]:
 
 def save_whole(path: Path, whole: Chunk, identity: Mapping[str, Any]) -> None:
     """Writes all runs of a searcher in place of its chunks."""
-    save_chunk(path, whole, identity)
+    save_traces(path, whole, identity)
     drop_chunks(path)
 
 
-def headline(plan: Plan) -> str:
+def search_headline(plan: SearchPlan) -> str:
     """Returns what a study does, in a line."""
     config = plan.config
     limits = []
@@ -115,14 +115,14 @@ def headline(plan: Plan) -> str:
     )
 
 
-def _chunks_left(plan: Plan, folder: Path | None, name: str) -> int:
+def _chunks_left(plan: SearchPlan, folder: Path | None, name: str) -> int:
     """Returns how many of a searcher's chunks a folder lacks; at least 1, as they have not been put together."""
     if folder is None:
         return plan.num_chunks(name)
-    return max(1, sum(not chunk_path(folder, name, c).exists() for c in range(plan.num_chunks(name))))
+    return max(1, sum(not traces_chunk_path(folder, name, c).exists() for c in range(plan.num_chunks(name))))
 
 
-def _make_judge(plan: Plan, table: Table) -> Judge:
+def _make_judge(plan: SearchPlan, table: Table) -> Judge:
 
     @jax.jit
     def find(traces: Trace) -> tuple[Array, Array]:
@@ -149,7 +149,7 @@ def run_searcher(work: _engine.Work, name: str, identity: Mapping[str, Any]) -> 
     num_chunks, num_seeds = plan.num_chunks(name), plan.seeds[name]
     chunks = []
     for number in range(num_chunks):
-        path = None if work.folder is None or num_chunks == 1 else chunk_path(work.folder, name, number)
+        path = None if work.folder is None or num_chunks == 1 else traces_chunk_path(work.folder, name, number)
         if path is not None and path.exists():
             chunks.append(load_chunk(path, identity))
             continue
@@ -159,7 +159,7 @@ def run_searcher(work: _engine.Work, name: str, identity: Mapping[str, Any]) -> 
         chunks.append(chunk._replace(compile_seconds=compile_seconds))
         compile_seconds = 0.0
         if path is not None:
-            save_chunk(path, chunks[-1], identity)
+            save_traces(path, chunks[-1], identity)
         bar.advance(work.estimate.seconds[name])
     return join_chunks(chunks, num_seeds)
 

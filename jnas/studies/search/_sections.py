@@ -11,11 +11,19 @@ from jnas.pages._html import Html, breakable, element, scrolling, section
 from jnas.pages._parts import card, named, panels, percent_text, seconds_text
 from jnas.statistics._intervals import FEWEST
 from jnas.studies.search._curves import Curve, curves
-from jnas.studies.search._parts import clock_name, counted_name, legend, panel_title
+from jnas.studies.search._parts import clock_name, counted_name, panel_title, searcher_legend
 from jnas.studies.search._plots import accuracy_panel, final_panel, regret_panel
-from jnas.studies.search._summary import BestCell, Comparison, Entry, Finals, best_cells, optimum, shown_targets
+from jnas.studies.search._summary import (
+    BestCell,
+    ComparedSearcher,
+    Comparison,
+    Finals,
+    best_cells,
+    optimum,
+    shown_targets,
+)
 
-__all__ = ["best_section", "finals_section", "results_section", "time_section"]
+__all__ = ["best_found_section", "finals_section", "results_section", "time_section"]
 
 Curves = Mapping[int, Sequence[Curve]]
 """Of each target."""
@@ -125,7 +133,7 @@ def _unless(name: Callable[[Comparison, int], str], comparison: Comparison, stud
     return None if own == name(comparison, 0) else element("small", own)
 
 
-def _runs_text(comparison: Comparison, entry: Entry) -> str:
+def _runs_text(comparison: Comparison, entry: ComparedSearcher) -> str:
     """Returns how many runs there were and what ended them."""
     stops = np.asarray(entry.result.traces.stopped_by)
     counts = {name: int((stops == i).sum()) for i, name in enumerate(STOPPED_BY)}
@@ -228,7 +236,7 @@ def _accuracies(comparison: Comparison, found: Curves, axis: str, caption: str) 
         for t, lines in found.items()
         if _drawable(lines)
     ]
-    return panels(drawn, caption, legend(comparison, _shown(found))) if drawn else Html()
+    return panels(drawn, caption, searcher_legend(comparison, _shown(found))) if drawn else Html()
 
 
 def _shown(found: Curves) -> set[int]:
@@ -251,7 +259,7 @@ def _regrets(comparison: Comparison, found: Curves, axis: str) -> Html:
         f"The same as regret: by how much the accuracy lies below the optimum, against {axis}, both logarithmic. Lines "
         f"are medians over runs, bands go from the lower to the upper quartile. Runs: {runs}."
     )
-    return panels(drawn, caption, legend(comparison, _shown(found))) if drawn else Html()
+    return panels(drawn, caption, searcher_legend(comparison, _shown(found))) if drawn else Html()
 
 
 def _drawable(found: Sequence[Curve]) -> bool:
@@ -271,10 +279,10 @@ def finals_section(comparison: Comparison, suffix: str) -> Html:
         "left, bad runs are less bad. The dashed line is the optimum of the table. The vertical axis leaves out the "
         "lowest runs (at most 2 in 100)."
     )
-    return section("How reliably", panels(drawn, caption, legend(comparison)), id=f"finals{suffix}")
+    return section("How reliably", panels(drawn, caption, searcher_legend(comparison)), id=f"finals{suffix}")
 
 
-def best_section(comparison: Comparison, space: Space | None, suffix: str) -> Html:
+def best_found_section(comparison: Comparison, space: Space | None, suffix: str) -> Html:
     """Returns the best architecture of each searcher, drawn where the space draws."""
     cells = best_cells(comparison)
     if not cells:

@@ -10,11 +10,11 @@ from jnas.core._checks import Overshoot
 from jnas.core._vocabulary import Searcher, Space
 from jnas.studies import _engine
 from jnas.studies._settings import one_reward
-from jnas.studies.search._folder import FOLDER, Chunk, as_result, file_name, load_chunk
-from jnas.studies.search._plan import Plan, make_plan
+from jnas.studies.search._folder import FOLDER, Chunk, as_result, load_chunk, traces_file_name
+from jnas.studies.search._plan import SearchPlan, plan_search_study
 from jnas.studies.search._results import StudyResults
-from jnas.studies.search._run import begin, estimate, headline, identity, run_searcher, save_whole
-from jnas.studies.search._text import summary_csv
+from jnas.studies.search._run import begin, estimate_search_study, identity, run_searcher, save_whole, search_headline
+from jnas.studies.search._text import search_summary_csv
 from jnas.tables._look_ups import Seed
 from jnas.tables._table import Table
 from jnas.tables._targets import Target
@@ -88,7 +88,7 @@ def study(
       >>> [target.label for target in results.targets], results.searchers[0].final.tolist()
       (['data validation, 1 epoch', 'data test, 1 epoch'], [[75.0, 75.0], [74.0, 74.0]])
     """
-    plan = make_plan(
+    plan = plan_search_study(
         searchers,
         table,
         dataset=dataset,
@@ -106,11 +106,11 @@ def study(
         chunk=chunk,
         command=command,
     )
-    return carry_out(plan, table, out=out, log=log)
+    return carry_out_search(plan, table, out=out, log=log)
 
 
-def carry_out(
-    plan: Plan,
+def carry_out_search(
+    plan: SearchPlan,
     table: Table,
     *,
     out: str | os.PathLike[str] | None,
@@ -138,31 +138,31 @@ def load_study(folder: str | os.PathLike[str]) -> StudyResults:
 
 
 def _collect(
-    said: Mapping[str, Any], found: Mapping[str, Chunk], folder: Path | None, plan: Plan | None
+    said: Mapping[str, Any], found: Mapping[str, Chunk], folder: Path | None, plan: SearchPlan | None
 ) -> StudyResults:
     searchers = tuple(as_result(name, chunk) for name, chunk in found.items())
     return StudyResults(said["config"], dict(said["versions"]), *_engine.judged_by(said), searchers)
 
 
 def _page(results: StudyResults, space: Space | None = None) -> str:
-    from jnas.studies.search._report import report  # it brings matplotlib, which a study needs at its end alone
+    from jnas.studies.search._report import search_report  # it brings matplotlib, which a study needs at its end alone
 
-    return report([results], space=space)
+    return search_report([results], space=space)
 
 
 KIND = _engine.Kind(
     folder=FOLDER,
     results=StudyResults,
-    headline=headline,
+    headline=search_headline,
     notes=lambda plan: plan.gaps,
     parts=lambda config: tuple(map(str, config["searchers"])),
-    file_name=file_name,
+    file_name=traces_file_name,
     identity=identity,
-    estimate=estimate,
+    estimate=estimate_search_study,
     run=run_searcher,
     save=save_whole,
     load=lambda path, name, identity, config: load_chunk(path, identity),
     collect=_collect,
-    outputs={"summary.csv": summary_csv, "report.html": _page},
+    outputs={"summary.csv": search_summary_csv, "report.html": _page},
     as_search=lambda results: results,
 )

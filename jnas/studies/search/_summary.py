@@ -16,8 +16,8 @@ from jnas.tables._targets import Reference, Target
 
 __all__ = [
     "BestCell",
+    "ComparedSearcher",
     "Comparison",
-    "Entry",
     "Finals",
     "best_cells",
     "compare",
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-class Entry(NamedTuple):
+class ComparedSearcher(NamedTuple):
     """One searcher of one study: a row of the comparison."""
 
     label: str  # no other entry has it
@@ -47,7 +47,7 @@ class Comparison(NamedTuple):
     titles: tuple[str, ...]  # what the user calls them
     targets: tuple[Target, ...]
     references: tuple[Reference, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[ComparedSearcher, ...]
 
 
 class Finals(NamedTuple):
@@ -106,7 +106,7 @@ def _comparison(studies: list[StudyResults], names: list[str], titles: list[str]
     for i, searcher in places:
         label = f"{names[i]} · {searcher.name}" if names[i] else searcher.name
         taken[label] = taken.get(label, 0) + 1
-        entries.append(Entry(label if taken[label] == 1 else f"{label} ({taken[label]})", i, searcher))
+        entries.append(ComparedSearcher(label if taken[label] == 1 else f"{label} ({taken[label]})", i, searcher))
     references = {r.name: r for study in reversed(studies) for r in study.references}
     return Comparison(
         studies=tuple(studies),

@@ -8,7 +8,7 @@ from jnas.studies.search._results import StudyResults
 COLUMNS = ("searcher", "dataset", "split", "epochs", "seeds", "mean", "std", "ci_low", "ci_high")
 
 
-def summary_csv(results: StudyResults) -> str:
+def search_summary_csv(results: StudyResults) -> str:
     """Returns a row for each searcher, data set, split and epochs, accuracies in percent.
 
     `seeds` is the number of runs that found something, over which mean, standard deviation (ddof 1) and the 95 %
@@ -27,7 +27,7 @@ def summary_csv(results: StudyResults) -> str:
     return csv_text(COLUMNS, rows)
 
 
-def results_text(results: StudyResults) -> str:
+def search_results_text(results: StudyResults) -> str:
     """Returns mean and standard deviation of every searcher by every target, and the references, as lines."""
     from jnas.studies.search._summary import compare, finals
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from jnas.core._vocabulary import Supernet, WeightSharingSearcher
 from jnas.searchers._settings import naming, read_settings, read_spec
-from jnas.searchers.weight_sharing._analysis import random_search
+from jnas.searchers.weight_sharing._analysis import expected_random_search
 from jnas.searchers.weight_sharing._candidates import Selection
-from jnas.searchers.weight_sharing._loop import has_alpha, steps_per_epoch
+from jnas.searchers.weight_sharing._loop import has_alpha
 from jnas.searchers.weight_sharing._registry import make_weight_sharing, weight_sharing_entry
 from jnas.studies._settings import check_settings
 from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
@@ -20,10 +20,11 @@ from jnas.tables._digest import table_digest
 from jnas.tables._table import Table
 from jnas.tables._targets import Reference, Target, find_references, judging_targets, target_columns
 from jnas.training._recipe import BatchNormPolicy
+from jnas.training.data._batches import batches_per_epoch
 from jnas.training.data._dataset import Dataset
 from jnas.training.runs._jobs import dataset_digest
 
-__all__ = ["DRAWS", "Plan", "SupernetMethod", "main_column", "make_plan", "supernet_methods"]
+__all__ = ["DRAWS", "SupernetMethod", "SupernetPlan", "judging_column", "plan_supernet_study", "supernet_methods"]
 
 DRAWS = (1, 10, 100)
 """Numbers of random cells that a study is compared with."""
@@ -41,7 +42,7 @@ class SupernetMethod(NamedTuple):
     settings: Mapping[str, Any] = {}  # that were changed, as JSON: for the report, and to tell studies apart
 
 
-class Plan(NamedTuple):
+class SupernetPlan(NamedTuple):
     """A study before it starts."""
 
     methods: Mapping[str, SupernetMethod]
@@ -116,7 +117,7 @@ def supernet_methods(
         settings = read_settings(f"the searcher {spec.name}", entry.factory, spec.settings, settings)
         told |= {key.removeprefix("selection."): _field(settings, key) for key in spec.settings}
         length = settings.pop("epochs", entry.epochs if epochs is None else epochs)
-        steps = steps_per_epoch(dataset, size)
+        steps = batches_per_epoch(dataset, size)
         with naming(name):
             searcher = make_weight_sharing(spec.name, supernet, steps_per_epoch=steps, epochs=length, **settings)
         made[name] = SupernetMethod(searcher, length, size, told)
@@ -132,7 +133,7 @@ def _field(settings: Mapping[str, Any], key: str) -> Any:
     return getattr(settings[argument], field) if field else settings[argument]
 
 
-def make_plan(
+def plan_supernet_study(
     methods: Mapping[str, SupernetMethod],
     supernet: Supernet,
     dataset: Dataset,
@@ -147,7 +148,7 @@ def make_plan(
     batch_norms: Sequence[BatchNormPolicy],
     sizes: Mapping[str, Any] | None,
     command: str | None,
-) -> Plan:
+) -> SupernetPlan:
     """Returns the plan of a study; arguments and errors are those of `supernet_study`."""
     check_settings((*SUPERNET_SETTINGS, *LOOK_SETTINGS), locals())
     _check(methods, batch_norms)
@@ -160,7 +161,7 @@ def make_plan(
         )
     rows = dataset.rows(split)
     targets, columns, references, known = _judges(table, supernet)
-    cells = _cells(table, columns, one_shot, root_seed, main_column(targets, dataset.name))
+    cells = _cells(table, columns, one_shot, root_seed, judging_column(targets, dataset.name))
     config: dict[str, Any] = {
         "methods": list(methods),
         "dataset": dataset.name,
@@ -191,7 +192,7 @@ def make_plan(
         "command": command,
         "clock": "measured",
     }
-    return Plan(
+    return SupernetPlan(
         dict(methods),
         supernet,
         dataset,
@@ -227,7 +228,7 @@ def _num_parameters(supernet: Supernet) -> int:
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
 
 
-def main_column(targets: Sequence[Target], dataset: str) -> int:
+def judging_column(targets: Sequence[Target], dataset: str) -> int:
     """Returns the column by which ranks and correlations are taken: the data set's own test accuracy, if there is one.
 
     -1 where there are no columns. (`cifar10-valid`, and what is made smaller, is judged by `cifar10`.)
@@ -255,7 +256,7 @@ def _judges(
     random = tuple(
         Reference(
             "random cell" if draws == 1 else f"random search, {draws} cells",
-            np.asarray([random_search(columns[s], columns[i], draws) for i, s in enumerate(selecting)]),
+            np.asarray([expected_random_search(columns[s], columns[i], draws) for i, s in enumerate(selecting)]),
             None,
         )
         for draws in DRAWS

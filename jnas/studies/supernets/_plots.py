@@ -8,14 +8,27 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from jnas.pages._html import Html
-from jnas.pages._plots import INK, MUTED, Mark, dots, frame, line, log_axis, number, plain_axis, styled, to_svg, widened
+from jnas.pages._plots import (
+    INK,
+    MUTED,
+    Mark,
+    dots,
+    line,
+    log_axis,
+    number,
+    plain_axis,
+    plot_frame,
+    styled,
+    to_svg,
+    widened,
+)
 
-__all__ = ["Drawn", "agreement_panel", "epoch_panel"]
+__all__ = ["EpochCurves", "agreement_panel", "epoch_panel"]
 
 Floats = NDArray[np.float64]
 
 
-class Drawn(NamedTuple):
+class EpochCurves(NamedTuple):
     """What is seen of a method's `S` searches at `L` epochs."""
 
     label: str
@@ -25,7 +38,7 @@ class Drawn(NamedTuple):
 
 
 def epoch_panel(
-    drawn: Sequence[Drawn], *, label: str, title: str, levels: Sequence[float] = (), logarithmic: bool = False
+    drawn: Sequence[EpochCurves], *, label: str, title: str, levels: Sequence[float] = (), logarithmic: bool = False
 ) -> Html:
     """Returns values against epochs: means over seeds as lines, single seeds as thin ones.
 
@@ -37,7 +50,7 @@ def epoch_panel(
       logarithmic: Whether the vertical axis is; what is not positive is then left out.
     """
     with styled():
-        figure, axes = frame()
+        figure, axes = plot_frame()
         for each in drawn:
             values = np.where(each.values > 0, each.values, np.nan) if logarithmic else each.values
             for seed in values:
@@ -60,7 +73,7 @@ def epoch_panel(
         return to_svg(figure, f"{title}. At the end: {', '.join(ends) or 'nothing'}")
 
 
-def _vertical(axes: Axes, drawn: Sequence[Drawn], levels: Sequence[float], label: str, logarithmic: bool) -> None:
+def _vertical(axes: Axes, drawn: Sequence[EpochCurves], levels: Sequence[float], label: str, logarithmic: bool) -> None:
     values = np.concatenate([np.ravel(each.values) for each in drawn] + [np.asarray(levels, np.float64)])
     values = values[np.isfinite(values) & ((values > 0) | (not logarithmic))]
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
@@ -85,7 +98,7 @@ def agreement_panel(truth: Floats, predicted: Floats, look: Mark, *, label: str,
     there = np.isfinite(truth) & np.isfinite(predicted)
     truth, predicted = truth[there], predicted[there]
     with styled():
-        figure, axes = frame(3.0, 2.6)
+        figure, axes = plot_frame(3.0, 2.6)
         dots(axes, truth, predicted, look, size=2.4, alpha=0.45, many=len(truth) > 1000)
         for which, values, text in (("x", truth, label), ("y", predicted, "under shared weights (%)")):
             low, high = (float(np.quantile(values, 0.02)), float(values.max())) if values.size else (0.0, 1.0)

@@ -14,17 +14,17 @@ from jnas.pages._html import table as html_table
 from jnas.pages._parts import card, named, note_box, panels, percent_text
 from jnas.pages._plots import mark
 from jnas.statistics._intervals import FEWEST
-from jnas.studies.supernets._plots import Drawn, epoch_panel
+from jnas.studies.supernets._plots import EpochCurves, epoch_panel
 from jnas.studies.supernets._results import INFOS, MethodResult, SupernetStudy, diverged
 from jnas.studies.supernets._summary import (
-    Column,
-    columns,
+    FinalColumn,
     diverged_text,
     entropy,
+    final_columns_of,
     judged_column,
     skip_connections,
 )
-from jnas.studies.supernets._weights_sections import time_section, weights_section
+from jnas.studies.supernets._weights_sections import training_time_section, weights_section
 
 __all__ = ["supernet_report"]
 
@@ -44,7 +44,7 @@ def supernet_report(study: SupernetStudy) -> str:
             ("collapse", "What they prefer"): _collapse_section(study),
             ("weights", "What shared weights know"): weights_section(study),
             ("cells", "The derived cells"): _cells_section(study, _space(study)),
-            ("times", "What it took"): time_section(study),
+            ("times", "What it took"): training_time_section(study),
         }
     return study_page(title, _task(study), notes, findings, sections, config, study.versions)
 
@@ -83,7 +83,7 @@ def _findings(study: SupernetStudy) -> Html | None:
     main = judged_column(study)
     if main < 0:
         return None
-    found = [(result.name, columns(result)[main]) for result in study.methods]
+    found = [(result.name, final_columns_of(result)[main]) for result in study.methods]
     known = [(name, c) for name, c in found if np.isfinite(c.mean)]
     if not known:
         return None
@@ -131,7 +131,7 @@ def _reference(study: SupernetStudy, name: str) -> Any:
 
 
 def _results_section(study: SupernetStudy) -> Html:
-    found = [columns(result) for result in study.methods]
+    found = [final_columns_of(result) for result in study.methods]
     means = np.asarray([[column.mean for column in row] for row in found], np.float64)
     best = [int(np.nanargmax(column)) if np.isfinite(column).any() else -1 for column in means.T]
     skips = [skip_connections(study, result) for result in study.methods]
@@ -184,7 +184,7 @@ def _length(study: SupernetStudy, result: MethodResult) -> str:
     return ", ".join([*told, *(f"{name} {value}" for name, value in changed.items())])
 
 
-def _cell(column: Column, best: bool) -> Html:
+def _cell(column: FinalColumn, best: bool) -> Html:
     if np.isnan(column.mean):
         return Html("–")
     text = f"{column.mean:.2f}" + ("" if np.isnan(column.std) else f" ± {column.std:.2f}")
@@ -221,9 +221,9 @@ def _legend(study: SupernetStudy) -> Html:
     return legend((k, result.name) for k, result in enumerate(study.methods))
 
 
-def _drawn(study: SupernetStudy, values: Sequence[Any]) -> list[Drawn]:
+def _drawn(study: SupernetStudy, values: Sequence[Any]) -> list[EpochCurves]:
     return [
-        Drawn(result.name, mark(k), result.record.looked, np.asarray(value, np.float64))
+        EpochCurves(result.name, mark(k), result.record.looked, np.asarray(value, np.float64))
         for k, (result, value) in enumerate(zip(study.methods, values, strict=True))
     ]
 
@@ -268,7 +268,7 @@ def _collapse_section(study: SupernetStudy) -> Html:
     for name in ("train_accuracy", "validation_accuracy"):
         place = INFOS.index(name)
         lines = [
-            Drawn(result.name, mark(k), np.arange(1, values.shape[1] + 1, dtype=np.int32), values)
+            EpochCurves(result.name, mark(k), np.arange(1, values.shape[1] + 1, dtype=np.int32), values)
             for k, result in enumerate(study.methods)
             for values in [np.asarray(result.record.info[:, :, place], np.float64)]
         ]

@@ -17,7 +17,7 @@ from jnas.searchers.weight_sharing._analysis import one_shot_accuracies
 from jnas.searchers.weight_sharing._loop import Look, SearchRun, begin_search, compiled_over_seeds, look_at, train_epoch
 from jnas.studies._engine import Work
 from jnas.studies._keys import seed_keys
-from jnas.studies.supernets._plan import Plan, main_column
+from jnas.studies.supernets._plan import SupernetPlan, judging_column
 from jnas.studies.supernets._results import (
     FOLDER,
     MethodResult,
@@ -30,7 +30,7 @@ from jnas.studies.supernets._results import (
 from jnas.training._recipe import BatchNormPolicy
 from jnas.training.runs._train_many import place_shared
 
-__all__ = ["file_name", "run_method", "search_path"]
+__all__ = ["method_file_name", "run_method", "search_path"]
 
 _CHUNK = 500  # architectures of a program of the one-shot analysis
 
@@ -39,7 +39,7 @@ _Program = Callable[[Any, Any], Any]
 """Of the data set and of what has a leading axis of seeds."""
 
 
-def file_name(name: str) -> str:
+def method_file_name(name: str) -> str:
     """Returns the name of the file of a method's results."""
     return f"{quote(name, safe='')}.npz"
 
@@ -93,7 +93,7 @@ def _run_method(work: Work, name: str, identity: Mapping[str, Any]) -> MethodRes
     return _judged(plan, name, record, _one_shot(plan, name, dataset, run, bar))
 
 
-def _compile(plan: Plan, name: str, dataset: Any, run: SearchRun) -> tuple[_Program, _Program]:
+def _compile(plan: SupernetPlan, name: str, dataset: Any, run: SearchRun) -> tuple[_Program, _Program]:
     """Returns the programs of an epoch and of a look, compiled before their work is timed."""
     method = plan.methods[name]
 
@@ -117,7 +117,7 @@ def _timed(program: _Program, dataset: Any, run: SearchRun) -> tuple[Any, float]
 # The record.
 
 
-def _nothing(plan: Plan, name: str, run: SearchRun) -> Record:
+def _nothing(plan: SupernetPlan, name: str, run: SearchRun) -> Record:
     """Returns the record of searches that have not begun."""
     searcher = plan.methods[name].searcher
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), run)  # type: ignore[no-untyped-call]
@@ -174,7 +174,7 @@ def _with_look(record: Record, done: int, look: Look, seconds: float) -> Record:
 # What they came to.
 
 
-def _judged(plan: Plan, name: str, record: Record, one_shot: OneShot | None) -> MethodResult:
+def _judged(plan: SupernetPlan, name: str, record: Record, one_shot: OneShot | None) -> MethodResult:
     """Returns the searches with what the table says of their architectures; of those that diverged, nothing."""
     shape = record.archs.shape[:2]
     if plan.table is None:
@@ -182,15 +182,15 @@ def _judged(plan: Plan, name: str, record: Record, one_shot: OneShot | None) -> 
     index = np.asarray(plan.table.index(record.archs.astype(np.int32)))
     index = np.where(diverged(record), -1, index)
     values = np.where(index >= 0, plan.columns[:, np.maximum(index, 0)], np.float32(np.nan))
-    column = plan.columns[main_column(plan.targets, plan.dataset.name)]
-    own = values[main_column(plan.targets, plan.dataset.name)]
+    column = plan.columns[judging_column(plan.targets, plan.dataset.name)]
+    own = values[judging_column(plan.targets, plan.dataset.name)]
     known = np.sort(column[np.isfinite(column)])
     better = len(known) - np.searchsorted(known, own, side="right")
     ranks = np.where(np.isnan(own), -1, better + 1).astype(np.int32)
     return MethodResult(name, record, values, ranks, one_shot)
 
 
-def _one_shot(plan: Plan, name: str, dataset: Any, run: SearchRun, bar: ProgressBar) -> OneShot | None:
+def _one_shot(plan: SupernetPlan, name: str, dataset: Any, run: SearchRun, bar: ProgressBar) -> OneShot | None:
     """Returns the accuracies of many architectures under the shared weights, for each batch-norm policy."""
     if plan.table is None or not len(plan.cells):
         return None
@@ -204,12 +204,17 @@ def _one_shot(plan: Plan, name: str, dataset: Any, run: SearchRun, bar: Progress
         seconds.append(time.perf_counter() - start)
     probable = compiled_over_seeds(lambda _, each: searcher.log_probability(*each), plan.supernet, plan.num_seeds)
     log_probability = np.asarray(probable(dataset, (run.state, _repeated(archs, plan.num_seeds))))
-    truth = plan.columns[main_column(plan.targets, plan.dataset.name)][plan.cells]
+    truth = plan.columns[judging_column(plan.targets, plan.dataset.name)][plan.cells]
     return OneShot(archs.astype(np.int8), truth, np.stack(found), log_probability, np.asarray(seconds))
 
 
 def _accuracies(
-    plan: Plan, shared_of: Callable[[Any], Any], dataset: Any, run: SearchRun, archs: Any, policy: BatchNormPolicy
+    plan: SupernetPlan,
+    shared_of: Callable[[Any], Any],
+    dataset: Any,
+    run: SearchRun,
+    archs: Any,
+    policy: BatchNormPolicy,
 ) -> NDArray[np.float32]:
     """Returns accuracies `[S, N]`, chunk by chunk of the architectures, all on the same images."""
 

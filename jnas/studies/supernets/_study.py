@@ -11,18 +11,18 @@ from jnas.core._vocabulary import Supernet
 from jnas.io._progress import duration
 from jnas.io._text import counted, listed
 from jnas.searchers.weight_sharing._candidates import Selection
-from jnas.searchers.weight_sharing._loop import steps_per_epoch
 from jnas.studies import _engine
-from jnas.studies.supernets._plan import Cells, Plan, SupernetMethod, make_plan
+from jnas.studies.supernets._plan import Cells, SupernetMethod, SupernetPlan, plan_supernet_study
 from jnas.studies.supernets._results import FOLDER, MethodResult, SupernetStudy, load_method, save_method
-from jnas.studies.supernets._run import file_name, run_method
+from jnas.studies.supernets._run import method_file_name, run_method
 from jnas.studies.supernets._summary import as_study_results
-from jnas.studies.supernets._text import epochs_csv, one_shot_csv, summary_csv
+from jnas.studies.supernets._text import epochs_csv, one_shot_csv, supernet_summary_csv
 from jnas.tables._table import Table
 from jnas.training._recipe import BatchNormPolicy
+from jnas.training.data._batches import batches_per_epoch
 from jnas.training.data._dataset import Dataset
 
-__all__ = ["KIND", "carry_out", "load_supernet_study", "supernet_study"]
+__all__ = ["KIND", "carry_out_supernets", "load_supernet_study", "supernet_study"]
 
 _SAME = ("jnas", "jax", "numpy", "platform", "device", "xla_flags")  # where a study goes on
 
@@ -76,7 +76,7 @@ def supernet_study(
       TypeError: `methods` is no mapping of names to methods.
       OSError: The folder cannot be written.
     """
-    plan = make_plan(
+    plan = plan_supernet_study(
         methods,
         supernet,
         dataset,
@@ -91,10 +91,12 @@ def supernet_study(
         sizes=sizes,
         command=command,
     )
-    return carry_out(plan, out=out, log=log)
+    return carry_out_supernets(plan, out=out, log=log)
 
 
-def carry_out(plan: Plan, *, out: str | os.PathLike[str] | None, log: Callable[[str], None] | None) -> SupernetStudy:
+def carry_out_supernets(
+    plan: SupernetPlan, *, out: str | os.PathLike[str] | None, log: Callable[[str], None] | None
+) -> SupernetStudy:
     """Returns the results of a plan; arguments and errors are those of `supernet_study`."""
     study: SupernetStudy = _engine.carry_out(KIND, plan, out, log)
     return study
@@ -123,14 +125,14 @@ def _estimate(work: _engine.Work) -> _engine.Estimate:
     return _engine.Estimate(costs, total + _engine.REPORT_SECONDS, f"about {duration(total)}, by a rough guess")
 
 
-def _guess(plan: Plan, name: str) -> float:
+def _guess(plan: SupernetPlan, name: str) -> float:
     """Returns roughly how many seconds a method's searches take: the bar soon corrects it."""
     method, config, usual, kind = plan.methods[name], plan.config, Selection(), name.partition(":")[0]
     height, width, _ = plan.dataset.image_shape
     channels, cells = config.get("channels", 16), config.get("cells", 5)
     once = 6 * 3 * cells * 9 * channels**2 * height * width  # multiply-adds of 3x3 convolutions on all edges
     rows, train_rows = len(plan.dataset.rows(plan.split)), len(plan.dataset.rows("train"))
-    trained = steps_per_epoch(plan.dataset, method.batch_size) * method.batch_size * method.epochs
+    trained = batches_per_epoch(plan.dataset, method.batch_size) * method.batch_size * method.epochs
     compared = method.settings.get("num_candidates", usual.num_candidates) if kind in _COMPARING else 0
     seen = rows if method.settings.get("comparison") == "same_batches" else min(usual.batch_size, rows)
     classified = method.searcher.extra_steps * method.batch_size * method.epochs
@@ -142,7 +144,7 @@ def _guess(plan: Plan, name: str) -> float:
     return float(25 + plan.num_seeds * work * once / speed)
 
 
-def headline(plan: Plan) -> str:
+def supernet_headline(plan: SupernetPlan) -> str:
     """Returns what a study does, in a line."""
     config = plan.config
     lengths = listed([f"{name} {counted(m.epochs, 'epoch')}" for name, m in plan.methods.items()])
@@ -155,7 +157,7 @@ def headline(plan: Plan) -> str:
 
 
 def _collect(
-    said: Mapping[str, Any], found: Mapping[str, MethodResult], folder: Path | None, plan: Plan | None
+    said: Mapping[str, Any], found: Mapping[str, MethodResult], folder: Path | None, plan: SupernetPlan | None
 ) -> SupernetStudy:
     return SupernetStudy(said["config"], dict(said["versions"]), *_engine.judged_by(said), tuple(found.values()))
 
@@ -173,10 +175,10 @@ def _page(study: SupernetStudy) -> str:
 KIND = _engine.Kind(
     folder=FOLDER,
     results=SupernetStudy,
-    headline=headline,
+    headline=supernet_headline,
     describe=lambda plan: _engine.Judged(plan.supernet.space.config, plan.targets, plan.references).describe(),
     parts=lambda config: tuple(map(str, config["methods"])),
-    file_name=file_name,
+    file_name=method_file_name,
     identity=lambda work, name: {"method": name},
     estimate=_estimate,
     run=run_method,
@@ -184,7 +186,7 @@ KIND = _engine.Kind(
     load=lambda path, name, identity, config: load_method(path, name, identity),
     collect=_collect,
     outputs={
-        "summary.csv": summary_csv,
+        "summary.csv": supernet_summary_csv,
         "epochs.csv": epochs_csv,
         "one_shot.csv": _one_shot_csv,
         "report.html": _page,

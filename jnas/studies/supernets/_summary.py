@@ -8,22 +8,22 @@ from numpy.typing import NDArray
 from jnas import spaces
 from jnas.core._vocabulary import Trace
 from jnas.io._text import listed
-from jnas.searchers.weight_sharing._analysis import best_share, correlations
+from jnas.searchers.weight_sharing._analysis import best_share, shared_weight_correlations
 from jnas.statistics._intervals import mean_interval
 from jnas.statistics._statistics import mean_over_seeds, std_over_seeds
 from jnas.studies.search._results import SearcherResult, StudyResults
-from jnas.studies.supernets._plan import main_column
+from jnas.studies.supernets._plan import judging_column
 from jnas.studies.supernets._results import MethodResult, SupernetStudy, diverged
 
 __all__ = [
     "PARTS",
     "Agreement",
-    "Column",
+    "FinalColumn",
     "agreement",
     "as_study_results",
-    "columns",
     "diverged_text",
     "entropy",
+    "final_columns_of",
     "judged_column",
     "measured_seconds",
     "operation_counts",
@@ -37,7 +37,7 @@ PARTS = {"all": 1.0, "best": 0.1}
 """Of which share of the evaluated architectures, the truly best ones, correlations are taken."""
 
 
-class Column(NamedTuple):
+class FinalColumn(NamedTuple):
     """What the final architectures of a method's `S` searches are worth by one column of the table, percent."""
 
     mean: float  # of the searches whose architecture the table knows
@@ -56,19 +56,19 @@ class Agreement(NamedTuple):
     coefficients: dict[str, Floats]  # by name, [S]; NaN where there is nothing to order
 
 
-def columns(result: MethodResult) -> list[Column]:
+def final_columns_of(result: MethodResult) -> list[FinalColumn]:
     """Returns the final architectures judged by each column of the table."""
     found = []
     for values in np.asarray(result.values[:, :, -1], np.float64):
         low, high = mean_interval(values[:, None])
         mean, std = (float(f(values, nan_policy="omit")) for f in (mean_over_seeds, std_over_seeds))
-        found.append(Column(mean, std, float(low[0]), float(high[0]), int(np.isfinite(values).sum())))
+        found.append(FinalColumn(mean, std, float(low[0]), float(high[0]), int(np.isfinite(values).sum())))
     return found
 
 
 def judged_column(study: SupernetStudy) -> int:
     """Returns the column that ranks and correlations are taken by, -1 without a table."""
-    return main_column(study.targets, str(study.config["dataset"]))
+    return judging_column(study.targets, str(study.config["dataset"]))
 
 
 def entropy(result: MethodResult) -> Floats:
@@ -127,7 +127,7 @@ def agreement(result: MethodResult, batch_norms: tuple[str, ...]) -> list[Agreem
     for part, share in PARTS.items():
         rows = best_share(one_shot.truth, share)
         for predictor, values in predictions.items():
-            each = [correlations(one_shot.truth[rows], seed[rows]) for seed in values]
+            each = [shared_weight_correlations(one_shot.truth[rows], seed[rows]) for seed in values]
             named = {name: np.asarray([c[name] for c in each]) for name in each[0]}
             found.append(Agreement(predictor, part, len(rows), named))
     return found

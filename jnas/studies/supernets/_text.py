@@ -12,18 +12,18 @@ from jnas.searchers.weight_sharing._analysis import COEFFICIENTS
 from jnas.studies.supernets._results import INFOS, SupernetStudy, diverged
 from jnas.studies.supernets._summary import (
     agreement,
-    columns,
     diverged_text,
     entropy,
+    final_columns_of,
     operation_counts,
     operation_names,
     skip_connections,
 )
 
-__all__ = ["epochs_csv", "one_shot_csv", "results_text", "summary_csv"]
+__all__ = ["epochs_csv", "one_shot_csv", "supernet_results_text", "supernet_summary_csv"]
 
 
-def summary_csv(study: SupernetStudy) -> str:
+def supernet_summary_csv(study: SupernetStudy) -> str:
     """Returns a row for each method and column of the table, accuracies of final architectures in percent.
 
     `seeds` is the number of searches whose architecture the table knows. The references (random cells, the optimum)
@@ -31,7 +31,7 @@ def summary_csv(study: SupernetStudy) -> str:
     """
     rows: list[list[Any]] = []
     for result in study.methods:
-        for target, found in zip(study.targets, columns(result), strict=True):
+        for target, found in zip(study.targets, final_columns_of(result), strict=True):
             numbers = (found.mean, found.std, found.low, found.high)
             rows.append([result.name, *target, found.found, *map(_number, numbers)])
     for reference in study.references:
@@ -101,7 +101,7 @@ def one_shot_csv(study: SupernetStudy) -> str:
     return csv_text(("method", "predictor", "part", "cells", "seed", *COEFFICIENTS), rows)
 
 
-def results_text(study: SupernetStudy) -> str:
+def supernet_results_text(study: SupernetStudy) -> str:
     """Returns what the final architectures are worth, and how shared weights agree with the table, as lines."""
     lines = _finals_lines(study) if study.targets else _archs_lines(study)
     if told := diverged_text(study):
@@ -124,7 +124,7 @@ def _finals_lines(study: SupernetStudy) -> list[str]:
         last, skips = result.ranks[:, -1], skip_connections(study, result)
         rank = f"{np.median(last[last > 0]):,.0f}" if (last > 0).any() else "-"
         skipped = "-" if skips is None else _spread(_mean_std(skips[:, -1])[0], math.nan, digits=1)
-        rows.append([result.name, *(_spread(c.mean, c.std) for c in columns(result)), rank, skipped])
+        rows.append([result.name, *(_spread(c.mean, c.std) for c in final_columns_of(result)), rank, skipped])
     for reference in study.references:
         one = reference.name == "random cell"
         spread = [s if one and s is not None else math.nan for s in study.config["random_std"]]

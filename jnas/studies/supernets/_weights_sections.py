@@ -14,7 +14,7 @@ from jnas.studies.supernets._plots import agreement_panel
 from jnas.studies.supernets._results import SupernetStudy
 from jnas.studies.supernets._summary import agreement, judged_column
 
-__all__ = ["time_section", "weights_section"]
+__all__ = ["training_time_section", "weights_section"]
 
 _NAMES = {
     "probability": "probability",
@@ -107,7 +107,7 @@ def _pictures(study: SupernetStudy) -> Html | None:
     return panels(boxes, caption)
 
 
-def time_section(study: SupernetStudy) -> Html:
+def training_time_section(study: SupernetStudy) -> Html:
     """Returns what methods took here."""
     config, rows = study.config, []
     for k, result in enumerate(study.methods):

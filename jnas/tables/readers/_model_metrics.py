@@ -50,7 +50,7 @@ _MESSAGES = {(1,), *(path[:n] for path in TOTALS for n in range(1, len(path)))}
 _VARINT, _DOUBLE, _BYTES, _FLOAT = 0, 1, 2, 5
 
 
-class Metrics(NamedTuple):
+class ModelMetrics(NamedTuple):
     """`B` messages."""
 
     num_evaluations: np.ndarray  # [B] int64
@@ -69,13 +69,13 @@ class _Payload(NamedTuple):
     stop: int
 
 
-def parse_metrics(messages: Sequence[bytes]) -> Metrics:
+def parse_metrics(messages: Sequence[bytes]) -> ModelMetrics:
     """Returns what `B` messages say.
 
     Raises:
       MalformedMessage: One of them is no such message; it has the number of the first one.
     """
-    found = Metrics(
+    found = ModelMetrics(
         np.zeros(len(messages), np.int64),
         np.full((len(messages), MOST_EVALUATIONS, _FIELDS), np.nan),
         np.full(len(messages), -1, np.int64),
@@ -173,7 +173,9 @@ def _fixed_bits(layout: Sequence[_Payload], length: int) -> np.ndarray:
     return bits
 
 
-def _take(found: Metrics, rows: np.ndarray, matrix: np.ndarray, layout: Sequence[_Payload], evaluations: int) -> None:
+def _take(
+    found: ModelMetrics, rows: np.ndarray, matrix: np.ndarray, layout: Sequence[_Payload], evaluations: int
+) -> None:
     """Writes what messages of one layout, uint8 `[R, L]`, say into `rows` of `found`."""
     found.num_evaluations[rows] = evaluations
     columns = {path: column for column, path in enumerate(TOTALS)}

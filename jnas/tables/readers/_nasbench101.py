@@ -15,11 +15,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jnas.io._tfrecord import Batch, read_records
+from jnas.io._tfrecord import RecordBatch, read_records
 from jnas.spaces.nasbench101._enumeration import NUM_CELLS
 from jnas.spaces.nasbench101._space import nasbench101
 from jnas.tables._file import Header, Training, member
-from jnas.tables.readers._model_metrics import ACCURACIES, READINGS, TOTALS, MalformedMessage, Metrics, parse_metrics
+from jnas.tables.readers._model_metrics import (
+    ACCURACIES,
+    READINGS,
+    TOTALS,
+    MalformedMessage,
+    ModelMetrics,
+    parse_metrics,
+)
 from jnas.tables.readers._nasbench101_records import CellList, bad_record
 
 DATASET = "cifar10"
@@ -125,7 +132,7 @@ def _parameters(counts: np.ndarray) -> dict[str, np.ndarray]:
 # Records.
 
 
-def _parse(batch: Batch, cells: CellList, where: str) -> dict[int, _Trained]:
+def _parse(batch: RecordBatch, cells: CellList, where: str) -> dict[int, _Trained]:
     """Returns the trainings of a batch of records by their numbers of epochs, checked."""
     rows, epochs, messages = [], [], []
     for i, record in enumerate(batch.records):
@@ -157,7 +164,7 @@ def _parse(batch: Batch, cells: CellList, where: str) -> dict[int, _Trained]:
     return columns_of
 
 
-def _columns(metrics: Metrics) -> dict[_Column, np.ndarray]:
+def _columns(metrics: ModelMetrics) -> dict[_Column, np.ndarray]:
     """Returns the numbers of some trainings that any of them has, each float32 `[R]`."""
     found: dict[_Column, np.ndarray] = {}
     for point in range(_POINTS):
@@ -183,7 +190,7 @@ def _join(parts: list[_Trained]) -> _Trained:
     return _Trained(ids[0], ids[1], ids[2], columns)
 
 
-def _check(metrics: Metrics, epochs: np.ndarray, batch: Batch, where: str) -> None:
+def _check(metrics: ModelMetrics, epochs: np.ndarray, batch: RecordBatch, where: str) -> None:
     """Raises ValueError where the metrics of a record are not those of the benchmark."""
 
     def bad(wrong: Any) -> int | None:
@@ -213,7 +220,7 @@ def _check(metrics: Metrics, epochs: np.ndarray, batch: Batch, where: str) -> No
         raise _bad(where, batch, i, f"has {found} trainable parameters, expected a positive number of 31 bits")
 
 
-def _bad(where: str, batch: Batch, i: int, what: str) -> ValueError:
+def _bad(where: str, batch: RecordBatch, i: int, what: str) -> ValueError:
     return bad_record(where, batch.first + i, batch.positions[i], what)
 
 

@@ -13,13 +13,13 @@ from jnas.spaces.nasbench101._cells import (
     OPERATIONS,
     OUTPUT,
     fingerprint,
-    is_valid,
+    is_valid_cell,
     published_hash,
 )
 
 _CHECKED = 4096  # cells whose published hash is computed: in Python, a fifth of a millisecond each
 
-_judge = jax.jit(jax.vmap(lambda arch: (is_valid(arch), fingerprint(arch))))
+_judge = jax.jit(jax.vmap(lambda arch: (is_valid_cell(arch), fingerprint(arch))))
 
 
 def bad_record(where: str, number: int, position: int, what: str) -> ValueError:

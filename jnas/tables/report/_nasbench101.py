@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from jnas.core._draws import below, draw
+from jnas.core._draws import below, draw_words
 from jnas.core._vocabulary import Array, Key, Space
 from jnas.pages._html import Html, element, join, section
 from jnas.pages._html import table as html_table
@@ -17,7 +17,7 @@ from jnas.spaces._registry import named_cells
 from jnas.spaces.nasbench101._cells import pruned
 from jnas.tables._table import Table
 from jnas.tables.report._plots import line_panel
-from jnas.tables.report._summary import Column, main_column
+from jnas.tables.report._summary import AccuracyColumn, shown_column
 
 __all__ = ["Autocorrelation", "GraphRow", "autocorrelation", "graph_counts", "graph_section"]
 
@@ -44,9 +44,9 @@ class Autocorrelation(NamedTuple):
     pairs: NDArray[np.int64]  # [L], pairs of architectures in it
 
 
-def graph_section(table: Table, columns: Sequence[Column]) -> Html:
+def graph_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html:
     """Returns counts by vertices and edges, the walk's autocorrelation and the named cells."""
-    column = columns[main_column(columns)]
+    column = columns[shown_column(columns)]
     counted = [
         html_table(
             [what, "cells", "known", "mean", "best"],
@@ -79,7 +79,7 @@ def graph_section(table: Table, columns: Sequence[Column]) -> Html:
     )
 
 
-def graph_counts(table: Table, column: Column) -> dict[str, list[GraphRow]]:
+def graph_counts(table: Table, column: AccuracyColumn) -> dict[str, list[GraphRow]]:
     """Returns a row for each number of vertices, and of edges, that cells of the table have after pruning."""
 
     @jax.jit
@@ -136,7 +136,7 @@ def _walk(space: Space, key: Key, arch: Array, steps: int) -> Array:
     """Returns the architectures `[steps, E]` of a random walk, the first one included; it stays where it is alone."""
 
     def step(carry: tuple[Key, Array], _: None) -> tuple[tuple[Key, Array], Array]:
-        key, words = draw(carry[0], 1)
+        key, words = draw_words(carry[0], 1)
         around, valid = space.neighbors(carry[1])
         order = jnp.cumsum(valid) - 1
         chosen = jnp.argmax(valid & (order == below(words[0], jnp.maximum(jnp.sum(valid), 1))))
@@ -147,7 +147,7 @@ def _walk(space: Space, key: Key, arch: Array, steps: int) -> Array:
     return archs
 
 
-def _named_cells(table: Table, columns: Sequence[Column]) -> Html | None:
+def _named_cells(table: Table, columns: Sequence[AccuracyColumn]) -> Html | None:
     rows = []
     for name, text in named_cells(table.space.name).items():
         index = int(table.index(text))

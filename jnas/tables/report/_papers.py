@@ -8,7 +8,7 @@ from jnas.pages._html import Html
 from jnas.spaces._registry import SPACES
 from jnas.tables._table import Table
 from jnas.tables.report._nasbench101 import graph_section
-from jnas.tables.report._summary import Column, Early
+from jnas.tables.report._summary import AccuracyColumn, Early
 
 __all__ = ["PAPERS", "PUBLISHED_TABLE_6", "Paper", "after", "find_paper", "published_row"]
 
@@ -34,7 +34,7 @@ class Paper(NamedTuple):
     """What a paper adds to the report of its space's tables."""
 
     name: str  # of the space
-    own: tuple[str, Callable[[Table, Sequence[Column]], Html | None]] | None = None
+    own: tuple[str, Callable[[Table, Sequence[AccuracyColumn]], Html | None]] | None = None
     """What a part of the page that only this space has is called while it is made, and what makes it."""
     has_figures: bool = False  # the parts that every space has are after figures of this paper
     early_columns: tuple[tuple[str, str], ...] = ()  # data set and split of the columns of `early_rows`
@@ -61,7 +61,7 @@ def after(table: Table, what: str) -> str:
     return f" ({what} of the paper of {SPACES.entry(paper.name).title}.)" if paper.has_figures else ""
 
 
-def published_row(row: Early, table: Table, columns: Sequence[Column]) -> tuple[float, ...] | None:
+def published_row(row: Early, table: Table, columns: Sequence[AccuracyColumn]) -> tuple[float, ...] | None:
     """Returns the paper's values beside a row, where the table is of its space and the columns are its columns."""
     paper = find_paper(table.space.name)
     if tuple((c.dataset, c.split) for c in columns) != paper.early_columns:

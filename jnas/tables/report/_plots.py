@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from jnas.pages._html import Html
-from jnas.pages._plots import HIGHLIGHT, INK, SERIES, frame, log_axis, number, plain_axis, styled, to_svg
+from jnas.pages._plots import HIGHLIGHT, INK, SERIES, log_axis, number, plain_axis, plot_frame, styled, to_svg
 
-__all__ = ["histogram", "line_panel", "noise_panel", "rank_panel", "ranks_of", "size_panel"]
+__all__ = ["histogram", "line_panel", "network_size_panel", "noise_panel", "rank_panel", "ranks_of"]
 
 Floats = NDArray[np.float64]
 
@@ -17,7 +17,7 @@ _MANY = 3_000  # points; more are drawn as pixels, so that the page stays small
 _DOT = SERIES[5]
 
 
-def size_panel(size: Floats, accuracy: Floats, star: int | None, *, label: str, title: str) -> Html:
+def network_size_panel(size: Floats, accuracy: Floats, star: int | None, *, label: str, title: str) -> Html:
     """Returns accuracy against parameters or FLOPs, with a star at one architecture.
 
     Args:
@@ -29,7 +29,7 @@ def size_panel(size: Floats, accuracy: Floats, star: int | None, *, label: str, 
     """
     there = np.isfinite(size) & np.isfinite(accuracy)
     with styled():
-        figure, axes = frame()
+        figure, axes = plot_frame()
         _dots(axes, size[there], accuracy[there])
         if star is not None and there[star]:
             axes.plot(
@@ -53,7 +53,7 @@ def size_panel(size: Floats, accuracy: Floats, star: int | None, *, label: str, 
 def line_panel(x: Floats, y: Floats, *, xlabel: str, ylabel: str, title: str) -> Html:
     """Returns a line with its points, `y [N]` against `x [N]`; the vertical axis reaches from 0 (or below) to 1."""
     with styled():
-        figure, axes = frame()
+        figure, axes = plot_frame()
         axes.plot(x, y, color=SERIES[0], marker="o", markersize=4, linewidth=1.6)
         axes.axhline(0, color=INK, linewidth=0.8)
         plain_axis(axes, "y", min(0.0, float(np.nanmin(y))) - 0.04, 1.04, ylabel)
@@ -73,7 +73,7 @@ def rank_panel(x: Floats, y: Floats, *, xlabel: str, ylabel: str, title: str) ->
     """
     there = np.isfinite(x) & np.isfinite(y)
     with styled():
-        figure, axes = frame(left=0.62)
+        figure, axes = plot_frame(left=0.62)
         count = int(there.sum())
         axes.plot([1, count], [1, count], color=INK, linewidth=0.8, dashes=(5, 3), zorder=3)
         _dots(axes, ranks_of(x[there]), ranks_of(y[there]))
@@ -109,7 +109,7 @@ def histogram(values: Floats, star: float | None, *, label: str, title: str, log
     heights, _ = np.histogram(values, edges)
     axis: Callable[..., None] = log_axis if log else plain_axis
     with styled():
-        figure, axes = frame()
+        figure, axes = plot_frame()
         axes.stairs(heights, edges, fill=True, color=SERIES[0], alpha=0.75)
         if star is not None and np.isfinite(star):
             axes.axvline(star, color=HIGHLIGHT, linewidth=1.6)
@@ -131,7 +131,7 @@ def noise_panel(mean: Floats, std: Floats, *, title: str) -> Html:
     there = np.isfinite(mean) & np.isfinite(std)
     mean, std = mean[there], std[there]
     with styled():
-        figure, axes = frame()
+        figure, axes = plot_frame()
         _dots(axes, mean, std)
         order = np.argsort(mean, kind="stable")
         parts = [part for part in np.array_split(order, min(20, max(1, len(order) // 5))) if len(part)]

@@ -13,7 +13,7 @@ from jnas.tables._table import Table
 from jnas.tables.report._papers import find_paper
 from jnas.tables.report._sections import (
     accuracy_section,
-    best_section,
+    best_known_section,
     early_section,
     noise_section,
     ranking_section,
@@ -64,7 +64,7 @@ def table_report(table: Table, progress: Callable[[str], None] | None = None) ->
         ("short trainings", lambda: early_section(table, columns)),
         ("seeds", lambda: noise_section(table, columns)),
         ("seconds", lambda: seconds_section(table, columns)),
-        ("best architectures", lambda: best_section(table, columns)),
+        ("best architectures", lambda: best_known_section(table, columns)),
     ]
     own = find_paper(table.space.name).own
     if own is not None:

@@ -13,27 +13,27 @@ from jnas.pages._parts import arch_text, drawing, panels, seconds_text
 from jnas.pages._plots import number
 from jnas.tables._table import Table
 from jnas.tables.report._papers import after, published_row
-from jnas.tables.report._plots import histogram, noise_panel, rank_panel, size_panel
+from jnas.tables.report._plots import histogram, network_size_panel, noise_panel, rank_panel
 from jnas.tables.report._summary import (
     COEFFICIENTS,
-    Column,
+    AccuracyColumn,
     Correlations,
     Early,
-    correlations,
     early_rows,
     final_columns,
     holdings,
-    main_column,
     reference_index,
     search_column,
     seed_noise,
+    shown_column,
     size_of,
     subsets,
+    table_correlations,
 )
 
 __all__ = [
     "accuracy_section",
-    "best_section",
+    "best_known_section",
     "early_section",
     "noise_section",
     "published_sentence",
@@ -46,7 +46,7 @@ __all__ = [
 # How good architectures are.
 
 
-def accuracy_section(table: Table, columns: Sequence[Column]) -> Html:
+def accuracy_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html:
     """Returns how good architectures are: quantiles and histograms."""
     star = reference_index(table)
     levels = (0, 0.1, 0.5, 0.9, 0.99, 1)
@@ -98,7 +98,7 @@ def size_section(table: Table) -> Html | None:
                 continue
             of.add(found[1])
             title = f"Accuracy on {c.label} against {label}"
-            drawn.append((c.label, size_panel(found[0], c.values, star, label=label, title=title)))
+            drawn.append((c.label, network_size_panel(found[0], c.values, star, label=label, title=title)))
         if drawn:
             name = "FLOPs" if kind == "flops" else "Parameters"
             network = "" if len(of) > 1 else f" {name} are those of the network for {of.pop()}."
@@ -113,11 +113,11 @@ def size_section(table: Table) -> Html | None:
 # Rankings.
 
 
-def ranking_section(table: Table, columns: Sequence[Column]) -> Html | None:
+def ranking_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html | None:
     """Returns Figures 3 and 4 of the paper: rankings on other sets, and correlations between the sets."""
     if len(columns) < 2:
         return None
-    main = columns[main_column(columns)]
+    main = columns[shown_column(columns)]
     others = [c for c in columns if c is not main and (c.dataset != main.dataset or c.split != main.split)]
     tests = [c for c in others if "test" in c.split and c.dataset != main.dataset] or others
     drawn = [
@@ -133,7 +133,7 @@ def ranking_section(table: Table, columns: Sequence[Column]) -> Html | None:
         )
         for c in tests[:3]
     ]
-    found = [correlations(columns, title, chosen) for title, chosen in subsets(columns)]
+    found = [table_correlations(columns, title, chosen) for title, chosen in subsets(columns)]
     return section(
         "Do the sets agree",
         panels(
@@ -160,7 +160,7 @@ def _agree_less(found: Sequence[Correlations]) -> bool:
     return last < first
 
 
-def _matrix(columns: Sequence[Column], found: Correlations) -> Html:
+def _matrix(columns: Sequence[AccuracyColumn], found: Correlations) -> Html:
     size = len(columns)
     rows = []
     for i, c in enumerate(columns):
@@ -193,12 +193,12 @@ def _shade(value: float) -> str | None:
 # Short trainings.
 
 
-def early_section(table: Table, columns: Sequence[Column]) -> Html | None:
+def early_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html | None:
     """Returns Figure 5 and Table 6 of the paper: what accuracy after few epochs tells of final accuracy."""
     rows = early_rows(table, columns)
     if not rows or (len(rows) == 1 and rows[0].epochs == search_column(columns).epochs):
         return None  # nothing is shorter than the final training
-    searched, main = search_column(columns), columns[main_column(columns)]
+    searched, main = search_column(columns), columns[shown_column(columns)]
     target = next(i for i, c in enumerate(columns) if c is main)
     drawn = [
         (
@@ -235,7 +235,9 @@ def _tau(row: Early, target: int) -> str:
     return f"Kendall's τ-b {_coefficient(float(row.coefficients['Kendall'][target]))}"
 
 
-def _early_table(table: Table, columns: Sequence[Column], rows: Sequence[Early], searched: Column) -> Html:
+def _early_table(
+    table: Table, columns: Sequence[AccuracyColumn], rows: Sequence[Early], searched: AccuracyColumn
+) -> Html:
     body = []
     for row in rows:
         paper = published_row(row, table, columns)
@@ -259,7 +261,7 @@ def _early_table(table: Table, columns: Sequence[Column], rows: Sequence[Early],
     )
 
 
-def published_sentence(table: Table, columns: Sequence[Column], rows: Sequence[Early]) -> str:
+def published_sentence(table: Table, columns: Sequence[AccuracyColumn], rows: Sequence[Early]) -> str:
     """Returns which coefficient reproduces the paper's Table 6, and how closely; nothing where it does not apply."""
     known = [(row, paper) for row in rows if (paper := published_row(row, table, columns)) is not None]
     if not known:
@@ -280,7 +282,7 @@ def published_sentence(table: Table, columns: Sequence[Column], rows: Sequence[E
 # Seeds.
 
 
-def noise_section(table: Table, columns: Sequence[Column]) -> Html:
+def noise_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html:
     """Returns how trainings with different seeds scatter."""
     found = seed_noise(table, columns)
     if not found:
@@ -330,7 +332,7 @@ def noise_section(table: Table, columns: Sequence[Column]) -> Html:
 # Seconds.
 
 
-def seconds_section(table: Table, columns: Sequence[Column]) -> Html:
+def seconds_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html:
     """Returns what training every architecture costs, and how costs are spread for the accuracy searched on."""
     searched = search_column(columns)
     dataset, split = table.resolve(searched.dataset, searched.split)
@@ -383,7 +385,7 @@ def seconds_section(table: Table, columns: Sequence[Column]) -> Html:
 # The best.
 
 
-def best_section(table: Table, columns: Sequence[Column]) -> Html:
+def best_known_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html:
     """Returns the best architecture of each set, drawn where the space draws."""
     found: dict[int, list[str]] = {}
     for c in columns:
@@ -396,7 +398,7 @@ def best_section(table: Table, columns: Sequence[Column]) -> Html:
     return section("The best architectures", element("p", text), element("div", cards, class_="cards"), id="best")
 
 
-def _card(table: Table, columns: Sequence[Column], index: int, title: str) -> Html:
+def _card(table: Table, columns: Sequence[AccuracyColumn], index: int, title: str) -> Html:
     arch = table.archs[index]
     values = [(c.label, f"{_percent(float(c.values[index]))} %") for c in columns]
     for kind, unit in (("parameters", "million"), ("flops", "million")):

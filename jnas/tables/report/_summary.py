@@ -15,13 +15,12 @@ from jnas.tables._targets import default_targets
 
 __all__ = [
     "COEFFICIENTS",
-    "Column",
+    "AccuracyColumn",
     "Correlations",
     "Early",
     "Holding",
     "SeedNoise",
     "column",
-    "correlations",
     "early_rows",
     "final_columns",
     "holdings",
@@ -29,6 +28,7 @@ __all__ = [
     "seed_noise",
     "size_of",
     "subsets",
+    "table_correlations",
 ]
 
 Floats = NDArray[np.float64]
@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 COEFFICIENTS = {"Pearson": pearson_correlation, "Spearman": spearman_correlation, "Kendall": kendall_tau}
 
 
-class Column(NamedTuple):
+class AccuracyColumn(NamedTuple):
     """One accuracy of every architecture, the mean over training seeds."""
 
     dataset: str
@@ -84,7 +84,7 @@ class Early(NamedTuple):
 class SeedNoise(NamedTuple):
     """How single trainings scatter around the mean of their architecture."""
 
-    column: Column
+    column: AccuracyColumn
     seeds: int  # most that an architecture has
     mean: Floats  # [N]
     std: Floats  # [N], of a sample; NaN with fewer than two seeds
@@ -97,23 +97,23 @@ def splits_of(table: Table, dataset: str, epochs: int) -> list[str]:
     return sorted({name.removeprefix(p) for name in table.names for p in prefixes if name.startswith(p)})
 
 
-def column(table: Table, dataset: str, split: str, epochs: int) -> Column | None:
+def column(table: Table, dataset: str, split: str, epochs: int) -> AccuracyColumn | None:
     """Returns a column, `split` published or one of a documented pair; None where the table has no such numbers."""
     place = table.resolve(dataset, split)
     if place[1] not in splits_of(table, place[0], epochs):
         return None
     values = np.asarray(table.runs("accuracy", *place, epochs, "mean").value[:, 0], np.float64)
-    return Column(dataset, split, epochs, values)
+    return AccuracyColumn(dataset, split, epochs, values)
 
 
-def final_columns(table: Table, *, train: bool = False) -> list[Column]:
+def final_columns(table: Table, *, train: bool = False) -> list[AccuracyColumn]:
     """Returns the columns that judge an architecture, those of a study: of each data set after the longest training.
 
     Args:
       table: The table.
       train: Whether accuracies on the training images come too, before the others of their data set.
     """
-    found: list[Column | None] = []
+    found: list[AccuracyColumn | None] = []
     seen: set[str] = set()
     for target in default_targets(table):
         if train and target.dataset not in seen:
@@ -125,14 +125,14 @@ def final_columns(table: Table, *, train: bool = False) -> list[Column]:
     return [c for c in found if c is not None and np.isfinite(c.values).any()]
 
 
-def main_column(columns: Sequence[Column]) -> int:
+def shown_column(columns: Sequence[AccuracyColumn]) -> int:
     """Returns which column sorts the others: the first test column, or else the last one."""
     return next((i for i, c in enumerate(columns) if "test" in c.split), len(columns) - 1)
 
 
-def search_column(columns: Sequence[Column]) -> Column:
+def search_column(columns: Sequence[AccuracyColumn]) -> AccuracyColumn:
     """Returns the column that a search would look at: the first that is neither training nor test."""
-    return next((c for c in columns if "test" not in c.split and c.split != "train"), columns[main_column(columns)])
+    return next((c for c in columns if "test" not in c.split and c.split != "train"), columns[shown_column(columns)])
 
 
 def holdings(table: Table) -> list[Holding]:
@@ -183,9 +183,9 @@ def reference_index(table: Table) -> int | None:
 # Agreement of columns.
 
 
-def subsets(columns: Sequence[Column]) -> list[tuple[str, NDArray[np.bool_]]]:
+def subsets(columns: Sequence[AccuracyColumn]) -> list[tuple[str, NDArray[np.bool_]]]:
     """Returns the sets of architectures that agreement is looked at on: all, and the best by the main column."""
-    main = columns[main_column(columns)]
+    main = columns[shown_column(columns)]
     there = np.all([np.isfinite(c.values) for c in columns], axis=0)
     count = int(there.sum())
     found = [("all architectures", there)]
@@ -201,7 +201,7 @@ def subsets(columns: Sequence[Column]) -> list[tuple[str, NDArray[np.bool_]]]:
     return found
 
 
-def correlations(columns: Sequence[Column], title: str, chosen: NDArray[np.bool_]) -> Correlations:
+def table_correlations(columns: Sequence[AccuracyColumn], title: str, chosen: NDArray[np.bool_]) -> Correlations:
     """Returns how the columns agree on the chosen architectures; NaN where a column is constant or too short."""
     size = len(columns)
     pearson, kendall = np.eye(size), np.eye(size)
@@ -217,7 +217,7 @@ def _coefficient(name: str, a: Floats, b: Floats) -> float:
     return COEFFICIENTS[name](a, b, nan_policy="omit") if np.sum(np.isfinite(a) & np.isfinite(b)) > 1 else float("nan")
 
 
-def early_rows(table: Table, columns: Sequence[Column]) -> list[Early]:
+def early_rows(table: Table, columns: Sequence[AccuracyColumn]) -> list[Early]:
     """Returns what the accuracy searched on tells of the final columns, at each known training and point of a curve.
 
     The rows of Table 6 of the paper of NAS-Bench-201 where the table has them; without curves, ends of trainings only.
@@ -249,7 +249,7 @@ def _points(epochs: int) -> list[int]:
 # Seeds.
 
 
-def seed_noise(table: Table, columns: Sequence[Column]) -> list[SeedNoise]:
+def seed_noise(table: Table, columns: Sequence[AccuracyColumn]) -> list[SeedNoise]:
     """Returns how trainings with different seeds scatter, for the columns of which single trainings are known."""
     found = []
     for c in columns:

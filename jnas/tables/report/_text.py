@@ -17,7 +17,7 @@ from jnas.tables.report._summary import Holding, holdings, splits_of
 _WIDTH = 110
 
 
-def describe(table: Table) -> str:
+def table_text(table: Table) -> str:
     """Returns what a table holds, as text for a terminal."""
     header, space = table.header, table.space
     lines = [header.name]

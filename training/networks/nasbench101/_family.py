@@ -10,7 +10,7 @@ from jnas.spaces.nasbench101._cells import NUM_EDGES, OPERATIONS, pruned
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
 from jnas.training.networks._family import Family, count_flops
 from jnas.training.networks.nasbench101._network import NasBench101Parameters, nasbench101_network
-from jnas.training.networks.nasbench101._weights import named_arrays
+from jnas.training.networks.nasbench101._weights import nasbench101_named_arrays
 
 
 def _network(form: FormName, archs: np.ndarray | None, *, cells: int, **sizes: Any) -> Network:
@@ -38,7 +38,7 @@ FAMILY = Family(
     recipes=("small101-12", "nasbench101-108"),
     parameters=NasBench101Parameters,
     default_form=lambda: "switch",
-    named_arrays=named_arrays,
+    named_arrays=nasbench101_named_arrays,
     time_features=_count_operations,
     cells=_cells,
     by_vertices=True,

@@ -23,10 +23,10 @@ from jnas.training.networks.nasbench101._module import (
     MIDDLE,
     NUM_INTERIOR,
     TAPS,
+    ConvBatchNorm,
     ModuleParameters,
+    ModuleSettings,
     ModuleStatistics,
-    Normalized,
-    Settings,
     normalize_and_rectify,
     project_to_output,
 )
@@ -58,7 +58,7 @@ class _Saved(NamedTuple):
 
 def masked_module(
     in_degree: int,
-    settings: Settings,
+    settings: ModuleSettings,
     arch: Array,
     images: Array,
     parameters: ModuleParameters,
@@ -94,7 +94,7 @@ def masked_module(
     )
     kernels = parameters.vertices.kernel[:, :width, :, :width].reshape(NUM_INTERIOR, width, TAPS * width)
     own = tuple(
-        Normalized(kernel, each.scale[:, :width], each.shift[:, :width])
+        ConvBatchNorm(kernel, each.scale[:, :width], each.shift[:, :width])
         for kernel, each in (
             (kernels, parameters.vertices),
             (parameters.inputs.kernel[:, :width], parameters.inputs),
@@ -119,7 +119,7 @@ def masked_module(
     return result, ModuleStatistics(vertex_moments, input_moments, last)
 
 
-_Own = tuple[Normalized, ...]  # of the vertices and of the edges from the input, each with a leading axis of five
+_Own = tuple[ConvBatchNorm, ...]  # of the vertices and of the edges from the input, each with a leading axis of five
 
 
 # A gradient of its own, since JAX's gradient of a loop with branches keeps, for each of the five vertices, what every
@@ -127,18 +127,18 @@ _Own = tuple[Normalized, ...]  # of the vertices and of the edges from the input
 # forward rule fixes what is kept, the backward one goes over the vertices in reverse and branches anew.
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _learning(
-    settings: Settings, outputs: int, vertices: _Vertex, images: Array, own: _Own
+    settings: ModuleSettings, outputs: int, vertices: _Vertex, images: Array, own: _Own
 ) -> tuple[Array, tuple[Array, Array]]:
     joined, saved = _forward(settings, outputs, vertices, images, own, None)
     return joined, (saved.moments, saved.moments_of_projected)
 
 
-def _learning_forward(settings: Settings, outputs: int, vertices: _Vertex, images: Array, own: _Own) -> Any:
+def _learning_forward(settings: ModuleSettings, outputs: int, vertices: _Vertex, images: Array, own: _Own) -> Any:
     joined, saved = _forward(settings, outputs, vertices, images, own, None)
     return (joined, (saved.moments, saved.moments_of_projected)), (vertices, images, own, saved)
 
 
-def _learning_backward(settings: Settings, outputs: int, kept: Any, gradients: Any) -> tuple[None, Array, _Own]:
+def _learning_backward(settings: ModuleSettings, outputs: int, kept: Any, gradients: Any) -> tuple[None, Array, _Own]:
     vertices, images, own, saved = kept
     # `gradients[1]`, of the moments, is left out: they enter running estimates, which no loss depends on.
     return None, *_backward(settings, vertices, images, own, saved, gradients[0])
@@ -148,7 +148,7 @@ _learning.defvjp(_learning_forward, _learning_backward)
 
 
 def _forward(
-    settings: Settings, outputs: int, vertices: _Vertex, images: Array, own: _Own, given: Any
+    settings: ModuleSettings, outputs: int, vertices: _Vertex, images: Array, own: _Own, given: Any
 ) -> tuple[Array, _Saved]:
     """Returns the concatenation `[C', H, W, B]`, and what the gradient needs of each vertex."""
     width, space = own[0].scale.shape[1], images.shape[1:]
@@ -201,7 +201,7 @@ def _forward(
 
 
 def _backward(
-    settings: Settings, vertices: _Vertex, images: Array, own: _Own, saved: _Saved, gradient: Array
+    settings: ModuleSettings, vertices: _Vertex, images: Array, own: _Own, saved: _Saved, gradient: Array
 ) -> tuple[Array, _Own]:
     """Returns the gradients of the images and of the parameters, from that of the concatenation."""
     width = own[0].scale.shape[1]
@@ -213,25 +213,25 @@ def _backward(
         to_sums, to_images = carry
         vertex, (operation, projection), kept = each
 
-        def project(to_total: Array, to_images: Array) -> tuple[Array, Normalized]:
+        def project(to_total: Array, to_images: Array) -> tuple[Array, ConvBatchNorm]:
             to_projected, *rest = _rectified_backward(
                 settings, kept.projected, projection, kept.moments_of_projected, to_total
             )
             _, transpose = jax.vjp(convolve_1x1, images, projection.kernel)
             more, to_kernel = transpose(to_projected)
-            return to_images + more, Normalized(to_kernel, *rest)
+            return to_images + more, ConvBatchNorm(to_kernel, *rest)
 
-        def keep(to_total: Array, to_images: Array) -> tuple[Array, Normalized]:
+        def keep(to_total: Array, to_images: Array) -> tuple[Array, ConvBatchNorm]:
             return to_images, jax.tree.map(jnp.zeros_like, projection)
 
-        def convolve(to_node: Array) -> tuple[Array, Normalized]:
+        def convolve(to_node: Array) -> tuple[Array, ConvBatchNorm]:
             to_convolved, *rest = _rectified_backward(settings, kept.convolved, operation, kept.moments, to_node)
             to_total, to_kernel = lax.cond(
                 vertex.operation == CONV_3X3, *convolutions, kept.images, operation.kernel, to_convolved
             )
-            return to_total, Normalized(to_kernel, *rest)
+            return to_total, ConvBatchNorm(to_kernel, *rest)
 
-        def pool(to_node: Array) -> tuple[Array, Normalized]:
+        def pool(to_node: Array) -> tuple[Array, ConvBatchNorm]:
             (to_total,) = jax.vjp(max_pool_3x3, kept.images)[1](to_node)
             return to_total, jax.tree.map(jnp.zeros_like, operation)
 
@@ -258,7 +258,7 @@ def _backward(
     return to_images, to_own
 
 
-def _convolutions(settings: Settings) -> tuple[Callable[[Array, Array], Array], ...]:
+def _convolutions(settings: ModuleSettings) -> tuple[Callable[[Array, Array], Array], ...]:
     """Returns a 3x3 and a 1x1 convolution of images with a kernel `[W, 9 W]`."""
 
     def convolution_1x1(images: Array, kernel: Array) -> Array:
@@ -267,7 +267,7 @@ def _convolutions(settings: Settings) -> tuple[Callable[[Array, Array], Array], 
     return functools.partial(convolve_3x3, convolution=settings.convolution), convolution_1x1
 
 
-def _convolutions_backward(settings: Settings) -> tuple[Callable[..., tuple[Array, Array]], ...]:
+def _convolutions_backward(settings: ModuleSettings) -> tuple[Callable[..., tuple[Array, Array]], ...]:
     """Returns their gradients in images and kernel, of images, kernel and the gradient of what they return."""
 
     def backward(convolve: Any, images: Array, kernel: Array, gradient: Array) -> tuple[Array, Array]:
@@ -283,12 +283,14 @@ def _middle(kernel: Array) -> Array:
     return kernel[:, MIDDLE * width : (MIDDLE + 1) * width]
 
 
-def _rectified(settings: Settings, images: Array, own: Normalized, statistics: Array | None) -> tuple[Array, Array]:
+def _rectified(
+    settings: ModuleSettings, images: Array, own: ConvBatchNorm, statistics: Array | None
+) -> tuple[Array, Array]:
     return normalize_and_rectify(images, own.scale, own.shift, statistics, settings.epsilon)
 
 
 def _rectified_backward(
-    settings: Settings, images: Array, own: Normalized, moments: Array, gradient: Array
+    settings: ModuleSettings, images: Array, own: ConvBatchNorm, moments: Array, gradient: Array
 ) -> tuple[Array, Array, Array]:
     """Returns the gradients of the images, the scale and the shift, where the batch's own moments were used."""
     # Where ReLU was active is computed again rather than kept: an image less for each vertex.

@@ -16,7 +16,7 @@ TAPS, MIDDLE = 9, 4
 CONV_3X3, CONV_1X1, MAX_POOL = range(len(OPERATIONS))
 
 
-class Normalized(NamedTuple):
+class ConvBatchNorm(NamedTuple):
     """A convolution and its batch-norm; leading axes where there are several."""
 
     kernel: Array  # float [C', C], or [C', 9 C] of a 3x3 convolution
@@ -27,9 +27,9 @@ class Normalized(NamedTuple):
 class ModuleParameters(NamedTuple):
     """What a module can learn, whichever cell it is; `C` channels come in and `C'` go out."""
 
-    vertices: Normalized  # kernel [5, C', 9, C'], scale and shift [5, C']; a 1x1 convolution is at the middle tap
-    inputs: Normalized  # kernel [5, C', C]: the convolution of the edge from the input to each vertex
-    output: Normalized  # kernel [C', C]: that of the edge from the input to the output
+    vertices: ConvBatchNorm  # kernel [5, C', 9, C'], scale and shift [5, C']; a 1x1 convolution is at the middle tap
+    inputs: ConvBatchNorm  # kernel [5, C', C]: the convolution of the edge from the input to each vertex
+    output: ConvBatchNorm  # kernel [C', C]: that of the edge from the input to the output
 
 
 class ModuleStatistics(NamedTuple):
@@ -48,7 +48,7 @@ def normalize_and_rectify(
     return jax.nn.relu(out), used
 
 
-class Settings(NamedTuple):
+class ModuleSettings(NamedTuple):
     """What is the same in all modules of a network."""
 
     epsilon: float  # of batch-norm
@@ -57,7 +57,7 @@ class Settings(NamedTuple):
 
 def static_module(
     arch: np.ndarray,
-    settings: Settings,
+    settings: ModuleSettings,
     images: Array,
     parameters: ModuleParameters,
     statistics: ModuleStatistics | None,
@@ -82,7 +82,7 @@ def static_module(
     widths[used] = compute_vertex_channels(images.shape[0], outputs, matrix[np.ix_(used, used)])
     found: dict[str, Any] = {"vertices": {}, "inputs": {}}
 
-    def rectified(kind: str, vertex: int, images: Array, own: Normalized) -> Array:
+    def rectified(kind: str, vertex: int, images: Array, own: ConvBatchNorm) -> Array:
         width = int(widths[vertex])
         given = None if statistics is None else getattr(statistics, kind)[vertex - 1, :, :width]
         out, each = normalize_and_rectify(
@@ -124,7 +124,7 @@ def static_module(
 
 
 def project_to_output(
-    settings: Settings, images: Array, parameters: ModuleParameters, statistics: ModuleStatistics | None
+    settings: ModuleSettings, images: Array, parameters: ModuleParameters, statistics: ModuleStatistics | None
 ) -> tuple[Array, Array]:
     """Returns what the edge from the input to the output brings, `[C', H, W, B]`, and the statistics used `[2, C']`."""
     own = parameters.output

@@ -16,7 +16,7 @@ from jnas.spaces.nasbench101._cells import NUM_CHOICES, NUM_EDGES
 from jnas.spaces.nasbench101._cost import (
     NUM_STACKS,
     check_image_size,
-    check_sizes,
+    check_image_sizes,
     nasbench101_flops,
     nasbench101_parameters,
     wiring,
@@ -29,10 +29,10 @@ from jnas.training.networks.nasbench101._module import (
     MIDDLE,
     NUM_INTERIOR,
     TAPS,
+    ConvBatchNorm,
     ModuleParameters,
+    ModuleSettings,
     ModuleStatistics,
-    Normalized,
-    Settings,
     normalize_and_rectify,
     static_module,
 )
@@ -46,7 +46,7 @@ _MOST_PROGRAMS = 4
 """By the number of concatenated vertices: none, 1, 2, and 3 or more. Of the space's cells 2.5 % have 4, none has 5."""
 
 
-class Head(NamedTuple):
+class Nasbench101Head(NamedTuple):
     """The linear layer."""
 
     kernel: Array  # float [classes, C]
@@ -56,9 +56,9 @@ class Head(NamedTuple):
 class NasBench101Parameters(NamedTuple):
     """What a network of the space can learn."""
 
-    stem: Normalized
+    stem: ConvBatchNorm
     modules: tuple[ModuleParameters, ...]  # of all stacks, one after another
-    head: Head
+    head: Nasbench101Head
 
 
 class NasBench101Statistics(NamedTuple):
@@ -112,10 +112,10 @@ def nasbench101_network(
       "NAS-Bench-101: Towards Reproducible Neural Architecture Search", Ying et al., 2019, Section 2.2 and 2.3.
     """
     height, width, image_channels = image_shape
-    check_sizes(channels=channels, modules=modules, classes=num_classes, image_channels=image_channels)
+    check_image_sizes(channels=channels, modules=modules, classes=num_classes, image_channels=image_channels)
     check_image_size(height, width)
     check_convolution(convolution)
-    settings = Settings(epsilon, convolution)
+    settings = ModuleSettings(epsilon, convolution)
     stages = tuple(stack for stack in range(NUM_STACKS) for _ in range(modules))
     widths = [channels, *(channels * 2**stack for stack in stages)]
 
@@ -131,9 +131,9 @@ def nasbench101_network(
     def has(arch: Array) -> NasBench101Parameters:
         arch = jnp.asarray(arch)
         return NasBench101Parameters(
-            Normalized(*(jnp.ones(s, bool) for s in ((channels, TAPS * image_channels), (channels,), (channels,)))),
+            ConvBatchNorm(*(jnp.ones(s, bool) for s in ((channels, TAPS * image_channels), (channels,), (channels,)))),
             tuple(_module_has(arch, *pair) for pair in itertools.pairwise(widths)),
-            Head(jnp.ones((num_classes, widths[-1]), bool), jnp.ones(num_classes, bool)),
+            Nasbench101Head(jnp.ones((num_classes, widths[-1]), bool), jnp.ones(num_classes, bool)),
         )
 
     def counts(shape: tuple[int, ...]) -> NasBench101Statistics:
@@ -194,7 +194,7 @@ def _checked(arch: Any) -> np.ndarray:
 
 def _apply(
     module: _Module,
-    settings: Settings,
+    settings: ModuleSettings,
     modules_in_stack: int,
     parameters: NasBench101Parameters,
     statistics: NasBench101Statistics | None,
@@ -261,7 +261,7 @@ def _initial(
     return NasBench101Parameters(
         _normalized(_variance_scaled(kernels[0], TAPS * image_channels)),
         tuple(modules),
-        Head(kernels[-1] * limit, jnp.zeros(num_classes, jnp.float32)),
+        Nasbench101Head(kernels[-1] * limit, jnp.zeros(num_classes, jnp.float32)),
     )
 
 
@@ -272,10 +272,10 @@ def _variance_scaled(uniform: Array, fan_in: Array | int) -> Array:
     return normal / np.float32(_TRUNCATED_DEVIATION) * lax.rsqrt(jnp.asarray(fan_in, jnp.float32))
 
 
-def _normalized(kernel: Array) -> Normalized:
+def _normalized(kernel: Array) -> ConvBatchNorm:
     """Returns a convolution whose batch-norm has not learned anything."""
     shape = kernel.shape[:2] if kernel.ndim > 2 else kernel.shape[:1]
-    return Normalized(kernel, jnp.ones(shape, jnp.float32), jnp.zeros(shape, jnp.float32))
+    return ConvBatchNorm(kernel, jnp.ones(shape, jnp.float32), jnp.zeros(shape, jnp.float32))
 
 
 def _module_has(arch: Array, inputs: int, outputs: int) -> ModuleParameters:
@@ -289,8 +289,8 @@ def _module_has(arch: Array, inputs: int, outputs: int) -> ModuleParameters:
     projection: Any = own & graph.matrix[0, 1:-1, None]
     output = jnp.broadcast_to(graph.matrix[0, -1], (outputs,))
 
-    def each(kernel: Array, channels: Array) -> Normalized:
-        return Normalized(kernel, channels, channels)
+    def each(kernel: Array, channels: Array) -> ConvBatchNorm:
+        return ConvBatchNorm(kernel, channels, channels)
 
     return ModuleParameters(
         each(kernels, convolution),

@@ -11,7 +11,7 @@ from jnas.training.networks._family import Named, name_convolution, name_norm
 from jnas.training.networks.nasbench101._module import CONV_3X3, MAX_POOL, MIDDLE
 
 
-def named_arrays(arch: np.ndarray, parameters: Any, statistics: Any) -> Named:
+def nasbench101_named_arrays(arch: np.ndarray, parameters: Any, statistics: Any) -> Named:
     """Yields the arrays of a cell `[26]`, vertices counted as in the architecture string."""
     yield from name_convolution("stem", parameters.stem.kernel, 3)
     yield from name_norm("stem", parameters.stem, statistics.stem)

@@ -16,7 +16,7 @@ from jnas.spaces.nasbench201._space import nasbench201
 from jnas.training.networks._family import Family, all_archs
 from jnas.training.networks.nasbench201._network import NasBench201Parameters, nasbench201_network
 from jnas.training.networks.nasbench201._supernet import nasbench201_supernet
-from jnas.training.networks.nasbench201._weights import named_arrays
+from jnas.training.networks.nasbench201._weights import nasbench201_named_arrays
 from jnas.training.operations._forms import (
     Capacities,
     Form,
@@ -93,7 +93,7 @@ FAMILY = Family(
     parameters=NasBench201Parameters,
     supernet=_supernet,
     supernet_forms=("switch", "mixture", "dispatch"),
-    named_arrays=named_arrays,
+    named_arrays=nasbench201_named_arrays,
     time_features=_count_operations,
     representatives=_cheapest_of_class,
     padding=padding,

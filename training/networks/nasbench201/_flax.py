@@ -14,10 +14,10 @@ from jnas.core._vocabulary import Array, Weights
 from jnas.spaces.nasbench201._cells import EDGES, OPERATIONS
 from jnas.training.networks.nasbench201._edge import EdgeParameters, middle_tap
 from jnas.training.networks.nasbench201._network import (
-    Head,
+    Nasbench201Head,
     NasBench201Parameters,
     NasBench201Statistics,
-    Normalized,
+    NormalizedConvolution,
     Reduction,
 )
 from jnas.training.networks.nasbench201._weights import check_weights
@@ -170,7 +170,7 @@ def weights_of(module: NasBench201Module) -> Weights:
     blocks = [[_normalized_of(block.first), _normalized_of(block.second)] for block in module.reductions]
     stem, stem_statistics = _normalized_of(module.stem)
     shortcuts = [_rows(block.shortcut) for block in module.reductions]
-    head = Head(*_affine(module.norm), _value(module.linear.kernel).T, _value(module.linear.bias))
+    head = Nasbench201Head(*_affine(module.norm), _value(module.linear.kernel).T, _value(module.linear.bias))
     parameters = NasBench201Parameters(
         stem=stem,
         cells=tuple(parameters for parameters, _ in stages),
@@ -249,8 +249,8 @@ def _statistics_of(norm: nnx.BatchNorm) -> Any:
     return np.stack([_value(norm.mean), _value(norm.var)])
 
 
-def _normalized_of(module: ConvolutionNorm) -> tuple[Normalized, Any]:
-    return Normalized(_rows(module.convolution), *_affine(module.norm)), _statistics_of(module.norm)
+def _normalized_of(module: ConvolutionNorm) -> tuple[NormalizedConvolution, Any]:
+    return NormalizedConvolution(_rows(module.convolution), *_affine(module.norm)), _statistics_of(module.norm)
 
 
 def _edges_of(cell: Cell, width: int) -> tuple[EdgeParameters, Any]:

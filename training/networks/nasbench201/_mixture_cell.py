@@ -25,7 +25,7 @@ from jnas.training.operations._convolutions import (
 from jnas.training.operations._many_kernels import (
     Kernels,
     convolve_1x1_backward,
-    convolve_3x3,
+    convolve_3x3_many,
     convolve_3x3_to_images,
     convolve_3x3_to_kernel,
     normalize_backward,
@@ -90,7 +90,7 @@ def _mixed(
     active = jax.nn.relu(images)
     convolved = (
         convolve_1x1(active, kernels.one.reshape(edges * channels, -1)),
-        convolve_3x3(active, kernels.three.reshape(edges * channels, -1)),
+        convolve_3x3_many(active, kernels.three.reshape(edges * channels, -1)),
     )
     if statistics is None:
         used = jnp.stack([moments(each) for each in convolved])  # [2, 2, k C]

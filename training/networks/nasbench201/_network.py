@@ -34,7 +34,7 @@ _ONE = OPERATIONS.index("nor_conv_1x1")
 _THREE = OPERATIONS.index("nor_conv_3x3")
 
 
-class Normalized(NamedTuple):
+class NormalizedConvolution(NamedTuple):
     """A 3x3 convolution and its batch-norm."""
 
     kernel: Array  # float [C', 9 C]
@@ -45,12 +45,12 @@ class Normalized(NamedTuple):
 class Reduction(NamedTuple):
     """A residual block of stride 2."""
 
-    first: Normalized
-    second: Normalized
+    first: NormalizedConvolution
+    second: NormalizedConvolution
     shortcut: Array  # float [C', C]
 
 
-class Head(NamedTuple):
+class Nasbench201Head(NamedTuple):
     """The last batch-norm and the linear layer."""
 
     scale: Array  # float [C]
@@ -62,10 +62,10 @@ class Head(NamedTuple):
 class NasBench201Parameters(NamedTuple):
     """What a network of the space can learn."""
 
-    stem: Normalized
+    stem: NormalizedConvolution
     cells: tuple[EdgeParameters, ...]  # one for each stage, arrays [N, 6, ...]
     reductions: tuple[Reduction, ...]
-    head: Head
+    head: Nasbench201Head
 
 
 class NasBench201Statistics(NamedTuple):
@@ -122,7 +122,7 @@ def nasbench201_network(
     """
     form = form or switch_form()
     height, width, image_channels = image_shape
-    check_sizes(height, width, image_channels, num_classes, channels, cells)
+    check_network_sizes(height, width, image_channels, num_classes, channels, cells)
     check_convolution(convolution)
     edge = make_edge(form, epsilon, convolution)
     widths = tuple(channels * 2**stage for stage in range(NUM_STAGES))
@@ -253,8 +253,8 @@ class _Constant(NamedTuple):
 def _shapes(widths: tuple[int, ...], cells: int, image_channels: int, num_classes: int) -> NasBench201Parameters:
     """Returns how every array starts."""
 
-    def normalized(inputs: int, outputs: int) -> Normalized:
-        return Normalized(_uniform((outputs, 9 * inputs), 9 * inputs), *_scale_and_shift(outputs))
+    def normalized(inputs: int, outputs: int) -> NormalizedConvolution:
+        return NormalizedConvolution(_uniform((outputs, 9 * inputs), 9 * inputs), *_scale_and_shift(outputs))
 
     def edges(width: int) -> EdgeParameters:
         kernel = _uniform((cells, len(EDGES), width, 9 * width), width)
@@ -268,7 +268,9 @@ def _shapes(widths: tuple[int, ...], cells: int, image_channels: int, num_classe
         stem=normalized(image_channels, widths[0]),
         cells=tuple(edges(width) for width in widths),
         reductions=tuple(reduction(*pair) for pair in itertools.pairwise(widths)),
-        head=Head(*_scale_and_shift(last), _uniform((num_classes, last), last), _uniform((num_classes,), last)),
+        head=Nasbench201Head(
+            *_scale_and_shift(last), _uniform((num_classes, last), last), _uniform((num_classes,), last)
+        ),
     )
 
 
@@ -318,7 +320,7 @@ def _fresh_statistics(widths: tuple[int, ...], cells: int) -> NasBench201Statist
     )
 
 
-def check_sizes(height: int, width: int, *rest: int) -> None:
+def check_network_sizes(height: int, width: int, *rest: int) -> None:
     """Raises a `TypeError` or a `ValueError` for sizes that a network of the space cannot have."""
     for size in (height, width, *rest):
         if isinstance(size, bool) or not isinstance(size, int):

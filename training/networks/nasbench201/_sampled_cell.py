@@ -21,7 +21,7 @@ from jnas.training.operations._forms import Form
 from jnas.training.operations._many_kernels import (
     Kernels,
     convolve_1x1_backward,
-    convolve_3x3,
+    convolve_3x3_many,
     convolve_3x3_to_images,
     convolve_3x3_to_kernel,
     normalize_backward,
@@ -216,7 +216,7 @@ def _forward_operations(epsilon: float) -> list[Callable[..., tuple[Array, Array
         return normalize(0, convolve_1x1(jax.nn.relu(images), kernels.one), statistics)
 
     def three(images: Array, kernels: Kernels, statistics: Array | None = None) -> tuple[Array, Array, Array]:
-        return normalize(1, convolve_3x3(jax.nn.relu(images), kernels.three), statistics)
+        return normalize(1, convolve_3x3_many(jax.nn.relu(images), kernels.three), statistics)
 
     return [none, skip, one, three, pool]
 

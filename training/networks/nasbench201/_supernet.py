@@ -13,16 +13,16 @@ from jnas.core._vocabulary import Array, Key, Supernet
 from jnas.spaces.nasbench201._cells import EDGES
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.training.networks.nasbench201._mixture_cell import ONE, THREE, mixture_cell
-from jnas.training.networks.nasbench201._network import NUM_STAGES, check_sizes
+from jnas.training.networks.nasbench201._network import NUM_STAGES, check_network_sizes
 from jnas.training.networks.nasbench201._sampled_cell import make_sampled_cell
 from jnas.training.operations._convolutions import average_pool_2x2, convolve_1x1
 from jnas.training.operations._forms import Form, switch_form
-from jnas.training.operations._many_kernels import Kernels, convolution_3x3, normalize
+from jnas.training.operations._many_kernels import Kernels, convolution_3x3, normalize_batch
 
 _NOTHING: Any = (None, (None,) * NUM_STAGES, (None,) * (NUM_STAGES - 1), None)
 
 
-class Reduction(NamedTuple):
+class SupernetReduction(NamedTuple):
     """A residual block of stride 2."""
 
     first: Array  # float [C', 9 C]
@@ -30,7 +30,7 @@ class Reduction(NamedTuple):
     shortcut: Array  # float [C', C]
 
 
-class Head(NamedTuple):
+class SupernetHead(NamedTuple):
     """The linear layer."""
 
     kernel: Array  # float [classes, C]
@@ -42,8 +42,8 @@ class SupernetParameters(NamedTuple):
 
     stem: Array  # float [C, 9 image channels]
     cells: tuple[Kernels, ...]  # one for each stage, arrays [N, 6, ...]
-    reductions: tuple[Reduction, ...]
-    head: Head
+    reductions: tuple[SupernetReduction, ...]
+    head: SupernetHead
 
 
 class SupernetStatistics(NamedTuple):
@@ -88,7 +88,7 @@ def nasbench201_supernet(
     """
     form = form or switch_form()
     height, width, image_channels = image_shape
-    check_sizes(height, width, image_channels, num_classes, channels, cells)
+    check_network_sizes(height, width, image_channels, num_classes, channels, cells)
     sampled_cell = make_sampled_cell(form, epsilon)
     widths = tuple(channels * 2**stage for stage in range(NUM_STAGES))
 
@@ -136,7 +136,7 @@ def _network(
     """Returns logits and the statistics used; `cell(images, kernels, statistics)` is what a cell does."""
     given: Any = statistics or SupernetStatistics(*_NOTHING)
     images = convolution_3x3(images.transpose(3, 1, 2, 0), parameters.stem)
-    images, stem = normalize(images, given.stem, epsilon)
+    images, stem = normalize_batch(images, given.stem, epsilon)
     cells, reductions = [], []
     for stage in range(NUM_STAGES):
         if stage:
@@ -148,19 +148,21 @@ def _network(
 
         images, used = lax.scan(next_cell, images, (parameters.cells[stage], given.cells[stage]))
         cells.append(used)
-    images, head = normalize(images, given.head, epsilon)
+    images, head = normalize_batch(images, given.head, epsilon)
     features = jnp.mean(jax.nn.relu(images), (1, 2))
     logits = (parameters.head.kernel @ features).T + parameters.head.bias[None, :]
     return logits, SupernetStatistics(stem, tuple(cells), tuple(reductions), head)
 
 
-def _reduce(images: Array, parameters: Reduction, statistics: Array | None, epsilon: float) -> tuple[Array, Array]:
+def _reduce(
+    images: Array, parameters: SupernetReduction, statistics: Array | None, epsilon: float
+) -> tuple[Array, Array]:
     """Returns a residual block of stride 2 and the statistics of its two batch-norms."""
     given = (None, None) if statistics is None else (statistics[0], statistics[1])
     out = convolution_3x3(jax.nn.relu(images), parameters.first, 2)
-    out, used_1 = normalize(out, given[0], epsilon)
+    out, used_1 = normalize_batch(out, given[0], epsilon)
     out = convolution_3x3(jax.nn.relu(out), parameters.second)
-    out, used_2 = normalize(out, given[1], epsilon)
+    out, used_2 = normalize_batch(out, given[1], epsilon)
     return out + convolve_1x1(average_pool_2x2(images), parameters.shortcut), jnp.stack([used_1, used_2])
 
 
@@ -204,15 +206,15 @@ def _shapes(widths: tuple[int, ...], cells: int, image_channels: int, num_classe
         lead = (cells, len(EDGES), width)
         return Kernels(_start(*lead, width), _start(*lead, 9 * width))
 
-    def reduction(narrow: int, wide: int) -> Reduction:
-        return Reduction(_start(wide, 9 * narrow), _start(wide, 9 * wide), _start(wide, narrow))
+    def reduction(narrow: int, wide: int) -> SupernetReduction:
+        return SupernetReduction(_start(wide, 9 * narrow), _start(wide, 9 * wide), _start(wide, narrow))
 
     last = widths[-1]
     return SupernetParameters(
         stem=_start(widths[0], 9 * image_channels),
         cells=tuple(edges(width) for width in widths),
         reductions=tuple(reduction(*pair) for pair in itertools.pairwise(widths)),
-        head=Head(_start(num_classes, last), _start(num_classes, fan_in=last)),
+        head=SupernetHead(_start(num_classes, last), _start(num_classes, fan_in=last)),
     )
 
 

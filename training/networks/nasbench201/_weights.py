@@ -10,7 +10,7 @@ from jnas.training.networks._family import Named, name_convolution, name_norm
 from jnas.training.networks.nasbench201._network import NasBench201Parameters
 
 
-def named_arrays(arch: np.ndarray, parameters: Any, statistics: Any) -> Named:
+def nasbench201_named_arrays(arch: np.ndarray, parameters: Any, statistics: Any) -> Named:
     """Yields the arrays of a cell `[6]`, edges in the order of the architecture string."""
     yield from name_convolution("stem", parameters.stem.kernel, 3)
     yield from name_norm("stem", parameters.stem, statistics.stem)
