@@ -18,7 +18,7 @@ from jnas.spaces._categorical import categorical
 from jnas.studies._settings import Setting, add_settings, integer
 from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
 from jnas.studies.predictors._study import predictor_study
-from jnas.studies.search._folder import load_study
+from jnas.studies.search._study import load_study
 from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.studies.search._study import study
 from jnas.studies.supernets._plan import supernet_methods
@@ -26,7 +26,7 @@ from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
 from jnas.studies.supernets._study import supernet_study
 from jnas.tables._make import make_table
 from jnas.training.data._sources import load_dataset
-from jnas.training.networks._make_supernet import make_supernet
+from jnas.training.networks._families import make_supernet
 
 KINDS = (
     (SEARCH_SETTINGS, study),
@@ -86,7 +86,15 @@ def test_a_folder_with_older_names_goes_on(tmp_path):
     said["config"] = historical_names(said["config"])
     assert {"seeds", "seed", "evaluations", "reduction", "seeds_per_program"} <= said["config"].keys()
     file.write_text(json.dumps(said))
-    assert load_study(tmp_path / "study").config == whole.config
+    loaded = load_study(tmp_path / "study")
+    assert loaded.config == whole.config
+    for config in (loaded.config, whole.config):  # scripts that read them by their older names go on working
+        older = historical_names(config)
+        assert all(config[name] == config.get(name) == value for name, value in older.items())
+        assert json.loads(json.dumps(config)) == config == dict(config)
+        assert config.get("nothing") is None
+        with pytest.raises(KeyError, match="nothing"):
+            config["nothing"]
     (tmp_path / "study" / "traces" / "evolution.npz").unlink()
     lines = []
     again = study(two, TABLE, **CHOICE, out=tmp_path / "study", log=lines.append)

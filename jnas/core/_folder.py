@@ -17,6 +17,7 @@ from jnas.io._tree import check_members
 
 __all__ = [
     "FolderKind",
+    "StudyConfig",
     "begun_in",
     "config_digest",
     "open_result_folder",
@@ -36,6 +37,19 @@ _TODAY = {
 """The names that settings had in the first folders, and have now: those folders go on."""
 _HISTORICAL = {name: old for old, name in _TODAY.items()}
 _BESIDE = ("format", "version", "versions")  # what config.json of training runs has beside its settings
+
+
+class StudyConfig(dict[str, Any]):
+    """The configuration of a study, which answers to the names that settings had in the first folders as well."""
+
+    def __missing__(self, name: str) -> Any:
+        if _TODAY.get(name) in self:
+            return self[_TODAY[name]]
+        raise KeyError(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Returns a setting by its name or an older one, or the default where there is none."""
+        return self[name] if name in self or _TODAY.get(name) in self else default
 
 
 class FolderKind(NamedTuple):
@@ -231,9 +245,9 @@ def _told(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return f"{name} is {there} there and {here} here"
 
 
-def names_of_today(config: Mapping[str, Any]) -> dict[str, Any]:
+def names_of_today(config: Mapping[str, Any]) -> StudyConfig:
     """Returns the configuration of a folder by the names that settings have now."""
-    return {_TODAY.get(name, name): value for name, value in config.items()}
+    return StudyConfig({_TODAY.get(name, name): value for name, value in config.items()})
 
 
 def historical_names(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jnas.core._folder import FolderKind, begun_in, config_digest, read_description
+from jnas.core._folder import FolderKind, StudyConfig, begun_in, config_digest, read_description
 from jnas.core._versions import SAME, check_versions, versions
 from jnas.io._atomic import replacing
 from jnas.io._progress import ProgressBar, duration, progress_bar
@@ -139,7 +139,7 @@ def carry_out(kind: Kind, plan: Any, out: str | os.PathLike[str] | None, log: Lo
         work = work._replace(estimate=estimate, bar=bar, runner=runner)
         work = work._replace(own=stack.enter_context(kind.begin(work)))
         found = {part: _load_or_run(kind, work, part) for part in parts}
-        said = {**said, "config": {**config, **said["config"]}}
+        said = {**said, "config": StudyConfig({**config, **said["config"]})}
         results = kind.collect(said, found, folder, plan)
         if folder is not None:
             bar.say("writing the report")

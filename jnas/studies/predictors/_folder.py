@@ -74,7 +74,7 @@ def load_fits(path: Path, part: CaseAtSize, identity: Mapping[str, Any], config:
     Raises:
       ValueError: The file is damaged, of another origin, or of another study.
     """
-    seeds = config.get("fewer_seeds", {}).get(part[0], config["seeds"])
+    seeds = config.get("fewer_seeds", {}).get(part[0], config["num_seeds"])
     sizes = {"S": seeds, "T": config["test_cells"], "M": len(NAMES)}
     found = read_part(path, {**identity, **_MEASURES}, FOLDER, _MEMBERS, sizes, ("compile_seconds",))
     return Fits._make([*(found.arrays[name] for name in _MEMBERS), found.header["compile_seconds"]])
