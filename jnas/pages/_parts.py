@@ -11,8 +11,6 @@ from jnas.core._vocabulary import Space
 from jnas.pages._html import Html, breakable, element
 from jnas.pages._plots import Mark, mark, swatch
 
-__all__ = ["arch_text", "card", "drawing", "named", "note_box", "p_text", "panels", "percent_text", "seconds_text"]
-
 
 def named(look: int | Mark, label: str) -> Html:
     """Returns a name behind a sample of its line, which is that of an entry where `look` is a number."""
@@ -70,6 +68,36 @@ def card(
         element("dl", [element("div", element("dt", t), element("dd", v)) for t, v in rows], class_="values"),
         class_="card",
     )
+
+
+def mean_cell(
+    mean: float,
+    low: float,
+    high: float,
+    *below: Any,
+    std: float = math.nan,
+    forms: tuple[str, str] = (".3f", ".3f"),
+    strong: bool = False,
+    name: str = "div",
+) -> Html:
+    """Returns a mean with its deviation, and in small print its interval, as far as they are known.
+
+    Args:
+      mean: NaN for a dash.
+      low: Of the interval, NaN where there is none.
+      high: Of the interval.
+      *below: What else stands in the cell.
+      std: NaN to leave it out.
+      forms: How mean and deviation are written, and how the ends of the interval.
+      strong: Whether the mean is bold.
+      name: Of the element.
+    """
+    if math.isnan(mean):
+        return Html("–") if name == "div" else element(name, "–")
+    form, ends = forms
+    text = f"{mean:{form}}" + ("" if math.isnan(std) else f" ± {std:{form}}")
+    interval = None if math.isnan(low) else element("small", f"[{low:{ends}}, {high:{ends}}]")
+    return element(name, element("strong", text) if strong else text, interval, *below)
 
 
 def percent_text(value: float) -> str:

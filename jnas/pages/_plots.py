@@ -28,6 +28,7 @@ __all__ = [
     "Mark",
     "decades",
     "dots",
+    "level",
     "line",
     "log_axis",
     "mark",
@@ -192,6 +193,11 @@ def line(axes: Axes, x: Any, y: Any, look: Mark, **style: Any) -> None:
     drawn = axes.plot(x, y, color=look.color, **style)[0]
     if look.dashes:
         drawn.set_dashes(look.dashes)
+
+
+def level(axes: Axes, value: float, color: str = INK) -> None:
+    """Draws dashes from side to side, for a value that lines are compared with."""
+    axes.axhline(value, color=color, linewidth=1.0, dashes=(5, 3), zorder=1.5)
 
 
 def dots(axes: Axes, x: Any, y: Any, look: Mark, *, size: float, alpha: float, many: bool) -> None:

@@ -145,8 +145,14 @@ REWARD = Setting("reward", RUN, "RUN", older=("reduction",))  # Python took it a
 CHUNK = Setting("chunk", POSITIVE, "N", older=("seeds_per_program",))
 
 
-def one_reward(reward: Any, seed: Any) -> Any:
-    """Returns which run is meant, where callers may still say `seed` for `reward`; TypeError where they say both."""
-    if seed is not None and reward != "mean":
-        raise TypeError("reward and seed were given, and seed is an older name of reward; pass reward alone")
-    return reward if seed is None else seed
+def plan_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a Python function was asked, without what its plan does not depend on.
+
+    Callers may still say `seed` for `reward`; TypeError where they say both.
+    """
+    asked = {name: value for name, value in arguments.items() if name not in ("out", "log", "seed")}
+    if (seed := arguments.get("seed")) is not None:
+        if asked["reward"] != "mean":
+            raise TypeError("reward and seed were given, and seed is an older name of reward; pass reward alone")
+        asked["reward"] = seed
+    return asked

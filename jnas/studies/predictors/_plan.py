@@ -1,6 +1,7 @@
 """What a study of predictors is to do, settled before it starts: its cases, its cells, its configuration."""
 
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -9,11 +10,10 @@ from numpy.typing import NDArray
 
 from jnas.core._vocabulary import Graph, Predictor, Space
 from jnas.io._text import counted
+from jnas.studies._compared import check_rows, fewer_seeds, seeds_by_name, table_words
 from jnas.studies._keys import chunk_width
 from jnas.studies._settings import check_settings
 from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
-from jnas.tables._digest import table_digest
-from jnas.tables._look_ups import Seed
 from jnas.tables._runs import check_seed
 from jnas.tables._table import Table
 
@@ -67,61 +67,43 @@ class PredictorPlan(NamedTuple):
         return [(case, size) for case in self.cases for size in self.train_sizes]
 
 
-def plan_predictor_study(
-    predictors: Mapping[str, Predictor],
-    table: Table,
-    *,
-    dataset: str,
-    epochs: int,
-    split: str,
-    reward: Seed,
-    encodings: Encodings,
-    train_sizes: Sequence[int],
-    test_cells: int,
-    precision_at: float,
-    num_seeds: int,
-    num_python_seeds: int,
-    root_seed: int,
-    chunk: int,
-    command: str | None,
-) -> PredictorPlan:
-    """Returns the plan of a study; arguments and errors are those of `jnas.predictor_study`."""
-    check_settings(PREDICTOR_SETTINGS, locals())
-    _check_predictors(predictors)
+def plan_predictor_study(predictors: Mapping[str, Predictor], table: Table, **asked: Any) -> PredictorPlan:
+    """Returns the plan of a study; arguments and errors are those of `jnas.predictor_study`, all of which are given."""
+    check_settings(PREDICTOR_SETTINGS, asked)
+    check_rows("predictors", predictors, Predictor, "a Predictor: call its factory")
+    given = SimpleNamespace(**asked)
+    encodings, test_cells, epochs = given.encodings, int(given.test_cells), given.epochs
     chosen = {name: tuple(encodings[name] if isinstance(encodings, Mapping) else encodings) for name in predictors}
     cases = tuple(Case(name, e, p) for name, p in predictors.items() for e in chosen[name])
     for case in cases:
         _check_encoding(table.space, case)
-    check_seed(table, *table.resolve(dataset, split), epochs, reward, "reward")
-    runs = table.runs("accuracy", dataset, split, epochs, reward)
+    check_seed(table, *table.resolve(given.dataset, given.split), epochs, given.reward, "reward")
+    runs = table.runs("accuracy", given.dataset, given.split, epochs, given.reward)
     known = np.flatnonzero(runs.num_runs > 0)
-    what = f"{dataset} {split} accuracy after {counted(epochs, 'epoch')}"
+    what = f"{given.dataset} {given.split} accuracy after {counted(epochs, 'epoch')}"
     classes = _classes(table.space, table.archs[known])
     distinct = int(classes.max(initial=-1)) + 1
-    check_cells(distinct, test_cells, max(train_sizes), what)
-    rows = known[draw_cells(classes, test_cells + max(train_sizes), num_seeds, root_seed)]
-    seeds = {n: int(num_seeds if p.compiled else min(num_seeds, num_python_seeds)) for n, p in predictors.items()}
-    widths = {n: chunk_width(seeds[n], min(chunk, seeds[n])) if p.compiled else 1 for n, p in predictors.items()}
+    check_cells(distinct, test_cells, max(given.train_sizes), what)
+    rows = known[draw_cells(classes, test_cells + max(given.train_sizes), given.num_seeds, given.root_seed)]
+    seeds = seeds_by_name(predictors, given.num_seeds, given.num_python_seeds)
+    widths = {n: chunk_width(seeds[n], min(given.chunk, seeds[n])) if p.compiled else 1 for n, p in predictors.items()}
     config: dict[str, Any] = {
         "predictors": {name: list(chosen[name]) for name in predictors},
-        "table_name": table.header.name,
-        "table_path": table.where,
-        "table_sha256": table_digest(table),
-        "dataset": dataset,
-        "split": split,
+        **table_words(table),
+        "dataset": given.dataset,
+        "split": given.split,
         "epochs": int(epochs),
-        "reward": reward,
-        "train_sizes": [int(n) for n in train_sizes],
-        "test_cells": int(test_cells),
-        "precision_at": places(precision_at, test_cells),
-        "num_seeds": int(num_seeds),
-        "root_seed": int(root_seed),
+        "reward": given.reward,
+        "train_sizes": [int(n) for n in given.train_sizes],
+        "test_cells": test_cells,
+        "precision_at": places(given.precision_at, test_cells),
+        "num_seeds": int(given.num_seeds),
+        "root_seed": int(given.root_seed),
         "chunk": widths,
         "notes": [*table.header.notes, *_notes(table, len(known), distinct, what)],
-        "command": command,
+        "command": given.command,
+        **fewer_seeds(seeds, given.num_seeds),
     }
-    if any(count < num_seeds for count in seeds.values()):
-        config["fewer_seeds"] = {name: count for name, count in seeds.items() if count < num_seeds}
     return PredictorPlan(
         cases,
         tuple(config["train_sizes"]),
@@ -192,20 +174,6 @@ def takes_graphs(space: Space, encoding: str) -> bool:
     """
     arch = np.zeros(space.num_decisions, np.int32)
     return isinstance(jax.eval_shape(lambda a: space.features(a, encoding), arch), Graph)
-
-
-def _check_predictors(predictors: Any) -> None:
-    if not isinstance(predictors, Mapping):
-        raise TypeError(f'predictors is {type(predictors).__name__}, expected a mapping such as {{"mine": predictor}}')
-    if not predictors:
-        raise ValueError("predictors is empty, expected at least one")
-    for name, predictor in predictors.items():
-        if not isinstance(name, str) or not 1 <= len(name) <= 80:
-            raise ValueError(f"predictors has the name {name!r}, expected a string of 1 to 80 characters")
-        if not isinstance(predictor, Predictor):
-            raise TypeError(
-                f"predictors[{name!r}] is {type(predictor).__name__}, expected a Predictor: call its factory"
-            )
 
 
 def _check_encoding(space: Space, case: Case) -> None:

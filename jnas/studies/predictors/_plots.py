@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from jnas.pages._html import Html
 from jnas.pages._plots import (
-    INK,
     MUTED,
     Mark,
     dots,
+    level,
     line,
     log_axis,
     mark,
@@ -68,7 +68,7 @@ def train_size_panel(
             axes.vlines(x[bounds], each.low[bounds], each.high[bounds], color=look.color, linewidth=1.1, zorder=3)
             line(axes, x[there], each.mean[there], look, marker=look.marker, markersize=4.2, linewidth=1.4, zorder=4)
         if floor is not None:
-            axes.axhline(floor, color=INK, linewidth=1.0, dashes=(5, 3), zorder=1.5)
+            level(axes, floor)
         low, high = _limits(drawn, floor)
         plain_axis(axes, "y", low, high, label)
         log_axis(axes, "x", sizes[0] / 1.25, sizes[-1] * 1.25, "training cells")

@@ -9,12 +9,12 @@ from jnas.io._text import counted, listed
 from jnas.pages._frame import legend, study_page
 from jnas.pages._html import Html, details, element, section
 from jnas.pages._html import table as html_table
-from jnas.pages._parts import named, note_box, panels, seconds_text
+from jnas.pages._parts import mean_cell, named, note_box, panels, seconds_text
 from jnas.statistics._intervals import FEWEST
 from jnas.studies.predictors._measures import MEASURES, best_index, constant_error
 from jnas.studies.predictors._plots import SizeCurve, look, scatter_limits, scatter_panel, train_size_panel
 from jnas.studies.predictors._results import PredictorStudy
-from jnas.studies.predictors._summary import Difference, Line, differences, lines, measure_index
+from jnas.studies.predictors._summary import Difference, Line, differences, lines, measure_index, measure_title
 
 __all__ = ["predictor_report"]
 
@@ -67,8 +67,7 @@ def _findings(study: PredictorStudy, found: Sequence[Line]) -> Html:
     sentences: list[Any] = []
     error, rank = measure_index("mae"), measure_index("kendall")
     for n, size in enumerate(study.config["train_sizes"]):
-        near = best_index(np.array([line.mean[n, error] for line in found]), MEASURES[error])
-        order = best_index(np.array([line.mean[n, rank] for line in found]), MEASURES[rank])
+        near, order = _best(found, n, error), _best(found, n, rank)
         if near < 0:
             continue
         sentences += [
@@ -106,20 +105,19 @@ def _draws(study: PredictorStudy, line: Line) -> Html | None:
     return element("small", counted(line.runs, "draw")) if line.runs < study.config["num_seeds"] else None
 
 
+def _best(found: Sequence[Line], n: int, m: int) -> int:
+    """Returns which line is the best at a training size by a measure, -1 where none is."""
+    return best_index(np.array([line.mean[n, m] for line in found]), MEASURES[m])
+
+
 def _cell(line: Line, n: int, m: int, best: bool, *below: Any) -> Html:
-    """Returns a mean with its interval in small print."""
-    mean, low, high = line.mean[n, m], line.low[n, m], line.high[n, m]
-    if np.isnan(mean):
-        return Html("–")
-    text = f"{mean:.3f}"
-    interval = None if np.isnan(low) else element("small", f"[{low:.3f}, {high:.3f}]")
-    return element("div", element("strong", text) if best else text, interval, *below)
+    return mean_cell(line.mean[n, m], line.low[n, m], line.high[n, m], *below, strong=best)
 
 
 def _error_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
     """Returns the table that is read first: like Table 1 of BANANAS."""
     sizes, error, train = study.config["train_sizes"], measure_index("mae"), measure_index("train_mae")
-    best = [best_index(np.array([line.mean[n, error] for line in found]), MEASURES[error]) for n in range(len(sizes))]
+    best = [_best(found, n, error) for n in range(len(sizes))]
     rows: list[list[Any]] = [
         [
             _named(line, _draws(study, line)),
@@ -187,7 +185,7 @@ def _measure_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
     )
     tables = []
     for n in reversed(range(len(sizes))):
-        best = [best_index(np.array([line.mean[n, m] for line in found]), how) for m, how in enumerate(MEASURES)]
+        best = [_best(found, n, m) for m in range(len(MEASURES))]
         rows = [
             [_named(line), *(_cell(line, n, m, best[m] == k) for m in range(len(MEASURES)))]
             for k, line in enumerate(found)
@@ -220,12 +218,8 @@ def _encoding_section(study: PredictorStudy, found: Sequence[Difference]) -> Htm
 
 
 def _difference(found: Difference, n: int, m: int) -> Html:
-    mean, low, high = found.mean[n, m], found.low[n, m], found.high[n, m]
-    if np.isnan(mean):
-        return Html("–")
-    sure = bool(low > 0 or high < 0)
-    interval = None if np.isnan(low) else element("small", f"[{low:+.3f}, {high:+.3f}]")
-    return element("div", element("strong", f"{mean:+.3f}") if sure else f"{mean:+.3f}", interval)
+    low, high = found.low[n, m], found.high[n, m]
+    return mean_cell(found.mean[n, m], low, high, forms=("+.3f", "+.3f"), strong=bool(low > 0 or high < 0))
 
 
 def _time_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
@@ -268,7 +262,7 @@ def _curve_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
     drawn = []
     for name in _CURVES:
         m = measure_index(name)
-        label = f"precision at {k}" if name == "precision_at_k" else MEASURES[m].title
+        label = measure_title(study, name)
         data = [
             SizeCurve(line.label, look(*line.place), line.mean[:, m], line.low[:, m], line.high[:, m]) for line in found
         ]

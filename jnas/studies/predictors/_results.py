@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jnas.studies.predictors._measures import NAMES
 from jnas.studies.predictors._plan import DrawnCells
 
 
@@ -37,7 +38,5 @@ class PredictorStudy(NamedTuple):
 
     def measures(self, predictor: str, encoding: str, train_size: int) -> Mapping[str, NDArray[np.float64]]:
         """Returns each measure of a case over seeds, `[S]`, by its name in `results.csv`."""
-        from jnas.studies.predictors._measures import NAMES
-
         values = self.fits[predictor, encoding, train_size].values
         return {name: values[:, i] for i, name in enumerate(NAMES)}

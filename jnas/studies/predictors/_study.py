@@ -7,9 +7,10 @@ from typing import Any
 
 from jnas.core._versions import SAME
 from jnas.core._vocabulary import Predictor
-from jnas.io._text import counted
+from jnas.io._text import counted, listed
 from jnas.studies import _engine
-from jnas.studies._settings import one_reward
+from jnas.studies._compared import seeds_text
+from jnas.studies._settings import plan_arguments
 from jnas.studies.predictors._cost import estimate_predictor_study
 from jnas.studies.predictors._folder import FOLDER, fits_file_name, load_cells, load_fits, save_cells, save_fits
 from jnas.studies.predictors._plan import Encodings, PredictorPlan, plan_predictor_study
@@ -85,23 +86,7 @@ def predictor_study(
       White, Neiswanger & Savani, "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture
       Search", 2021 (AAAI), Table 1 and Figure A.1.
     """
-    plan = plan_predictor_study(
-        predictors,
-        table,
-        dataset=dataset,
-        epochs=epochs,
-        split=split,
-        reward=one_reward(reward, seed),
-        encodings=encodings,
-        train_sizes=train_sizes,
-        test_cells=test_cells,
-        precision_at=precision_at,
-        num_seeds=num_seeds,
-        num_python_seeds=num_python_seeds,
-        root_seed=root_seed,
-        chunk=chunk,
-        command=command,
-    )
+    plan = plan_predictor_study(**plan_arguments(locals()))
     return carry_out_predictors(plan, out=out, log=log)
 
 
@@ -116,12 +101,9 @@ def carry_out_predictors(
 def predictor_headline(plan: PredictorPlan) -> str:
     """Returns what a study does, in a line."""
     config = plan.config
-    sizes = [f"{n:,}" for n in plan.train_sizes]
-    listed = " and ".join([", ".join(sizes[:-1]), sizes[-1]] if len(sizes) > 1 else sizes)
-    fewer = ", ".join(f"{name} {count:,}" for name, count in config.get("fewer_seeds", {}).items())
-    seeds = counted(config["num_seeds"], "seed") + (f" ({fewer})" if fewer else "")
+    sizes = listed([f"{n:,}" for n in plan.train_sizes])
     return (
-        f"{counted(len(plan.cases), 'predictor')} by encoding x {listed} training cells x {seeds} on "
+        f"{counted(len(plan.cases), 'predictor')} by encoding x {sizes} training cells x {seeds_text(config)} on "
         f"{config['table_name']}: {config['dataset']} {config['split']} accuracy after "
         f"{counted(config['epochs'], 'epoch')}, tested on {plan.test_cells:,} cells"
     )

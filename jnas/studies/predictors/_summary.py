@@ -6,11 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jnas.statistics._intervals import mean_interval
-from jnas.studies.predictors._measures import NAMES
+from jnas.statistics._intervals import Floats
+from jnas.studies._over_seeds import over_seeds
+from jnas.studies.predictors._measures import MEASURES, NAMES
 from jnas.studies.predictors._results import PredictorStudy
-
-Floats = NDArray[np.float64]
 
 
 class Line(NamedTuple):
@@ -50,10 +49,8 @@ def lines(study: PredictorStudy) -> list[Line]:
     for p, (name, chosen) in enumerate(study.config["predictors"].items()):
         for encoding in _finished(study, name, chosen):
             values = _values(study, name, encoding)
-            low, high = mean_interval(values)
-            count = (~np.isnan(values)).sum(axis=0)
             place = (p, encodings.index(encoding))
-            found.append(Line(name, encoding, place, *_moments(values), low, high, count, len(values)))
+            found.append(Line(name, encoding, place, *over_seeds(values), len(values)))
     return found
 
 
@@ -62,9 +59,8 @@ def differences(study: PredictorStudy) -> list[Difference]:
     found = []
     for name, (first, *others) in study.config["predictors"].items():
         for encoding in _finished(study, name, others) if _finished(study, name, [first]) else []:
-            values = _values(study, name, encoding) - _values(study, name, first)
-            low, high = mean_interval(values)
-            found.append(Difference(name, encoding, first, _moments(values)[0], low, high))
+            less = over_seeds(_values(study, name, encoding) - _values(study, name, first))
+            found.append(Difference(name, encoding, first, less.mean, less.low, less.high))
     return found
 
 
@@ -78,15 +74,12 @@ def measure_index(name: str) -> int:
     return NAMES.index(name)
 
 
+def measure_title(study: PredictorStudy, name: str) -> str:
+    """Returns what a measure is called in a study, whose precision is at a known k."""
+    k = study.config["precision_at"]
+    return f"precision at {k}" if name == "precision_at_k" else MEASURES[measure_index(name)].title
+
+
 def _values(study: PredictorStudy, name: str, encoding: str) -> Floats:
     """Returns `[S, N, M]`."""
     return np.stack([study.fits[name, encoding, n].values for n in study.config["train_sizes"]], axis=1)
-
-
-def _moments(values: Floats) -> tuple[Floats, Floats]:
-    """Returns mean and deviation over the first axis, of what is not NaN; NaN where there is too little."""
-    there = ~np.isnan(values)
-    count = there.sum(axis=0)
-    mean = np.where(count > 0, np.where(there, values, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
-    squares = (np.where(there, values - mean, 0) ** 2).sum(axis=0)
-    return mean, np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)

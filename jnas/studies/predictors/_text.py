@@ -1,15 +1,13 @@
 """The results of a study of predictors as text: the files of numbers, and the table that a terminal shows."""
 
-import math
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
-from jnas.io._text import aligned, counted, csv_text, number_cell
-from jnas.studies.predictors._measures import MEASURES, NAMES
+from jnas.io._text import aligned, csv_text, number_cell
+from jnas.studies._compared import fewer_lines
+from jnas.studies._over_seeds import OVER_SEEDS, csv_cells, mean_text
+from jnas.studies.predictors._measures import NAMES
 from jnas.studies.predictors._results import PredictorStudy
-from jnas.studies.predictors._summary import lines, measure_index
+from jnas.studies.predictors._summary import lines, measure_index, measure_title
 
 _CASE = ("predictor", "encoding", "train_size")
 _SHOWN = ("mae", "kendall", "precision_at_k")  # on the terminal
@@ -18,7 +16,7 @@ _SHOWN = ("mae", "kendall", "precision_at_k")  # on the terminal
 def results_csv(study: PredictorStudy) -> str:
     """Returns a row for each predictor, encoding, training size and seed; a cell is empty where there is no number."""
     rows = (
-        [*place, seed, *map(_number, values)]
+        [*place, seed, *(number_cell(value, ".6f") for value in values)]
         for place, fits in study.fits.items()
         for seed, values in enumerate(fits.values)
     )
@@ -26,22 +24,14 @@ def results_csv(study: PredictorStudy) -> str:
 
 
 def predictor_summary_csv(study: PredictorStudy) -> str:
-    """Returns a row for each predictor, encoding, training size and measure.
-
-    `seeds` is the number of seeds that gave a number, over which mean, standard deviation (ddof 1) and the 95 %
-    bootstrap interval of the mean are taken; the deviation is empty for fewer than two of them, the interval for fewer
-    than five.
-    """
+    """Returns a row for each predictor, encoding, training size and measure (as in `csv_cells`)."""
     rows = (
-        [
-            *(line.predictor, line.encoding, size, name, line.found[n, m]),
-            *(_number(x[n, m]) for x in (line.mean, line.std, line.low, line.high)),
-        ]
+        [line.predictor, line.encoding, size, name, *csv_cells(line, (n, m), ".6f")]
         for line in lines(study)
         for n, size in enumerate(study.config["train_sizes"])
         for m, name in enumerate(NAMES)
     )
-    return csv_text((*_CASE, "measure", "seeds", "mean", "std", "ci_low", "ci_high"), rows)
+    return csv_text((*_CASE, "measure", *OVER_SEEDS), rows)
 
 
 def times_csv(study: PredictorStudy) -> str:
@@ -62,24 +52,11 @@ def times_csv(study: PredictorStudy) -> str:
 
 def predictor_results_text(study: PredictorStudy) -> str:
     """Returns error, rank correlation and precision of every predictor on each encoding by training size, as lines."""
-    sizes, k = study.config["train_sizes"], study.config["precision_at"]
-    found, rows = lines(study), []
+    sizes, found = study.config["train_sizes"], lines(study)
+    rows = []
     for name in _SHOWN:
-        title = f"precision at {k}" if name == "precision_at_k" else MEASURES[measure_index(name)].title
-        rows.append([title, *(f"{size:,}" for size in sizes)])
-        rows += [[f"  {line.label}", *map(_shown, line.mean[:, measure_index(name)])] for line in found]
-    return "\n".join([*aligned(rows, "l" + "r" * len(sizes)), *_remarks(study, found)])
-
-
-def _shown(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
-
-
-def _remarks(study: PredictorStudy, found: Sequence[Any]) -> list[str]:
-    most = int(study.config["num_seeds"])
-    told = {line.predictor: line.runs for line in found if line.runs < most}
-    return [f"{name}: {counted(runs, 'seed')}, the others {most:,}" for name, runs in told.items()]
-
-
-def _number(value: Any) -> str:
-    return number_cell(value, ".6f")
+        rows.append([measure_title(study, name), *(f"{size:,}" for size in sizes)])
+        rows += [[f"  {x.label}", *(mean_text(v, digits=3) for v in x.mean[:, measure_index(name)])] for x in found]
+    runs = {line.predictor: line.runs for line in found}
+    fewer = fewer_lines(runs, int(study.config["num_seeds"]), "seed")
+    return "\n".join([*aligned(rows, "l" + "r" * len(sizes)), *fewer])

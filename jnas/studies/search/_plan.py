@@ -1,24 +1,26 @@
 """What a study is to do, settled before it starts: its columns, its configuration, its keys, what it will take."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jnas.core._checks import Overshoot, check_fidelities, resolve_capacity
+from jnas.core._checks import check_fidelities, resolve_capacity
 from jnas.core._vocabulary import Objective, Searcher
+from jnas.studies._compared import check_rows, fewer_seeds, seeds_by_name, table_words
 from jnas.studies._keys import chunk_width
 from jnas.studies._settings import CHUNK, check_settings
 from jnas.studies.search._settings import SEARCH_SETTINGS
-from jnas.tables._digest import table_digest
 from jnas.tables._file import member
-from jnas.tables._look_ups import RunValues, Seed
+from jnas.tables._look_ups import RunValues
 from jnas.tables._runs import check_seed
 from jnas.tables._table import Table
 from jnas.tables._targets import Reference, Target, find_references, judging_targets, target_columns
 
 _MOST_BYTES = 4_000_000_000  # of traces in one program
+_EXPECTED = "a jnas.Searcher; call the factory first, for example jnas.searchers.random_search(table.space)"
 
 
 class SearchPlan(NamedTuple):
@@ -42,101 +44,57 @@ class SearchPlan(NamedTuple):
         return -(-self.seeds[name] // self.widths[name])
 
 
-def plan_search_study(
-    searchers: Mapping[str, Searcher],
-    table: Table,
-    *,
-    dataset: str,
-    epochs: int | Sequence[int],
-    at: int | Sequence[int] | None,
-    split: str,
-    reward: Seed,
-    budget_seconds: float | None,
-    max_evaluations: int | None,
-    overshoot: Overshoot,
-    num_seeds: int,
-    num_python_seeds: int,
-    root_seed: int,
-    targets: Sequence[Target | tuple[str, str, int]] | None,
-    chunk: int | Mapping[str, int],
-    command: str | None,
-) -> SearchPlan:
-    """Returns the plan of a study; arguments and errors are those of `jnas.study`."""
-    check_settings(SEARCH_SETTINGS, locals())
-    _check_searchers(searchers)
-    for training in np.ravel(epochs):
-        check_seed(table, *table.resolve(dataset, split), int(training), reward, "reward")
-    objective = table.objective(dataset=dataset, split=split, epochs=epochs, seed=reward, at=at)
-    capacity = resolve_capacity(objective, budget_seconds, max_evaluations, overshoot)
+def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: Any) -> SearchPlan:
+    """Returns the plan of a study; arguments and errors are those of `jnas.study`, all of which are given."""
+    check_settings(SEARCH_SETTINGS, asked)
+    check_rows("searchers", searchers, Searcher, _EXPECTED)
+    given = SimpleNamespace(**asked)
+    for training in np.ravel(given.epochs):
+        check_seed(table, *table.resolve(given.dataset, given.split), int(training), given.reward, "reward")
+    searched = {"dataset": given.dataset, "split": given.split, "epochs": given.epochs, "at": given.at}
+    objective = table.objective(**searched, seed=given.reward)
+    capacity = resolve_capacity(objective, given.budget_seconds, given.max_evaluations, given.overshoot)
     for searcher in searchers.values():
         check_fidelities(searcher, objective)
-    most = {name: chunk[name] if isinstance(chunk, Mapping) else chunk for name in searchers}
+    most = {name: given.chunk[name] if isinstance(given.chunk, Mapping) else given.chunk for name in searchers}
     for name, width in most.items():
         CHUNK._replace(name=f"chunk of {name}").check(width)
     fitting = _seeds_that_fit(capacity, table.space.num_decisions)
-    seeds = {n: int(num_seeds if s.compiled else min(num_seeds, num_python_seeds)) for n, s in searchers.items()}
+    seeds = seeds_by_name(searchers, given.num_seeds, given.num_python_seeds)
     # A search in Python is a chunk of its own: there is nothing to gain from more, and a stopped study keeps each.
     most = {name: width if searchers[name].compiled else 1 for name, width in most.items()}
     widths = {name: chunk_width(seeds[name], min(width, fitting)) for name, width in most.items()}
-    chosen = judging_targets(table) if targets is None else tuple(Target(*t) for t in targets)
+    chosen = judging_targets(table) if given.targets is None else tuple(Target(*t) for t in given.targets)
     columns = target_columns(table, chosen)
-    of_epochs = None if at is None else int(np.ravel(epochs)[0])
-    curves = () if of_epochs is None else _curves(table, dataset, split, of_epochs)
+    of_epochs = None if given.at is None else int(np.ravel(given.epochs)[0])
+    curves = () if of_epochs is None else _curves(table, given.dataset, given.split, of_epochs)
     config: dict[str, Any] = {
         "searchers": list(searchers),
-        "table_name": table.header.name,
-        "table_path": table.where,
-        "table_sha256": table_digest(table, curves),
-        "dataset": dataset,
-        "split": split,
+        **table_words(table, curves),
+        "dataset": given.dataset,
+        "split": given.split,
         "epochs": [int(e) for e in objective.fidelities],
         "of_epochs": of_epochs,  # the training whose curve `at` is of
-        "reward": reward,
-        "budget_seconds": None if budget_seconds is None else float(budget_seconds),
-        "max_evaluations": max_evaluations,
-        "overshoot": overshoot,
-        "num_seeds": int(num_seeds),
-        "root_seed": int(root_seed),
+        "reward": given.reward,
+        "budget_seconds": None if given.budget_seconds is None else float(given.budget_seconds),
+        "max_evaluations": given.max_evaluations,
+        "overshoot": given.overshoot,
+        "num_seeds": int(given.num_seeds),
+        "root_seed": int(given.root_seed),
         "chunk": dict(widths),
         "judged_by": [t.label for t in chosen],
         "notes": list(table.header.notes),
-        "command": command,
+        "command": given.command,
+        **fewer_seeds(seeds, given.num_seeds),
     }
-    if any(count < num_seeds for count in seeds.values()):
-        config["fewer_seeds"] = {name: count for name, count in seeds.items() if count < num_seeds}
     gaps = _gaps(table, config)
     config["notes"] += gaps
     expected = _mean_evaluations(table, config, capacity)
     references = find_references(table, columns)
+    decisions = table.space.num_decisions
     return SearchPlan(
-        searchers,
-        objective,
-        capacity,
-        table.space.num_decisions,
-        expected,
-        seeds,
-        widths,
-        chosen,
-        columns,
-        references,
-        config,
-        gaps,
+        searchers, objective, capacity, decisions, expected, seeds, widths, chosen, columns, references, config, gaps
     )
-
-
-def _check_searchers(searchers: Any) -> None:
-    if not isinstance(searchers, Mapping):
-        raise TypeError(f'searchers is {type(searchers).__name__}, expected a mapping such as {{"mine": searcher}}')
-    if not searchers:
-        raise ValueError("searchers is empty, expected at least one")
-    for name, searcher in searchers.items():
-        if not isinstance(name, str) or not 1 <= len(name) <= 80:
-            raise ValueError(f"searchers has the name {name!r}, expected a string of 1 to 80 characters")
-        if not isinstance(searcher, Searcher):
-            raise TypeError(
-                f"searchers[{name!r}] is {type(searcher).__name__}, expected a jnas.Searcher; call the factory first, "
-                "for example jnas.searchers.random_search(table.space)"
-            )
 
 
 def _seeds_that_fit(capacity: int, num_decisions: int) -> int:

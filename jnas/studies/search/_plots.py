@@ -13,6 +13,7 @@ from jnas.pages._plots import (
     INK,
     MUTED,
     PAPER,
+    level,
     line,
     log_axis,
     mark,
@@ -51,7 +52,7 @@ def accuracy_panel(curves: Sequence[Curve], best: float | None, *, axis: str, ti
         plain_axis(axes, "y", low, high, "mean accuracy (%)")
         _grid_axis(axes, curves, axis)
         if best is not None:
-            _optimum(axes, best)
+            level(axes, best)
         return to_svg(figure, f"{title}. {_ends(curves)}")
 
 
@@ -98,7 +99,7 @@ def final_panel(labels: Sequence[str], samples: Sequence[Floats], best: float | 
         plain_axis(axes, "y", *_final_range(samples, best), "final accuracy (%)")
         plain_axis(axes, "x", 0, 100, "runs, from the worst to the best (%)")
         if best is not None:
-            _optimum(axes, best)
+            level(axes, best)
         middle = (
             f"{label} {number(float(np.nanmedian(v)))}"
             for label, v in zip(labels, samples, strict=True)
@@ -235,10 +236,6 @@ def _grid_axis(axes: Axes, curves: Sequence[Curve], label: str) -> None:
         log_axis(axes, "x", low, high * 1.02, label)
     else:
         plain_axis(axes, "x", low * 0.9, high * 1.1, label)
-
-
-def _optimum(axes: Axes, best: float) -> None:
-    axes.axhline(best, color=INK, linewidth=1.0, dashes=(5, 3), zorder=1.5)
 
 
 def _accuracy_range(curves: Sequence[Curve], best: float | None) -> tuple[float, float]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from jnas import spaces
 from jnas.core._vocabulary import Space
 from jnas.io._atomic import replacing
 from jnas.io._text import counted, listed
@@ -15,6 +14,7 @@ from jnas.pages._frame import chapter
 from jnas.pages._html import Html, element, page
 from jnas.pages._parts import note_box, p_text
 from jnas.pages._settings import settings_section, value_text
+from jnas.studies._compared import known_space
 from jnas.studies.search._differences import differences_section
 from jnas.studies.search._results import StudyResults
 from jnas.studies.search._sections import best_found_section, finals_section, results_section, time_section
@@ -94,7 +94,7 @@ def _space_name(study: StudyResults) -> str:
 def _chapter(comparison: Comparison, space: Space | None, suffix: str) -> list[Any]:
     """Returns all that one comparison has to show."""
     if space is None:
-        space = _known_space(comparison.studies[0].space)
+        space = known_space(comparison.studies[0].space)
     head = _summaries(comparison)
     if not comparison.entries or not comparison.targets:
         nothing = element(
@@ -110,13 +110,6 @@ def _chapter(comparison: Comparison, space: Space | None, suffix: str) -> list[A
         ("best", "The best architectures"): best_found_section(comparison, space, suffix),
     }
     return [*head, _findings(comparison, numbers), *chapter(sections, [_settings(comparison, suffix)], suffix)]
-
-
-def _known_space(config: str) -> Space | None:
-    try:
-        return spaces.from_config(config)
-    except (ValueError, TypeError, KeyError):
-        return None
 
 
 # In words.

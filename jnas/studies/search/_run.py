@@ -14,6 +14,7 @@ from jnas.core._trace_statistics import best_so_far
 from jnas.core._vocabulary import Array, Key, Trace
 from jnas.io._text import counted
 from jnas.studies import _engine
+from jnas.studies._compared import seeds_text
 from jnas.studies._threads import threads
 from jnas.studies.search._cost import estimate_study
 from jnas.studies.search._folder import (
@@ -105,11 +106,9 @@ def search_headline(plan: SearchPlan) -> str:
     kind = kinds.get(config["reward"], f"training seed {config['reward']}")
     *earlier, last = config["epochs"]
     epochs = " and ".join([*map(str, earlier), counted(last, "epoch")])
-    fewer = ", ".join(f"{name} {count:,}" for name, count in config.get("fewer_seeds", {}).items())
-    seeds = counted(config["num_seeds"], "seed") + (f" ({fewer})" if fewer else "")
     of_epochs = f" of {config['of_epochs']}" if config["of_epochs"] else ""
     return (
-        f"{counted(len(plan.searchers), 'searcher')} x {seeds} on {config['table_name']}: "
+        f"{counted(len(plan.searchers), 'searcher')} x {seeds_text(config)} on {config['table_name']}: "
         f"{config['dataset']} {config['split']} accuracy after {epochs}{of_epochs} ({kind}), "
         f"{' or '.join(limits)} a search"
     )

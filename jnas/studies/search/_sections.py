@@ -8,7 +8,7 @@ import numpy as np
 from jnas.core._vocabulary import STOPPED_BY, Space
 from jnas.io._text import counted
 from jnas.pages._html import Html, breakable, element, scrolling, section
-from jnas.pages._parts import card, named, panels, percent_text, seconds_text
+from jnas.pages._parts import card, mean_cell, named, panels, percent_text, seconds_text
 from jnas.statistics._intervals import FEWEST
 from jnas.studies.search._curves import Curve, curves
 from jnas.studies.search._parts import clock_name, counted_name, panel_title, searcher_legend
@@ -102,19 +102,10 @@ def _searcher_row(comparison: Comparison, numbers: Finals, k: int, best: Sequenc
     cells = []
     with np.errstate(invalid="ignore"):
         narrow = np.nanmin(np.append(numbers.high - numbers.low, [[np.inf] * len(best)], axis=0), axis=0) < 0.02
-    for c in range(len(comparison.targets)):
-        digits = 3 if narrow[c] else 2
+    for c in range(len(best)):
         mean, std, low, high = (float(a[k, c]) for a in (numbers.mean, numbers.std, numbers.low, numbers.high))
-        if math.isnan(mean):
-            cells.append(element("td", "–"))
-            continue
-        text = f"{mean:.2f}" + ("" if math.isnan(std) else f" ± {std:.2f}")
-        shown = element("strong", text) if best[c] == k else text
-        cells.append(
-            element(
-                "td", shown, None if math.isnan(low) else element("small", f"[{low:.{digits}f}, {high:.{digits}f}]")
-            )
-        )
+        forms = (".2f", ".3f" if narrow[c] else ".2f")
+        cells.append(mean_cell(mean, low, high, std=std, forms=forms, strong=best[c] == k, name="td"))
     compiled, ran = entry.result.compile_seconds, entry.result.run_seconds
     measured = element("td", seconds_text(compiled + ran), element("small", f"compiling {seconds_text(compiled)}"))
     return element(

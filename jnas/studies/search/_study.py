@@ -9,7 +9,7 @@ from typing import Any
 from jnas.core._checks import Overshoot
 from jnas.core._vocabulary import Searcher, Space
 from jnas.studies import _engine
-from jnas.studies._settings import one_reward
+from jnas.studies._settings import plan_arguments
 from jnas.studies.search._folder import FOLDER, Chunk, as_result, load_chunk, traces_file_name
 from jnas.studies.search._plan import SearchPlan, plan_search_study
 from jnas.studies.search._results import StudyResults
@@ -88,24 +88,7 @@ def study(
       >>> [target.label for target in results.targets], results.searchers[0].final.tolist()
       (['data validation, 1 epoch', 'data test, 1 epoch'], [[75.0, 75.0], [74.0, 74.0]])
     """
-    plan = plan_search_study(
-        searchers,
-        table,
-        dataset=dataset,
-        epochs=epochs,
-        at=at,
-        split=split,
-        reward=one_reward(reward, seed),
-        budget_seconds=budget_seconds,
-        max_evaluations=max_evaluations,
-        overshoot=overshoot,
-        num_seeds=num_seeds,
-        num_python_seeds=num_python_seeds,
-        root_seed=root_seed,
-        targets=targets,
-        chunk=chunk,
-        command=command,
-    )
+    plan = plan_search_study(**plan_arguments(locals()))
     return carry_out_search(plan, table, out=out, log=log)
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from jnas.core._trace_statistics import num_evaluations
 from jnas.statistics._average_ranks import RankComparison, compare_ranks
 from jnas.statistics._comparison import PairwiseTests, compare_pairwise
-from jnas.statistics._intervals import Floats, mean_interval
-from jnas.statistics._statistics import mean_over_seeds, std_over_seeds
+from jnas.statistics._intervals import Floats
+from jnas.studies._over_seeds import OverSeeds, over_seeds
 from jnas.studies.search._results import SearcherResult, StudyResults
 from jnas.tables._targets import Reference, Target
 
@@ -165,13 +165,9 @@ def finals(comparison: Comparison) -> Finals:
     entries = comparison.entries
     values = [np.asarray(entry.result.final, np.float64).T for entry in entries]  # each [S, C]
     shape = (len(entries), len(comparison.targets))
-    intervals = [mean_interval(v) for v in values]
+    each = [over_seeds(v) for v in values]
     return Finals(
-        mean=np.reshape([mean_over_seeds(v, nan_policy="omit") for v in values], shape),
-        std=np.reshape([std_over_seeds(v, nan_policy="omit") for v in values], shape),
-        low=np.reshape([low for low, _ in intervals], shape),
-        high=np.reshape([high for _, high in intervals], shape),
-        found=np.reshape([(~np.isnan(v)).sum(axis=0) for v in values], shape),
+        *(np.reshape([getattr(numbers, name) for numbers in each], shape) for name in OverSeeds._fields),
         runs=np.asarray([len(v) for v in values], np.int64),
         evaluations=np.asarray([np.median(num_evaluations(e.result.traces)) for e in entries], np.float64),
         seconds=np.asarray([np.median(_ends(e.result)) for e in entries], np.float64),

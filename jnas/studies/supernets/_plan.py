@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
@@ -14,9 +15,9 @@ from jnas.searchers.weight_sharing._analysis import expected_random_search
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._loop import has_alpha
 from jnas.searchers.weight_sharing._registry import make_weight_sharing, weight_sharing_entry
+from jnas.studies._compared import table_words
 from jnas.studies._settings import check_settings
 from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
-from jnas.tables._digest import table_digest
 from jnas.tables._table import Table
 from jnas.tables._targets import Reference, Target, find_references, judging_targets, target_columns
 from jnas.training._recipe import BatchNormPolicy
@@ -48,12 +49,6 @@ class SupernetPlan(NamedTuple):
     methods: Mapping[str, SupernetMethod]
     supernet: Supernet
     dataset: Dataset
-    split: str  # that the architecture is learned from
-    num_seeds: int
-    root_seed: int
-    look_every: int
-    hessian: bool
-    batch_norms: tuple[BatchNormPolicy, ...]
     table: Table | None
     targets: tuple[Target, ...]
     columns: NDArray[np.float32]  # [C, rows of the table], percent
@@ -61,10 +56,20 @@ class SupernetPlan(NamedTuple):
     cells: NDArray[np.int64]  # [N] rows of the table, for the one-shot analysis
     config: Mapping[str, Any]
 
+    @property
+    def split(self) -> str:
+        """Returns the images that the architecture is learned from."""
+        return str(self.config["split"])
+
+    @property
+    def num_seeds(self) -> int:
+        """Returns how many searches there are of each method."""
+        return int(self.config["num_seeds"])
+
     def looks(self, name: str) -> list[int]:
         """Returns after how many epochs a method's searches are looked at; the last epoch is always among them."""
-        epochs = self.methods[name].epochs
-        return [*range(self.look_every, epochs, self.look_every), epochs]
+        epochs, every = self.methods[name].epochs, self.config["look_every"]
+        return [*range(every, epochs, every), epochs]
 
 
 def supernet_methods(
@@ -134,34 +139,23 @@ def _field(settings: Mapping[str, Any], key: str) -> Any:
 
 
 def plan_supernet_study(
-    methods: Mapping[str, SupernetMethod],
-    supernet: Supernet,
-    dataset: Dataset,
-    *,
-    table: Table | None,
-    split: str | None,
-    num_seeds: int,
-    root_seed: int,
-    look_every: int,
-    hessian: bool,
-    one_shot: Cells,
-    batch_norms: Sequence[BatchNormPolicy],
-    sizes: Mapping[str, Any] | None,
-    command: str | None,
+    methods: Mapping[str, SupernetMethod], supernet: Supernet, dataset: Dataset, **asked: Any
 ) -> SupernetPlan:
-    """Returns the plan of a study; arguments and errors are those of `supernet_study`."""
-    check_settings((*SUPERNET_SETTINGS, *LOOK_SETTINGS), locals())
-    _check(methods, batch_norms)
-    if hessian and not any(has_alpha(jax.eval_shape(m.searcher.init, jax.random.key(0))) for m in methods.values()):
+    """Returns the plan of a study; arguments and errors are those of `supernet_study`, all of which are given."""
+    check_settings((*SUPERNET_SETTINGS, *LOOK_SETTINGS), asked)
+    given = SimpleNamespace(**asked)
+    table, split = given.table, dataset.validation_split if given.split is None else given.split
+    _check(methods, given.batch_norms)
+    with_alpha = (has_alpha(jax.eval_shape(m.searcher.init, jax.random.key(0))) for m in methods.values())
+    if given.hessian and not any(with_alpha):
         raise ValueError(f"hessian is asked for, and none of {', '.join(methods)} has architecture parameters")
-    split = dataset.validation_split if split is None else split
     if split is None:
         raise ValueError(
             f"the data set {dataset.name!r} has no validation split, and the architecture is learned there"
         )
     rows = dataset.rows(split)
     targets, columns, references, known = _judges(table, supernet)
-    cells = _cells(table, columns, one_shot, root_seed, judging_column(targets, dataset.name))
+    cells = _cells(table, columns, given.one_shot, given.root_seed, judging_column(targets, dataset.name))
     config: dict[str, Any] = {
         "methods": list(methods),
         "dataset": dataset.name,
@@ -173,42 +167,24 @@ def plan_supernet_study(
         "space": supernet.space.name,
         "form": supernet.form,
         "parameters": _num_parameters(supernet),
-        **(sizes or {}),
+        **(given.sizes or {}),
         "epochs": {name: method.epochs for name, method in methods.items()},
         "batch_size": {name: method.batch_size for name, method in methods.items()},
         "settings": {name: dict(method.settings) for name, method in methods.items() if method.settings},
-        "num_seeds": int(num_seeds),
-        "root_seed": int(root_seed),
-        "look_every": int(look_every),
-        "hessian": bool(hessian),
+        "num_seeds": int(given.num_seeds),
+        "root_seed": int(given.root_seed),
+        "look_every": int(given.look_every),
+        "hessian": bool(given.hessian),
         "one_shot": len(cells),
-        "batch_norms": list(batch_norms) if len(cells) else [],
-        "table_name": None if table is None else table.header.name,
-        "table_path": None if table is None else table.where,
-        "table_sha256": None if table is None else table_digest(table),
+        "batch_norms": list(given.batch_norms) if len(cells) else [],
+        **table_words(table),
         "judged_by": [t.label for t in targets],
         "random_std": known,
         "notes": [] if table is None else list(table.header.notes),
-        "command": command,
+        "command": given.command,
         "clock": "measured",
     }
-    return SupernetPlan(
-        dict(methods),
-        supernet,
-        dataset,
-        split,
-        int(num_seeds),
-        int(root_seed),
-        int(look_every),
-        bool(hessian),
-        tuple(batch_norms) if len(cells) else (),
-        table,
-        targets,
-        columns,
-        references,
-        cells,
-        config,
-    )
+    return SupernetPlan(dict(methods), supernet, dataset, table, targets, columns, references, cells, config)
 
 
 def _check(methods: Any, batch_norms: Sequence[Any]) -> None:

@@ -13,6 +13,7 @@ from jnas.pages._plots import (
     MUTED,
     Mark,
     dots,
+    level,
     line,
     log_axis,
     number,
@@ -60,8 +61,8 @@ def epoch_panel(
                 continue
             mean, marker = np.nanmean(values[:, there], axis=0), each.look.marker if there.sum() <= 12 else None
             line(axes, each.epochs[there], mean, each.look, linewidth=1.7, marker=marker, markersize=3.6, zorder=3)
-        for level in levels:
-            axes.axhline(level, color=INK if level == levels[0] else MUTED, linewidth=1.0, dashes=(5, 3), zorder=1.5)
+        for value in levels:
+            level(axes, value, INK if value == levels[0] else MUTED)
         _vertical(axes, drawn, levels, label, logarithmic)
         last = max(int(each.epochs[-1]) for each in drawn)
         plain_axis(axes, "x", 0.0 if last > 1 else 0.5, last * 1.02, "epochs", whole=True)

@@ -5,23 +5,25 @@ from typing import Any
 
 import numpy as np
 
-from jnas import spaces
 from jnas.core._vocabulary import Space
 from jnas.io._text import counted, listed
 from jnas.pages._frame import legend, study_page
 from jnas.pages._html import Html, element, section
 from jnas.pages._html import table as html_table
-from jnas.pages._parts import card, named, note_box, panels, percent_text
+from jnas.pages._parts import card, mean_cell, named, note_box, panels, percent_text
 from jnas.pages._plots import mark
 from jnas.statistics._intervals import FEWEST
+from jnas.studies._compared import known_space
+from jnas.studies._over_seeds import OverSeeds
 from jnas.studies.supernets._plots import EpochCurves, epoch_panel
 from jnas.studies.supernets._results import INFOS, MethodResult, SupernetStudy, diverged
 from jnas.studies.supernets._summary import (
-    FinalColumn,
     diverged_text,
     entropy,
     final_columns_of,
     judged_column,
+    median_rank,
+    reference_spread,
     skip_connections,
 )
 from jnas.studies.supernets._weights_sections import training_time_section, weights_section
@@ -43,17 +45,10 @@ def supernet_report(study: SupernetStudy) -> str:
             ("epochs", "After each epoch"): _curves_section(study),
             ("collapse", "What they prefer"): _collapse_section(study),
             ("weights", "What shared weights know"): weights_section(study),
-            ("cells", "The derived cells"): _cells_section(study, _space(study)),
+            ("cells", "The derived cells"): _cells_section(study, known_space(study.space)),
             ("times", "What it took"): training_time_section(study),
         }
     return study_page(title, _task(study), notes, findings, sections, config, study.versions)
-
-
-def _space(study: SupernetStudy) -> Space | None:
-    try:
-        return spaces.from_config(study.space)
-    except (ValueError, TypeError, KeyError):
-        return None
 
 
 # In words.
@@ -140,7 +135,7 @@ def _results_section(study: SupernetStudy) -> Html:
         [
             element("div", named(mark(k), result.name), element("small", _length(study, result))),
             *(_cell(column, best[c] == k) for c, column in enumerate(found[k])),
-            *([_rank(study, result)] if study.targets else []),
+            *([median_rank(result, "–")] if study.targets else []),
             *([] if (own := skips[k]) is None else [_mean(own[:, -1], 1)]),
             _mean(entropy(result)[:, -1], 3),
         ]
@@ -184,12 +179,9 @@ def _length(study: SupernetStudy, result: MethodResult) -> str:
     return ", ".join([*told, *(f"{name} {value}" for name, value in changed.items())])
 
 
-def _cell(column: FinalColumn, best: bool) -> Html:
-    if np.isnan(column.mean):
-        return Html("–")
-    text = f"{column.mean:.2f}" + ("" if np.isnan(column.std) else f" ± {column.std:.2f}")
-    interval = None if np.isnan(column.low) else element("small", f"[{column.low:.2f}, {column.high:.2f}]")
-    return element("div", element("strong", text) if best else text, interval)
+def _cell(column: OverSeeds, best: bool) -> Html:
+    forms = (".2f", ".2f")
+    return mean_cell(column.mean, column.low, column.high, std=column.std, forms=forms, strong=best)
 
 
 def _mean(values: Any, digits: int) -> str:
@@ -197,18 +189,12 @@ def _mean(values: Any, digits: int) -> str:
     return f"{known.mean():.{digits}f}" if known.size else "–"
 
 
-def _rank(study: SupernetStudy, result: MethodResult) -> str:
-    last = result.ranks[:, -1]
-    return f"{np.median(last[last > 0]):,.0f}" if (last > 0).any() else "–"
-
-
 def _reference_cells(study: SupernetStudy) -> list[tuple[str, list[str]]]:
     rows = []
     for reference in study.references:
-        spread = study.config["random_std"] if reference.name == "random cell" else [None] * len(study.targets)
         cells = [
-            "–" if np.isnan(value) else f"{value:.2f}" + ("" if std is None else f" ± {std:.2f}")
-            for value, std in zip(reference.values, spread, strict=True)
+            "–" if np.isnan(value) else f"{value:.2f}" + ("" if np.isnan(std) else f" ± {std:.2f}")
+            for value, std in zip(reference.values, reference_spread(study, reference), strict=True)
         ]
         rows.append((reference.name, cells))
     return rows

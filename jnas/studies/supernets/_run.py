@@ -63,7 +63,7 @@ def run_method(work: Work, name: str, identity: Mapping[str, Any]) -> MethodResu
 def _run_method(work: Work, name: str, identity: Mapping[str, Any]) -> MethodResult:
     plan, folder, bar, cost = work.plan, work.folder, work.bar, work.estimate.seconds[name]
     searcher, dataset = plan.methods[name].searcher, place_shared(plan.dataset)
-    keys = seed_keys(plan.root_seed, name, plan.num_seeds)
+    keys = seed_keys(plan.config["root_seed"], name, plan.num_seeds)
     begin = compiled_over_seeds(lambda _, key: begin_search(key, searcher), plan.supernet, plan.num_seeds)
     bar.say(f"{name}: compiling")
     start = time.perf_counter()
@@ -101,7 +101,7 @@ def _compile(plan: SupernetPlan, name: str, dataset: Any, run: SearchRun) -> tup
         return train_epoch(run, method.searcher, dataset, batch_size=method.batch_size, split=plan.split)
 
     def look(dataset: Any, run: SearchRun) -> Look:
-        return look_at(run, method.searcher, plan.supernet, dataset, split=plan.split, hessian=plan.hessian)
+        return look_at(run, method.searcher, plan.supernet, dataset, split=plan.split, hessian=plan.config["hessian"])
 
     programs = [compiled_over_seeds(function, plan.supernet, plan.num_seeds) for function in (epoch, look)]
     first, second = (program.lower(dataset, run).compile() for program in programs)
@@ -197,7 +197,7 @@ def _one_shot(plan: SupernetPlan, name: str, dataset: Any, run: SearchRun, bar: 
     searcher = plan.methods[name].searcher
     archs = np.asarray(plan.table.archs[plan.cells], np.int32)
     found, seconds = [], []
-    for policy in plan.batch_norms:
+    for policy in plan.config["batch_norms"]:
         bar.say(f"{name}: {len(archs):,} architectures under the shared weights, batch-norm {policy}")
         start = time.perf_counter()
         found.append(_accuracies(plan, searcher.shared, dataset, run, archs, policy))
@@ -220,7 +220,7 @@ def _accuracies(
 
     def evaluate(dataset: Any, each: Any) -> Array:
         shared, archs = each
-        key = jax.random.key(plan.root_seed)
+        key = jax.random.key(plan.config["root_seed"])
         return one_shot_accuracies(key, plan.supernet, shared, archs, dataset, plan.split, batch_norm=policy)
 
     program = compiled_over_seeds(evaluate, plan.supernet, plan.num_seeds)

@@ -12,6 +12,7 @@ from jnas.io._progress import duration
 from jnas.io._text import counted, listed
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.studies import _engine
+from jnas.studies._settings import plan_arguments
 from jnas.studies.supernets._plan import Cells, SupernetMethod, SupernetPlan, plan_supernet_study
 from jnas.studies.supernets._results import FOLDER, MethodResult, SupernetStudy, load_method, save_method
 from jnas.studies.supernets._run import method_file_name, run_method
@@ -76,21 +77,7 @@ def supernet_study(
       TypeError: `methods` is no mapping of names to methods.
       OSError: The folder cannot be written.
     """
-    plan = plan_supernet_study(
-        methods,
-        supernet,
-        dataset,
-        table=table,
-        split=split,
-        num_seeds=num_seeds,
-        root_seed=root_seed,
-        look_every=look_every,
-        hessian=hessian,
-        one_shot=one_shot,
-        batch_norms=batch_norms,
-        sizes=sizes,
-        command=command,
-    )
+    plan = plan_supernet_study(**plan_arguments(locals()))
     return carry_out_supernets(plan, out=out, log=log)
 
 
@@ -137,8 +124,9 @@ def _guess(plan: SupernetPlan, name: str) -> float:
     seen = rows if method.settings.get("comparison") == "same_batches" else min(usual.batch_size, rows)
     classified = method.searcher.extra_steps * method.batch_size * method.epochs
     classified += len(plan.looks(name)) * compared * seen
-    again = min(train_rows, usual.batch_norm_batches * usual.batch_size) if "reestimated" in plan.batch_norms else 0
-    classified += len(plan.cells) * (len(plan.batch_norms) * rows + again)
+    policies = config["batch_norms"]
+    again = min(train_rows, usual.batch_norm_batches * usual.batch_size) if "reestimated" in policies else 0
+    classified += len(plan.cells) * (len(policies) * rows + again)
     work = trained * _TRAINED.get(kind, 2.7) + classified * _LOOKED_AT
     speed = 3e9 if jax.default_backend() == "cpu" else 2e12
     return float(25 + plan.num_seeds * work * once / speed)

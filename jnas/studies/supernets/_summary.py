@@ -1,50 +1,43 @@
 """The numbers of a study of weight-sharing searches, as values that tests can check."""
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jnas import spaces
+from jnas.core._folder import StudyConfig
 from jnas.core._vocabulary import Trace
 from jnas.io._text import listed
 from jnas.searchers.weight_sharing._analysis import best_share, shared_weight_correlations
-from jnas.statistics._intervals import mean_interval
-from jnas.statistics._statistics import mean_over_seeds, std_over_seeds
+from jnas.statistics._intervals import Floats
+from jnas.studies._over_seeds import OverSeeds, over_seeds
 from jnas.studies.search._results import SearcherResult, StudyResults
 from jnas.studies.supernets._plan import judging_column
 from jnas.studies.supernets._results import MethodResult, SupernetStudy, diverged
+from jnas.tables._targets import Reference
 
 __all__ = [
     "PARTS",
     "Agreement",
-    "FinalColumn",
     "agreement",
     "as_study_results",
     "diverged_text",
     "entropy",
     "final_columns_of",
+    "finite_moments",
     "judged_column",
     "measured_seconds",
+    "median_rank",
     "operation_counts",
     "operation_names",
+    "reference_spread",
     "skip_connections",
 ]
 
-Floats = NDArray[np.float64]
-
 PARTS = {"all": 1.0, "best": 0.1}
 """Of which share of the evaluated architectures, the truly best ones, correlations are taken."""
-
-
-class FinalColumn(NamedTuple):
-    """What the final architectures of a method's `S` searches are worth by one column of the table, percent."""
-
-    mean: float  # of the searches whose architecture the table knows
-    std: float  # of a sample; NaN for one search
-    low: float  # 95 % bootstrap interval of the mean; NaN for fewer than five searches
-    high: float
-    found: int  # how many there are
 
 
 class Agreement(NamedTuple):
@@ -56,14 +49,29 @@ class Agreement(NamedTuple):
     coefficients: dict[str, Floats]  # by name, [S]; NaN where there is nothing to order
 
 
-def final_columns_of(result: MethodResult) -> list[FinalColumn]:
-    """Returns the final architectures judged by each column of the table."""
-    found = []
-    for values in np.asarray(result.values[:, :, -1], np.float64):
-        low, high = mean_interval(values[:, None])
-        mean, std = (float(f(values, nan_policy="omit")) for f in (mean_over_seeds, std_over_seeds))
-        found.append(FinalColumn(mean, std, float(low[0]), float(high[0]), int(np.isfinite(values).sum())))
-    return found
+def final_columns_of(result: MethodResult) -> list[OverSeeds]:
+    """Returns what the final architectures are worth over seeds by each column of the table, percent."""
+    columns = np.asarray(result.values[:, :, -1], np.float64)
+    return [OverSeeds(*(x[0] for x in over_seeds(values[:, None]))) for values in columns]
+
+
+def reference_spread(study: SupernetStudy, reference: Reference) -> list[float]:
+    """Returns the deviation over all cells by each column, of one random cell; NaN of other references."""
+    known = study.config["random_std"] if reference.name == "random cell" else [None] * len(study.targets)
+    return [math.nan if deviation is None else deviation for deviation in known]
+
+
+def median_rank(result: MethodResult, unknown: str) -> str:
+    """Returns the median over seeds of the final architectures' ranks, where the table knows any."""
+    last = result.ranks[:, -1]
+    return f"{np.median(last[last > 0]):,.0f}" if (last > 0).any() else unknown
+
+
+def finite_moments(values: Any) -> tuple[float, float]:
+    """Returns mean and deviation (of a sample) of what is finite; NaN where there is too little."""
+    known = np.asarray(values)[np.isfinite(values)]
+    mean = float(known.mean()) if known.size else math.nan
+    return mean, float(known.std(ddof=1)) if known.size > 1 else math.nan
 
 
 def judged_column(study: SupernetStudy) -> int:
@@ -157,7 +165,7 @@ def as_study_results(study: SupernetStudy) -> StudyResults:
             f"the weight-sharing searches on {study.config['dataset']} were not judged by a table, so that there is "
             "nothing to compare; run `jnas supernet` with --table"
         )
-    config = {
+    told = {
         "dataset": study.config["dataset"],
         "table_name": study.config["table_name"],
         "clock": "measured",
@@ -167,7 +175,7 @@ def as_study_results(study: SupernetStudy) -> StudyResults:
         "trained_epochs": study.config["epochs"],
     }
     searchers = tuple(_as_searcher(result) for result in study.methods)
-    return StudyResults(config, study.versions, study.space, study.targets, study.references, searchers)
+    return StudyResults(StudyConfig(told), study.versions, study.space, study.targets, study.references, searchers)
 
 
 def _sentence(study: SupernetStudy) -> str:

@@ -9,14 +9,18 @@ import numpy as np
 from jnas import spaces
 from jnas.io._text import aligned, csv_text, number_cell
 from jnas.searchers.weight_sharing._analysis import COEFFICIENTS
+from jnas.studies._over_seeds import OVER_SEEDS, csv_cells, mean_text
 from jnas.studies.supernets._results import INFOS, SupernetStudy, diverged
 from jnas.studies.supernets._summary import (
     agreement,
     diverged_text,
     entropy,
     final_columns_of,
+    finite_moments,
+    median_rank,
     operation_counts,
     operation_names,
+    reference_spread,
     skip_connections,
 )
 
@@ -32,14 +36,12 @@ def supernet_summary_csv(study: SupernetStudy) -> str:
     rows: list[list[Any]] = []
     for result in study.methods:
         for target, found in zip(study.targets, final_columns_of(result), strict=True):
-            numbers = (found.mean, found.std, found.low, found.high)
-            rows.append([result.name, *target, found.found, *map(_number, numbers)])
+            rows.append([result.name, *target, *csv_cells(found, (), ".6g")])
     for reference in study.references:
-        spread = study.config["random_std"] if reference.name == "random cell" else [None] * len(study.targets)
+        spread = reference_spread(study, reference)
         for target, value, deviation in zip(study.targets, reference.values, spread, strict=True):
-            told = "" if deviation is None else _number(deviation)
-            rows.append([reference.name, *target, "", _number(float(value)), told, "", ""])
-    return csv_text(("method", "dataset", "split", "epochs", "seeds", "mean", "std", "ci_low", "ci_high"), rows)
+            rows.append([reference.name, *target, "", _number(float(value)), _number(deviation), "", ""])
+    return csv_text(("method", "dataset", "split", "epochs", *OVER_SEEDS), rows)
 
 
 def epochs_csv(study: SupernetStudy) -> str:
@@ -112,7 +114,7 @@ def supernet_results_text(study: SupernetStudy) -> str:
         rows = [["Kendall's tau with the table", *predictors]]
         for name, each in found.items():
             taus = [a.coefficients["kendall"] for a in each if a.part == "all"]
-            rows.append([f"  {name}", *(_spread(*_mean_std(tau), digits=3) for tau in taus)])
+            rows.append([f"  {name}", *(mean_text(*finite_moments(tau), digits=3) for tau in taus)])
         lines += ["", *aligned(rows, "l" + "r" * len(predictors))]
     return "\n".join(lines)
 
@@ -121,14 +123,12 @@ def _finals_lines(study: SupernetStudy) -> list[str]:
     rows = [["", *(t.dataset for t in study.targets), "rank", "skips"]]
     rows.append(["", *(f"{t.split} {t.epochs}" for t in study.targets), "median", "mean"])
     for result in study.methods:
-        last, skips = result.ranks[:, -1], skip_connections(study, result)
-        rank = f"{np.median(last[last > 0]):,.0f}" if (last > 0).any() else "-"
-        skipped = "-" if skips is None else _spread(_mean_std(skips[:, -1])[0], math.nan, digits=1)
-        rows.append([result.name, *(_spread(c.mean, c.std) for c in final_columns_of(result)), rank, skipped])
+        skips = skip_connections(study, result)
+        skipped = "-" if skips is None else mean_text(finite_moments(skips[:, -1])[0], digits=1)
+        values = (mean_text(c.mean, c.std) for c in final_columns_of(result))
+        rows.append([result.name, *values, median_rank(result, "-"), skipped])
     for reference in study.references:
-        one = reference.name == "random cell"
-        spread = [s if one and s is not None else math.nan for s in study.config["random_std"]]
-        cells = [_spread(float(v), s) for v, s in zip(reference.values, spread, strict=True)]
+        cells = map(mean_text, map(float, reference.values), reference_spread(study, reference))
         rows.append([reference.name, *cells, "", ""])
     return aligned(rows, "l" + "r" * (len(study.targets) + 2))
 
@@ -143,18 +143,6 @@ def _archs_lines(study: SupernetStudy) -> list[str]:
         )
     ]
     return aligned(rows, "ll")
-
-
-def _mean_std(values: Any) -> tuple[float, float]:
-    known = np.asarray(values)[np.isfinite(values)]
-    mean = float(known.mean()) if known.size else math.nan
-    return mean, float(known.std(ddof=1)) if known.size > 1 else math.nan
-
-
-def _spread(mean: float, std: float, digits: int = 2) -> str:
-    if math.isnan(mean):
-        return "-"
-    return f"{mean:.{digits}f}" if math.isnan(std) else f"{mean:.{digits}f} ({std:.{digits}f})"
 
 
 def _number(value: Any) -> str:

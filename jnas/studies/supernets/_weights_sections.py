@@ -12,7 +12,7 @@ from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers.weight_sharing._analysis import COEFFICIENTS
 from jnas.studies.supernets._plots import agreement_panel
 from jnas.studies.supernets._results import SupernetStudy
-from jnas.studies.supernets._summary import agreement, judged_column
+from jnas.studies.supernets._summary import agreement, finite_moments, judged_column
 
 __all__ = ["training_time_section", "weights_section"]
 
@@ -60,10 +60,8 @@ def weights_section(study: SupernetStudy) -> Html | None:
 
 
 def _mean_std(values: Any) -> str:
-    known = values[np.isfinite(values)]
-    if not known.size:
-        return "–"
-    return f"{known.mean():.3f}" + (f" ± {known.std(ddof=1):.3f}" if known.size > 1 else "")
+    mean, std = finite_moments(values)
+    return "–" if np.isnan(mean) else f"{mean:.3f}" + ("" if np.isnan(std) else f" ± {std:.3f}")
 
 
 def _published(study: SupernetStudy) -> Html | None:
