@@ -71,11 +71,11 @@ def card(
 
 
 def mean_cell(
-    mean: float,
-    low: float,
-    high: float,
+    mean: Any,
+    low: Any,
+    high: Any,
     *below: Any,
-    std: float = math.nan,
+    std: Any = math.nan,
     forms: tuple[str, str] = (".3f", ".3f"),
     strong: bool = False,
     name: str = "div",

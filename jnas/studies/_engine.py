@@ -13,7 +13,7 @@ report.html      a page, if the kind has one
 
 import contextlib
 import os
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,6 @@ from jnas.core._folder import FolderKind, StudyConfig, begun_in, config_digest, 
 from jnas.core._versions import SAME, check_versions, versions
 from jnas.io._atomic import replacing
 from jnas.io._progress import ProgressBar, duration, progress_bar
-from jnas.studies._threads import threads
 from jnas.tables._targets import Reference, Target
 
 __all__ = [
@@ -40,7 +39,6 @@ __all__ = [
     "write_outputs",
 ]
 
-Part = Hashable  # what names a part of a study, for example a searcher's name
 Log = Callable[[str], None]
 REPORT_SECONDS = 4.0  # for the outputs, on one core
 
@@ -71,6 +69,16 @@ class Work(NamedTuple):
         """Returns what a function gives that runs in a thread, so that the bar's clock goes on and Ctrl-C is heard."""
         assert self.runner is not None
         return self.bar.wait(self.runner.submit(function, *arguments))
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Gives a pool of threads that is left at once on an error or Ctrl-C."""
+    pool = ThreadPoolExecutor(max_workers=max(1, min(os.cpu_count() or 1, count)))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _nothing_more(plan: Any) -> dict[str, Any]:

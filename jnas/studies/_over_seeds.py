@@ -40,7 +40,7 @@ def csv_cells(numbers: Any, place: Any, form: str) -> list[Any]:
     return [numbers.found[place], *(number_cell(x[place], form) for x in told)]
 
 
-def mean_text(mean: float, std: float = math.nan, digits: int = 2) -> str:
+def mean_text(mean: Any, std: Any = math.nan, digits: int = 2) -> str:
     """Returns a mean with its deviation behind it, as far as they are known."""
     if math.isnan(mean):
         return "-"

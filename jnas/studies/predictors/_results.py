@@ -1,13 +1,41 @@
-"""What a study of predictors leaves, as values."""
+"""What a study of predictors leaves, as values, and how these stand in its folder.
+
+```
+cells.npz        the cells that each seed draws, as rows of the table, and their accuracies
+fits/NAME.npz    what a predictor on an encoding, fitted to so many cells, predicts for the test cells of each seed
+results.csv      one row for each predictor, encoding, training size and seed
+summary.csv      means over seeds, with intervals
+times.csv        what fits and queries took
+report.html      the same with pictures
+```
+"""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jnas.core._folder import FolderKind, read_part
+from jnas.io._archive import write_archive
 from jnas.studies.predictors._measures import NAMES
 from jnas.studies.predictors._plan import DrawnCells
+
+FOLDER = FolderKind(
+    "jnas-predictors", 1, "a study of predictors", "jnas predictors", "fits", "the fits of a study of predictors"
+)
+_MEASURES = {"measures": list(NAMES)}
+_MEMBERS = {
+    "values": "f S M",
+    "mean": "f S T",
+    "std": "f S T",
+    "fit_seconds": "f C",
+    "fit_cpu_seconds": "f C",
+    "query_seconds": "f C",
+    "query_cpu_seconds": "f C",
+}
 
 
 class Fits(NamedTuple):
@@ -40,3 +68,45 @@ class PredictorStudy(NamedTuple):
         """Returns each measure of a case over seeds, `[S]`, by its name in `results.csv`."""
         values = self.fits[predictor, encoding, train_size].values
         return {name: values[:, i] for i, name in enumerate(NAMES)}
+
+
+def save_cells(folder: Path, cells: DrawnCells, test_cells: int) -> None:
+    """Writes which cells each seed draws, for those who want to do more with the predictions."""
+    arrays = {"rows": cells.rows, "scores": cells.scores}
+    write_archive(folder / "cells.npz", {**FOLDER.header, "test_cells": test_cells}, arrays, compress=True)
+
+
+def load_cells(folder: Path) -> DrawnCells:
+    """Returns what `save_cells` wrote; errors are those of `read_part`."""
+    arrays = read_part(folder / "cells.npz", FOLDER.header, FOLDER, {"rows": "i S N", "scores": "f S N"}).arrays
+    return DrawnCells(arrays["rows"], arrays["scores"])
+
+
+def fits_file_name(part: CaseAtSize) -> str:
+    """Returns the name of the file of the fits of a predictor on an encoding to so many cells."""
+    return f"{'-'.join(quote(str(word), safe='') for word in part)}.npz"
+
+
+def save_fits(path: Path, fits: Fits, identity: Mapping[str, Any]) -> None:
+    """Writes the fits of a case."""
+    arrays = {name: np.asarray(array) for name, array in fits._asdict().items() if name in _MEMBERS}
+    header = {**identity, **_MEASURES, "compile_seconds": fits.compile_seconds}
+    write_archive(path, header, arrays, compress=True)
+
+
+def load_fits(path: Path, part: CaseAtSize, identity: Mapping[str, Any], config: Mapping[str, Any]) -> Fits:
+    """Returns the fits of a case.
+
+    Args:
+      path: The file.
+      part: The predictor, its encoding, the training size.
+      identity: What the file must say of itself.
+      config: The study's configuration, which says how many seeds and test cells there are.
+
+    Raises:
+      ValueError: The file is damaged, of another origin, or of another study.
+    """
+    seeds = config.get("fewer_seeds", {}).get(part[0], config["num_seeds"])
+    sizes = {"S": seeds, "T": config["test_cells"], "M": len(NAMES)}
+    found = read_part(path, {**identity, **_MEASURES}, FOLDER, _MEMBERS, sizes, ("compile_seconds",))
+    return Fits._make([*(found.arrays[name] for name in _MEMBERS), found.header["compile_seconds"]])

@@ -25,8 +25,8 @@ class _Asked(NamedTuple):
 
     mean: NDArray[np.float32]  # [W, T + N]
     std: NDArray[np.float32]  # [W, T + N]
-    seconds: tuple[float, float]  # wall time: to fit all, to ask all
-    cpu_seconds: tuple[float, float]
+    seconds: NDArray[np.float64]  # [2], wall time: to fit all, to ask all
+    cpu_seconds: NDArray[np.float64]  # [2]
 
 
 _Ask = Callable[[Key, Features, NDArray[np.float32]], _Asked]
@@ -119,12 +119,12 @@ def _compiled(plan: PredictorPlan, case: Case, size: int) -> tuple[_Ask, float]:
         known = jax.device_put(jax.tree.map(lambda leaf: leaf[:, tested:], features))
         asked, targets = jax.device_put(features), jax.device_put(scores)
         jax.block_until_ready((known, asked, targets))  # type: ignore[no-untyped-call]
-        clock = _Clock()
+        times = [_now()]
         models = jax.block_until_ready(fitting(keys, known, targets))  # type: ignore[no-untyped-call]
-        clock.lap()
+        times.append(_now())
         prediction = jax.block_until_ready(asking(models, asked))  # type: ignore[no-untyped-call]
-        clock.lap()
-        return _as_asked(case, prediction, (width, tested + size), clock)
+        times.append(_now())
+        return _as_asked(case, prediction, (width, tested + size), times)
 
     return ask, compile_seconds
 
@@ -151,31 +151,22 @@ def _driven(plan: PredictorPlan, case: Case, size: int) -> tuple[_Ask, float]:
         known, asked = (jax.tree.map(lambda leaf, at=at: leaf[0, at:], features) for at in (tested, 0))
         mask: Any = np.ones(size, bool)
         targets: Any = scores[0]
-        clock = _Clock()
+        times = [_now()]
         model = predictor.fit(keys[0], known, targets, mask)
-        clock.lap()
+        times.append(_now())
         prediction = predictor.predict(model, asked)
-        clock.lap()
-        return _as_asked(case, [np.asarray(x)[None] for x in prediction], (1, tested + size), clock)
+        times.append(_now())
+        return _as_asked(case, [np.asarray(x)[None] for x in prediction], (1, tested + size), times)
 
     return ask, 0.0
 
 
-class _Clock:
-    """Wall and CPU seconds, lap by lap."""
-
-    def __init__(self) -> None:
-        self._times = [(time.perf_counter(), time.process_time())]
-
-    def lap(self) -> None:
-        self._times.append((time.perf_counter(), time.process_time()))
-
-    def laps(self, which: int) -> tuple[float, float]:
-        first, second, third = (t[which] for t in self._times)
-        return second - first, third - second
+def _now() -> tuple[float, float]:
+    """Returns wall and CPU seconds."""
+    return time.perf_counter(), time.process_time()
 
 
-def _as_asked(case: Case, prediction: Any, shape: tuple[int, int], clock: _Clock) -> _Asked:
+def _as_asked(case: Case, prediction: Any, shape: tuple[int, int], times: list[tuple[float, float]]) -> _Asked:
     """Returns predictions as NumPy arrays, or raises ValueError where they are not of this shape."""
     mean, std = (np.asarray(x, np.float32) for x in prediction)
     for name, array in (("mean", mean), ("std", std)):
@@ -184,4 +175,4 @@ def _as_asked(case: Case, prediction: Any, shape: tuple[int, int], clock: _Clock
                 f"{case.name} predicts a {name} of shape {list(array.shape[1:])} for {shape[1]} architectures, "
                 f"expected [{shape[1]}]"
             )
-    return _Asked(mean, std, clock.laps(0), clock.laps(1))
+    return _Asked(mean, std, *np.diff(times, axis=0).T)

@@ -12,9 +12,18 @@ from jnas.studies import _engine
 from jnas.studies._compared import seeds_text
 from jnas.studies._settings import plan_arguments
 from jnas.studies.predictors._cost import estimate_predictor_study
-from jnas.studies.predictors._folder import FOLDER, fits_file_name, load_cells, load_fits, save_cells, save_fits
 from jnas.studies.predictors._plan import Encodings, PredictorPlan, plan_predictor_study
-from jnas.studies.predictors._results import CaseAtSize, FitsByCase, PredictorStudy
+from jnas.studies.predictors._results import (
+    FOLDER,
+    CaseAtSize,
+    FitsByCase,
+    PredictorStudy,
+    fits_file_name,
+    load_cells,
+    load_fits,
+    save_cells,
+    save_fits,
+)
 from jnas.studies.predictors._run import run_fits
 from jnas.studies.predictors._text import predictor_summary_csv, results_csv, times_csv
 from jnas.tables._look_ups import Seed

@@ -121,13 +121,9 @@ def as_result(name: str, chunk: Chunk) -> SearcherResult:
     last = chunk.incumbent[:, -1]
     archs = np.take_along_axis(chunk.traces.arch, np.maximum(last, 0)[:, None, None], axis=1)[:, 0]
     return SearcherResult(
+        **chunk._asdict(),
         name=name,
-        traces=chunk.traces,
         elapsed=elapsed_seconds(chunk.traces),
-        incumbent=chunk.incumbent,
-        values=chunk.values,
         final=chunk.values[:, :, -1],
         final_archs=np.where(last[:, None] >= 0, archs, -1).astype(np.int32),
-        compile_seconds=chunk.compile_seconds,
-        run_seconds=chunk.run_seconds,
     )

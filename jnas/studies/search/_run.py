@@ -15,7 +15,6 @@ from jnas.core._vocabulary import Array, Key, Trace
 from jnas.io._text import counted
 from jnas.studies import _engine
 from jnas.studies._compared import seeds_text
-from jnas.studies._threads import threads
 from jnas.studies.search._cost import estimate_study
 from jnas.studies.search._folder import (
     Chunk,
@@ -69,7 +68,7 @@ def begin(table: Table, work: _engine.Work) -> Iterator[Programs]:
     """Gives the programs of all searchers, those that are needed being compiled side by side."""
     plan, prepared, bar = work.plan, work.estimate.prepared, work.bar
     programs, compiling = dict(prepared.programs), {}
-    with threads(len(plan.searchers)) as compilers:
+    with _engine.threads(len(plan.searchers)) as compilers:
         for name in plan.searchers:
             bar.say(f"{name}: preparing")
             if prepared.comparable:

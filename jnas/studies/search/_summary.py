@@ -1,7 +1,7 @@
 """The numbers of a study's report: what its tables and pictures show, as values that tests can check."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,8 +166,11 @@ def finals(comparison: Comparison) -> Finals:
     values = [np.asarray(entry.result.final, np.float64).T for entry in entries]  # each [S, C]
     shape = (len(entries), len(comparison.targets))
     each = [over_seeds(v) for v in values]
+    columns: dict[str, Any] = {
+        n: np.reshape([getattr(numbers, n) for numbers in each], shape) for n in OverSeeds._fields
+    }
     return Finals(
-        *(np.reshape([getattr(numbers, name) for numbers in each], shape) for name in OverSeeds._fields),
+        **columns,
         runs=np.asarray([len(v) for v in values], np.int64),
         evaluations=np.asarray([np.median(num_evaluations(e.result.traces)) for e in entries], np.float64),
         seconds=np.asarray([np.median(_ends(e.result)) for e in entries], np.float64),

@@ -122,17 +122,9 @@ def _nothing(plan: SupernetPlan, name: str, run: SearchRun) -> Record:
     searcher = plan.methods[name].searcher
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), run)  # type: ignore[no-untyped-call]
     look = jax.eval_shape(lambda run: look_at(run, searcher, plan.supernet, plan.dataset, split=plan.split), one)
-    shapes = {
-        "archs": look.derived.arch.shape,
-        "candidates": look.derived.candidates.shape,
-        "scores": look.derived.scores.shape,
-        "weights": look.weights.shape,
-        "eigenvalues": (),
-    }
-    integers = ("archs", "candidates")
     seen: dict[str, Any] = {
-        field: np.zeros((plan.num_seeds, 0, *shape), np.int8 if field in integers else np.float32)
-        for field, shape in shapes.items()
+        field: np.zeros((plan.num_seeds, 0, *leaf.shape), np.int8 if field in ("archs", "candidates") else np.float32)
+        for field, leaf in _seen(look).items()
     }
     return Record(
         info=np.zeros((plan.num_seeds, 0, 4), np.float32),
@@ -144,6 +136,12 @@ def _nothing(plan: SupernetPlan, name: str, run: SearchRun) -> Record:
     )
 
 
+def _seen(look: Look) -> dict[str, Any]:
+    """Returns what a look adds to the fields of a record."""
+    found = {"archs": look.derived.arch, "candidates": look.derived.candidates, "scores": look.derived.scores}
+    return found | {"weights": look.weights, "eigenvalues": look.eigenvalue}
+
+
 def _with_epoch(record: Record, info: NDArray[np.float32], seconds: float) -> Record:
     return record._replace(
         info=np.concatenate([record.info, np.asarray(info)[:, None]], axis=1),
@@ -152,16 +150,9 @@ def _with_epoch(record: Record, info: NDArray[np.float32], seconds: float) -> Re
 
 
 def _with_look(record: Record, done: int, look: Look, seconds: float) -> Record:
-    seen = {
-        "archs": look.derived.arch,
-        "candidates": look.derived.candidates,
-        "scores": look.derived.scores,
-        "weights": look.weights,
-        "eigenvalues": look.eigenvalue,
-    }
     longer: dict[str, Any] = {
         field: np.concatenate([old, np.asarray(new)[:, None].astype(old.dtype)], axis=1)
-        for field, new in seen.items()
+        for field, new in _seen(look).items()
         for old in [getattr(record, field)]
     }
     return record._replace(

@@ -13,6 +13,7 @@ from jnas.io._text import listed
 from jnas.searchers.weight_sharing._analysis import best_share, shared_weight_correlations
 from jnas.statistics._intervals import Floats
 from jnas.studies._over_seeds import OverSeeds, over_seeds
+from jnas.studies.search._folder import Chunk, as_result
 from jnas.studies.search._results import SearcherResult, StudyResults
 from jnas.studies.supernets._plan import judging_column
 from jnas.studies.supernets._results import MethodResult, SupernetStudy, diverged
@@ -201,14 +202,7 @@ def _as_searcher(result: MethodResult) -> SearcherResult:
         mask=np.ones(shape, bool),  # type: ignore[arg-type]
         stopped_by=np.zeros(seeds, np.int32),  # type: ignore[arg-type]
     )
-    return SearcherResult(
-        name=result.name,
-        traces=trace,
-        elapsed=np.asarray(clock, np.float64),
-        incumbent=np.broadcast_to(np.arange(looks, dtype=np.int32), shape),
-        values=result.values,
-        final=result.values[:, :, -1],
-        final_archs=record.archs[:, -1].astype(np.int32),
-        compile_seconds=float(record.compile_seconds),
-        run_seconds=float(record.train_seconds.sum() + record.look_seconds.sum()),
-    )
+    incumbent = np.broadcast_to(np.arange(looks, dtype=np.int32), shape)
+    spent = float(record.train_seconds.sum() + record.look_seconds.sum())
+    chunk = Chunk(trace, incumbent, result.values, float(record.compile_seconds), spent)
+    return as_result(result.name, chunk)._replace(elapsed=np.asarray(clock, np.float64))
