@@ -8,8 +8,6 @@ from jnas.pages._parts import named
 from jnas.pages._plots import Mark
 from jnas.pages._settings import settings_section
 
-__all__ = ["chapter", "legend", "study_page"]
-
 
 def study_page(
     title: str,

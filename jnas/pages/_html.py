@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any
 
-__all__ = ["Html", "breakable", "details", "element", "join", "page", "section", "table"]
-
 _VOID = frozenset({"img", "meta", "wbr"})
 
 # No scripts, and nothing from elsewhere: what this policy refuses, the page does not have.

@@ -18,30 +18,6 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLoc
 
 from jnas.pages._html import Html
 
-__all__ = [
-    "GRID",
-    "HIGHLIGHT",
-    "INK",
-    "MUTED",
-    "PAPER",
-    "SERIES",
-    "Mark",
-    "decades",
-    "dots",
-    "level",
-    "line",
-    "log_axis",
-    "mark",
-    "number",
-    "plain_axis",
-    "plot_frame",
-    "shorten",
-    "styled",
-    "swatch",
-    "to_svg",
-    "widened",
-]
-
 # Colours as the page's style sheet names them; it holds a light and a dark value of each. The light ones are after
 # Okabe and Ito's palette for colour-blind readers, darkened to a contrast of 3 : 1 on white.
 SERIES = ("#0072b2", "#d55e00", "#008a66", "#b0578d", "#ad7f00", "#3a94d4", "#5c5c66")

@@ -6,8 +6,6 @@ from typing import Any
 
 from jnas.pages._html import Html, element, section, table
 
-__all__ = ["settings_section", "value_text"]
-
 
 def settings_section(
     configs: Sequence[Mapping[str, Any]], versions: Sequence[Mapping[str, str]], names: Sequence[str], suffix: str

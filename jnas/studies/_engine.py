@@ -26,19 +26,6 @@ from jnas.io._atomic import replacing
 from jnas.io._progress import ProgressBar, duration, progress_bar
 from jnas.tables._targets import Reference, Target
 
-__all__ = [
-    "REPORT_SECONDS",
-    "Estimate",
-    "Judged",
-    "Kind",
-    "Work",
-    "carry_out",
-    "estimate_text",
-    "judged_by",
-    "load_folder",
-    "write_outputs",
-]
-
 Log = Callable[[str], None]
 REPORT_SECONDS = 4.0  # for the outputs, on one core
 

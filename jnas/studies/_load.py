@@ -14,8 +14,6 @@ from jnas.studies.search._report import write_report
 from jnas.studies.supernets import _study as supernets
 from jnas.training.runs._job_files import FOLDER as TRAINING
 
-__all__ = ["KINDS", "load_results", "write_results_report"]
-
 KINDS: dict[str, Kind] = {kind.folder.format: kind for kind in (search.KIND, predictors.KIND, supernets.KIND)}
 """Every kind of study, by the format that config.json says."""
 

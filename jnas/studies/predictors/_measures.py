@@ -14,8 +14,6 @@ from jnas.statistics._rank_correlation import (
     spearman_correlation,
 )
 
-__all__ = ["MEASURES", "NAMES", "Measure", "best_index", "constant_error", "measure"]
-
 Floats = NDArray[np.float64]
 
 

@@ -23,8 +23,6 @@ from jnas.pages._plots import (
     widened,
 )
 
-__all__ = ["SizeCurve", "look", "scatter_limits", "scatter_panel", "train_size_panel"]
-
 Floats = NDArray[np.float64]
 
 _SERIES = 7  # colours; `mark` repeats them with other dashes

@@ -16,8 +16,6 @@ from jnas.studies.predictors._plots import SizeCurve, look, scatter_limits, scat
 from jnas.studies.predictors._results import PredictorStudy
 from jnas.studies.predictors._summary import Difference, Line, differences, lines, measure_index, measure_title
 
-__all__ = ["predictor_report"]
-
 _CURVES = ("mae", "kendall", "spearman", "precision_at_k")
 _COMPARED = ("mae", "kendall")  # between encodings
 _MANY = 6_000  # dots in all panels; more are drawn as pixels

@@ -29,8 +29,6 @@ from jnas.studies.predictors._text import predictor_summary_csv, results_csv, ti
 from jnas.tables._look_ups import Seed
 from jnas.tables._table import Table
 
-__all__ = ["carry_out_predictors", "predictor_study"]
-
 _SAME = ("jnas", "numpy", *SAME)  # where a study goes on
 
 

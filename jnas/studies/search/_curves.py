@@ -14,8 +14,6 @@ from jnas.statistics._statistics import mean_over_seeds
 from jnas.studies.search._results import SearcherResult
 from jnas.studies.search._summary import Comparison
 
-__all__ = ["Curve", "curves"]
-
 _GRID = 150  # points of a curve
 _RESAMPLES = 1_000  # for a curve's band; the table of results takes the default
 _SHARE = 0.9  # of the runs must have an incumbent before a curve begins

@@ -21,8 +21,6 @@ from jnas.studies.search._summary import (
     superiority_interval,
 )
 
-__all__ = ["differences_section"]
-
 
 def differences_section(comparison: Comparison, numbers: Finals, suffix: str) -> Html:
     """Returns ranks, tests of all pairs, and the chance to beat random search."""

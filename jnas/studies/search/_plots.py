@@ -28,8 +28,6 @@ from jnas.pages._plots import (
 from jnas.statistics._average_ranks import RankComparison
 from jnas.studies.search._curves import Curve
 
-__all__ = ["accuracy_panel", "critical_difference_picture", "final_panel", "regret_panel"]
-
 Floats = NDArray[np.float64]
 
 _FLOOR = 1e-3  # percentage points: regret below this is drawn as this, a logarithm has no zero

@@ -20,8 +20,6 @@ from jnas.studies.search._results import StudyResults
 from jnas.studies.search._sections import best_found_section, finals_section, results_section, time_section
 from jnas.studies.search._summary import Comparison, Finals, compare, finals, main_target, optimum, pairwise, ranks
 
-__all__ = ["search_report", "write_report"]
-
 _HALVING = ("hyperband", "successive_halving", "bohb")  # searchers that need several fidelities to differ
 
 

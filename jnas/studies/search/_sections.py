@@ -23,8 +23,6 @@ from jnas.studies.search._summary import (
     shown_targets,
 )
 
-__all__ = ["best_found_section", "finals_section", "results_section", "time_section"]
-
 Curves = Mapping[int, Sequence[Curve]]
 """Of each target."""
 

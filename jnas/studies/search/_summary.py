@@ -14,22 +14,6 @@ from jnas.studies._over_seeds import OverSeeds, over_seeds
 from jnas.studies.search._results import SearcherResult, StudyResults
 from jnas.tables._targets import Reference, Target
 
-__all__ = [
-    "BestCell",
-    "ComparedSearcher",
-    "Comparison",
-    "Finals",
-    "best_cells",
-    "compare",
-    "finals",
-    "main_target",
-    "optimum",
-    "pairwise",
-    "ranks",
-    "shown_targets",
-    "superiority_interval",
-]
-
 
 class ComparedSearcher(NamedTuple):
     """One searcher of one study: a row of the comparison."""

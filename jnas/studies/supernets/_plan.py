@@ -25,8 +25,6 @@ from jnas.training.data._batches import batches_per_epoch
 from jnas.training.data._dataset import Dataset
 from jnas.training.runs._jobs import dataset_digest
 
-__all__ = ["DRAWS", "SupernetMethod", "SupernetPlan", "judging_column", "plan_supernet_study", "supernet_methods"]
-
 DRAWS = (1, 10, 100)
 """Numbers of random cells that a study is compared with."""
 

@@ -24,8 +24,6 @@ from jnas.pages._plots import (
     widened,
 )
 
-__all__ = ["EpochCurves", "agreement_panel", "epoch_panel"]
-
 Floats = NDArray[np.float64]
 
 

@@ -28,8 +28,6 @@ from jnas.studies.supernets._summary import (
 )
 from jnas.studies.supernets._weights_sections import training_time_section, weights_section
 
-__all__ = ["supernet_report"]
-
 
 def supernet_report(study: SupernetStudy) -> str:
     """Returns the page; the same results give the same page, but for the times that they took."""

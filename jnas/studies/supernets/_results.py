@@ -13,19 +13,6 @@ from jnas.io._tree import as_members, fill, find_leaves
 from jnas.searchers.weight_sharing._loop import SearchRun
 from jnas.tables._targets import Reference, Target
 
-__all__ = [
-    "FOLDER",
-    "MethodResult",
-    "OneShot",
-    "Record",
-    "SupernetStudy",
-    "diverged",
-    "load_method",
-    "load_search",
-    "save_method",
-    "save_search",
-]
-
 FOLDER = FolderKind(
     "jnas-supernet",
     1,

@@ -30,8 +30,6 @@ from jnas.studies.supernets._results import (
 from jnas.training._recipe import BatchNormPolicy
 from jnas.training.runs._train_many import place_shared
 
-__all__ = ["method_file_name", "run_method", "search_path"]
-
 _CHUNK = 500  # architectures of a program of the one-shot analysis
 
 

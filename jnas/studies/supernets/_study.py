@@ -23,8 +23,6 @@ from jnas.training._recipe import BatchNormPolicy
 from jnas.training.data._batches import batches_per_epoch
 from jnas.training.data._dataset import Dataset
 
-__all__ = ["KIND", "carry_out_supernets", "load_supernet_study", "supernet_study"]
-
 _SAME = ("jnas", "jax", "numpy", "platform", "device", "xla_flags")  # where a study goes on
 
 

@@ -19,24 +19,6 @@ from jnas.studies.supernets._plan import judging_column
 from jnas.studies.supernets._results import MethodResult, SupernetStudy, diverged
 from jnas.tables._targets import Reference
 
-__all__ = [
-    "PARTS",
-    "Agreement",
-    "agreement",
-    "as_study_results",
-    "diverged_text",
-    "entropy",
-    "final_columns_of",
-    "finite_moments",
-    "judged_column",
-    "measured_seconds",
-    "median_rank",
-    "operation_counts",
-    "operation_names",
-    "reference_spread",
-    "skip_connections",
-]
-
 PARTS = {"all": 1.0, "best": 0.1}
 """Of which share of the evaluated architectures, the truly best ones, correlations are taken."""
 

@@ -24,8 +24,6 @@ from jnas.studies.supernets._summary import (
     skip_connections,
 )
 
-__all__ = ["epochs_csv", "one_shot_csv", "supernet_results_text", "supernet_summary_csv"]
-
 
 def supernet_summary_csv(study: SupernetStudy) -> str:
     """Returns a row for each method and column of the table, accuracies of final architectures in percent.

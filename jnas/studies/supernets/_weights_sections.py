@@ -14,8 +14,6 @@ from jnas.studies.supernets._plots import agreement_panel
 from jnas.studies.supernets._results import SupernetStudy
 from jnas.studies.supernets._summary import agreement, finite_moments, judged_column
 
-__all__ = ["training_time_section", "weights_section"]
-
 _NAMES = {
     "probability": "probability",
     "batch": "accuracy, statistics of each batch",
