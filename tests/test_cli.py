@@ -143,7 +143,7 @@ def test_defaults_are_the_quick_searchers_and_the_papers_setting(table, capsys, 
         plans.append(plan)
         raise ValueError("enough")
 
-    monkeypatch.setattr(_study, "carry_out", carry_out)
+    monkeypatch.setattr(_study, "carry_out_search", carry_out)
     fails(capsys, "study", "--table", table)
     fails(capsys, "study", "--table", table, "--searchers", "all", "--epochs", "12,200", "--evaluations", 7)
     fails(capsys, "study", "--table", table, "--epochs", "12,200", "--seeds", 501)

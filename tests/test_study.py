@@ -82,7 +82,7 @@ def compiled_once():
 @pytest.fixture(autouse=True)
 def plain_page(monkeypatch):
     """A page without pictures, which take longer than the studies here; `whole` has a real one."""
-    monkeypatch.setattr(_report, "report", lambda results, space: "<html>")
+    monkeypatch.setattr(_report, "search_report", lambda results, space: "<html>")
 
 
 def assert_same(one, other):
@@ -190,7 +190,7 @@ def test_goes_on_from_every_chunk(whole, tmp_path, monkeypatch, saves):
     """Stopped after any number of chunks, a study repeats none of them and ends with the same bits."""
     made, ran = [], []
 
-    def save(path, chunk, identity, save=_run.save_chunk):
+    def save(path, chunk, identity, save=_run.save_traces):
         if len(made) == saves:
             raise Stopped
         made.append(path)
@@ -200,11 +200,11 @@ def test_goes_on_from_every_chunk(whole, tmp_path, monkeypatch, saves):
         ran.append(1)
         return run_chunk(compiled, keys, judge)
 
-    monkeypatch.setattr(_run, "save_chunk", save)
+    monkeypatch.setattr(_run, "save_traces", save)
     monkeypatch.setattr(_run, "_run_chunk", run_chunk)
     with pytest.raises(Stopped):
         go(tmp_path / "study")
-    monkeypatch.setattr(_run, "save_chunk", lambda *a: made.append(a[0]) or _save(*a))
+    monkeypatch.setattr(_run, "save_traces", lambda *a: made.append(a[0]) or _save(*a))
     results = go(tmp_path / "study")
     assert_same(results, whole[0])
     assert_same(load_study(tmp_path / "study"), whole[0])
@@ -217,7 +217,7 @@ def test_further_objectives_stand_in_the_files_of_traces(whole, tmp_path):
     result = whole[0].searchers[0]
     further = np.stack([result.traces.score, -result.traces.seconds], axis=-1)
     one = Chunk(result.traces._replace(objectives=further), result.incumbent, result.values, 0.0, 0.0)
-    _run.save_chunk(tmp_path / "a.npz", one, {})
+    _run.save_traces(tmp_path / "a.npz", one, {})
     again = join_chunks([load_chunk(tmp_path / "a.npz", {})], 5)
     length = again.traces.mask.shape[1]
     np.testing.assert_array_equal(again.traces.objectives, further[:5, :length])
@@ -225,7 +225,7 @@ def test_further_objectives_stand_in_the_files_of_traces(whole, tmp_path):
     assert load_study(whole[1]).searchers[0].traces.objectives is None
 
 
-_save = _run.save_chunk
+_save = _run.save_traces
 
 
 def test_finished_study_runs_nothing_again(whole, tmp_path, monkeypatch):

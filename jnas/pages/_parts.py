@@ -70,6 +70,13 @@ def card(
     )
 
 
+def mean_words(mean: Any, std: Any = math.nan, form: str = ".2f") -> str:
+    """Returns a mean with its deviation, or a dash where it is not known."""
+    if math.isnan(mean):
+        return "–"
+    return f"{mean:{form}}" + ("" if math.isnan(std) else f" ± {std:{form}}")
+
+
 def mean_cell(
     mean: Any,
     low: Any,
@@ -95,7 +102,7 @@ def mean_cell(
     if math.isnan(mean):
         return Html("–") if name == "div" else element(name, "–")
     form, ends = forms
-    text = f"{mean:{form}}" + ("" if math.isnan(std) else f" ± {std:{form}}")
+    text = mean_words(mean, std, form)
     interval = None if math.isnan(low) else element("small", f"[{low:{ends}}, {high:{ends}}]")
     return element(name, element("strong", text) if strong else text, interval, *below)
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jnas.io._text import number_cell
-from jnas.statistics._intervals import Floats, mean_interval
+from jnas.statistics._intervals import FEWEST, Floats, mean_interval
 from jnas.statistics._statistics import mean_over_seeds, std_over_seeds
 
 OVER_SEEDS = ("seeds", "mean", "std", "ci_low", "ci_high")
@@ -38,6 +38,16 @@ def csv_cells(numbers: Any, place: Any, form: str) -> list[Any]:
     """
     told = (numbers.mean, numbers.std, numbers.low, numbers.high)
     return [numbers.found[place], *(number_cell(x[place], form) for x in told)]
+
+
+def best_rows(means: Floats) -> list[int]:
+    """Returns which row of `means [K, C]` is the highest in each column, -1 where nothing is known."""
+    return [int(np.nanargmax(column)) if np.isfinite(column).any() else -1 for column in means.T]
+
+
+def few_words(least: int, noun: str) -> str:
+    """Returns the sentence that says why some have no interval, where the least number of seeds is too small."""
+    return f" No interval is given for fewer than {FEWEST} {noun}s." if least < FEWEST else ""
 
 
 def mean_text(mean: Any, std: Any = math.nan, digits: int = 2) -> str:

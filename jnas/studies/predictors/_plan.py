@@ -48,11 +48,9 @@ class PredictorPlan(NamedTuple):
     """A study of predictors before it starts."""
 
     cases: tuple[Case, ...]
-    train_sizes: tuple[int, ...]
     cells: DrawnCells
     archs: NDArray[np.int32]  # [N, E], of the table
     space: Space
-    k: int  # of the precision at k
     seeds: Mapping[str, int]  # draws, by predictor
     widths: Mapping[str, int]  # of which so many are in one program
     config: Mapping[str, Any]
@@ -61,10 +59,6 @@ class PredictorPlan(NamedTuple):
     def test_cells(self) -> int:
         """Returns how many cells a fit is tested on."""
         return int(self.config["test_cells"])
-
-    def fits(self) -> list[tuple[Case, int]]:
-        """Returns what is to be done, in order: each case at each training size."""
-        return [(case, size) for case in self.cases for size in self.train_sizes]
 
 
 def plan_predictor_study(predictors: Mapping[str, Predictor], table: Table, **asked: Any) -> PredictorPlan:
@@ -104,17 +98,8 @@ def plan_predictor_study(predictors: Mapping[str, Predictor], table: Table, **as
         "command": given.command,
         **fewer_seeds(seeds, given.num_seeds),
     }
-    return PredictorPlan(
-        cases,
-        tuple(config["train_sizes"]),
-        DrawnCells(rows.astype(np.int32), runs.value[rows, 0]),
-        table.archs,
-        table.space,
-        config["precision_at"],
-        seeds,
-        widths,
-        config,
-    )
+    cells = DrawnCells(rows.astype(np.int32), runs.value[rows, 0])
+    return PredictorPlan(cases, cells, table.archs, table.space, seeds, widths, config)
 
 
 def places(precision_at: float, test_cells: int) -> int:

@@ -10,7 +10,7 @@ from jnas.pages._frame import legend, study_page
 from jnas.pages._html import Html, details, element, section
 from jnas.pages._html import table as html_table
 from jnas.pages._parts import mean_cell, named, note_box, panels, seconds_text
-from jnas.statistics._intervals import FEWEST
+from jnas.studies._over_seeds import few_words
 from jnas.studies.predictors._measures import MEASURES, best_index, constant_error
 from jnas.studies.predictors._plots import SizeCurve, look, scatter_limits, scatter_panel, train_size_panel
 from jnas.studies.predictors._results import PredictorStudy
@@ -126,13 +126,14 @@ def _error_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
         ]
         for k, line in enumerate(found)
     ]
+    least = min([*study.config.get("fewer_seeds", {}).values(), study.config["num_seeds"]])
     rows.append(["the mean of the training cells", *(f"{_constant(study, size):.3f}" for size in sizes)])
     head = ["predictor and encoding", *(counted(size, "cell") for size in sizes)]
     caption = (
         "Mean absolute error on the test cells in percentage points, mean over draws, by the number of training cells; "
         "in small print its 95 % bootstrap confidence interval (BCa) and the error on the training cells themselves. "
         "The best of each column is bold. The last row predicts the same for every cell."
-        f"{_few(study)}"
+        f"{few_words(least, 'draw')}"
     )
     return section(
         "How far predictions are off",
@@ -141,11 +142,6 @@ def _error_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
         _failures(found),
         id="error",
     )
-
-
-def _few(study: PredictorStudy) -> str:
-    counts = {*study.config.get("fewer_seeds", {}).values(), study.config["num_seeds"]}
-    return f" No interval is given for fewer than {FEWEST} draws." if min(counts) < FEWEST else ""
 
 
 def _failures(found: Sequence[Line]) -> Html | None:

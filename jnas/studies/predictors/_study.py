@@ -11,7 +11,6 @@ from jnas.io._text import counted, listed
 from jnas.studies import _engine
 from jnas.studies._compared import seeds_text
 from jnas.studies._settings import plan_arguments
-from jnas.studies.predictors._cost import estimate_predictor_study
 from jnas.studies.predictors._plan import Encodings, PredictorPlan, plan_predictor_study
 from jnas.studies.predictors._results import (
     FOLDER,
@@ -24,7 +23,7 @@ from jnas.studies.predictors._results import (
     save_cells,
     save_fits,
 )
-from jnas.studies.predictors._run import run_fits
+from jnas.studies.predictors._run import estimate_predictor_study, run_fits
 from jnas.studies.predictors._text import predictor_summary_csv, results_csv, times_csv
 from jnas.tables._look_ups import Seed
 from jnas.tables._table import Table
@@ -108,7 +107,7 @@ def carry_out_predictors(
 def predictor_headline(plan: PredictorPlan) -> str:
     """Returns what a study does, in a line."""
     config = plan.config
-    sizes = listed([f"{n:,}" for n in plan.train_sizes])
+    sizes = listed([f"{n:,}" for n in config["train_sizes"]])
     return (
         f"{counted(len(plan.cases), 'predictor')} by encoding x {sizes} training cells x {seeds_text(config)} on "
         f"{config['table_name']}: {config['dataset']} {config['split']} accuracy after "

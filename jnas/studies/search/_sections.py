@@ -1,6 +1,5 @@
 """The sections of a study's report on what was found, how fast, how reliably, and the best architectures."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -8,8 +7,9 @@ import numpy as np
 from jnas.core._vocabulary import STOPPED_BY, Space
 from jnas.io._text import counted
 from jnas.pages._html import Html, breakable, element, scrolling, section
-from jnas.pages._parts import card, mean_cell, named, panels, percent_text, seconds_text
+from jnas.pages._parts import card, mean_cell, mean_words, named, panels, percent_text, seconds_text
 from jnas.statistics._intervals import FEWEST
+from jnas.studies._over_seeds import best_rows
 from jnas.studies.search._curves import Curve, curves
 from jnas.studies.search._parts import clock_name, counted_name, panel_title, searcher_legend
 from jnas.studies.search._plots import accuracy_panel, final_panel, regret_panel
@@ -29,10 +29,7 @@ Curves = Mapping[int, Sequence[Curve]]
 
 def results_section(comparison: Comparison, numbers: Finals, suffix: str) -> Html:
     """Returns the table that is read first: like Table 5 of the paper of NAS-Bench-201."""
-    best = [
-        int(np.nanargmax(column)) if np.isfinite(column).any() else -1
-        for column in numbers.mean.T.reshape(len(comparison.targets), -1)
-    ]
+    best = best_rows(numbers.mean)
     body = [_searcher_row(comparison, numbers, k, best) for k in range(len(comparison.entries))]
     references = [_reference_row(comparison, r) for r in range(len(comparison.references))]
     clock = clock_name(comparison)
@@ -140,7 +137,7 @@ def _runs_text(comparison: Comparison, entry: ComparedSearcher) -> str:
 
 def _reference_row(comparison: Comparison, index: int) -> Html:
     reference = comparison.references[index]
-    cells = [element("td", "–" if math.isnan(v) else f"{v:.2f}") for v in np.asarray(reference.values, np.float64)]
+    cells = [element("td", mean_words(v)) for v in np.asarray(reference.values, np.float64)]
     best = reference.name.lower().startswith(("optim", "best"))
     where = reference.arch or ("the best of the table in each column" if best else "")
     return element(

@@ -10,17 +10,17 @@ from jnas.io._text import counted, listed
 from jnas.pages._frame import legend, study_page
 from jnas.pages._html import Html, element, section
 from jnas.pages._html import table as html_table
-from jnas.pages._parts import card, mean_cell, named, note_box, panels, percent_text
+from jnas.pages._parts import card, mean_cell, mean_words, named, note_box, panels, percent_text
 from jnas.pages._plots import mark
-from jnas.statistics._intervals import FEWEST
 from jnas.studies._compared import known_space
-from jnas.studies._over_seeds import OverSeeds
+from jnas.studies._over_seeds import best_rows, few_words
 from jnas.studies.supernets._plots import EpochCurves, epoch_panel
 from jnas.studies.supernets._results import INFOS, MethodResult, SupernetStudy, diverged
 from jnas.studies.supernets._summary import (
     diverged_text,
     entropy,
     final_columns_of,
+    finite_moments,
     judged_column,
     median_rank,
     reference_spread,
@@ -125,31 +125,38 @@ def _reference(study: SupernetStudy, name: str) -> Any:
 
 def _results_section(study: SupernetStudy) -> Html:
     found = [final_columns_of(result) for result in study.methods]
-    means = np.asarray([[column.mean for column in row] for row in found], np.float64)
-    best = [int(np.nanargmax(column)) if np.isfinite(column).any() else -1 for column in means.T]
+    best = best_rows(np.asarray([[column.mean for column in row] for row in found], np.float64))
     skips = [skip_connections(study, result) for result in study.methods]
     has_skips = any(s is not None for s in skips)
+    main = study.targets[judged_column(study)].label if study.targets else ""
     rows = [
         [
             element("div", named(mark(k), result.name), element("small", _length(study, result))),
-            *(_cell(column, best[c] == k) for c, column in enumerate(found[k])),
+            *(
+                mean_cell(
+                    column.mean, column.low, column.high, std=column.std, forms=(".2f", ".2f"), strong=best[c] == k
+                )
+                for c, column in enumerate(found[k])
+            ),
             *([median_rank(result, "–")] if study.targets else []),
-            *([] if (own := skips[k]) is None else [_mean(own[:, -1], 1)]),
-            _mean(entropy(result)[:, -1], 3),
+            *([] if (own := skips[k]) is None else [mean_words(finite_moments(own[:, -1])[0], form=".1f")]),
+            mean_words(finite_moments(entropy(result)[:, -1])[0], form=".3f"),
         ]
         for k, result in enumerate(study.methods)
     ]
-    rows += [[name, *cells, *["–"] * (1 + has_skips + 1)] for name, cells in _reference_cells(study)]
+    for reference in study.references:
+        cells = map(mean_words, reference.values, reference_spread(study, reference))
+        rows.append([reference.name, *cells, *["–"] * (1 + has_skips + 1)])
     head = ["method", *(t.label for t in study.targets), *(["rank"] if study.targets else [])]
     head += [*(["skips"] if has_skips else []), "entropy"]
     caption = (
         "Accuracy in percent, by the table, of the cells that the searches ended with: mean ± standard deviation over "
         "seeds (of a sample), the best of each column bold. Of a random cell: mean and deviation over all cells of the "
         "table; random search takes the best of so many random cells by the table's validation accuracy, exact "
-        f"expectations. Rank: median over seeds among the table's cells by {_main_label(study)}, 1 is the best. Then "
+        f"expectations. Rank: median over seeds among the table's cells by {main}, 1 is the best. Then "
         "the mean number of edges that are skip connections, and the mean entropy of the probabilities that a search "
         "gives to the operations of an edge, as a share of that of equal ones. Methods differ in epochs and batches "
-        f"where they were published with others; small print tells.{_few(study)}"
+        f"where they were published with others; small print tells.{few_words(study.config['num_seeds'], 'seed')}"
         if study.targets
         else "The mean number of edges that are skip connections, and the mean entropy of the probabilities that a "
         "search gives to the operations of an edge, as a share of that of equal ones."
@@ -162,40 +169,11 @@ def _results_section(study: SupernetStudy) -> Html:
     )
 
 
-def _few(study: SupernetStudy) -> str:
-    return f" No interval is given for fewer than {FEWEST} seeds." if study.config["num_seeds"] < FEWEST else ""
-
-
-def _main_label(study: SupernetStudy) -> str:
-    return study.targets[judged_column(study)].label if study.targets else "–"
-
-
 def _length(study: SupernetStudy, result: MethodResult) -> str:
     config = study.config
     changed = config["settings"].get(result.name, {})
     told = [counted(config["epochs"][result.name], "epoch"), f"batches of {config['batch_size'][result.name]}"]
     return ", ".join([*told, *(f"{name} {value}" for name, value in changed.items())])
-
-
-def _cell(column: OverSeeds, best: bool) -> Html:
-    forms = (".2f", ".2f")
-    return mean_cell(column.mean, column.low, column.high, std=column.std, forms=forms, strong=best)
-
-
-def _mean(values: Any, digits: int) -> str:
-    known = values[np.isfinite(values)]
-    return f"{known.mean():.{digits}f}" if known.size else "–"
-
-
-def _reference_cells(study: SupernetStudy) -> list[tuple[str, list[str]]]:
-    rows = []
-    for reference in study.references:
-        cells = [
-            "–" if np.isnan(value) else f"{value:.2f}" + ("" if np.isnan(std) else f" ± {std:.2f}")
-            for value, std in zip(reference.values, reference_spread(study, reference), strict=True)
-        ]
-        rows.append((reference.name, cells))
-    return rows
 
 
 # Pictures.

@@ -6,7 +6,7 @@ import numpy as np
 
 from jnas.pages._html import Html, details, element, section
 from jnas.pages._html import table as html_table
-from jnas.pages._parts import named, panels, seconds_text
+from jnas.pages._parts import mean_words, named, panels, seconds_text
 from jnas.pages._plots import mark
 from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers.weight_sharing._analysis import COEFFICIENTS
@@ -36,7 +36,7 @@ def weights_section(study: SupernetStudy) -> Html | None:
         rows: list[list[Any]] = [
             [
                 element("div", named(mark(k), result.name), element("small", _NAMES[a.predictor])),
-                *(_mean_std(a.coefficients[name]) for name in COEFFICIENTS),
+                *(mean_words(*finite_moments(a.coefficients[name]), ".3f") for name in COEFFICIENTS),
             ]
             for k, result in enumerate(study.methods)
             for a in found[k]
@@ -55,11 +55,6 @@ def weights_section(study: SupernetStudy) -> Html | None:
     return section(
         "What the shared weights know", element("p", text), tables, _published(study), _pictures(study), id="weights"
     )
-
-
-def _mean_std(values: Any) -> str:
-    mean, std = finite_moments(values)
-    return "–" if np.isnan(mean) else f"{mean:.3f}" + ("" if np.isnan(std) else f" ± {std:.3f}")
 
 
 def _published(study: SupernetStudy) -> Html | None:
