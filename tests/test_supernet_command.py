@@ -14,7 +14,6 @@ from jnas.core._vocabulary import Supernet
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.studies._load import load_results
 from jnas.tables._load import load_table
-from jnas.training.networks import _families
 
 SMALL = ("--train-images", 40, "--eval-images", 20, "--batch-size", 16, "--candidates", 4, "--channels", 2)
 
@@ -52,7 +51,7 @@ def in_this_process(monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch, in_this_process):
-    monkeypatch.setattr(_families, "make_supernet", quick_supernet)
+    monkeypatch.setattr(_supernet, "make_supernet", quick_supernet)
 
 
 def fails(capsys, *words):
@@ -134,7 +133,7 @@ def test_published_epochs_and_batches_are_the_defaults(quick, tmp_path, capsys, 
         plans.append(plan)
         raise ValueError("enough")
 
-    monkeypatch.setattr("jnas.studies.supernets._study.carry_out_supernets", stop)
+    monkeypatch.setattr("jnas.commands._supernet.carry_out_supernets", stop)
     assert "enough" in fails(capsys, "supernet", "all", "--controller-steps", 3, "--out", tmp_path / "a")
     config = plans[0].config
     assert set(config["epochs"].values()) == {50}

@@ -102,7 +102,7 @@ def test_mistakes_are_told_before_any_work(capsys, in_this_process, words, told)
 
 
 def test_hosts_are_named_whole(capsys, monkeypatch):
-    monkeypatch.setattr("jnas.io._compilation_cache.use_compilation_cache", lambda: None)
+    monkeypatch.setattr("jnas.commands._training_setup.use_compilation_cache", lambda: None)
     monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
     told = fails(capsys, "1", "--coordinator", "localhost:1234")
     assert "--coordinator, --num-processes and --process-id go together; give all three or none" in told

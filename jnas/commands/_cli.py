@@ -1,18 +1,19 @@
-"""The command line: the commands, and what becomes of errors. Each command stands in a file of its own."""
+"""The command line: the commands, and what becomes of errors.
+
+The options of the commands stand in files that need no JAX; the file of a command's work is imported when it runs.
+"""
 
 import argparse
+import importlib
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from jnas.commands._build import add_build
-from jnas.commands._predictors import add_predictors
-from jnas.commands._report import add_report
-from jnas.commands._study import add_study
-from jnas.commands._supernet import add_supernet
-from jnas.commands._table import add_import, add_looks
-from jnas.commands._train import add_train
+from jnas.commands._study_options import add_predictors, add_report, add_study, add_supernet
+from jnas.commands._table_options import add_import, add_looks
+from jnas.commands._training_options import add_build, add_train
 from jnas.commands._words import add_command
 from jnas.core._version import __version__
 
@@ -41,9 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.run is None:
         parser.print_help()
         return 2
-    options.words = words
+    options.command = shlex.join(["jnas", *words])
     try:
-        options.run(options)
+        module, function = options.run.split(":")
+        getattr(importlib.import_module(f"jnas.commands.{module}"), function)(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         _complain(f"stopped; {options.when_stopped}")

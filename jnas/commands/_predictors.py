@@ -1,31 +1,24 @@
-"""The command `jnas predictors`. Imports that take long stand in the functions that need them."""
+"""The command `jnas predictors`."""
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from jnas.commands._words import add_command, study_folder
-from jnas.studies._settings import add_settings, study_arguments
+from jnas.commands._study import default_dataset, default_epochs
+from jnas.commands._study_work import carry_out_and_tell
+from jnas.io._compilation_cache import use_compilation_cache
+from jnas.io._text import aligned
+from jnas.searchers._settings import naming, read_settings, read_spec, settings_text
+from jnas.searchers.predictors import _registry as registry
+from jnas.studies._settings import study_arguments
+from jnas.studies.predictors._plan import plan_predictor_study, takes_graphs
 from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
-
-_PREDICTORS = """\
-Fits predictors to a few cells of a table, over many draws of cells, and measures how well they predict others: errors,
-rank correlations, calibration, times. The study stands in a folder: stopped at any moment, the same command goes on
-where it was. predictors: mlp_ensemble, mlp_ensemble_diverse, random_forest, gradient_boosting, gaussian_process,
-gaussian_process_fitted, bayesian_linear_regression, dngo, bohamiann, gcn, gcn_ensemble.
-"""
+from jnas.studies.predictors._study import carry_out_predictors
+from jnas.studies.predictors._text import predictor_results_text
+from jnas.tables._load import load_table
 
 _ALTERNATIVES = ("path", "adjacency")  # what Table 1 of BANANAS compares
 _PLAIN = ("adjacency", "one_hot")  # where a space has no adjacency matrix, its decisions as they are
-
-
-def add_predictors(commands: Any) -> None:
-    """Adds `jnas predictors`."""
-    words = "compare predictors of accuracies on a table"
-    add_settings(
-        add_command(commands, "predictors", words, run_predictors, _PREDICTORS, goes_on=True), PREDICTOR_SETTINGS
-    )
 
 
 def run_predictors(options: argparse.Namespace) -> None:
@@ -33,27 +26,16 @@ def run_predictors(options: argparse.Namespace) -> None:
     if options.predictors == ("help",):
         print(_predictors_text())
         return
-    from jnas.io._compilation_cache import use_compilation_cache
-
     use_compilation_cache()
-    from jnas.commands._study import default_dataset, default_epochs
-    from jnas.studies.predictors._plan import plan_predictor_study
-    from jnas.studies.predictors._study import carry_out_predictors
-    from jnas.studies.predictors._text import predictor_results_text
-    from jnas.tables._load import load_table
-
     table = load_table(options.table)
     dataset = options.dataset or default_dataset(table)
     epochs = options.epochs or default_epochs(table, dataset, options.split)[-1]
     made, encodings = _make_predictors(options.predictors, options.encodings, table.space)
     asked = {**study_arguments(PREDICTOR_SETTINGS, options), "dataset": dataset, "epochs": epochs}
-    plan = plan_predictor_study(made, table, **asked, encodings=encodings, command=shlex.join(["jnas", *options.words]))
+    plan = plan_predictor_study(made, table, **asked, encodings=encodings, command=options.command)
     told = [plan.config["table_name"], dataset, epochs, plan.config["num_seeds"]]
-    out = study_folder(options, "jnas-predictors", told, plan.config)
-    study = carry_out_predictors(plan, out=out, log=lambda line: print(line, flush=True))
     files = ("results.csv", "summary.csv", "times.csv", "report.html")
-    listed = "\n".join(f"{name.partition('.')[0]}: {out / name}" for name in files)
-    print(f"\n{predictor_results_text(study)}\n\n{listed}")
+    carry_out_and_tell(options, "predictors", plan, told, carry_out_predictors, predictor_results_text, files)
 
 
 def _make_predictors(
@@ -64,10 +46,6 @@ def _make_predictors(
     Raises:
       ValueError: There is no such predictor or encoding, or no predictor reads the encoding.
     """
-    from jnas.searchers._settings import naming, read_settings, read_spec
-    from jnas.searchers.predictors import _registry as registry
-    from jnas.studies.predictors._plan import takes_graphs
-
     # What was not asked for by its name is left out where the space has nothing for it to read, such as graphs.
     fitting = [n for n in registry.names() if set(registry.entry(n).encodings) & set(space.feature_names)]
     asked = [n for n in fitting if registry.entry(n).quick] if wanted is None else wanted
@@ -114,10 +92,6 @@ def _check(encoding: str, space: Any, chosen: dict[str, tuple[str, ...]]) -> Non
 
 def _predictors_text() -> str:
     """Returns the predictors, a line each."""
-    from jnas.io._text import aligned
-    from jnas.searchers._settings import settings_text
-    from jnas.searchers.predictors import _registry as registry
-
     entries = [registry.entry(name) for name in registry.names()]
     rows = [(e.name, e.encodings[0], e.description) for e in entries]
     told = [

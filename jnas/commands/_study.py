@@ -1,27 +1,28 @@
-"""The command `jnas study`. Imports that take long stand in the functions that need them."""
+"""The command `jnas study`."""
 
 import argparse
+import functools
 import math
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from jnas.commands._words import add_command, study_folder
-from jnas.studies._settings import add_settings, study_arguments
+import numpy as np
+
+from jnas.commands._study_work import carry_out_and_tell
+from jnas.io._compilation_cache import use_compilation_cache
+from jnas.io._text import aligned
+from jnas.searchers import _registry, at_fidelity
+from jnas.searchers._benchmarks import BENCHMARKS, find_benchmark
+from jnas.searchers._settings import naming, read_settings, read_spec, settings_text
+from jnas.studies._settings import study_arguments
+from jnas.studies.search._plan import plan_search_study
 from jnas.studies.search._settings import SEARCH_SETTINGS
-
-_STUDY = """\
-Runs searchers on a table over many seeds, and writes a report. The study stands in a folder: stopped at any moment,
-the same command goes on where it was. searchers: random_search, regularized_evolution, reinforce, local_search, tpe,
-bohb, successive_halving, hyperband, smac, naszilla_evolution; by predictors: bananas, bananas_adjacency,
-bananas_random_ranking, gp_bayesopt, nasbot, dngo, bohamiann, bonas, gcn_predictor.
-"""
-
-
-def add_study(commands: Any) -> None:
-    """Adds `jnas study`."""
-    words = "compare searchers on a table over many seeds"
-    add_settings(add_command(commands, "study", words, run_study, _STUDY, goes_on=True), SEARCH_SETTINGS)
+from jnas.studies.search._study import carry_out_search
+from jnas.studies.search._text import search_results_text
+from jnas.tables._file import member
+from jnas.tables._known_part import known_part, known_share
+from jnas.tables._load import load_table
+from jnas.tables._runs import check_seed
 
 
 def run_study(options: argparse.Namespace) -> None:
@@ -29,17 +30,7 @@ def run_study(options: argparse.Namespace) -> None:
     if options.searchers == ("help",):
         print(_searchers_text())
         return
-    from jnas.io._compilation_cache import use_compilation_cache
-
     use_compilation_cache()
-    from jnas.searchers import _registry
-    from jnas.studies.search._plan import plan_search_study
-    from jnas.studies.search._study import carry_out_search
-    from jnas.studies.search._text import search_results_text
-    from jnas.tables._known_part import known_part, known_share
-    from jnas.tables._load import load_table
-    from jnas.tables._runs import check_seed
-
     table = load_table(options.table)
     dataset = options.dataset or default_dataset(table)
     epochs = options.epochs or default_epochs(table, dataset, options.split)
@@ -54,19 +45,14 @@ def run_study(options: argparse.Namespace) -> None:
     limits = _limits(options, table, dataset, epochs)
     searchers, widths = _make_searchers(options.searchers, space, options.at or epochs)
     asked = {**study_arguments(SEARCH_SETTINGS, options), "dataset": dataset, "epochs": epochs, **limits}
-    command = shlex.join(["jnas", *options.words])
-    plan = plan_search_study(searchers, table, **asked, targets=None, chunk=widths, command=command)
-    config = plan.config
-    told = [config["table_name"], dataset, *config["epochs"], config["num_seeds"]]
-    out = study_folder(options, "jnas-study", told, config)
-    results = carry_out_search(plan, table, out=out, log=lambda line: print(line, flush=True))
-    print(f"\n{search_results_text(results)}\n\nsummary: {out / 'summary.csv'}\nreport: {out / 'report.html'}")
+    plan = plan_search_study(searchers, table, **asked, targets=None, chunk=widths, command=options.command)
+    told = [plan.config["table_name"], dataset, *plan.config["epochs"], plan.config["num_seeds"]]
+    carry_out = functools.partial(carry_out_search, table=table)
+    carry_out_and_tell(options, "study", plan, told, carry_out, search_results_text, ("summary.csv", "report.html"))
 
 
 def _limits(options: argparse.Namespace, table: Any, dataset: str, epochs: Sequence[int]) -> dict[str, Any]:
     """Returns when a search ends: what was asked for, or the defaults of the table."""
-    from jnas.searchers._benchmarks import find_benchmark
-
     limits = {"budget_seconds": options.budget_seconds, "max_evaluations": options.max_evaluations}
     if limits == {"budget_seconds": None, "max_evaluations": None}:
         limits |= _default_limit(table, dataset, options.split, epochs)
@@ -79,8 +65,6 @@ def _limits(options: argparse.Namespace, table: Any, dataset: str, epochs: Seque
     if budget_alone and len(epochs) > 1 and find_benchmark(table.space.name).all_epochs:
         # The cheapest architecture would allow for many times more, and time and memory go with it. No searcher comes
         # near: those of one fidelity use the most epochs here, the others make about half as many as this.
-        import numpy as np
-
         ends = [table.runs("accuracy", dataset, options.split, e, options.reward) for e in (epochs[0], epochs[-1])]
         costs = [float(np.nanmean(runs.train_seconds + runs.eval_seconds)) for runs in ends]
         limits["max_evaluations"] = max(100, math.ceil(2 * limits["budget_seconds"] / math.sqrt(math.prod(costs))))
@@ -95,8 +79,6 @@ def default_dataset(table: Any) -> str:
 
 def default_epochs(table: Any, dataset: str, split: str) -> tuple[int, ...]:
     """Returns the trainings on which studies run unless told otherwise, by their numbers of epochs."""
-    from jnas.searchers._benchmarks import find_benchmark
-
     published, split = table.resolve(dataset, split)
     known = sorted(t.epochs for t in table.header.trainings if t.dataset == published)
     if find_benchmark(table.space.name).all_epochs:
@@ -105,14 +87,10 @@ def default_epochs(table: Any, dataset: str, split: str) -> tuple[int, ...]:
 
 
 def _holds(table: Any, dataset: str, epochs: int, split: str) -> bool:
-    from jnas.tables._file import member
-
     return bool({member(kind, dataset, epochs, split) for kind in ("accuracy", "accuracy_mean")} & table.names)
 
 
 def _default_limit(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> dict[str, Any]:
-    from jnas.searchers._benchmarks import find_benchmark
-
     row = find_benchmark(table.space.name)
     holds = row.budget_datasets is None or dataset in row.budget_datasets
     if _has_times(table, dataset, split, epochs) and row.budget_seconds is not None and holds:
@@ -122,8 +100,6 @@ def _default_limit(table: Any, dataset: str, split: str, epochs: Sequence[int]) 
 
 def _has_times(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> bool:
     """Returns whether the table says what these trainings cost; raises ValueError where it has no such training."""
-    from jnas.tables._file import member
-
     published, _ = table.resolve(dataset, split)
     trainings = [table.training(published, e) for e in epochs]
     times = [table.read(member("train_seconds", t.dataset, t.epochs)) for t in trainings]
@@ -134,10 +110,6 @@ def _make_searchers(
     wanted: Sequence[str] | None, space: Any, epochs: Sequence[int]
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Returns the searchers by name, and the most seeds of each in one program."""
-    from jnas.searchers import _registry, at_fidelity
-    from jnas.searchers._benchmarks import find_benchmark
-    from jnas.searchers._settings import naming, read_settings, read_spec
-
     row = find_benchmark(space.name)
     asked = _registry.compared(len(epochs), space.name) if wanted is None else wanted
     if wanted is None and not row.all_epochs:
@@ -165,8 +137,6 @@ def _make_searchers(
 
 def _with_lowest(names: Sequence[str], epochs: Sequence[int]) -> list[str]:
     """Returns the names, and after those that use several fidelities `NAME@E`: the same on the lowest alone."""
-    from jnas.searchers import _registry
-
     found = []
     for name in names:
         known = _registry.entry(name)
@@ -177,11 +147,6 @@ def _with_lowest(names: Sequence[str], epochs: Sequence[int]) -> list[str]:
 
 def _searchers_text() -> str:
     """Returns the searchers, a line each."""
-    from jnas.io._text import aligned
-    from jnas.searchers import _registry
-    from jnas.searchers._benchmarks import BENCHMARKS
-    from jnas.searchers._settings import settings_text
-
     lines = aligned([(name, _registry.entry(name).description) for name in _registry.names()], "ll")
     told = [
         f"without --searchers, on one training: {', '.join(_registry.compared(1))}",

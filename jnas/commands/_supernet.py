@@ -1,48 +1,26 @@
-"""The command `jnas supernet`. Imports that take long stand in the functions that need them."""
+"""The command `jnas supernet`."""
 
 import argparse
-import os
-import shlex
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jnas.commands._training_setup import IMAGE_SETTINGS, make_dataset, prepare_devices
-from jnas.commands._words import add_command, study_folder
+from jnas.commands._study_work import carry_out_and_tell
+from jnas.commands._training_setup import count_cores, make_dataset, prepare_devices
 from jnas.core._registry import DEFAULT_SPACE
-from jnas.studies._settings import DATASET, NAMES, Setting, add_settings, study_arguments
-from jnas.studies.supernets._settings import LOOK_SETTINGS, NET_SETTINGS, SUPERNET_SETTINGS
-
-if TYPE_CHECKING:
-    from jnas.training._recipe import BatchNormPolicy
-
-_SUPERNET = """\
-Trains supernets of NAS-Bench-201, networks that hold the weights of all its cells, by weight-sharing searches, over
-several seeds in one program, and writes a report: what the derived cells are worth by a table, whether they collapse to
-skip connections, what the shared weights know. Stopped at any moment, the same command goes on, to the same results.
-methods: darts-v1, darts-v2, gdas, setn, enas, rsps.
-"""
+from jnas.io._text import aligned
+from jnas.searchers._settings import read_spec, settings_text
+from jnas.searchers.weight_sharing._registry import weight_sharing_entry, weight_sharing_names
+from jnas.studies._settings import study_arguments
+from jnas.studies.supernets._plan import plan_supernet_study, supernet_methods
+from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
+from jnas.studies.supernets._study import carry_out_supernets
+from jnas.studies.supernets._text import supernet_results_text
+from jnas.tables._load import load_table
+from jnas.training._recipe import BatchNormPolicy
+from jnas.training.networks._families import make_supernet
 
 _DIGITS = {"channels": 4, "cells": 3, "epochs": 50, "one_shot": 1000}  # sizes of the embedded table's networks
 _PUBLISHED = {"channels": 16, "cells": 5}
-_POLICIES: "tuple[BatchNormPolicy, ...]" = ("batch", "running", "reestimated")
-
-
-def add_supernet(commands: Any) -> None:
-    """Adds `jnas supernet`."""
-    words = "search with shared weights on a data set, over several seeds"
-    parser = add_command(commands, "supernet", words, run_supernet, _SUPERNET, goes_on=True)
-    # One process, as many CPU devices as seeds can be divided among.
-    parser.set_defaults(coordinator=None, num_processes=None, process_id=None, distributed=False)
-    parser.add_argument(
-        "methods",
-        metavar="METHOD,METHOD",
-        type=Setting("methods", NAMES).read,
-        help="which searches, or `all`; `help` says what they are. `METHOD:SETTING=VALUE` changes a setting of one",
-    )
-    add_settings(parser, SUPERNET_SETTINGS)
-    data = (DATASET.of("as for `jnas train` (default digits, needs no files)", "digits"), *IMAGE_SETTINGS)
-    add_settings(parser.add_argument_group("data"), data)
-    add_settings(parser.add_argument_group("supernet and searches"), NET_SETTINGS)
-    add_settings(parser.add_argument_group("what is looked at"), LOOK_SETTINGS)
+_POLICIES: tuple[BatchNormPolicy, ...] = ("batch", "running", "reestimated")
 
 
 def run_supernet(options: argparse.Namespace) -> None:
@@ -52,12 +30,6 @@ def run_supernet(options: argparse.Namespace) -> None:
         return
     names = _method_names(options.methods)
     prepare_devices(options, most=_devices(options.num_seeds))
-    from jnas.studies.supernets._plan import plan_supernet_study, supernet_methods
-    from jnas.studies.supernets._study import carry_out_supernets
-    from jnas.studies.supernets._text import supernet_results_text
-    from jnas.tables._load import load_table
-    from jnas.training.networks._families import make_supernet
-
     dataset = make_dataset(options)
     on_digits = options.dataset == "digits"
     sizes = {key: getattr(options, key) or (_DIGITS if on_digits else _PUBLISHED)[key] for key in _PUBLISHED}
@@ -75,22 +47,14 @@ def run_supernet(options: argparse.Namespace) -> None:
         controller_steps=options.controller_steps,
     )
     asked = study_arguments((*SUPERNET_SETTINGS, *LOOK_SETTINGS), options) | {"one_shot": _one_shot(options, table)}
-    command = shlex.join(["jnas", *options.words])
-    plan = plan_supernet_study(
-        methods, net, dataset, table=table, split=None, batch_norms=_POLICIES, sizes=sizes, command=command, **asked
-    )
+    asked |= {"split": None, "batch_norms": _POLICIES, "sizes": sizes, "command": options.command}
+    plan = plan_supernet_study(methods, net, dataset, table=table, **asked)
     told = [*plan.config["methods"], plan.config["dataset"], plan.config["num_seeds"]]
-    out = study_folder(options, "jnas-supernet", told, plan.config)
-    study = carry_out_supernets(plan, out=out, log=lambda line: print(line, flush=True))
-    files = ("summary.csv", "epochs.csv", *(("one_shot.csv",) if study.config["one_shot"] else ()), "report.html")
-    listed = "\n".join(f"{name.partition('.')[0]}: {out / name}" for name in files)
-    print(f"\n{supernet_results_text(study)}\n\n{listed}")
+    files = ("summary.csv", "epochs.csv", *(("one_shot.csv",) if plan.config["one_shot"] else ()), "report.html")
+    carry_out_and_tell(options, "supernet", plan, told, carry_out_supernets, supernet_results_text, files)
 
 
 def _method_names(wanted: tuple[str, ...]) -> list[str]:
-    from jnas.searchers._settings import read_spec
-    from jnas.searchers.weight_sharing._registry import weight_sharing_entry, weight_sharing_names
-
     names = list(dict.fromkeys(n for word in wanted for n in (weight_sharing_names() if word == "all" else (word,))))
     for name in names:
         weight_sharing_entry(read_spec(name).name)
@@ -99,8 +63,7 @@ def _method_names(wanted: tuple[str, ...]) -> list[str]:
 
 def _devices(seeds: int) -> int:
     """Returns among how many CPU devices seeds can be divided evenly."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(n for n in range(1, cores + 1) if seeds % n == 0)
+    return max(n for n in range(1, count_cores() + 1) if seeds % n == 0)
 
 
 def _selection(options: argparse.Namespace) -> dict[str, Any]:
@@ -117,10 +80,6 @@ def _one_shot(options: argparse.Namespace, table: Any) -> Any:
 
 def _methods_text() -> str:
     """Returns the methods, a line each."""
-    from jnas.io._text import aligned
-    from jnas.searchers._settings import settings_text
-    from jnas.searchers.weight_sharing._registry import weight_sharing_entry, weight_sharing_names
-
     entries = [weight_sharing_entry(name) for name in weight_sharing_names()]
     rows = [(e.name, f"{e.epochs} epochs, batches of {e.batch_size}", e.description) for e in entries]
     told = "epochs and batches are those that they were published with"

@@ -3,69 +3,28 @@
 import argparse
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any
 
-from jnas.studies._settings import DATASET, FLAG, NATURAL, POSITIVE, TEXT, Setting, add_settings, one_of
+import jax
 
-if TYPE_CHECKING:
-    from jnas.training import Dataset, Recipe
+from jnas.io._compilation_cache import use_compilation_cache
+from jnas.io._text import aligned
+from jnas.training._recipe import RECIPES, Recipe, get_recipe
+from jnas.training.data._dataset import Dataset
+from jnas.training.data._reduce import resized, subset
+from jnas.training.data._sources import load_dataset
+from jnas.training.networks._families import FAMILIES
+from jnas.training.runs._train import steps_per_epoch
 
 _RECIPE_OPTIONS = {"epochs": "epochs", "batch_size": "batch_size", "channels": "channels", "stage_cells": "cells"}
 
 
-IMAGE_SETTINGS = (
-    Setting("data_dir", TEXT, "DIR", "where its files lie (default: that of tensorflow-datasets)"),
-    Setting("split_seed", NATURAL, "K", "of random splits (default 0)", 0),
-    Setting("image_size", POSITIVE, "PIXELS", "make images smaller, by averaging"),
-    Setting("train_images", POSITIVE, "N", "train on so many, with equal classes"),
-    Setting("eval_images", POSITIVE, "N", "keep so many of each other split"),
-)
-_DATA_SETTINGS = (
-    DATASET.of(
-        "digits (default, needs no files), mnist, cifar10-valid, cifar10, cifar100, ImageNet16-120, tfds:NAME, or the "
-        "path of an .npz of your own",
-        "digits",
-    ),
-    *IMAGE_SETTINGS[:-1],
-    IMAGE_SETTINGS[-1].of("evaluate on so many of each split"),
-)
-_RECIPE_SETTINGS = (
-    Setting(
-        "recipe",
-        TEXT,
-        "NAME",
-        "how to train; `help` lists them (default: digits-8 for the digits, nasbench201-12 for others; for nasbench101 "
-        "small101-12 and nasbench101-108)",
-    ),
-    Setting("epochs", POSITIVE, "N", "epochs (default: the recipe's)"),
-    Setting("batch_size", POSITIVE, "N", "images in a batch (default: the recipe's)"),
-    Setting("channels", POSITIVE, "N", "channels of the network's first stage (default: the recipe's)"),
-    Setting("stage_cells", POSITIVE, "N", "cells in each of the network's stages (default: the recipe's)"),
-)
-_DEVICE_SETTINGS = (
-    Setting("form", one_of("switch", "dispatch", "mixture"), help="how a batch of candidates is computed"),
-    Setting("chunk_size", POSITIVE, "N", "candidates in one program", older=("chunk",)),
-    Setting(
-        "distributed",
-        FLAG,
-        help="one of several processes that share --out; the cluster says which",
-        default=False,
-    ),
-    Setting("coordinator", TEXT, "HOST:PORT", "the same, where no cluster says it"),
-    Setting("num_processes", POSITIVE, "N"),
-    Setting("process_id", NATURAL, "I"),
-)
-
-
-def add_training_options(parser: Any) -> None:
-    """Adds the options of the commands that train."""
-    add_settings(parser.add_argument_group("data"), _DATA_SETTINGS)
-    add_settings(parser.add_argument_group("recipe"), _RECIPE_SETTINGS)
-    add_settings(parser.add_argument_group("devices and hosts"), _DEVICE_SETTINGS)
+def count_cores() -> int:
+    """Returns how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def prepare_devices(options: argparse.Namespace, *, most: int | None = None) -> None:
-    """Sets JAX up before it starts: the cache of programs, one device for each CPU core, other hosts.
+    """Sets JAX up before it starts its devices: the cache of programs, one device for each CPU core, other hosts.
 
     A CPU device that works alone on its core is as fast as one that shares two, and a run's results do not depend on
     how many there are.
@@ -80,12 +39,8 @@ def prepare_devices(options: argparse.Namespace, *, most: int | None = None) -> 
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_cpu_multi_thread_eigen" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
-    import jax
-
-    from jnas.io._compilation_cache import use_compilation_cache
-
     if "xla_force_host_platform_device_count" not in flags:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = count_cores()
         with contextlib.suppress(RuntimeError):  # JAX has started: its devices are what they are
             jax.config.update("jax_num_cpu_devices", min(cores, most or cores))  # type: ignore[no-untyped-call]
     use_compilation_cache()
@@ -102,22 +57,16 @@ def show_recipes(options: argparse.Namespace) -> bool:
     """Prints the recipes where they were asked for, and says whether they were."""
     if options.recipe != "help":
         return False
-    from jnas.io._text import aligned
-    from jnas.training._recipe import RECIPES
-
     print("\n".join(aligned([(name, words) for name, (_, words) in RECIPES.items()], "ll")))
     return True
 
 
-def make_dataset(options: argparse.Namespace) -> "Dataset":
+def make_dataset(options: argparse.Namespace) -> Dataset:
     """Returns the data set that the options name.
 
     Raises:
       ValueError, OSError: It cannot be had; the message says what to do.
     """
-    from jnas.training.data._reduce import resized, subset
-    from jnas.training.data._sources import load_dataset
-
     dataset = load_dataset(options.dataset, data_dir=options.data_dir, seed=options.split_seed)
     if options.image_size is not None:
         dataset = resized(dataset, options.image_size)
@@ -128,16 +77,12 @@ def make_dataset(options: argparse.Namespace) -> "Dataset":
     return dataset
 
 
-def make_recipe(options: argparse.Namespace, dataset: "Dataset") -> "Recipe":
+def make_recipe(options: argparse.Namespace, dataset: Dataset) -> Recipe:
     """Returns the recipe that the options name, after checking that the data set fits it.
 
     Raises:
       ValueError: There is no such recipe, or the data set is too small for it.
     """
-    from jnas.training._recipe import get_recipe
-    from jnas.training.networks._families import FAMILIES
-    from jnas.training.runs._train import steps_per_epoch
-
     small, large = FAMILIES.entry(options.space).recipes
     name = options.recipe or (small if dataset.name == "digits" else large)
     asked = {field: getattr(options, option) for option, field in _RECIPE_OPTIONS.items()}
@@ -149,7 +94,5 @@ def make_recipe(options: argparse.Namespace, dataset: "Dataset") -> "Recipe":
 
 def say(text: str) -> None:
     """Prints a line at once, from the first of several processes alone."""
-    import jax
-
     if jax.process_index() == 0:
         print(text, flush=True)

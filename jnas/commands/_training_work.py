@@ -1,18 +1,68 @@
 """How the commands that train divide their work, do it with a bar, and wait for other processes."""
 
+import argparse
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from jnas.training import Dataset, Jobs, Network, Recipe
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.core._vocabulary import Network
+from jnas.io._progress import counting_bar, progress_bar
+from jnas.training._recipe import Recipe
+from jnas.training.data._dataset import Dataset
+from jnas.training.networks._families import make_network
+from jnas.training.runs._jobs import (
+    Jobs,
+    Runs,
+    chunks_left,
+    describe,
+    device_batches,
+    load_runs,
+    open_folder,
+    run_jobs,
+)
 
 _MACS_PER_SECOND = {"cpu": 5e9}  # of a device: a first guess, which the bar soon corrects
 
 
-def begun_chunk(out: Path) -> int | None:
+class TrainingWork(NamedTuple):
+    """What is to be trained, and how it is divided."""
+
+    jobs: Jobs  # all runs, those of other processes too
+    dataset: Dataset
+    recipe: Recipe
+    network: Network
+    chunk: int  # candidates in one program
+    batches: np.ndarray | None  # int32 [batches, K, E]: what each device gets at once, where the network sorts them
+
+
+def plan_work(
+    jobs: Jobs, dataset: Dataset, recipe: Recipe, options: argparse.Namespace, out: Path, *, most: int
+) -> TrainingWork:
+    """Returns the work of some runs in the form and the chunks that options name, or those that fit.
+
+    Args:
+      jobs: The runs.
+      dataset: What they learn from.
+      recipe: How.
+      options: Of `add_training_options`, with `space`.
+      out: The folder, which may have been begun.
+      most: Candidates of one CPU device at once.
+    """
+    network, batches = make_network(dataset, recipe, options.form, space=options.space), None
+    chunk = options.chunk_size or _begun_chunk(out) or _chunk_size(len(jobs.archs), dataset, recipe, most)
+    if network.form == "dispatch":
+        batches = device_batches(jobs, network, chunk)
+        network = make_network(dataset, recipe, "dispatch", batches, space=options.space)
+    return TrainingWork(jobs, dataset, recipe, network, chunk, batches)
+
+
+def _begun_chunk(out: Path) -> int | None:
     """Returns the size of chunks with which a folder was begun: whoever goes on must use the same."""
     try:
         chunk = json.loads((out / "config.json").read_text()).get("chunk_size")
@@ -21,17 +71,11 @@ def begun_chunk(out: Path) -> int | None:
     return chunk if isinstance(chunk, int) and chunk > 0 else None
 
 
-def chunk_size(num_jobs: int, dataset: "Dataset", recipe: "Recipe", *, most: int) -> int:
+def _chunk_size(num_jobs: int, dataset: Dataset, recipe: Recipe, most: int) -> int:
     """Returns how many candidates to train at once, the same on every process, as evenly as they can be divided.
 
-    Args:
-      num_jobs: All candidates.
-      dataset: Says the size of the images.
-      recipe: Says the size of batches and networks.
-      most: Of one CPU device; of others, what their memory holds.
+    On a CPU device they are at most `most`, on others as many as their memory holds.
     """
-    import jax
-
     devices = -(-int(jax.device_count()) // int(jax.process_count()))
     if jax.default_backend() != "cpu":
         limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 8 << 30)
@@ -44,24 +88,26 @@ def chunk_size(num_jobs: int, dataset: "Dataset", recipe: "Recipe", *, most: int
     return -(-num_jobs // (rounds * processes))
 
 
-def make_runs(jobs: "Jobs", dataset: "Dataset", recipe: "Recipe", network: "Network", folder: Path, **how: Any) -> None:
+def open_work(out: Path, work: TrainingWork, **more: Any) -> Path:
+    """Returns the folder of the work, made or begun before; raises ValueError where it holds other work."""
+    jobs, dataset, recipe, network, chunk, _ = work
+    return open_folder(out, describe(jobs, dataset, recipe, network, chunk_size=chunk, **more))
+
+
+def load_work(folder: Path, work: TrainingWork) -> Runs:
+    """Returns the runs that a folder holds so far; raises ValueError where a file is damaged."""
+    return load_runs(folder, len(work.jobs.archs), work.chunk, work.recipe, list(work.dataset.splits))
+
+
+def make_runs(work: TrainingWork, folder: Path, **how: Any) -> None:
     """Makes the runs that a folder lacks, with a bar whose clock goes on, and waits for those of other processes.
 
     Args:
-      jobs: All runs, those of other processes too.
-      dataset: What they learn from.
-      recipe: How.
-      network: What they train.
-      folder: From `open_folder`.
+      work: From `plan_work`.
+      folder: From `open_work`.
       **how: The other arguments of `run_jobs`.
     """
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
-
-    from jnas.io._progress import progress_bar
-    from jnas.training.runs._jobs import chunks_left, run_jobs
-
+    jobs, dataset, recipe, network, chunk, _ = work
     images = sum(len(rows) * (3 if split == "train" else 1) for split, rows in dataset.splits.items())
     flops = np.asarray(jax.vmap(network.flops)(jnp.asarray(jobs.archs)))
     speed = _MACS_PER_SECOND.get(jax.default_backend(), 2e12) * jax.device_count()
@@ -78,18 +124,16 @@ def make_runs(jobs: "Jobs", dataset: "Dataset", recipe: "Recipe", network: "Netw
                 shown = progress.share
 
             bar.say("compiling")
-            bar.wait(pool.submit(run_jobs, jobs, dataset, recipe, network, folder, progress=show, **how))
+            how |= {"chunk_size": chunk, "progress": show}
+            bar.wait(pool.submit(run_jobs, jobs, dataset, recipe, network, folder, **how))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     if jax.process_count() > 1:
-        size = how["chunk_size"]
-        _wait(lambda: chunks_left(folder, len(jobs.archs), size), -(-len(jobs.archs) // size))
+        _wait(lambda: chunks_left(folder, len(jobs.archs), chunk), -(-len(jobs.archs) // chunk))
 
 
 def _wait(count_left: Any, total: int) -> None:
     """Waits until all processes have finished; those that left early would break the others' connection."""
-    from jnas.io._progress import counting_bar
-
     with counting_bar("chunks of all processes") as show:
         while left := count_left():
             show(total - left, total)

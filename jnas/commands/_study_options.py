@@ -1,0 +1,76 @@
+"""The options of `jnas study`, `predictors`, `supernet` and `report`."""
+
+from typing import Any
+
+from jnas.commands._training_options import IMAGE_SETTINGS
+from jnas.commands._words import add_command
+from jnas.studies._settings import DATASET, NAMES, Setting, add_settings
+from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
+from jnas.studies.search._settings import SEARCH_SETTINGS
+from jnas.studies.supernets._settings import LOOK_SETTINGS, NET_SETTINGS, SUPERNET_SETTINGS
+
+_STUDY = """\
+Runs searchers on a table over many seeds, and writes a report. The study stands in a folder: stopped at any moment,
+the same command goes on where it was. searchers: random_search, regularized_evolution, reinforce, local_search, tpe,
+bohb, successive_halving, hyperband, smac, naszilla_evolution; by predictors: bananas, bananas_adjacency,
+bananas_random_ranking, gp_bayesopt, nasbot, dngo, bohamiann, bonas, gcn_predictor.
+"""
+
+_PREDICTORS = """\
+Fits predictors to a few cells of a table, over many draws of cells, and measures how well they predict others: errors,
+rank correlations, calibration, times. The study stands in a folder: stopped at any moment, the same command goes on
+where it was. predictors: mlp_ensemble, mlp_ensemble_diverse, random_forest, gradient_boosting, gaussian_process,
+gaussian_process_fitted, bayesian_linear_regression, dngo, bohamiann, gcn, gcn_ensemble.
+"""
+
+_SUPERNET = """\
+Trains supernets of NAS-Bench-201, networks that hold the weights of all its cells, by weight-sharing searches, over
+several seeds in one program, and writes a report: what the derived cells are worth by a table, whether they collapse to
+skip connections, what the shared weights know. Stopped at any moment, the same command goes on, to the same results.
+methods: darts-v1, darts-v2, gdas, setn, enas, rsps.
+"""
+
+
+def add_study(commands: Any) -> None:
+    """Adds `jnas study`."""
+    words = "compare searchers on a table over many seeds"
+    add_settings(add_command(commands, "study", words, "_study:run_study", _STUDY, goes_on=True), SEARCH_SETTINGS)
+
+
+def add_predictors(commands: Any) -> None:
+    """Adds `jnas predictors`."""
+    words = "compare predictors of accuracies on a table"
+    add_settings(
+        add_command(commands, "predictors", words, "_predictors:run_predictors", _PREDICTORS, goes_on=True),
+        PREDICTOR_SETTINGS,
+    )
+
+
+def add_supernet(commands: Any) -> None:
+    """Adds `jnas supernet`."""
+    words = "search with shared weights on a data set, over several seeds"
+    parser = add_command(commands, "supernet", words, "_supernet:run_supernet", _SUPERNET, goes_on=True)
+    # One process, as many CPU devices as seeds can be divided among.
+    parser.set_defaults(coordinator=None, num_processes=None, process_id=None, distributed=False)
+    parser.add_argument(
+        "methods",
+        metavar="METHOD,METHOD",
+        type=Setting("methods", NAMES).read,
+        help="which searches, or `all`; `help` says what they are. `METHOD:SETTING=VALUE` changes a setting of one",
+    )
+    add_settings(parser, SUPERNET_SETTINGS)
+    data = (DATASET.of("as for `jnas train` (default digits, needs no files)", "digits"), *IMAGE_SETTINGS)
+    add_settings(parser.add_argument_group("data"), data)
+    add_settings(parser.add_argument_group("supernet and searches"), NET_SETTINGS)
+    add_settings(parser.add_argument_group("what is looked at"), LOOK_SETTINGS)
+
+
+def add_report(commands: Any) -> None:
+    """Adds `jnas report`."""
+    parser = add_command(
+        commands, "report", "make the report of a study again, or compare studies", "_report:report_folders"
+    )
+    parser.add_argument("folders", metavar="DIR", nargs="+", help="folders of studies")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="the page (default: DIR/report.html, or jnas-report.html for several)"
+    )

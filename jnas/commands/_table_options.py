@@ -1,0 +1,66 @@
+"""The options of the commands of `jnas table` but `build`."""
+
+from typing import Any
+
+from jnas.commands._words import add_command, add_output
+from jnas.core._registry import DEFAULT_SPACE
+from jnas.studies._settings import NATURAL, POSITIVE, Setting
+
+_EPOCHS, _SEED = Setting("epochs", POSITIVE), Setting("seed", NATURAL)
+
+
+def add_import(commands: Any) -> None:
+    """Adds `jnas table import`."""
+    parser = add_command(commands, "import", "make a table from published files or from arrays")
+    kinds = parser.add_subparsers(title="what to import", metavar="KIND", required=True)
+    nats = add_command(
+        kinds, "nats-bench", "NATS-Bench: its folder or file, topology or size space", "_table:import_nats"
+    )
+    nats.add_argument("source", metavar="DIR", help="the folder with meta.pickle.pbz2, or the .pickle.pbz2 file")
+    torch = add_command(
+        kinds, "nas-bench-201", "NAS-Bench-201: its .pth file, v1.0 or v1.1", "_table:import_nasbench201"
+    )
+    torch.add_argument("source", metavar="FILE.pth", help="the file; PyTorch is not needed")
+    records = add_command(
+        kinds, "nasbench101", "NAS-Bench-101: nasbench_full or nasbench_only108, or EC-NAS", "_table:import_nasbench101"
+    )
+    records.add_argument("source", metavar="FILE.tfrecord", help="the file; TensorFlow is not needed")
+    arrays = add_command(kinds, "arrays", "arrays in an .npz, with a mapping of their names", "_table:import_arrays")
+    arrays.add_argument("source", metavar="FILE.npz", help="the arrays")
+    spaces = "the search space: nasbench101, nasbench201 or nats_size"
+    arrays.add_argument("--space", metavar="NAME", required=True, help=spaces)
+    arrays.add_argument("--mapping", metavar="FILE", help="JSON that says which array is what")
+    arrays.add_argument(
+        "--model-seconds",
+        action="store_true",
+        help="nasbench101: where a training's time is not known, put what a linear model of the known ones says",
+    )
+    for kind in (nats, torch, records, arrays):
+        add_output(kind)
+
+
+def add_looks(commands: Any) -> None:
+    """Adds `jnas table synthesize`, `show`, `query` and `report`."""
+    made = add_command(
+        commands, "synthesize", "make a table of made-up numbers, to try the commands", "_table:synthesize"
+    )
+    add_output(made)
+    made.add_argument(
+        "--space", metavar="{nasbench201,nats_size}", default=DEFAULT_SPACE, help=f"default {DEFAULT_SPACE}"
+    )
+    made.add_argument("--seed", metavar="K", type=_SEED.read, default=0, help="of the made-up numbers (default 0)")
+    made.add_argument("--curves", action="store_true", help="with learning curves (300 MB)")
+
+    shown = add_command(commands, "show", "say what a table holds", "_table:show")
+    shown.add_argument("table", metavar="T.npz")
+
+    asked = add_command(commands, "query", "say all that a table holds of one architecture", "_table:query_table")
+    asked.add_argument("table", metavar="T.npz")
+    asked.add_argument("arch", metavar="ARCH", help="an architecture string, or an index")
+    asked.add_argument("--dataset", metavar="NAME", help="trainings on this data set alone")
+    asked.add_argument("--epochs", metavar="E", type=_EPOCHS.read, help="trainings of so many epochs alone")
+    asked.add_argument("--at", metavar="E", type=_EPOCHS.read, help="after so many epochs, where there are curves")
+
+    drawn = add_command(commands, "report", "draw what a table holds", "_report:report_table")
+    drawn.add_argument("table", metavar="T.npz")
+    drawn.add_argument("-o", "--output", metavar="FILE.html", help="the page (default: T.html beside the table)")

@@ -1,0 +1,111 @@
+"""The options of the commands that train: `jnas train` and `jnas table build`."""
+
+from typing import Any
+
+from jnas.commands._words import add_command, add_output
+from jnas.core._registry import DEFAULT_SPACE
+from jnas.studies._settings import DATASET, FLAG, NATURAL, NUM_SEEDS, OUT, POSITIVE, TEXT, Setting, add_settings, one_of
+
+IMAGE_SETTINGS = (
+    Setting("data_dir", TEXT, "DIR", "where its files lie (default: that of tensorflow-datasets)"),
+    Setting("split_seed", NATURAL, "K", "of random splits (default 0)", 0),
+    Setting("image_size", POSITIVE, "PIXELS", "make images smaller, by averaging"),
+    Setting("train_images", POSITIVE, "N", "train on so many, with equal classes"),
+    Setting("eval_images", POSITIVE, "N", "keep so many of each other split"),
+)
+_DATA_SETTINGS = (
+    DATASET.of(
+        "digits (default, needs no files), mnist, cifar10-valid, cifar10, cifar100, ImageNet16-120, tfds:NAME, or the "
+        "path of an .npz of your own",
+        "digits",
+    ),
+    *IMAGE_SETTINGS[:-1],
+    IMAGE_SETTINGS[-1].of("evaluate on so many of each split"),
+)
+_RECIPE_SETTINGS = (
+    Setting(
+        "recipe",
+        TEXT,
+        "NAME",
+        "how to train; `help` lists them (default: digits-8 for the digits, nasbench201-12 for others; for nasbench101 "
+        "small101-12 and nasbench101-108)",
+    ),
+    Setting("epochs", POSITIVE, "N", "epochs (default: the recipe's)"),
+    Setting("batch_size", POSITIVE, "N", "images in a batch (default: the recipe's)"),
+    Setting("channels", POSITIVE, "N", "channels of the network's first stage (default: the recipe's)"),
+    Setting("stage_cells", POSITIVE, "N", "cells in each of the network's stages (default: the recipe's)"),
+)
+_DEVICE_SETTINGS = (
+    Setting("form", one_of("switch", "dispatch", "mixture"), help="how a batch of candidates is computed"),
+    Setting("chunk_size", POSITIVE, "N", "candidates in one program", older=("chunk",)),
+    Setting(
+        "distributed",
+        FLAG,
+        help="one of several processes that share --out; the cluster says which",
+        default=False,
+    ),
+    Setting("coordinator", TEXT, "HOST:PORT", "the same, where no cluster says it"),
+    Setting("num_processes", POSITIVE, "N"),
+    Setting("process_id", NATURAL, "I"),
+)
+_TRAIN = """\
+Trains cells of NAS-Bench-201 or NAS-Bench-101 on a data set. DIR gets curves.csv, curves.png and a file of weights for
+each run, which jnas.training.load_weights reads. Of isomorphic cells of NAS-Bench-101, the first that is given is
+trained. Stopped at any moment, the same command goes on, to the same results.
+"""
+_TRAIN_SETTINGS = (
+    Setting("space", TEXT, "{nasbench201,nasbench101}", f"default {DEFAULT_SPACE}", DEFAULT_SPACE),
+    NUM_SEEDS.of("runs of each, with seeds 0 to N-1 (default 1)", 1),
+    OUT.of("the folder of the runs (default jnas-train)", "jnas-train"),
+)
+_BUILD = """\
+Trains the cells of a search space on a data set and writes their learning curves as a table, on which studies run:
+a tabular benchmark of your own data. One cell of each class of isomorphic cells is trained; the others get its
+numbers, and the table says so. The runs stand in a folder: stopped at any moment, the same command goes on.
+"""
+_BUILD_SETTINGS = (
+    OUT.of("the folder of the runs (default: T, beside the table)"),
+    Setting("space", TEXT, "NAME", "nasbench201 (default) or nasbench101", DEFAULT_SPACE),
+    Setting("archs", TEXT, "FILE", "train the cells of this file, an architecture string on each line"),
+    Setting("vertices", POSITIVE, "N", "nasbench101: train the cells of up to so many vertices"),
+    NUM_SEEDS.of("runs of each cell, with seeds 0 to N-1 (default 3)", 3),
+    Setting("num_cells", POSITIVE, "N", "train so many cells, drawn from all (default: all)", older=("cells",)),
+    Setting(
+        "num_repeated",
+        NATURAL,
+        "N",
+        "train so many cells with all seeds, the others with seed 0",
+        older=("repeated",),
+    ),
+    Setting("no_copies", FLAG, help="train all 15,625 cells, not one of each of the 6,466 classes", default=False),
+    Setting("partial", FLAG, help="train nothing; write the table of the runs that the folder holds", default=False),
+    Setting("name", TEXT, "TEXT", "what to call the table"),
+    Setting("compress", FLAG, help="a small file, which opens more slowly", default=False),
+)
+
+
+def add_train(commands: Any) -> None:
+    """Adds `jnas train`."""
+    words = "train architectures on a data set, over several seeds"
+    parser = add_command(commands, "train", words, "_train:run_train", _TRAIN, goes_on=True)
+    parser.add_argument(
+        "archs", metavar="ARCH", nargs="*", help="architecture strings (in quotes), or indices in the space"
+    )
+    add_settings(parser, _TRAIN_SETTINGS)
+    add_training_options(parser)
+
+
+def add_build(commands: Any) -> None:
+    """Adds `jnas table build`."""
+    words = "make a table by training the cells of a space on a data set"
+    parser = add_command(commands, "build", words, "_build:run_build", _BUILD, goes_on=True)
+    add_output(parser)
+    add_settings(parser, _BUILD_SETTINGS)
+    add_training_options(parser)
+
+
+def add_training_options(parser: Any) -> None:
+    """Adds the options of the commands that train."""
+    add_settings(parser.add_argument_group("data"), _DATA_SETTINGS)
+    add_settings(parser.add_argument_group("recipe"), _RECIPE_SETTINGS)
+    add_settings(parser.add_argument_group("devices and hosts"), _DEVICE_SETTINGS)
