@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import jnas
+
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (  # bottom up; those of one row do not import one another
     ("jnas.io",),
@@ -36,19 +38,10 @@ def modules():
     return found
 
 
-@functools.cache
-def imports(name, typing_too=True):
-    """The modules of jnas that a module imports, those inside functions and for types alone too."""
-    tree = ast.parse(modules()[name].read_text())
-    skipped = set()
-    if not typing_too:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-                skipped |= {id(inner) for inner in ast.walk(node)}
+def named_in(nodes, name):
+    """The modules of jnas that import statements among some nodes of a module name."""
     found = set()
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
+    for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "jnas"}
         elif isinstance(node, ast.ImportFrom):
@@ -57,6 +50,19 @@ def imports(name, typing_too=True):
                 inner = {f"{node.module}.{alias.name}" for alias in node.names}
                 found |= {each if each in modules() else node.module for each in inner}
     return frozenset(found - {name})
+
+
+@functools.cache
+def imports(name):
+    """The modules of jnas that a module imports, those inside functions and for types alone too."""
+    return named_in(ast.walk(ast.parse(modules()[name].read_text())), name)
+
+
+def late_imports(name):
+    """The modules of jnas that a module's functions import."""
+    tree = ast.parse(modules()[name].read_text())
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    return frozenset().union(*(named_in(ast.walk(function), name) for function in functions))
 
 
 def layer(name):
@@ -98,6 +104,33 @@ def test_no_circles():
         tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
         pytest.fail(f"imports in a circle: {' -> '.join(error.args[1])}")
+
+
+LATE = {  # imports that stand in functions, and why
+    # Reports bring matplotlib, which takes long and which a study needs at its end alone.
+    ("jnas.studies.predictors._study", "jnas.studies.predictors._report"),
+    ("jnas.studies.search._study", "jnas.studies.search._report"),
+    ("jnas.studies.supernets._study", "jnas.studies.supernets._report"),
+    # Flax need not be installed.
+    ("jnas.training.networks.nasbench201._family", "jnas.training.networks.nasbench201._flax"),
+}
+
+
+def test_imports_stand_at_the_top():
+    """What a command's options would wait for is imported with the command's work, in a file of its own."""
+    found = {(name, other) for name in modules() for other in late_imports(name)}
+    assert not found - LATE, f"not allowed inside functions: {sorted(found - LATE)}"
+    assert not LATE - found, f"no longer inside functions: {sorted(LATE - found)}"
+
+
+def test_names_of_jnas_are_the_same_for_types():
+    """Type checkers read imports that never run: those of the names which `jnas` imports on first use."""
+    told = {}
+    for node in ast.walk(ast.parse(modules()["jnas"].read_text())):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for statement in node.body:
+                told |= {alias.name: statement.module for alias in statement.names if alias.asname == alias.name}
+    assert told == jnas._DEFINED_IN | dict.fromkeys(jnas._MODULES, "jnas")
 
 
 def test_inner_packages_export_nothing():
@@ -154,6 +187,6 @@ def test_spaces_are_named_in_their_rows_alone():
         n for n in modules() if n not in ROWS | SPACE_EXPORTS and not f"{n}.".startswith(tuple(f"{o}." for o in OWN))
     ]
     found = [place for name in others for place in places_that_name_a_space(name)]
-    assert {place.split(":")[0] for place in found} <= {"jnas.core._registry", "jnas.commands._table"}, found
+    assert {place.split(":")[0] for place in found} <= {"jnas.core._registry", "jnas.commands._table_options"}, found
     assert len(found) == 2, found
     assert all(list(places_that_name_a_space(name)) for name in ROWS), "a row is left over"
