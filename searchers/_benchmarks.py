@@ -12,8 +12,6 @@ from jnas.spaces.nasbench101._space import nasbench101
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.tables._published import PAIRS
 
-__all__ = ["BENCHMARKS", "Benchmark", "find_benchmark"]
-
 
 class Benchmark(NamedTuple):
     """What studies do in a space unless told otherwise. The defaults are those of a space without a row.

@@ -1,7 +1,7 @@
 """The searchers by name, with the settings in which studies compare them."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,11 +39,6 @@ class Entry(NamedTuple):
     factory: Callable[..., Searcher] | None = None  # whose keyword arguments are its settings
 
 
-def _set(name: str, space: Space) -> Mapping[str, Any]:
-    """Returns the settings of a searcher in a space that differ from its defaults."""
-    return find_benchmark(space.name).settings.get(name, {})
-
-
 def _is_part(space: Space) -> bool:
     """Returns whether this is a part of a space, with a mutation that stays in it."""
     return bool(json.loads(space.config).get("kind") == "subset")
@@ -54,22 +49,38 @@ def _whole(space: Space, make: Callable[[], Space] | None) -> Space:
     return space if make is None or _is_part(space) else make()
 
 
-def _regularized_evolution(space: Space, budgets: tuple[float, ...], **changed: Any) -> Searcher:
-    del budgets
-    settings = {**_set("regularized_evolution", space), **changed}
-    return regularized_evolution(_whole(space, find_benchmark(space.name).evolution), **settings)
+def _plain(
+    factory: Callable[..., Searcher],
+    description: str,
+    quick: bool = True,
+    multi_fidelity: bool = False,
+    random_at_one: bool = False,
+    compiled: bool = True,
+    evolves: bool = False,
+) -> Entry:
+    """Returns the row of a factory with the settings of the space's benchmark, and its mutation if it evolves."""
+    name = factory.__name__
+
+    def make(space: Space, budgets: tuple[float, ...], **changed: Any) -> Searcher:
+        benchmark = find_benchmark(space.name)
+        given = {"budgets": budgets} if multi_fidelity else {}
+        searched = _whole(space, benchmark.evolution) if evolves else space
+        return factory(searched, **given, **{**benchmark.settings.get(name, {}), **changed})
+
+    return Entry(name, make, description, quick, multi_fidelity, random_at_one, compiled, factory=factory)
 
 
 def _predictor_based(
-    name: str,
     make: Callable[..., Searcher],
     description: str,
-    quick: bool = True,
+    quick: bool = False,
     needs: str | None = None,
+    name: str | None = None,
     factory: Callable[..., Searcher] | None = None,
 ) -> Entry:
+    """Returns the row of a searcher of the space with the mutation with which searches by predictors were published."""
     return Entry(
-        name,
+        name or make.__name__,
         lambda space, _, **changed: make(_whole(space, find_benchmark(space.name).prediction), **changed),
         description,
         quick=quick,
@@ -89,154 +100,92 @@ def part_of(space: Space, archs: np.ndarray) -> Space:
 
 
 _ENTRIES = (
-    Entry(
-        "random_search",
-        lambda space, _, **changed: random_search(space, **changed),
-        "uniform samples, repetitions included",
-        quick=True,
-        multi_fidelity=False,
-        factory=random_search,
-    ),
-    Entry(
-        "regularized_evolution",
-        _regularized_evolution,
+    _plain(random_search, "uniform samples, repetitions included"),
+    _plain(
+        regularized_evolution,
         "population 10, tournaments of 10, the oldest leaves; in NAS-Bench-201 a mutation picks a node, then an edge; "
         "in NAS-Bench-101 population 100, a mutation changes one decision",
-        quick=True,
-        multi_fidelity=False,
-        factory=regularized_evolution,
+        evolves=True,
     ),
-    Entry(
-        "reinforce",
-        lambda space, _, **changed: reinforce(space, **{**_set("reinforce", space), **changed}),
+    _plain(
+        reinforce,
         "independent softmax choices, Adam with learning rate 0.1, moving-average baseline 0.9; in NAS-Bench-101 "
         "plain gradient ascent, learning rate 0.5 for accuracies as fractions",
-        quick=True,
-        multi_fidelity=False,
-        factory=reinforce,
     ),
-    Entry(
-        "local_search",
-        lambda space, _, **changed: local_search(space, **changed),
-        "first improvement from the best of 10 random architectures, restarts at minima",
-        quick=True,
-        multi_fidelity=False,
-        factory=local_search,
-    ),
-    Entry(
-        "tpe",
-        lambda space, _, **changed: tpe(space, **changed),
-        "Parzen estimators of good and bad choices, with the defaults of hyperopt",
-        quick=True,
-        multi_fidelity=False,
-        factory=tpe,
-    ),
-    Entry(
-        "bohb",
-        lambda space, budgets, **changed: bohb(space, budgets=budgets, **{**_set("bohb", space), **changed}),
+    _plain(local_search, "first improvement from the best of 10 random architectures, restarts at minima"),
+    _plain(tpe, "Parzen estimators of good and bad choices, with the defaults of hyperopt"),
+    _plain(
+        bohb,
         "density model with 4 samples and no random fraction (in NAS-Bench-101 64 and 0.33); Hyperband's brackets if "
         "there are several fidelities",
-        quick=True,
         multi_fidelity=True,
-        factory=bohb,
     ),
-    Entry(
-        "successive_halving",
-        lambda space, budgets, **changed: successive_halving(space, budgets=budgets, **changed),
+    _plain(
+        successive_halving,
         "a third of the architectures goes on to the next fidelity; random search if there is one fidelity",
-        quick=True,
         multi_fidelity=True,
         random_at_one=True,
-        factory=successive_halving,
     ),
-    Entry(
-        "hyperband",
-        lambda space, budgets, **changed: hyperband(space, budgets=budgets, **{**_set("hyperband", space), **changed}),
+    _plain(
+        hyperband,
         "brackets of successive halving, eta 3; random search if there is one fidelity",
-        quick=True,
         multi_fidelity=True,
         random_at_one=True,
-        factory=hyperband,
     ),
-    Entry(
-        "smac",
-        lambda space, _, **changed: smac(space, **{**_set("smac", space), **changed}),
+    _plain(
+        smac,
         "SMAC-like: expected improvement under a random forest of 10 trees, every third proposal random; runs in "
         "Python, over fewer seeds",
         quick=False,
-        multi_fidelity=False,
         compiled=False,
-        factory=smac,
     ),
     _predictor_based(
-        "naszilla_evolution",
         lambda space, **changed: regularized_evolution(
             space, **{"population_size": 29, "sample_size": 10, "num_init": 10, **changed}
         )._replace(name="naszilla_evolution"),
         "evolution as BANANAS was compared with: 10 random, then a population that grows to 29, tournaments of 10",
+        quick=True,
+        name="naszilla_evolution",
         factory=regularized_evolution,
     ),
     _predictor_based(
-        "bananas",
         bananas,
         "10 random, then batches of 10 among mutations of the best by independent Thompson sampling; five networks of "
         "10 layers that read the truncated path encoding",
-        quick=False,
     ),
     _predictor_based(
-        "bananas_adjacency",
         lambda space, **changed: bananas(
             space,
             **{"encoding": "adjacency" if "adjacency" in space.feature_names else "one_hot", **changed},
             name="bananas_adjacency",
         ),
         "bananas with networks that read the decisions instead of paths",
-        quick=False,
+        name="bananas_adjacency",
         factory=bananas,
     ),
+    _predictor_based(bananas_random_ranking, "the candidates of bananas, ranked at random: no predictor", quick=True),
     _predictor_based(
-        "bananas_random_ranking", bananas_random_ranking, "the candidates of bananas, ranked at random: no predictor"
-    ),
-    _predictor_based(
-        "gp_bayesopt",
         gp_bayesopt,
         "10 random, then one at a time by the upper confidence bound of a Gaussian process over the number of "
         "decisions that differ",
-        quick=False,
     ),
     _predictor_based(
-        "nasbot",
-        nasbot,
-        "gp_bayesopt with the distance that stands for NASBOT's",
-        quick=False,
-        needs="nasbot",
-        factory=gp_bayesopt,
+        nasbot, "gp_bayesopt with the distance that stands for NASBOT's", needs="nasbot", factory=gp_bayesopt
     ),
     _predictor_based(
-        "dngo",
         dngo,
         "20 random, then batches of 10 by the upper confidence bound of Bayesian linear regression on a network's "
         "features",
-        quick=False,
         factory=predictor_search,
     ),
+    _predictor_based(bohamiann, "as dngo, with a Bayesian neural network", factory=predictor_search),
     _predictor_based(
-        "bohamiann", bohamiann, "as dngo, with a Bayesian neural network", quick=False, factory=predictor_search
+        bonas, "as bananas, with five graph networks; hours for 200 seeds", needs="graph", factory=bananas
     ),
     _predictor_based(
-        "bonas",
-        bonas,
-        "as bananas, with five graph networks; hours for 200 seeds",
-        quick=False,
-        needs="graph",
-        factory=bananas,
-    ),
-    _predictor_based(
-        "gcn_predictor",
         gcn_predictor,
         "of 150 evaluations 133 random, then the 17 of 7,500 random ones that a graph network predicts to be best; "
         "give studies --max-evaluations",
-        quick=False,
         needs="graph",
     ),
 )

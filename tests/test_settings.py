@@ -18,9 +18,8 @@ from jnas.spaces._categorical import categorical
 from jnas.studies._settings import Setting, add_settings, integer
 from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
 from jnas.studies.predictors._study import predictor_study
-from jnas.studies.search._study import load_study
 from jnas.studies.search._settings import SEARCH_SETTINGS
-from jnas.studies.search._study import study
+from jnas.studies.search._study import load_study, study
 from jnas.studies.supernets._plan import supernet_methods
 from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
 from jnas.studies.supernets._study import supernet_study

@@ -15,16 +15,6 @@ from jnas.io._lock import alone_in
 from jnas.io._text import short
 from jnas.io._tree import check_members
 
-__all__ = [
-    "FolderKind",
-    "StudyConfig",
-    "begun_in",
-    "config_digest",
-    "open_result_folder",
-    "read_description",
-    "read_part",
-]
-
 _SILENT = ("table_path", "table_name", "notes", "command")  # they may differ: the results do not depend on them
 _FOLLOWING = ("chunk", "judged_by")  # they follow from others, and are worth a word only without them
 _TODAY = {

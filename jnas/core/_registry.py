@@ -4,8 +4,6 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-__all__ = ["DEFAULT_SPACE", "Registry", "make_registry", "unknown_name"]
-
 DEFAULT_SPACE = "nasbench201"
 """The space of commands and networks unless told otherwise: that of the table that comes with jnas."""
 

@@ -9,16 +9,6 @@ from numpy.typing import NDArray
 
 from jnas.core._vocabulary import STOPPED_BY, Array, Trace
 
-__all__ = [
-    "Incumbent",
-    "best_so_far",
-    "elapsed_seconds",
-    "evaluation_counts",
-    "incumbent",
-    "num_evaluations",
-    "stopped_by",
-]
-
 
 class Incumbent(NamedTuple):
     """The best evaluation that a search has made; `...` are the trace's batch axes, then `T` for `best_so_far`."""

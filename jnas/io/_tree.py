@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["as_members", "check_members", "fill", "find_leaves", "plain"]
-
 
 def plain(leaf: Any) -> np.ndarray:
     """Returns a leaf as a NumPy array, a PRNG key as its data."""

@@ -8,15 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from jnas.statistics._statistics import NanPolicy, check_choice, nan_error
 
-__all__ = [
-    "FriedmanTest",
-    "RankComparison",
-    "average_ranks",
-    "compare_ranks",
-    "critical_difference",
-    "friedman_test",
-]
-
 Floats = NDArray[np.float64]
 
 

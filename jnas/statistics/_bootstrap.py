@@ -11,8 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from jnas.statistics._statistics import NanPolicy, as_samples, check_choice, mean_over_seeds, nan_error
 
-__all__ = ["Interval", "Statistic", "bootstrap_interval"]
-
 Statistic = Literal["mean", "median"] | Callable[..., Any]
 """A statistic by name, or a function `statistic(values [..., S, G], axis) -> [..., G]` such as `numpy.max`."""
 

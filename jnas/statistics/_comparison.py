@@ -9,15 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from jnas.statistics._statistics import NanPolicy, as_samples, check_choice
 
-__all__ = [
-    "PairwiseTests",
-    "TwoSampleTest",
-    "compare_pairwise",
-    "holm_correction",
-    "mann_whitney_test",
-    "wilcoxon_test",
-]
-
 Floats = NDArray[np.float64]
 
 

@@ -7,8 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from jnas.statistics._statistics import NanPolicy, check_choice, nan_error
 
-__all__ = ["area_under_curve", "curve_at", "regret"]
-
 
 def curve_at(grid: ArrayLike, elapsed: ArrayLike, values: ArrayLike, mask: ArrayLike) -> NDArray[np.float64]:
     """Returns what each run's incumbent was worth at common times.

@@ -7,16 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from jnas.statistics._statistics import NanPolicy, check_choice, nan_error
 
-__all__ = [
-    "kendall_tau",
-    "pearson_correlation",
-    "precision_at_k",
-    "probability_to_surpass_random",
-    "rank_of",
-    "sparse_kendall_tau",
-    "spearman_correlation",
-]
-
 Floats = NDArray[np.float64]
 
 _PARTS = 1_000  # a sparse bin is cut into so many whole parts, coarser than float32's error, finer than one image

@@ -11,13 +11,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "NanPolicy",
-    "mean_over_seeds",
-    "quantiles_over_seeds",
-    "std_over_seeds",
-]
-
 NanPolicy = Literal["raise", "omit"]
 """What to do with NaN: raise ValueError, or leave it out."""
 

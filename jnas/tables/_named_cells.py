@@ -61,6 +61,3 @@ def find_cells(cells: "Sequence[int | np.ndarray]", space: "Space") -> "dict[int
     for index, arch in zip(indices.tolist(), archs, strict=True):
         found.setdefault(index, arch)
     return found
-
-
-__all__ = ["find_cells", "read_cells"]

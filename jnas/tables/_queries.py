@@ -17,22 +17,6 @@ from jnas.tables._look_ups import Metric, Seed
 from jnas.tables._table import Table
 from jnas.tables.report._summary import splits_of
 
-__all__ = [
-    "Best",
-    "Costs",
-    "Info",
-    "SplitInfo",
-    "SplitStatistics",
-    "Statistics",
-    "best",
-    "costs",
-    "info",
-    "learning_curves",
-    "results",
-    "seeds_of",
-    "statistics",
-]
-
 
 class SplitInfo(NamedTuple):
     """One architecture on one split of a data set."""

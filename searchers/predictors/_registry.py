@@ -47,96 +47,85 @@ class Entry(NamedTuple):
         )
 
 
+def _row(
+    factory: Callable[..., Predictor],
+    encodings: tuple[str, ...],
+    description: str,
+    name: str | None = None,
+    quick: bool = True,
+    compiled: bool = True,
+    **settings: Any,
+) -> Entry:
+    """Returns the row of a factory, by default under its name, with the settings in which studies compare it."""
+
+    def make(space: Space, **changed: Any) -> Predictor:
+        return factory(**{**settings, **changed})
+
+    return Entry(name or factory.__name__, make, encodings, description, quick, compiled, factory)
+
+
 _ENTRIES = (
-    Entry(
-        "mlp_ensemble",
-        lambda _, **changed: mlp_ensemble(**changed),
+    _row(
+        mlp_ensemble,
         TRUNCATED_PATH,
         "BANANAS's meta neural network: 5 networks of 10 layers of 20, 150 epochs of batches of 32",
-        quick=True,
-        factory=mlp_ensemble,
     ),
-    Entry(
-        "mlp_ensemble_diverse",
-        lambda _, **changed: mlp_ensemble(**{"networks": "diverse", **changed}),
+    _row(
+        mlp_ensemble,
         TRUNCATED_PATH,
         "the same with 10 layers of 20, 5 of 5, 5 of 30, 30 of 5 and 30 of 30",
+        "mlp_ensemble_diverse",
         quick=False,
-        factory=mlp_ensemble,
+        networks="diverse",
     ),
-    Entry(
-        "random_forest",
-        lambda _, **changed: random_forest(**changed),
+    _row(
+        random_forest,
         PLAIN,
         "100 regression trees on bootstrap samples; runs in Python",
         quick=False,
         compiled=False,
-        factory=random_forest,
     ),
-    Entry(
-        "gradient_boosting",
-        lambda _, **changed: gradient_boosting(**changed),
+    _row(
+        gradient_boosting,
         PLAIN,
         "10 times 100 boosted trees of depth 3, on bootstrap samples; runs in Python",
         quick=False,
         compiled=False,
-        factory=gradient_boosting,
     ),
-    Entry(
-        "gaussian_process",
-        lambda _, **changed: gaussian_process(**{"distance": "squared_l2", **changed}),
+    _row(
+        gaussian_process,
         PATH,
         "Gaussian process with naszilla's fixed hyper-parameters, by the number of paths that differ",
-        quick=True,
-        factory=gaussian_process,
+        distance="squared_l2",
     ),
-    Entry(
-        "gaussian_process_fitted",
-        lambda _, **changed: gaussian_process(**{"distance": "squared_l2", "fit_hyperparameters": True, **changed}),
+    _row(
+        gaussian_process,
         PATH,
         "the same with hyper-parameters of the largest marginal likelihood",
-        quick=True,
-        factory=gaussian_process,
+        "gaussian_process_fitted",
+        distance="squared_l2",
+        fit_hyperparameters=True,
     ),
-    Entry(
-        "bayesian_linear_regression",
-        lambda _, **changed: bayesian_linear_regression(**changed),
-        PLAIN,
-        "Bayesian linear regression, precisions by marginal likelihood",
-        quick=True,
-        factory=bayesian_linear_regression,
-    ),
-    Entry(
-        "dngo",
-        lambda _, **changed: dngo(**changed),
+    _row(bayesian_linear_regression, PLAIN, "Bayesian linear regression, precisions by marginal likelihood"),
+    _row(
+        dngo,
         PLAIN,
         "Bayesian linear regression on the last of 3 tanh layers of 50, 500 epochs of batches of 10",
-        quick=True,
-        factory=dngo,
     ),
-    Entry(
-        "bohamiann",
-        lambda _, **changed: bohamiann(**changed),
+    _row(
+        bohamiann,
         PLAIN,
         "Bayesian neural network, 2 tanh layers of 50: 180 networks from 10,000 steps of Hamiltonian Monte Carlo",
         quick=False,
-        factory=bohamiann,
     ),
-    Entry(
-        "gcn",
-        lambda _, **changed: gcn(**changed),
-        GRAPH,
-        "graph convolution, 4 layers of 144, 300 epochs of batches of 7",
-        quick=False,
-        factory=gcn,
-    ),
-    Entry(
-        "gcn_ensemble",
-        lambda _, **changed: gcn(**{"num_members": 5, **changed}),
+    _row(gcn, GRAPH, "graph convolution, 4 layers of 144, 300 epochs of batches of 7", quick=False),
+    _row(
+        gcn,
         GRAPH,
         "5 graph convolutions as BONAS uses them, each 4 layers of 144, 300 epochs of batches of 7",
+        "gcn_ensemble",
         quick=False,
-        factory=gcn,
+        num_members=5,
     ),
 )
 PREDICTORS = make_registry("predictor", _ENTRIES)

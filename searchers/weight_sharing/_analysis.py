@@ -11,8 +11,6 @@ from jnas.statistics._rank_correlation import kendall_tau, pearson_correlation, 
 from jnas.training._recipe import BatchNormPolicy
 from jnas.training.data._dataset import Dataset
 
-__all__ = ["COEFFICIENTS", "best_share", "expected_random_search", "one_shot_accuracies", "shared_weight_correlations"]
-
 Floats = NDArray[np.float64]
 
 COEFFICIENTS: Mapping[str, Callable[[Floats, Floats], float]] = {

@@ -15,8 +15,6 @@ from jnas.training.data._dataset import Dataset
 from jnas.training.operations._forms import over_seeds
 from jnas.training.runs._train_many import divided
 
-__all__ = ["Look", "SearchRun", "batches_per_epoch", "begin_search", "compiled_over_seeds", "look_at", "train_epoch"]
-
 
 class SearchRun(NamedTuple):
     """A search between two epochs: all that the next one needs."""

@@ -19,8 +19,6 @@ from jnas.tables._table import Table
 from jnas.tables.report._plots import line_panel
 from jnas.tables.report._summary import AccuracyColumn, shown_column
 
-__all__ = ["Autocorrelation", "GraphRow", "autocorrelation", "graph_counts", "graph_section"]
-
 Floats = NDArray[np.float64]
 
 _WALKS, _STEPS, _MOST_LAG = 1_000, 80, 15

@@ -10,8 +10,6 @@ from jnas.tables._table import Table
 from jnas.tables.report._nasbench101 import graph_section
 from jnas.tables.report._summary import AccuracyColumn, Early
 
-__all__ = ["PAPERS", "PUBLISHED_TABLE_6", "Paper", "after", "find_paper", "published_row"]
-
 PUBLISHED_TABLE_6: Mapping[tuple[int, int], tuple[float, ...]] = {
     (6, 12): (0.7767, 0.7627, 0.8086, 0.8095, 0.8052, 0.7941),
     (12, 12): (0.9110, 0.8983, 0.9361, 0.9368, 0.9062, 0.8952),

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from jnas.pages._html import Html
 from jnas.pages._plots import HIGHLIGHT, INK, SERIES, log_axis, number, plain_axis, plot_frame, styled, to_svg
 
-__all__ = ["histogram", "line_panel", "network_size_panel", "noise_panel", "rank_panel", "ranks_of"]
-
 Floats = NDArray[np.float64]
 
 _MANY = 3_000  # points; more are drawn as pixels, so that the page stays small

@@ -25,8 +25,6 @@ from jnas.tables.report._summary import (
     holdings,
 )
 
-__all__ = ["table_report", "write_table_report"]
-
 _MOST_COLUMNS = 12  # in correlation matrices and cards; a table may hold many more data sets
 
 

@@ -31,18 +31,6 @@ from jnas.tables.report._summary import (
     table_correlations,
 )
 
-__all__ = [
-    "accuracy_section",
-    "best_known_section",
-    "early_section",
-    "noise_section",
-    "published_sentence",
-    "ranking_section",
-    "seconds_section",
-    "size_section",
-]
-
-
 # How good architectures are.
 
 

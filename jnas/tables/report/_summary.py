@@ -13,24 +13,6 @@ from jnas.tables._look_ups import mean_over_runs
 from jnas.tables._table import Table
 from jnas.tables._targets import default_targets
 
-__all__ = [
-    "COEFFICIENTS",
-    "AccuracyColumn",
-    "Correlations",
-    "Early",
-    "Holding",
-    "SeedNoise",
-    "column",
-    "early_rows",
-    "final_columns",
-    "holdings",
-    "reference_index",
-    "seed_noise",
-    "size_of",
-    "subsets",
-    "table_correlations",
-]
-
 Floats = NDArray[np.float64]
 
 COEFFICIENTS = {"Pearson": pearson_correlation, "Spearman": spearman_correlation, "Kendall": kendall_tau}
