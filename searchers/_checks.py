@@ -15,6 +15,12 @@ def check_positive_int(name: str, value: Any, least: int = 1) -> None:
         raise ValueError(f"{name} is {value}, expected at least {least}")
 
 
+def check_sizes(**sizes: Any) -> None:
+    """Raises TypeError or ValueError unless each argument, given by its name, is a positive Python int."""
+    for name, value in sizes.items():
+        check_positive_int(name, value)
+
+
 def check_fraction(name: str, value: Any) -> None:
     """Raises ValueError if `value` is a number outside 0 to 1; tracers pass."""
     if not isinstance(value, jax.core.Tracer) and not 0 <= value <= 1:

@@ -39,14 +39,9 @@ class Entry(NamedTuple):
     factory: Callable[..., Searcher] | None = None  # whose keyword arguments are its settings
 
 
-def _is_part(space: Space) -> bool:
-    """Returns whether this is a part of a space, with a mutation that stays in it."""
-    return bool(json.loads(space.config).get("kind") == "subset")
-
-
 def _whole(space: Space, make: Callable[[], Space] | None) -> Space:
     """Returns the space with another mutation, where there is one for it; a part of a space keeps its own."""
-    return space if make is None or _is_part(space) else make()
+    return space if make is None or json.loads(space.config).get("kind") == "subset" else make()
 
 
 def _plain(

@@ -11,7 +11,7 @@ import pytest
 from jax import lax
 
 from jnas.core._vocabulary import IMAGE_CLASSIFICATION
-from jnas.training._recipe import RECIPES, Recipe, check_recipe, get_recipe, make_optimizer, recipe_to_json
+from jnas.training._recipe import RECIPES, Recipe, check_recipe, get_recipe, make_optimizer
 from jnas.training.data._augmentation import Augmentation, normalize
 from jnas.training.data._dataset import dataset_from_arrays
 from jnas.training.networks.nasbench201._network import nasbench201_network
@@ -262,7 +262,7 @@ class TestRecipes:
         for name, (recipe, line) in RECIPES.items():
             assert check_recipe(recipe).name == name
             assert line
-            assert Recipe(**json.loads(recipe_to_json(recipe))) == recipe
+            assert Recipe(**json.loads(json.dumps(recipe._asdict()))) == recipe
 
     def test_change_by_field(self):
         assert get_recipe("small-12", epochs=3) == RECIPES["small-12"][0]._replace(epochs=3)

@@ -1,6 +1,5 @@
 """Recipes: how a network is trained, as data."""
 
-import json
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
@@ -158,8 +157,3 @@ def make_optimizer(recipe: Recipe, num_steps: int) -> optax.GradientTransformati
             momentum=recipe.momentum,
         )
     return optax.chain(optax.add_decayed_weights(recipe.weight_decay), update)
-
-
-def recipe_to_json(recipe: Recipe) -> str:
-    """Returns a recipe as JSON, to be kept beside what it made."""
-    return json.dumps(recipe._asdict())

@@ -199,10 +199,6 @@ def _push_integer(size: int, signed: bool = False) -> Callable[[_Machine], None]
     return lambda m: m.stack.append(m.integer(size, signed))
 
 
-def _push_long(m: _Machine) -> None:
-    m.stack.append(m.integer(m.integer(1), signed=True))
-
-
 def _push_container(kind: type) -> Callable[[_Machine], None]:
     def push(m: _Machine) -> None:
         m.count()
@@ -261,14 +257,6 @@ def _mark(m: _Machine) -> None:
     m.stack = []
 
 
-def _pop(m: _Machine) -> None:
-    m.stack.pop()
-
-
-def _frame(m: _Machine) -> None:
-    m.stream.take(8)  # a hint to readers of files; the opcodes say the same
-
-
 def _tuple(count: int) -> Callable[[_Machine], None]:
     def make(m: _Machine) -> None:
         m.count()
@@ -282,16 +270,8 @@ def _tuple(count: int) -> Callable[[_Machine], None]:
 
 
 def _tuple_since_mark(m: _Machine) -> None:
-    items = tuple(m.since_mark())
+    items = tuple(m.since_mark())  # first, since it changes which stack is the machine's
     m.stack.append(items)
-
-
-def _append(m: _Machine) -> None:
-    _extend(m, [m.stack.pop()])
-
-
-def _appends(m: _Machine) -> None:
-    _extend(m, m.since_mark())
 
 
 def _extend(m: _Machine, items: list[Any]) -> None:
@@ -303,10 +283,6 @@ def _extend(m: _Machine, items: list[Any]) -> None:
 def _set_item(m: _Machine) -> None:
     value, key = m.stack.pop(), m.stack.pop()
     m.fill([key, value])
-
-
-def _set_items(m: _Machine) -> None:
-    m.fill(m.since_mark())
 
 
 def _add_items(m: _Machine) -> None:
@@ -390,15 +366,15 @@ _OPCODE_NAMES = [n for n in pickle.__all__ if n.isupper()]
 _OTHERS: Mapping[int, Callable[[_Machine], None]] = {
     op[0]: handle
     for op, handle in (
-        (pickle.FRAME, _frame),
+        (pickle.FRAME, lambda m: m.stream.take(8)),  # a hint to readers of files; the opcodes say the same
         (pickle.MARK, _mark),
-        (pickle.POP, _pop),
+        (pickle.POP, lambda m: m.stack.pop()),
         (pickle.NONE, _push_constant(None)),
         (pickle.NEWTRUE, _push_constant(True)),
         (pickle.NEWFALSE, _push_constant(False)),
         (pickle.BININT, _push_integer(4, signed=True)),
         (pickle.BININT2, _push_integer(2)),
-        (pickle.LONG1, _push_long),
+        (pickle.LONG1, lambda m: m.stack.append(m.integer(m.integer(1), signed=True))),
         (pickle.BINUNICODE, _push_text(4)),
         (pickle.BINUNICODE8, _push_text(8)),
         (pickle.SHORT_BINSTRING, _push_bytes(1)),
@@ -418,10 +394,10 @@ _OTHERS: Mapping[int, Callable[[_Machine], None]] = {
         (pickle.TUPLE1, _tuple(1)),
         (pickle.TUPLE2, _tuple(2)),
         (pickle.TUPLE3, _tuple(3)),
-        (pickle.APPEND, _append),
-        (pickle.APPENDS, _appends),
+        (pickle.APPEND, lambda m: _extend(m, [m.stack.pop()])),
+        (pickle.APPENDS, lambda m: _extend(m, m.since_mark())),
         (pickle.SETITEM, _set_item),
-        (pickle.SETITEMS, _set_items),
+        (pickle.SETITEMS, lambda m: m.fill(m.since_mark())),
         (pickle.ADDITEMS, _add_items),
         (pickle.GLOBAL, _global),
         (pickle.STACK_GLOBAL, _stack_global),

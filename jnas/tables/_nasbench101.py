@@ -132,7 +132,9 @@ def query(
       ValueError: The cell is in the benchmark but not in this table, or there is no such run; the message says so.
     """
     row = _row(table, spec)
-    _check_epochs(table, epochs)
+    known = _trainings(table)
+    if epochs not in known:
+        raise OutOfDomainError(f"epochs is {epochs!r}, expected one of {', '.join(map(str, known))}: this table's")
     if run == "random":
         if key is None:
             raise ValueError("run is 'random' but no key was given; pass key=jax.random.key(...)")
@@ -250,12 +252,6 @@ def _digest(module_hash: str) -> bytes:
 
 
 # Numbers.
-
-
-def _check_epochs(table: Table, epochs: int) -> None:
-    known = _trainings(table)
-    if epochs not in known:
-        raise OutOfDomainError(f"epochs is {epochs!r}, expected one of {', '.join(map(str, known))}: this table's")
 
 
 def _trainings(table: Table) -> list[int]:

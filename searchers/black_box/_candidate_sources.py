@@ -11,7 +11,7 @@ import numpy as np
 from jnas.core._draws import draw_words
 from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Features, Key, Space
-from jnas.searchers._checks import check_positive_int
+from jnas.searchers._checks import check_positive_int, check_sizes
 from jnas.searchers.black_box._history import History, first_of_each, seen_before
 
 _MOST_DRAWS = 1024
@@ -133,8 +133,7 @@ def mutations(
     """
     max_parents = 5 * num_parents if max_parents is None else max_parents
     sizes = {"num_candidates": num_candidates, "num_parents": num_parents, "max_parents": max_parents}
-    for name, size in (sizes | {"max_edits": max_edits, "num_drawn": 1 if num_drawn is None else num_drawn}).items():
-        check_positive_int(name, size)
+    check_sizes(**sizes, max_edits=max_edits, num_drawn=1 if num_drawn is None else num_drawn)
     check_positive_int("num_random", num_random, 0)
     if num_parents > num_candidates:
         raise ValueError(f"num_parents is {num_parents}, expected at most num_candidates ({num_candidates})")

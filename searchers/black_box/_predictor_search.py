@@ -9,7 +9,7 @@ import numpy as np
 
 from jnas.core._lanes import all_lanes, lane_maximum
 from jnas.core._vocabulary import Array, Evaluation, Features, Key, Predictor, Proposal, Searcher, Space, propose
-from jnas.searchers._checks import check_positive_int
+from jnas.searchers._checks import check_positive_int, check_sizes
 from jnas.searchers.black_box import _acquisition, _candidate_sources
 from jnas.searchers.black_box._acquisition import Acquisition
 from jnas.searchers.black_box._candidate_sources import Candidates, CandidateSource, Found, add_random, nothing_found
@@ -85,8 +85,7 @@ def predictor_search(
       "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture Search", White et al., 2021,
         Algorithm 1.
     """
-    for argument, size in (("num_init", num_init), ("batch_size", batch_size), ("num_candidates", num_candidates)):
-        check_positive_int(argument, size)
+    check_sizes(num_init=num_init, batch_size=batch_size, num_candidates=num_candidates)
     sizes = None if training_sizes is None else _checked_sizes(training_sizes)
     featurise = _featuriser(space, encoding) if predictor is not None else None
     source = _candidate_sources.find_candidate_source(candidates, space, num_candidates, featurise)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jnas.core._draws import below, draw_words
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
-from jnas.searchers._checks import check_positive_int
+from jnas.searchers._checks import check_positive_int, check_sizes
 
 
 class RegularizedEvolutionState(NamedTuple):
@@ -59,8 +59,7 @@ def regularized_evolution(
       >>> jnas.statistics.incumbent(trace).arch.tolist()
       [1, 1, 1]
     """
-    check_positive_int("population_size", population_size)
-    check_positive_int("sample_size", sample_size)
+    check_sizes(population_size=population_size, sample_size=sample_size)
     if population_size > 65_536:
         raise ValueError(f"population_size is {population_size}, expected at most 65536")
     num_init = population_size if num_init is None else num_init

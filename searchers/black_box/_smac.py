@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
-from jnas.searchers._checks import check_fraction, check_positive_int
+from jnas.searchers._checks import check_fraction, check_sizes
 from jnas.searchers.predictors._tree_predictors import grow_trees, tree_means
 
 
@@ -84,15 +84,14 @@ def smac(
       "Sequential Model-Based Optimization for General Algorithm Configuration", Hutter, Hoos and Leyton-Brown, 2011,
         Section 4; compared in "NAS-Bench-101", Ying et al., 2019, Section 4.
     """
-    for name, size in (
-        ("num_init", num_init),
-        ("refit_every", refit_every),
-        ("num_trees", num_trees),
-        ("num_random", num_random),
-        ("num_local", num_local),
-        ("max_moves", max_moves),
-    ):
-        check_positive_int(name, size)
+    check_sizes(
+        num_init=num_init,
+        refit_every=refit_every,
+        num_trees=num_trees,
+        num_random=num_random,
+        num_local=num_local,
+        max_moves=max_moves,
+    )
     check_fraction("random_fraction", random_fraction)
     check_fraction("refit_growth", refit_growth)
 

@@ -9,7 +9,7 @@ import numpy as np
 from jnas.core._draws import draw_words, uniform
 from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
-from jnas.searchers._checks import check_positive_int
+from jnas.searchers._checks import check_sizes
 from jnas.searchers.black_box._parzen import (
     Past,
     best_of_draws,
@@ -79,14 +79,13 @@ def tpe(
       "Algorithms for Hyper-Parameter Optimization", Bergstra et al., 2011, Section 4; the defaults of hyperopt 0.2 and
         0.3 (`tpe.suggest`, over decisions made with `hp.choice`), which "NAS-Bench-101", Ying et al., 2019, compares.
     """
-    for name, size in (
-        ("num_init", num_init),
-        ("most_good", most_good),
-        ("num_candidates", num_candidates),
-        ("full_memory", full_memory),
-        ("max_draws", max_draws),
-    ):
-        check_positive_int(name, size)
+    check_sizes(
+        num_init=num_init,
+        most_good=most_good,
+        num_candidates=num_candidates,
+        full_memory=full_memory,
+        max_draws=max_draws,
+    )
     if isinstance(gamma, jax.core.Tracer) or not 0 < gamma <= 1:
         raise ValueError(f"gamma is {gamma}, expected a Python number of more than 0 and at most 1")
     if not isinstance(prior_weight, jax.core.Tracer) and not prior_weight > 0:

@@ -10,7 +10,7 @@ import numpy as np
 
 from jnas.core._draws import below
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
-from jnas.searchers._checks import check_fraction, check_positive, check_positive_int
+from jnas.searchers._checks import check_fraction, check_positive, check_positive_int, check_sizes
 from jnas.searchers.predictors._numerics import Standard, standard, standardized
 from jnas.searchers.predictors._predictor import check_fit, check_vectors
 
@@ -79,14 +79,7 @@ def bohamiann(
       "Bayesian Optimization with Robust Bayesian Neural Networks", Springenberg, Klein, Falkner and Hutter, 2016,
         Sections 3 and 4; "BANANAS", White, Neiswanger and Savani, 2021, Section 6, compares it.
     """
-    for name, size in (
-        ("width", width),
-        ("num_layers", num_layers),
-        ("num_steps", num_steps),
-        ("keep_every", keep_every),
-        ("batch_size", batch_size),
-    ):
-        check_positive_int(name, size)
+    check_sizes(width=width, num_layers=num_layers, num_steps=num_steps, keep_every=keep_every, batch_size=batch_size)
     check_positive_int("num_burn_in", num_burn_in, least=0)
     for name, rate in (("learning_rate", learning_rate), ("weight_std", weight_std), ("noise", noise)):
         check_positive(name, rate)

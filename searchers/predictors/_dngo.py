@@ -9,7 +9,7 @@ import optax
 
 from jnas.core._draws import draw_words, uniform
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
-from jnas.searchers._checks import check_positive, check_positive_int
+from jnas.searchers._checks import check_positive, check_sizes
 from jnas.searchers.predictors._bayesian_linear import (
     Hyperparameters,
     LinearModel,
@@ -79,13 +79,7 @@ def dngo(
       "Scalable Bayesian Optimization Using Deep Neural Networks", Snoek et al., 2015, Section 3.
       "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture Search", White et al., 2021.
     """
-    for name, size in (
-        ("width", width),
-        ("num_layers", num_layers),
-        ("num_epochs", num_epochs),
-        ("batch_size", batch_size),
-    ):
-        check_positive_int(name, size)
+    check_sizes(width=width, num_layers=num_layers, num_epochs=num_epochs, batch_size=batch_size)
     check_positive("learning_rate", learning_rate)
     check_hyperparameters(hyperparameters, num_hypers, chain_length)
 

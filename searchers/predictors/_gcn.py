@@ -10,7 +10,7 @@ from jax.custom_batching import sequential_vmap
 
 from jnas.core._lanes import lane_maximum
 from jnas.core._vocabulary import Array, Features, Graph, Key, Prediction, Predictor
-from jnas.searchers._checks import check_positive_int
+from jnas.searchers._checks import check_sizes
 from jnas.searchers.predictors._graph_network import (
     GCNWeights,
     PaddedGraphs,
@@ -196,8 +196,7 @@ def gcn(
         "epochs": epochs,
         "batch_size": batch_size,
     }
-    for name, value in {"num_members": num_members, **sizes}.items():
-        check_positive_int(name, value)
+    check_sizes(num_members=num_members, **sizes)
     if not isinstance(dropout, jax.core.Tracer) and not 0 <= dropout < 1:
         raise ValueError(f"dropout is {dropout}, expected a fraction of at least 0 and below 1")
     output = _in_turn(apply_network)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
-from jnas.searchers._checks import check_fraction, check_positive, check_positive_int
+from jnas.searchers._checks import check_fraction, check_positive, check_positive_int, check_sizes
 from jnas.searchers.predictors._in_blocks import in_blocks
 from jnas.searchers.predictors._mlp import (
     Loss,
@@ -98,8 +98,7 @@ def mlp_ensemble(
       "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture Search", White et al., AAAI
         2021, Section 4 and Appendix A; the settings are those of its code.
     """
-    for name, size in (("num_members", num_members), ("epochs", epochs), ("batch_size", batch_size)):
-        check_positive_int(name, size)
+    check_sizes(num_members=num_members, epochs=epochs, batch_size=batch_size)
     check_positive("learning_rate", learning_rate)
     check_positive("epsilon", epsilon)
     for decay in decays:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
-from jnas.searchers._checks import check_fraction, check_positive, check_positive_int
+from jnas.searchers._checks import check_fraction, check_positive, check_positive_int, check_sizes
 from jnas.searchers.predictors._predictor import check_fit, check_vectors
 
 
@@ -94,8 +94,7 @@ def gradient_boosting(
     References:
       "Stochastic Gradient Boosting", Friedman, 2002.
     """
-    for name, size in (("num_members", num_members), ("num_trees", num_trees), ("max_depth", max_depth)):
-        check_positive_int(name, size)
+    check_sizes(num_members=num_members, num_trees=num_trees, max_depth=max_depth)
     for name, rate in (("learning_rate", learning_rate), ("subsample", subsample)):
         check_positive(name, rate)
         check_fraction(name, rate)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array, Key, Shared, Supernet, decisions_of
-from jnas.searchers._checks import check_positive_int
+from jnas.searchers._checks import check_sizes
 from jnas.searchers.weight_sharing._architecture_parameters import mixture_loss
 from jnas.training.data._batches import next_batches
 from jnas.training.data._dataset import Dataset
@@ -48,8 +48,7 @@ def architecture_hessian(
     References:
       "Understanding and Robustifying Differentiable Architecture Search", Zela et al., 2020, Section 4.
     """
-    check_positive_int("batch_size", batch_size)
-    check_positive_int("num_batches", num_batches)
+    check_sizes(batch_size=batch_size, num_batches=num_batches)
     batches = next_batches(key, dataset.rows(split), batch_size, num_batches)
 
     decisions = decisions_of(supernet)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jnas.core._vocabulary import Array, Derived, Examples, Key, Shared, StepInfo, Supernet, decisions_of
+from jnas.core._vocabulary import Array, Derived, Examples, Key, Shared, Supernet, decisions_of
 from jnas.searchers.weight_sharing._shared_weights import Forward, Measured, WeightsState, begin_weights, loss_of
 
 
@@ -73,11 +73,6 @@ def mixture_gradient(supernet: Supernet, parameters: Any, alpha: Array, examples
         lambda alpha: mixture_loss(supernet, parameters, alpha, examples), has_aux=True
     )(alpha)
     return gradient
-
-
-def both(train: Measured, validation: Measured) -> StepInfo:
-    """Returns what a step tells that looked at both batches."""
-    return StepInfo(*train, *validation)
 
 
 def log_probability_of(log_probabilities: Array, archs: Array) -> Array:

@@ -12,7 +12,6 @@ from jnas.searchers.weight_sharing._architecture_parameters import (
     AlphaState,
     alpha_functions,
     begin_alpha,
-    both,
     mixture_gradient,
     mixture_loss,
     mixture_of,
@@ -119,7 +118,7 @@ def darts(
         else:
             state, on_validation = learn(state, batch)
             state, on_train = train(state, batch)
-        return state._replace(step=state.step + 1), both(on_train, on_validation)
+        return state._replace(step=state.step + 1), StepInfo(*on_train, *on_validation)
 
     name = "darts-v1" if order == "first" else "darts-v2"
     return WeightSharingSearcher(init, step, *alpha_functions(supernet), name)

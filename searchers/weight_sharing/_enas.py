@@ -18,7 +18,7 @@ from jnas.core._vocabulary import (
     WeightSharingSearcher,
     decisions_of,
 )
-from jnas.searchers._checks import check_positive_int
+from jnas.searchers._checks import check_positive_int, check_sizes
 from jnas.searchers.weight_sharing._candidates import Selection, check_selection, choose, derive_key
 from jnas.searchers.weight_sharing._controller import (
     Controller,
@@ -121,8 +121,7 @@ def enas(
       "Efficient Neural Architecture Search via Parameter Sharing", Pham et al., 2018, Sections 2.2 and 2.3; in
         "NAS-Bench-201", Dong and Yang, 2020, Section 4.
     """
-    check_positive_int("controller_steps", controller_steps)
-    check_positive_int("controller_samples", controller_samples)
+    check_sizes(controller_steps=controller_steps, controller_samples=controller_samples)
     check_positive_int("the controller's hidden", controller.hidden)
     if policy.baseline not in get_args(Baseline):
         raise ValueError(f"policy has the baseline {policy.baseline!r}, expected one of {get_args(Baseline)}")

@@ -11,7 +11,6 @@ from jnas.searchers.weight_sharing._architecture_parameters import (
     AlphaState,
     alpha_functions,
     begin_alpha,
-    both,
     update_alpha,
 )
 from jnas.searchers.weight_sharing._shared_weights import (
@@ -98,7 +97,7 @@ def gdas(
 
         gradient, on_validation = jax.grad(validation, has_aux=True)(state.alpha)
         alpha, optimizer = update_alpha(adam, gradient, state.optimizer, state.alpha)
-        return AlphaState(key, state.step + 1, trained, alpha, optimizer), both(on_train, on_validation)
+        return AlphaState(key, state.step + 1, trained, alpha, optimizer), StepInfo(*on_train, *on_validation)
 
     return WeightSharingSearcher(init, step, *alpha_functions(supernet), "gdas")
 

@@ -11,7 +11,6 @@ from jnas.searchers.weight_sharing._architecture_parameters import (
     AlphaState,
     alpha_functions,
     begin_alpha,
-    both,
     mixture_gradient,
     most_probable,
     update_alpha,
@@ -80,7 +79,7 @@ def setn(
         parameters = trained.shared.parameters
         gradient, on_validation = mixture_gradient(supernet, parameters, state.alpha, batch.validation)
         alpha, optimizer = update_alpha(adam, gradient, state.optimizer, state.alpha)
-        return AlphaState(key, state.step + 1, trained, alpha, optimizer), both(on_train, on_validation)
+        return AlphaState(key, state.step + 1, trained, alpha, optimizer), StepInfo(*on_train, *on_validation)
 
     def derive(state: AlphaState, dataset: Dataset, split: str) -> Derived:
         count = min(selection.num_candidates, math.prod(decisions.counts.tolist()))

@@ -47,7 +47,8 @@ def draw_curves(path: str | os.PathLike[str], groups: Sequence[RunGroup], runs: 
 
     The split is the validation split, or the test split where there is no such.
     """
-    split = _shown_split(dataset)
+    others = (s for s in dataset.splits if s != "train")
+    split = dataset.validation_split or dataset.test_split or next(others, "train")
     shown = groups[:_MOST_NAMED]
     below = 0.85 + 0.19 * len(shown)  # inches
     width, height = 9.0, below + 2.9
@@ -131,7 +132,3 @@ def _mean_and_deviation(values: np.ndarray) -> str:
     if not len(known):
         return "-"
     return f"{known.mean():.2f} ± {known.std(ddof=1):.2f}" if len(known) > 1 else f"{known.mean():.2f}"
-
-
-def _shown_split(dataset: Dataset) -> str:
-    return dataset.validation_split or dataset.test_split or next((s for s in dataset.splits if s != "train"), "train")

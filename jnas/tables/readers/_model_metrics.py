@@ -12,7 +12,6 @@ Messages are read many at once: one is parsed byte by byte, and all that have th
 its fields are then read as columns of a matrix.
 """
 
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -191,29 +190,3 @@ def _take(
                 found.evaluations[rows, evaluation, path[1]] = numbers
             elif path in columns:
                 found.totals[rows, columns[path]] = numbers
-
-
-def encode_metrics(evaluations: Sequence[Mapping[int, float | str]], parameters: int, total_seconds: float) -> bytes:
-    """Returns a message, with evaluations by number of the field: what `parse_metrics` reads."""
-    message = b""
-    for fields in evaluations:
-        inner = b""
-        for field, value in fields.items():
-            if isinstance(value, str):
-                text = value.encode()
-                inner += _number(field << 3 | _BYTES) + _number(len(text)) + text
-            else:
-                inner += _number(field << 3 | _DOUBLE) + struct.pack("<d", value)
-        message += _number(1 << 3 | _BYTES) + _number(len(inner)) + inner
-    return (
-        message + _number(2 << 3) + _number(parameters) + _number(3 << 3 | _DOUBLE) + struct.pack("<d", total_seconds)
-    )
-
-
-def _number(value: int) -> bytes:
-    """Returns an integer as seven bits a byte."""
-    parts = []
-    while value >= 0x80:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*parts, value])

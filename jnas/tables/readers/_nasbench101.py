@@ -89,8 +89,13 @@ def nasbench101_table(
     archs, hashes, order = cells.finish()
     place = np.empty(len(order), np.int64)  # from the order in which cells came to that of their hashes
     place[order] = np.arange(len(order))
-    arrays = {"archs": archs, "published_hash": hashes}
-    arrays |= _parameters(cells.parameters()[order])
+    counts = cells.parameters()[order]
+    arrays = {
+        "archs": archs,
+        "published_hash": hashes,
+        member("parameter_count", DATASET): counts.astype(np.uint32),
+        member("parameters", DATASET): (counts / 1e6).astype(np.float32),
+    }
     trainings = []
     for epochs in sorted(trained):
         seeds, found = _training_members(epochs, _join(trained.pop(epochs)), place, cells, where)
@@ -108,10 +113,7 @@ def nasbench101_table(
 
 
 def _notes(cells: CellList, count: int) -> tuple[str, ...]:
-    notes = [
-        "runs are numbered in the order of the file",
-        NO_EVALUATION_TIME,
-    ]
+    notes = ["runs are numbered in the order of the file", NO_EVALUATION_TIME]
     if count < NUM_CELLS:
         notes.append(f"{count:,} of the {NUM_CELLS:,} cells of the space, the others are missing")
     if cells.num_other_parameters:
@@ -120,13 +122,6 @@ def _notes(cells: CellList, count: int) -> tuple[str, ...]:
             "cell, whose number is kept"
         )
     return tuple(notes)
-
-
-def _parameters(counts: np.ndarray) -> dict[str, np.ndarray]:
-    return {
-        member("parameter_count", DATASET): counts.astype(np.uint32),
-        member("parameters", DATASET): (counts / 1e6).astype(np.float32),
-    }
 
 
 # Records.

@@ -188,9 +188,10 @@ def early_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html | Non
         return None  # nothing is shorter than the final training
     searched, main = search_column(columns), columns[shown_column(columns)]
     target = next(i for i, c in enumerate(columns) if c is main)
+    taus = [f"Kendall's τ-b {_coefficient(float(row.coefficients['Kendall'][target]))}" for row in rows]
     drawn = [
         (
-            join([f"after {row.done:,} of {counted(row.epochs, 'epoch')}", element("small", _tau(row, target))]),
+            join([f"after {row.done:,} of {counted(row.epochs, 'epoch')}", element("small", tau)]),
             rank_panel(
                 main.values,
                 row.values,
@@ -200,7 +201,7 @@ def early_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html | Non
                 " ranks",
             ),
         )
-        for row in rows
+        for row, tau in zip(rows, taus, strict=True)
     ]
     curves = any(row.done < row.epochs for row in rows)
     caption = f"Ranks on {searched.label} after some epochs against final ranks on {main.label}. "
@@ -217,10 +218,6 @@ def early_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html | Non
         _early_table(table, columns, rows, searched),
         id="early",
     )
-
-
-def _tau(row: Early, target: int) -> str:
-    return f"Kendall's τ-b {_coefficient(float(row.coefficients['Kendall'][target]))}"
 
 
 def _early_table(

@@ -120,10 +120,7 @@ def nasbench101_network(
     widths = [channels, *(channels * 2**stack for stack in stages)]
 
     def init(key: Array, arch: Array) -> tuple[NasBench101Parameters, NasBench101Statistics]:
-        return (
-            _initial(key, jnp.asarray(arch), widths, image_channels, num_classes),
-            jax.tree.map(_fresh, _statistics_like(widths, lambda *shape: shape), is_leaf=_is_shape),
-        )
+        return _initial(key, jnp.asarray(arch), widths, image_channels, num_classes), _fresh_statistics(widths)
 
     def apply_by(module: _Module, *arguments: Any) -> tuple[Array, NasBench101Statistics]:
         return _apply(module, settings, modules, *arguments)
@@ -299,18 +296,12 @@ def _module_has(arch: Array, inputs: int, outputs: int) -> ModuleParameters:
     )
 
 
-def _statistics_like(widths: list[int], make: Callable[..., Any]) -> NasBench101Statistics:
-    """Returns `make(*shape)` for each array of the statistics."""
-    modules = (
-        ModuleStatistics(make(NUM_INTERIOR, 2, width), make(NUM_INTERIOR, 2, width), make(2, width))
-        for width in widths[1:]
-    )
-    return NasBench101Statistics(make(2, widths[0]), tuple(modules))
+def _fresh_statistics(widths: list[int]) -> NasBench101Statistics:
+    """Returns means of 0 and variances of 1."""
 
+    def fresh(*shape: int) -> Array:
+        return jnp.broadcast_to(jnp.asarray([0.0, 1.0], jnp.float32)[:, None], shape)
 
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, tuple) and all(isinstance(size, int) for size in value)
-
-
-def _fresh(shape: tuple[int, ...]) -> Array:
-    return jnp.broadcast_to(jnp.asarray([0.0, 1.0], jnp.float32)[:, None], shape)
+    stem, interior = fresh(2, widths[0]), (NUM_INTERIOR, 2)
+    modules = (ModuleStatistics(fresh(*interior, w), fresh(*interior, w), fresh(2, w)) for w in widths[1:])
+    return NasBench101Statistics(stem, tuple(modules))
