@@ -22,6 +22,7 @@ from jnas.spaces.nasbench101._cost import (
     wiring,
 )
 from jnas.spaces.nasbench101._space import nasbench101
+from jnas.training.networks._initial import fresh_moments
 from jnas.training.networks.nasbench101._masked import masked_module
 from jnas.training.networks.nasbench101._module import (
     CONV_1X1,
@@ -298,10 +299,6 @@ def _module_has(arch: Array, inputs: int, outputs: int) -> ModuleParameters:
 
 def _fresh_statistics(widths: list[int]) -> NasBench101Statistics:
     """Returns means of 0 and variances of 1."""
-
-    def fresh(*shape: int) -> Array:
-        return jnp.broadcast_to(jnp.asarray([0.0, 1.0], jnp.float32)[:, None], shape)
-
-    stem, interior = fresh(2, widths[0]), (NUM_INTERIOR, 2)
-    modules = (ModuleStatistics(fresh(*interior, w), fresh(*interior, w), fresh(2, w)) for w in widths[1:])
-    return NasBench101Statistics(stem, tuple(modules))
+    shapes = [((NUM_INTERIOR, width), (NUM_INTERIOR, width), (width,)) for width in widths[1:]]
+    modules = (ModuleStatistics(*(fresh_moments(*shape) for shape in each)) for each in shapes)
+    return NasBench101Statistics(fresh_moments(widths[0]), tuple(modules))

@@ -15,6 +15,7 @@ from jnas.core._vocabulary import Array, Network
 from jnas.spaces.nasbench201._cells import EDGES, OPERATIONS
 from jnas.spaces.nasbench201._cost import nasbench201_flops, nasbench201_parameters
 from jnas.spaces.nasbench201._space import nasbench201
+from jnas.training.networks._initial import Constant, Uniform, fresh_moments, initial_arrays, is_start
 from jnas.training.networks.nasbench201._edge import Edge, EdgeParameters, make_edge
 from jnas.training.operations._convolutions import (
     Convolution,
@@ -128,19 +129,7 @@ def nasbench201_network(
     widths = tuple(channels * 2**stage for stage in range(NUM_STAGES))
 
     def init(key: Array, arch: Array) -> tuple[NasBench201Parameters, NasBench201Statistics]:
-        shapes = _shapes(widths, cells, image_channels, num_classes)
-        flat, structure = jax.tree.flatten(shapes, is_leaf=lambda x: isinstance(x, _Uniform | _Constant))
-        total = sum(int(np.prod(leaf.shape)) for leaf in flat if isinstance(leaf, _Uniform))
-        draws = jax.random.uniform(key, (total,), jnp.float32, -1.0, 1.0)
-        leaves, place = [], 0
-        for leaf in flat:
-            if isinstance(leaf, _Constant):
-                leaves.append(jnp.full(leaf.shape, leaf.value, jnp.float32))
-            else:
-                size = int(np.prod(leaf.shape))
-                leaves.append(draws[place : place + size].reshape(leaf.shape) * np.float32(leaf.fan_in**-0.5))
-                place += size
-        parameters = jax.tree.unflatten(structure, leaves)
+        parameters = initial_arrays(key, _shapes(widths, cells, image_channels, num_classes))
         own = tuple(_own_kernels(arch, stage) for stage in parameters.cells)
         return parameters._replace(cells=own), _fresh_statistics(widths, cells)
 
@@ -178,7 +167,7 @@ def nasbench201_network(
     def has(arch: Array) -> NasBench201Parameters:
         shapes = _shapes(widths, cells, image_channels, num_classes)
         everything: NasBench201Parameters = jax.tree.map(
-            lambda leaf: jnp.ones(leaf.shape, bool), shapes, is_leaf=lambda x: isinstance(x, _Uniform | _Constant)
+            lambda leaf: jnp.ones(leaf.shape, bool), shapes, is_leaf=is_start
         )
         return everything._replace(cells=tuple(_has(arch, stage) for stage in everything.cells))
 
@@ -240,16 +229,6 @@ def _reduce(
     return out + convolve_1x1(average_pool_2x2(images), shortcut), jnp.stack([used_1, used_2])
 
 
-class _Uniform(NamedTuple):
-    shape: tuple[int, ...]
-    fan_in: int
-
-
-class _Constant(NamedTuple):
-    shape: tuple[int, ...]
-    value: float
-
-
 def _shapes(widths: tuple[int, ...], cells: int, image_channels: int, num_classes: int) -> NasBench201Parameters:
     """Returns how every array starts."""
 
@@ -275,11 +254,11 @@ def _shapes(widths: tuple[int, ...], cells: int, image_channels: int, num_classe
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int) -> Any:
-    return _Uniform(shape, fan_in)
+    return Uniform(shape, fan_in)
 
 
 def _scale_and_shift(*shape: int) -> tuple[Any, Any]:
-    return _Constant(shape, 1.0), _Constant(shape, 0.0)
+    return Constant(shape, 1.0), Constant(shape, 0.0)
 
 
 def _own_kernels(arch: Array, stage: EdgeParameters) -> EdgeParameters:
@@ -308,15 +287,11 @@ def _has(arch: Array, stage: EdgeParameters) -> EdgeParameters:
 
 
 def _fresh_statistics(widths: tuple[int, ...], cells: int) -> NasBench201Statistics:
-    def fresh(*shape: int) -> Array:
-        *lead, width = shape
-        return jnp.broadcast_to(jnp.asarray([0.0, 1.0], jnp.float32)[:, None], (*lead, 2, width))
-
     return NasBench201Statistics(
-        stem=fresh(widths[0]),
-        cells=tuple(fresh(cells, len(EDGES), width) for width in widths),
-        reductions=tuple(fresh(2, width) for width in widths[1:]),
-        head=fresh(widths[-1]),
+        stem=fresh_moments(widths[0]),
+        cells=tuple(fresh_moments(cells, len(EDGES), width) for width in widths),
+        reductions=tuple(fresh_moments(2, width) for width in widths[1:]),
+        head=fresh_moments(widths[-1]),
     )
 
 

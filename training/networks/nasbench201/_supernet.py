@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from jnas.core._vocabulary import Array, Key, Supernet
 from jnas.spaces.nasbench201._cells import EDGES
 from jnas.spaces.nasbench201._space import nasbench201
+from jnas.training.networks._initial import Uniform, fresh_moments, initial_arrays
 from jnas.training.networks.nasbench201._mixture_cell import ONE, THREE, mixture_cell
 from jnas.training.networks.nasbench201._network import NUM_STAGES, check_network_sizes
 from jnas.training.networks.nasbench201._sampled_cell import make_sampled_cell
@@ -93,7 +93,9 @@ def nasbench201_supernet(
     widths = tuple(channels * 2**stage for stage in range(NUM_STAGES))
 
     def init(key: Key) -> tuple[SupernetParameters, SupernetStatistics]:
-        return _uniform(key, _shapes(widths, cells, image_channels, num_classes)), _fresh_statistics(widths, cells)
+        return initial_arrays(key, _shapes(widths, cells, image_channels, num_classes)), _fresh_statistics(
+            widths, cells
+        )
 
     def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
         def cell(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
@@ -194,11 +196,6 @@ def _running(
     )
 
 
-class _Start(NamedTuple):
-    shape: tuple[int, ...]
-    fan_in: int
-
-
 def _shapes(widths: tuple[int, ...], cells: int, image_channels: int, num_classes: int) -> Any:
     """Returns the shape and the fan-in of every parameter."""
 
@@ -219,29 +216,13 @@ def _shapes(widths: tuple[int, ...], cells: int, image_channels: int, num_classe
 
 
 def _start(*shape: int, fan_in: int | None = None) -> Any:
-    return _Start(shape, shape[-1] if fan_in is None else fan_in)
-
-
-def _uniform(key: Key, shapes: Any) -> SupernetParameters:
-    """Returns parameters uniform within one over the square root of their fan-in, from one draw."""
-    flat, structure = jax.tree.flatten(shapes, is_leaf=lambda each: isinstance(each, _Start))
-    sizes = [int(np.prod(start.shape)) for start in flat]
-    draws = jax.random.uniform(key, (sum(sizes),), jnp.float32, -1.0, 1.0)
-    leaves, place = [], 0
-    for start, size in zip(flat, sizes, strict=True):
-        leaves.append(draws[place : place + size].reshape(start.shape) * np.float32(start.fan_in**-0.5))
-        place += size
-    parameters: SupernetParameters = jax.tree.unflatten(structure, leaves)
-    return parameters
+    return Uniform(shape, shape[-1] if fan_in is None else fan_in)
 
 
 def _fresh_statistics(widths: tuple[int, ...], cells: int) -> SupernetStatistics:
-    def fresh(*lead: int) -> Array:
-        return jnp.broadcast_to(jnp.asarray([0.0, 1.0], jnp.float32)[:, None], (*lead[:-1], 2, lead[-1]))
-
     return SupernetStatistics(
-        stem=fresh(widths[0]),
-        cells=tuple(fresh(cells, len(EDGES), 2, width) for width in widths),
-        reductions=tuple(fresh(2, width) for width in widths[1:]),
-        head=fresh(widths[-1]),
+        stem=fresh_moments(widths[0]),
+        cells=tuple(fresh_moments(cells, len(EDGES), 2, width) for width in widths),
+        reductions=tuple(fresh_moments(2, width) for width in widths[1:]),
+        head=fresh_moments(widths[-1]),
     )
