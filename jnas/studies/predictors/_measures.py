@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jnas.statistics._intervals import Floats
 from jnas.statistics._rank_correlation import (
     kendall_tau,
     pearson_correlation,
@@ -13,8 +14,6 @@ from jnas.statistics._rank_correlation import (
     sparse_kendall_tau,
     spearman_correlation,
 )
-
-Floats = NDArray[np.float64]
 
 
 class Measure(NamedTuple):

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.ticker import FixedFormatter, FixedLocator
-from numpy.typing import NDArray
 
 from jnas.pages._html import Html
 from jnas.pages._plots import (
@@ -22,8 +21,7 @@ from jnas.pages._plots import (
     to_svg,
     widened,
 )
-
-Floats = NDArray[np.float64]
+from jnas.statistics._intervals import Floats
 
 _SERIES = 7  # colours; `mark` repeats them with other dashes
 

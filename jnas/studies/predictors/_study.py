@@ -1,5 +1,6 @@
 """A study of predictors: how well they predict from so many cells, in a folder from which it goes on when stopped."""
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -96,14 +97,6 @@ def predictor_study(
     return carry_out_predictors(plan, out=out, log=log)
 
 
-def carry_out_predictors(
-    plan: PredictorPlan, *, out: str | os.PathLike[str] | None, log: Callable[[str], None] | None
-) -> PredictorStudy:
-    """Returns the results of a plan; arguments and errors are those of `predictor_study`."""
-    study: PredictorStudy = _engine.carry_out(KIND, plan, out, log)
-    return study
-
-
 def predictor_headline(plan: PredictorPlan) -> str:
     """Returns what a study does, in a line."""
     config = plan.config
@@ -154,3 +147,6 @@ KIND = _engine.Kind(
     same=_SAME,
     opened=lambda plan, folder: save_cells(folder, plan.cells, plan.test_cells),
 )
+
+carry_out_predictors: Callable[..., PredictorStudy] = functools.partial(_engine.carry_out, KIND)
+"""Returns the results of a plan; arguments and errors are those of `predictor_study`."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from jnas.pages._html import Html
 from jnas.pages._plots import (
@@ -26,9 +25,8 @@ from jnas.pages._plots import (
     widened,
 )
 from jnas.statistics._average_ranks import RankComparison
+from jnas.statistics._intervals import Floats
 from jnas.studies.search._curves import Curve
-
-Floats = NDArray[np.float64]
 
 _FLOOR = 1e-3  # percentage points: regret below this is drawn as this, a logarithm has no zero
 

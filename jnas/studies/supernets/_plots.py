@@ -23,8 +23,7 @@ from jnas.pages._plots import (
     to_svg,
     widened,
 )
-
-Floats = NDArray[np.float64]
+from jnas.statistics._intervals import Floats
 
 
 class EpochCurves(NamedTuple):

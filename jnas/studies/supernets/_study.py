@@ -1,5 +1,6 @@
 """A study of weight-sharing searches: methods times seeds on a data set, in a folder from which it goes on."""
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -79,14 +80,6 @@ def supernet_study(
     return carry_out_supernets(plan, out=out, log=log)
 
 
-def carry_out_supernets(
-    plan: SupernetPlan, *, out: str | os.PathLike[str] | None, log: Callable[[str], None] | None
-) -> SupernetStudy:
-    """Returns the results of a plan; arguments and errors are those of `supernet_study`."""
-    study: SupernetStudy = _engine.carry_out(KIND, plan, out, log)
-    return study
-
-
 def load_supernet_study(folder: str | os.PathLike[str]) -> SupernetStudy:
     """Returns the results in the folder of `jnas supernet`: of those methods that have finished.
 
@@ -148,10 +141,6 @@ def _collect(
     return SupernetStudy(said["config"], dict(said["versions"]), *_engine.judged_by(said), tuple(found.values()))
 
 
-def _one_shot_csv(study: SupernetStudy) -> str | None:
-    return one_shot_csv(study) if study.config["one_shot"] else None
-
-
 def _page(study: SupernetStudy) -> str:
     from jnas.studies.supernets._report import supernet_report  # it brings matplotlib, which is needed at the end alone
 
@@ -174,9 +163,12 @@ KIND = _engine.Kind(
     outputs={
         "summary.csv": supernet_summary_csv,
         "epochs.csv": epochs_csv,
-        "one_shot.csv": _one_shot_csv,
+        "one_shot.csv": one_shot_csv,
         "report.html": _page,
     },
     same=_SAME,
     as_search=as_study_results,
 )
+
+carry_out_supernets: Callable[..., SupernetStudy] = functools.partial(_engine.carry_out, KIND)
+"""Returns the results of a plan; arguments and errors are those of `supernet_study`."""

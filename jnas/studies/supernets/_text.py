@@ -85,12 +85,14 @@ def _best(scores: Any) -> float:
     return float(np.nanmax(scores)) if np.isfinite(scores).any() else math.nan
 
 
-def one_shot_csv(study: SupernetStudy) -> str:
-    """Returns a row for each method, predictor, part and seed: how shared weights agree with the table.
+def one_shot_csv(study: SupernetStudy) -> str | None:
+    """Returns a row for each method, predictor, part and seed: how shared weights agree with the table; None if not asked.
 
     `predictor` is the searcher's probability of an architecture, or its accuracy under the shared weights with a
     batch-norm policy; `part` all evaluated architectures, or the truly best tenth of them.
     """
+    if not study.config["one_shot"]:
+        return None
     rows = (
         [result.name, found.predictor, found.part, found.cells, seed]
         + [_number(found.coefficients[name][seed]) for name in COEFFICIENTS]
