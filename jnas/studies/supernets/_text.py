@@ -86,7 +86,7 @@ def _best(scores: Any) -> float:
 
 
 def one_shot_csv(study: SupernetStudy) -> str | None:
-    """Returns a row for each method, predictor, part and seed: how shared weights agree with the table; None if not asked.
+    """Returns a row for each method, predictor, part and seed (how shared weights agree with the table), if there are any.
 
     `predictor` is the searcher's probability of an architecture, or its accuracy under the shared weights with a
     batch-norm policy; `part` all evaluated architectures, or the truly best tenth of them.
