@@ -27,9 +27,9 @@ class SearchPlan(NamedTuple):
     """A study before it starts."""
 
     searchers: Mapping[str, Searcher]
+    table: Table
     objective: Objective
     capacity: int
-    num_decisions: int  # of an architecture
     mean_evaluations: float  # that a run is expected to make
     seeds: Mapping[str, int]  # searches, by searcher
     widths: Mapping[str, int]  # seeds in one program, by searcher
@@ -91,9 +91,8 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
     config["notes"] += gaps
     expected = _mean_evaluations(table, config, capacity)
     references = find_references(table, columns)
-    decisions = table.space.num_decisions
     return SearchPlan(
-        searchers, objective, capacity, decisions, expected, seeds, widths, chosen, columns, references, config, gaps
+        searchers, table, objective, capacity, expected, seeds, widths, chosen, columns, references, config, gaps
     )
 
 

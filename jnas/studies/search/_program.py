@@ -84,7 +84,7 @@ def _limits(plan: SearchPlan) -> dict[str, Any]:
 def _digest(plan: SearchPlan) -> str:
     """Returns a hash of the objective's program, and of what the steps of a search in Python depend on."""
     one = jnp.zeros((1,), jnp.int32)
-    arch = jax.eval_shape(lambda: jnp.zeros((1, plan.num_decisions), jnp.int32))
+    arch = jax.eval_shape(lambda: jnp.zeros((1, plan.table.space.num_decisions), jnp.int32))
     row = Proposal(arch, one, one, one, one > 0)
     key = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
     told = {p: importlib.metadata.version(p) for p in ("numpy", "scikit-learn", "scipy")} | {"jnas": __version__}

@@ -27,7 +27,6 @@ from jnas.studies.search._folder import (
 )
 from jnas.studies.search._plan import SearchPlan
 from jnas.studies.search._program import Program, Runs, compile_program, make_program
-from jnas.tables._table import Table
 
 _WRITING = ("jnas", "jax", "platform", "device")  # what one and the same searcher's program is written differently by
 
@@ -64,7 +63,7 @@ def estimate_search_study(work: _engine.Work) -> _engine.Estimate:
 
 
 @contextlib.contextmanager
-def begin(table: Table, work: _engine.Work) -> Iterator[Programs]:
+def begin(work: _engine.Work) -> Iterator[Programs]:
     """Gives the programs of all searchers, those that are needed being compiled side by side."""
     plan, prepared, bar = work.plan, work.estimate.prepared, work.bar
     programs, compiling = dict(prepared.programs), {}
@@ -78,7 +77,7 @@ def begin(table: Table, work: _engine.Work) -> Iterator[Programs]:
                 compiling[name].add_done_callback(bar.counts(prepared.compile_seconds[name]))
             elif work.folder is not None:  # a study that was killed may not have come to it
                 drop_chunks(finished_path(work.folder, name))
-        yield Programs(programs, compiling, _make_judge(plan, table))
+        yield Programs(programs, compiling, _make_judge(plan))
 
 
 def identity(work: _engine.Work | None, name: str) -> dict[str, str]:
@@ -120,11 +119,10 @@ def _chunks_left(plan: SearchPlan, folder: Path | None, name: str) -> int:
     return max(1, sum(not traces_chunk_path(folder, name, c).exists() for c in range(plan.num_chunks(name))))
 
 
-def _make_judge(plan: SearchPlan, table: Table) -> Judge:
-
+def _make_judge(plan: SearchPlan) -> Judge:
     @jax.jit
     def find(traces: Trace) -> tuple[Array, Array]:
-        return best_so_far(traces).row, table.index(traces.arch)
+        return best_so_far(traces).row, plan.table.index(traces.arch)
 
     def judge(traces: Trace) -> tuple[np.ndarray, np.ndarray]:
         incumbent, index = (np.asarray(x) for x in find(traces))

@@ -100,12 +100,9 @@ def carry_out_search(
     log: Callable[[str], None] | None,
 ) -> StudyResults:
     """Returns the results of a plan; arguments and errors are those of `study`."""
-    on_table = KIND._replace(
-        begin=functools.partial(begin, table),
-        describe=lambda plan: _engine.Judged(table.space.config, plan.targets, plan.references).describe(),
-        outputs={**KIND.outputs, "report.html": functools.partial(_page, space=table.space)},
-    )
-    results: StudyResults = _engine.carry_out(on_table, plan, out, log)
+    page = functools.partial(_page, space=table.space)
+    kind = KIND._replace(outputs={**KIND.outputs, "report.html": page})
+    results: StudyResults = _engine.carry_out(kind, plan, out, log)
     return results
 
 
@@ -138,6 +135,8 @@ KIND = _engine.Kind(
     results=StudyResults,
     headline=search_headline,
     notes=lambda plan: plan.gaps,
+    begin=begin,
+    describe=lambda plan: _engine.Judged(plan.table.space.config, plan.targets, plan.references).describe(),
     parts=lambda config: tuple(map(str, config["searchers"])),
     file_name=traces_file_name,
     identity=identity,

@@ -229,11 +229,8 @@ def _collapse_section(study: SupernetStudy) -> Html:
         boxes.append(("Largest eigenvalue of the Hessian in α", panel))
     for name in ("train_accuracy", "validation_accuracy"):
         place = INFOS.index(name)
-        lines = [
-            EpochCurves(result.name, mark(k), np.arange(1, values.shape[1] + 1, dtype=np.int32), values)
-            for k, result in enumerate(study.methods)
-            for values in [np.asarray(result.record.info[:, :, place], np.float64)]
-        ]
+        seen = _drawn(study, [result.record.info[:, :, place] for result in study.methods])
+        lines = [each._replace(epochs=np.arange(1, each.values.shape[1] + 1, dtype=np.int32)) for each in seen]
         if any(np.isfinite(line.values).any() for line in lines):
             words = name.replace("_", " ")
             panel = epoch_panel(lines, label="accuracy (%)", title=f"The supernet's {words} against epochs")

@@ -86,7 +86,7 @@ def _best(scores: Any) -> float:
 
 
 def one_shot_csv(study: SupernetStudy) -> str | None:
-    """Returns a row for each method, predictor, part and seed (how shared weights agree with the table), if there are any.
+    """Returns how shared weights agree with the table, for each method, predictor, part and seed; None if not asked.
 
     `predictor` is the searcher's probability of an architecture, or its accuracy under the shared weights with a
     batch-norm policy; `part` all evaluated architectures, or the truly best tenth of them.
