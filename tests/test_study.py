@@ -25,7 +25,7 @@ from jnas.studies import _engine
 from jnas.studies._keys import chunk_width, seed_keys
 from jnas.studies.search import _report, _run
 from jnas.studies.search._cost import estimate_study
-from jnas.studies.search._folder import Chunk, finished_path, join_chunks, load_chunk, traces_chunk_path
+from jnas.studies.search._results import Chunk, finished_path, join_chunks, load_chunk, traces_chunk_path
 from jnas.studies.search._study import load_study, study
 from jnas.studies.search._text import search_results_text
 from jnas.tables._file import Header, Training, encode_curve, member

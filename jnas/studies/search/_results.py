@@ -1,12 +1,43 @@
-"""What a study leaves, as values: what the report draws, and what the results folder holds."""
+"""What a study leaves, as values, and how these stand in its folder.
 
-from collections.abc import Mapping
+```
+traces/NAME.npz           a searcher's traces and what they were worth
+traces/NAME.part-0003.npz a chunk of an unfinished one
+summary.csv               one row for each searcher, data set, split and epochs
+report.html               the same with pictures
+```
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
+import jax
 import numpy as np
 
+from jnas.core._folder import FolderKind, read_part
+from jnas.core._trace_statistics import elapsed_seconds
 from jnas.core._vocabulary import Trace
+from jnas.io._archive import write_archive
 from jnas.tables._targets import Reference, Target
+
+FOLDER = FolderKind("jnas-study", 1, "a jnas study", "jnas study", "traces", "the traces of a jnas study")
+_TIMES = ("compile_seconds", "run_seconds")
+_MEMBERS = {
+    "arch": "i S T E",
+    "fidelity": "i S T",
+    "score": "f S T",
+    "seconds": "f S T",
+    "valid": "b S T",
+    "mask": "b S T",
+    "stopped_by": "i S",
+    "incumbent": "i S T",
+    "values": "f C S T",
+}
+_OBJECTIVES = {"objectives": "f S T O"}  # where evaluations have them
+_WIDE = {"i": np.int32, "f": np.float32, "b": np.bool_}
 
 
 class SearcherResult(NamedTuple):
@@ -32,3 +63,92 @@ class StudyResults(NamedTuple):
     targets: tuple[Target, ...]
     references: tuple[Reference, ...]
     searchers: tuple[SearcherResult, ...]
+
+
+class Chunk(NamedTuple):
+    """Some runs of a searcher: `S` of them."""
+
+    traces: Any  # a Trace of NumPy arrays, [S, T, ...]
+    incumbent: np.ndarray  # [S, T] int32
+    values: np.ndarray  # [num_targets, S, T] float32
+    compile_seconds: float
+    run_seconds: float
+
+
+def traces_file_name(name: str) -> str:
+    """Returns the name of the file of a searcher's traces."""
+    return f"{quote(name, safe=' ()+,=')}.npz"
+
+
+def finished_path(folder: Path, name: str) -> Path:
+    """Returns where a searcher's traces stand once all are there."""
+    return folder / FOLDER.parts / traces_file_name(name)
+
+
+def traces_chunk_path(folder: Path, name: str, chunk: int) -> Path:
+    """Returns where a chunk of a searcher's traces stands until then."""
+    whole = finished_path(folder, name)
+    return whole.with_name(f"{whole.name.removesuffix('.npz')}.part-{chunk:04d}.npz")
+
+
+def drop_chunks(path: Path) -> None:
+    """Removes the chunks of traces that have been put together in a file."""
+    chunk = re.compile(rf"{re.escape(path.name.removesuffix('.npz'))}\.part-\d{{4,}}\.npz")
+    for other in path.parent.iterdir():
+        if chunk.fullmatch(other.name):
+            other.unlink(missing_ok=True)
+
+
+def save_traces(path: Path, chunk: Chunk, identity: Mapping[str, Any]) -> None:
+    """Writes runs of a searcher, in the fewest bits that hold them."""
+    held = {**chunk.traces._asdict(), "incumbent": chunk.incumbent, "values": chunk.values}
+    arrays = {name: _narrow(held[name]) if text[0] == "i" else held[name] for name, text in _MEMBERS.items()}
+    if chunk.traces.objectives is not None:
+        arrays["objectives"] = chunk.traces.objectives
+    times = {name: getattr(chunk, name) for name in _TIMES}
+    write_archive(path, {**identity, **times}, arrays, compress=True)
+
+
+def _narrow(array: np.ndarray) -> np.ndarray:
+    """Returns integers in the smallest type that holds them."""
+    for kind in (np.int8, np.int16):
+        if array.size == 0 or (array.min() >= np.iinfo(kind).min and array.max() <= np.iinfo(kind).max):
+            return array.astype(kind)
+    return array
+
+
+def load_chunk(path: Path, identity: Mapping[str, Any]) -> Chunk:
+    """Returns runs of a searcher; errors are those of `read_part`."""
+    header, arrays = read_part(path, identity, FOLDER, _MEMBERS, numbers=_TIMES, optional=_OBJECTIVES)
+    expected = {**_MEMBERS, **_OBJECTIVES}
+    read: dict[str, Any] = {
+        name: array.astype(_WIDE[expected[name][0]]) for name, array in arrays.items() if name in expected
+    }
+    traces = Trace._make(read.get(name) for name in Trace._fields)
+    return Chunk(traces, read["incumbent"], read["values"], *(header[name] for name in _TIMES))
+
+
+def join_chunks(chunks: Sequence[Chunk], num_seeds: int) -> Chunk:
+    """Returns the runs of all chunks, of which the first `num_seeds` count, with rows that no run used cut off."""
+    joined = jax.tree.map(lambda *parts: np.concatenate(parts)[:num_seeds], *(c.traces for c in chunks))
+    length = max(int(joined.mask.sum(axis=1).max()), 1)
+    return Chunk(
+        traces=jax.tree.map(lambda x: x[:, :length] if x.ndim > 1 else x, joined),
+        incumbent=np.concatenate([c.incumbent for c in chunks])[:num_seeds, :length],
+        values=np.concatenate([c.values for c in chunks], axis=1)[:, :num_seeds, :length],
+        compile_seconds=sum(c.compile_seconds for c in chunks),
+        run_seconds=sum(c.run_seconds for c in chunks),
+    )
+
+
+def as_result(name: str, chunk: Chunk) -> SearcherResult:
+    """Returns a searcher's runs as the report takes them."""
+    last = chunk.incumbent[:, -1]
+    archs = np.take_along_axis(chunk.traces.arch, np.maximum(last, 0)[:, None, None], axis=1)[:, 0]
+    return SearcherResult(
+        **chunk._asdict(),
+        name=name,
+        elapsed=elapsed_seconds(chunk.traces),
+        final=chunk.values[:, :, -1],
+        final_archs=np.where(last[:, None] >= 0, archs, -1).astype(np.int32),
+    )

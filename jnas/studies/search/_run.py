@@ -16,7 +16,9 @@ from jnas.io._text import counted
 from jnas.studies import _engine
 from jnas.studies._compared import seeds_text
 from jnas.studies.search._cost import estimate_study
-from jnas.studies.search._folder import (
+from jnas.studies.search._plan import SearchPlan
+from jnas.studies.search._program import Program, Runs, compile_program, make_program
+from jnas.studies.search._results import (
     Chunk,
     drop_chunks,
     finished_path,
@@ -25,8 +27,6 @@ from jnas.studies.search._folder import (
     save_traces,
     traces_chunk_path,
 )
-from jnas.studies.search._plan import SearchPlan
-from jnas.studies.search._program import Program, Runs, compile_program, make_program
 
 _WRITING = ("jnas", "jax", "platform", "device")  # what one and the same searcher's program is written differently by
 

@@ -10,9 +10,8 @@ from jnas.core._checks import Overshoot
 from jnas.core._vocabulary import Searcher, Space
 from jnas.studies import _engine
 from jnas.studies._settings import plan_arguments
-from jnas.studies.search._folder import FOLDER, Chunk, as_result, load_chunk, traces_file_name
 from jnas.studies.search._plan import SearchPlan, plan_search_study
-from jnas.studies.search._results import StudyResults
+from jnas.studies.search._results import FOLDER, Chunk, StudyResults, as_result, load_chunk, traces_file_name
 from jnas.studies.search._run import begin, estimate_search_study, identity, run_searcher, save_whole, search_headline
 from jnas.studies.search._text import search_summary_csv
 from jnas.tables._look_ups import Seed

@@ -13,8 +13,7 @@ from jnas.io._text import listed
 from jnas.searchers.weight_sharing._analysis import best_share, shared_weight_correlations
 from jnas.statistics._intervals import Floats
 from jnas.studies._over_seeds import OverSeeds, over_seeds
-from jnas.studies.search._folder import Chunk, as_result
-from jnas.studies.search._results import SearcherResult, StudyResults
+from jnas.studies.search._results import Chunk, SearcherResult, StudyResults, as_result
 from jnas.studies.supernets._plan import judging_column
 from jnas.studies.supernets._results import MethodResult, SupernetStudy, diverged
 from jnas.tables._targets import Reference
