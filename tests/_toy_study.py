@@ -39,8 +39,8 @@ def proxy_study(proxies, table, *, dataset, epochs, num_archs=20, num_seeds=5, r
         "dataset": dataset,
         "epochs": epochs,
         "num_archs": num_archs,
-        "seeds": num_seeds,
-        "seed": root_seed,
+        "num_seeds": num_seeds,
+        "root_seed": root_seed,
         "table_name": table.header.name,
         "table_sha256": table_digest(table),
     }
@@ -57,7 +57,7 @@ def correlate(plan, name):
     """Returns the correlations `[S]` of a proxy."""
     config, space = plan.config, plan.table.space
     found = []
-    for key in seed_keys(config["seed"], "architectures", config["seeds"]):
+    for key in seed_keys(config["root_seed"], "architectures", config["num_seeds"]):
         archs = jax.vmap(space.sample)(jax.random.split(key, config["num_archs"]))
         where = {"dataset": config["dataset"], "split": "validation", "epochs": config["epochs"]}
         truth = plan.table.accuracy(archs, **where, seed="mean")
@@ -75,7 +75,7 @@ def run(work, name, identity):
 
 def load(path, name, identity, config):
     """Returns the correlations in a file."""
-    found = read_part(path, identity, FOLDER, {"correlations": "f S"}, {"S": config["seeds"]})
+    found = read_part(path, identity, FOLDER, {"correlations": "f S"}, {"S": config["num_seeds"]})
     return found.arrays["correlations"]
 
 
@@ -102,7 +102,7 @@ def page(study):
 KIND = _engine.Kind(
     folder=FOLDER,
     results=ProxyStudy,
-    headline=lambda plan: f"{counted(len(plan.proxies), 'proxy score')} x {counted(plan.config['seeds'], 'seed')}",
+    headline=lambda plan: f"{counted(len(plan.proxies), 'proxy score')} x {counted(plan.config['num_seeds'], 'seed')}",
     parts=lambda config: config["proxies"],
     file_name=lambda name: f"{name}.npz",
     identity=lambda work, name: {"proxy": name},

@@ -91,7 +91,9 @@ def test_a_killed_study_goes_on_to_the_same_result_and_is_reported(tmp_path, mon
 
 def test_other_work_and_damage_are_said(tmp_path):
     go(tmp_path / "a")
-    with pytest.raises(ValueError, match=r"another configuration: seeds is 5 there and 6 here\. Give another --out"):
+    with pytest.raises(
+        ValueError, match=r"another configuration: num_seeds is 5 there and 6 here\. Give another --out"
+    ):
         go(tmp_path / "a", num_seeds=6)
     (tmp_path / "a" / "proxies" / "first.npz").write_bytes((tmp_path / "a" / "proxies" / "truth.npz").read_bytes())
     with pytest.raises(ValueError, match=r"first\.npz is not of this study; delete it"):

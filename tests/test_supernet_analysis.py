@@ -256,7 +256,7 @@ def test_a_finished_study_is_read_and_not_run(whole, tmp_path, monkeypatch):
     same(loaded.methods, study.methods)
     assert loaded.targets == study.targets
     assert [r.name for r in loaded.references] == [r.name for r in study.references]
-    with pytest.raises(ValueError, match=r"another configuration: seeds is 2 there and 3 here"):
+    with pytest.raises(ValueError, match=r"another configuration: num_seeds is 2 there and 3 here"):
         go(copy, num_seeds=3)
     header, arrays = read_archive(copy / "methods" / "rsps.npz", kind="", remedy="")
     for name, other in (("ranks", arrays["ranks"][:1]), ("one_shot/truth", np.float32(0)), ("looked", np.int32(0))):

@@ -225,7 +225,7 @@ def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any
 def _settings(description: Mapping[str, Any], kind: FolderKind) -> dict[str, Any]:
     if kind.flat:
         return {name: value for name, value in description.items() if name not in _BESIDE}
-    return dict(description["config"])
+    return names_of_today(description["config"])
 
 
 def _told(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
