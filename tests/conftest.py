@@ -62,6 +62,23 @@ def resident_bytes() -> float:
     return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else math.inf
 
 
+@pytest.fixture(scope="module")
+def studies_compiled_once():
+    """Compiles a program of studies once for all tests of a file, and each only when a study needs it."""
+    from jnas.studies.search import _run
+
+    compiled = {}
+
+    def compile_(program, compile_=_run.compile_program):
+        if program.digest not in compiled:
+            compiled[program.digest] = compile_(program)
+        return compiled[program.digest]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_run, "compile_program", compile_)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real tables, beside the checkout; tests that need it skip where it is absent."""

@@ -11,7 +11,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +22,15 @@ from jnas.commands._cli import _make_parser, main
 from jnas.io import _progress
 from jnas.io._compilation_cache import _own_folder
 from jnas.searchers import _registry
+from jnas.studies.search import _report
 from jnas.studies.search._plan import SearchPlan
 from jnas.studies.search._study import load_study
 from jnas.tables._file import save_arrays
 from jnas.tables._load import load_table
 from jnas.tables._synthetic import synthetic_table
+from tests._processes import start_jnas
+
+pytestmark = pytest.mark.usefixtures("studies_compiled_once")
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,6 +47,12 @@ def table(tmp_path_factory):
 def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_study, "use_compilation_cache", lambda: None)
+
+
+@pytest.fixture
+def plain_page(monkeypatch):
+    """A page without pictures, which take longer than the studies here, for tests that do not look at it."""
+    monkeypatch.setattr(_report, "report", lambda results, space: "<html>")
 
 
 def fails(capsys, *words) -> str:
@@ -66,11 +75,9 @@ def works(capsys, *words) -> str:
     return out
 
 
-def command(*words, **environment) -> dict:
-    """Arguments of a subprocess that runs a command; given a cache folder, it does without that of the tests."""
-    env = os.environ | {"PYTHONPATH": str(ROOT)} | {k: str(v) for k, v in environment.items()}
-    if "XDG_CACHE_HOME" in environment:
-        env = {k: v for k, v in env.items() if "COMPILATION_CACHE" not in k and "PERSISTENT_CACHE" not in k}
+def command(*words) -> dict:
+    """Arguments of a subprocess that runs a command."""
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
     return {"args": [sys.executable, "-m", "jnas", *map(str, words)], "env": env, "cwd": os.getcwd()}
 
 
@@ -109,7 +116,7 @@ def test_study_leaves_a_folder_and_prints_its_table(table, capsys):
     assert other.splitlines()[-1] != lines[-1]
 
 
-def test_options_of_a_study_reach_it(table, capsys):
+def test_options_of_a_study_reach_it(table, capsys, plain_page):
     options = {
         "--searchers": "random_search,bohb,bohb@12",
         "--num-seeds": 3,
@@ -217,7 +224,7 @@ def test_budget_in_seconds_needs_a_table_with_times(capsys):
     assert "this table has no times for cifar10 with 12 epochs, so that --budget-seconds has no meaning; give" in told
 
 
-def test_times_of_another_data_set_do_not_count(capsys):
+def test_times_of_another_data_set_do_not_count(capsys, plain_page):
     header, arrays = synthetic_table("nasbench201", seed=0, num_seeds=1, curves=False)
     kept = {n: a for n, a in arrays.items() if not n.startswith(("train_seconds/cifar100/", "train_seconds/Image"))}
     unknown = {n: np.full_like(arrays[n], np.nan) for n in arrays if n.startswith("train_seconds/Image")}
@@ -234,7 +241,7 @@ def test_times_of_another_data_set_do_not_count(capsys):
     assert "no training on dataset='cifar10-valid' for epochs=13" in told
 
 
-def test_another_study_in_the_folder_is_refused(table, capsys):
+def test_another_study_in_the_folder_is_refused(table, capsys, plain_page):
     words = ("study", "--table", table, "--searchers", "random_search", "--evaluations", 4, "--out", "here")
     works(capsys, *words, "--seeds", 2)
     told = fails(capsys, *words, "--seeds", 3)
@@ -268,7 +275,7 @@ def test_report_remakes_and_compares(table, capsys):
     assert "jnas: a is not finished: without random_search" in capsys.readouterr().err
 
 
-def test_bar_is_drawn_on_terminals_alone(table, capsys, monkeypatch):
+def test_bar_is_drawn_on_terminals_alone(table, capsys, monkeypatch, plain_page):
     monkeypatch.setattr(_progress, "_is_terminal", lambda: True)
     words = ("study", "--table", table, "--searchers", "random_search", "--evaluations", 4, "--seeds", 2)
     assert main([*map(str, words), "--out", "here"]) == 0
@@ -421,29 +428,22 @@ def test_killed_study_goes_on_to_the_same_numbers(table, tmp_path):
     """kill -9 after the first searcher, then Ctrl-C, then the rest: the same bytes as an unbroken study."""
     words = ("study", "--table", table, "--searchers", "random_search,regularized_evolution", "--seeds", 20)
     words = (*words, "--budget-seconds", 3000, "--out")
-    cache = {"XDG_CACHE_HOME": tmp_path / "cache"}
+    own = {"output": tmp_path / "told", "cache": tmp_path / "cache"}
     first = tmp_path / "broken" / "traces" / "random_search.npz"
-    process = subprocess.Popen(**command(*words, "broken", **cache), stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not first.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    running = start_jnas(*words, "broken", **own)
+    running.wait_until(first.exists)
+    running.stop()
+    assert running.wait().returncode == -signal.SIGKILL
     assert not (tmp_path / "broken" / "summary.csv").exists()
     saved = first.read_bytes()
-    ours = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell's background jobs ignore it, and pass that on
-    process = subprocess.Popen(**command(*words, "broken", **cache), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    signal.signal(signal.SIGINT, ours)
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert err == b"jnas: stopped; the same command goes on from here, to the same results\n"
+    running = start_jnas(*words, "broken", **own)
+    running.wait_until(running.said)
+    running.stop(signal.SIGINT)
+    done = running.wait(120)
+    told = "jnas: stopped; the same command goes on from here, to the same results\n"
+    assert (done.returncode, done.stderr) == (130, told)
     for folder in ("broken", "whole"):
-        done = subprocess.run(**command(*words, folder, **cache), capture_output=True, text=True, timeout=240)
+        done = start_jnas(*words, folder, **own).wait()
         assert (done.returncode, done.stderr) == (0, "")
     assert first.read_bytes() == saved
     broken, whole = load_study(tmp_path / "broken"), load_study(tmp_path / "whole")

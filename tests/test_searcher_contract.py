@@ -350,6 +350,29 @@ def test_proposals_are_well_formed_and_no_key_is_used_twice(name):
                 reached[begun] = fidelity[i]
 
 
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in ("random_search", "reinforce")])
+def test_proposals_on_nasbench201_are_architectures_of_it(name):
+    """Of searchers that take mutations, neighbours, candidates or densities from the space; some scores are NaN."""
+    row, space = ROWS[name], SPACES["nasbench201"]
+    searcher = row.make(space)
+
+    def step(state: Any, _: Any) -> tuple[Any, Array]:
+        proposal, state = searcher.ask(state)
+        total = jnp.sum(proposal.archs, axis=1).astype(jnp.float32)
+        score = jnp.where(total % 5 == 0, jnp.nan, total)
+        return searcher.tell(state, proposal, Evaluation(score, jnp.ones(1), jnp.ones(1, bool))), proposal.archs[0]
+
+    state, archs = searcher.init(jax.random.key(0), capacity=row.capacity), []
+    if searcher.compiled:
+        archs = jax.jit(lambda state: jax.lax.scan(step, state, None, 40)[1])(state)
+    else:
+        for _ in range(20):
+            state, arch = step(state, None)
+            archs.append(arch)
+    assert np.asarray(jax.jit(jax.vmap(space.is_valid))(np.asarray(archs))).all()
+    assert len(np.unique(archs, axis=0)) > 10
+
+
 @every_searcher
 @pytest.mark.statistical
 def test_beats_random_search(name):

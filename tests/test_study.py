@@ -34,6 +34,8 @@ from jnas.tables._make import make_table
 from jnas.tables._synthetic import synthetic_table
 from jnas.tables._targets import Target, default_targets
 
+pytestmark = pytest.mark.usefixtures("studies_compiled_once")
+
 SPACE = categorical((3, 3, 3, 3))
 RNG = np.random.default_rng(0)
 VALIDATION = RNG.uniform(50, 90, 81).astype(np.float32)
@@ -62,21 +64,6 @@ def whole(tmp_path_factory):
     """An unbroken study and its folder."""
     folder = tmp_path_factory.mktemp("studies") / "whole"
     return go(folder), folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once():
-    """Compiles a program once for all tests here, and each only when a study needs it."""
-    compiled = {}
-
-    def compile_(program, compile_=_run.compile_program):
-        if program.digest not in compiled:
-            compiled[program.digest] = compile_(program)
-        return compiled[program.digest]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_run, "compile_program", compile_)
-        yield
 
 
 @pytest.fixture(autouse=True)

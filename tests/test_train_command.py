@@ -4,9 +4,6 @@ import csv
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -28,8 +25,9 @@ from jnas.training.networks._families import make_network
 from jnas.training.runs import _results
 from jnas.training.runs._jobs import Runs
 from jnas.training.runs._train import evaluate
+from tests._processes import start_jnas
 
-ROOT = Path(__file__).parents[1]
+EPOCHS = 20
 ARCH = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|avg_pool_3x3~1|nor_conv_3x3~2|"
 FOLDERS = ("whole", "broken")
 SMALL = ("--dataset", "tiny.npz", "--recipe", "small-12", "--channels", 2, "--stage-cells", 1, "--batch-size", 16)
@@ -127,37 +125,32 @@ def test_recipes_are_listed(capsys):
 # Results. The commands run as processes of their own, with the devices and flags that users get.
 
 
-def command(*words, cache, **more):
-    env = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)}
-    return {"args": [sys.executable, "-m", "jnas", "train", *map(str, words)], "env": env, **more}
+def trained_by(*words):
+    done = start_jnas("train", *words, output=Path("told")).wait()
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.slow
-def test_killed_command_goes_on_to_the_same_results(tmp_path):
+def test_killed_command_goes_on_to_the_same_results():
     """kill -9 at random moments of the work; then the same curves and weights, to the bit, as an unbroken run."""
-    cache = tmp_path / "cache"
-    words = ("0", ARCH, "--seeds", 2, "--epochs", 60, *SMALL, "--out")
-    done = subprocess.run(**command(*words, "whole", cache=cache), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    words = ("0", ARCH, "--seeds", 2, "--epochs", EPOCHS, *SMALL, "--out")
+    lines = trained_by(*words, "whole").splitlines()
     assert lines[0] == (
-        "2 architectures x 2 seeds on tiny (train 40, validation 20); recipe small-12: 60 epochs, 2 channels, "
+        f"2 architectures x 2 seeds on tiny (train 40, validation 20); recipe small-12: {EPOCHS} epochs, 2 channels, "
         "1 cell in each stage, batches of 16"
     )
     assert lines[-3:] == ["curves: whole/curves.csv", "plot: whole/curves.png", "weights: whole/weights"]
     moments = random.Random(0)
-    for _ in range(3):
-        process = subprocess.Popen(**command(*words, "broken", cache=cache), stdout=subprocess.DEVNULL)
-        folder, deadline = Path("broken/runs"), time.monotonic() + 120
-        before = newest(folder)
-        while newest(folder) == before and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.002)
-        time.sleep(moments.uniform(0, 0.1))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    for _ in range(2):
+        before = newest(Path("broken/runs"))
+        running = start_jnas("train", *words, "broken", output=Path("killed"))
+        running.wait_until(lambda before=before: newest(Path("broken/runs")) != before)
+        time.sleep(moments.uniform(0, 0.05))
+        running.stop()
+        assert running.wait().returncode < 0
     assert not Path("broken/curves.csv").exists()
-    done = subprocess.run(**command(*words, "broken", cache=cache), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    told = trained_by(*words, "broken")
     assert Path("whole/curves.csv").read_bytes() == Path("broken/curves.csv").read_bytes()
     assert [p.name for p in Path("broken/runs").iterdir()] == ["chunk-00000.npz"]
     names = sorted(p.name for p in Path("whole/weights").iterdir())
@@ -168,7 +161,7 @@ def test_killed_command_goes_on_to_the_same_results(tmp_path):
         assert header["arch"] in {ARCH, lines[3].split()[0], lines[4].split()[0]}
         for array in sorted(arrays.keys() | others.keys()):
             np.testing.assert_array_equal(arrays[array], others[array])
-    check_results(done.stdout)
+    check_results(told)
 
 
 def newest(folder):
@@ -179,7 +172,7 @@ def check_results(out):
     """Looks at what the command left: every number is that of a run of the architecture that it names."""
     rows = list(csv.DictReader(Path("whole/curves.csv").read_text().splitlines()))
     assert list(rows[0]) == ["arch", "index", "seed", "epoch", "split", "accuracy_percent", "loss"]
-    assert len(rows) == 2 * 2 * 60 * 2
+    assert len(rows) == 2 * 2 * EPOCHS * 2
     space = nasbench201()
     names = {
         space.to_string(np.asarray(space.from_index(0))): "0",
@@ -188,7 +181,7 @@ def check_results(out):
     assert {(row["arch"], row["index"]) for row in rows} == set(names.items())
     assert Path("whole/curves.png").read_bytes().startswith(b"\x89PNG")
     dataset = load_dataset("tiny.npz")
-    recipe = get_recipe("small-12", epochs=60, batch_size=16, channels=2, cells=1)
+    recipe = get_recipe("small-12", epochs=EPOCHS, batch_size=16, channels=2, cells=1)
     measure = jax.jit(lambda weights, arch: evaluate(weights, arch, dataset, "validation", recipe, network))
     network = make_network(dataset, recipe, "switch")
     for name, index in names.items():
