@@ -17,13 +17,10 @@ from typing import Any, NamedTuple
 
 _IMPORTED = [
     "jnas.commands._cli",
+    "jnas.commands._study",
+    "jnas.commands._train",
     "jnas.pages._plots",
-    "jnas.studies.search._study",
-    "jnas.studies.search._text",
-    "jnas.training.runs._results",
-    "jnas.tables._known_part",
-    "jnas.training.export._weights",
-    "scipy.stats",
+    "jnas.studies.search._report",
 ]
 
 

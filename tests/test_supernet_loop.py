@@ -125,7 +125,8 @@ def test_a_step_sees_new_training_images_and_any_validation_images():
 
 def test_extra_steps_get_new_validation_images():
     data, searcher = numbered(), counting(60, 6)
-    run, _ = train_epoch(begin_search(jax.random.key(0), searcher), searcher, data, batch_size=8, split="validation")
+    epoch = jax.jit(lambda run: train_epoch(run, searcher, data, batch_size=8, split="validation"))
+    run, _ = epoch(begin_search(jax.random.key(0), searcher))
     assert run.state[2] == 10
     assert np.asarray(run.state[1]).sum() == 80
     train = np.asarray(run.state[0])
@@ -150,10 +151,11 @@ def test_an_epoch_is_a_loop_over_steps():
     rows = np.asarray(data.rows("validation"))
     chosen = rows[(words.astype(np.uint64) * len(rows) >> 32).astype(int)]
     keys, step = jax.random.split(augment_key, steps), jax.jit(searcher.step)
+    augmented = jax.jit(lambda key, images: augment(key, images, data.augmentation, data.mean, data.std))
     state, losses = start.state, []
     for i in range(steps):
         numbers = np.concatenate([order[i * SIZE : (i + 1) * SIZE], chosen[i]])
-        images = augment(keys[i], data.images[numbers], data.augmentation, data.mean, data.std)
+        images = augmented(keys[i], data.images[numbers])
         labels = data.labels[numbers]
         batch = Batch(Examples(images[:SIZE], labels[:SIZE]), Examples(images[SIZE:], labels[SIZE:]))
         state, seen = step(state, batch)
@@ -191,18 +193,29 @@ def test_seeds_under_vmap_are_seeds_in_a_loop():
 
 def test_a_look_leaves_the_search_alone_and_tells_the_eigenvalue():
     searcher = searcher_of("darts-v1")
-    run = begin_search(jax.random.key(3), searcher)
-    see = functools.partial(look_at, searcher=searcher, supernet=TOY, dataset=dataset(), split="validation")
-    look = jax.jit(functools.partial(see, hessian=True))(run)
-    key = jax.random.fold_in(derive_key(run.state.key), 2)
-    shared = searcher.shared(run.state)
-    expected = hessian_eigenvalue(key, TOY, shared, run.state.alpha, dataset(), "validation")
+    run = jax.jit(lambda key: begin_search(key, searcher))(jax.random.key(3))
+
+    @jax.jit
+    def both(run):
+        """What the look tells, and the eigenvalue by itself."""
+        key = jax.random.fold_in(derive_key(run.state.key), 2)
+        shared = searcher.shared(run.state)
+        own = hessian_eigenvalue(key, TOY, shared, run.state.alpha, dataset(), "validation")
+        return look_at(run, searcher, TOY, dataset(), split="validation", hessian=True), own
+
+    look, expected = both(run)
     np.testing.assert_allclose(look.eigenvalue, expected, rtol=1e-4)
     np.testing.assert_array_equal(look.derived.arch, np.argmax(np.asarray(run.state.alpha), axis=1))
+    see = jax.jit(functools.partial(look_at, searcher=searcher, supernet=TOY, dataset=dataset(), split="validation"))
     assert np.isnan(see(run).eigenvalue)
     by_random = searcher_of("rsps")
-    run = begin_search(jax.random.key(3), by_random)
-    assert np.isnan(look_at(run, by_random, TOY, dataset(), split="validation", hessian=True).eigenvalue)
+
+    @jax.jit
+    def seen(key):
+        run = begin_search(key, by_random)
+        return look_at(run, by_random, TOY, dataset(), split="validation", hessian=True)
+
+    assert np.isnan(seen(jax.random.key(3)).eigenvalue)
 
 
 # Files.

@@ -217,8 +217,8 @@ def trained():
     recipe = get_recipe("small-12", batch_size=16, channels=2, cells=2)
     network = make_network(dataset, recipe, "switch")
     arch = np.array([3, 0, 2, 1, 4, 3], np.int32)
-    weights = Weights(*jax.tree.map(np.asarray, network.init(jax.random.key(0), arch)))
-    has = network.has(arch)
+    weights = Weights(*jax.device_get(jax.jit(network.init)(jax.random.key(0), arch)))
+    has = jax.device_get(jax.jit(network.has)(arch))
     moved = jax.tree.map(lambda x, has: np.where(has, rng.normal(size=x.shape), 0).astype(np.float32), weights[0], has)
     statistics = jax.tree.map(lambda x: np.abs(rng.normal(size=x.shape)).astype(np.float32), weights[1])
     return dataset, recipe, network, arch, Weights(moved, statistics)
@@ -236,8 +236,8 @@ def test_weights_come_back(trained, tmp_path):
             fresh = np.broadcast_to(np.array([0.0, 1.0], np.float32)[:, None], old.shape[-2:])
             np.testing.assert_array_equal(new[:, edge], old[:, edge] if choice in (2, 3) else [fresh, fresh])
     assert (found.arch.tolist(), found.recipe, found.image_shape) == (arch.tolist(), recipe, (4, 8, 2))
-    evaluation = [evaluate(w, arch, dataset, "validation", recipe, network) for w in (weights, found.weights)]
-    np.testing.assert_array_equal(*evaluation)
+    measure = jax.jit(lambda weights: evaluate(weights, arch, dataset, "validation", recipe, network))
+    np.testing.assert_array_equal(measure(weights), measure(found.weights))
 
 
 def test_file_of_weights_has_the_usual_names_and_axes(trained):

@@ -196,9 +196,14 @@ class TestOptimizers:
         optimizer = make_optimizer(recipe, num_steps)
         parameter = jnp.asarray([0.5, -2.0])
         state, found = optimizer.init(parameter), []
+
+        @jax.jit
+        def step(gradient, state, parameter):
+            updates, state = optimizer.update(gradient, state, parameter)
+            return optax.apply_updates(parameter, updates), state
+
         for gradient in self.gradients(num_steps):
-            updates, state = optimizer.update(jnp.asarray(gradient, jnp.float32), state, parameter)
-            parameter = optax.apply_updates(parameter, updates)
+            parameter, state = step(jnp.asarray(gradient, jnp.float32), state, parameter)
             found.append(np.asarray(parameter))
         return np.array(found)
 
@@ -234,9 +239,9 @@ class TestOptimizers:
     def test_the_learning_rate_falls_by_a_cosine_to_zero(self):
         recipe = Recipe("", 1, learning_rate=0.2, momentum=0.0, weight_decay=0.0)
         optimizer = make_optimizer(recipe, 4)
-        state, rates = optimizer.init(jnp.zeros(())), []
+        state, rates, step = optimizer.init(jnp.zeros(())), [], jax.jit(optimizer.update)
         for _ in range(6):
-            update, state = optimizer.update(jnp.ones(()), state, jnp.zeros(()))
+            update, state = step(jnp.ones(()), state, jnp.zeros(()))
             rates.append(-float(update))
         half = 0.1 * math.sqrt(0.5)
         np.testing.assert_allclose(rates, [0.2, 0.1 + half, 0.1, 0.1 - half, 0, 0], atol=1e-7)
