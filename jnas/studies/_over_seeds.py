@@ -24,7 +24,7 @@ class OverSeeds(NamedTuple):
     found: NDArray[np.int64]  # [...], seeds that gave a number
 
 
-def over_seeds(values: Floats) -> OverSeeds:
+def statistics_over_seeds(values: Floats) -> OverSeeds:
     """Returns what `values [S, ...]` come to over seeds, those left out that are NaN."""
     mean, std = (f(values, nan_policy="omit") for f in (mean_over_seeds, std_over_seeds))
     return OverSeeds(mean, std, *mean_interval(values), found=(~np.isnan(values)).sum(axis=0))

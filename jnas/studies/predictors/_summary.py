@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jnas.statistics._intervals import Floats
-from jnas.studies._over_seeds import over_seeds
+from jnas.studies._over_seeds import statistics_over_seeds
 from jnas.studies.predictors._measures import MEASURES, NAMES
 from jnas.studies.predictors._results import PredictorStudy
 
@@ -50,7 +50,7 @@ def lines(study: PredictorStudy) -> list[Line]:
         for encoding in _finished(study, name, chosen):
             values = _values(study, name, encoding)
             place = (p, encodings.index(encoding))
-            found.append(Line(name, encoding, place, *over_seeds(values), len(values)))
+            found.append(Line(name, encoding, place, *statistics_over_seeds(values), len(values)))
     return found
 
 
@@ -59,7 +59,7 @@ def differences(study: PredictorStudy) -> list[Difference]:
     found = []
     for name, (first, *others) in study.config["predictors"].items():
         for encoding in _finished(study, name, others) if _finished(study, name, [first]) else []:
-            less = over_seeds(_values(study, name, encoding) - _values(study, name, first))
+            less = statistics_over_seeds(_values(study, name, encoding) - _values(study, name, first))
             found.append(Difference(name, encoding, first, less.mean, less.low, less.high))
     return found
 

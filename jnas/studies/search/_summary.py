@@ -10,7 +10,7 @@ from jnas.core._trace_statistics import num_evaluations
 from jnas.statistics._average_ranks import RankComparison, compare_ranks
 from jnas.statistics._comparison import PairwiseTests, compare_pairwise
 from jnas.statistics._intervals import Floats
-from jnas.studies._over_seeds import OverSeeds, over_seeds
+from jnas.studies._over_seeds import OverSeeds, statistics_over_seeds
 from jnas.studies.search._results import SearcherResult, StudyResults
 from jnas.tables._targets import Reference, Target
 
@@ -149,7 +149,7 @@ def finals(comparison: Comparison) -> Finals:
     entries = comparison.entries
     values = [np.asarray(entry.result.final, np.float64).T for entry in entries]  # each [S, C]
     shape = (len(entries), len(comparison.targets))
-    each = [over_seeds(v) for v in values]
+    each = [statistics_over_seeds(v) for v in values]
     columns: dict[str, Any] = {
         n: np.reshape([getattr(numbers, n) for numbers in each], shape) for n in OverSeeds._fields
     }

@@ -12,7 +12,7 @@ from jnas.core._vocabulary import Trace
 from jnas.io._text import listed
 from jnas.searchers.weight_sharing._analysis import best_share, shared_weight_correlations
 from jnas.statistics._intervals import Floats
-from jnas.studies._over_seeds import OverSeeds, over_seeds
+from jnas.studies._over_seeds import OverSeeds, statistics_over_seeds
 from jnas.studies.search._results import Chunk, SearcherResult, StudyResults, as_result
 from jnas.studies.supernets._plan import judging_column
 from jnas.studies.supernets._results import MethodResult, SupernetStudy, diverged
@@ -34,7 +34,7 @@ class Agreement(NamedTuple):
 def final_columns_of(result: MethodResult) -> list[OverSeeds]:
     """Returns what the final architectures are worth over seeds by each column of the table, percent."""
     columns = np.asarray(result.values[:, :, -1], np.float64)
-    return [OverSeeds(*(x[0] for x in over_seeds(values[:, None]))) for values in columns]
+    return [OverSeeds(*(x[0] for x in statistics_over_seeds(values[:, None]))) for values in columns]
 
 
 def reference_spread(study: SupernetStudy, reference: Reference) -> list[float]:
