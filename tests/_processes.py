@@ -1,7 +1,7 @@
 """Processes of their own for commands that are killed or that start JAX anew: forked from one that has imported jnas.
 
-The imports of a command take more time than its work in a test. The first process makes them once and starts nothing:
-no device, no thread. It has the environment that the tests have when the first of its children is asked for.
+The imports of a command take more time than its work in a test. The first process makes them once and starts no device:
+it has the environment that the tests have when the first of its children is asked for.
 """
 
 import functools
