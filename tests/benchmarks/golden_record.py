@@ -318,6 +318,7 @@ def main() -> None:
             copied = Path(temporary) / "copied"
             shutil.copytree(folder / "made", copied)
             after |= dict(pages(copied))
+    before, after = (json.loads(re.sub(" at 0x[0-9a-f]+", "", json.dumps(each))) for each in (before, after))
     compared = [name for name in before if not options.only or name in after]
     differing = [name for name in compared if before[name] != after.get(name)]
     for name in differing:
