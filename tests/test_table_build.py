@@ -121,5 +121,5 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / "config.json").write_text(json.dumps({"format": "jnas-study"}))
     assert main(f"table build -o {tmp_path / 't.npz'} {SMALL}".split()) == 2
-    assert "not one of training runs" in capsys.readouterr().err
+    assert "not of training runs" in capsys.readouterr().err
     assert sorted(p.name for p in (tmp_path / "t").iterdir()) == ["config.json"]
