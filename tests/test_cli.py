@@ -52,7 +52,7 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 @pytest.fixture
 def plain_page(monkeypatch):
     """A page without pictures, which take longer than the studies here, for tests that do not look at it."""
-    monkeypatch.setattr(_report, "report", lambda results, space: "<html>")
+    monkeypatch.setattr(_report, "search_report", lambda results, space: "<html>")
 
 
 def fails(capsys, *words) -> str:

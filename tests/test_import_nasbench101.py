@@ -16,6 +16,7 @@ from jnas.spaces.nasbench101._cells import from_matrix, published_hash, to_matri
 from jnas.tables._file import Training
 from jnas.tables.readers._model_metrics import READINGS, TOTALS, MalformedMessage, parse_metrics
 from jnas.tables.readers._nasbench101 import nasbench101_table
+from tests._model_metrics import encode_metrics
 
 A, B, MAX = "conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"
 CELLS = [
@@ -38,29 +39,6 @@ def evaluations(epochs, base=0.5, seconds=100.0, half=None):
         {1: done, 2: seconds * done / epochs, 3: base + more, 4: base + more + 0.01, 5: base + more + 0.02}
         for done, more in points
     ]
-
-
-def encode_metrics(evaluations, parameters, total_seconds):
-    """A message, with evaluations by number of the field: what `parse_metrics` reads."""
-    message = b""
-    for fields in evaluations:
-        inner = b""
-        for field, value in fields.items():
-            if isinstance(value, str):
-                inner += number(field << 3 | 2) + number(len(value.encode())) + value.encode()
-            else:
-                inner += number(field << 3 | 1) + struct.pack("<d", value)
-        message += number(1 << 3 | 2) + number(len(inner)) + inner
-    return message + number(2 << 3) + number(parameters) + number(3 << 3 | 1) + struct.pack("<d", total_seconds)
-
-
-def number(value):
-    """An integer as seven bits a byte."""
-    parts = []
-    while value >= 0x80:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*parts, value])
 
 
 def row(cell, epochs=108, digest=None, parameters=1_000_000, fields=None, **options):

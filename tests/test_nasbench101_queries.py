@@ -13,8 +13,9 @@ from jnas import nasbench101 as nb
 from jnas import spaces
 from jnas.io._tfrecord import frame_record, read_records
 from jnas.spaces.nasbench101._cells import from_matrix
-from jnas.tables.readers._model_metrics import encode_metrics, parse_metrics
+from jnas.tables.readers._model_metrics import parse_metrics
 from jnas.tables.readers._nasbench101 import nasbench101_table
+from tests._model_metrics import encode_metrics
 
 A, B, MAX = "conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"
 DIAMOND = ([[0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]], ["input", A, B, "output"])
