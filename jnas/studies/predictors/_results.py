@@ -41,7 +41,7 @@ _MEMBERS = {
 class Fits(NamedTuple):
     """What came of one predictor on one encoding, fitted to so many cells, over `S` seeds in `C` programs' runs."""
 
-    values: NDArray[np.float64]  # [S, M], by the names of `_predictor_measures.NAMES`
+    values: NDArray[np.float64]  # [S, M], by the names of `_measures.NAMES`
     mean: NDArray[np.float32]  # [S, T], predictions for the test cells
     std: NDArray[np.float32]  # [S, T], their uncertainties
     fit_seconds: NDArray[np.float64]  # [C], of one fit

@@ -7,7 +7,7 @@ spaces, are some to start from. Its entries:
 | --- | --- |
 | `architectures` | `{"array": NAME}`: integers `[N, E]` in the space's encoding; or `{"strings": NAME}`: texts `[N]` |
 | `trainings` | a list of `{"dataset": TEXT, "epochs": INT, "seeds": [INT, ...]}`; no seeds where only means are known |
-| `members` | an object: for each member of the table (see `_table_file`) where its numbers are |
+| `members` | an object: for each member of the table (see `jnas.tables._file`) where its numbers are |
 | `name`, `source`, `notes` | optional: two texts and a list of texts, for who uses the table |
 | `pairs` | optional: `{DATASET: {"validation": [DATASET, SPLIT], "test": [DATASET, SPLIT]}}` |
 
