@@ -4,18 +4,18 @@ import ctypes
 import gc
 import math
 import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
-from tests._compilation import QUICK_FLAGS
+from tests._compilation import QUICK_FLAGS, kept_programs, remove_old_programs
 
 # Most of the tests' time is compilation: of programs that run once, and of the same program in several processes (the
-# workers of pytest-xdist, commands that are killed and go on). Both kinds of processes inherit this.
+# workers of pytest-xdist, commands that are killed and go on) and in the next run of the tests, which takes from the
+# folder what has not changed. All these processes inherit this.
 os.environ.setdefault("XLA_FLAGS", QUICK_FLAGS)
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(tempfile.gettempdir(), f"jnas-tests-{os.getpid()}"))
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")  # where an operation was traced takes time to say
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(kept_programs()))
 
 import hypothesis
 import jax
@@ -34,11 +34,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_unconfigure(config):
-    """Removes the compiled programs of this run, in the process that made their folder."""
-    del config
-    folder = os.environ["JAX_COMPILATION_CACHE_DIR"]
-    if os.path.basename(folder) == f"jnas-tests-{os.getpid()}":
-        shutil.rmtree(folder, ignore_errors=True)
+    """Keeps the folder of compiled programs small, in the process that started the others."""
+    if not hasattr(config, "workerinput") and os.environ["JAX_COMPILATION_CACHE_DIR"] == str(kept_programs()):
+        remove_old_programs(kept_programs())
 
 
 MOST_MEMORY = 1.2e9
