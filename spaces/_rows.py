@@ -1,7 +1,8 @@
-"""Where an architecture stands in a list."""
+"""Architectures as rows of an array: from their strings, and where one stands among them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,17 @@ from jnas.spaces._hashing import find_fingerprint
 def many_are_one(space: Space) -> bool:
     """Returns whether several encodings may be one architecture: not where the index counts all encodings."""
     return math.prod(space.num_choices) != space.size
+
+
+def encode_texts(space: Space, texts: Iterable[Any]) -> np.ndarray:
+    """Returns the architectures int32 `[N, E]` of `N` strings (or UTF-8 bytes); ValueError says which is none."""
+    rows = []
+    for number, text in enumerate(texts):
+        try:
+            rows.append(space.from_string(text.decode() if isinstance(text, bytes) else str(text)))
+        except ValueError as error:
+            raise ValueError(f"architecture {number} is no string of the space {space.name!r}: {error}") from error
+    return np.asarray(rows, np.int32).reshape(len(rows), space.num_decisions)
 
 
 def row_locator(space: Space, archs: np.ndarray) -> Callable[[Array], Array]:

@@ -12,6 +12,7 @@ import pytest
 from jnas import spaces
 from jnas.spaces import categorical, nasbench201
 from jnas.tables._file import Training, decode_curve, save_arrays
+from jnas.tables._load import table_from_arrays
 from jnas.tables._published import PAIRS
 from jnas.tables.readers._array_mapping import check_mapping, default_mapping, read_mapping
 from jnas.tables.readers._arrays import arrays_table
@@ -167,8 +168,18 @@ class TestOwnMappings:
         save_arrays(tmp_path / "table.npz", header, arrays)
 
     def test_architectures_may_be_strings(self, arrays_file, mapping):
-        mapping["architectures"] = {"strings": "names"}
-        np.testing.assert_array_equal(arrays_table(arrays_file, SPACE, mapping)[1]["archs"], ARCHS)
+        for kind in ("strings", "array"):
+            mapping["architectures"] = {kind: "names"}
+            np.testing.assert_array_equal(arrays_table(arrays_file, SPACE, mapping)[1]["archs"], ARCHS)
+
+    def test_costs_are_members_too(self, arrays_file, mapping):
+        mapping["members"] = {
+            name: {"array": "minutes"} for name in ("parameters/d", "flops/d", "latency/d", "parameter_count/d")
+        } | {"device_latency/phone": {"array": "minutes", "scale": 1000}}
+        table = table_from_arrays(*arrays_table(arrays_file, SPACE, mapping), space=SPACE)
+        costs = (table.parameters, table.flops, table.latency, table.parameter_count)
+        assert [float(cost("b|b|b", dataset="d")) for cost in costs] == [8.0] * 4
+        assert float(table.device_latency("b|b|b", device="phone")) == 8000
 
     def test_names_may_be_listed(self, arrays_file, mapping):
         mapping["members"]["device_latency/*"] = {"array": "power", "names": ["x", "y"], "missing": -1}
@@ -218,8 +229,8 @@ class TestWrongMappings:
             (("member",), {}, "the mapping has 'member', which nothing reads; its entries are architectures"),
             (("architectures",), {"array": 3}, r"'architectures' of the mapping is \{'array': 3\}"),
             (("architectures",), "choices", "'architectures' of the mapping is 'choices', expected"),
-            (("architectures",), {"array": "score"}, r"are float64, expected integers \[N, E\]"),
-            (("architectures",), {"array": "meters"}, "are <U5, expected integers"),
+            (("architectures",), {"array": "score"}, r"are float64\[8, 2, 2\], expected integers \[N, E\]"),
+            (("architectures",), {"array": "meters"}, "'board' has 1 decisions"),
             (("architectures",), {"strings": "choices"}, r"which is int64\[8, 3\], expected texts"),
             (("architectures",), {"strings": "meters"}, "board"),
             (("architectures",), {"array": "nothing"}, "takes 'nothing', which .* does not have; it has choices"),
@@ -254,7 +265,7 @@ class TestWrongMappings:
             ((*VALIDATION, "at"), [None, True, None], "expected a list of indices and nulls"),
             ((*VALIDATION, "scale"), "100", "'scale' of .* expected a number"),
             ((*VALIDATION, "scale"), float("nan"), "'scale' of .* expected a number"),
-            ((*VALIDATION, "scale"), 1000, "expected percent; give a scale of 100 for fractions"),
+            ((*VALIDATION, "scale"), 1000, "expected percent; multiply fractions by 100"),
             ((*VALIDATION, "missing"), "none", "expected a number or a list of numbers"),
             ((*VALIDATION, "missing"), {"chip": 1}, "is expected to have 'names' if it ends in"),
             ((*VALIDATION, "names"), "meters", "is expected to have 'names' if it ends in"),
@@ -265,7 +276,7 @@ class TestWrongMappings:
             (("members", "hardware/*", "missing"), {"chips": -1}, r"says what is missing in \['chips'\]"),
             (("members", "hardware/*", "array"), "minutes", "expected a column for each"),
             (("members", "accuracies/d/3/x"), {"array": "score"}, "of a kind that this version does not know"),
-            (("members", "accuracy/d/3"), {"array": "score"}, "has a name of the wrong form"),
+            (("members", "accuracy/d/3"), {"array": "curve"}, "has a name of the wrong form"),
         ],
     )
     def test_are_refused_with_what_is_wrong(self, arrays_file, mapping, path, value, message):
@@ -281,8 +292,49 @@ class TestWrongMappings:
     def test_infinite_numbers_are_refused(self, tmp_path, mapping):
         np.savez(tmp_path / "inf.npz", choices=ARCHS, score=np.full((8, 2), np.inf))
         mapping["members"] = {"loss/d/3/test": {"array": "score"}}
-        with pytest.raises(ValueError, match="takes infinite numbers"):
+        with pytest.raises(ValueError, match="has infinite numbers"):
             arrays_table(tmp_path / "inf.npz", SPACE, mapping)
+
+    @pytest.mark.parametrize(
+        ("member", "value", "message"),
+        [
+            ("accuracy_mean/d/3/v", 0.7, "has no number above 0.7, so they look like fractions; expected percent"),
+            ("accuracy_curve/d/3/v", 0.7, "look like fractions"),
+            ("accuracy_mean/d/3/v", 1e300, "has numbers beyond"),
+            ("train_seconds/d/3", -2.0, "'train_seconds/d/3' of the mapping has negative numbers, the lowest -2"),
+            ("eval_seconds/d/3/v", -2.0, "has negative numbers"),
+            ("seconds_at/d/3/1", -2.0, "has negative numbers"),
+            ("parameters/d", 129_306, "whole numbers up to 129,306, which look like counts; expected millions"),
+            ("flops/d", 15_647_370, "which look like counts; expected millions, so give a scale of 1e-6"),
+            ("latency/d", -1, "has negative numbers, .* mark what is missing with NaN"),
+            ("device_latency/x", -1, "has negative numbers"),
+            ("parameter_count/d", -1, "has negative numbers"),
+            ("parameter_count/d", 2**40, "expected whole ones up to 2,147,483,647"),
+            ("parameter_count/d", 0.5, "expected whole ones"),
+            ("measured/d/3", 2, "expected whole ones up to 1"),
+            ("trained_as/d/3", 8, "has 8, expected rows of the table"),
+            ("hardware/x", np.inf, "has infinite numbers"),
+        ],
+    )
+    def test_numbers_in_another_unit_are_refused(self, tmp_path, mapping, member, value, message):
+        shape = (8, 2, 3) if "curve" in member else (8,)
+        np.savez(tmp_path / "own.npz", choices=ARCHS, values=np.full(shape, value))
+        mapping["members"] = {member: {"array": "values"}}
+        with pytest.raises(ValueError, match=message):
+            arrays_table(tmp_path / "own.npz", SPACE, mapping)
+
+    def test_a_scale_of_one_says_that_numbers_are_right(self, tmp_path, mapping):
+        np.savez(tmp_path / "own.npz", choices=ARCHS, low=np.full(8, 0.5), large=np.full(8, 2e5))
+        mapping["members"] = {
+            "accuracy_mean/d/3/v": {"array": "low", "scale": 1},
+            "parameters/d": {"array": "large", "scale": 1},
+            "loss_curve/d/3/v": {"array": "large"},  # of the wrong shape, which is seen after its numbers are
+        }
+        with pytest.raises(ValueError, match=r"'loss_curve/d/3/v' .* has shape \[8\]"):
+            arrays_table(tmp_path / "own.npz", SPACE, mapping)
+        del mapping["members"]["loss_curve/d/3/v"]
+        arrays = arrays_table(tmp_path / "own.npz", SPACE, mapping)[1]
+        assert (arrays["accuracy_mean/d/3/v"][0], arrays["parameters/d"][0]) == (0.5, 2e5)
 
     def test_architectures_of_another_space_are_refused(self, tmp_path, mapping):
         mapping["members"] = {}

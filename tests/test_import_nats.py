@@ -463,7 +463,9 @@ class TestWrongFolders:
         [
             ({"train_acc1es": {0: 1.0, 2: 100.5}}, "an accuracy outside of 0 to 100 percent on train"),
             ({"eval_acc1es": {"x-valid@2": -0.5}}, "an accuracy outside of 0 to 100 percent on x-valid"),
-            ({"train_times": {0: -1.0}}, "a negative time"),
+            ({"train_times": {0: -1.0}}, "a negative or infinite time"),
+            ({"eval_times": {"x-valid@2": np.inf}}, "a negative or infinite time"),
+            ({"flop": np.inf}, "an infinite number as flops"),
             ({"train_acc1es": {0: "a"}}, "something other than a number"),
             ({"train_acc1es": {2: [1.0]}}, "something other than a number"),
             ({"train_losses": {2: {0: 1.0}}}, "something other than a number"),

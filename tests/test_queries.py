@@ -173,6 +173,12 @@ def test_description_of_an_architecture(table):
     assert "d, 1 of 2 epochs" in describe_arch(table, 2, epochs=2, at=1)
 
 
+def test_large_numbers_of_parameters_are_written_out():
+    large = make_table(SPACE, accuracy={"x": [1.0, 2.0, 3.0, NAN]}, parameters=[129_306.5, 3.25, 1e5 + 0.5, NAN])
+    assert "  data: 129,306 M parameters" in describe_arch(large, 0)
+    assert "  data: 3.25 M parameters" in describe_arch(large, 1)
+
+
 def test_a_query_for_what_is_not_there_says_what_is(table):
     for asked, said in (
         ({"dataset": "e"}, "no training on dataset='e'; it has d for 2 epochs, d for 8 epochs"),

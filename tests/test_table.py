@@ -402,11 +402,53 @@ def test_make_table_of_ones_own_numbers(tmp_path):
         ({"accuracy": {"v": np.zeros(12), "t": np.zeros((12, 2))}}, "the same number"),
         ({"accuracy": {}}, "at least one"),
         ({"accuracy": {"v": np.zeros(2)}, "archs": np.zeros((2, 2))}, "expected integers"),
+        ({"accuracy": {"v": [1e30] * 12}}, "accuracy.'v'. has numbers from 1e.30 to 1e.30, expected percent"),
+        ({"accuracy": {"v": [-50] * 12}}, "has numbers from -50 to -50, expected percent"),
+        ({"accuracy": {"v": [1e300] * 12}}, "has numbers beyond 3.4e.38"),
+        ({"train_seconds": -1.0}, "train_seconds has negative numbers, the lowest -1"),
+        ({"train_seconds": [np.inf] * 12}, "train_seconds has infinite numbers"),
+        ({"epochs": 0}, "epochs 0 and seeds .0,., expected a data set's name .*, a number of epochs from 1"),
+        ({"epochs": 1.5}, "a number of epochs from 1"),
+        ({"dataset": "a/b"}, "a data set's name without '/'"),
+        ({"accuracy": {"v": np.zeros((12, 2))}, "seeds": (1, 1)}, "different seeds"),
+        ({"parameters": [129306] * 12}, "parameters has whole numbers up to 129,306, which look like counts"),
+        ({"flops": [15_647_370.0] * 12}, "flops has whole numbers up to 15,647,370, which look like counts"),
+        ({"flops": [-1] * 12}, "flops has negative numbers"),
+        ({"latency": [0.1]}, r"latency has shape \(1,\), expected \[12\]"),
+        ({"device_latency": {"phone": [-1] * 12}}, "device_latency.'phone'. has negative numbers"),
+        ({"archs": ["0|1", "0|4"]}, "architecture 1 is no string of the space 'categorical': .*unknown choice '4'"),
+        ({"archs": ["0|1", "0|1"]}, "stands in it twice"),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        make_table(SPACE, **arguments)
+        make_table(SPACE, **{"accuracy": {"v": np.arange(12.0)}} | arguments)
+
+
+def test_accuracies_that_look_like_fractions_are_warned_of():
+    with pytest.warns(UserWarning, match=r"no number above 0.55, so they look like fractions; .* multiply them by 100"):
+        make_table(SPACE, accuracy={"v": np.arange(12) / 20, "t": np.arange(12) / 20})
+    make_table(SPACE, accuracy={"v": np.arange(12) / 20, "t": np.arange(12.0)})  # the other split says what unit it is
+
+
+def test_make_table_takes_strings_and_costs(tmp_path):
+    table = make_table(
+        SPACE,
+        archs=["2|3", "0|1"],
+        accuracy={"v": [70, 60]},
+        parameters=[1.5, np.nan],
+        flops=[300, 40.25],
+        latency=[0.25, 0.5],
+        device_latency={"phone": [12.0, 3.0]},
+    )
+    assert table.archs.tolist() == [[2, 3], [0, 1]]
+    save_table(table, tmp_path / "t.npz")
+    again = load_table(tmp_path / "t.npz")
+    assert float(again.parameters("2|3", dataset="data")) == 1.5
+    assert np.isnan(again.parameters("0|1", dataset="data"))
+    assert again.flops(["2|3", "0|1"], dataset="data").tolist() == [300, 40.25]
+    assert float(again.latency(1, dataset="data")) == 0.5
+    assert float(again.device_latency(1, device="phone")) == 3
 
 
 def test_importing_touches_no_device_and_no_heavy_library():

@@ -164,11 +164,23 @@ class TestArrays:
             ({"images": np.zeros((10, 4), np.uint8)}, ValueError, r"shape \[10, 4\]"),
             ({"images": np.zeros((0, 4, 4), np.uint8)}, ValueError, r"shape \[0, 4, 4, 1\]"),
             ({"images": np.zeros((10, 3, 99, 99), np.uint8)}, ValueError, "channels last"),
+            (
+                {"images": np.zeros((10, 3, 32, 32), np.uint8)},
+                ValueError,
+                "channels last, as .*transpose",
+            ),
+            ({"images": np.zeros((10, 3, 24, 32), np.uint8)}, ValueError, "channels last"),
+            ({"images": np.zeros((10, 1, 28, 28), np.uint8)}, ValueError, "channels last"),
             ({"images": np.zeros((9, 4, 4), np.uint8)}, ValueError, "9 images and 10 labels"),
             ({"labels": np.full(10, np.nan)}, TypeError, "NaN"),
             ({"labels": np.zeros(10)}, TypeError, "labels are float64"),
             ({"labels": np.zeros((10, 2), int)}, ValueError, r"shape \[10, 2\]"),
             ({"labels": np.arange(10) - 1}, ValueError, "run from -1 to 8"),
+            (
+                {"labels": np.arange(10) % 4 * 1000},
+                ValueError,
+                "labels take 4 values from 0 to 3,000, which would make 3,001 classes",
+            ),
             ({"num_classes": 3}, ValueError, "label 9, expected 0 to num_classes - 1 = 2"),
             ({"num_classes": 10.0}, TypeError, "num_classes is 10.0"),
             ({"splits": {"test": 1.0}}, ValueError, "share of split 'test' is 1.0"),
@@ -189,6 +201,11 @@ class TestArrays:
             ({"mean": (float("nan"),)}, ValueError, "mean is .nan"),
             ({"std": (0.0,)}, ValueError, "std is .0.0.*positive"),
             ({"std": 3.0}, TypeError, "std is 3.0"),
+            (
+                {"images": np.full((10, 4, 4), 9, np.uint8), "mean": (0.49,), "std": (0.2,)},
+                ValueError,
+                "multiply both by 255",
+            ),
             ({"validation_split": "x"}, ValueError, "validation_split is 'x'"),
             ({"augmentation": "flip"}, TypeError, "augmentation is str"),
         ],
@@ -197,6 +214,14 @@ class TestArrays:
         arguments = {"images": np.zeros((10, 4, 4), np.uint8), "labels": np.arange(10), **wrong}
         with pytest.raises(error, match=match):
             dataset_from_arrays(arguments.pop("images"), arguments.pop("labels"), **arguments)
+
+    @pytest.mark.parametrize("shape", [(4, 4, 8), (1, 9, 5), (3, 3, 3), (3, 5, 4), (32, 32, 6)])
+    def test_of_unusual_shapes_are_taken(self, shape):
+        dataset = dataset_from_arrays(np.zeros((10, *shape), np.uint8), np.arange(10) % 2)
+        assert dataset.image_shape == shape
+
+    def test_with_few_of_many_classes_are_taken_where_their_number_is_given(self):
+        assert dataset_from_arrays(np.zeros((10, 2, 2), np.uint8), np.full(10, 99), num_classes=100).num_classes == 100
 
 
 class TestReduced:

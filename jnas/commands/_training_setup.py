@@ -67,7 +67,10 @@ def make_dataset(options: argparse.Namespace) -> Dataset:
     Raises:
       ValueError, OSError: It cannot be had; the message says what to do.
     """
-    dataset = load_dataset(options.dataset, data_dir=options.data_dir, seed=options.split_seed)
+    try:
+        dataset = load_dataset(options.dataset, data_dir=options.data_dir, seed=options.split_seed)
+    except (TypeError, ImportError) as error:  # images of another type; a library that reads them is not installed
+        raise ValueError(str(error)) from error
     if options.image_size is not None:
         dataset = resized(dataset, options.image_size)
     for split in list(dataset.splits):

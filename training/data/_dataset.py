@@ -104,7 +104,7 @@ def dataset_from_arrays(
       augmentation: How training images are changed at random; nothing, by default.
       mean: Of each channel, in units of the uint8 values; by default that of the training images.
       std: Standard deviation of each channel; by default that of the training images, or 1 where it is 0.
-      num_classes: By default one more than the highest label.
+      num_classes: By default one more than the highest label, of which at least half must occur.
       validation_split: Which split is the validation set; by default `'validation'` or `'x-valid'`, where it exists.
       test_split: Which split is the test set; by default `'test'` or `'ori-test'`, where it exists.
 
@@ -131,6 +131,11 @@ def dataset_from_arrays(
         found_mean, found_std = pixel_statistics(images, rows["train"])
         mean, std = found_mean if mean is None else mean, found_std if std is None else std
     mean, std = (_check_statistic(n, v, images.shape[-1]) for n, v in (("mean", mean), ("std", std)))
+    if 0 < max(mean) < 1 and max(std) < 1 < images.max():
+        raise ValueError(
+            f"mean is {mean} and std {std}, which look like those of images from 0 to 1; expected units of the uint8 "
+            "values, so multiply both by 255"
+        )
     return Dataset(
         images=jnp.asarray(images),
         labels=jnp.asarray(labels),
@@ -152,7 +157,13 @@ def check_images(images: Any) -> np.ndarray:
         advice = "expected uint8, values from 0 to 255"
         if array.dtype.kind == "f":
             broken = bool(array.size) and not np.isfinite(array).all()
-            advice += "; some of them are not finite" if broken else "; scale and round them first"
+            advice += (
+                "; some of them are not finite"
+                if broken
+                else (
+                    "; scale and round them first, as in (255 * images).round().astype('uint8') for images from 0 to 1"
+                )
+            )
         raise TypeError(f"images are {array.dtype}, {advice}")
     if array.ndim == 3:
         array = array[..., None]
@@ -160,12 +171,18 @@ def check_images(images: Any) -> np.ndarray:
         raise ValueError(
             f"images have the shape {list(array.shape)}, expected [N, H, W] or [N, H, W, C], none of them 0"
         )
-    if array.shape[-1] > 64:
+    if array.shape[-1] > 64 or _channels_first(*array.shape[1:]):
         raise ValueError(
             f"images have the shape {list(array.shape)}, which is {array.shape[-1]} channels; expected [N, H, W, C] "
-            "with the channels last"
+            "with the channels last, as images.transpose(0, 2, 3, 1) gives them"
         )
     return array
+
+
+def _channels_first(first: int, second: int, third: int) -> bool:
+    """Returns whether a shape looks like `[C, H, W]`: as `[H, W, C]` it would be a strip with many channels."""
+    strip = first in (1, 3, 4) and first != second and third > 4
+    return strip and (second == third or (first > 1 and min(second, third) >= 8))
 
 
 def check_labels(labels: Any) -> np.ndarray:
@@ -177,7 +194,10 @@ def check_labels(labels: Any) -> np.ndarray:
         raise ValueError(f"labels have the shape {list(labels.shape)}, expected [N], one for each image")
     if labels.dtype.kind not in "iu":
         nan = labels.dtype.kind == "f" and bool(np.isnan(labels).any())
-        raise TypeError(f"labels are {labels.dtype}{', with NaN among them' if nan else ''}; expected integers from 0")
+        raise TypeError(
+            f"labels are {labels.dtype}{', with NaN among them' if nan else ''}; expected integers from 0, as in "
+            "labels.astype('int32')"
+        )
     if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < 1 << 20:
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}, expected 0 to num_classes - 1")
     numbers: np.ndarray = labels.astype(np.int32)
@@ -208,6 +228,13 @@ def pixel_statistics(images: np.ndarray, rows: np.ndarray) -> tuple[tuple[float,
 def _num_classes(labels: np.ndarray, num_classes: int | None) -> int:
     highest = int(labels.max())
     if num_classes is None:
+        there = len(np.unique(labels))
+        if 2 * there <= highest:
+            raise ValueError(
+                f"labels take {there:,} values from {labels.min():,} to {highest:,}, which would make {highest + 1:,} "
+                "classes, most of them without an image; number the classes from 0, as in "
+                "numpy.unique(labels, return_inverse=True)[1], or pass num_classes"
+            )
         return highest + 1
     if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer):
         raise TypeError(f"num_classes is {num_classes!r}, expected a whole number")

@@ -5,7 +5,7 @@ spaces, are some to start from. Its entries:
 
 | entry | value |
 | --- | --- |
-| `architectures` | `{"array": NAME}`: integers `[N, E]` in the space's encoding; or `{"strings": NAME}`: texts `[N]` |
+| `architectures` | `{"array": NAME}`: integers `[N, E]` in the space's encoding, or architecture strings `[N]` |
 | `trainings` | a list of `{"dataset": TEXT, "epochs": INT, "seeds": [INT, ...]}`; no seeds where only means are known |
 | `members` | an object: for each member of the table (see `jnas.tables._file`) where its numbers are |
 | `name`, `source`, `notes` | optional: two texts and a list of texts, for who uses the table |
@@ -23,11 +23,12 @@ and those of a member:
 | `names` | for a member `KIND/*`, one for each column of the array: a list of texts, or the name of an array of texts |
 
 For the space `nasbench101`, `architectures` may also be `{"upper_triangles": {"vertices": NAME, "bits": NAME,
-"operations": NAME}}`, packed as `_upper_triangles` says.
+"operations": NAME}}`, packed as `_upper_triangles` says. `{"strings": NAME}` takes strings alone.
 
 For `KIND/*`, `missing` may also be an object with such values for single names. Accuracies are in percent, curves too
 (they are stored in 16 bits); a time `[N]` is taken as the same for all seeds, and an accuracy `[N]` as that of the only
-seed. `published_hash` takes an array of texts.
+seed. `published_hash` takes an array of texts. Where a member has no `scale` and its numbers look like another unit's
+(accuracies that are all fractions, whole numbers of parameters), it is refused: a scale of 1 says that they are right.
 
 The default mapping of `nasbench201` reads an `.npz` with these arrays, `N` = 15,625 cells, data sets in the order
 CIFAR-10, CIFAR-100, ImageNet16-120: `ops [N, 6]`; `valid_accuracy_12`, `valid_accuracy_200`, `test_accuracy_12`,
@@ -50,7 +51,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jnas.io._json_checks import check_keys, parse_pairs
+from jnas.io._text import short
 from jnas.tables._file import Training
+from jnas.tables._numbers import check_training
 
 _TOP = ("architectures", "trainings", "members", "name", "source", "notes", "pairs")
 _ENTRY = ("array", "at", "scale", "missing", "otherwise", "names")
@@ -173,16 +176,8 @@ def _parse_trainings(raw: Any) -> tuple[Training, ...]:
     found = []
     for i, item in enumerate(raw):
         check_keys(item, Training._fields, Training._fields, f"training {i} of the mapping")
-        dataset, epochs, seeds = (item[k] for k in Training._fields)
-        whole = type(epochs) is int and epochs >= 1 and isinstance(seeds, list) and all(type(s) is int for s in seeds)
-        if not (
-            isinstance(dataset, str) and dataset and "/" not in dataset and whole and len(set(seeds)) == len(seeds)
-        ):
-            raise ValueError(
-                f"training {i} of the mapping is {item!r}, expected a data set's name without '/', a number of epochs "
-                "from 1, and a list of different seeds (empty where only means are known)"
-            )
-        found.append(Training(dataset, epochs, tuple(seeds)))
+        what = f"training {i} of the mapping is {short(repr(item), 200)}"
+        found.append(check_training([item[k] for k in Training._fields], what))
     if len({t[:2] for t in found}) != len(found):
         raise ValueError("'trainings' of the mapping names a data set and number of epochs twice")
     return tuple(found)

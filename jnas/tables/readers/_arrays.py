@@ -13,9 +13,10 @@ import numpy as np
 from jnas.core._vocabulary import Space
 from jnas.io._members import DAMAGE, read_member, reason
 from jnas.io._text import short
-from jnas.spaces._rows import many_are_one
-from jnas.tables._file import Header, arch_dtype, check_archs, check_arrays, encode_curve
+from jnas.spaces._rows import encode_texts, many_are_one
+from jnas.tables._file import LARGEST_HALF, Header, arch_dtype, check_archs, check_arrays, encode_curve
 from jnas.tables._look_ups import check_distinct
+from jnas.tables._numbers import check_numbers
 from jnas.tables.readers._array_mapping import DEFAULTS, check_mapping, default_mapping
 from jnas.tables.readers._upper_triangles import unpack_cells
 
@@ -83,6 +84,7 @@ def _open_sources(path: str | os.PathLike[str]) -> Iterator["_Sources"]:
         yield _Sources(path, arrays.zip)
 
 
+_WHOLE = {"parameter_count": np.uint32, "trained_as": np.uint32, "measured": np.uint8}
 _BY_SEED = ("train_seconds", "eval_seconds", "seconds_at", "accuracy", "accuracy_at", "reading", "reading_at")
 
 
@@ -127,13 +129,16 @@ def _architectures(sources: _Sources, entry: Mapping[str, Any], space: Space) ->
         packed = [sources.read(name, "'architectures' of the mapping") for name in entry["upper_triangles"].values()]
         names = [str(name) for name in entry["upper_triangles"]]
         archs = unpack_cells(**dict(zip(names, packed, strict=True)), where=where)
-    elif "array" in entry:
-        archs = sources.read(entry["array"], "'architectures' of the mapping")
-        if archs.dtype.kind not in "iu":
-            raise ValueError(f"{where} are {archs.dtype}, expected integers [N, E] in the encoding of {space.name!r}")
     else:
-        texts = sources.texts(entry["strings"], "'architectures' of the mapping")
-        archs = np.array([space.from_string(text) for text in texts]).reshape(len(texts), space.num_decisions)
+        (name,) = entry.values()
+        archs = sources.read(name, "'architectures' of the mapping")
+        if "strings" in entry or (archs.ndim == 1 and archs.dtype.kind in "SU"):
+            archs = encode_texts(space, sources.texts(name, "'architectures' of the mapping"))
+        if archs.dtype.kind not in "iu":
+            raise ValueError(
+                f"{where} are {archs.dtype}{list(archs.shape)}, expected integers [N, E] in the encoding of "
+                f"{space.name!r}, or architecture strings [N]"
+            )
     check_archs(space, archs, where)
     if many_are_one(space):
         check_distinct(space, archs, where)
@@ -157,7 +162,7 @@ def _members(sources: _Sources, member: str, entry: Mapping[str, Any], rows: int
     if not member.endswith("/*"):
         if "otherwise" in entry:
             values = _otherwise(values, entry.get("missing", ()), sources.read(entry["otherwise"], reader), reader)
-        return {member: _convert(values, member, entry.get("scale", 1.0), entry.get("missing", ()))}
+        return {member: _convert(values, member, entry.get("scale"), entry.get("missing", ()))}
     names = entry["names"] if isinstance(entry["names"], list) else sources.texts(entry["names"], reader)
     if values.ndim != 2 or values.shape[1] != len(names) or len(set(names)) != len(names):
         raise ValueError(
@@ -172,7 +177,7 @@ def _members(sources: _Sources, member: str, entry: Mapping[str, Any], rows: int
         f"{member[:-1]}{name}": _convert(
             values[:, i],
             f"{member[:-1]}{name}",
-            entry.get("scale", 1.0),
+            entry.get("scale"),
             missing.get(name, ()) if isinstance(missing, Mapping) else missing,
         )
         for i, name in enumerate(names)
@@ -214,22 +219,22 @@ def _hashes(texts: list[str], reader: str) -> np.ndarray:
     return np.frombuffer(bytes.fromhex("".join(texts)), np.uint8).reshape(-1, 16)
 
 
-def _convert(values: np.ndarray, member: str, scale: float, missing: Any) -> np.ndarray:
-    """Returns numbers in a member's unit and type, NaN where missing."""
+def _convert(values: np.ndarray, member: str, scale: float | None, missing: Any) -> np.ndarray:
+    """Returns numbers in a member's unit and type, NaN where missing; a scale of None is one that nobody gave."""
     numbers = values.astype(np.float64)
-    numbers = np.where(_is_missing(numbers, missing), np.nan, numbers) * scale
-    if np.isinf(numbers).any():
-        raise ValueError(f"member {member!r} of the mapping takes infinite numbers; mark what is missing with NaN")
+    numbers = np.where(_is_missing(numbers, missing), np.nan, numbers) * (1.0 if scale is None else scale)
     kind = member.split("/")[0]
-    if kind.startswith("accuracy") and ((numbers < 0) | (numbers > 100.001)).any():
+    check_numbers(kind, numbers, f"member {member!r} of the mapping", scaled=scale is not None)
+    if kind == "trained_as" and (numbers >= len(numbers)).any():
         raise ValueError(
-            f"member {member!r} of the mapping takes numbers from {np.nanmin(numbers):g} to {np.nanmax(numbers):g}, "
-            "expected percent; give a scale of 100 for fractions, and say what stands for missing ones"
+            f"member {member!r} of the mapping has {np.nanmax(numbers):g}, expected rows of the table, from 0"
         )
     if kind == "accuracy_curve":
         return encode_curve(numbers)
+    if kind == "loss_curve":  # what is beyond its type's range is as bad as a loss can be
+        return np.clip(numbers, -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
     if kind in _BY_SEED and numbers.ndim == 1:
         numbers = numbers[:, None]
-    if kind == "parameter_count":
-        return np.nan_to_num(numbers, nan=0.0).astype(np.uint32)
-    return numbers.astype(np.float16 if kind == "loss_curve" else np.float32)
+    if kind in _WHOLE:
+        return np.nan_to_num(numbers, nan=0.0).astype(_WHOLE[kind])
+    return numbers.astype(np.float32)

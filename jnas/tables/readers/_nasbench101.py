@@ -210,6 +210,8 @@ def _check(metrics: ModelMetrics, epochs: np.ndarray, batch: RecordBatch, where:
     wrong = ~((later[:, :, 2] >= 0) & (later[:, :, 2] < np.inf))
     if (i := bad(wrong.any(axis=1))) is not None:
         raise _bad(where, batch, i, f"has a training time of {later[i, wrong[i], 2][0]:g} s, expected one from 0")
+    if (i := bad(np.isinf(metrics.evaluations).any(axis=(1, 2)) | np.isinf(metrics.totals).any(axis=1))) is not None:
+        raise _bad(where, batch, i, "has an infinite number among its metrics, expected finite ones")
     if (i := bad((metrics.parameters < 1) | (metrics.parameters >= 1 << 31))) is not None:
         found = metrics.parameters[i]
         raise _bad(where, batch, i, f"has {found} trainable parameters, expected a positive number of 31 bits")

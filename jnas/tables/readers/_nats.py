@@ -36,6 +36,7 @@ from jnas.io._torch_file import read_torch
 from jnas.spaces._nats_size import nats_size
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.tables._file import Header
+from jnas.tables._numbers import check_numbers
 from jnas.tables._published import PAIRS
 from jnas.tables.readers._trials import Trial, TrialArrays, parse_trials
 
@@ -299,6 +300,10 @@ def _finish(
 ) -> tuple[Header, dict[str, np.ndarray]]:
     trainings = gathered.trainings()
     arrays, notes = gathered.finish()
+    for name, values in arrays.items():
+        kind = name.split("/")[0]
+        if kind in ("accuracy", "parameters", "flops"):  # whose unit may be another; the rest was checked as it came
+            check_numbers(kind, values, f"{name} of {source}")
     if gathered.num_filled < len(archs):
         notes = (
             f"{gathered.num_filled:,} of {len(archs):,} architectures have numbers, the others are missing",

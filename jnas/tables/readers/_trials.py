@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jnas.tables._file import CURVE_MISSING, Training, encode_curve, member
+from jnas.tables._file import CURVE_MISSING, LARGEST_HALF, Training, encode_curve, member
 from jnas.tables._published import DATASETS, SPLITS
 
 _MOST_EPOCHS = 1000
 _MOST_TRAININGS = 32
 _MOST_SEEDS = 32
-_LARGEST_HALF = 65504.0  # of float16
 _COSTS = ("parameters", "flops", "latency")
 _PLAIN = {float, int, type(None)}
 
@@ -85,8 +84,11 @@ def _check_trial(trial: Trial) -> None:
     for (kind, split), values in trial.curves.items():
         if kind == "accuracy" and ((values < 0) | (values > 100.001)).any():
             raise ValueError(f"has an accuracy outside of 0 to 100 percent on {split} in {name}")
-    if any(seconds < 0 for seconds in (trial.train_seconds, *trial.eval_seconds.values())):
-        raise ValueError(f"has a negative time in {name}")
+    if any(seconds < 0 or seconds == np.inf for seconds in (trial.train_seconds, *trial.eval_seconds.values())):
+        raise ValueError(f"has a negative or infinite time in {name}")
+    for cost, value in trial.costs.items():
+        if value == np.inf:
+            raise ValueError(f"has an infinite number as {cost} in {name}")
 
 
 @functools.cache
@@ -171,7 +173,7 @@ class TrialArrays:
         if name[0] == "accuracy_curve":
             columns[seed][row] = encode_curve(values)
         else:
-            columns[seed][row] = np.clip(values, -_LARGEST_HALF, _LARGEST_HALF)
+            columns[seed][row] = np.clip(values, -LARGEST_HALF, LARGEST_HALF)
 
     def trainings(self) -> tuple[Training, ...]:
         """Returns the trainings that came, in the published order, with the union of their seeds."""

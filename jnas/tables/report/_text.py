@@ -129,7 +129,7 @@ def describe_arch(
     for name in dict.fromkeys(t.dataset for t in trainings):
         found = costs(table, first.arch_index, dataset=name)
         told = [
-            f"{value:.4g} {unit}"
+            f"{value:,.0f} {unit}" if value >= 1e4 else f"{value:.4g} {unit}"
             for value, unit in zip(found, ("M parameters", "M multiply-adds", "s a batch"), strict=True)
             if not math.isnan(value)
         ]
