@@ -13,6 +13,7 @@ import numpy as np
 
 from jnas.core._draws import below
 from jnas.core._vocabulary import Array, Key, Space
+from jnas.io._text import bare, did_you_mean, short
 from jnas.spaces._hashing import hash_digits, hash_number
 
 Mutation = Literal["different", "any"]
@@ -250,21 +251,34 @@ def _strings(
             raise TypeError(f"an architecture of {space} is read from a string, not from {type(text).__name__}")
         terms = text.split(separator)
         if len(terms) != len(names):
+            terms = bare(text).split(separator)
+        if len(terms) != len(names):
             raise ValueError(
-                f"{text!r} has {len(terms)} decisions separated by {separator!r}, expected {len(names)} as in "
-                f"{to_string([0] * len(names))!r}"
+                f"{short(repr(text), 200)} has {len(terms)} decisions separated by {separator!r}, expected "
+                f"{len(names)} as in {to_string([0] * len(names))!r}"
             )
-        arch = []
-        for i, (term, label, choices) in enumerate(zip(terms, labels, names, strict=True)):
-            if not term.startswith(label):
-                raise ValueError(f"{text!r}: decision {i} is {term!r}, expected it to start with {label!r}")
-            choice = term[len(label) :]
-            if choice not in choices:
-                raise ValueError(
-                    f"{text!r}: unknown choice {choice!r} at decision {i}, expected one of {', '.join(choices)}"
-                )
-            arch.append(choices.index(choice))
-        return np.asarray(arch, np.int32)
+        try:
+            return np.asarray([read(i, term) for i, term in enumerate(terms)], np.int32)
+        except ValueError as error:
+            if (plain := bare(text)) != text:
+                return from_string(plain)
+            raise ValueError(f"{short(repr(text), 200)}: {error}") from None
+
+    def read(i: int, term: str) -> int:
+        """The choice that a term names, as it stands or without blanks, which names may begin or end with."""
+        label, choices = labels[i], names[i]
+        plain, _, chosen = term.partition("=") if label else ("", "", term)
+        if not term.startswith(label) and f"{plain.strip()}=" != label:
+            raise ValueError(f"decision {i} is {short(repr(term))}, expected it to start with {label!r}")
+        choice = term[len(label) :] if term.startswith(label) else chosen
+        for spelled in (choice, choice.strip()):
+            if spelled in choices:
+                return choices.index(spelled)
+        offer = did_you_mean(choice, choices) or ","
+        raise ValueError(
+            f"unknown choice {short(repr(choice))} at decision {i}{offer} expected one of "
+            f"{short(', '.join(choices), 400)}"
+        )
 
     return to_string, from_string
 

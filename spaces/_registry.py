@@ -115,7 +115,7 @@ def from_config(config: str) -> Space:
         raise TypeError(f"config is {type(config).__name__}, expected the JSON string in Space.config")
     try:
         arguments = json.loads(config)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"config {short(repr(config), 200)} is not JSON ({error}); pass the string in Space.config"
         ) from None

@@ -4,6 +4,7 @@ import csv
 import importlib
 import io
 import itertools
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import signal
 import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -327,7 +329,59 @@ def test_arrays_are_imported(capsys, shared_data):
 def test_published_folders_are_imported(capsys, shared_data):
     source = shared_data / "nasbench201" / "NATS-tss-v1_0-3ffb9-simple"
     works(capsys, "table", "import", "nats-bench", source, "-o", "t.npz")
+    assert Path("t.npz").stat().st_size < 2e6  # of the 15,625 architectures it has three: the others take no room
     assert re.search(r"^cifar10-valid, 12 epochs +x-valid +3 ", works(capsys, "table", "show", "t.npz"), re.M)
+
+
+OWN = {"num_choices": [2, 3], "names": [["relu", "gelu"], ["16", "32", "64"]], "name": "own"}
+OWN_MAPPING = {
+    "architectures": {"array": "archs"},
+    "trainings": [{"dataset": "d", "epochs": 2, "seeds": []}],
+    "members": {"accuracy_mean/d/2/validation": {"array": "percent"}, "parameters/d": {"array": "millions"}},
+}
+
+
+@pytest.fixture
+def own_arrays():
+    """Arrays of a user's own space, whose architectures are strings, with a mapping."""
+    archs = [f"{a}|{b}" for a in OWN["names"][0] for b in OWN["names"][1]]
+    np.savez("own.npz", archs=archs, percent=np.arange(6) + 70.0, millions=np.arange(6) + 0.5)
+    Path("mapping.json").write_text(json.dumps(OWN_MAPPING))
+    Path("space.json").write_text(json.dumps(OWN))
+    return ("table", "import", "arrays", "own.npz", "--mapping", "mapping.json", "--space")
+
+
+def test_a_space_of_ones_own_is_imported_and_searched(capsys, own_arrays, plain_page):
+    works(capsys, *own_arrays, "space.json", "-o", "t.npz")
+    found = works(capsys, "table", "query", "t.npz", " gelu | 32\n")
+    assert "architecture 4: gelu|32" in found
+    assert "d: 4.5 M parameters" in found
+    works(capsys, *own_arrays, "t.npz", "--compress", "-o", "small.npz")  # the space of a table
+    assert load_table("small.npz").space is load_table("t.npz").space
+    kinds = [{i.compress_type for i in zipfile.ZipFile(name).infolist()} for name in ("t.npz", "small.npz")]
+    assert kinds == [{zipfile.ZIP_STORED}, {zipfile.ZIP_DEFLATED}]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "the space space.json is not JSON"),
+        ("[" * 100_000, "the space space.json is not JSON"),
+        ("[2, 3]", "is a JSON list, expected an object"),
+        ("{}", "does not describe a space: .*num_choices.*; expected an object such as .*num_choices"),
+        ('{"num_choices": [1, 1]}', "no decision has two choices"),
+        ('{"kind": "catgorical", "num_choices": [2, 3]}', "'catgorical', which jnas does not have"),
+        ('{"num_choices": [2, 2]}', "no string of the space"),
+        (None, "there is no space at space.json"),
+    ],
+)
+def test_files_that_are_no_space_are_refused(capsys, own_arrays, text, told):
+    if text is None:
+        Path("space.json").unlink()
+    else:
+        Path("space.json").write_text(text)
+    assert re.search(told, fails(capsys, *own_arrays, "space.json", "-o", "t.npz"))
+    assert not Path("t.npz").exists()
 
 
 def test_imports_that_cannot_be_are_refused(capsys):

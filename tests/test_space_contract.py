@@ -342,7 +342,14 @@ def test_strings_round_trip(row, archs):
     assert len(set(texts)) == len(np.unique(archs[:300], axis=0))
 
 
-@pytest.mark.parametrize("wrong", ["", " ", "nonsense", "|", "++", "∅"])
+@pytest.mark.parametrize("around", ["{}\n", "  {}", "\t{} \r\n", "'{}'", '"{}"\n'])
+def test_strings_are_read_as_people_have_them(row, archs, around):
+    space = row.space
+    text = space.to_string(archs[0])
+    np.testing.assert_array_equal(space.from_string(around.format(text)), archs[0])
+
+
+@pytest.mark.parametrize("wrong", ["", " ", "nonsense", "|", "++", "∅", "' '", "Structure(4 nodes with )"])
 def test_malformed_strings_are_refused(row, wrong):
     with pytest.raises(ValueError, match="expected"):
         row.space.from_string(wrong)

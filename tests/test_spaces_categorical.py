@@ -48,6 +48,24 @@ def test_one_list_of_names_serves_all_decisions():
 
 
 @pytest.mark.parametrize(
+    "text", [" activation = relu | width = 32\n", "activation= relu|width=32 ", "'activation=relu|width=32'"]
+)
+def test_blanks_are_passed_over(text):
+    space = spaces.categorical((2, 3), (ACTIVATIONS, WIDTHS), decisions=("activation", "width"))
+    assert space.from_string(text).tolist() == [0, 1]
+
+
+def test_names_that_begin_with_blanks_are_told_from_others():
+    space = spaces.categorical((3, 2), ((" a", "a", "b "), ("'x'", "x")))
+    assert [space.from_string(text).tolist() for text in (" a|'x'", "a|x\n", "  a|x", "b |x")] == [
+        [0, 0],
+        [1, 1],
+        [1, 1],
+        [2, 1],
+    ]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("activation=relu", "has 1 decisions separated by '|', expected 2 as in 'activation=relu|width=16'"),
@@ -55,7 +73,10 @@ def test_one_list_of_names_serves_all_decisions():
         ("width=16|activation=relu", "decision 0 is 'width=16', expected it to start with 'activation='"),
         ("relu|16", "decision 0 is 'relu', expected it to start with 'activation='"),
         ("activation=relu|width=8", "unknown choice '8' at decision 1, expected one of 16, 32, 64"),
-        ("activation= relu|width=16", "unknown choice ' relu' at decision 0, expected one of relu, gelu"),
+        (
+            "activation= relo|width=16",
+            "unknown choice ' relo' at decision 0; did you mean 'relu'? expected one of relu, gelu",
+        ),
     ],
 )
 def test_malformed_strings_are_explained(text, message):

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from jnas import spaces
 from jnas.io._atomic import check_writable
 from jnas.io._progress import counting_bar
 from jnas.tables._file import save_arrays
-from jnas.tables._load import load_table
+from jnas.tables._load import load_space, load_table
 from jnas.tables._synthetic import synthetic_table
 from jnas.tables.readers._array_mapping import read_mapping
 from jnas.tables.readers._arrays import arrays_table
@@ -42,7 +41,7 @@ def import_nasbench101(options: argparse.Namespace) -> None:
 
 def import_arrays(options: argparse.Namespace) -> None:
     """Runs `jnas table import arrays`."""
-    space = spaces.get(options.space)
+    space = load_space(options.space)
     mapping = None if options.mapping is None else read_mapping(options.mapping)
 
     def make(progress: Callable[[int, int], None]) -> Any:
@@ -63,8 +62,12 @@ def _write_table(options: argparse.Namespace, make: Callable[[Callable[[int, int
     check_writable(path)
     with counting_bar("reading") as progress:
         header, arrays = make(progress)
-    save_arrays(path, header, arrays)
-    known = sum((~np.isnan(a.reshape(len(a), -1))).any(axis=1) for n, a in arrays.items() if n.startswith(_NUMBERS)) > 0
+    known = np.zeros(len(arrays["archs"]), bool)
+    for name, values in arrays.items():
+        if name.startswith(_NUMBERS):
+            known |= (~np.isnan(values.reshape(len(values), -1))).any(axis=1)
+    # Rows without numbers, all NaN, take no room in a small file and next to no time to unpack.
+    save_arrays(path, header, arrays, compress=options.compress or 2 * int(known.sum()) < len(known))
     without = "" if known.all() else f", of which {int(known.sum()):,} have numbers"
     print(
         f"{path}: {header.name}, {len(arrays['archs']):,} architectures{without}, "
@@ -80,6 +83,7 @@ def show(options: argparse.Namespace) -> None:
 
 def query_table(options: argparse.Namespace) -> None:
     """Runs `jnas table query`."""
-    arch = int(options.arch) if options.arch.isdecimal() else options.arch
+    number = options.arch.strip().removeprefix("#")
+    arch = int(number) if number.isdecimal() else options.arch
     table = load_table(options.table)
     print(describe_arch(table, arch, dataset=options.dataset, epochs=options.epochs, at=options.at))

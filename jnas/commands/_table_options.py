@@ -27,7 +27,10 @@ def add_import(commands: Any) -> None:
     records.add_argument("source", metavar="FILE.tfrecord", help="the file; TensorFlow is not needed")
     arrays = add_command(kinds, "arrays", "arrays in an .npz, with a mapping of their names", "_table:import_arrays")
     arrays.add_argument("source", metavar="FILE.npz", help="the arrays")
-    spaces = "the search space: nasbench101, nasbench201 or nats_size"
+    spaces = (
+        "the search space: nasbench101, nasbench201 or nats_size; of your own, a .json file of the arguments of "
+        "jnas.spaces.categorical, or a table (.npz), whose space it is"
+    )
     arrays.add_argument("--space", metavar="NAME", required=True, help=spaces)
     arrays.add_argument("--mapping", metavar="FILE", help="JSON that says which array is what")
     arrays.add_argument(
@@ -36,7 +39,17 @@ def add_import(commands: Any) -> None:
         help="nasbench101: where a training's time is not known, put what a linear model of the known ones says",
     )
     for kind in (nats, torch, records, arrays):
-        add_output(kind)
+        _add_written(kind)
+
+
+def _add_written(parser: Any) -> None:
+    """Adds the options of a command that writes a table."""
+    add_output(parser)
+    parser.add_argument(
+        "--compress",
+        action="store_true",
+        help="a small file, which opens more slowly; done anyway where most architectures have no numbers",
+    )
 
 
 def add_looks(commands: Any) -> None:
@@ -44,7 +57,7 @@ def add_looks(commands: Any) -> None:
     made = add_command(
         commands, "synthesize", "make a table of made-up numbers, to try the commands", "_table:synthesize"
     )
-    add_output(made)
+    _add_written(made)
     made.add_argument(
         "--space", metavar="{nasbench201,nats_size}", default=DEFAULT_SPACE, help=f"default {DEFAULT_SPACE}"
     )

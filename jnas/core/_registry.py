@@ -1,8 +1,9 @@
 """Things that are known by name: a row each, and the one sentence for a name that is none of theirs."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from jnas.io._text import did_you_mean, short
 
 DEFAULT_SPACE = "nasbench201"
 """The space of commands and networks unless told otherwise: that of the table that comes with jnas."""
@@ -64,8 +65,7 @@ def unknown_name(kind: str, name: Any, known: Iterable[str], otherwise: str = ""
       known: All names.
       otherwise: What else to do, for the end of the sentence.
     """
-    spelled = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(str(name).lower(), spelled, n=1)
-    offer = f"; did you mean {spelled[near[0]]!r}?" if near else ","
+    names = list(known)
+    offer = did_you_mean(name, names) or ","
     end = f"; {otherwise}" if otherwise else ""
-    return ValueError(f"there is no {kind} {name!r}{offer} expected one of {', '.join(spelled.values())}{end}")
+    return ValueError(f"there is no {kind} {short(repr(name))}{offer} expected one of {', '.join(names)}{end}")

@@ -1,7 +1,32 @@
-"""Checks of what JSON gives, shared by the headers of tables and the mappings of imported arrays."""
+"""Checks of what JSON gives, shared by the headers of tables, the mappings of imported arrays and files of spaces."""
 
+import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+
+def read_object(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
+    """Returns the JSON object in a file.
+
+    Args:
+      path: The file.
+      what: What it is, for messages: `'mapping'`.
+
+    Raises:
+      FileNotFoundError: There is no such file.
+      ValueError: It is not a JSON object.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no {what} at {path}")
+    try:
+        found = json.loads(Path(path).read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the {what} {path} is not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"the {what} {path} is a JSON {type(found).__name__}, expected an object")
+    return found
 
 
 def check_keys(raw: Any, known: tuple[str, ...], needed: tuple[str, ...], what: str) -> None:

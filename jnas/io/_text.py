@@ -1,6 +1,7 @@
 """Text for terminals, messages and files of numbers."""
 
 import csv
+import difflib
 import io
 import math
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,44 @@ from typing import Any
 def short(text: str, most: int = 100) -> str:
     """Returns a text, cut where it is longer than `most` characters."""
     return text if len(text) <= most else text[:most] + "..."
+
+
+def bare(text: str) -> str:
+    """Returns a text without the blanks around it, and without quotes around all of it.
+
+    Example:
+      >>> bare(" 'a b'\\n")
+      'a b'
+    """
+    text = text.strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    return text[1:-1].strip() if quoted else text
+
+
+def nearest(word: Any, known: Iterable[str]) -> str | None:
+    """Returns the one of some names that a word was probably meant to be, or None.
+
+    Upper and lower case are the same, and the beginning of a name stands for it.
+
+    Example:
+      >>> nearest("randm", ("bananas", "random_search")), nearest("mine", ("bananas",))
+      ('random_search', None)
+    """
+    spelled = {name.lower(): name for name in known}
+    text = str(word).lower()[:200]  # a comparison takes as long as the product of both lengths
+    near = difflib.get_close_matches(text, spelled, n=1)
+    if not near and len(text) > 2:
+        begins: dict[str, str] = {}
+        for name in spelled:
+            begins.setdefault(name[: len(text) + 1], name)
+        near = [begins[begin] for begin in difflib.get_close_matches(text, begins, n=1, cutoff=0.75)]
+    return spelled[near[0]] if near else None
+
+
+def did_you_mean(word: Any, known: Iterable[str]) -> str:
+    """Returns `; did you mean 'NAME'?` with the nearest of some names, or nothing where none is near."""
+    near = nearest(word, known)
+    return "" if near is None else f"; did you mean {near!r}?"
 
 
 def aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:

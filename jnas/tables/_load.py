@@ -1,6 +1,7 @@
 """Tables from files and to files, and the one that comes with the package."""
 
 import importlib.resources
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +10,14 @@ import numpy as np
 
 from jnas import spaces
 from jnas.core._vocabulary import Space
+from jnas.io._json_checks import read_object
 from jnas.tables._file import Header, TableFile, check_arrays, save_arrays
 from jnas.tables._table import Table
 
 EMBEDDED = "digits"
 """The name of the table that comes with the package."""
+
+_SPACE_EXAMPLE = '{"num_choices": [2, 3], "names": [["relu", "gelu"], ["16", "32", "64"]]}'
 
 
 def load_table(path: str | os.PathLike[str] = EMBEDDED, *, space: Space | None = None) -> Table:
@@ -41,6 +45,28 @@ def load_table(path: str | os.PathLike[str] = EMBEDDED, *, space: Space | None =
     file = TableFile(embedded_path() if is_embedded else path)
     space = spaces.from_config(file.header.space) if space is None else space
     return Table(file.header, frozenset(file.shapes), file.read, space, str(path))
+
+
+def load_space(name: str) -> Space:
+    """Returns a space by its name, or one of a user's own by a file.
+
+    Args:
+      name: A name that `jnas.spaces.get` knows; the path of a JSON file (its name ends in `.json`) with the arguments
+        of `jnas.spaces.categorical`, or with what `Space.config` holds; or the path of a table, whose space it is.
+
+    Raises:
+      FileNotFoundError: There is no such file.
+      ValueError: There is no such space, or the file describes none.
+    """
+    if name in spaces.names() or not name.lower().endswith((".json", ".npz")):
+        return spaces.get(name)
+    if name.lower().endswith(".npz"):
+        return spaces.from_config(TableFile(name).header.space)
+    arguments = {"kind": "categorical", **read_object(name, "space")}
+    try:
+        return spaces.from_config(json.dumps(arguments))
+    except ValueError as error:
+        raise ValueError(f"the space {name}: {error}; expected an object such as {_SPACE_EXAMPLE}") from error
 
 
 def embedded_path() -> Path:

@@ -28,7 +28,7 @@ def _read(word: str, space: "Space") -> "int | np.ndarray":
     from jnas.spaces._registry import check_arch
 
     assert space.size is not None
-    number = word.removeprefix("#")
+    number = word.strip().removeprefix("#")
     if number.isdecimal():
         if int(number) >= space.size:
             raise ValueError(f"the index {number} is not of {space.name}, whose indices are 0 to {space.size - 1:,}")

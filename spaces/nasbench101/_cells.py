@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array
-from jnas.io._text import short
+from jnas.io._text import bare, did_you_mean, short
 from jnas.spaces._batch_last import batch_last
 from jnas.spaces._categorical import checked_arch
 from jnas.spaces._hashing import mix
@@ -248,7 +248,7 @@ def nasbench101_from_string(text: str) -> np.ndarray:
 
     Args:
       text: As `nasbench101_to_string` gives it, for any number of vertices up to 7; operations may be short
-        (`conv3x3`).
+        (`conv3x3`), and blanks, line ends and quotes around it are passed over.
 
     Raises:
       TypeError: What was given is not a string.
@@ -256,7 +256,7 @@ def nasbench101_from_string(text: str) -> np.ndarray:
     """
     if not isinstance(text, str):
         raise TypeError(f"an architecture of nasbench101 is read from a string, not from {type(text).__name__}")
-    shown = short(repr(text), 200)
+    shown, text = short(repr(text), 200), "".join(bare(text).split())
     if len(text) < 2 or text[0] != "|" or text[-1] != "|":
         raise ValueError(f"{shown} does not begin and end with '|', expected a cell like {_EXAMPLE!r}")
     terms = [term.split("~") for term in text[1:-1].split("|")]
@@ -279,5 +279,8 @@ def nasbench101_from_string(text: str) -> np.ndarray:
 def _operation(name: str, vertex: int) -> int:
     name = _SHORT.get(name, name)
     if name not in OPERATIONS:
-        raise ValueError(f"unknown operation {name!r} at vertex {vertex}, expected one of {', '.join(OPERATIONS)}")
+        offer = did_you_mean(name, OPERATIONS) or ","
+        raise ValueError(
+            f"unknown operation {short(repr(name))} at vertex {vertex}{offer} expected one of {', '.join(OPERATIONS)}"
+        )
     return OPERATIONS.index(name)

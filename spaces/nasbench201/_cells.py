@@ -3,10 +3,12 @@
 import functools
 import itertools
 import random
+import re
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from jnas.io._text import bare, did_you_mean, short
 from jnas.spaces._categorical import checked_arch
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -59,32 +61,38 @@ def nasbench201_to_string(arch: Any) -> str:
 def nasbench201_from_string(text: str) -> np.ndarray:
     """Returns the cell, int32 `[6]`, that an architecture string describes.
 
+    Blanks, line ends and quotes around it are passed over, and so is what the published code prints around it,
+    `Structure(4 nodes with ...)`.
+
     Raises:
       TypeError: What was given is not a string.
       ValueError: The string is malformed; the message says where and how.
     """
     if not isinstance(text, str):
         raise TypeError(f"an architecture of nasbench201 is read from a string, not from {type(text).__name__}")
+    whole, text = text, "".join(bare(text).split())
+    printed = re.fullmatch(r"\w+\(\d+nodeswith(.*)\)", text)
+    text = printed[1] if printed else text
     if not text:
         raise ValueError(f"the architecture string is empty, expected one like {_EXAMPLE!r}")
-    nodes = text.split("+")
+    shown, nodes = short(repr(whole), 200), text.split("+")
     if len(nodes) != 3:
-        raise ValueError(f"{text!r} has {len(nodes)} nodes separated by '+', expected 3 as in {_EXAMPLE!r}")
+        raise ValueError(f"{shown} has {len(nodes)} nodes separated by '+', expected 3 as in {_EXAMPLE!r}")
     choices = []
     for target, node in enumerate(nodes, start=1):
         if len(node) < 2 or node[0] != "|" or node[-1] != "|":
-            raise ValueError(f"{text!r}: node {target} is {node!r}, expected it to begin and end with '|'")
+            raise ValueError(f"{shown}: node {target} is {short(repr(node))}, expected it to begin and end with '|'")
         edges = node[1:-1].split("|")
         if len(edges) != target:
             raise ValueError(
-                f"{text!r}: node {target} has {len(edges)} incoming edges, expected {target}, "
+                f"{shown}: node {target} has {len(edges)} incoming edges, expected {target}, "
                 "one from each node before it"
             )
         for source, edge in enumerate(edges):
             try:
                 choices.append(_parse_edge(edge, source, target))
             except ValueError as error:
-                raise ValueError(f"{text!r}: {error}") from None
+                raise ValueError(f"{shown}: {error}") from None
     return np.asarray(choices, np.int32)
 
 
@@ -92,19 +100,21 @@ def _parse_edge(edge: str, source: int, target: int) -> int:
     """Returns the operation's number in `operation~source`."""
     parts = edge.split("~")
     if len(parts) != 2:
-        raise ValueError(f"edge {edge!r} of node {target} is not of the form 'operation~node'")
+        raise ValueError(f"edge {short(repr(edge))} of node {target} is not of the form 'operation~node'")
     operation, origin = parts
     if operation not in OPERATIONS:
-        raise ValueError(f"unknown operation {operation!r} at node {target}, expected one of {', '.join(OPERATIONS)}")
+        offer = did_you_mean(operation, OPERATIONS) or ","
+        known = ", ".join(OPERATIONS)
+        raise ValueError(f"unknown operation {short(repr(operation))} at node {target}{offer} expected one of {known}")
     if origin not in [str(earlier) for earlier in range(target)]:
         raise ValueError(
-            f"edge {edge!r} of node {target} comes from node {origin!r}, expected an earlier one "
+            f"edge {short(repr(edge))} of node {target} comes from node {short(repr(origin))}, expected an earlier one "
             f"({', '.join(map(str, range(target)))})"
         )
     if origin != str(source):
         raise ValueError(
-            f"edge {edge!r} of node {target} stands where the edge from node {source} belongs: the edges of a node "
-            "are listed by the node that they come from, each once"
+            f"edge {short(repr(edge))} of node {target} stands where the edge from node {source} belongs: the edges of a "
+            "node are listed by the node that they come from, each once"
         )
     return OPERATIONS.index(operation)
 

@@ -47,10 +47,9 @@ import importlib.resources
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from jnas.io._json_checks import check_keys, parse_pairs
+from jnas.io._json_checks import check_keys, parse_pairs, read_object
 from jnas.io._text import short
 from jnas.tables._file import Training
 from jnas.tables._numbers import check_training
@@ -88,15 +87,7 @@ def read_mapping(path: str | os.PathLike[str]) -> dict[str, Any]:
       FileNotFoundError: There is no such file.
       ValueError: It is not a JSON object.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no mapping at {path}")
-    try:
-        mapping = json.loads(Path(path).read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"the mapping {path} is not JSON ({error})") from error
-    if not isinstance(mapping, dict):
-        raise ValueError(f"the mapping {path} is a JSON {type(mapping).__name__}, expected an object")
-    return mapping
+    return read_object(path, "mapping")
 
 
 def check_mapping(raw: Mapping[str, Any]) -> CheckedMapping:
