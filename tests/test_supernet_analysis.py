@@ -108,6 +108,8 @@ def test_the_column_of_ranks_is_the_data_sets_own_test():
     targets = [Target("cifar10", "validation", 200), Target("cifar10", "test", 200), Target("cifar100", "test", 200)]
     assert [judging_column(targets, name) for name in ("cifar10-valid-16px", "cifar100-16px", "mine")] == [1, 2, 1]
     assert judging_column([], "mine") == -1
+    versions = [targets[0]._replace(dataset=f"mnist:{number}", split="test") for number in ("3.0.0", "3.0.1")]
+    assert judging_column(versions, "mnist/3.0.1") == 1  # tables have `:` for `/`
 
 
 # A study.

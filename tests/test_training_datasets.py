@@ -806,6 +806,8 @@ class TestPrepared:
         found = np.asarray(dataset.images)[np.asarray(dataset.rows("train"))]
         assert sorted(i.tobytes() for i in found) == sorted(i.tobytes() for i in images["train"])
         assert (dataset.name, dataset.num_classes) == ("whole_set", 4)
+        again = load_dataset("tfds:whole_set:1.0.0", data_dir=folder)
+        assert again.name == load_dataset("tfds:whole_set/1.0.0", data_dir=folder).name == "whole_set/1.0.0"
         again = load_dataset("tfds:whole_set", data_dir=folder / "whole_set" / "1.0.0")
         np.testing.assert_array_equal(again.images, dataset.images)
 
@@ -868,6 +870,12 @@ class TestPrepared:
         assert find("b_set", tmp_path) == tmp_path / "b_set" / "x" / "1.0.0"
         assert find("c_set/y", tmp_path) == tmp_path / "c_set" / "y" / "1.0.0"
         assert find("d_set", tmp_path) is None
+        for version in ("3.0.1", "10.0.1"):  # the library's own form names a version after a colon
+            told = rf"no prepared data set 'a_set/{version}' in .*, which has 10.0.0, 2.0.0 of it; pass as data_dir"
+            with pytest.raises(FileNotFoundError, match=told):
+                load_dataset(f"tfds:a_set:{version}", data_dir=tmp_path)
+        with pytest.raises(FileNotFoundError, match=r"'a_seet' in .*; did you mean 'a_set'"):
+            load_dataset("tfds:a_seet", data_dir=tmp_path)
         with pytest.raises(ValueError, match="the configurations x, y; name one, as in c_set/x"):
             find("c_set", tmp_path)
         (tmp_path / "a_set" / "10.0.0" / "dataset_info.json").write_text('{"name": "a_set"}')

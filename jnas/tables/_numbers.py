@@ -87,6 +87,11 @@ def fractions_text(numbers: np.ndarray) -> str:
     )
 
 
+def table_name(dataset: str) -> str:
+    """Returns what a table calls a data set: `mnist:3.0.1` for `mnist/3.0.1`, since `/` parts the names of members."""
+    return dataset.replace("/", ":")
+
+
 def check_training(training: Any, what: str) -> Training:
     """Returns a training, given as its data set, number of epochs and seeds.
 

@@ -113,8 +113,8 @@ def _parse_edge(edge: str, source: int, target: int) -> int:
         )
     if origin != str(source):
         raise ValueError(
-            f"edge {short(repr(edge))} of node {target} stands where the edge from node {source} belongs: the edges of a "
-            "node are listed by the node that they come from, each once"
+            f"edge {short(repr(edge))} of node {target} stands where the edge from node {source} belongs: the edges of "
+            "a node are listed by the node that they come from, each once"
         )
     return OPERATIONS.index(operation)
 

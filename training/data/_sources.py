@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from jnas.core._registry import unknown_name
+from jnas.io._text import did_you_mean
 from jnas.training.data import _cifar, _imagenet16, _tfds
 from jnas.training.data._augmentation import Augmentation, check_augmentation
 from jnas.training.data._dataset import Dataset, dataset_from_arrays
@@ -57,7 +58,8 @@ def load_dataset(
     - `cifar100`: train 50,000; x-valid and x-test, the halves of the test images; ori-test, all 10,000 of them.
     - `ImageNet16-120`: train 151,700; x-valid and x-test, the halves of the published validation images, 3,000 each;
       ori-test, all 6,000 of them.
-    - `tfds:NAME`: what tensorflow-datasets has prepared in array_record format, with features `image` and `label`.
+    - `tfds:NAME` (or `tfds:NAME/VERSION`, `tfds:NAME:VERSION`): what tensorflow-datasets has prepared in array_record
+      format, with features `image` and `label`.
     - a path that ends in `.npz`: the user's own images; see `read_npz` in `_npz.py` for its arrays.
 
     Of the last two, a fifth of the training images becomes the validation split where there is none; where there is
@@ -220,11 +222,23 @@ def _published(
 
 
 def _prepared(name: str, data_dir: Path, seed: int) -> Dataset:
+    name = name.strip().replace(":", "/")  # the library's own form, `mnist:3.0.1`, names a version after a colon
     folder = _tfds.find_prepared(name, data_dir)
     if folder is None:
-        raise FileNotFoundError(f"there is no prepared data set {name!r} in {data_dir}: {_how_to_prepare(name)}")
+        raise FileNotFoundError(
+            f"there is no prepared data set {name!r} in {data_dir}{_what_there_is(name, data_dir) or ':'} "
+            f"{_how_to_prepare(name)}"
+        )
     parts, num_classes = _tfds.read_prepared(folder)
     return _with_held_out(parts, name, seed, num_classes)
+
+
+def _what_there_is(name: str, data_dir: Path) -> str:
+    """Returns which other versions, or which data set of nearly that name, a folder has."""
+    first = name.partition("/")[0]
+    around = data_dir / first if (data_dir / first).is_dir() else data_dir
+    there = sorted(each.name for each in around.iterdir() if each.is_dir()) if around.is_dir() else []
+    return did_you_mean(first, there) if around == data_dir else f", which has {', '.join(there) or 'nothing'} of it;"
 
 
 def _with_held_out(parts: Parts, name: str, seed: int, num_classes: int | None) -> Dataset:

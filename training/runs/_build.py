@@ -13,6 +13,7 @@ from jnas.core._registry import DEFAULT_SPACE
 from jnas.core._vocabulary import Network
 from jnas.spaces._registry import get
 from jnas.tables._file import Header, Training, arch_dtype, encode_curve, member
+from jnas.tables._numbers import table_name
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import FAMILIES
@@ -126,7 +127,8 @@ def assemble_table(
     Returns:
       Header and members of a table, as `save_arrays` takes them.
     """
-    place = (dataset.name, recipe.epochs)
+    own = table_name(dataset.name)
+    place = (own, recipe.epochs)
     arrays = {
         "archs": plan.archs.astype(arch_dtype(network.space)),
         member("trained_as", *place): plan.trained_as.astype(np.uint32),
@@ -134,7 +136,7 @@ def assemble_table(
     }
     cells = jnp.asarray(plan.archs, jnp.int32)
     for kind in ("parameters", "flops"):
-        arrays[member(kind, dataset.name)] = np.asarray(jax.vmap(getattr(network, kind))(cells), np.float32)
+        arrays[member(kind, own)] = np.asarray(jax.vmap(getattr(network, kind))(cells), np.float32)
     for split in dataset.splits:
         accuracy, loss = (_by_cell(plan, values[split]) for values in (runs.accuracy, runs.loss))
         arrays[member("accuracy", *place, split)] = accuracy[:, :, -1]
@@ -144,11 +146,11 @@ def assemble_table(
         if split != "train":
             arrays[member("eval_seconds", *place, split)] = np.zeros((len(plan.archs), 1), np.float32)
     roles = {"validation": dataset.validation_split, "test": dataset.test_split}
-    pairs = {dataset.name: {role: (dataset.name, split) for role, split in roles.items() if split is not None}}
+    pairs = {own: {role: (own, split) for role, split in roles.items() if split is not None}}
     header = Header(
         name=name,
         space=network.space.config,
-        trainings=(Training(dataset.name, recipe.epochs, plan.seeds),),
+        trainings=(Training(own, recipe.epochs, plan.seeds),),
         pairs=pairs,
         source=source,
         notes=(*_what_was_trained(plan, runs), *notes),

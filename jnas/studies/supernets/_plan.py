@@ -18,6 +18,7 @@ from jnas.searchers.weight_sharing._registry import make_weight_sharing, weight_
 from jnas.studies._compared import table_words
 from jnas.studies._settings import check_settings
 from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
+from jnas.tables._numbers import table_name
 from jnas.tables._table import Table
 from jnas.tables._targets import Reference, Target, find_references, judging_targets, target_columns
 from jnas.training._recipe import BatchNormPolicy
@@ -210,7 +211,7 @@ def judging_column(targets: Sequence[Target], dataset: str) -> int:
 
     def preference(i: int) -> tuple[bool, bool, int, int]:
         target = targets[i]
-        own = f"{dataset}-".startswith(f"{target.dataset}-")
+        own = f"{table_name(dataset)}-".startswith(f"{target.dataset}-")
         return own, "test" in target.split, target.epochs, -i
 
     return max(range(len(targets)), key=preference, default=-1)
