@@ -5,8 +5,9 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple
+
+from jnas.io._text import nearest
 
 _WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "a text", types.NoneType: "none"}
 _NOT_SETTINGS = ("budgets", "name", "steps_per_epoch")  # a study gives these
@@ -64,8 +65,8 @@ def read_settings(
     kinds, read = _kinds(factory), dict(before or {})
     for setting, text in given.items():
         if setting not in kinds:
-            near = get_close_matches(setting, kinds, 1)
-            meant = f" (did you mean {near[0]!r}?)" if near else ""
+            near = nearest(setting, kinds)
+            meant = "" if near is None else f" (did you mean {near!r}?)"
             known = f"expected one of {', '.join(kinds)}" if kinds else "for it has none that a text can give"
             raise ValueError(f"{what} has no setting {setting!r}{meant}, {known}")
         value = _read(f"{setting} of {what}", text, kinds[setting].takes)

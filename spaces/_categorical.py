@@ -13,7 +13,7 @@ import numpy as np
 
 from jnas.core._draws import below
 from jnas.core._vocabulary import Array, Key, Space
-from jnas.io._text import bare, did_you_mean, short
+from jnas.io._text import bare, did_you_mean, not_one_of, short
 from jnas.spaces._hashing import hash_digits, hash_number
 
 Mutation = Literal["different", "any"]
@@ -70,7 +70,7 @@ def categorical(
     if not isinstance(separator, str) or not separator:
         raise TypeError(f"separator is {separator!r}, expected a string that is not empty")
     if mutation not in ("different", "any"):
-        raise ValueError(f"mutation is {mutation!r}, expected 'different' or 'any'")
+        raise ValueError(not_one_of("mutation", mutation, ("different", "any")))
     return _categorical(
         counts,
         _checked_names(counts, names, separator),
@@ -218,7 +218,7 @@ def one_hot(num_choices: tuple[int, ...], arch: Array) -> Array:
 
 def unknown_feature(name: Any, known: tuple[str, ...]) -> ValueError:
     """Returns the error for a feature that a space does not have."""
-    return ValueError(f"features were asked for by the name {name!r}, expected one of {', '.join(map(repr, known))}")
+    return ValueError(not_one_of("the name of the features", name, known))
 
 
 def checked_arch(arch: Any, num_choices: tuple[int, ...]) -> np.ndarray:

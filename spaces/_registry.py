@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from jnas.core._registry import make_registry
 from jnas.core._vocabulary import Space
-from jnas.io._text import short
+from jnas.io._text import did_you_mean, short
 from jnas.spaces._categorical import categorical
 from jnas.spaces._nats_size import nats_size
 from jnas.spaces.nasbench101._cells import check_cell
@@ -126,8 +126,9 @@ def from_config(config: str) -> Space:
     kind = arguments.pop("kind")
     kinds = _UNNAMED | {row.name: row.make for row in SPACES.rows.values()}
     if kind not in kinds:
+        offer = did_you_mean(kind, kinds) or ";"
         raise ValueError(
-            f"config names the space {kind!r}, which jnas does not have; expected one of {', '.join(kinds)}. "
+            f"config names the space {kind!r}, which jnas does not have{offer} expected one of {', '.join(kinds)}. "
             "For a space of your own, pass the Space itself"
         )
     try:

@@ -101,7 +101,7 @@ def test_what_cannot_be_asked_is_refused():
     assert (
         find_acquisition("percentile", predictor(lambda model, features: features[None])) is ACQUISITIONS["percentile"]
     )
-    with pytest.raises(ValueError, match="acquisition is 'lcb', expected one of 'its', "):
+    with pytest.raises(ValueError, match=r"acquisition is 'lcb'; did you mean 'ucb'.* expected one of 'its', "):
         find_acquisition("lcb", predictor())
     with pytest.raises(ValueError, match="pass predictor=None"):
         find_acquisition("random", predictor())

@@ -180,8 +180,14 @@ def test_defaults_are_the_quick_searchers_and_the_papers_setting(table, capsys, 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--searchers", "randm"], "there is no searcher 'randm', expected one of random_search"),
-        (["--searchers", "all,randm"], "there is no searcher 'randm', expected one of random_search"),
+        (
+            ["--searchers", "randm"],
+            "there is no searcher 'randm'; did you mean 'random_search'? expected",
+        ),
+        (
+            ["--searchers", "all,randm"],
+            "there is no searcher 'randm'; did you mean 'random_search'? expected",
+        ),
         (["--searchers", "all,bohb@13"], "expected one of those of the study: 12"),
         (["--searchers", ","], "expected names with commas between them"),
         (["--searchers", "bohb@100", "--epochs", "12,200"], "expected one of those of the study: 12, 200"),
@@ -201,6 +207,8 @@ def test_defaults_are_the_quick_searchers_and_the_papers_setting(table, capsys, 
         (["--overshoot", "forget"], "invalid choice: 'forget'"),
         (["--out", "file/study"], "cannot make the folder file/study: Not a directory"),
         (["--frobnicate"], "unrecognized arguments: --frobnicate"),
+        (["--tabel", "x"], "unrecognized arguments: --tabel x; did you mean '--table'? (see `jnas study"),
+        (["--overshoot", "keeps"], "invalid choice: 'keeps'; did you mean 'keep'? expected one of discard, keep"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(table, capsys, words, told):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from jnas.core._registry import unknown_name
+from jnas.io._text import not_one_of
 
 BatchNormPolicy = Literal["running", "batch", "reestimated"]
 """What batch-norm uses in evaluation; see `Recipe`."""
@@ -102,6 +103,9 @@ def get_recipe(name: str, **changes: Any) -> Recipe:
     """
     if name not in RECIPES:
         raise unknown_name("recipe", name, RECIPES)
+    for field in changes:
+        if field not in Recipe._fields:
+            raise unknown_name("field of a recipe", field, Recipe._fields)
     return check_recipe(RECIPES[name][0]._replace(**changes))
 
 
@@ -127,11 +131,9 @@ def check_recipe(recipe: Recipe) -> Recipe:
         if not low <= value <= high or value == float("inf"):
             raise ValueError(f"the recipe's {field} is {value}, expected a number from {low} to {high}")
     if recipe.optimizer not in get_args(Optimizer):
-        raise ValueError(f"the recipe's optimizer is {recipe.optimizer!r}, expected one of {get_args(Optimizer)}")
+        raise ValueError(not_one_of("the recipe's optimizer", recipe.optimizer, get_args(Optimizer)))
     if recipe.batch_norm not in get_args(BatchNormPolicy):
-        raise ValueError(
-            f"the recipe's batch_norm is {recipe.batch_norm!r}, expected one of {get_args(BatchNormPolicy)}"
-        )
+        raise ValueError(not_one_of("the recipe's batch_norm", recipe.batch_norm, get_args(BatchNormPolicy)))
     return recipe
 
 

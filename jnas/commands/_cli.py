@@ -9,13 +9,14 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jnas.commands._study_options import add_predictors, add_report, add_study, add_supernet
 from jnas.commands._table_options import add_import, add_looks
 from jnas.commands._training_options import add_build, add_train
 from jnas.commands._words import add_command
 from jnas.core._version import __version__
+from jnas.io._text import did_you_mean, short
 
 _EXAMPLES = """\
 a first study, on the table that comes with jnas (real trainings on 8x8 digits):
@@ -28,7 +29,27 @@ the comparison of NAS-Bench-201, from its published file:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence."""
+    """A parser whose errors are one sentence, which offers the nearest word for one that it does not know."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's own, which does not offer the nearest option."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            chosen = getattr(found, "parser", self)
+            offer = did_you_mean(unknown[0].partition("=")[0], chosen.option_names())
+            chosen.error(f"unrecognized arguments: {short(' '.join(unknown), 200)}{offer}")
+        return found
+
+    def option_names(self) -> list[str]:
+        """Returns the options that the help shows."""
+        shown = [action for action in self._actions if action.help is not argparse.SUPPRESS]
+        return [name for action in shown for name in action.option_strings]
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = list(map(str, action.choices))
+            told = f"invalid choice: {short(repr(value))}{did_you_mean(value, known) or ','} expected one of"
+            raise argparse.ArgumentError(action, f"{told} {', '.join(known)}")
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (see `{self.prog} --help`)\n")

@@ -31,6 +31,7 @@ def add_command(
         formatter_class=argparse.RawDescriptionHelpFormatter if description else argparse.HelpFormatter,
         allow_abbrev=False,
     )
+    parser.set_defaults(parser=parser)  # of the words that were given
     if run is not None:
         parser.set_defaults(run=run)
     if goes_on:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jnas.io._text import did_you_mean
+
 
 def read_object(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
     """Returns the JSON object in a file.
@@ -36,7 +38,8 @@ def check_keys(raw: Any, known: tuple[str, ...], needed: tuple[str, ...], what: 
     lacking, unknown = [k for k in needed if k not in raw], [k for k in raw if k not in known]
     if lacking or unknown:
         says = f"lacks {', '.join(lacking)}" if lacking else f"has {', '.join(map(repr, unknown))}, which nothing reads"
-        raise ValueError(f"{what} {says}; its entries are {', '.join(known)}")
+        offer = "" if lacking else did_you_mean(unknown[0], known)
+        raise ValueError(f"{what} {says}{offer or ';'} its entries are {', '.join(known)}")
 
 
 def parse_pairs(raw: Any, where: str) -> dict[str, dict[str, tuple[str, str]]]:

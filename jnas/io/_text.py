@@ -51,6 +51,17 @@ def did_you_mean(word: Any, known: Iterable[str]) -> str:
     return "" if near is None else f"; did you mean {near!r}?"
 
 
+def not_one_of(what: str, value: Any, known: Sequence[str]) -> str:
+    """Returns the sentence for a value that is none of its choices, with the nearest one.
+
+    Example:
+      >>> not_one_of("mutation", "edges", ("edge", "any"))
+      "mutation is 'edges'; did you mean 'edge'? expected one of 'edge', 'any'"
+    """
+    offer = did_you_mean(value, known) if isinstance(value, str) else ""
+    return f"{what} is {value!r}{offer or ','} expected one of {', '.join(map(repr, known))}"
+
+
 def aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
     """Returns rows as lines with columns under one another.
 

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jnas.io._text import not_one_of
+
 NanPolicy = Literal["raise", "omit"]
 """What to do with NaN: raise ValueError, or leave it out."""
 
@@ -18,7 +20,7 @@ NanPolicy = Literal["raise", "omit"]
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raises ValueError unless an argument is one of its choices."""
     if value not in choices:
-        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(map(repr, choices))}")
+        raise ValueError(not_one_of(name, value, choices))
 
 
 def nan_error(name: str, values: NDArray[np.float64], remedy: str) -> ValueError:

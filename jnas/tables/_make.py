@@ -74,9 +74,10 @@ def make_table(
         raise ValueError(
             f"accuracy has splits with {sorted(width)} runs, expected the same number in each, at least one"
         )
-    epochs = int(epochs) if isinstance(epochs, np.integer) else epochs
     slots = tuple(range(width.pop())) if seeds is None else tuple(int(s) for s in seeds)
-    training = check_training((dataset, epochs, slots), f"dataset is {dataset!r}, epochs {epochs!r} and seeds {slots}")
+    training = check_training(
+        (dataset, _plain(epochs), slots), f"dataset is {dataset!r}, epochs {epochs!r} and seeds {slots}"
+    )
     seconds = np.asarray(1.0 if train_seconds is None else train_seconds, np.float64)
     seconds = _two_axes(np.broadcast_to(seconds, (rows, *seconds.shape[1:])), rows, "train_seconds")
     check_numbers("train_seconds", seconds, "train_seconds")
@@ -100,15 +101,16 @@ def _encoded(space: Space, archs: Any) -> np.ndarray:
                 f"the space {space.name!r} has no index, so archs is needed: integers [N, E], or architecture strings"
             )
         archs = jax.vmap(space.from_index)(jnp.arange(space.size))
-    archs = np.asarray(archs)
-    if archs.ndim == 1 and archs.size and archs.dtype.kind in "US":
-        archs = encode_texts(space, archs)
-    if archs.ndim != 2 or archs.dtype.kind not in "iu":
+    encoded: np.ndarray = np.asarray(archs)
+    if encoded.ndim == 1 and encoded.size and encoded.dtype.kind in "US":
+        encoded = encode_texts(space, encoded)
+    if encoded.ndim != 2 or encoded.dtype.kind not in "iu":
         raise ValueError(
-            f"archs has shape {archs.shape} and type {archs.dtype}, expected integers [N, E], or N architecture strings"
+            f"archs has shape {encoded.shape} and type {encoded.dtype}, expected integers [N, E], or N architecture "
+            "strings"
         )
-    check_archs(space, archs, "the table")  # before the smaller type, in which a number that is too large may fit
-    return archs
+    check_archs(space, encoded, "the table")  # before the smaller type, in which a number that is too large may fit
+    return encoded
 
 
 def _cost(kind: str, values: Any, rows: int, what: str) -> np.ndarray:
@@ -117,6 +119,11 @@ def _cost(kind: str, values: Any, rows: int, what: str) -> np.ndarray:
         raise ValueError(f"{what} has shape {array.shape}, expected [{rows}], a number for each architecture")
     check_numbers(kind, array, what)
     return array
+
+
+def _plain(number: Any) -> Any:
+    """A Python int, where a number is one of NumPy's."""
+    return int(number) if isinstance(number, np.integer) else number
 
 
 def _two_axes(values: Any, rows: int, name: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from jnas.io._text import did_you_mean
 from jnas.tables._file import Training, decode_curve, member
 from jnas.tables._look_ups import Metric, RunValues, Seed, choose_runs
 
@@ -59,9 +60,10 @@ def find_readings(table: Members, dataset: str, epochs: int, name: str, seed: Se
         names.insert(0, member("reading", dataset, epochs, name))
     values = next((table.read(n) for n in names if n in table.names), None)
     if values is None:
+        known = readings_of(table, dataset, epochs)
         raise ValueError(
-            f"this table has no reading {name!r} for dataset={dataset!r}, epochs={epochs}, at={at}; it has "
-            f"{', '.join(readings_of(table, dataset, epochs)) or 'none'}"
+            f"this table has no reading {name!r} for dataset={dataset!r}, epochs={epochs}, at={at}"
+            f"{did_you_mean(name, known) or ';'} it has {', '.join(known) or 'none'}"
         )
     nothing = np.zeros_like(values)
     return choose_runs(values, nothing, nothing, slot, seed)
@@ -110,7 +112,7 @@ def read_curve(table: Members, metric: Metric, dataset: str, split: str, epochs:
         )
         raise ValueError(
             f"this table has no {metric} curves for {_place(dataset, epochs, split)}: only {known}; "
-            f"{_splits(table, dataset, epochs)}"
+            f"{_splits(table, dataset, epochs, split)}"
         )
     return decode_curve(steps) if metric == "accuracy" else steps.astype(np.float32)
 
@@ -140,7 +142,8 @@ def _values(table: Members, metric: Metric, training: Training, split: str, seed
         if metric == "accuracy":
             _check_named(table, training, split, seed, "seed")
         raise ValueError(
-            f"this table has no {metric} for {_place(*place)}; {_splits(table, training.dataset, training.epochs)}"
+            f"this table has no {metric} for {_place(*place)}; "
+            f"{_splits(table, training.dataset, training.epochs, split)}"
         )
     return values
 
@@ -168,10 +171,11 @@ def _seconds(table: Members, training: Training, split: str, epochs_done: int) -
     return train, nothing if evaluation is None else evaluation
 
 
-def _splits(table: Members, dataset: str, epochs: int) -> str:
+def _splits(table: Members, dataset: str, epochs: int, split: str) -> str:
     prefix = {member(kind, dataset, epochs, "") for kind in ("accuracy", "accuracy_mean")}
     names = sorted({n.split("/", 3)[3] for n in table.names for p in prefix if n.startswith(p)})
-    return f"its splits there are {', '.join(names)}"
+    offer = "" if split in names else did_you_mean(split, names).removeprefix("; ")
+    return f"{offer + ' ' if offer else ''}its splits there are {', '.join(names)}"
 
 
 def _place(dataset: str, epochs: int, split: str) -> str:

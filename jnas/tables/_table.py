@@ -10,6 +10,7 @@ import numpy as np
 
 from jnas.core._draws import below
 from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Space
+from jnas.io._text import did_you_mean
 from jnas.spaces._rows import many_are_one, row_locator
 from jnas.tables._file import OBJECTIVE_KINDS, Header, Training, check_archs, member
 from jnas.tables._look_ups import Metric, RunValues, Seed, mean_over_runs
@@ -332,7 +333,10 @@ class Table:
         values = self.read(name) if name.split("/")[0] in OBJECTIVE_KINDS else None
         if values is None:
             known = sorted(n for n in self.names if n.split("/")[0] in OBJECTIVE_KINDS)
-            raise ValueError(f"objectives holds {name!r}, expected one of {', '.join(known) or 'none: it has none'}")
+            offer = did_you_mean(name, known) or ","
+            raise ValueError(
+                f"objectives holds {name!r}{offer} expected one of {', '.join(known) or 'none: it has none'}"
+            )
         missing = values == 0 if name.startswith("parameter_count/") else np.isnan(values)
         return np.where(missing, np.nan, values).astype(np.float32)
 
@@ -372,8 +376,12 @@ class Table:
         for training in self.header.trainings:
             if (training.dataset, training.epochs) == (dataset, epochs):
                 return training
-        known = ", ".join(f"{t.dataset} for {t.epochs} epochs" for t in self.header.trainings)
-        raise ValueError(f"this table has no training on dataset={dataset!r} for epochs={epochs!r}; it has {known}")
+        held = ", ".join(f"{t.dataset} for {t.epochs} epochs" for t in self.header.trainings)
+        names = [t.dataset for t in self.header.trainings]
+        offer = ("" if dataset in names else did_you_mean(dataset, names)) or ";"
+        raise ValueError(
+            f"this table has no training on dataset={dataset!r} for epochs={epochs!r}{offer} it has {held}"
+        )
 
     def runs(
         self, metric: Metric, dataset: str, split: str, epochs: int, seed: Seed, at: int | None = None
@@ -428,7 +436,8 @@ class Table:
         found = self.read(member(kind, name))
         if found is None:
             known = sorted(n.removeprefix(f"{kind}/") for n in self.names if n.startswith(f"{kind}/"))
-            raise ValueError(f"this table has no {kind} of {name!r}; it has {', '.join(known) or 'none'}")
+            offer = did_you_mean(name, known) or ";"
+            raise ValueError(f"this table has no {kind} of {name!r}{offer} it has {', '.join(known) or 'none'}")
         return found
 
     def _gather(self, name: Hashable, values: np.ndarray, archs: Any) -> Array:

@@ -9,6 +9,7 @@ from jax.scipy.special import log_ndtr
 from jax.scipy.stats import norm
 
 from jnas.core._vocabulary import Array, Features, Key, Model, Prediction, Predictor
+from jnas.io._text import not_one_of
 
 
 class Outlook(NamedTuple):
@@ -134,7 +135,7 @@ def find_acquisition(acquisition: str | Acquisition, predictor: Predictor) -> Ac
     if acquisition == "random":
         raise ValueError("acquisition is 'random', which asks no predictor; pass predictor=None with it")
     if acquisition not in ACQUISITIONS:
-        raise ValueError(f"acquisition is {acquisition!r}, expected one of {', '.join(map(repr, ACQUISITIONS))}")
+        raise ValueError(not_one_of("acquisition", acquisition, tuple(ACQUISITIONS)))
     if acquisition == "percentile" and predictor.members is None:
         raise ValueError(
             f"acquisition is 'percentile', the best that any member of an ensemble predicts, but {predictor.name} has "

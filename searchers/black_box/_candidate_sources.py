@@ -11,6 +11,7 @@ import numpy as np
 from jnas.core._draws import draw_words
 from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Features, Key, Space
+from jnas.io._text import not_one_of
 from jnas.searchers._checks import check_positive_int, check_sizes
 from jnas.searchers.black_box._history import History, first_of_each, seen_before
 
@@ -293,4 +294,4 @@ def find_candidate_source(
         return random_draws(space, num_candidates=num_candidates)
     if candidates == "all":
         return whole_space(space, featurise)
-    raise ValueError(f"candidates is {candidates!r}, expected one of {', '.join(map(repr, SOURCES))}")
+    raise ValueError(not_one_of("candidates", candidates, tuple(SOURCES)))

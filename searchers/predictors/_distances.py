@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jnas.core._vocabulary import Array
+from jnas.io._text import not_one_of
 from jnas.searchers.predictors._numerics import exact_product
 
 Distance = Callable[[Array, Array], Array]
@@ -82,11 +83,11 @@ def resolve_distance(distance: str | Distance) -> Distance:
     if not isinstance(distance, str):
         raise TypeError(f"distance is {distance!r}, expected a name or a function of two arrays [A, F] and [B, F]")
     if distance not in _DISTANCES:
-        known = ", ".join(map(repr, _DISTANCES))
+        told = not_one_of("distance", distance, tuple(_DISTANCES))
         if distance in DISTANCES:
             encoding, between = DISTANCES[distance]
-            known += f"; {distance!r} is {between!r} of the features {encoding!r}"
-        raise ValueError(f"distance is {distance!r}, expected one of {known}")
+            told += f"; {distance!r} is {between!r} of the features {encoding!r}"
+        raise ValueError(told)
     return _DISTANCES[distance]
 
 
@@ -101,7 +102,7 @@ def named_distance(name: Any, feature_names: tuple[str, ...]) -> tuple[str, str]
       ValueError: The name is unknown, or the space does not have its encoding.
     """
     if name not in DISTANCES:
-        raise ValueError(f"distance is {name!r}, expected one of {', '.join(map(repr, DISTANCES))}")
+        raise ValueError(not_one_of("distance", name, tuple(DISTANCES)))
     encoding, distance = DISTANCES[name]
     if encoding not in feature_names:
         raise ValueError(

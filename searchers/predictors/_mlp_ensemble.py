@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
+from jnas.io._text import not_one_of
 from jnas.searchers._checks import check_fraction, check_positive, check_positive_int, check_sizes
 from jnas.searchers.predictors._in_blocks import in_blocks
 from jnas.searchers.predictors._mlp import (
@@ -173,7 +174,7 @@ def _shapes(networks: Any, num_members: int) -> tuple[Shape, ...]:
     """Returns each member's hidden layers and their width."""
     if isinstance(networks, str):
         if networks not in NETWORKS:
-            raise ValueError(f"networks is {networks!r}, expected one of {list(NETWORKS)} or pairs (layers, width)")
+            raise ValueError(f"{not_one_of('networks', networks, tuple(NETWORKS))}, or pairs (layers, width)")
         networks = NETWORKS[networks]
     pairs = tuple(tuple(pair) for pair in networks)
     if not pairs or any(len(pair) != 2 for pair in pairs):

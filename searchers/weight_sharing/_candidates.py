@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jnas.core._vocabulary import Array, Derived, Key, Shared, Supernet
+from jnas.io._text import not_one_of
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.weight_sharing._shared_weights import if_finite
 from jnas.training._recipe import BatchNormPolicy
@@ -45,7 +46,7 @@ def check_selection(selection: Any) -> Selection:
         )
     for field, known in (("comparison", get_args(Comparison)), ("batch_norm", get_args(BatchNormPolicy))):
         if getattr(selection, field) not in known:
-            raise ValueError(f"selection has the {field} {getattr(selection, field)!r}, expected one of {known}")
+            raise ValueError(not_one_of(f"the selection's {field}", getattr(selection, field), known))
     for field in ("num_candidates", "batch_size", "batch_norm_batches"):
         check_positive_int(f"the selection's {field}", getattr(selection, field))
     if selection.num_images is not None:

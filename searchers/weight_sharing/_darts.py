@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jnas.core._vocabulary import Array, Batch, Examples, Key, StepInfo, Supernet, WeightSharingSearcher
+from jnas.io._text import not_one_of
 from jnas.searchers.weight_sharing._architecture_parameters import (
     Adam,
     AlphaState,
@@ -85,7 +86,7 @@ def darts(
     """
     for name, value, known in (("order", order, get_args(Order)), ("second", second, get_args(SecondOrder))):
         if value not in known:
-            raise ValueError(f"{name} is {value!r}, expected one of {known}")
+            raise ValueError(not_one_of(name, value, known))
     schedule = check_schedule(steps_per_epoch, epochs)
 
     def loss_on(examples: Examples) -> Loss:

@@ -18,6 +18,7 @@ from jnas.core._vocabulary import (
     WeightSharingSearcher,
     decisions_of,
 )
+from jnas.io._text import not_one_of
 from jnas.searchers._checks import check_positive_int, check_sizes
 from jnas.searchers.weight_sharing._candidates import Selection, check_selection, choose, derive_key
 from jnas.searchers.weight_sharing._controller import (
@@ -124,7 +125,7 @@ def enas(
     check_sizes(controller_steps=controller_steps, controller_samples=controller_samples)
     check_positive_int("the controller's hidden", controller.hidden)
     if policy.baseline not in get_args(Baseline):
-        raise ValueError(f"policy has the baseline {policy.baseline!r}, expected one of {get_args(Baseline)}")
+        raise ValueError(not_one_of("the policy's baseline", policy.baseline, get_args(Baseline)))
     schedule = check_schedule(steps_per_epoch, epochs, controller_steps * controller_samples)
     decisions, task = decisions_of(supernet), supernet.task
     shape, mask = decisions.shape, jnp.asarray(decisions.mask) if decisions.ragged else None

@@ -10,6 +10,7 @@ import numpy as np
 
 from jnas.core._draws import below, draw_words, uniform
 from jnas.core._vocabulary import Array, Key
+from jnas.io._text import not_one_of
 from jnas.spaces._hashing import find_fingerprint, mix
 from jnas.spaces.nasbench101._cells import MAX_VERTICES, NUM_CHOICES, NUM_EDGES, OPERATIONS, is_valid_cell
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
@@ -194,7 +195,7 @@ def _move_one_path(paths: Array, weights: np.ndarray) -> tuple[int, Callable[[Ar
 def _path_weights(encoding: str) -> np.ndarray:
     """Returns the weight of each path that the encoding draws, `[364]` or `[40]`; ValueError for an unknown one."""
     if encoding not in PATH_ENCODINGS:
-        raise ValueError(f"encoding is {encoding!r}, expected one of {', '.join(map(repr, PATH_ENCODINGS))}")
+        raise ValueError(not_one_of("encoding", encoding, tuple(PATH_ENCODINGS)))
     drawn = TRUNCATED_PATHS if "truncated" in encoding else NUM_PATHS
     if "weighted" in encoding:
         return np.asarray(_WEIGHTS_BY_LENGTH)[list(PATH_LENGTHS[:drawn])]

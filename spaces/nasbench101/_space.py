@@ -10,6 +10,7 @@ import numpy as np
 
 from jnas.core._draws import below, draw_words, uniform
 from jnas.core._vocabulary import Array, Key, Space
+from jnas.io._text import not_one_of
 from jnas.spaces._categorical import change_one
 from jnas.spaces._hashing import find_fingerprint
 from jnas.spaces.nasbench101._cells import (
@@ -89,7 +90,7 @@ def nasbench101(sampling: str = "rejection", mutation: str = "per_vertex", rate:
     """
     for argument, value, known in (("sampling", sampling, _SAMPLING), ("mutation", mutation, _MUTATION)):
         if value not in known:
-            raise ValueError(f"{argument} is {value!r}, expected one of {', '.join(map(repr, known))}")
+            raise ValueError(not_one_of(argument, value, tuple(known)))
     if isinstance(rate, bool) or not isinstance(rate, int | float):
         raise TypeError(f"rate is {rate!r}, expected a number")
     if not 0 < rate <= len(OPERATIONS) + 2:

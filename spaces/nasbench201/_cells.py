@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from jnas.io._text import bare, did_you_mean, short
+from jnas.io._text import bare, did_you_mean, not_one_of, short
 from jnas.spaces._categorical import checked_arch
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -158,7 +158,7 @@ def nasbench201_classes(level: Isomorphism) -> np.ndarray:
       [15625, 12751, 6466]
     """
     if level not in get_args(Isomorphism):
-        raise ValueError(f"level is {level!r}, expected one of {', '.join(map(repr, get_args(Isomorphism)))}")
+        raise ValueError(not_one_of("level", level, get_args(Isomorphism)))
     if level == "none":
         return _constant(range(NUM_CELLS))
     strings = _output_strings(level)

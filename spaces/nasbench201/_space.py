@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array, Key, Space
+from jnas.io._text import not_one_of
 from jnas.spaces._categorical import categorical, change_one, lexicographic_index
 from jnas.spaces._hashing import hash_number
 from jnas.spaces.nasbench201._cells import (
@@ -77,11 +78,9 @@ def nasbench201(mutation: EdgeChoice = "edge", isomorphism: Isomorphism = "skip_
       array([0, 0, 0, 3, 0, 0], dtype=int32)
     """
     if mutation not in get_args(EdgeChoice):
-        known = ", ".join(map(repr, get_args(EdgeChoice)))
-        raise ValueError(f"mutation is {mutation!r}, expected one of {known}")
+        raise ValueError(not_one_of("mutation", mutation, get_args(EdgeChoice)))
     if isomorphism not in get_args(Isomorphism):
-        known = ", ".join(map(repr, get_args(Isomorphism)))
-        raise ValueError(f"isomorphism is {isomorphism!r}, expected one of {known}")
+        raise ValueError(not_one_of("isomorphism", isomorphism, get_args(Isomorphism)))
     return _nasbench201(mutation, isomorphism)
 
 

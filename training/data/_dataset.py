@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array, Examples, Key
+from jnas.io._text import did_you_mean, not_one_of
 from jnas.training.data._augmentation import Augmentation, augment, check_augmentation, normalize
 from jnas.training.data._splits import split_by_fractions
 
@@ -64,7 +65,10 @@ class Dataset:
           ValueError: There is no such split.
         """
         if split not in self.splits:
-            raise ValueError(f"the data set {self.name!r} has no split {split!r}; it has {', '.join(self.splits)}")
+            offer = did_you_mean(split, self.splits) or ";"
+            raise ValueError(
+                f"the data set {self.name!r} has no split {split!r}{offer} it has {', '.join(self.splits)}"
+            )
         return self.splits[split]
 
     def examples(self, rows: Array) -> Examples:
@@ -292,5 +296,5 @@ def _role(argument: str, split: str | None, rows: Mapping[str, Any], usual: Sequ
     if split is None:
         return next((name for name in usual if name in rows), None)
     if split not in rows:
-        raise ValueError(f"{argument} is {split!r}, expected one of the splits: {', '.join(rows)}")
+        raise ValueError(f"{not_one_of(argument, split, tuple(rows))}, the splits")
     return split

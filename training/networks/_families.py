@@ -6,6 +6,7 @@ import numpy as np
 
 from jnas.core._registry import DEFAULT_SPACE, make_registry
 from jnas.core._vocabulary import FormName, Network, Supernet
+from jnas.io._text import not_one_of
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._family import Family
@@ -101,7 +102,7 @@ def make_supernet(
 
 def _known_form(form: FormName, forms: tuple[FormName, ...], space: str) -> FormName:
     if form not in forms:
-        raise ValueError(f"form is {form!r}, expected one of {', '.join(forms)} for {space}")
+        raise ValueError(f"{not_one_of('form', form, forms)} for {space}")
     return form
 
 

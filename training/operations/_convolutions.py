@@ -20,6 +20,7 @@ import numpy as np
 from jax import lax
 
 from jnas.core._vocabulary import Array
+from jnas.io._text import not_one_of
 
 Convolution = Literal["auto", "patches", "native"]
 """How 3x3 convolutions are said; see `convolve_3x3`."""
@@ -30,7 +31,7 @@ _CACHED_BYTES = 8 << 20
 def check_convolution(convolution: str) -> None:
     """Raises a `ValueError` for an unknown way to say a convolution."""
     if convolution not in get_args(Convolution):
-        raise ValueError(f"convolution is {convolution!r}, expected one of {', '.join(get_args(Convolution))}")
+        raise ValueError(not_one_of("convolution", convolution, get_args(Convolution)))
 
 
 def patches(images: Array, stride: int = 1) -> Array:

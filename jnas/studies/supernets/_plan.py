@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jnas.core._vocabulary import Supernet, WeightSharingSearcher
+from jnas.io._text import did_you_mean
 from jnas.searchers._settings import naming, read_settings, read_spec
 from jnas.searchers.weight_sharing._analysis import expected_random_search
 from jnas.searchers.weight_sharing._candidates import Selection
@@ -195,7 +196,10 @@ def _check(methods: Any, batch_norms: Sequence[Any]) -> None:
         raise ValueError("batch_norms is empty, expected at least one; one_shot=0 leaves the analysis out")
     unknown = [policy for policy in batch_norms if policy not in get_args(BatchNormPolicy)]
     if unknown:
-        raise ValueError(f"batch_norms has {unknown[0]!r}, expected some of {', '.join(get_args(BatchNormPolicy))}")
+        offer = did_you_mean(unknown[0], get_args(BatchNormPolicy)) or ","
+        raise ValueError(
+            f"batch_norms has {unknown[0]!r}{offer} expected some of {', '.join(get_args(BatchNormPolicy))}"
+        )
 
 
 def _num_parameters(supernet: Supernet) -> int:

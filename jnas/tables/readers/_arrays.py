@@ -12,7 +12,7 @@ import numpy as np
 
 from jnas.core._vocabulary import Space
 from jnas.io._members import DAMAGE, read_member, reason
-from jnas.io._text import short
+from jnas.io._text import did_you_mean, short
 from jnas.spaces._rows import encode_texts, many_are_one
 from jnas.tables._file import LARGEST_HALF, Header, arch_dtype, check_archs, check_arrays, encode_curve
 from jnas.tables._look_ups import check_distinct
@@ -101,7 +101,8 @@ class _Sources:
         """Returns an array; ValueError says which entry of the mapping wanted it."""
         if name not in self._members:
             held = ", ".join(sorted(self._members)) or "no arrays"
-            raise ValueError(f"{reader} takes {name!r}, which {self.path} does not have; it has {held}")
+            offer = did_you_mean(name, self._members) or ";"
+            raise ValueError(f"{reader} takes {name!r}, which {self.path} does not have{offer} it has {held}")
         if name not in self._cache:
             try:
                 self._cache[name] = read_member(self._archive, self._members[name])

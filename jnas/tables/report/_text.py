@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jnas.io._text import aligned, counted
+from jnas.io._text import aligned, counted, did_you_mean
 from jnas.tables._file import Training, member
 from jnas.tables._queries import Info, costs, info, results, statistics
 from jnas.tables._runs import points_of, readings_of
@@ -164,7 +164,9 @@ def _chosen(table: Table, dataset: str | None, epochs: int | None, at: int | Non
     if not asked:
         on = "" if dataset is None else f" on dataset={dataset!r}"
         length = "" if epochs is None else f" for epochs={epochs}"
-        raise ValueError(f"this table has no training{on}{length}; it has {_listed(there)}")
+        known = [t.dataset for t in there]
+        offer = "" if dataset is None or dataset in known else did_you_mean(dataset, known)
+        raise ValueError(f"this table has no training{on}{length}{offer or ';'} it has {_listed(there)}")
     chosen = [t for t in asked if at is None or _reaches(table, t, at)]
     if not chosen:
         raise ValueError(
