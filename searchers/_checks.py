@@ -13,6 +13,8 @@ def check_positive_int(name: str, value: Any, least: int = 1) -> None:
         raise TypeError(f"{name} is {value!r}, expected a Python int: it sets the shape of the state")
     if value < least:
         raise ValueError(f"{name} is {value}, expected at least {least}")
+    if value >= 2**31:
+        raise ValueError(f"{name} is {value}, expected less than 2**31")
 
 
 def check_sizes(**sizes: Any) -> None:

@@ -7,9 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
-from jnas.io._text import nearest
+from jnas.io._text import nearest, short
 
-_WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "a text", types.NoneType: "none"}
+_WORDS = {
+    int: "an integer below 2**31",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    types.NoneType: "none",
+}
 _NOT_SETTINGS = ("budgets", "name", "steps_per_epoch")  # a study gives these
 
 
@@ -139,9 +145,13 @@ def _read(what: str, text: str, takes: list[Any]) -> Any:
     for kind in (int, float):
         if kind in takes or (kind is int and float in takes):
             try:
-                return kind(text)
+                number = kind(text)
             except ValueError:
-                pass
+                continue
+            if kind is float or abs(number) < 2**31:
+                return number
     if str in takes:
         return text
-    raise ValueError(f"{what} is {text!r}, expected {' or '.join(_WORDS.get(each, repr(each)) for each in takes)}")
+    raise ValueError(
+        f"{what} is {short(repr(text))}, expected {' or '.join(_WORDS.get(each, repr(each)) for each in takes)}"
+    )

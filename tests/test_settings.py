@@ -1,6 +1,7 @@
 """Settings: one definition each for the function, the option, config.json and the error; those of searchers as text."""
 
 import argparse
+import contextlib
 import inspect
 import json
 
@@ -8,14 +9,16 @@ import pytest
 
 import jnas
 from jnas import searchers
-from jnas.commands._cli import main
+from jnas.commands._cli import _make_parser, main
 from jnas.commands._predictors import _make_predictors
 from jnas.core._folder import config_digest, historical_names, names_of_today
 from jnas.searchers._settings import read_settings, read_spec, setting_names
 from jnas.searchers.predictors import _registry as predictors
 from jnas.searchers.weight_sharing._registry import weight_sharing_entry, weight_sharing_names
 from jnas.spaces._categorical import categorical
-from jnas.studies._settings import Setting, add_settings, integer
+from jnas.studies import _memory
+from jnas.studies._memory import check_memory, memory_words
+from jnas.studies._settings import MAX_EVALUATIONS, NUM_SEEDS, SECONDS, Setting, add_settings, integer
 from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
 from jnas.studies.predictors._study import predictor_study
 from jnas.studies.search._settings import SEARCH_SETTINGS
@@ -56,6 +59,89 @@ def test_an_option_is_read_and_checked_under_each_of_its_names(capsys):
     assert "argument --width: expected an integer from 2 to 8, not '9'" in capsys.readouterr().err
     with pytest.raises(ValueError, match="some_width is 9, expected an integer from 2 to 8"):
         width.check(9)
+
+
+def test_numbers_have_an_end():
+    """So that what is made of them fits the integers of arrays, the machine and the patience of people."""
+    assert NUM_SEEDS.read("1000000") == 1_000_000
+    for setting, value, told in (
+        (NUM_SEEDS, 10**9, "num_seeds is 1000000000, expected at most 1,000,000"),
+        (NUM_SEEDS, 10**20, "expected at most 1,000,000"),
+        (NUM_SEEDS, 10**5000, r"num_seeds is .*, expected at most 1,000,000"),
+        (MAX_EVALUATIONS, 2**31, "max_evaluations is 2147483648, expected at most 2,147,483,647"),
+        (Setting("budget_seconds", SECONDS), 1e300, "expected at most 1,000,000,000,000"),
+        (Setting("budget_seconds", SECONDS), 10**400, "expected at most 1,000,000,000,000"),
+        (Setting("budget_seconds", SECONDS), -1, "budget_seconds is -1, expected a positive number of seconds"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            setting.check(value)
+
+
+def _options():
+    """All options that take a word, each with the parser of its command and how many words that one needs besides."""
+    parsers = [_make_parser()]
+    while parsers:
+        parser = parsers.pop()
+        inner = [a.choices for a in parser._actions if isinstance(a.choices, dict)]
+        parsers += [each for choices in inner for each in choices.values()]
+        needed = ["x" for a in parser._actions if not a.option_strings and not isinstance(a.choices, dict)]
+        needed += [f"{a.option_strings[-1]}=x" for a in parser._actions if a.required and a.option_strings]
+        for action in [] if inner else parser._actions:
+            if action.option_strings and action.nargs is None:
+                yield parser, action.option_strings[-1], needed
+
+
+OPTIONS = tuple(_options())
+
+
+def test_numbers_of_twenty_digits_are_refused_everywhere(capsys):
+    read = []
+    for parser, option, needed in OPTIONS:
+        words = {w: _read(parser, [*needed, f"{option}={w}"], option) for w in ("7", "9" * 20)}
+        if isinstance(words["7"], int | tuple) and words["7"] in (7, (7,)):
+            read.append(option)
+            assert words["9" * 20] is None or option in _NAMES_OF_RUNS, option
+            assert words["9" * 20] is not None or "expected" in capsys.readouterr().err, option
+    assert len(read) > 40
+    assert {"--num-seeds", "--seeds", "--seed", "--channels", "--stage-cells", "--at", "--train-sizes"} <= {*read}
+
+
+_NAMES_OF_RUNS = ("--reward", "--reduction")  # any integer; the table says which it has
+
+
+def _read(parser, words, option):
+    """What a parser makes of an option, None where it refuses it."""
+    found = None
+    with contextlib.suppress(SystemExit):
+        found = parser.parse_args(words)
+    return (
+        None if found is None else getattr(found, next(a.dest for a in parser._actions if option in a.option_strings))
+    )
+
+
+def test_two_dashes_are_a_word_like_any_other(capsys):
+    for parser, option, needed in OPTIONS:
+        assert not isinstance(_read(parser, [*needed, f"{option}=--"], option), list), option
+    for words, told in (
+        (["study", "--table=--"], "there is no table at --;"),
+        (["study", "--searchers=--"], "there is no searcher '--', expected one of"),
+        (["study", "--seeds=--"], "argument --seeds: expected an integer of at least 1, not '--'"),
+        (["table", "import", "arrays", "x", "--space=--", "-o", "y"], "there is no space '--', expected one of"),
+        (["table", "query", "digits", "--", "--"], "'--' has 1 nodes"),
+        (["table", "query", "--", "--", "0"], "there is no table at --;"),
+    ):
+        with contextlib.suppress(SystemExit):
+            assert main(words) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_memory_is_told_and_bounded(monkeypatch):
+    assert memory_words(3e8) == ""
+    assert memory_words(2.6e9) == "; its results take about 3 GB of memory"
+    monkeypatch.setattr(_memory, "machine_bytes", lambda: 1e4)
+    check_memory(1e4, 7)
+    with pytest.raises(ValueError, match=r"num_seeds is 3, whose results .* expected at most about 1$"):
+        study({"r": searchers.make("random_search", SPACE, (5.0,))}, TABLE, **CHOICE | {"max_evaluations": 200})
 
 
 # Folders that were written under older names.

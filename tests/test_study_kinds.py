@@ -77,6 +77,11 @@ def test_a_killed_study_goes_on_to_the_same_result_and_is_reported(tmp_path, mon
     assert not any(path.exists() for path in litter)
     assert all(path.exists() for path in dear)
     lines.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(_toy_study, "KIND", KIND._replace(memory=lambda plan: 2e9))
+        go(tmp_path / "large", log=lines.append)
+    assert lines[1].endswith("; its results take about 2 GB of memory")
+    lines.clear()
     same(go(out, log=lines.append), whole)
     assert lines[1:] == ["all of it was done before"]
     for name in KIND.outputs:

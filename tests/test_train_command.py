@@ -83,6 +83,14 @@ def in_this_process(monkeypatch):
         (["1", "--dataset", "cifar10", "--data-dir", "."], "there is no CIFAR-10 in"),
         (["1", "--dataset", "tiny.npz"], "has 40 training images and a batch takes 256; give"),
         (["1", "--dataset", "odd.npz", "--batch-size", "8"], "images are 6 by 6, expected multiples of 4"),
+        (
+            ["1", "--dataset", "floats.npz"],
+            "floats.npz, all: images are float64, expected uint8, values from 0 to 255; s",
+        ),
+        (["1", "--dataset", "labels.npz"], "labels.npz, all: labels are float64; expected integers from 0"),
+        (["1", "--dataset", "first.npz"], "expected [N, H, W, C] with the channels last, as images.transpose"),
+        (["1", "--dataset", "sparse.npz"], "labels take 4 values from 0 to 3,000, which would make 3,001 classes"),
+        (["1", "--channels", "9" * 20], "argument --channels: expected at most 65,536"),
         (["1", "--out", "file"], "--out is file, but"),
         (["1", "--out", "file/inside"], "is a file, expected a folder"),
         (["1", "--out", "full"], "full holds files but no training runs (something)"),
@@ -91,11 +99,25 @@ def in_this_process(monkeypatch):
 )
 def test_mistakes_are_told_before_any_work(capsys, in_this_process, words, told):
     write_dataset("odd.npz", size=6)
+    kinds = {
+        "floats": (np.full((20, 8, 8, 1), 0.5), np.arange(20) % 2),
+        "labels": (np.zeros((20, 8, 8, 1), np.uint8), np.arange(20) % 2 * 1.0),
+        "first": (np.zeros((20, 3, 32, 32), np.uint8), np.arange(20) % 2),
+        "sparse": (np.zeros((20, 8, 8, 1), np.uint8), np.arange(20) % 4 * 1000),
+    }
+    for name, (images, labels) in kinds.items():
+        np.savez(f"{name}.npz", images=images, labels=labels)
     Path("file").write_text("")
     Path("full").mkdir()
     Path("full/something").write_text("")
     assert told in fails(capsys, *words)
-    assert {p.name for p in Path().iterdir()} == {"tiny.npz", "odd.npz", "file", "full"}
+    assert {p.name for p in Path().iterdir()} == {
+        "tiny.npz",
+        "odd.npz",
+        "file",
+        "full",
+        *(f"{name}.npz" for name in kinds),
+    }
     assert not Path("full/config.json").exists()
 
 

@@ -117,6 +117,8 @@ def check_recipe(recipe: Recipe) -> Recipe:
             raise TypeError(f"the recipe's {field} is {value!r}, expected a Python int")
         if value < 1:
             raise ValueError(f"the recipe's {field} is {value}, expected at least 1")
+        if value >= 2**31:
+            raise ValueError(f"the recipe's {field} is {value}, expected less than 2**31")
     for field, low, high in (
         ("learning_rate", 0.0, float("inf")),
         ("weight_decay", 0.0, float("inf")),

@@ -45,6 +45,13 @@ class _Parser(argparse.ArgumentParser):
         shown = [action for action in self._actions if action.help is not argparse.SUPPRESS]
         return [name for action in shown for name in action.option_strings]
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        value = super()._get_values(action, arg_strings)
+        if action.nargs is None and isinstance(value, list):  # `--table=--`: argparse takes the word for no word at all
+            value = self._get_value(action, "--")
+            self._check_value(action, value)
+        return value
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             known = list(map(str, action.choices))

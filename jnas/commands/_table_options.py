@@ -4,9 +4,9 @@ from typing import Any
 
 from jnas.commands._words import add_command, add_output
 from jnas.core._registry import DEFAULT_SPACE
-from jnas.studies._settings import NATURAL, POSITIVE, Setting
+from jnas.studies._settings import POSITIVE, SEED, Setting
 
-_EPOCHS, _SEED = Setting("epochs", POSITIVE), Setting("seed", NATURAL)
+_EPOCHS, _SEED = Setting("epochs", POSITIVE), Setting("seed", SEED)
 
 
 def add_import(commands: Any) -> None:

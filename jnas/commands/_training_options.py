@@ -4,11 +4,25 @@ from typing import Any
 
 from jnas.commands._words import add_command, add_output
 from jnas.core._registry import DEFAULT_SPACE
-from jnas.studies._settings import DATASET, FLAG, NATURAL, NUM_SEEDS, OUT, POSITIVE, TEXT, Setting, add_settings, one_of
+from jnas.studies._settings import (
+    DATASET,
+    FLAG,
+    NATURAL,
+    NUM_EPOCHS,
+    NUM_SEEDS,
+    OUT,
+    POSITIVE,
+    SEED,
+    TEXT,
+    Setting,
+    add_settings,
+    integer,
+    one_of,
+)
 
 IMAGE_SETTINGS = (
     Setting("data_dir", TEXT, "DIR", "where its files lie (default: that of tensorflow-datasets)"),
-    Setting("split_seed", NATURAL, "K", "of random splits (default 0)", 0),
+    Setting("split_seed", SEED, "K", "of random splits (default 0)", 0),
     Setting("image_size", POSITIVE, "PIXELS", "make images smaller, by averaging"),
     Setting("train_images", POSITIVE, "N", "train on so many, with equal classes"),
     Setting("eval_images", POSITIVE, "N", "keep so many of each other split"),
@@ -30,10 +44,12 @@ _RECIPE_SETTINGS = (
         "how to train; `help` lists them (default: digits-8 for the digits, nasbench201-12 for others; for nasbench101 "
         "small101-12 and nasbench101-108)",
     ),
-    Setting("epochs", POSITIVE, "N", "epochs (default: the recipe's)"),
+    Setting("epochs", NUM_EPOCHS, "N", "epochs (default: the recipe's)"),
     Setting("batch_size", POSITIVE, "N", "images in a batch (default: the recipe's)"),
-    Setting("channels", POSITIVE, "N", "channels of the network's first stage (default: the recipe's)"),
-    Setting("stage_cells", POSITIVE, "N", "cells in each of the network's stages (default: the recipe's)"),
+    Setting("channels", integer(1, most=65_536), "N", "channels of the network's first stage (default: the recipe's)"),
+    Setting(
+        "stage_cells", integer(1, most=1_000), "N", "cells in each of the network's stages (default: the recipe's)"
+    ),
 )
 _DEVICE_SETTINGS = (
     Setting("form", one_of("switch", "dispatch", "mixture"), help="how a batch of candidates is computed"),
@@ -67,7 +83,7 @@ _BUILD_SETTINGS = (
     OUT.of("the folder of the runs (default: T, beside the table)"),
     Setting("space", TEXT, "NAME", "nasbench201 (default) or nasbench101", DEFAULT_SPACE),
     Setting("archs", TEXT, "FILE", "train the cells of this file, an architecture string on each line"),
-    Setting("vertices", POSITIVE, "N", "nasbench101: train the cells of up to so many vertices"),
+    Setting("vertices", integer(2, 8), "N", "nasbench101: train the cells of up to so many vertices"),
     NUM_SEEDS.of("runs of each cell, with seeds 0 to N-1 (default 3)", 3),
     Setting("num_cells", POSITIVE, "N", "train so many cells, drawn from all (default: all)", older=("cells",)),
     Setting(

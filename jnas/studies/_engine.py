@@ -24,6 +24,7 @@ from jnas.core._folder import FolderKind, StudyConfig, begun_in, config_digest, 
 from jnas.core._versions import SAME, check_versions, versions
 from jnas.io._atomic import replacing
 from jnas.io._progress import ProgressBar, duration, progress_bar
+from jnas.studies._memory import memory_words
 from jnas.tables._targets import Reference, Target
 
 Log = Callable[[str], None]
@@ -93,6 +94,7 @@ class Kind(NamedTuple):
     same: Sequence[str] = SAME  # versions that must be as they were where work is left
     opened: Callable[[Any, Path], None] = lambda plan, folder: None  # what else is written at the start
     begin: Callable[[Work], contextlib.AbstractContextManager[Any]] = lambda work: contextlib.nullcontext()
+    memory: Callable[[Any], float] = lambda plan: 0.0  # bytes that all results of a plan take
     as_search: Callable[[Any], Any] | None = None  # all results as a study of searchers, to compare them with others
 
     def path(self, folder: Path, part: Any) -> Path:
@@ -129,7 +131,7 @@ def carry_out(kind: Kind, plan: Any, out: str | os.PathLike[str] | None, log: Lo
             check_versions(said["versions"], now, kind.same)
         work = Work(plan, folder, said["versions"], now, left)
         estimate = kind.estimate(work)
-        say(estimate.text if left else "all of it was done before")
+        say(f"{estimate.text}{memory_words(kind.memory(plan))}" if left else "all of it was done before")
         bar, runner = stack.enter_context(progress_bar(estimate.total)), stack.enter_context(threads(1))
         work = work._replace(estimate=estimate, bar=bar, runner=runner)
         work = work._replace(own=stack.enter_context(kind.begin(work)))

@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
 from typing import Any, NamedTuple
 
+from jnas.io._text import short
+
+_MOST_SECONDS = 10**12
+
 
 class ValueKind(NamedTuple):
     """What a setting's values are: how a word is read, and what is accepted."""
@@ -18,17 +22,34 @@ class ValueKind(NamedTuple):
     read: Callable[[str], Any] = str  # raises ValueError
     accepts: Callable[[Any], bool] = lambda value: True
     choices: tuple[str, ...] | None = None
+    largest: int | None = None  # which `expected` does not tell
+
+    def told(self, value: Any) -> str:
+        """Returns what is expected instead of a value: for one that is too large, the largest."""
+        large = self.largest is not None and isinstance(value, int | float) and value > self.largest
+        return f"at most {self.largest:,}" if large else self.expected
 
 
-def integer(least: int, end: int | None = None, why: str = "") -> ValueKind:
-    """Returns the kind of integers from `least`, below `end` if there is one."""
+def _shown(value: Any) -> str:
+    try:
+        return short(repr(value))
+    except ValueError:  # Python does not write integers of more than 4,300 digits
+        return "an integer of thousands of digits"
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def integer(least: int, end: int | None = None, why: str = "", *, most: int = 2**31 - 1) -> ValueKind:
+    """Returns the kind of integers from `least` to one before `end`, or to `most`, which only a larger one is told."""
     told = f"an integer of at least {least}" if end is None else f"an integer from {least} to {end - 1}{why}"
+    largest = most if end is None else end - 1
 
     def accepts(value: Any) -> bool:
-        whole = isinstance(value, Integral) and not isinstance(value, bool)
-        return whole and value >= least and (end is None or value < end)
+        return _is_integer(value) and least <= value <= largest
 
-    return ValueKind(told, int, accepts)
+    return ValueKind(told, int, accepts, largest=most if end is None else None)
 
 
 def one_of(*choices: str) -> ValueKind:
@@ -42,24 +63,27 @@ def _read_names(text: str) -> tuple[str, ...]:
 
 def _read_epochs(text: str) -> tuple[int, ...]:
     epochs = tuple(int(part) for part in text.split(","))
-    if epochs[0] < 1 or list(epochs) != sorted(set(epochs)):
+    if not all(map(POSITIVE.accepts, epochs)) or list(epochs) != sorted(set(epochs)):
         raise ValueError
     return epochs
 
 
-def _read_seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise ValueError
-    return seconds
+def _are_seconds(value: Any) -> bool:
+    try:
+        return not isinstance(value, str) and 0 < float(value) <= _MOST_SECONDS
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 POSITIVE, NATURAL = integer(1), integer(0)
+NUM_EPOCHS = integer(1, most=100_000)
+SEED = integer(0, most=2**63 - 1)  # of NumPy's generators
+_SEEDS = integer(1, most=1_000_000)  # so many searches of 100 evaluations take hours, and a machine's memory
 TEXT = ValueKind("a text")
 FLAG = ValueKind("True or False")  # an option without a word
 NAMES = ValueKind("names with commas between them, or `all`", _read_names, bool)
 EPOCHS = ValueKind("numbers of epochs that ascend, such as 12,200", _read_epochs)
-SECONDS = ValueKind("a positive number of seconds", _read_seconds)
+SECONDS = ValueKind("a positive number of seconds", float, _are_seconds, largest=_MOST_SECONDS)
 RUN = ValueKind(
     "mean, random or the name of a training seed", lambda text: text if text in ("mean", "random") else int(text)
 )
@@ -83,17 +107,18 @@ class Setting(NamedTuple):
     def check(self, value: Any) -> None:
         """Raises ValueError, in a sentence, for a value that the setting cannot have."""
         if not (value is None and self.default is None) and not self.kind.accepts(value):
-            raise ValueError(f"{self.name} is {value!r}, expected {self.kind.expected}")
+            raise ValueError(f"{self.name} is {_shown(value)}, expected {self.kind.told(value)}")
 
     def read(self, text: str) -> Any:
         """Returns the value that a word of the command line stands for."""
+        value = None
         try:
             value = self.kind.read(text)
             if self.kind.accepts(value):
                 return value
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
-        raise argparse.ArgumentTypeError(f"expected {self.kind.expected}, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected {self.kind.told(value)}, not {short(repr(text))}")
 
 
 def add_settings(parser: Any, settings: Iterable[Setting]) -> None:
@@ -130,8 +155,8 @@ DATASET = Setting("dataset", TEXT, "NAME")
 SPLIT = Setting("split", TEXT, "NAME")
 OUT = Setting("out", TEXT, "DIR", of_study=False)
 TABLE = Setting("table", TEXT, "T.npz", of_study=False)
-NUM_SEEDS = Setting("num_seeds", POSITIVE, "N", older=("seeds",))
-NUM_PYTHON_SEEDS = Setting("num_python_seeds", POSITIVE, "N", older=("python_seeds",))
+NUM_SEEDS = Setting("num_seeds", _SEEDS, "N", older=("seeds",))
+NUM_PYTHON_SEEDS = Setting("num_python_seeds", _SEEDS, "N", older=("python_seeds",))
 ROOT_SEED = Setting(
     "root_seed",
     integer(0, 2**32, ": JAX would drop the upper half of a larger one"),

@@ -12,6 +12,7 @@ from jnas.core._vocabulary import Graph, Predictor, Space
 from jnas.io._text import counted
 from jnas.studies._compared import check_rows, fewer_seeds, seeds_by_name, table_words
 from jnas.studies._keys import chunk_width
+from jnas.studies._memory import check_memory
 from jnas.studies._settings import check_settings
 from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
 from jnas.tables._runs import check_seed
@@ -60,6 +61,11 @@ class PredictorPlan(NamedTuple):
         """Returns how many cells a fit is tested on."""
         return int(self.config["test_cells"])
 
+    @property
+    def result_bytes(self) -> float:
+        """Returns how much memory the results take."""
+        return _result_bytes(self.cases, self.seeds, self.config["train_sizes"], self.test_cells)
+
 
 def plan_predictor_study(predictors: Mapping[str, Predictor], table: Table, **asked: Any) -> PredictorPlan:
     """Returns the plan of a study; arguments and errors are those of `jnas.predictor_study`, all of which are given."""
@@ -78,8 +84,9 @@ def plan_predictor_study(predictors: Mapping[str, Predictor], table: Table, **as
     classes = _classes(table.space, table.archs[known])
     distinct = int(classes.max(initial=-1)) + 1
     check_cells(distinct, test_cells, max(given.train_sizes), what)
-    rows = known[draw_cells(classes, test_cells + max(given.train_sizes), given.num_seeds, given.root_seed)]
     seeds = seeds_by_name(predictors, given.num_seeds, given.num_python_seeds)
+    check_memory(_result_bytes(cases, seeds, given.train_sizes, test_cells), given.num_seeds)
+    rows = known[draw_cells(classes, test_cells + max(given.train_sizes), given.num_seeds, given.root_seed)]
     widths = {n: chunk_width(seeds[n], min(given.chunk, seeds[n])) if p.compiled else 1 for n, p in predictors.items()}
     config: dict[str, Any] = {
         "predictors": {name: list(chosen[name]) for name in predictors},
@@ -100,6 +107,14 @@ def plan_predictor_study(predictors: Mapping[str, Predictor], table: Table, **as
     }
     cells = DrawnCells(rows.astype(np.int32), runs.value[rows, 0])
     return PredictorPlan(cases, cells, table.archs, table.space, seeds, widths, config)
+
+
+def _result_bytes(
+    cases: Sequence[Case], seeds: Mapping[str, int], train_sizes: Sequence[int], test_cells: int
+) -> float:
+    """Returns how many bytes the cells that are drawn take, and what is predicted of them."""
+    drawn = 12 * max(seeds.values(), default=0) * (test_cells + max(train_sizes))
+    return float(drawn + sum(seeds[case.name] for case in cases) * len(train_sizes) * 8 * (test_cells + 20))
 
 
 def places(precision_at: float, test_cells: int) -> int:

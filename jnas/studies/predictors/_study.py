@@ -131,6 +131,7 @@ KIND = _engine.Kind(
     results=PredictorStudy,
     headline=predictor_headline,
     parts=_parts,
+    memory=lambda plan: plan.result_bytes,
     file_name=fits_file_name,
     identity=lambda work, part: dict(zip(("predictor", "encoding", "train_size"), part, strict=True)),
     estimate=estimate_predictor_study,

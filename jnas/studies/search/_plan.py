@@ -11,6 +11,7 @@ from jnas.core._checks import check_fidelities, resolve_capacity
 from jnas.core._vocabulary import Objective, Searcher
 from jnas.studies._compared import check_rows, fewer_seeds, seeds_by_name, table_words
 from jnas.studies._keys import chunk_width
+from jnas.studies._memory import check_memory
 from jnas.studies._settings import CHUNK, check_settings
 from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.tables._file import member
@@ -43,6 +44,11 @@ class SearchPlan(NamedTuple):
         """Returns how many times a searcher's program runs."""
         return -(-self.seeds[name] // self.widths[name])
 
+    @property
+    def result_bytes(self) -> float:
+        """Returns how much memory the results take."""
+        return _result_bytes(self.seeds, self.capacity, self.table.space.num_decisions, len(self.targets))
+
 
 def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: Any) -> SearchPlan:
     """Returns the plan of a study; arguments and errors are those of `jnas.study`, all of which are given."""
@@ -61,6 +67,8 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
         CHUNK._replace(name=f"chunk of {name}").check(width)
     fitting = _seeds_that_fit(capacity, table.space.num_decisions)
     seeds = seeds_by_name(searchers, given.num_seeds, given.num_python_seeds)
+    num_targets = 1 if given.targets is None else len(given.targets)
+    check_memory(_result_bytes(seeds, capacity, table.space.num_decisions, num_targets), given.num_seeds)
     # A search in Python is a chunk of its own: there is nothing to gain from more, and a stopped study keeps each.
     most = {name: width if searchers[name].compiled else 1 for name, width in most.items()}
     widths = {name: chunk_width(seeds[name], min(width, fitting)) for name, width in most.items()}
@@ -94,6 +102,12 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
     return SearchPlan(
         searchers, table, objective, capacity, expected, seeds, widths, chosen, columns, references, config, gaps
     )
+
+
+def _result_bytes(seeds: Mapping[str, int], capacity: int, num_decisions: int, num_targets: int) -> float:
+    """Returns how many bytes all traces take with what they are worth, and one searcher's again while it is written."""
+    evaluation = 4 * num_decisions + 18 + 4 * num_targets
+    return float(evaluation * capacity * (sum(seeds.values()) + max(seeds.values(), default=0)))
 
 
 def _seeds_that_fit(capacity: int, num_decisions: int) -> int:

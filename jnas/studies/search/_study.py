@@ -137,6 +137,7 @@ KIND = _engine.Kind(
     begin=begin,
     describe=lambda plan: _engine.Judged(plan.table.space.config, plan.targets, plan.references).describe(),
     parts=lambda config: tuple(map(str, config["searchers"])),
+    memory=lambda plan: plan.result_bytes,
     file_name=traces_file_name,
     identity=identity,
     estimate=estimate_search_study,

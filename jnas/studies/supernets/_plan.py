@@ -17,6 +17,7 @@ from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._loop import has_alpha
 from jnas.searchers.weight_sharing._registry import make_weight_sharing, weight_sharing_entry
 from jnas.studies._compared import table_words
+from jnas.studies._memory import check_memory
 from jnas.studies._settings import check_settings
 from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
 from jnas.tables._numbers import table_name
@@ -65,6 +66,11 @@ class SupernetPlan(NamedTuple):
     def num_seeds(self) -> int:
         """Returns how many searches there are of each method."""
         return int(self.config["num_seeds"])
+
+    @property
+    def result_bytes(self) -> float:
+        """Returns how much memory the supernets of all seeds take."""
+        return _result_bytes(self.config["parameters"], self.num_seeds)
 
     def looks(self, name: str) -> list[int]:
         """Returns after how many epochs a method's searches are looked at; the last epoch is always among them."""
@@ -153,6 +159,7 @@ def plan_supernet_study(
         raise ValueError(
             f"the data set {dataset.name!r} has no validation split, and the architecture is learned there"
         )
+    check_memory(_result_bytes(_num_parameters(supernet), int(given.num_seeds)), int(given.num_seeds))
     rows = dataset.rows(split)
     targets, columns, references, known = _judges(table, supernet)
     cells = _cells(table, columns, given.one_shot, given.root_seed, judging_column(targets, dataset.name))
@@ -200,6 +207,11 @@ def _check(methods: Any, batch_norms: Sequence[Any]) -> None:
         raise ValueError(
             f"batch_norms has {unknown[0]!r}{offer} expected some of {', '.join(get_args(BatchNormPolicy))}"
         )
+
+
+def _result_bytes(parameters: int, num_seeds: int) -> float:
+    """Returns how many bytes the supernets of all seeds take, with their gradients and the optimizer's momentum."""
+    return 4.0 * 3 * parameters * num_seeds
 
 
 def _num_parameters(supernet: Supernet) -> int:

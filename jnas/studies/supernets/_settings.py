@@ -6,6 +6,7 @@ from jnas.core._registry import DEFAULT_SPACE
 from jnas.studies._settings import (
     FLAG,
     NATURAL,
+    NUM_EPOCHS,
     NUM_SEEDS,
     OUT,
     POSITIVE,
@@ -14,6 +15,7 @@ from jnas.studies._settings import (
     TEXT,
     Setting,
     ValueKind,
+    integer,
     one_of,
 )
 
@@ -31,7 +33,7 @@ SUPERNET_SETTINGS = (
     ROOT_SEED,
     Setting(
         "epochs",
-        POSITIVE,
+        NUM_EPOCHS,
         "N",
         "epochs of all methods (default: 50 on the digits, else as published: 50 of DARTS, 250 of the others)",
         of_study=False,
@@ -43,8 +45,8 @@ NET_SETTINGS = tuple(
     setting._replace(of_study=False)
     for setting in (
         Setting("space", TEXT, "NAME", f"whose supernet (default {DEFAULT_SPACE})", DEFAULT_SPACE),
-        Setting("channels", POSITIVE, "N", "of the first stage (default 16; digits 4)"),
-        Setting("cells", POSITIVE, "N", "in each stage (default 5; digits 3)"),
+        Setting("channels", integer(1, most=65_536), "N", "of the first stage (default 16; digits 4)"),
+        Setting("cells", integer(1, most=1_000), "N", "in each stage (default 5; digits 3)"),
         Setting("batch_size", POSITIVE, "N", "images in a batch (default: as published)"),
         Setting(
             "controller_steps",

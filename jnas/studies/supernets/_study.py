@@ -153,6 +153,7 @@ KIND = _engine.Kind(
     headline=supernet_headline,
     describe=lambda plan: _engine.Judged(plan.supernet.space.config, plan.targets, plan.references).describe(),
     parts=lambda config: tuple(map(str, config["methods"])),
+    memory=lambda plan: plan.result_bytes,
     file_name=method_file_name,
     identity=lambda work, name: {"method": name},
     estimate=_estimate,
