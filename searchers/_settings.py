@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
-from jnas.io._text import nearest, short
+from jnas.io._text import did_you_mean, nearest, short
 
 _WORDS = {
     int: "an integer below 2**31",
@@ -152,6 +152,6 @@ def _read(what: str, text: str, takes: list[Any]) -> Any:
                 return number
     if str in takes:
         return text
-    raise ValueError(
-        f"{what} is {short(repr(text))}, expected {' or '.join(_WORDS.get(each, repr(each)) for each in takes)}"
-    )
+    words = " or ".join(_WORDS.get(each, repr(each)) for each in takes)
+    offer = did_you_mean(text, [each for each in takes if isinstance(each, str)]) or ","
+    raise ValueError(f"{what} is {short(repr(text))}{offer} expected {words}")

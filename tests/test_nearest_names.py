@@ -13,6 +13,7 @@ from jnas.io._json_checks import check_keys
 from jnas.io._text import nearest
 from jnas.searchers import _registry, predictors
 from jnas.searchers._settings import read_settings
+from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.tables._load import load_space
 from jnas.tables.report._text import describe_arch
 from jnas.training.data._dataset import dataset_from_arrays
@@ -27,6 +28,7 @@ TABLE = jnas.make_table(
     device_latency={"pixel3": np.ones(4)},
 )
 ASK = {"dataset": "cifar10", "split": "validation", "epochs": 3, "seed": 0}
+SETTINGS = {setting.name: setting for setting in SEARCH_SETTINGS}
 IMAGES = dataset_from_arrays(np.zeros((10, 2, 2), np.uint8), np.arange(10) % 2)
 
 
@@ -57,6 +59,8 @@ IMAGES = dataset_from_arrays(np.zeros((10, 2, 2), np.uint8), np.arange(10) % 2)
         (lambda: _registry.entry("random"), "random_search"),
         (lambda: _registry.entry("evolution"), "naszilla_evolution"),
         (lambda: read_settings("it", searchers.bohb, {"etas": "3"}), "eta"),
+        (lambda: read_settings("it", searchers.hyperband, {"rounding": "flor"}), "floor"),
+        (lambda: SETTINGS["overshoot"].check("keeps"), "keep"),
         (lambda: searchers.bananas(CELLS, acquisition="eii"), "ei"),
         (lambda: searchers.bananas(CELLS, candidates="mutations"), "mutation"),
         (lambda: predictors.gaussian_process(distance="hammming"), "hamming"),
@@ -79,6 +83,8 @@ def test_the_nearest_name_is_offered(look_up, meant):
         (["report", "x", "--outptu=y"], "--output"),
         (["supernet", "gdas", "--comparison", "same_batch"], "same_batches"),
         (["supernet", "darts"], "darts-v2"),
+        (["study", "--table", "digit"], "digits"),
+        (["predictors", "--encodings", "pathh"], "path"),
         (["predictors", "--predictors", "random_forrest"], "random_forest"),
     ],
 )

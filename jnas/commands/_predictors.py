@@ -7,7 +7,7 @@ from typing import Any
 from jnas.commands._study import default_dataset, default_epochs
 from jnas.commands._study_work import carry_out_and_tell
 from jnas.io._compilation_cache import use_compilation_cache
-from jnas.io._text import aligned
+from jnas.io._text import aligned, did_you_mean
 from jnas.searchers._settings import naming, read_settings, read_spec, settings_text
 from jnas.searchers.predictors import _registry as registry
 from jnas.studies._settings import study_arguments
@@ -82,7 +82,8 @@ def _check(encoding: str, space: Any, chosen: dict[str, tuple[str, ...]]) -> Non
     name = _resolve(encoding, space)
     if name not in space.feature_names:
         known = ", ".join(space.feature_names)
-        raise ValueError(f"{space.name} has no encoding {encoding!r}; give --encodings from {known}")
+        offer = did_you_mean(encoding, space.feature_names) or ";"
+        raise ValueError(f"{space.name} has no encoding {encoding!r}{offer} give --encodings from {known}")
     if not any(name in encodings for encodings in chosen.values()):
         raise ValueError(
             f"none of {', '.join(chosen)} reads the encoding {encoding!r} (graphs are for graph predictors alone); "

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
 from typing import Any, NamedTuple
 
-from jnas.io._text import short
+from jnas.io._text import did_you_mean, short
 
 _MOST_SECONDS = 10**12
 
@@ -107,7 +107,8 @@ class Setting(NamedTuple):
     def check(self, value: Any) -> None:
         """Raises ValueError, in a sentence, for a value that the setting cannot have."""
         if not (value is None and self.default is None) and not self.kind.accepts(value):
-            raise ValueError(f"{self.name} is {_shown(value)}, expected {self.kind.told(value)}")
+            offer = did_you_mean(value, self.kind.choices or ()) or ","
+            raise ValueError(f"{self.name} is {_shown(value)}{offer} expected {self.kind.told(value)}")
 
     def read(self, text: str) -> Any:
         """Returns the value that a word of the command line stands for."""

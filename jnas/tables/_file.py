@@ -46,6 +46,10 @@ from jnas.core._vocabulary import Space
 from jnas.io._atomic import replacing
 from jnas.io._json_checks import parse_pairs
 from jnas.io._members import DAMAGE, open_archive, read_member, read_shape, reason
+from jnas.io._text import did_you_mean
+
+EMBEDDED = "digits"
+"""The name of the table that comes with the package."""
 
 FORMAT = "jnas-table"
 VERSION = 1
@@ -171,7 +175,9 @@ class TableFile:
         """
         self.path = Path(path)
         if not self.path.is_file():
-            raise FileNotFoundError(f"there is no table at {path}; make one with `jnas table import`")
+            there = sorted(each.name for each in self.path.parent.glob("*.npz")) if self.path.parent.is_dir() else []
+            offer = did_you_mean(self.path.name, [*there, EMBEDDED]) or ";"
+            raise FileNotFoundError(f"there is no table at {path}{offer} make one with `jnas table import`")
         try:
             self._archive = open_archive(self.path)
             self._members = {i.filename.removesuffix(".npy"): i for i in self._archive.infolist()}

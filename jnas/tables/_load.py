@@ -11,11 +11,8 @@ import numpy as np
 from jnas import spaces
 from jnas.core._vocabulary import Space
 from jnas.io._json_checks import read_object
-from jnas.tables._file import Header, TableFile, check_arrays, save_arrays
+from jnas.tables._file import EMBEDDED, Header, TableFile, check_arrays, save_arrays
 from jnas.tables._table import Table
-
-EMBEDDED = "digits"
-"""The name of the table that comes with the package."""
 
 _SPACE_EXAMPLE = '{"num_choices": [2, 3], "names": [["relu", "gelu"], ["16", "32", "64"]]}'
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jnas.core._vocabulary import Graph, Predictor, Space
-from jnas.io._text import counted
+from jnas.io._text import counted, did_you_mean
 from jnas.studies._compared import check_rows, fewer_seeds, seeds_by_name, table_words
 from jnas.studies._keys import chunk_width
 from jnas.studies._memory import check_memory
@@ -178,8 +178,9 @@ def takes_graphs(space: Space, encoding: str) -> bool:
 
 def _check_encoding(space: Space, case: Case) -> None:
     if case.encoding not in space.feature_names:
+        offer = did_you_mean(case.encoding, space.feature_names) or ";"
         raise ValueError(
-            f"{case.name} is to be fitted to {case.encoding!r}, which is no encoding of {space.name}; "
+            f"{case.name} is to be fitted to {case.encoding!r}, which is no encoding of {space.name}{offer} "
             f"expected some of {', '.join(space.feature_names)}"
         )
 
