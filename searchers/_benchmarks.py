@@ -1,15 +1,12 @@
 """What studies do in a space unless told otherwise, as its paper does: a row for each space."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import optax
 
 from jnas.core._registry import make_registry
-from jnas.core._vocabulary import Space
 from jnas.spaces._registry import SPACES
-from jnas.spaces.nasbench101._space import nasbench101
-from jnas.spaces.nasbench201._space import nasbench201
 from jnas.tables._published import PAIRS
 
 
@@ -20,9 +17,9 @@ class Benchmark(NamedTuple):
       name: Of the space.
       compared: The searchers that are compared.
       settings: By searcher, the settings that differ from its defaults.
-      evolution: Makes the space with the mutation of `regularized_evolution`; None for the space as it is.
-      prediction: Makes the space with the mutation with which searches by predictors were published; None likewise.
-      part: Makes the space of whose mutation a part of it is made; None likewise.
+      evolution: The mutation of `regularized_evolution`, as the function that makes the space takes it; None for that
+        of the space as it is. All else of the space stays as a table carries it.
+      prediction: The mutation with which searches by predictors were published; None likewise.
       all_epochs: Whether a study uses all trainings of a table, and a searcher of one fidelity the longest of them, as
         where methods of one and of several fidelities share a figure; otherwise one training, or the shortest.
       budget_seconds: Of a search, where the table has times; without them, and for None, 100 evaluations.
@@ -47,9 +44,8 @@ class Benchmark(NamedTuple):
         "reinforce": {"learning_rate": 0.1},
         "bohb": {"num_samples": 4, "random_fraction": 0.0},
     }
-    evolution: Callable[[], Space] | None = None
-    prediction: Callable[[], Space] | None = None
-    part: Callable[[], Space] | None = None
+    evolution: str | None = None
+    prediction: str | None = None
     all_epochs: bool = False
     budget_seconds: float | None = None
     budget_datasets: tuple[str, ...] | None = None
@@ -66,8 +62,8 @@ BENCHMARKS = make_registry(
     (
         Benchmark(
             "nasbench201",
-            evolution=lambda: nasbench201(mutation="node_then_edge"),
-            prediction=lambda: nasbench201(mutation="each_edge"),
+            evolution="node_then_edge",
+            prediction="each_edge",
             budget_seconds=12_000.0,
             budget_datasets=tuple(PAIRS),
             # Table 7 of "NAS-Bench-201", Dong and Yang, 2020.
@@ -92,9 +88,8 @@ BENCHMARKS = make_registry(
                 "bohb": {"eta": 3, "num_samples": 64, "random_fraction": 0.33, "min_bandwidth": 0.3},
                 "smac": {"num_trees": 10, "random_fraction": 0.33, "refit_growth": 0.01},
             },
-            evolution=lambda: nasbench101(mutation="one_decision"),
-            prediction=lambda: nasbench101(mutation="per_edge"),
-            part=lambda: nasbench101(mutation="one_decision"),
+            evolution="one_decision",
+            prediction="per_edge",
             all_epochs=True,
             budget_seconds=1_000_000.0,
         ),

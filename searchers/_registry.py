@@ -1,10 +1,7 @@
 """The searchers by name, with the settings in which studies compare them."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from jnas.core._registry import make_registry
 from jnas.core._vocabulary import Searcher, Space
@@ -22,7 +19,7 @@ from jnas.searchers.black_box._reinforce import reinforce
 from jnas.searchers.black_box._smac import smac
 from jnas.searchers.black_box._surrogates import bohamiann, dngo, gp_bayesopt, nasbot
 from jnas.searchers.black_box._tpe import tpe
-from jnas.spaces._subset import subset
+from jnas.spaces._subset import with_mutation
 
 
 class Entry(NamedTuple):
@@ -37,11 +34,6 @@ class Entry(NamedTuple):
     compiled: bool = True  # a study's runs are one program; otherwise Python drives them, one after the other
     needs: str | None = None  # the features that a space must have, if not every space will do
     factory: Callable[..., Searcher] | None = None  # whose keyword arguments are its settings
-
-
-def _whole(space: Space, make: Callable[[], Space] | None) -> Space:
-    """Returns the space with another mutation, where there is one for it; a part of a space keeps its own."""
-    return space if make is None or json.loads(space.config).get("kind") == "subset" else make()
 
 
 def _plain(
@@ -59,7 +51,7 @@ def _plain(
     def make(space: Space, budgets: tuple[float, ...], **changed: Any) -> Searcher:
         benchmark = find_benchmark(space.name)
         given = {"budgets": budgets} if multi_fidelity else {}
-        searched = _whole(space, benchmark.evolution) if evolves else space
+        searched = with_mutation(space, benchmark.evolution) if evolves else space
         return factory(searched, **given, **{**benchmark.settings.get(name, {}), **changed})
 
     return Entry(name, make, description, quick, multi_fidelity, random_at_one, compiled, factory=factory)
@@ -76,22 +68,13 @@ def _predictor_based(
     """Returns the row of a searcher of the space with the mutation with which searches by predictors were published."""
     return Entry(
         name or make.__name__,
-        lambda space, _, **changed: make(_whole(space, find_benchmark(space.name).prediction), **changed),
+        lambda space, _, **changed: make(with_mutation(space, find_benchmark(space.name).prediction), **changed),
         description,
         quick=quick,
         multi_fidelity=False,
         needs=needs,
         factory=make if factory is None else factory,
     )
-
-
-def part_of(space: Space, archs: np.ndarray) -> Space:
-    """Returns the space of the architectures `[N, E]` that a table knows, with the mutation that studies compare.
-
-    See `jnas.spaces.subset` for its rule of the nearest.
-    """
-    whole = find_benchmark(space.name).part
-    return subset(space if whole is None else whole(), archs)
 
 
 _ENTRIES = (

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import numpy as np
 from jnas.core._vocabulary import Array, Key, Space
 from jnas.spaces._categorical import one_hot
 from jnas.spaces._hashing import mix
+from jnas.spaces._registry import from_config
 from jnas.spaces._rows import row_locator
 
 
@@ -58,25 +60,8 @@ def subset(space: Space, archs: np.ndarray) -> Space:
     def from_index(index: Array) -> Array:
         return jnp.asarray(archs)[index]
 
-    def nearness(arch: Array, word: Array, parent: Array) -> Array:
-        """A number `[N]` that is higher for nearer architectures, and -1 for the parent's row."""
-        with jax.ensure_compile_time_eval():
-            listed = jax.vmap(lambda a: one_hot(space.num_choices, a))(archs)
-        agreeing = listed @ one_hot(space.num_choices, arch)
-        scrambled = mix(jnp.arange(len(archs), dtype=jnp.uint32) ^ word)
-        # Which of equally near ones: a fraction of 2**-16, which float32 still tells apart beside up to 127 decisions.
-        near = agreeing + (scrambled >> 16).astype(jnp.float32) * 2.0**-16
-        return jnp.where(jnp.arange(len(archs)) == parent, -1.0, near)
-
     def sample(key: Key) -> Array:
         return from_index(jax.random.randint(key, (), 0, len(archs)))
-
-    def mutate(key: Key, arch: Array) -> Array:
-        mutate_key, tie_key = jax.random.split(key)
-        mutant = space.mutate(mutate_key, arch)
-        parent, row = index(arch), index(mutant)
-        nearest = jnp.argmax(nearness(mutant, jax.random.bits(tie_key), parent))
-        return from_index(jnp.where((row >= 0) & (row != parent), row, nearest))
 
     @functools.cache
     def nearest_rows() -> np.ndarray:
@@ -101,12 +86,90 @@ def subset(space: Space, archs: np.ndarray) -> Space:
 
     return space._replace(
         size=len(archs),
-        config=json.dumps({"kind": "subset", "of": json.loads(space.config), "size": len(archs)}),
+        config=_config(space, len(archs)),
         sample=sample,
-        mutate=mutate,
+        mutate=_mutate_among(space, archs, index),
         neighbors=neighbors,
         is_valid=lambda arch: index(arch) >= 0,
         index=index,
         from_index=from_index,
         mutate_from=None,
+        part_of=space,
     )
+
+
+def with_mutation(space: Space, mutation: str | None) -> Space:
+    """Returns the space with another of its mutations and all else as it is; a part of a space stays that part.
+
+    Args:
+      space: The space.
+      mutation: As the function that makes the space takes it; None for the one that it has. A space of the user's
+        own, even under the name of a known one, keeps its mutation.
+
+    Raises:
+      ValueError: The space has no such mutation.
+
+    Example:
+      >>> space = with_mutation(jnas.spaces.nasbench201(isomorphism="none"), "each_edge")
+      >>> space.config == jnas.spaces.nasbench201("each_edge", "none").config
+      True
+    """
+    if mutation is None:
+        return space
+    if space.part_of is not None:
+        return _in_part(space, with_mutation(space.part_of, mutation))
+    try:
+        arguments = json.loads(space.config)
+    except ValueError:
+        return space  # of the user's own making
+    if not isinstance(arguments, dict) or arguments.get("kind") != space.name or "mutation" not in arguments:
+        return space
+    other = from_config(json.dumps({**arguments, "mutation": mutation}))
+    return space._replace(config=other.config, mutate=other.mutate, mutate_from=other.mutate_from)
+
+
+def _in_part(part: Space, whole: Space) -> Space:
+    """Returns a part of a space with the mutation of another form of that space."""
+    assert part.size is not None
+    archs = np.asarray(jax.vmap(part.from_index)(jnp.arange(part.size)))
+    mutate = _mutate_among(whole, archs, part.index)
+    return part._replace(config=_config(whole, len(archs)), mutate=mutate, part_of=whole)
+
+
+def _config(whole: Space, size: int) -> str:
+    try:
+        of = json.loads(whole.config)
+    except ValueError:
+        of = whole.config  # of the user's own making
+    return json.dumps({"kind": "subset", "of": of, "size": size})
+
+
+def _mutate_among(
+    space: Space, archs: np.ndarray, index: Callable[[Array], Array]
+) -> Callable[[Key, Array], Array]:
+    """Returns the mutation of a space that ends at the nearest of the architectures `[N, E]`.
+
+    Args:
+      space: The whole space.
+      archs: Those listed, int32.
+      index: From an architecture `[E]` to its row, -1 where it is not listed.
+    """
+
+    def nearness(arch: Array, word: Array, parent: Array) -> Array:
+        """A number `[N]` that is higher for nearer architectures, and -1 for the parent's row."""
+        with jax.ensure_compile_time_eval():
+            listed = jax.vmap(lambda a: one_hot(space.num_choices, a))(archs)
+        agreeing = listed @ one_hot(space.num_choices, arch)
+        scrambled = mix(jnp.arange(len(archs), dtype=jnp.uint32) ^ word)
+        # Which of equally near ones: a fraction of 2**-16, which float32 still tells apart beside up to 127 decisions.
+        near = agreeing + (scrambled >> 16).astype(jnp.float32) * 2.0**-16
+        return jnp.where(jnp.arange(len(archs)) == parent, -1.0, near)
+
+    def mutate(key: Key, arch: Array) -> Array:
+        mutate_key, tie_key = jax.random.split(key)
+        mutant = space.mutate(mutate_key, arch)
+        parent, row = index(arch), index(mutant)
+        nearest = jnp.argmax(nearness(mutant, jax.random.bits(tie_key), parent))
+        return jnp.asarray(archs)[jnp.where((row >= 0) & (row != parent), row, nearest)]
+
+    return mutate

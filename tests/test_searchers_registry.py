@@ -1,5 +1,7 @@
 """The searchers that studies know by name."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ from jnas import searchers
 from jnas.core._vocabulary import Evaluation
 from jnas.searchers import _registry
 from jnas.spaces import categorical, nasbench101, nasbench201
-from jnas.spaces._subset import subset
+from jnas.spaces._subset import subset, with_mutation
 
 SPACE = nasbench201()
 
@@ -51,6 +53,58 @@ def test_in_a_part_of_a_space_evolution_stays_there():
         proposal, state = ask(state)
         assert part.is_valid(proposal.archs[0])
         state = tell(state, proposal, Evaluation(jnp.ones((1,)), jnp.ones((1,)), jnp.ones((1,), bool)))
+
+
+@pytest.mark.parametrize("name", ["regularized_evolution", "naszilla_evolution", "bananas_random_ranking"])
+def test_a_space_stays_what_it_is_but_for_its_mutation(name):
+    """What a table's own space draws, and which cells it regards as the same, holds for every searcher."""
+    called = set()
+    plain = nasbench201(isomorphism="none")
+
+    def sample(key):
+        called.add("sample")
+        return plain.sample(key)
+
+    def fingerprint(arch):
+        called.add("fingerprint")
+        return plain.fingerprint(arch)
+
+    own = plain._replace(sample=sample, fingerprint=fingerprint)
+    searcher = searchers.make(name, own)
+    jax.eval_shape(lambda key: searcher.ask(searcher.init(key, 30)), jax.random.key(0))
+    assert called == {"sample", "fingerprint"} - ({"fingerprint"} if "evolution" in name else set())
+
+
+def test_in_a_part_of_a_space_a_mutation_is_that_of_the_whole():
+    """Where it ends at a listed cell; else at the nearest. A part of a part goes by the same rule."""
+    listed = np.asarray(jax.jit(jax.vmap(SPACE.from_index))(jnp.arange(0, 15_625, 2)))
+    part, published = subset(SPACE, listed), nasbench201("each_edge")
+    changed = with_mutation(part, "each_edge")
+    parent, keys = listed[1_000], jax.random.split(jax.random.key(0), 100)
+
+    @jax.jit
+    @jax.vmap
+    def mutants(key):
+        wanted = published.mutate(jax.random.split(key)[0], parent)
+        return wanted, part.index(wanted), changed.mutate(key, parent)
+
+    wanted, rows, found = map(np.asarray, mutants(keys))
+    direct = (rows >= 0) & np.any(wanted != parent, axis=1)
+    assert 20 < direct.sum() < 80
+    np.testing.assert_array_equal(found[direct], wanted[direct])
+    assert {tuple(arch) for arch in found.tolist()} <= {tuple(arch) for arch in listed.tolist()}
+    assert changed.config == json.dumps({"kind": "subset", "of": json.loads(published.config), "size": len(listed)})
+    assert (changed.neighbors, changed.sample) == (part.neighbors, part.sample)
+    inner = with_mutation(subset(part, listed[:9]), "each_edge")
+    assert inner.part_of.part_of.config == published.config
+
+
+def test_only_the_mutation_of_a_space_is_another():
+    cells = nasbench101("uniform", "per_vertex", 2.0)
+    assert with_mutation(cells, "one_decision").config == nasbench101("uniform", "one_decision", 2.0).config
+    assert with_mutation(cells, None) is cells
+    for own in (categorical((2, 3), name="nasbench201"), SPACE._replace(config="of my own")):
+        assert with_mutation(own, "edge") is own
 
 
 def test_entries_say_what_can_be_compiled():

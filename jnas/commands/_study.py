@@ -3,6 +3,7 @@
 import argparse
 import functools
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +15,12 @@ from jnas.io._text import aligned
 from jnas.searchers import _registry, at_fidelity
 from jnas.searchers._benchmarks import BENCHMARKS, find_benchmark
 from jnas.searchers._settings import naming, read_settings, read_spec, settings_text
+from jnas.spaces._subset import subset
 from jnas.studies._settings import study_arguments
 from jnas.studies.search._plan import plan_search_study
 from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.studies.search._study import carry_out_search
-from jnas.studies.search._text import search_results_text
+from jnas.studies.search._text import nothing_found, search_results_text
 from jnas.tables._file import member
 from jnas.tables._known_part import known_part, known_share
 from jnas.tables._load import load_table
@@ -34,21 +36,32 @@ def run_study(options: argparse.Namespace) -> None:
     table = load_table(options.table)
     dataset = options.dataset or default_dataset(table)
     epochs = options.epochs or default_epochs(table, dataset, options.split)
-    space, searched = table.space, {"dataset": dataset, "split": options.split, "epochs": epochs, "at": options.at}
-    among = options.among or ("known" if known_share(table, **searched) < 0.5 else "all")
-    if among == "known":
-        part = known_part(table, **searched)
-        space = space if part is table else _registry.part_of(space, part.archs)
-        table = part
     for number in epochs:
         check_seed(table, *table.resolve(dataset, options.split), number, options.reward, "reward")
+    searched = {"dataset": dataset, "split": options.split, "epochs": epochs, "at": options.at, "seed": options.reward}
+    space, among = table.space, options.among or ("known" if known_share(table, **searched) < 0.5 else "all")
+    if among == "known":
+        part = known_part(table, **searched)
+        space = space if part is table else subset(space, part.archs)
+        table = part
     limits = _limits(options, table, dataset, epochs)
     searchers, widths = _make_searchers(options.searchers, space, options.at or epochs)
     asked = {**study_arguments(SEARCH_SETTINGS, options), "dataset": dataset, "epochs": epochs, **limits}
     plan = plan_search_study(searchers, table, **asked, targets=None, chunk=widths, command=options.command)
     told = [plan.config["table_name"], dataset, *plan.config["epochs"], plan.config["num_seeds"]]
     carry_out = functools.partial(carry_out_search, table=table)
-    carry_out_and_tell(options, "study", plan, told, carry_out, search_results_text, ("summary.csv", "report.html"))
+    files = ("summary.csv", "report.html")
+    results = carry_out_and_tell(options, "study", plan, told, carry_out, search_results_text, files)
+    _complain_of_nothing(results)
+
+
+def _complain_of_nothing(results: Any) -> None:
+    """Says on standard error which runs found nothing; ValueError where that is all of a searcher's."""
+    sentences, all_of_one = nothing_found(results)
+    if all_of_one:
+        raise ValueError("; ".join(sentences))
+    for sentence in sentences:
+        print(f"jnas: warning: {sentence}", file=sys.stderr, flush=True)
 
 
 def _limits(options: argparse.Namespace, table: Any, dataset: str, epochs: Sequence[int]) -> dict[str, Any]:

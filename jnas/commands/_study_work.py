@@ -17,8 +17,8 @@ def carry_out_and_tell(
     carry_out: Callable[..., Any],
     text: Callable[[Any], str],
     files: Sequence[str],
-) -> None:
-    """Carries a study out in its folder, and prints its results and where the files are.
+) -> Any:
+    """Carries a study out in its folder, prints its results and where the files are, and returns the results.
 
     The folder is `--out`, or one whose name tells studies apart, for the same command to find again.
 
@@ -36,3 +36,4 @@ def carry_out_and_tell(
     results = carry_out(plan, out=out, log=lambda line: print(line, flush=True))
     listed = "\n".join(f"{name.partition('.')[0]}: {out / name}" for name in files)
     print(f"\n{text(results)}\n\n{listed}")
+    return results

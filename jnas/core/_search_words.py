@@ -53,6 +53,7 @@ class Space(NamedTuple):
       draw: `draw(arch) -> str`, an SVG picture, or None where there is nothing to draw.
       mutate_from: `mutate_from(words, arch) -> arch`, what `mutate` does with the uniform words uint32 `[2]` that it
         draws from its key, so that a step can draw once for all its decisions; None where two words do not suffice.
+      part_of: The whole space, of one that is restricted to listed architectures (`jnas.spaces.subset`).
     """
 
     name: str
@@ -73,6 +74,7 @@ class Space(NamedTuple):
     from_string: Callable[[str], np.ndarray]
     draw: Callable[[Any], str] | None
     mutate_from: Callable[[Array, Array], Array] | None = None
+    part_of: "Space | None" = None
 
     @property
     def num_decisions(self) -> int:

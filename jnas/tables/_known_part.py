@@ -21,8 +21,9 @@ def known_part(
 ) -> Table:
     """Returns the table of the architectures that have the accuracy at every fidelity that a search looks at.
 
-    For a table with numbers of a part of its space, such as published subsets of NAS-Bench-101. Searchers on it are
-    made for `jnas.spaces.subset(table.space, known.archs)`, so that they stay among these architectures.
+    For a table with numbers of a part of its space: one that lists only a part, such as published subsets of
+    NAS-Bench-101, has no number for the rest, or not of the training seed. Searchers on it are made for
+    `jnas.spaces.subset(table.space, known.archs)`, so that they stay among these architectures.
 
     Args:
       table: The whole table.
@@ -33,7 +34,7 @@ def known_part(
       at: Points of one training's curve.
 
     Returns:
-      A table of these rows in their order, with a note that says so; the same object if all are known.
+      A table of these rows in their order, with a note that says so; the same object if all of the space is known.
 
     Raises:
       ValueError: As `Table.objective`; or fewer than two architectures are known.
@@ -46,8 +47,9 @@ def known_part(
       ['0|0', '0|1', '1|0', '1|2']
     """
     levels = fidelity_levels(epochs, at)
-    rows = np.flatnonzero(_known(table, dataset, split, epochs, seed, at))
-    if len(rows) == table.num_archs:
+    rows = np.flatnonzero(known_rows(table, dataset=dataset, split=split, epochs=epochs, seed=seed, at=at))
+    whole = whole_size(table)
+    if len(rows) == table.num_archs == whole:
         return table
     if len(rows) < 2:
         raise ValueError(
@@ -55,17 +57,26 @@ def known_part(
             f"{dataset} {split} after {', '.join(str(e) for e, _ in levels)} epochs"
         )
     arrays = {}
-    for name in table.names - {n for n in table.names if n.startswith("trained_as/")}:  # which counts rows
+    counting_rows = {n for n in table.names if n.startswith("trained_as/")} if len(rows) < table.num_archs else set()
+    for name in table.names - counting_rows:
         array = table.read(name)
         assert array is not None
         arrays[name] = array[rows]
     done = " and ".join(str(e if a is None else a) for e, a in levels)
+    of_seed = "" if seed in ("mean", "random") else f" of training seed {seed}"
     note = (
-        f"only the {len(rows):,} of {table.num_archs:,} architectures of which the {dataset} {split} accuracy after "
-        f"{done} epochs is known: searches stay among them, and the optimum is theirs"
+        f"only the {len(rows):,} of {whole:,} architectures of which the {dataset} {split} accuracy after "
+        f"{done} epochs{of_seed} is known: searches stay among them, and the optimum is theirs"
     )
     header = table.header._replace(notes=(*table.header.notes, note))
-    return table_from_arrays(header, arrays, space=table.space)
+    part = table_from_arrays(header, arrays, space=table.space)
+    part.is_known_part = True
+    return part
+
+
+def whole_size(table: Table) -> int:
+    """Returns how many architectures the space of a table has; where it has no index, how many the table lists."""
+    return table.num_archs if table.space.size is None else table.space.size
 
 
 def known_share(
@@ -77,12 +88,20 @@ def known_share(
     seed: Seed = "mean",
     at: int | Sequence[int] | None = None,
 ) -> float:
-    """Returns which share of a table `known_part` leaves; arguments and errors as there."""
-    return float(_known(table, dataset, split, epochs, seed, at).mean())
+    """Returns which share of its space a table's `known_part` is; arguments and errors as there."""
+    rows = known_rows(table, dataset=dataset, split=split, epochs=epochs, seed=seed, at=at)
+    return float(rows.sum()) / whole_size(table)
 
 
-def _known(
-    table: Table, dataset: str, split: str, epochs: int | Sequence[int], seed: Seed, at: int | Sequence[int] | None
+def known_rows(
+    table: Table,
+    *,
+    dataset: str,
+    split: str,
+    epochs: int | Sequence[int],
+    seed: Seed = "mean",
+    at: int | Sequence[int] | None = None,
 ) -> np.ndarray:
-    runs = [table.runs("accuracy", dataset, split, e, seed, a) for e, a in fidelity_levels(epochs, at)]
+    """Returns which of a table's architectures have the accuracy at every fidelity, bool `[N]`; as `known_part`."""
+    runs = table.searched_runs("accuracy", dataset, split, epochs, seed, at)
     return np.asarray(np.all([r.num_runs > 0 for r in runs], axis=0))

@@ -41,6 +41,7 @@ class Table:
       space: The search space of its architectures.
       header: Name, trainings, documented pairs of splits, source and notes.
       num_archs: `N`.
+      is_known_part: Whether it is one of `jnas.known_part`, on which searches stay among its architectures.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Table:
         self.archs: np.ndarray = read("archs")
         check_archs(space, self.archs, where)
         self.num_archs = len(self.archs)
+        self.is_known_part = False
         self._cache: dict[Any, Any] = {}
 
     def __repr__(self) -> str:
@@ -115,6 +117,15 @@ class Table:
     def _locate(self) -> Callable[[Array], Array]:
         with jax.ensure_compile_time_eval():  # the first look-up may stand inside `jit`
             return row_locator(self.space, self.archs)
+
+    def _located_in_space(self, arch: Array) -> Array:
+        """As `_locate`, for what a searcher proposes, which may have been made for another space."""
+        if arch.shape != (self.space.num_decisions,):
+            raise ValueError(
+                f"a searcher proposes architectures of {arch.shape[0]} decisions, and those of the table's space "
+                f"{self.space.name!r} have {self.space.num_decisions}; make the searcher for table.space"
+            )
+        return self._locate(arch)
 
     @functools.cached_property
     def _locate_many(self) -> Callable[[Array], Array]:
@@ -313,14 +324,12 @@ class Table:
         if resume_cost not in (None, "difference", "full"):
             raise ValueError(f"resume_cost is {resume_cost!r}, expected 'difference' or 'full'")
         levels = fidelity_levels(epochs, at)
-        runs = [self.runs(metric, dataset, split, e, seed, a) for e, a in levels]
-        if at is not None and seed == "random":
-            runs = runs_along(self, metric, *self.resolve(dataset, split), levels)
+        runs = self.searched_runs(metric, dataset, split, epochs, seed, at)
         check_times(runs, missing_seconds)
         return runs_objective(
             tuple(float(e if a is None else a) for e, a in levels),
             runs,
-            self._locate,
+            self._located_in_space,
             sign=-1.0 if metric == "loss" else 1.0,
             draws=seed == "random",
             pays_difference=resume_cost == "difference" or (resume_cost is None and at is not None),
@@ -398,6 +407,22 @@ class Table:
             self._cache[name] = find_runs(self, metric, dataset, split, epochs, seed, at)
         found: RunValues = self._cache[name]
         return found
+
+    def searched_runs(
+        self,
+        metric: Metric,
+        dataset: str,
+        split: str,
+        epochs: int | Sequence[int],
+        seed: Seed,
+        at: int | Sequence[int] | None,
+    ) -> list[RunValues]:
+        """Returns the runs that an objective chooses from, of each fidelity; arguments as for `objective`."""
+        levels = fidelity_levels(epochs, at)
+        runs = [self.runs(metric, dataset, split, e, seed, a) for e, a in levels]
+        if at is not None and seed == "random":
+            return runs_along(self, metric, *self.resolve(dataset, split), levels)
+        return runs
 
     def _look_up(
         self,

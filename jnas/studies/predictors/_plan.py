@@ -15,6 +15,7 @@ from jnas.studies._keys import chunk_width
 from jnas.studies._memory import check_memory
 from jnas.studies._settings import check_settings
 from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
+from jnas.tables._known_part import whole_size
 from jnas.tables._runs import check_seed
 from jnas.tables._table import Table
 
@@ -194,8 +195,8 @@ def _classes(space: Space, archs: NDArray[np.int32]) -> NDArray[np.int64]:
 
 def _notes(table: Table, known: int, distinct: int, what: str) -> list[str]:
     notes = []
-    if known < table.num_archs:
-        notes.append(f"only {known:,} of {table.num_archs:,} architectures have the {what}: cells are drawn from these")
+    if known < (whole := whole_size(table)):
+        notes.append(f"only {known:,} of {whole:,} architectures have the {what}: cells are drawn from these")
     if distinct < known:
         notes.append(
             f"the space regards these {known:,} as {distinct:,} different architectures: no draw holds two that are "

@@ -15,7 +15,8 @@ from jnas.studies._memory import check_memory
 from jnas.studies._settings import CHUNK, check_settings
 from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.tables._file import member
-from jnas.tables._look_ups import RunValues
+from jnas.tables._known_part import known_rows, whole_size
+from jnas.tables._look_ups import RunValues, Seed
 from jnas.tables._runs import check_seed
 from jnas.tables._table import Table
 from jnas.tables._targets import Reference, Target, find_references, judging_targets, target_columns
@@ -38,7 +39,7 @@ class SearchPlan(NamedTuple):
     columns: np.ndarray  # [num_targets, N] float32, percent
     references: tuple[Reference, ...]
     config: Mapping[str, Any]
-    gaps: list[str]  # notes on what the table lacks of what is searched on
+    gaps: list[str]  # notes on what the table lacks of what is searched on, for who starts the study
 
     def num_chunks(self, name: str) -> int:
         """Returns how many times a searcher's program runs."""
@@ -95,8 +96,10 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
         "command": given.command,
         **fewer_seeds(seeds, given.num_seeds),
     }
-    gaps = _gaps(table, config)
+    gaps = _gaps(table, searched, given.reward)
     config["notes"] += gaps
+    if table.is_known_part:
+        gaps = list(table.header.notes[-1:])  # which is among the notes
     expected = _mean_evaluations(table, config, capacity)
     references = find_references(table, columns)
     return SearchPlan(
@@ -128,14 +131,14 @@ def _runs_at(table: Table, config: Mapping[str, Any], place: int) -> RunValues:
     return table.runs("accuracy", config["dataset"], config["split"], training, config["reward"], at)
 
 
-def _gaps(table: Table, config: Mapping[str, Any]) -> list[str]:
-    """Returns a note if the table lacks what is searched on for some of its architectures."""
-    known = int((_runs_at(table, config, 0).num_runs > 0).sum())
-    if known == table.num_archs:
+def _gaps(table: Table, searched: Mapping[str, Any], reward: Seed) -> list[str]:
+    """Returns a note if the table lacks what is searched on for some of the architectures of its space."""
+    known, whole = int(known_rows(table, **searched, seed=reward).sum()), whole_size(table)
+    if known == whole or table.is_known_part:
         return []
     return [
-        f"only {known:,} of {table.num_archs:,} architectures have the accuracy that is searched on: the others cost "
-        "nothing, find nothing, and count as evaluations"
+        f"only {known:,} of {whole:,} architectures have the accuracy that is searched on: the others cost nothing, "
+        "find nothing, and count as evaluations (`--among known`, in Python `jnas.known_part`, stays among those)"
     ]
 
 

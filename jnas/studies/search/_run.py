@@ -136,7 +136,7 @@ def run_searcher(work: _engine.Work, name: str, identity: Mapping[str, Any]) -> 
     """Returns all runs of a searcher, keeping each chunk as it is done.
 
     Raises:
-      ValueError: A chunk in the folder is of another program, or damaged.
+      ValueError: A chunk in the folder is of another program, or damaged; or the searcher is made for another space.
       OSError: The folder cannot be written.
     """
     plan, own, bar = work.plan, work.own, work.bar
@@ -152,12 +152,24 @@ def run_searcher(work: _engine.Work, name: str, identity: Mapping[str, Any]) -> 
         done = f"{number * plan.widths[name]:,} of {num_seeds:,} seeds" if num_chunks > 1 else "searching"
         bar.say(f"{name}: {done}")
         chunk = work.do(_run_chunk, compiled, own.programs[name].keys[number], own.judge)
+        _check_archs(plan, name, chunk.traces)
         chunks.append(chunk._replace(compile_seconds=compile_seconds))
         compile_seconds = 0.0
         if path is not None:
             save_traces(path, chunks[-1], identity)
         bar.advance(work.estimate.seconds[name])
     return join_chunks(chunks, num_seeds)
+
+
+def _check_archs(plan: SearchPlan, name: str, traces: Trace) -> None:
+    """Raises ValueError where a searcher proposed choices that the table's space does not have."""
+    space, archs = plan.table.space, np.asarray(traces.arch)
+    outside = np.any((archs < 0) | (archs >= np.asarray(space.num_choices)), axis=-1) & np.asarray(traces.mask)
+    if outside.any():
+        raise ValueError(
+            f"searchers[{name!r}] proposed {archs[outside][0].tolist()}, which is no architecture of the table's space "
+            f"{space.name!r}; make the searcher for table.space"
+        )
 
 
 def _run_chunk(runs: Runs, keys: Key, judge: Judge) -> Chunk:

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from jnas.studies._settings import plan_arguments
 from jnas.studies.search._plan import SearchPlan, plan_search_study
 from jnas.studies.search._results import FOLDER, Chunk, StudyResults, as_result, load_chunk, traces_file_name
 from jnas.studies.search._run import begin, estimate_search_study, identity, run_searcher, save_whole, search_headline
-from jnas.studies.search._text import search_summary_csv
+from jnas.studies.search._text import nothing_found, search_summary_csv
 from jnas.tables._look_ups import Seed
 from jnas.tables._table import Table
 from jnas.tables._targets import Target
@@ -75,9 +76,13 @@ def study(
       The results: for each searcher its traces and what its incumbents were worth. With `out` they are drawn as well.
 
     Raises:
-      ValueError: An argument is out of range, the table lacks what is asked of it, or the folder holds another study.
+      ValueError: An argument is out of range, the table lacks what is asked of it, a searcher is made for another
+        space, or the folder holds another study.
       TypeError: `searchers` is not a mapping of names to searchers, or both `reward` and `seed` were given.
       OSError: The folder cannot be written.
+
+    Warns:
+      UserWarning: Runs of a searcher found nothing.
 
     Example:
       >>> accuracy = {"validation": [70, 72, 71, 74, 75, 73], "test": [69, 70, 70, 71, 74, 73]}
@@ -88,7 +93,10 @@ def study(
       (['data validation, 1 epoch', 'data test, 1 epoch'], [[75.0, 75.0], [74.0, 74.0]])
     """
     plan = plan_search_study(**plan_arguments(locals()))
-    return carry_out_search(plan, table, out=out, log=log)
+    results = carry_out_search(plan, table, out=out, log=log)
+    for sentence in nothing_found(results)[0]:
+        warnings.warn(sentence, UserWarning, stacklevel=2)
+    return results
 
 
 def carry_out_search(

@@ -1,6 +1,8 @@
 """The results of a study as text: the summary's rows, and the table that a terminal shows."""
 
-from jnas.io._text import aligned, csv_text
+import numpy as np
+
+from jnas.io._text import aligned, counted, csv_text
 from jnas.studies._compared import fewer_lines
 from jnas.studies._over_seeds import OVER_SEEDS, csv_cells, mean_text
 from jnas.studies.search._results import StudyResults
@@ -33,3 +35,18 @@ def search_results_text(results: StudyResults) -> str:
     lines += [f"{n:,} runs of {name} found nothing and are left out" for name, n in lost if n]
     runs = {s.name: int(n) for s, n in zip(results.searchers, numbers.runs, strict=True)}
     return "\n".join([*lines, *fewer_lines(runs, int(numbers.runs.max(initial=0)), "run")])
+
+
+def nothing_found(results: StudyResults) -> tuple[list[str], bool]:
+    """Returns a sentence on each searcher of which runs found nothing, and whether there is one that found nothing."""
+    told, all_of_one = [], False
+    for searcher in results.searchers:
+        failed, runs = int(np.sum(searcher.incumbent[:, -1] < 0)), len(searcher.incumbent)
+        if failed:
+            all_of_one |= failed == runs
+            told.append(
+                f"{failed:,} of {counted(runs, 'run')} of {searcher.name} found nothing: the table has no number for "
+                "any architecture that they evaluated, or the budget paid for no evaluation; search among what the "
+                "table knows (--among known, in Python jnas.known_part), or give more evaluations or a larger budget"
+            )
+    return told, all_of_one

@@ -20,6 +20,7 @@ from jnas.studies._compared import table_words
 from jnas.studies._memory import check_memory
 from jnas.studies._settings import check_settings
 from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
+from jnas.tables._known_part import whole_size
 from jnas.tables._numbers import table_name
 from jnas.tables._table import Table
 from jnas.tables._targets import Reference, Target, find_references, judging_targets, target_columns
@@ -187,7 +188,7 @@ def plan_supernet_study(
         **table_words(table),
         "judged_by": [t.label for t in targets],
         "random_std": known,
-        "notes": [] if table is None else list(table.header.notes),
+        "notes": [] if table is None else [*table.header.notes, *_gaps(table, targets, columns)],
         "command": given.command,
         "clock": "measured",
     }
@@ -239,7 +240,8 @@ def _judges(
     """Returns the columns of a table, its references with random search among them, and deviations over all cells."""
     if table is None:
         return (), np.zeros((0, 0), np.float32), (), []
-    if table.space.config != supernet.space.config:
+    # Which mutation or isomorphism a table carries does not matter here.
+    if (table.space.name, table.space.choices) != (supernet.space.name, supernet.space.choices):
         raise ValueError(f"the table is of the space {table.space.name!r}, the supernet of {supernet.space.name!r}")
     targets = judging_targets(table)
     columns = target_columns(table, targets)
@@ -254,6 +256,16 @@ def _judges(
     )
     deviations = [float(np.nanstd(column)) if np.isfinite(column).any() else None for column in columns]
     return targets, columns, (*find_references(table, columns), *random), deviations
+
+
+def _gaps(table: Table, targets: Sequence[Target], columns: NDArray[np.float32]) -> list[str]:
+    """Returns a note for each column that the table does not know of its whole space."""
+    whole, known = whole_size(table), np.isfinite(columns).sum(axis=1)
+    return [
+        f"only {count:,} of {whole:,} architectures have the {target.label} accuracy: the others are not judged by it"
+        for target, count in zip(targets, known, strict=True)
+        if count < whole
+    ]
 
 
 def _validation_of(targets: Sequence[Target], judged: int) -> int:
