@@ -88,7 +88,7 @@ def subset(space: Space, archs: np.ndarray) -> Space:
         size=len(archs),
         config=_config(space, len(archs)),
         sample=sample,
-        mutate=_mutate_among(space, archs, index),
+        mutate=_mutate_among(space, len(archs), index, from_index),
         neighbors=neighbors,
         is_valid=lambda arch: index(arch) >= 0,
         index=index,
@@ -125,15 +125,19 @@ def with_mutation(space: Space, mutation: str | None) -> Space:
     if not isinstance(arguments, dict) or arguments.get("kind") != space.name or "mutation" not in arguments:
         return space
     other = from_config(json.dumps({**arguments, "mutation": mutation}))
+    if from_config(space.config) is space:
+        return other
+    # What else the user has changed of a known space stays.
     return space._replace(config=other.config, mutate=other.mutate, mutate_from=other.mutate_from)
 
 
 def _in_part(part: Space, whole: Space) -> Space:
     """Returns a part of a space with the mutation of another form of that space."""
     assert part.size is not None
-    archs = np.asarray(jax.vmap(part.from_index)(jnp.arange(part.size)))
-    mutate = _mutate_among(whole, archs, part.index)
-    return part._replace(config=_config(whole, len(archs)), mutate=mutate, part_of=whole)
+    assert part.index is not None
+    assert part.from_index is not None
+    mutate = _mutate_among(whole, part.size, part.index, part.from_index)
+    return part._replace(config=_config(whole, part.size), mutate=mutate, part_of=whole)
 
 
 def _config(whole: Space, size: int) -> str:
@@ -145,31 +149,32 @@ def _config(whole: Space, size: int) -> str:
 
 
 def _mutate_among(
-    space: Space, archs: np.ndarray, index: Callable[[Array], Array]
+    whole: Space, size: int, index: Callable[[Array], Array], from_index: Callable[[Array], Array]
 ) -> Callable[[Key, Array], Array]:
-    """Returns the mutation of a space that ends at the nearest of the architectures `[N, E]`.
+    """Returns the mutation of a space that ends at the nearest of the `size` architectures listed.
 
     Args:
-      space: The whole space.
-      archs: Those listed, int32.
+      whole: The space.
+      size: How many are listed.
       index: From an architecture `[E]` to its row, -1 where it is not listed.
+      from_index: From a row to the architecture `[E]`.
     """
 
     def nearness(arch: Array, word: Array, parent: Array) -> Array:
         """A number `[N]` that is higher for nearer architectures, and -1 for the parent's row."""
         with jax.ensure_compile_time_eval():
-            listed = jax.vmap(lambda a: one_hot(space.num_choices, a))(archs)
-        agreeing = listed @ one_hot(space.num_choices, arch)
-        scrambled = mix(jnp.arange(len(archs), dtype=jnp.uint32) ^ word)
+            listed = jax.vmap(lambda row: one_hot(whole.num_choices, from_index(row)))(jnp.arange(size))
+        agreeing = listed @ one_hot(whole.num_choices, arch)
+        scrambled = mix(jnp.arange(size, dtype=jnp.uint32) ^ word)
         # Which of equally near ones: a fraction of 2**-16, which float32 still tells apart beside up to 127 decisions.
         near = agreeing + (scrambled >> 16).astype(jnp.float32) * 2.0**-16
-        return jnp.where(jnp.arange(len(archs)) == parent, -1.0, near)
+        return jnp.where(jnp.arange(size) == parent, -1.0, near)
 
     def mutate(key: Key, arch: Array) -> Array:
         mutate_key, tie_key = jax.random.split(key)
-        mutant = space.mutate(mutate_key, arch)
+        mutant = whole.mutate(mutate_key, arch)
         parent, row = index(arch), index(mutant)
         nearest = jnp.argmax(nearness(mutant, jax.random.bits(tie_key), parent))
-        return jnp.asarray(archs)[jnp.where((row >= 0) & (row != parent), row, nearest)]
+        return from_index(jnp.where((row >= 0) & (row != parent), row, nearest))
 
     return mutate

@@ -1,6 +1,7 @@
 """Tables that know a part of their space, in every way in which that may be: studies keep one rule. 13 CPU-seconds."""
 
 import re
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -12,10 +13,12 @@ from jnas.commands import _study
 from jnas.commands._cli import main
 from jnas.studies.predictors import _plan as predictor_plan
 from jnas.studies.search import _report
-from jnas.studies.supernets._plan import _gaps as supernet_gaps
+from jnas.studies.supernets import _plan as supernet_plan
 from jnas.tables._file import Header, Training, member
+from jnas.tables._known_part import known_share
 from jnas.tables._load import table_from_arrays
 from jnas.tables._targets import default_targets, target_columns
+from jnas.tables.readers._nasbench101 import nasbench101_table
 
 SPACE = spaces.categorical((3, 3, 3))
 ARCHS = np.asarray(jax.vmap(SPACE.from_index)(np.arange(27)), np.int8)
@@ -111,9 +114,18 @@ def test_other_studies_count_against_the_space_too():
     (note,) = predictor_plan._notes(listed, 5, 5, "data validation accuracy")
     assert note.startswith("only 5 of 27 architectures have the data validation accuracy")
     targets = default_targets(listed)
-    assert supernet_gaps(listed, targets, target_columns(listed, targets)) == [
+    assert supernet_plan._gaps(listed, targets, target_columns(listed, targets)) == [
         "only 5 of 27 architectures have the data validation, 1 epoch accuracy: the others are not judged by it"
     ]
+
+
+def test_a_supernet_is_judged_by_a_table_that_regards_other_cells_as_the_same():
+    space = spaces.nasbench201("node_then_edge", isomorphism="none")
+    archs = np.asarray([[0, 1, 2, 3, 4, 0], [3] * 6])
+    table = jnas.make_table(space, archs=archs, accuracy={"test": [70, 90]})
+    targets, columns, *_ = supernet_plan._judges(table, SimpleNamespace(space=spaces.nasbench201()))
+    assert [t.label for t in targets] == ["data test, 1 epoch"]
+    np.testing.assert_array_equal(columns, [[70, 90]])
 
 
 # Runs that find nothing.
@@ -153,7 +165,7 @@ OTHER_CHOICES = r"searchers\['mine'\] proposed \[.*\], which is no architecture 
 @pytest.mark.parametrize(
     ("make", "other", "message"),
     [
-        (searchers.random_search, (3, 3), r"architectures of 2 decisions, and those of the table's space .* have 3; make"),
+        (searchers.random_search, (3, 3), r"architectures of 2 decisions, and those of the table's space .* have 3"),
         (searchers.random_search, (9, 9, 9), OTHER_CHOICES),
         (searchers.smac, (9, 9, 9), OTHER_CHOICES),
     ],
@@ -161,6 +173,14 @@ OTHER_CHOICES = r"searchers\['mine'\] proposed \[.*\], which is no architecture 
 )
 def test_a_searcher_of_another_space_is_refused(make, other, message):
     table = jnas.make_table(SPACE, accuracy={"validation": VALUES})
+    searcher = {"mine": make(spaces.categorical(other))}
     with pytest.raises(ValueError, match=message):
-        searcher = {"mine": make(spaces.categorical(other))}
         jnas.study(searcher, table, dataset="data", epochs=1, max_evaluations=3, num_seeds=2)
+
+
+def test_a_published_part_of_a_space_is_counted_against_it(shared_data):
+    """EC-NAS's cells of up to four vertices: all rows of the table are known, and few cells of the space."""
+    table = table_from_arrays(*nasbench101_table(shared_data / "nasbench101" / "energy_4V9E.tfrecord"))
+    searched = {"dataset": "cifar10", "split": "validation", "epochs": (4, 12, 36, 108)}
+    assert known_share(table, **searched) == 91 / 423_624
+    assert "only the 91 of 423,624 architectures" in jnas.known_part(table, **searched).header.notes[-1]

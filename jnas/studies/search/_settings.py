@@ -64,8 +64,8 @@ SEARCH_SETTINGS = (
     Setting(
         "among",
         one_of("all", "known"),
-        help="search among all architectures, or those of which the table knows all that is searched on (default: "
-        "all, or known where that is less than half of them)",
+        help="search among all architectures of the space, or those of which the table knows all that is searched on "
+        "(default: all, or known where that is less than half of them)",
         of_study=False,
     ),
     REWARD.of(
