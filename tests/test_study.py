@@ -401,7 +401,10 @@ def test_runs_that_find_nothing_are_counted(tmp_path):
     accuracy = np.full(81, np.nan, np.float32)
     accuracy[:8] = 60.0
     table = make_table(SPACE, accuracy={"validation": accuracy}, dataset="data", epochs=5)
-    results = go(tmp_path / "study", {"random": RANDOM}, table, budget_seconds=None, max_evaluations=3, num_seeds=20)
+    with pytest.warns(UserWarning, match="of 20 runs of random found nothing"):
+        results = go(
+            tmp_path / "study", {"random": RANDOM}, table, budget_seconds=None, max_evaluations=3, num_seeds=20
+        )
     lost = int(np.isnan(results.searchers[0].final[0]).sum())
     assert 0 < lost < 20
     assert (results.searchers[0].final_archs[np.isnan(results.searchers[0].final[0])] == -1).all()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jnas.core._loop import run
-from jnas.core._vocabulary import Proposal, propose
+from jnas.core._vocabulary import STOPPED_BY, Proposal, propose
 from jnas.searchers.black_box._random_search import random_search
 from jnas.spaces._categorical import categorical
 from jnas.tables._file import Header, Training, decode_curve, encode_curve, member, save_arrays
@@ -497,6 +497,28 @@ def test_times_that_are_missing_in_part_are_not_free():
     np.testing.assert_array_equal(charged.seconds, [10, 60])
     timeless = make_table(SPACE, accuracy={"validation": numbers}, train_seconds=np.full(12, NAN))
     np.testing.assert_array_equal(_evaluate(timeless.objective(**choice), table.archs[:2]).seconds, [0, 0])
+
+
+def test_a_budget_pays_for_what_is_missing_at_its_own_price():
+    """Half is unknown and costs 10 s, the rest 100 s: the budget must end a run, not the number of evaluations."""
+    half = np.where(np.arange(12) % 2, np.arange(12.0), NAN)
+    rows = np.arange(1, 12, 2)
+    archs = make_table(SPACE, accuracy={"validation": half}).archs
+    choice = {"dataset": "data", "split": "validation", "epochs": 1, "seed": "mean"}
+    missing = make_table(SPACE, accuracy={"validation": half}, train_seconds=100.0)
+    listed = make_table(SPACE, archs=archs[rows], accuracy={"validation": half[rows]}, train_seconds=100.0)
+    searcher = random_search(SPACE)
+    for table in (missing, listed):
+        objective = table.objective(**choice, missing_seconds=10.0)
+        assert objective.min_seconds == 10
+        trace = jax.jit(lambda key, o=objective: run(searcher, o, key, budget_seconds=2_000.0))(jax.random.key(0))
+        assert STOPPED_BY[int(trace.stopped_by)] == "budget"
+        assert 1_900 < float(trace.seconds.sum()) <= 2_000
+        assert table.objective(**choice).min_seconds == 100
+    whole = make_table(SPACE, accuracy={"validation": np.arange(12.0)}, train_seconds=100.0)
+    assert whole.objective(**choice, missing_seconds=10.0).min_seconds == 100  # nothing is missing
+    timeless = make_table(SPACE, accuracy={"validation": half}, train_seconds=np.full(12, NAN))
+    assert timeless.objective(**choice, missing_seconds=10.0).min_seconds == 10
 
 
 def test_a_random_seed_stays_the_same_along_a_curve():

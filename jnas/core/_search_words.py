@@ -113,8 +113,8 @@ class Objective(NamedTuple):
       evaluate: `evaluate(keys [B], proposal) -> Evaluation`, pure. Each row has a key of its own; a row that resumes
         gets the key of the row that it continues, so a random seed stays the same over one training.
       fidelities: The static tuple that `Proposal.fidelity` indexes, for example epochs; ascending.
-      min_seconds: Lower bound of a valid evaluation's cost, or None if unknown; bounds the number of evaluations that
-        a budget can pay for.
+      min_seconds: Lower bound of the cost of an evaluation that costs something, or None if unknown; bounds the number
+        of evaluations that a budget can pay for.
       objective_names: What the columns of `Evaluation.objectives` are, where it gives any.
     """
 

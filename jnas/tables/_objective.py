@@ -58,6 +58,7 @@ def runs_objective(
     draws: bool,
     pays_difference: bool,
     missing_seconds: float,
+    lists_all: bool,
     further: Mapping[str, np.ndarray],
 ) -> Objective:
     """Returns the objective over a table's runs.
@@ -70,6 +71,7 @@ def runs_objective(
       draws: Whether one of the runs is drawn for each evaluation; otherwise each has one.
       pays_difference: Whether going on with a training costs its further epochs and an evaluation, or all of it.
       missing_seconds: What an architecture costs that the table lacks.
+      lists_all: Whether every encoding of the space has a row.
       further: Further objectives by name, each `[N]`: members of the file with one number for each architecture.
     """
     width = max(r.value.shape[1] for r in runs)
@@ -104,6 +106,9 @@ def runs_objective(
     bounds = [whole]
     if pays_difference:
         bounds += [whole[f] - train[f - 1] for f in range(1, len(runs))]
-    positive = [b[b > 0] for b in bounds]
-    cheapest = min((float(p.min()) for p in positive if p.size), default=None)
+    costs_seen = [float(b[b > 0].min()) for b in bounds if np.any(b > 0)]
+    lacks = not lists_all or any(np.any(r.num_runs == 0) for r in runs) or bool(np.isnan(whole).any())
+    if lacks and missing_seconds > 0:
+        costs_seen.append(missing_seconds)
+    cheapest = min(costs_seen, default=None)
     return Objective(evaluate, fidelities, cheapest, tuple(further))

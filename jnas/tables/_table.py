@@ -1,6 +1,7 @@
 """A tabular benchmark: what every architecture of a space scored, and what that cost, as arrays on the device."""
 
 import functools
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -313,7 +314,8 @@ class Table:
             one curve, `at`), or the `'full'` cost (the default where fidelities are separate trainings; published
             scripts always charge in full).
           missing_seconds: What an evaluation costs whose time, or whose architecture, the table lacks. Where it has
-            no times at all, or not the architecture, that is 0 by default.
+            no times at all, or not the architecture, that is 0 by default: then a run with a budget of seconds alone
+            ends after as many evaluations as the budget pays for at the cheapest cost that there is.
           objectives: Further objectives beside the score, for `Evaluation.objectives`: names of members with one number
             for each architecture, in the units that the file has (`jnas.tables._file` lists them): `'flops/cifar10'`.
 
@@ -334,6 +336,7 @@ class Table:
             draws=seed == "random",
             pays_difference=resume_cost == "difference" or (resume_cost is None and at is not None),
             missing_seconds=missing_seconds or 0.0,
+            lists_all=self.num_archs == math.prod(self.space.num_choices),
             further={name: self._further_objective(name) for name in objectives},
         )
 

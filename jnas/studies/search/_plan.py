@@ -96,7 +96,8 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
         "command": given.command,
         **fewer_seeds(seeds, given.num_seeds),
     }
-    gaps = _gaps(table, searched, given.reward)
+    budget_alone = given.budget_seconds is not None and given.max_evaluations is None
+    gaps = _gaps(table, searched, given.reward, budget_alone)
     config["notes"] += gaps
     if table.is_known_part:
         gaps = list(table.header.notes[-1:])  # which is among the notes
@@ -131,7 +132,7 @@ def _runs_at(table: Table, config: Mapping[str, Any], place: int) -> RunValues:
     return table.runs("accuracy", config["dataset"], config["split"], training, config["reward"], at)
 
 
-def _gaps(table: Table, searched: Mapping[str, Any], reward: Seed) -> list[str]:
+def _gaps(table: Table, searched: Mapping[str, Any], reward: Seed, budget_alone: bool) -> list[str]:
     """Returns a note if the table lacks what is searched on for some of the architectures of its space."""
     known, whole = int(known_rows(table, **searched, seed=reward).sum()), whole_size(table)
     if known == whole or table.is_known_part:
@@ -139,6 +140,7 @@ def _gaps(table: Table, searched: Mapping[str, Any], reward: Seed) -> list[str]:
     return [
         f"only {known:,} of {whole:,} architectures have the accuracy that is searched on: the others cost nothing, "
         "find nothing, and count as evaluations (`--among known`, in Python `jnas.known_part`, stays among those)"
+        + (", of which there are as many as the budget pays for at the cheapest cost" if budget_alone else "")
     ]
 
 
