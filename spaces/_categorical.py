@@ -107,7 +107,7 @@ def _categorical(
     }
 
     def sample(key: Key) -> Array:
-        return below(jax.random.bits(key, counts.shape), _bound(counts))
+        return below(jax.random.bits(key, counts.shape, jnp.uint32), _bound(counts))
 
     def is_valid(arch: Array) -> Array:
         return jnp.all((arch >= 0) & (arch < counts))
@@ -170,7 +170,7 @@ def change_one(
         return jnp.where(chosen, changed, arch).astype(jnp.int32)
 
     def mutate(key: Key, arch: Array) -> Array:
-        return mutate_from(jax.random.bits(key, (2,)), arch)
+        return mutate_from(jax.random.bits(key, (2,), jnp.uint32), arch)
 
     return mutate, mutate_from
 

@@ -61,7 +61,7 @@ def subset(space: Space, archs: np.ndarray) -> Space:
         return jnp.asarray(archs)[index]
 
     def sample(key: Key) -> Array:
-        return from_index(jax.random.randint(key, (), 0, len(archs)))
+        return from_index(jax.random.randint(key, (), 0, len(archs), jnp.int32))
 
     @functools.cache
     def nearest_rows() -> np.ndarray:
@@ -174,7 +174,7 @@ def _mutate_among(
         mutate_key, tie_key = jax.random.split(key)
         mutant = whole.mutate(mutate_key, arch)
         parent, row = index(arch), index(mutant)
-        nearest = jnp.argmax(nearness(mutant, jax.random.bits(tie_key), parent))
+        nearest = jnp.argmax(nearness(mutant, jax.random.bits(tie_key, dtype=jnp.uint32), parent))
         return from_index(jnp.where((row >= 0) & (row != parent), row, nearest))
 
     return mutate

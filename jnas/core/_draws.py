@@ -31,6 +31,7 @@ def below(words: Array, bound: Array | int) -> Array:
     Returns:
       int32 `[...]`, `floor(word * bound / 2**32)`; its probabilities differ from `1 / bound` by at most `2**-32`.
     """
+    _check_words(words)
     high, low = words >> 16, words & 0xFFFF
     if isinstance(bound, int) and bound > 1 << 16:  # the product of two words has two of its own
         upper, lower = np.uint32(bound >> 16), np.uint32(bound & 0xFFFF)
@@ -43,4 +44,11 @@ def below(words: Array, bound: Array | int) -> Array:
 
 def uniform(words: Array) -> Array:
     """Returns floats uniform in `[0, 1)` (multiples of `2**-23`) from uniform 32-bit words `[...]`."""
+    _check_words(words)
     return (words >> 9).astype(jnp.float32) * 2.0**-23
+
+
+def _check_words(words: Array) -> None:
+    """Raises TypeError for words of another width, whose upper half would make garbage of every draw."""
+    if words.dtype != np.uint32:
+        raise TypeError(f"words are {words.dtype}, expected uint32: jax.random.bits(key, shape, jnp.uint32)")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._draws import below
@@ -141,7 +142,7 @@ def query(
         there = _runs_of(table, row, epochs)
         if not there:
             raise ValueError("this table holds no single runs of that cell at these epochs; pass run='mean'")
-        run = there[int(below(jax.random.bits(key), len(there)))]
+        run = there[int(below(jax.random.bits(key, dtype=jnp.uint32), len(there)))]
     point = _halfway(table, epochs) if stop_halfway else epochs
     seconds, accuracies = _at(table, row, epochs, run, point)
     metrics = Metrics(*_fixed(table, row), seconds, *accuracies)

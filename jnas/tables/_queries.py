@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._draws import below
@@ -108,7 +109,7 @@ def info(
         runs = seeds_of(table, index, dataset=dataset, epochs=epochs)
         if not runs:
             raise ValueError(f"this table holds no single runs of architecture {index} there; pass seed='mean'")
-        seed = runs[int(below(jax.random.bits(key), len(runs)))]
+        seed = runs[int(below(jax.random.bits(key, dtype=jnp.uint32), len(runs)))]
     done = epochs if at is None else at
     splits = {}
     for split in splits_of(table, dataset, epochs):

@@ -455,7 +455,7 @@ class Table:
         found = (rows >= 0) & (num_runs[rows] > 0)
         slot = xp.zeros(rows.shape, xp.int32)
         if drawn_by is not None:
-            slot = below(jax.random.bits(drawn_by, rows.shape), jnp.maximum(num_runs[rows], 1))
+            slot = below(jax.random.bits(drawn_by, rows.shape, jnp.uint32), jnp.maximum(num_runs[rows], 1))
         score, seconds = value[rows, slot], train[rows, slot] + evaluation[rows, slot]
         score, seconds = (jnp.asarray(xp.where(found, x, xp.nan), jnp.float32) for x in (score, seconds))
         return Evaluation(score, seconds, jnp.asarray(found))

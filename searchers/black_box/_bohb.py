@@ -132,7 +132,7 @@ def bohb(
 
     def ask(state: BohbState) -> tuple[Proposal, BohbState]:
         key, sample_key, model_key = jax.random.split(state.key, 3)
-        words = jax.random.bits(model_key, (num_samples + 1, 1 + 2 * space.num_decisions))
+        words = jax.random.bits(model_key, (num_samples + 1, 1 + 2 * space.num_decisions), jnp.uint32)
         modelled, exists = from_model(words[1:], state.observations)
         use_model = exists & (uniform(words[0, 0]) >= random_fraction)
         new_arch = jnp.where(use_model, modelled, space.sample(sample_key))

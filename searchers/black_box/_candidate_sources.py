@@ -204,7 +204,7 @@ def _chains(space: Space, words: Array, parents: Array, num_chains: int, max_edi
 
 def _draw_some(key: Key, found: Found, num_drawn: int) -> Found:
     """Returns what `num_drawn` draws with replacement give of what was found, each once."""
-    rows = jax.random.randint(key, (num_drawn,), 0, jnp.maximum(found.num_found, 1))
+    rows = jax.random.randint(key, (num_drawn,), 0, jnp.maximum(found.num_found, 1), jnp.int32)
     fingerprints = found.fingerprints[rows]
     takes = first_of_each(fingerprints) & (found.num_found > 0)
     empty = nothing_found(num_drawn, found.archs.shape[1])

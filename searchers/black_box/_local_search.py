@@ -162,7 +162,7 @@ def local_search(
             looks_on, lambda position: look_around(state, move_on(state, can_draw, position)), position
         )
         # A uniform choice among what is left of a neighbourhood at each step is a walk through it in random order.
-        order = jax.random.bits(order_key, position.open.shape) | np.uint32(1)
+        order = jax.random.bits(order_key, position.open.shape, jnp.uint32) | np.uint32(1)
         neighbor = position.neighbors[jnp.argmax(jnp.where(position.open, order, np.uint32(0)))]
         arch = jnp.where(position.center >= 0, neighbor, draws[jnp.argmax(new)])
         state = state._replace(

@@ -194,7 +194,7 @@ def _ranking(
 
 def _random_values(key: Key, history: History, candidates: Candidates) -> Array:
     del history
-    return jax.random.uniform(key, candidates.mask.shape)
+    return jax.random.uniform(key, candidates.mask.shape, jnp.float32)
 
 
 def _training_scores(history: History, count: int) -> tuple[Array, Array, Array]:

@@ -102,7 +102,7 @@ def smac(
     def begin_step(key: Key) -> tuple[Key, Array, Array]:
         key, sample_key, words_key = jax.random.split(key, 3)
         archs = jax.vmap(space.sample)(jax.random.split(sample_key, num_random))
-        return key, jax.random.bits(words_key, (3,)), archs.astype(jnp.int32)
+        return key, jax.random.bits(words_key, (3,), jnp.uint32), archs.astype(jnp.int32)
 
     @functools.lru_cache(maxsize=2)  # the same forest serves until the next fit; it follows from the state alone
     def forest(seed: int, archs: bytes, scores: bytes) -> _Forest:

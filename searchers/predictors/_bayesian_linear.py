@@ -99,7 +99,7 @@ def sample_linear(key: Key, model: LinearModel, regressors: Array) -> Array:
     """Returns the values `[B]` of one function drawn from the posterior, its hyper-parameters drawn too."""
     which_key, normal_key = jax.random.split(key)
     rank, width = model.basis.shape
-    h = jax.random.randint(which_key, (), 0, model.prior.shape[0])
+    h = jax.random.randint(which_key, (), 0, model.prior.shape[0], jnp.int32)
     normal = jax.random.normal(normal_key, (rank + width,), jnp.float32)
     weights = exact_product(model.coefficients[h] + normal[:rank] / jnp.sqrt(model.precisions[h]), model.basis)
     if rank < width:
@@ -157,7 +157,7 @@ def _chain(key: Key, spectrum: _Spectrum, start: Array, num_walkers: int, num_st
     half = num_walkers // 2
     start_key, words_key = jax.random.split(key)
     spread = jax.random.normal(start_key, (num_walkers, 2), jnp.float32)
-    words = jax.random.bits(words_key, (num_steps, 2, 3, half))
+    words = jax.random.bits(words_key, (num_steps, 2, 3, half), jnp.uint32)
     bounds = np.asarray([_LOG_PRIOR_PRECISION, _LOG_NOISE_PRECISION], np.float32)
 
     def density(points: Array) -> Array:

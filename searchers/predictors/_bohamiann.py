@@ -139,7 +139,7 @@ def bohamiann(
         return Prediction(values.mean(axis=0), values.std(axis=0))
 
     def sample(key: Key, model: Bohamiann, features: Features) -> Array:
-        chosen = jax.random.randint(key, (), 0, num_kept)
+        chosen = jax.random.randint(key, (), 0, num_kept, jnp.int32)
         values: Array = members(model._replace(networks=model.networks[chosen][None]), features)[0]
         return values
 
@@ -159,7 +159,7 @@ def shuffled(key: Key, mask: Array, batch_size: int) -> tuple[Array, Array]:
       them; and how many there are.
     """
     rank = jnp.cumsum(mask) - 1
-    words = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i)))(rank)
+    words = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i), dtype=jnp.uint32))(rank)
     order = jnp.lexsort((words, ~mask))
     num_rows = mask.sum()
     places = jnp.arange(mask.size + batch_size) % jnp.maximum(num_rows, 1)
@@ -203,7 +203,7 @@ def relative_std(shapes: tuple[tuple[int, int], ...], of_biases: float) -> np.nd
 def initial_position(key: Key, shapes: tuple[tuple[int, int], ...], noise: Array | float) -> Array:
     """Returns parameters to begin with, `[P]`: weights that keep tanh from saturating, biases of 0."""
     std = relative_std(shapes, of_biases=0.0)
-    return jnp.append(std * jax.random.normal(key, std.shape), jnp.log(noise))
+    return jnp.append(std * jax.random.normal(key, std.shape, jnp.float32), jnp.log(noise))
 
 
 def energy_gradient(
@@ -283,8 +283,8 @@ def sample_chain(
     def stretch(carry: tuple[Key, Chain], i: Array) -> tuple[tuple[Key, Chain], Array]:
         key, chain = carry
         key, word_key, normal_key = jax.random.split(key, 3)
-        words = jax.random.bits(word_key, (keep_every,))
-        normals = jax.random.normal(normal_key, (keep_every, position.size))
+        words = jax.random.bits(word_key, (keep_every,), jnp.uint32)
+        normals = jax.random.normal(normal_key, (keep_every, position.size), jnp.float32)
         chain, _ = jax.lax.scan(advance, chain, (jnp.full((keep_every,), i < burn_in), words, normals))
         return (key, chain), chain.position
 

@@ -236,7 +236,7 @@ def gcn(
 
     def sample(key: Key, model: GCNModel, features: Features) -> Array:
         # Of all members, so that many samples of one model need them only once.
-        return members(model, features)[jax.random.randint(key, (), 0, num_members)]
+        return members(model, features)[jax.random.randint(key, (), 0, num_members, jnp.int32)]
 
     return Predictor(fit, predict, sample, "gcn", members)
 

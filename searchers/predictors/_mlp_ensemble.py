@@ -165,7 +165,7 @@ def mlp_ensemble(
         return Prediction(mean, jnp.abs(model.scale) * jnp.sqrt(variance))
 
     def sample(key: Key, model: MlpEnsemble, features: Features) -> Array:
-        return members(model, features)[jax.random.randint(key, (), 0, num_members)]
+        return members(model, features)[jax.random.randint(key, (), 0, num_members, jnp.int32)]
 
     return Predictor(fit, predict, sample, "mlp_ensemble", members)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
@@ -147,7 +148,7 @@ def _predictor(
         if not rows.any():  # scikit-learn wants a row
             inputs, targets = np.zeros((1, inputs.shape[1]), np.float32), np.zeros(1)
         center, scale = float(targets.mean()), float(targets.std()) or 1.0
-        seed = int(jax.random.bits(key))
+        seed = int(jax.random.bits(key, dtype=jnp.uint32))
         return Regressors(fit_members(inputs, (targets - center) / scale, seed), center, scale)
 
     def members(model: Regressors, features: Features) -> np.ndarray:
@@ -159,7 +160,7 @@ def _predictor(
         return Prediction(values.mean(axis=0), values.std(axis=0))
 
     def sample(key: Key, model: Regressors, features: Features) -> np.ndarray:
-        chosen = int(jax.random.randint(key, (), 0, num_members))
+        chosen = int(jax.random.randint(key, (), 0, num_members, jnp.int32))
         value: np.ndarray = members(model._replace(fitted=model.fitted[chosen : chosen + 1]), features)[0]
         return value
 

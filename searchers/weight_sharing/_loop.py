@@ -71,7 +71,7 @@ def train_epoch(
     order_key, choice_key, augment_key = jax.random.split(jax.random.fold_in(run.key, run.epoch), 3)
     order = shuffled_batches(order_key, dataset.rows("train"), batch_size, steps)
     others = dataset.rows(split)
-    chosen = others[below(jax.random.bits(choice_key, (total, batch_size)), len(others))]
+    chosen = others[below(jax.random.bits(choice_key, (total, batch_size), jnp.uint32), len(others))]
 
     def step(state: Any, each: tuple[Array, Array, Key]) -> tuple[Any, StepInfo]:
         place, validation, key = each

@@ -118,7 +118,7 @@ def uniform_archs(key: Key, supernet: Supernet, count: int) -> Array:
     if not decisions.independent:
         return jax.vmap(supernet.space.sample)(jax.random.split(key, count))
     num_decisions, most = decisions.shape
-    words = jax.random.bits(key, (count, num_decisions))
+    words = jax.random.bits(key, (count, num_decisions), jnp.uint32)
     if not decisions.ragged:
         return below(words, most)
     places = below(words, jnp.asarray(decisions.counts)[None])

@@ -159,7 +159,7 @@ def _configurations(encoding: Encoding, only_valid: bool) -> Configurations:
 
     def sample(key: Key) -> Array:
         if not only_valid:
-            return below(jax.random.bits(key, counts.shape), jnp.asarray(counts))
+            return below(jax.random.bits(key, counts.shape, jnp.uint32), jnp.asarray(counts))
 
         def attempt(words: Array) -> tuple[Array, Array]:
             config = below(words, jnp.asarray(counts))

@@ -154,7 +154,7 @@ def _sample(key: Key) -> Array:
 
 def _sample_cell(key: Key) -> Array:
     """Each cell with the same probability."""
-    words = jax.random.bits(key, (2,))
+    words = jax.random.bits(key, (2,), jnp.uint32)
     eighth, rest = divmod(NUM_CELLS, 8)
     assert rest == 0
     return from_index(below(words[0], eighth) * 8 + (words[1] >> 29).astype(jnp.int32))

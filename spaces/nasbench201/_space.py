@@ -125,6 +125,6 @@ def _change_each() -> tuple[Callable[[Key, Array], Array], Callable[[Array, Arra
         return jnp.where(chosen, changed, arch).astype(jnp.int32)
 
     def mutate(key: Key, arch: Array) -> Array:
-        return mutate_from(jax.random.bits(key, (2,)), arch)
+        return mutate_from(jax.random.bits(key, (2,), jnp.uint32), arch)
 
     return mutate, mutate_from

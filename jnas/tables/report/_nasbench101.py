@@ -113,7 +113,7 @@ def autocorrelation(
     """
     start_key, walk_key = jax.random.split(jax.random.key(0))
     known = np.flatnonzero(np.isfinite(values))
-    first = known[np.asarray(jax.random.randint(start_key, (walks,), 0, len(known)))]
+    first = known[np.asarray(jax.random.randint(start_key, (walks,), 0, len(known), jnp.int32))]
     archs = jax.jit(jax.vmap(lambda key, arch: _walk(table.space, key, arch, steps)))(
         jax.random.split(walk_key, walks), jnp.asarray(table.archs[first], jnp.int32)
     )
