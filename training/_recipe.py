@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from jnas.core._registry import unknown_name
+from jnas.core._widths import narrow_optimizer
 from jnas.io._text import not_one_of
 
 BatchNormPolicy = Literal["running", "batch", "reestimated"]
@@ -160,4 +161,4 @@ def make_optimizer(recipe: Recipe, num_steps: int) -> optax.GradientTransformati
             initial_scale=1.0,
             momentum=recipe.momentum,
         )
-    return optax.chain(optax.add_decayed_weights(recipe.weight_decay), update)
+    return narrow_optimizer(optax.chain(optax.add_decayed_weights(recipe.weight_decay), update))

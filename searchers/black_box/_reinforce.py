@@ -10,6 +10,7 @@ import optax
 
 from jnas.core._draws import draw_words, uniform
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
+from jnas.core._widths import narrow_optimizer
 from jnas.searchers._checks import check_fraction, check_positive_int
 
 
@@ -67,7 +68,7 @@ def reinforce(
         raise ValueError("baseline_decay is 1: the baseline would never move; pass less, for example 0.9")
     counts = np.asarray(space.num_choices, np.int32)
     exists = np.arange(counts.max())[None, :] < counts[:, None]  # [E, K]
-    transform = optimizer(learning_rate)
+    transform = narrow_optimizer(optimizer(learning_rate))
 
     def probabilities(logits: Array) -> Array:
         return jax.nn.softmax(jnp.where(exists, logits, -jnp.inf), axis=1)

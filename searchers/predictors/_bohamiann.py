@@ -10,8 +10,9 @@ import numpy as np
 
 from jnas.core._draws import below
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
+from jnas.core._widths import in_32_bits
 from jnas.searchers._checks import check_fraction, check_positive, check_positive_int, check_sizes
-from jnas.searchers.predictors._numerics import Standard, standard, standardized
+from jnas.searchers.predictors._numerics import Standard, shares, standard, standardized
 from jnas.searchers.predictors._predictor import check_fit, check_vectors
 
 
@@ -200,12 +201,14 @@ def relative_std(shapes: tuple[tuple[int, int], ...], of_biases: float) -> np.nd
     return np.concatenate(parts)
 
 
+@in_32_bits
 def initial_position(key: Key, shapes: tuple[tuple[int, int], ...], noise: Array | float) -> Array:
     """Returns parameters to begin with, `[P]`: weights that keep tanh from saturating, biases of 0."""
     std = relative_std(shapes, of_biases=0.0)
     return jnp.append(std * jax.random.normal(key, std.shape, jnp.float32), jnp.log(noise))
 
 
+@in_32_bits
 def energy_gradient(
     position: Array,
     shapes: tuple[tuple[int, int], ...],
@@ -226,8 +229,7 @@ def energy_gradient(
       weight_std: Of the prior.
       noise: Of the prior.
     """
-    counts = jnp.arange(y.size) < num_rows
-    share = counts / jnp.maximum(counts.sum(), 1)
+    share = shares(jnp.arange(y.size) < num_rows)
 
     def likelihood(layers: list[tuple[Array, Array]], log_variance: Array) -> Array:
         error = (forward(layers, x) - y) ** 2

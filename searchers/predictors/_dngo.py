@@ -9,6 +9,7 @@ import optax
 
 from jnas.core._draws import draw_words, uniform
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
+from jnas.core._widths import narrow_optimizer
 from jnas.searchers._checks import check_positive, check_sizes
 from jnas.searchers.predictors._bayesian_linear import (
     Hyperparameters,
@@ -97,7 +98,7 @@ def dngo(
             mask,
             num_epochs=num_epochs,
             batch_size=batch_size,
-            optimizer=optax.adam(learning_rate),
+            optimizer=narrow_optimizer(optax.adam(learning_rate)),
         )
         linear = fit_linear(
             linear_key,

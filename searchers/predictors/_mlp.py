@@ -10,6 +10,7 @@ import numpy as np
 from jnas.core._draws import draw_words, uniform
 from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Key
+from jnas.searchers.predictors._numerics import shares
 
 Loss = Literal["mae", "mape", "gaussian"]
 
@@ -110,7 +111,7 @@ def train_mlp(
             batch = jax.lax.dynamic_slice_in_dim(order, first, size)
             inputs, target, weight = (array.at[batch].get(mode="promise_in_bounds") for array in rows)
             valid = first + np.arange(size, dtype=np.int32) < count
-            share = valid / jnp.maximum(jnp.sum(valid), 1)
+            share = shares(valid)
             gradient = gradients(state.weights, training, inputs, target, weight, share)
             return first + size, adam_step(state, gradient, first < count, training)
 

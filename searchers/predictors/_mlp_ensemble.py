@@ -112,7 +112,8 @@ def mlp_ensemble(
         raise ValueError(f"targets is {targets!r}, expected 'standardized' or 'error'")
     shapes = _shapes(networks, num_members)
     groups = {shape: [i for i, other in enumerate(shapes) if other == shape] for shape in dict.fromkeys(shapes)}
-    place = np.argsort([i for group in groups.values() for i in group])  # of each member among the groups' members
+    # The place of each member among the groups' members.
+    place = np.argsort([i for group in groups.values() for i in group]).astype(np.int32)
     training = MlpTraining(loss, learning_rate, decays, epsilon, l1, epochs, batch_size)
     num_heads = 2 if loss == "gaussian" else 1
 

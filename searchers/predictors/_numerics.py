@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jnas.core._vocabulary import Array
+from jnas.core._widths import in_32_bits
 
 
 class Standard(NamedTuple):
@@ -42,6 +43,12 @@ def standardized(values: Array, by: Standard, mask: Array | None = None) -> Arra
     if mask is not None:
         units = jnp.where(mask.reshape(-1, *(1 for _ in values.shape[1:])), units, 0)
     return units.astype(jnp.float32)
+
+
+@in_32_bits
+def shares(mask: Array) -> Array:
+    """Returns what each row of a mask bool `[N]` counts in the mean of those that are True, float32 `[N]`."""
+    return mask / jnp.maximum(jnp.sum(mask), 1)
 
 
 def exact_product(a: Array, b: Array) -> Array:

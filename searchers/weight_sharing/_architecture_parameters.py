@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jnas.core._vocabulary import Array, Derived, Examples, Key, Shared, Supernet, decisions_of
+from jnas.core._widths import narrow_optimizer
 from jnas.searchers.weight_sharing._shared_weights import Forward, Measured, WeightsState, begin_weights, loss_of
 
 
@@ -43,10 +44,8 @@ def begin_alpha(key: Key, supernet: Supernet, scale: Any, settings: Adam) -> Alp
 
 def make_adam(settings: Adam) -> optax.GradientTransformation:
     """Returns Adam with weight decay as a part of the gradient, as PyTorch's has it."""
-    return optax.chain(
-        optax.add_decayed_weights(settings.weight_decay),
-        optax.adam(settings.learning_rate, b1=settings.b1, b2=settings.b2, eps=settings.eps),
-    )
+    adam = optax.adam(settings.learning_rate, b1=settings.b1, b2=settings.b2, eps=settings.eps)
+    return narrow_optimizer(optax.chain(optax.add_decayed_weights(settings.weight_decay), adam))
 
 
 def update_alpha(settings: Adam, gradient: Array, optimizer: Any, alpha: Array) -> tuple[Array, Any]:

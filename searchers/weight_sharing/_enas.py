@@ -18,6 +18,7 @@ from jnas.core._vocabulary import (
     WeightSharingSearcher,
     decisions_of,
 )
+from jnas.core._widths import narrow_optimizer
 from jnas.io._text import not_one_of
 from jnas.searchers._checks import check_positive_int, check_sizes
 from jnas.searchers.weight_sharing._candidates import Selection, check_selection, choose, derive_key
@@ -130,7 +131,7 @@ def enas(
     decisions, task = decisions_of(supernet), supernet.task
     shape, mask = decisions.shape, jnp.asarray(decisions.mask) if decisions.ragged else None
     check_selection(selection)
-    adam = optax.adam(policy.learning_rate, b1=policy.b1, b2=policy.b2, eps=policy.eps)
+    adam = narrow_optimizer(optax.adam(policy.learning_rate, b1=policy.b1, b2=policy.b2, eps=policy.eps))
 
     def init(key: Key) -> EnasState:
         key, weights_key, controller_key = jax.random.split(key, 3)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array, Examples, Key, Shared, Supernet, Task, decisions_of
+from jnas.core._widths import in_32_bits
 
 Forward = Callable[[Any, Any], tuple[Any, Any]]
 """`forward(parameters, inputs) -> (outputs, used)`."""
@@ -93,6 +94,7 @@ def begin_weights(key: Key, supernet: Supernet) -> WeightsState:
     return WeightsState(Shared(parameters, statistics), jax.tree.map(jnp.zeros_like, parameters))
 
 
+@in_32_bits
 def learning_rate(settings: Sgd, schedule: Schedule, step: Array) -> Array:
     """Returns the learning rate float32 `[]` of a step; it stands still in the extra steps of an epoch."""
     place = jnp.minimum(schedule.place(step), schedule.steps_per_epoch)

@@ -1,0 +1,50 @@
+"""Numbers of 32 bits, whatever `jax_enable_x64` says: the same results to the bit."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+import optax
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_NARROWER: dict[Any, Any] = {
+    np.dtype("float64"): np.float32,
+    np.dtype("int64"): np.int32,
+    np.dtype("uint64"): np.uint32,
+}
+
+
+def in_32_bits(function: Function) -> Function:
+    """Returns a function as JAX traces it with `jax_enable_x64` off; array arguments of 64 bits become those of 32.
+
+    For what is made of integers or of Python numbers alone, which JAX otherwise counts in float64: schedules, rates,
+    an optimizer's corrections.
+
+    Example:
+      >>> half = in_32_bits(lambda step: step / 2)
+      >>> with jax.enable_x64(True):
+      ...     print(half(jnp.int32(1)).dtype, half(jnp.int64(1)).dtype, (jnp.int32(1) / 2).dtype)
+      float32 float32 float64
+    """
+
+    @functools.wraps(function)
+    def narrow(*arguments: Any, **named: Any) -> Any:
+        arguments, named = jax.tree.map(_narrowed, (arguments, named))
+        with jax.enable_x64(False):
+            return function(*arguments, **named)
+
+    return narrow  # type: ignore[return-value]
+
+
+def narrow_optimizer(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Returns an optimizer whose rates and corrections are float32, `in_32_bits`."""
+    return optimizer._replace(init=in_32_bits(optimizer.init), update=in_32_bits(optimizer.update))
+
+
+def _narrowed(leaf: Any) -> Any:
+    """Returns an array of 64 bits as one of 32; everything else as it is."""
+    narrower = _NARROWER.get(leaf.dtype) if isinstance(leaf, jax.Array) else None
+    return leaf if narrower is None else leaf.astype(narrower)
