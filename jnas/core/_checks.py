@@ -1,10 +1,12 @@
 """The checks of the loop: what searchers and objectives return, and how many evaluations a budget can pay for."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jnas.core._vocabulary import Evaluation, Proposal, Searcher, State
 
@@ -33,12 +35,21 @@ def check_proposal(searcher: Searcher, proposal: Any) -> None:
             )
 
 
-def check_state(searcher: Searcher, before: State, after: State) -> None:
-    """Raises TypeError where a step changed the form of a searcher's state."""
+def check_state(
+    searcher: Searcher, before: State, after: State, dtype_of: Callable[[Any], Any] = jnp.result_type
+) -> None:
+    """Raises TypeError where a step changed the form of a searcher's state.
+
+    Args:
+      searcher: Whose step it was.
+      before: The state as `init` made it, or its shapes.
+      after: The state after `ask` and `tell`.
+      dtype_of: The type of a leaf; by default that which JAX takes it for.
+    """
 
     def form(state: State) -> list[tuple[str, Any, Any]]:
         leaves = jax.tree_util.tree_leaves_with_path(state)
-        return [(jax.tree_util.keystr(path), jnp.shape(x), jnp.result_type(x)) for path, x in leaves]
+        return [(jax.tree_util.keystr(path), np.shape(x), dtype_of(x)) for path, x in leaves]
 
     old, new = (str(jax.tree.structure(state)) for state in (before, after))
     if old != new:
@@ -126,3 +137,18 @@ def resolve_capacity(objective: Any, budget_seconds: Any, max_evaluations: int |
     if budget_seconds is not None and not isinstance(budget_seconds, jax.core.Tracer) and not budget_seconds > 0:
         raise ValueError(f"budget_seconds is {budget_seconds}, expected a positive number of seconds")
     return max_evaluations
+
+
+def check_rows(capacity: int) -> int:
+    """Returns the capacity of a trace; raises ValueError where its rows cannot be counted in int32."""
+    most = int(np.iinfo(np.int32).max)
+    if capacity > most:
+        raise ValueError(
+            f"a search of {_count(capacity)} evaluations was asked for, and a trace counts at most {most:,} rows (its "
+            "memory ends sooner); give max_evaluations, or a smaller one"
+        )
+    return capacity
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number < 10**15 else f"more than 10^{int(math.log10(number))}"

@@ -6,8 +6,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jnas.core._checks import Overshoot, check_fidelities, check_proposal, check_state, check_step, resolve_capacity
+from jnas.core._checks import (
+    Overshoot,
+    check_fidelities,
+    check_proposal,
+    check_rows,
+    check_state,
+    check_step,
+    resolve_capacity,
+)
 from jnas.core._lanes import all_lanes
+from jnas.core._search_words import is_sound
 from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Proposal, Searcher, State, Trace
 
 
@@ -116,6 +125,23 @@ def admit(
     return progress, rows
 
 
+def answered(objective: Any, evaluation: Evaluation) -> Evaluation:
+    """Returns what an objective answered, as a searcher is told it and a trace keeps it.
+
+    One rule for both: a score or a cost that is not finite in float32, and a cost below 0, make an evaluation invalid.
+    Such a score becomes NaN, such a cost 0. An objective that says that it is sound is not looked at.
+    """
+    if is_sound(objective):
+        return evaluation
+    score, seconds = (jnp.asarray(x, jnp.float32) for x in evaluation[:2])
+    counts, paid = jnp.isfinite(score), jnp.isfinite(seconds) & (seconds >= 0)
+    return evaluation._replace(
+        score=jnp.where(counts, score, jnp.nan),
+        seconds=jnp.where(paid, seconds, 0),
+        valid=evaluation.valid & counts & paid,
+    )
+
+
 def row_keys(key: Key, progress: RunProgress, proposal: Proposal) -> Key:
     """Returns a key `[B]` for each row: that of its own row in the trace, or of the row that it continues."""
     own = progress.num_done + jnp.cumsum(proposal.valid) - 1
@@ -155,7 +181,8 @@ def run(
 
     Args:
       searcher: From `jnas.searchers`, or your own.
-      objective: From `Table.objective` or `jnas.function_objective`, or any pure `(keys, proposal) -> Evaluation`.
+      objective: From `Table.objective` or `jnas.function_objective`, or any pure `(keys, proposal) -> Evaluation`. An
+        answer that is not finite in float32, or a cost below 0, is an invalid evaluation, as `jnas.Evaluation` says.
       key: A typed PRNG key `[]`.
       budget_seconds: Simulated seconds after which the run ends; may be traced if `max_evaluations` is given.
       max_evaluations: Python int, the trace's capacity. By default the budget over the cheapest evaluation's cost.
@@ -183,7 +210,7 @@ def run(
             f"{searcher.name} cannot be compiled (its steps are Python), so that jnas.run cannot run it; pass it to "
             "jnas.search, which drives a search from Python"
         )
-    capacity = resolve_capacity(objective, budget_seconds, max_evaluations, overshoot)
+    capacity = check_rows(resolve_capacity(objective, budget_seconds, max_evaluations, overshoot))
     check_fidelities(searcher, objective)
     budget = jnp.asarray(jnp.inf if budget_seconds is None else budget_seconds, jnp.float32)
     search_key, objective_key = jax.random.split(key)
@@ -195,6 +222,7 @@ def run(
         check_proposal(searcher, proposal)
         evaluation = objective(row_keys(objective_key, progress, proposal), proposal)
         check_step(searcher, proposal, evaluation)
+        evaluation = answered(objective, evaluation)
         progress, rows = admit(progress, proposal, evaluation, budget, capacity, overshoot)
         state = searcher.tell(state, proposal._replace(valid=rows.accepted), evaluation)
         check_state(searcher, before, state)

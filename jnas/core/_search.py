@@ -13,9 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._checkpoint import Pending, identify, load_checkpoint, save_checkpoint
-from jnas.core._checks import Overshoot, check_fidelities, check_proposal, check_step, resolve_capacity
-from jnas.core._loop import RunProgress, admit, columns, empty_trace, row_keys, start_progress
+from jnas.core._checks import (
+    Overshoot,
+    check_fidelities,
+    check_proposal,
+    check_rows,
+    check_state,
+    check_step,
+    resolve_capacity,
+)
+from jnas.core._loop import RunProgress, admit, answered, columns, empty_trace, row_keys, start_progress
 from jnas.core._vocabulary import Evaluation, Key, Objective, Proposal, Searcher, State, Trace
+from jnas.io._text import short
 
 
 class Candidate(NamedTuple):
@@ -64,9 +73,9 @@ def search(
 
     Args:
       searcher: From `jnas.searchers`, or your own.
-      evaluate: `evaluate(candidate) -> score`, maximised, NaN for a failure, which never wins; or
-        `(score, seconds)`. Without seconds the wall time of the call counts. With `num_objectives` it returns
-        `(score, seconds, objectives)`, where seconds may be None. Or an `Objective`.
+      evaluate: `evaluate(candidate) -> score`, maximised; a failure, which never wins, is NaN, an infinity, or any
+        number that is not finite in float32. Or `(score, seconds)`. Without seconds the wall time of the call counts.
+        With `num_objectives` it returns `(score, seconds, objectives)`, where seconds may be None. Or an `Objective`.
       key: A typed PRNG key `[]`.
       max_evaluations: Most evaluations, a Python int; needed unless the objective tells its cheapest cost.
       budget_seconds: Seconds after which the search ends. The evaluation that exceeds them has been made by then.
@@ -84,8 +93,9 @@ def search(
 
     Raises:
       ValueError: An argument is out of range, the checkpoint is damaged or belongs to another search, or `evaluate`
-        returned seconds that are negative or NaN.
-      TypeError: `evaluate` returned something that is neither a number nor a pair of numbers.
+        returned seconds that are negative or not finite in float32.
+      TypeError: `evaluate` returned something that is neither a number nor a pair of numbers, or a step of the searcher
+        changes the form of its state; said before the first evaluation, where the searcher is compiled.
       OSError: The checkpoint cannot be written.
       Whatever `evaluate` raises: a checkpoint then holds all evaluations before that one.
 
@@ -100,7 +110,7 @@ def search(
     if not callable(evaluate):
         raise TypeError(f"evaluate is {type(evaluate).__name__}, expected a function of a Candidate, or an Objective")
     known = evaluate if isinstance(evaluate, Objective) else Objective(_no_objective, _fidelities(fidelities))
-    capacity = resolve_capacity(known, budget_seconds, max_evaluations, overshoot)
+    capacity = check_rows(resolve_capacity(known, budget_seconds, max_evaluations, overshoot))
     check_fidelities(searcher, known)
     search_key, objective_key = jax.random.split(key)
     init = jax.jit(searcher.init, static_argnums=1) if searcher.compiled else searcher.init
@@ -110,6 +120,8 @@ def search(
     proposal = _first_proposal(searcher, steps, state, progress, objective_key)
     if isinstance(evaluate, Objective):
         num_objectives = _num_objectives(evaluate, objective_key, progress, proposal)
+    if searcher.compiled:
+        _rehearse(searcher, steps, state, progress, objective_key, num_objectives)
     trace = jax.tree.map(np.array, empty_trace(capacity, proposal.archs.shape[1], num_objectives))
 
     def save(pending: Pending) -> None:
@@ -132,7 +144,10 @@ def search(
         else:
             one_by_one = _OneByOne(evaluate, num_objectives, steps, on_evaluation, save)
             evaluation = _evaluate_one_by_one(one_by_one, keys, proposal, progress, pending)
+        before = state
         state, progress, rows = steps.tell(asked, progress, proposal, evaluation)
+        if not searcher.compiled:  # Python's steps cannot be rehearsed; a checkpoint keeps exact types
+            check_state(searcher, before, state, lambda leaf: getattr(leaf, "dtype", None) or np.asarray(leaf).dtype)
         _write_rows(trace, rows, progress)
         pending = Pending([], [], [])
         # The file of a Python function's evaluations has this step already, as pending.
@@ -178,14 +193,28 @@ def _num_objectives(objective: Objective, key: Key, progress: RunProgress, propo
     return None if found is None or len(found.shape) != 2 else int(found.shape[1])
 
 
+def _rehearse(
+    searcher: Searcher, steps: _Steps, state: State, progress: RunProgress, key: Key, num_objectives: int | None
+) -> None:
+    """Raises TypeError where a step would change the form of the state, before any evaluation is made for it."""
+    proposal, asked, _ = jax.eval_shape(steps.ask, state, progress, key)
+    after, _, _ = jax.eval_shape(steps.tell, asked, progress, proposal, _answer_to(proposal, num_objectives))
+    check_state(searcher, state, after)
+
+
+def _answer_to(proposal: Proposal, num_objectives: int | None) -> Evaluation:
+    """Returns an answer to a proposal, of which the shapes matter."""
+    answer = jnp.zeros(proposal.valid.shape, jnp.float32)
+    further = None if num_objectives is None else jnp.zeros((*answer.shape, num_objectives), jnp.float32)
+    return Evaluation(answer, answer, proposal.valid, further)
+
+
 def _programs(
     searcher: Searcher, steps: _Steps, state: State, progress: RunProgress, key: Key, num_objectives: int | None
 ) -> list[Any]:
     """Returns the lowered programs of a search."""
     proposal = _first_proposal(searcher, steps, state, progress, key)
-    answer = jnp.zeros(proposal.valid.shape, jnp.float32)
-    further = None if num_objectives is None else jnp.zeros((*answer.shape, num_objectives), jnp.float32)
-    evaluation = Evaluation(answer, answer, proposal.valid, further)
+    evaluation = _answer_to(proposal, num_objectives)
     if not searcher.compiled:
         return [steps.settle.lower(progress, proposal, evaluation)]
     _, asked, _ = jax.eval_shape(steps.ask, state, progress, key)
@@ -219,7 +248,7 @@ def _evaluate_at_once(
         for number, row in enumerate(np.flatnonzero(np.asarray(proposal.valid))):
             candidate = _candidate(keys, proposal, row, int(progress.num_done) + number)
             on_evaluation(candidate, float(scores[row]), float(seconds[row]))
-    return evaluation
+    return answered(objective, evaluation)
 
 
 class _OneByOne(NamedTuple):
@@ -267,7 +296,10 @@ def _as_evaluation(proposal: Proposal, rows: np.ndarray, made: Pending, num_obje
     score = np.full(proposal.valid.shape, np.nan, np.float32)
     seconds = np.zeros(proposal.valid.shape, np.float32)
     valid = np.zeros(proposal.valid.shape, bool)
-    score[rows], seconds[rows], valid[rows] = made.scores, made.seconds, True
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite in it, and so invalid
+        score[rows], seconds[rows] = made.scores, made.seconds
+    valid[rows] = np.isfinite(score[rows])
+    score[~valid] = np.nan
     objectives = None
     if num_objectives is not None:
         objectives = np.full((*score.shape, num_objectives), np.nan, np.float32)
@@ -288,29 +320,55 @@ def _candidate(keys: Key, proposal: Proposal, row: Any, place: int) -> Candidate
 
 def _read_answer(answer: Any, begin: float, num_objectives: int | None) -> tuple[float, float, list[float] | None]:
     """Returns `(score, seconds, objectives)` from what a user's function returned."""
-    objectives = None
+    objectives, scored = None, answer
     if num_objectives is not None:
-        if not isinstance(answer, tuple) or len(answer) != 3 or np.shape(answer[2]) != (num_objectives,):
+        if not isinstance(answer, tuple) or len(answer) != 3 or not _is_row_of(answer[2], num_objectives):
             raise TypeError(
-                f"evaluate returned {answer!r:.100}, expected (score, seconds, objectives) with {num_objectives} "
+                f"evaluate returned {_told(answer)}, expected (score, seconds, objectives) with {num_objectives} "
                 "objectives, as num_objectives says; seconds may be None"
             )
-        objectives = [float(value) for value in answer[2]]
-        answer = answer[0] if answer[1] is None else answer[:2]
-    timed = isinstance(answer, tuple)
-    if timed and len(answer) != 2:
-        raise TypeError(f"evaluate returned a tuple of {len(answer)}, expected a score or a pair (score, seconds)")
+        scored = answer[0] if answer[1] is None else answer[:2]
+    timed = isinstance(scored, tuple)
+    if timed and len(scored) != 2:
+        raise TypeError(f"evaluate returned a tuple of {len(scored)}, expected a score or a pair (score, seconds)")
     try:
-        score = float(answer[0] if timed else answer)  # waits for the device, so that the time is the work's
-        seconds = float(answer[1]) if timed else time.perf_counter() - begin
+        score = _as_float(scored[0] if timed else scored)  # waits for the device, so that the time is the work's
+        seconds = _as_float(scored[1]) if timed else time.perf_counter() - begin
+        objectives = None if num_objectives is None else [_as_float(value) for value in answer[2]]
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"evaluate returned {type(answer).__name__} {answer!r:.100}, expected a score or a pair (score, seconds): "
+            f"evaluate returned {type(answer).__name__} {_told(answer)}, expected a score or a pair (score, seconds): "
             f"{error}"
         ) from error
-    if not (seconds >= 0 and math.isfinite(seconds)):
-        raise ValueError(f"evaluate returned seconds={seconds}, expected a finite number that is not negative")
+    with np.errstate(over="ignore"):
+        counts = seconds >= 0 and np.isfinite(np.float32(seconds))
+    if not counts:
+        raise ValueError(
+            f"evaluate returned seconds={seconds}, expected a number that is not negative and finite in float32"
+        )
     return score, seconds, objectives
+
+
+def _is_row_of(numbers: Any, count: int) -> bool:
+    if isinstance(numbers, np.ndarray | jax.Array):
+        return numbers.shape == (count,)
+    return isinstance(numbers, Sequence) and len(numbers) == count
+
+
+def _as_float(number: Any) -> float:
+    """Returns a number as a float, infinity where it is an integer beyond them all."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.copysign(math.inf, 1 if number > 0 else -1)
+
+
+def _told(answer: Any) -> str:
+    """Returns what a function gave, for a message; Python does not write integers of thousands of digits."""
+    try:
+        return short(repr(answer))
+    except ValueError:
+        return f"a {type(answer).__name__} too long to be written"
 
 
 def _write_rows(trace: Trace, rows: Any, progress: RunProgress) -> None:

@@ -98,10 +98,15 @@ class Proposal(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What an objective answers, a row for each row of the proposal."""
+    """What an objective answers, a row for each row of the proposal.
 
-    score: Array  # [B] float32, maximised; NaN never wins
-    seconds: Array  # [B] float32, simulated or measured cost
+    `jnas.run` and `jnas.search` take a row as invalid, in what they tell the searcher as in the trace, whose score or
+    seconds are not finite in float32 (NaN, an infinity, 1e300) or whose seconds are negative: such a score becomes NaN,
+    such seconds 0.
+    """
+
+    score: Array  # [B] float32, maximised; what is not finite never wins
+    seconds: Array  # [B] float32, simulated or measured cost, at least 0
     valid: Array  # [B] bool, False where the architecture is invalid or missing: it never wins
     objectives: Array | None = None  # [B, O] float32, further ones beside the score, minimised (costs); None for none
 
@@ -126,6 +131,20 @@ class Objective(NamedTuple):
     def __call__(self, keys: Key, proposal: Proposal) -> Evaluation:
         """Evaluates a proposal."""
         return self.evaluate(keys, proposal)
+
+
+def declare_sound(evaluate: Callable[[Key, Proposal], Evaluation]) -> None:
+    """Says of an objective's function that scores are finite or NaN, and seconds finite and at least 0.
+
+    The loops then need not look at each answer. It is said of the function, so that an objective with another one, by
+    `_replace`, does not inherit it.
+    """
+    evaluate.is_sound = True  # type: ignore[attr-defined]
+
+
+def is_sound(objective: Any) -> bool:
+    """Returns whether `declare_sound` was said of an objective's function."""
+    return getattr(getattr(objective, "evaluate", None), "is_sound", False) is True
 
 
 class _Init(Protocol):

@@ -1,6 +1,7 @@
 """The objective that looks evaluations up in a table."""
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._draws import below
+from jnas.core._search_words import declare_sound
 from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Proposal
 from jnas.tables._look_ups import RunValues
 
@@ -37,6 +39,8 @@ def check_times(runs: Sequence[RunValues], missing_seconds: float | None) -> Non
     Runs without any time are searched by a number of evaluations, and that is well.
     """
     if missing_seconds is not None:
+        if not (missing_seconds >= 0 and math.isfinite(missing_seconds)):
+            raise ValueError(f"missing_seconds is {missing_seconds}, expected a finite number that is not negative")
         return
     for r in runs:
         there = ~np.isnan(r.value)
@@ -103,6 +107,8 @@ def runs_objective(
     def evaluate(keys: Key, proposal: Proposal) -> Evaluation:
         return jax.vmap(look_up)(keys, proposal.archs, proposal.fidelity, proposal.resumed_fidelity)
 
+    if _is_sound(whole, train, value, missing_seconds, pays_difference):
+        declare_sound(evaluate)
     bounds = [whole]
     if pays_difference:
         bounds += [whole[f] - train[f - 1] for f in range(1, len(runs))]
@@ -112,3 +118,15 @@ def runs_objective(
         costs_seen.append(missing_seconds)
     cheapest = min(costs_seen, default=None)
     return Objective(evaluate, fidelities, cheapest, tuple(further))
+
+
+def _is_sound(
+    whole: np.ndarray, train: np.ndarray, value: np.ndarray, missing_seconds: float, pays_difference: bool
+) -> bool:
+    """Returns whether no evaluation can have an infinite score, or a cost that is infinite or negative."""
+    costs = [whole]
+    if pays_difference:
+        costs += [whole[f] - train[r] for f in range(len(whole)) for r in range(f)]
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite in it
+        scores, *costs = (np.asarray(numbers, np.float32) for numbers in (value, *costs, missing_seconds))
+    return not np.isinf(scores).any() and all((np.isnan(c) | (np.isfinite(c) & (c >= 0))).all() for c in costs)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._draws import below
+from jnas.core._search_words import declare_sound, is_sound
 from jnas.core._vocabulary import Array, Graph, Key, Objective, Space
 from jnas.spaces._categorical import change_one, checked_arch, one_change_away
 from jnas.spaces.nasbench101 import _cells as cells
@@ -100,6 +101,8 @@ def decoded(objective: Objective, to_arch: Callable[[Array], Array]) -> Objectiv
     def evaluate(keys: Key, proposal: Any) -> Any:
         return objective.evaluate(keys, proposal._replace(archs=jax.vmap(to_arch)(proposal.archs)))
 
+    if is_sound(objective):
+        declare_sound(evaluate)
     return objective._replace(evaluate=evaluate)
 
 
