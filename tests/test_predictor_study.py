@@ -26,6 +26,7 @@ from jnas.studies.predictors._plan import check_cells, draw_cells, places
 from jnas.studies.predictors._study import predictor_study
 from jnas.studies.predictors._summary import differences, lines
 from jnas.tables._make import make_table
+from tests._descriptions import read_said, write_said
 
 SPACE = categorical((3, 3, 3, 3))
 WEIGHTS = np.random.default_rng(0).normal(0, 4, (4, 3))
@@ -287,9 +288,9 @@ def test_other_studies_and_damaged_files_are_refused(whole, tmp_path):
 def test_unfinished_study_of_other_versions_is_refused(whole, tmp_path):
     folder = tmp_path / "older"
     folder.mkdir()
-    said = json.loads((whole[1] / "config.json").read_text())
+    said = read_said(whole[1])
     said["versions"]["jax"] = "0.0.1"
-    (folder / "config.json").write_text(json.dumps(said))
+    write_said(folder, said)
     with pytest.raises(ValueError, match=r"begun with other versions \(jax was 0\.0\.1"):
         go(folder)
 

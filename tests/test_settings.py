@@ -29,6 +29,7 @@ from jnas.studies.supernets._study import supernet_study
 from jnas.tables._make import make_table
 from jnas.training.data._sources import load_dataset
 from jnas.training.networks._families import make_supernet
+from tests._descriptions import read_said, write_said
 
 KINDS = (
     (SEARCH_SETTINGS, study),
@@ -164,13 +165,12 @@ def test_a_folder_with_older_names_goes_on(tmp_path):
     evolution = searchers.regularized_evolution(SPACE, population_size=2, sample_size=2)
     two = {"random": searchers.random_search(SPACE), "evolution": evolution}
     whole = study(two, TABLE, **CHOICE, out=tmp_path / "study")
-    file = tmp_path / "study" / "config.json"
-    said = json.loads(file.read_text())
+    said = read_said(tmp_path / "study")
     apart = {"at", "num_python_seeds"}  # told by `epochs` and `of_epochs`, and by `fewer_seeds`
     assert {s.name for s in SEARCH_SETTINGS if s.of_study} - apart <= said["config"].keys()
     said["config"] = historical_names(said["config"])
     assert {"seeds", "seed", "evaluations", "reduction", "seeds_per_program"} <= said["config"].keys()
-    file.write_text(json.dumps(said))
+    write_said(tmp_path / "study", said, under_seal=False)
     loaded = load_study(tmp_path / "study")
     assert loaded.config == whole.config
     for config in (loaded.config, whole.config):  # scripts that read them by their older names go on working

@@ -33,6 +33,7 @@ from jnas.tables._load import table_from_arrays
 from jnas.tables._make import make_table
 from jnas.tables._synthetic import synthetic_table
 from jnas.tables._targets import Target, default_targets
+from tests._descriptions import read_said, write_said
 
 pytestmark = pytest.mark.usefixtures("studies_compiled_once")
 
@@ -257,10 +258,9 @@ def test_another_study_in_the_folder_is_refused(whole, tmp_path):
 
 def test_unfinished_study_of_other_versions_is_refused(whole, tmp_path):
     folder = shutil.copytree(whole[1], tmp_path / "study")
-    file = folder / "config.json"
-    said = json.loads(file.read_text())
+    said = read_said(folder)
     said["versions"]["jax"] = "0.0.1"
-    file.write_text(json.dumps(said))
+    write_said(folder, said)
     results = go(folder)  # nothing is left to do: it is what it was
     assert results.versions["jax"] == "0.0.1"
     finished_path(folder, "random").unlink()
@@ -278,10 +278,10 @@ def test_unfinished_study_of_other_versions_is_refused(whole, tmp_path):
 )
 def test_unfinished_study_goes_on_only_as_it_was_compiled(whole, tmp_path, name, was, told):
     folder = shutil.copytree(whole[1], tmp_path / "study")
-    said = json.loads((folder / "config.json").read_text())
+    said = read_said(folder)
     assert said["versions"][name] != was
     said["versions"][name] = was
-    (folder / "config.json").write_text(json.dumps(said))
+    write_said(folder, said)
     go(folder)  # it is finished: nothing can differ
     finished_path(folder, "random").unlink()
     with pytest.raises(ValueError, match=f"begun with other versions .{re.escape(told)}"):

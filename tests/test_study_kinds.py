@@ -1,6 +1,5 @@
 """The one machinery of studies, by a kind that jnas does not have; and what holds for the folders of every kind."""
 
-import json
 import subprocess
 import sys
 import textwrap
@@ -17,6 +16,7 @@ from jnas.io._tree import as_members, check_members, fill, find_leaves
 from jnas.studies import _load
 from jnas.tables._make import make_table
 from tests import _toy_study
+from tests._descriptions import read_said, write_said
 from tests._toy_study import KIND, proxy_study
 
 ACCURACY = np.random.default_rng(0).uniform(50, 90, 27).astype(np.float32)
@@ -103,8 +103,7 @@ def test_other_work_and_damage_are_said(tmp_path):
     (tmp_path / "a" / "proxies" / "first.npz").write_bytes((tmp_path / "a" / "proxies" / "truth.npz").read_bytes())
     with pytest.raises(ValueError, match=r"first\.npz is not of this study; delete it"):
         go(tmp_path / "a")
-    said = json.loads((tmp_path / "a" / "config.json").read_text())
-    (tmp_path / "a" / "config.json").write_text(json.dumps({**said, "config": {"proxies": 3}}))
+    write_said(tmp_path / "a", {**read_said(tmp_path / "a"), "config": {"proxies": 3}})
     with pytest.raises(ValueError, match=r"config\.json is damaged"):
         _load.load_folder(KIND, tmp_path / "a")
 

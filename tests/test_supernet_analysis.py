@@ -2,7 +2,6 @@
 
 import csv
 import functools
-import json
 import math
 import shutil
 
@@ -27,6 +26,7 @@ from jnas.studies.supernets._text import supernet_results_text
 from jnas.tables._make import make_table
 from jnas.tables._targets import Target
 from jnas.training.data._augmentation import normalize
+from tests._descriptions import read_said, write_said
 from tests._toy_supernet import ARCHS, TOY, toy_dataset
 
 TRUTH = np.asarray([50, 60.04, 60, 52, 71, 80, 58, 90, 71.3], np.float32)
@@ -271,9 +271,9 @@ def test_a_finished_study_is_read_and_not_run(whole, tmp_path, monkeypatch):
     (copy / "methods" / "rsps.npz").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"rsps\.npz is not a file of `jnas supernet`"):
         load_supernet_study(copy)
-    config = json.loads((copy / "config.json").read_text())
+    config = read_said(copy)
     for bad in ({**config, "config": [1]}, {k: v for k, v in config.items() if k != "versions"}):
-        (copy / "config.json").write_text(json.dumps(bad))
+        write_said(copy, bad)
         with pytest.raises(ValueError, match=r"config\.json is damaged"):
             load_supernet_study(copy)
         with pytest.raises(ValueError, match=r"config\.json is damaged"):

@@ -3,7 +3,6 @@
 import dataclasses
 import errno
 import functools
-import json
 import os
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from jnas.training.runs._job_files import load_chunk_weights
 from jnas.training.runs._jobs import Jobs, chunks_left, describe, divide, load_runs, open_folder, run_jobs
 from jnas.training.runs._train import train
 from jnas.training.runs._train_many import train_many
+from tests._descriptions import read_said, write_said
 
 COVERING = np.concatenate([(np.arange(5)[:, None] + np.array([0, 3, 1, 4, 2, 2])) % 5, np.zeros((1, 6), int)])
 """Every operation once on every edge, and the cell without any."""
@@ -274,9 +274,9 @@ def test_other_runs_in_the_folder(dataset, network, tmp_path):
     other = dataclasses.replace(dataset, labels=dataset.labels[::-1])
     with pytest.raises(ValueError, match=r"configuration: dataset is another\. Give"):
         make(tmp_path, other, network)
-    config = json.loads((tmp_path / "config.json").read_text())
+    config = read_said(tmp_path)
     config["versions"]["jax"] = "0.0.1"
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    write_said(tmp_path, config)
     with pytest.raises(ValueError, match=r"the work in .* was begun with other versions \(jax was 0\.0\.1 and is"):
         make(tmp_path, dataset, network)
     (tmp_path / "config.json").write_text("{}")

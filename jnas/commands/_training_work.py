@@ -1,7 +1,6 @@
 """How the commands that train divide their work, do it with a bar, and wait for other processes."""
 
 import argparse
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jnas.core._folder import read_json
 from jnas.core._vocabulary import Network
 from jnas.io._progress import counting_bar, progress_bar
 from jnas.training._recipe import Recipe
@@ -65,7 +65,7 @@ def plan_work(
 def _begun_chunk(out: Path) -> int | None:
     """Returns the size of chunks with which a folder was begun: whoever goes on must use the same."""
     try:
-        chunk = json.loads((out / "config.json").read_text()).get("chunk_size")
+        chunk = read_json(out / "config.json").get("chunk_size")
     except (OSError, ValueError, AttributeError):  # `open_folder` will say what is wrong
         return None
     return chunk if isinstance(chunk, int) and chunk > 0 else None

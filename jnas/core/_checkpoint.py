@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +11,13 @@ import numpy as np
 
 from jnas.core._vocabulary import Key
 from jnas.io._archive import read_archive, write_archive
+from jnas.io._text import short
 from jnas.io._tree import as_members, check_members, fill, find_leaves
 
 FORMAT = "jnas-search"
 VERSION = 1
+_LATER = ("objective", "begins")  # what the first checkpoints did not say
+_HASHES = {"program", *_LATER}  # what is no word for people
 _REMEDY = "give another file, or delete this one to start afresh"
 
 
@@ -34,18 +37,23 @@ def identify(key: Key, programs: Sequence[Any], **settings: Any) -> dict[str, An
       programs: Its lowered programs (`jax.jit(f).lower(...)`); they hold the searcher's settings and its space.
       **settings: The other arguments, as JSON values.
     """
-    digest = hashlib.sha256()
-    for program in programs:
-        digest.update(program.as_text().encode())
     return {
         "format": FORMAT,
         "version": VERSION,
         **settings,
         "key": f"{jax.random.key_impl(key)}:{np.asarray(jax.random.key_data(key)).tobytes().hex()}",
-        "program": digest.hexdigest(),
+        "program": program_digest(*programs),
         "jax": jax.__version__,
         "platform": jax.default_backend(),
     }
+
+
+def program_digest(*programs: Any) -> str:
+    """Returns a hash of lowered programs."""
+    digest = hashlib.sha256()
+    for program in programs:
+        digest.update(program.as_text().encode())
+    return digest.hexdigest()
 
 
 def save_checkpoint(path: str | os.PathLike[str], identity: dict[str, Any], contents: Any, pending: Pending) -> None:
@@ -77,34 +85,40 @@ def load_checkpoint(
     """
     if not Path(path).exists():
         return None
-    header, arrays = read_archive(path, kind="a checkpoint of jnas.search", remedy=_REMEDY)
-    _check_identity(path, header, identity)
-    members = {"scores": "f made", "seconds": "f made"}
-    if "objectives" in arrays:
-        members["objectives"] = "f made objectives"
-    try:
-        leaves = find_leaves(arrays, template, "leaf_")
-        if len(arrays) != len(leaves) + len(members):
-            raise ValueError("there are others")
-        check_members(arrays, members)
-    except ValueError as error:
-        raise ValueError(f"the arrays of {path} are not those of this search ({error}); {_REMEDY}") from None
+
+    def check(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        _check_identity(path, header, identity)
+        members = {"scores": "f made", "seconds": "f made"}
+        if "objectives" in arrays:
+            members["objectives"] = "f made objectives"
+        try:
+            if len(arrays) != len(find_leaves(arrays, template, "leaf_")) + len(members):
+                raise ValueError("there are others")
+            check_members(arrays, members)
+        except ValueError as error:
+            raise ValueError(f"the arrays of {path} are not those of this search ({error}); {_REMEDY}") from None
+
+    arrays = read_archive(path, kind="a checkpoint of jnas.search", remedy=_REMEDY, check=check).arrays
+    leaves = find_leaves(arrays, template, "leaf_")
     made = (arrays["scores"], arrays["seconds"], arrays.get("objectives", np.zeros((0, 0))))
     return fill(template, leaves), Pending(*(m.tolist() for m in made))
 
 
-def _check_identity(path: str | os.PathLike[str], found: dict[str, Any], wanted: dict[str, Any]) -> None:
+def _check_identity(path: str | os.PathLike[str], found: Mapping[str, Any], wanted: dict[str, Any]) -> None:
     """Raises ValueError that lists how a checkpoint's search differs from this one."""
     if found.get("format") != FORMAT or found.get("version") != VERSION:
         raise ValueError(f"{path} is not a checkpoint of jnas.search of version {VERSION}; {_REMEDY}")
     # Another version of jax, or another device, writes the same program differently.
     comparable = all(found.get(name) == wanted[name] for name in ("jax", "platform"))
-    ignored = {"jax", "platform"} | (set() if comparable else {"program"})
+    ignored = {"jax", "platform"} | (set() if comparable else {"program", *_LATER})
+    ignored |= {name for name in _LATER if name not in found}
     names = [n for n in wanted if n not in ignored and found.get(n) != wanted[n]]
-    if names == ["program"]:
+    if names == ["objective"]:
+        raise ValueError(f"the checkpoint {path} belongs to a search of another objective; {_REMEDY}")
+    if names and _HASHES.issuperset(names):
         raise ValueError(
             f"the checkpoint {path} belongs to {wanted['searcher']} with other settings or on another space; {_REMEDY}"
         )
     if names:
-        told = [f"{n} is {found.get(n)!r} there and {wanted[n]!r} here" for n in names if n != "program"]
+        told = [f"{n} is {short(repr(found.get(n)))} there and {wanted[n]!r} here" for n in names if n not in _HASHES]
         raise ValueError(f"the checkpoint {path} belongs to another search: {'; '.join(told)}. To go on, {_REMEDY}")

@@ -1,4 +1,8 @@
-"""Folders of work that goes on where it was stopped: config.json says which work it is, and no other goes on there."""
+"""Folders of work that goes on where it was stopped: config.json says which work it is, and no other goes on there.
+
+config.json stands under a seal, and every file of a part says whose it is. Folders that were begun before that go on as
+they were: no seal in config.json, and files that say what the first ones said.
+"""
 
 import contextlib
 import hashlib
@@ -9,9 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jnas.io._archive import Archive, read_archive
 from jnas.io._atomic import check_writable, remove_unfinished, replacing
 from jnas.io._lock import alone_in
+from jnas.io._seal import SEAL, sealed, unseal
 from jnas.io._text import short
 from jnas.io._tree import check_members
 
@@ -26,7 +33,7 @@ _TODAY = {
 }
 """The names that settings had in the first folders, and have now: those folders go on."""
 _HISTORICAL = {name: old for old, name in _TODAY.items()}
-_BESIDE = ("format", "version", "versions")  # what config.json of training runs has beside its settings
+_BESIDE = ("format", "version", "versions", SEAL)  # what config.json of training runs has beside its settings
 
 
 class StudyConfig(dict[str, Any]):
@@ -55,6 +62,7 @@ class FolderKind(NamedTuple):
     work: str = "a study"  # for messages, what the folder holds
     elsewhere: str = "another --out"  # for messages, what to give for other work
     flat: bool = False  # whether config.json holds the settings side by side with the rest, not as `config`
+    this: str = "this study"  # for messages, whose a file should be
 
     @property
     def header(self) -> dict[str, Any]:
@@ -127,7 +135,7 @@ def open_result_folder(
       ValueError: The folder holds other work, or something else.
       OSError: It cannot be made or written.
     """
-    folder, said = Path(out), dict(description)
+    folder, said = Path(out), sealed(description)
     file = folder / "config.json"
     if file.exists():
         said = read_description(folder, kind)
@@ -141,12 +149,20 @@ def open_result_folder(
     return folder, said
 
 
+def read_json(file: Path) -> Any:
+    """Returns what a JSON file holds; raises OSError, or ValueError where it is none."""
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except RecursionError:
+        raise ValueError("its brackets stand too deep within one another") from None
+
+
 def read_description(folder: Path, kind: FolderKind) -> dict[str, Any]:
-    """Returns what config.json says.
+    """Returns what config.json says, its seal included.
 
     Raises:
       FileNotFoundError: There is no such folder.
-      ValueError: It is not one of this kind, or the file is damaged.
+      ValueError: It is not one of this kind, or the file is damaged or was changed.
     """
     file = folder / "config.json"
     if not folder.is_dir():
@@ -154,17 +170,24 @@ def read_description(folder: Path, kind: FolderKind) -> dict[str, Any]:
     if not file.is_file():
         raise ValueError(f"{folder} is not the folder of a study: it has no config.json")
     try:
-        found = json.loads(file.read_text("utf-8"))
+        found = read_json(file)
         if not isinstance(found, dict) or found.get("format") != kind.format:
             raise ValueError(f"it is not of {kind.name}")
         if not all(isinstance(found.get(part), dict) for part in ("versions", *([] if kind.flat else ["config"]))):
             raise ValueError("it has no config or no versions")
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is damaged or of another origin ({error}); give another folder") from None
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged or of another origin ({short(str(error))}); give another folder") from None
     if found.get("version") != kind.version:
         raise ValueError(
             f"{folder} was written by another version of jnas; run `{kind.command}` again in another folder"
         )
+    try:
+        unseal(found)
+    except ValueError:
+        raise ValueError(
+            f"{file} is damaged or was changed: what it says does not fit its entry {SEAL!r}; put it back as it was, "
+            "or give another folder"
+        ) from None
     return found if kind.flat else found | {"config": names_of_today(found["config"])}
 
 
@@ -191,24 +214,26 @@ def read_part(
     Raises:
       ValueError: The file is damaged, of another origin, of other work, or made by another program.
     """
-    found = read_archive(path, kind=kind.files, remedy=kind.remedy)
-    wrong = [name for name, value in identity.items() if found.header.get(name) != value]
-    if wrong == ["program"]:
-        raise ValueError(
-            f"{path} was made by another program: the searcher or the objective has changed since; give "
-            f"{kind.elsewhere}, or delete that file"
-        )
-    if wrong:
-        raise ValueError(f"{path} is not of this study; {kind.remedy}, or give {kind.elsewhere}")
-    try:
-        more = optional if optional is not None and not found.arrays.keys().isdisjoint(optional) else {}
-        check_members(found.arrays, {**expected, **more}, sizes)
-        lacking = [name for name in numbers if not isinstance(found.header.get(name), float)]
-        if lacking:
-            raise ValueError(f"its header has no {lacking[0]}")
-    except ValueError as error:
-        raise ValueError(f"{path} is not {kind.files}, or it is damaged ({error}); {kind.remedy}") from None
-    return found
+
+    def check(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        wrong = [name for name, value in identity.items() if header.get(name) != value]
+        if wrong == ["program"]:
+            raise ValueError(
+                f"{path} was made by another program: the searcher or the objective has changed since; give "
+                f"{kind.elsewhere}, or delete that file"
+            )
+        if wrong:
+            raise ValueError(f"{path} is not of {kind.this}; {kind.remedy}, or give {kind.elsewhere}")
+        try:
+            more = optional if optional is not None and not arrays.keys().isdisjoint(optional) else {}
+            check_members(arrays, {**expected, **more}, sizes)
+            lacking = [name for name in numbers if not isinstance(header.get(name), float)]
+            if lacking:
+                raise ValueError(f"its header has no {lacking[0]}")
+        except ValueError as error:
+            raise ValueError(f"{path} is not {kind.files}, or it is damaged ({error}); {kind.remedy}") from None
+
+    return read_archive(path, kind=kind.files, remedy=kind.remedy, check=check)
 
 
 def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any], kind: FolderKind) -> None:
@@ -243,6 +268,11 @@ def names_of_today(config: Mapping[str, Any]) -> StudyConfig:
 def historical_names(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a configuration by the names of the first folders, over which its hash is taken: it stays what it was."""
     return {_HISTORICAL.get(name, name): value for name, value in config.items()}
+
+
+def settings_digest(description: Mapping[str, Any], kind: FolderKind) -> str:
+    """Returns a hash of all that the results in a folder depend on, from what its config.json says."""
+    return config_digest(_settings(description, kind))
 
 
 def config_digest(config: Mapping[str, Any]) -> str:

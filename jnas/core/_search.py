@@ -1,6 +1,7 @@
 """The search loop driven from Python, for evaluations that are real work, with checkpoints."""
 
 import functools
+import hashlib
 import itertools
 import math
 import os
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._checkpoint import Pending, identify, load_checkpoint, save_checkpoint
+from jnas.core._checkpoint import Pending, identify, load_checkpoint, program_digest, save_checkpoint
 from jnas.core._checks import (
     Overshoot,
     check_fidelities,
@@ -131,6 +132,7 @@ def search(
     if checkpoint is not None:
         settings = {"searcher": searcher.name, "max_evaluations": capacity, "budget_seconds": budget_seconds}
         settings |= {"overshoot": overshoot, "fidelities": [float(f) for f in known.fidelities]}
+        settings |= _told_apart(searcher, evaluate, objective_key, progress, proposal)
         programs = _programs(searcher, steps, state, progress, objective_key, num_objectives)
         identity = identify(key, programs, **settings)
         saved = load_checkpoint(checkpoint, identity, (state, progress, trace))
@@ -219,6 +221,19 @@ def _programs(
         return [steps.settle.lower(progress, proposal, evaluation)]
     _, asked, _ = jax.eval_shape(steps.ask, state, progress, key)
     return [steps.ask.lower(state, progress, key), steps.tell.lower(asked, progress, proposal, evaluation)]
+
+
+def _told_apart(
+    searcher: Searcher, evaluate: Any, key: Key, progress: RunProgress, proposal: Proposal
+) -> dict[str, str]:
+    """Returns what tells searches apart beside their programs: the objective's, if it is one, and how Python begins."""
+    found = {}
+    if isinstance(evaluate, Objective):
+        program = jax.jit(lambda key, progress, proposal: evaluate(row_keys(key, progress, proposal), proposal))
+        found["objective"] = program_digest(program.lower(key, progress, proposal))
+    if not searcher.compiled:  # the space and many settings of such a searcher are in no program
+        found["begins"] = hashlib.sha256(np.asarray(proposal.archs).tobytes()).hexdigest()
+    return found
 
 
 def _no_objective(keys: Key, proposal: Proposal) -> Evaluation:

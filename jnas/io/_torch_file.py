@@ -18,6 +18,7 @@ from jnas.io._stream import Stream
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_ZIP = b"PK\x03\x04"
 _ITEM_BYTES = {
     "torch.DoubleStorage": 8,
     "torch.FloatStorage": 4,
@@ -71,11 +72,17 @@ def read_torch(
     with open(path, "rb") as file:
         start = file.read(16)
         file.seek(0)
-        if start.startswith(b"PK\x03\x04"):
+        if start.startswith(_ZIP):
             return _read_zip(file, str(path), on_dict, max_containers)
         if start.startswith(b"\x80"):
             return _read_legacy(file, str(path), on_dict, max_containers)
     raise ValueError(f"{path} is {_describe(start)}, not a file that torch.save wrote; get it again from its source")
+
+
+def has_checksum(path: str | os.PathLike[str]) -> bool:
+    """Returns whether a file of `torch.save` is in the format that has checksums of its members."""
+    with open(path, "rb") as file:
+        return file.read(len(_ZIP)) == _ZIP
 
 
 def _describe(start: bytes) -> str:

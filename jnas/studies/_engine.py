@@ -24,6 +24,8 @@ from jnas.core._folder import FolderKind, StudyConfig, begun_in, config_digest, 
 from jnas.core._versions import SAME, check_versions, versions
 from jnas.io._atomic import replacing
 from jnas.io._progress import ProgressBar, duration, progress_bar
+from jnas.io._seal import SEAL
+from jnas.io._text import listed
 from jnas.studies._memory import memory_words
 from jnas.tables._targets import Reference, Target
 
@@ -52,6 +54,7 @@ class Work(NamedTuple):
     bar: ProgressBar = ProgressBar(None, 1.0)
     runner: ThreadPoolExecutor | None = None
     own: Any = None  # what `Kind.begin` gave
+    identified: bool = True  # every file says whose it is; not where the folder was begun before all of them did
 
     def do(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Returns what a function gives that runs in a thread, so that the bar's clock goes on and Ctrl-C is heard."""
@@ -129,7 +132,7 @@ def carry_out(kind: Kind, plan: Any, out: str | os.PathLike[str] | None, log: Lo
         left = [part for part in parts if folder is None or not kind.path(folder, part).exists()]
         if left:
             check_versions(said["versions"], now, kind.same)
-        work = Work(plan, folder, said["versions"], now, left)
+        work = Work(plan, folder, said["versions"], now, left, identified=folder is None or SEAL in said)
         estimate = kind.estimate(work)
         say(f"{estimate.text}{memory_words(kind.memory(plan))}" if left else "all of it was done before")
         bar, runner = stack.enter_context(progress_bar(estimate.total)), stack.enter_context(threads(1))
@@ -196,7 +199,8 @@ def _damage(folder: Path) -> Any:
     try:
         yield
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder / 'config.json'} is damaged ({error!r}); give another folder") from None
+        told = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{folder / 'config.json'} is damaged ({told}); give another folder") from None
 
 
 # What several kinds say.
@@ -230,7 +234,7 @@ def judged_by(said: Mapping[str, Any]) -> Judged:
     """Returns by what a study was judged, from what config.json says.
 
     Raises:
-      KeyError, TypeError: It lacks something.
+      KeyError, TypeError: It lacks something, or what it says does not fit together.
     """
     try:
         targets = tuple(Target(str(d), str(s), int(e)) for d, s, e in said["targets"])
@@ -240,4 +244,8 @@ def judged_by(said: Mapping[str, Any]) -> Judged:
         )
     except ValueError as error:
         raise TypeError(str(error)) from None
+    if any(len(reference.values) != len(targets) for reference in references):
+        raise TypeError(f"a reference has not a value for each of {len(targets)} targets")
+    if said["config"].get("judged_by", labels := [t.label for t in targets]) != labels:
+        raise TypeError(f"its targets are {listed(labels) if labels else 'none'}, its configuration names others")
     return Judged(str(said["space"]), targets, references)

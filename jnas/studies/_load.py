@@ -1,11 +1,11 @@
 """Results of every kind of study, from their folders, and their pages made again."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jnas.core._folder import read_json
 from jnas.io._atomic import replacing
 from jnas.studies._engine import Kind, load_folder
 from jnas.studies.predictors import _study as predictors
@@ -37,7 +37,7 @@ def load_results(folder: str | os.PathLike[str]) -> tuple[Any, list[str]]:
 
 def _format(folder: Path) -> object:
     try:
-        return json.loads((folder / "config.json").read_text("utf-8")).get("format")
+        return read_json(folder / "config.json").get("format")
     except (OSError, ValueError, AttributeError):  # `load_folder` will say what is wrong
         return None
 

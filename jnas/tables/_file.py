@@ -35,6 +35,7 @@ Uncompressed, so that a member is read at once when it is asked for; compressed 
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,8 +46,8 @@ import numpy as np
 from jnas.core._vocabulary import Space
 from jnas.io._atomic import replacing
 from jnas.io._json_checks import parse_pairs
-from jnas.io._members import DAMAGE, open_archive, read_member, read_shape, reason
-from jnas.io._text import did_you_mean
+from jnas.io._members import DAMAGE, list_members, open_archive, read_header, read_member, read_shape, reason
+from jnas.io._text import did_you_mean, short
 
 EMBEDDED = "digits"
 """The name of the table that comes with the package."""
@@ -180,9 +181,9 @@ class TableFile:
             raise FileNotFoundError(f"there is no table at {path}{offer} make one with `jnas table import`")
         try:
             self._archive = open_archive(self.path)
-            self._members = {i.filename.removesuffix(".npy"): i for i in self._archive.infolist()}
+            self._members = list_members(self._archive)
             header = self._members.get("header")
-            raw = None if header is None else json.loads(read_member(self._archive, header).tobytes().decode())
+            raw = None if header is None else read_header(self._archive, header)
         except DAMAGE as error:
             raise ValueError(
                 f"{path} is not a table file, or it is cut off ({reason(error)}); make it again with "
@@ -226,7 +227,9 @@ class TableFile:
             raise self._damaged(name, error) from error
 
     def _damaged(self, name: str, error: Exception) -> ValueError:
-        return ValueError(f"member {name!r} of {self.path} is damaged ({reason(error)}); import the source again")
+        return ValueError(
+            f"member {short(name)!r} of {self.path} is damaged ({reason(error)}); import the source again"
+        )
 
 
 def _parse_header(raw: Mapping[str, Any]) -> Header:
@@ -244,7 +247,7 @@ def check_arrays(header: Header, shapes: Mapping[str, tuple[np.dtype[Any], tuple
     """Raises ValueError where a table's members do not fit its header or one another."""
 
     def fail(name: str, what: str) -> None:
-        raise ValueError(f"member {name!r} of {where} {what}")
+        raise ValueError(f"member {short(name)!r} of {where} {what}")
 
     if "archs" not in shapes:
         raise ValueError(f"{where} has no member 'archs'; a table needs its encoded architectures")
@@ -277,13 +280,21 @@ def check_arrays(header: Header, shapes: Mapping[str, tuple[np.dtype[Any], tuple
             fail(name, f"has shape {list(shape)}, expected {' or '.join(str(list(e)) for e in expected)}")
 
 
-def check_archs(space: Space, archs: np.ndarray, where: str) -> None:
-    """Raises ValueError where encoded architectures `[N, E]` do not belong to the space or stand twice."""
-    if archs.ndim != 2 or archs.shape[1] != space.num_decisions:
+def check_archs_shape(space: Space, shape: tuple[int, ...], where: str) -> None:
+    """Raises ValueError where architectures of a space, no two of them the same, cannot have this shape."""
+    if len(shape) != 2 or shape[1] != space.num_decisions:
         raise ValueError(
-            f"the architectures of {where} have shape {list(archs.shape)}, "
+            f"the architectures of {where} have shape {list(shape)}, "
             f"expected [N, {space.num_decisions}] for the space {space.name!r}"
         )
+    encodings = math.prod(int(choices) for choices in space.num_choices)
+    if shape[0] > encodings:
+        raise ValueError(f"{where} has {shape[0]:,} architectures, but the space {space.name!r} {encodings:,} of them")
+
+
+def check_archs(space: Space, archs: np.ndarray, where: str) -> None:
+    """Raises ValueError where encoded architectures `[N, E]` do not belong to the space or stand twice."""
+    check_archs_shape(space, archs.shape, where)
     wrong = (archs < 0) | (archs >= np.asarray(space.num_choices))
     if wrong.any():
         row = int(wrong.any(axis=1).argmax())

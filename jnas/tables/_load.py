@@ -11,7 +11,7 @@ import numpy as np
 from jnas import spaces
 from jnas.core._vocabulary import Space
 from jnas.io._json_checks import read_object
-from jnas.tables._file import EMBEDDED, Header, TableFile, check_arrays, save_arrays
+from jnas.tables._file import EMBEDDED, Header, TableFile, check_archs_shape, check_arrays, save_arrays
 from jnas.tables._table import Table
 
 _SPACE_EXAMPLE = '{"num_choices": [2, 3], "names": [["relu", "gelu"], ["16", "32", "64"]]}'
@@ -41,6 +41,7 @@ def load_table(path: str | os.PathLike[str] = EMBEDDED, *, space: Space | None =
     is_embedded = path == EMBEDDED and not os.path.exists(path)
     file = TableFile(embedded_path() if is_embedded else path)
     space = spaces.from_config(file.header.space) if space is None else space
+    check_archs_shape(space, file.shapes["archs"][1], str(path))
     return Table(file.header, frozenset(file.shapes), file.read, space, str(path))
 
 

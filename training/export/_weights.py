@@ -13,6 +13,7 @@ from jnas.core._registry import DEFAULT_SPACE
 from jnas.core._vocabulary import Space, Weights
 from jnas.io._archive import read_archive, write_archive
 from jnas.io._json_checks import check_keys
+from jnas.io._text import short
 from jnas.spaces._categorical import checked_arch
 from jnas.spaces._registry import check_arch, get
 from jnas.training._recipe import Recipe, check_recipe
@@ -106,20 +107,32 @@ def load_weights(path: str | os.PathLike[str]) -> TrainedNetwork:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file of weights at {path}")
-    header, arrays = read_archive(path, kind="a file of weights", remedy=_REMEDY)
-    try:
-        found = _check_header(header)
-        weights = _empty(get(found.space), found.recipe, found.image_shape, found.num_classes)
-        for name, place in FAMILIES.entry(found.space).named_arrays(found.arch, *weights):
-            array = arrays.pop(name, None)
-            if array is None or array.shape != place.shape or array.dtype != np.float32:
-                told = "missing" if array is None else f"{array.dtype} {list(array.shape)}"
-                raise ValueError(f"{name} is {told}, expected float32 {list(place.shape)}")
-            place[...] = array
-        if arrays:
-            raise ValueError(f"{next(iter(arrays))!r} is nothing that this architecture has")
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a file of weights ({error}); {_REMEDY}") from None
+    found: list[TrainedNetwork] = []  # what the header says, with weights of nothing yet
+
+    def check(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        try:
+            found.append(_begin(header, arrays))
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is not a file of weights ({short(str(error), 300)}); {_REMEDY}") from None
+
+    arrays = read_archive(path, kind="a file of weights", remedy=_REMEDY, check=check).arrays
+    network = found[0]
+    for name, place in FAMILIES.entry(network.space).named_arrays(network.arch, *network.weights):
+        place[...] = arrays[name]
+    return network
+
+
+def _begin(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TrainedNetwork:
+    """Returns what a header says, with weights that are yet to be filled; raises where the arrays are not theirs."""
+    found = _check_header(header)
+    weights, left = _empty(get(found.space), found.recipe, found.image_shape, found.num_classes), dict(arrays)
+    for name, place in FAMILIES.entry(found.space).named_arrays(found.arch, *weights):
+        array = left.pop(name, None)
+        if array is None or array.shape != place.shape or array.dtype != np.float32:
+            told = "missing" if array is None else f"{array.dtype} {list(array.shape)}"
+            raise ValueError(f"{name} is {told}, expected float32 {list(place.shape)}")
+    if left:
+        raise ValueError(f"{next(iter(left))!r} is nothing that this architecture has")
     return found._replace(weights=weights)
 
 

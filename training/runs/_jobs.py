@@ -32,7 +32,16 @@ from jnas.core._vocabulary import Network, Weights
 from jnas.io._lock import alone_in
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
-from jnas.training.runs._job_files import FOLDER, job_chunk_path, load_part, part_path, save_job_chunk, save_part, tidy
+from jnas.training.runs._job_files import (
+    FOLDER,
+    identities,
+    job_chunk_path,
+    load_part,
+    part_path,
+    save_job_chunk,
+    save_part,
+    tidy,
+)
 from jnas.training.runs._train import Curves, RunState, begin_run, run_epochs
 from jnas.training.runs._train_many import divided, local_mesh, over_candidates, place_shared
 
@@ -161,7 +170,7 @@ def _run_chunks(
     step = min(epochs_per_checkpoint or recipe.epochs, recipe.epochs)
     devices, width = _width(chunk_size)
     programs = _Programs(recipe, network)
-    shared = place_shared(dataset)
+    shared, whose = place_shared(dataset), identities(folder)
     begun_at = 1 - len(left) / len(mine)
     start = time.monotonic()
     for number, chunk in enumerate(left):
@@ -173,7 +182,7 @@ def _run_chunks(
         part = part_path(paths[chunk])
         state, curves, seconds = programs.begin(shared, keys, archs), None, 0.0
         if part.exists():
-            state, curves, seconds = load_part(part, state, list(dataset.splits), recipe.epochs)
+            state, curves, seconds = load_part(part, state, list(dataset.splits), recipe.epochs, whose(chunk))
         done = 0 if curves is None else next(iter(curves.accuracy.values())).shape[1]
         while done < recipe.epochs:
             more = min(step, recipe.epochs - done)
@@ -185,11 +194,12 @@ def _run_chunks(
             curves = new if curves is None else jax.tree.map(lambda a, b: np.concatenate([a, b], 1), curves, new)
             done += more
             if done < recipe.epochs:
-                save_part(part, state, curves, seconds)
+                save_part(part, state, curves, seconds, whose(chunk))
             share = begun_at + (1 - begun_at) * (number + done / recipe.epochs) / len(left)
             whole = len(mine) - len(left) + number + (done >= recipe.epochs)
             progress(JobsProgress(whole, len(mine), share, time.monotonic() - start, begun_at))
-        save_job_chunk(paths[chunk], *_in_order(order, len(job_rows), curves, state, keep_weights), seconds / width)
+        kept = _in_order(order, len(job_rows), curves, state, keep_weights)
+        save_job_chunk(paths[chunk], *kept, seconds / width, whose(chunk))
         part.unlink(missing_ok=True)
 
 
@@ -241,12 +251,13 @@ def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, spli
     accuracy = {split: np.full(shape, np.nan, np.float32) for split in splits}
     loss = {split: np.full(shape, np.nan, np.float32) for split in splits}
     seconds, failed, done = np.full(num_jobs, np.nan), np.zeros(num_jobs, bool), np.zeros(num_jobs, bool)
+    whose = identities(folder)
     expected = {f"{kind}/{split}": "f R T" for kind in ("accuracy", "loss") for split in splits} | {"failed": "b R"}
     for chunk, rows in enumerate(divide(num_jobs, chunk_size)):
         path, sizes = job_chunk_path(folder, chunk), {"R": len(rows), "T": recipe.epochs}
         if not path.exists():
             continue
-        header, arrays = read_part(path, {}, FOLDER, expected, sizes, ("seconds_per_run",))
+        header, arrays = read_part(path, whose(chunk), FOLDER, expected, sizes, ("seconds_per_run",))
         for split in splits:
             accuracy[split][rows], loss[split][rows] = arrays[f"accuracy/{split}"], arrays[f"loss/{split}"]
         failed[rows], seconds[rows], done[rows] = arrays["failed"], header["seconds_per_run"], True

@@ -18,8 +18,9 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from jnas.core._folder import FolderKind, read_part
+from jnas.core._folder import FolderKind, config_digest, read_part
 from jnas.io._archive import write_archive
+from jnas.io._seal import SEAL
 from jnas.studies.predictors._measures import NAMES
 from jnas.studies.predictors._plan import DrawnCells
 
@@ -70,15 +71,25 @@ class PredictorStudy(NamedTuple):
         return {name: values[:, i] for i, name in enumerate(NAMES)}
 
 
-def save_cells(folder: Path, cells: DrawnCells, test_cells: int) -> None:
+def save_cells(folder: Path, cells: DrawnCells, config: Mapping[str, Any]) -> None:
     """Writes which cells each seed draws, for those who want to do more with the predictions."""
     arrays = {"rows": cells.rows, "scores": cells.scores}
-    write_archive(folder / "cells.npz", {**FOLDER.header, "test_cells": test_cells}, arrays, compress=True)
+    header = {**FOLDER.header, "study": config_digest(config), "test_cells": config["test_cells"]}
+    write_archive(folder / "cells.npz", header, arrays, compress=True)
 
 
-def load_cells(folder: Path) -> DrawnCells:
-    """Returns what `save_cells` wrote; errors are those of `read_part`."""
-    arrays = read_part(folder / "cells.npz", FOLDER.header, FOLDER, {"rows": "i S N", "scores": "f S N"}).arrays
+def load_cells(folder: Path, said: Mapping[str, Any]) -> DrawnCells:
+    """Returns what `save_cells` wrote; errors are those of `read_part`.
+
+    Args:
+      folder: Of the study.
+      said: What its config.json says.
+    """
+    config = said["config"]
+    identity = {**FOLDER.header, **({"study": config_digest(config)} if SEAL in said else {})}
+    sizes = {"S": config["num_seeds"], "N": config["test_cells"] + max(config["train_sizes"])}
+    members = {"rows": "i S N", "scores": "f S N"}
+    arrays = read_part(folder / "cells.npz", identity, FOLDER, members, sizes).arrays
     return DrawnCells(arrays["rows"], arrays["scores"])
 
 

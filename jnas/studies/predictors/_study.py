@@ -116,7 +116,7 @@ def _parts(config: Mapping[str, Any]) -> list[CaseAtSize]:
 def _collect(
     said: Mapping[str, Any], found: FitsByCase, folder: Path | None, plan: PredictorPlan | None
 ) -> PredictorStudy:
-    cells = load_cells(folder) if plan is None and folder is not None else plan.cells  # type: ignore[union-attr]
+    cells = load_cells(folder, said) if plan is None and folder is not None else plan.cells  # type: ignore[union-attr]
     return PredictorStudy(said["config"], dict(said["versions"]), cells, found)
 
 
@@ -146,7 +146,7 @@ KIND = _engine.Kind(
         "report.html": _page,
     },
     same=_SAME,
-    opened=lambda plan, folder: save_cells(folder, plan.cells, plan.test_cells),
+    opened=lambda plan, folder: save_cells(folder, plan.cells, plan.config),
 )
 
 carry_out_predictors: Callable[..., PredictorStudy] = functools.partial(_engine.carry_out, KIND)

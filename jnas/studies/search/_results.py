@@ -117,9 +117,15 @@ def _narrow(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def load_chunk(path: Path, identity: Mapping[str, Any]) -> Chunk:
-    """Returns runs of a searcher; errors are those of `read_part`."""
-    header, arrays = read_part(path, identity, FOLDER, _MEMBERS, numbers=_TIMES, optional=_OBJECTIVES)
+def load_whole(path: Path, name: str, identity: Mapping[str, Any], config: Mapping[str, Any]) -> Chunk:
+    """Returns all runs of a searcher, of which the configuration says how many there are; errors as `load_chunk`."""
+    sizes = {"S": config.get("fewer_seeds", {}).get(name, config["num_seeds"]), "C": len(config["judged_by"])}
+    return load_chunk(path, identity, sizes)
+
+
+def load_chunk(path: Path, identity: Mapping[str, Any], sizes: Mapping[str, int] | None = None) -> Chunk:
+    """Returns runs of a searcher, of sizes among those that `_MEMBERS` names; errors are those of `read_part`."""
+    header, arrays = read_part(path, identity, FOLDER, _MEMBERS, sizes, _TIMES, optional=_OBJECTIVES)
     expected = {**_MEMBERS, **_OBJECTIVES}
     read: dict[str, Any] = {
         name: array.astype(_WIDE[expected[name][0]]) for name, array in arrays.items() if name in expected

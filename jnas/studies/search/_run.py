@@ -146,8 +146,9 @@ def run_searcher(work: _engine.Work, name: str, identity: Mapping[str, Any]) -> 
     chunks = []
     for number in range(num_chunks):
         path = None if work.folder is None or num_chunks == 1 else traces_chunk_path(work.folder, name, number)
+        whose = {**identity, "chunk": number} if work.identified else identity
         if path is not None and path.exists():
-            chunks.append(load_chunk(path, identity))
+            chunks.append(load_chunk(path, whose, {"S": plan.widths[name], "C": len(plan.targets)}))
             continue
         done = f"{number * plan.widths[name]:,} of {num_seeds:,} seeds" if num_chunks > 1 else "searching"
         bar.say(f"{name}: {done}")
@@ -156,7 +157,7 @@ def run_searcher(work: _engine.Work, name: str, identity: Mapping[str, Any]) -> 
         chunks.append(chunk._replace(compile_seconds=compile_seconds))
         compile_seconds = 0.0
         if path is not None:
-            save_traces(path, chunks[-1], identity)
+            save_traces(path, chunks[-1], whose)
         bar.advance(work.estimate.seconds[name])
     return join_chunks(chunks, num_seeds)
 

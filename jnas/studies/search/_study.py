@@ -12,7 +12,7 @@ from jnas.core._vocabulary import Searcher, Space
 from jnas.studies import _engine
 from jnas.studies._settings import plan_arguments
 from jnas.studies.search._plan import SearchPlan, plan_search_study
-from jnas.studies.search._results import FOLDER, Chunk, StudyResults, as_result, load_chunk, traces_file_name
+from jnas.studies.search._results import FOLDER, Chunk, StudyResults, as_result, load_whole, traces_file_name
 from jnas.studies.search._run import begin, estimate_search_study, identity, run_searcher, save_whole, search_headline
 from jnas.studies.search._text import nothing_found, search_summary_csv
 from jnas.tables._look_ups import Seed
@@ -151,7 +151,7 @@ KIND = _engine.Kind(
     estimate=estimate_search_study,
     run=run_searcher,
     save=save_whole,
-    load=lambda path, name, identity, config: load_chunk(path, identity),
+    load=load_whole,
     collect=_collect,
     outputs={"summary.csv": search_summary_csv, "report.html": _page},
     as_search=lambda results: results,

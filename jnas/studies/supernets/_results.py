@@ -146,9 +146,11 @@ def save_method(path: Path, result: MethodResult, identity: Mapping[str, Any]) -
     write_archive(path, identity, arrays, compress=True)
 
 
-def load_method(path: Path, name: str, identity: Mapping[str, Any]) -> MethodResult:
+def load_method(path: Path, name: str, identity: Mapping[str, Any], config: Mapping[str, Any]) -> MethodResult:
     """Returns what `save_method` wrote; errors are those of `read_part`."""
-    arrays = read_part(path, identity, FOLDER, {**_RECORD, **_JUDGED}, optional=_ONE_SHOT).arrays
+    sizes = {"S": config["num_seeds"], "T": config["epochs"][name], "C": len(config["judged_by"])}
+    sizes |= {"N": config["one_shot"], "P": len(config["batch_norms"])}
+    arrays = read_part(path, identity, FOLDER, {**_RECORD, **_JUDGED}, sizes, optional=_ONE_SHOT).arrays
     one_shot = None
     if "one_shot/truth" in arrays:
         one_shot = OneShot._make(arrays[f"one_shot/{field}"] for field in OneShot._fields)

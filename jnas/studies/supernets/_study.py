@@ -159,7 +159,7 @@ KIND = _engine.Kind(
     estimate=_estimate,
     run=run_method,
     save=save_method,
-    load=lambda path, name, identity, config: load_method(path, name, identity),
+    load=load_method,
     collect=_collect,
     outputs={
         "summary.csv": supernet_summary_csv,

@@ -11,13 +11,21 @@ from typing import Any
 import numpy as np
 
 from jnas.core._vocabulary import Space
-from jnas.io._members import DAMAGE, read_member, reason
+from jnas.io._members import announced, damage_said, list_members, open_archive, read_member
 from jnas.io._text import did_you_mean, short
 from jnas.spaces._rows import encode_texts, many_are_one
-from jnas.tables._file import LARGEST_HALF, Header, arch_dtype, check_archs, check_arrays, encode_curve
+from jnas.tables._file import (
+    LARGEST_HALF,
+    Header,
+    arch_dtype,
+    check_archs,
+    check_archs_shape,
+    check_arrays,
+    encode_curve,
+)
 from jnas.tables._look_ups import check_distinct
 from jnas.tables._numbers import check_numbers
-from jnas.tables.readers._array_mapping import DEFAULTS, check_mapping, default_mapping
+from jnas.tables.readers._array_mapping import DEFAULTS, CheckedMapping, check_mapping, default_mapping
 from jnas.tables.readers._upper_triangles import unpack_cells
 
 
@@ -52,20 +60,26 @@ def arrays_table(
     with _open_sources(path) as sources:
         archs = _architectures(sources, parsed.architectures, space)
         arrays = {"archs": archs}
+        here, header = f"the table of {path} with this mapping", _header(path, space, parsed)
+        announced = [_announced(sources, *entry, len(archs)) for entry in parsed.members.items()]
+        check_arrays(header, {"archs": (archs.dtype, archs.shape), **dict(announced)}, here)  # before they are read
         for done, (member, entry) in enumerate(parsed.members.items(), start=1):
             arrays.update(_members(sources, member, entry, len(archs)))
             if progress is not None:
                 progress(done, len(parsed.members))
-    header = Header(
-        name=parsed.name,
-        space=space.config,
-        trainings=parsed.trainings,
-        pairs=parsed.pairs,
-        source=parsed.source or Path(path).name,
-        notes=parsed.notes,
-    )
-    check_arrays(header, {n: (a.dtype, a.shape) for n, a in arrays.items()}, f"the table of {path} with this mapping")
+    check_arrays(header, {n: (a.dtype, a.shape) for n, a in arrays.items()}, here)
     return header, arrays
+
+
+def _header(path: str | os.PathLike[str], space: Space, mapping: CheckedMapping) -> Header:
+    return Header(
+        name=mapping.name,
+        space=space.config,
+        trainings=mapping.trainings,
+        pairs=mapping.pairs,
+        source=mapping.source or Path(path).name,
+        notes=mapping.notes,
+    )
 
 
 @contextlib.contextmanager
@@ -74,14 +88,17 @@ def _open_sources(path: str | os.PathLike[str]) -> Iterator["_Sources"]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file at {path}")
     with open(path, "rb") as file:
-        try:
-            arrays = np.load(file, allow_pickle=False)
-        except DAMAGE as error:
-            raise ValueError(f"{path} is no .npz of arrays, or it is cut off ({reason(error)})") from error
-        if not isinstance(arrays, np.lib.npyio.NpzFile):
+        if file.read(6) == b"\x93NUMPY":
             raise ValueError(f"{path} is a single array, expected an .npz with named ones; write it with numpy.savez")
-        assert arrays.zip is not None
-        yield _Sources(path, arrays.zip)
+    with contextlib.ExitStack() as stack:
+        with damage_said(lambda why: f"{path} is no .npz of arrays, or it is cut off or damaged ({why})"):
+            sources = _Sources(path, stack.enter_context(open_archive(path)))
+        try:
+            yield sources
+        except ValueError as error:  # the mapping's entries know no file
+            if str(path) in str(error):
+                raise
+            raise ValueError(f"{path}: {error}") from error
 
 
 _WHOLE = {"parameter_count": np.uint32, "trained_as": np.uint32, "measured": np.uint8}
@@ -94,8 +111,12 @@ class _Sources:
     def __init__(self, path: str | os.PathLike[str], archive: zipfile.ZipFile):
         self.path = path
         self._archive = archive
-        self._members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        self._members = list_members(archive)
         self._cache: dict[str, np.ndarray] = {}
+
+    def announced(self, name: str, reader: str) -> np.ndarray:
+        """Returns an array's type and shape, as an array without data, for checks before it is read; as `read`."""
+        return self._cache[name] if name in self._cache else self._look(announced, name, reader)
 
     def read(self, name: str, reader: str) -> np.ndarray:
         """Returns an array; ValueError says which entry of the mapping wanted it."""
@@ -104,17 +125,27 @@ class _Sources:
             offer = did_you_mean(name, self._members) or ";"
             raise ValueError(f"{reader} takes {name!r}, which {self.path} does not have{offer} it has {held}")
         if name not in self._cache:
-            try:
-                self._cache[name] = read_member(self._archive, self._members[name])
-            except DAMAGE as error:
-                raise ValueError(f"the array {name!r} of {self.path} cannot be read ({reason(error)})") from error
+            self._cache[name] = self._look(read_member, name, reader)
         return self._cache[name]
 
-    def texts(self, name: str, reader: str) -> list[str]:
-        """Returns an array of texts `[N]`."""
+    def _look(
+        self, how: Callable[[zipfile.ZipFile, zipfile.ZipInfo], np.ndarray], name: str, reader: str
+    ) -> np.ndarray:
+        if name not in self._members:
+            held = short(", ".join(sorted(self._members)), 1000) or "no arrays"
+            raise ValueError(f"{reader} takes {name!r}, which {self.path} does not have; it has {held}")
+        with damage_said(lambda why: f"the array {name!r} of {self.path} cannot be read ({why})"):
+            return how(self._archive, self._members[name])
+
+    def texts(self, name: str, reader: str, count: int | None = None) -> list[str]:
+        """Returns an array of texts `[N]`, where `N` may be known."""
+        shape = self.announced(name, reader)
+        if shape.ndim != 1 or shape.dtype.kind not in "SU" or shape.shape[0] != (count or shape.shape[0]):
+            axis = "N" if count is None else count
+            raise ValueError(
+                f"{reader} takes {name!r}, which is {shape.dtype}{list(shape.shape)}, expected texts [{axis}]"
+            )
         array = self.read(name, reader)
-        if array.ndim != 1 or array.dtype.kind not in "SU":
-            raise ValueError(f"{reader} takes {name!r}, which is {array.dtype}{list(array.shape)}, expected texts [N]")
         try:
             return [t.decode("utf-8") if isinstance(t, bytes) else str(t) for t in array]
         except UnicodeDecodeError as error:
@@ -127,9 +158,15 @@ def _architectures(sources: _Sources, entry: Mapping[str, Any], space: Space) ->
     if "upper_triangles" in entry:
         if space.name != "nasbench101":
             raise ValueError(f"the mapping has 'upper_triangles', cells of nasbench101, for the space {space.name!r}")
+        _check_beside(sources, list(entry["upper_triangles"].values()), where)
         packed = [sources.read(name, "'architectures' of the mapping") for name in entry["upper_triangles"].values()]
         names = [str(name) for name in entry["upper_triangles"]]
         archs = unpack_cells(**dict(zip(names, packed, strict=True)), where=where)
+    elif "array" in entry:
+        check_archs_shape(space, sources.announced(entry["array"], "'architectures' of the mapping").shape, where)
+        archs = sources.read(entry["array"], "'architectures' of the mapping")
+        if archs.dtype.kind not in "iu":
+            raise ValueError(f"{where} are {archs.dtype}, expected integers [N, E] in the encoding of {space.name!r}")
     else:
         (name,) = entry.values()
         archs = sources.read(name, "'architectures' of the mapping")
@@ -150,16 +187,8 @@ def _members(sources: _Sources, member: str, entry: Mapping[str, Any], rows: int
     """Returns the arrays of one entry: one, or one for each name."""
     reader = f"member {member!r} of the mapping"
     if member == "published_hash":
-        return {member: _hashes(sources.texts(entry["array"], reader), reader)}
-    values = sources.read(entry["array"], reader)
-    if values.dtype.kind not in "fiub" or values.ndim < 1:
-        raise ValueError(f"{reader} takes {entry['array']!r}, which is {values.dtype}, expected numbers")
-    values = _at(values, entry.get("at"), reader, entry["array"])
-    if values.shape[0] != rows:
-        raise ValueError(
-            f"{reader} takes {entry['array']!r}, whose first axis has {values.shape[0]} entries, not one for each of "
-            f"the {rows} architectures"
-        )
+        return {member: _hashes(sources.texts(entry["array"], reader, rows), reader)}
+    values = _rows_of(sources.read(entry["array"], reader), entry, reader, rows)
     if not member.endswith("/*"):
         if "otherwise" in entry:
             values = _otherwise(values, entry.get("missing", ()), sources.read(entry["otherwise"], reader), reader)
@@ -185,6 +214,42 @@ def _members(sources: _Sources, member: str, entry: Mapping[str, Any], rows: int
     }
 
 
+def _check_beside(sources: _Sources, names: list[str], where: str) -> None:
+    """Raises ValueError where arrays that stand beside one another have not as many rows."""
+    shapes = {name: sources.announced(name, "'architectures' of the mapping").shape for name in names}
+    if len({shape[:1] for shape in shapes.values()}) > 1:
+        told = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+        raise ValueError(f"{where} have the shapes {told}, expected one row for each cell")
+
+
+def _announced(
+    sources: _Sources, member: str, entry: Mapping[str, Any], rows: int
+) -> tuple[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    """Returns the name, type and shape of what an entry makes, from what its arrays announce; of `KIND/*`, of one."""
+    reader, kind = f"member {member!r} of the mapping", np.dtype(np.float32)
+    if member == "published_hash":
+        return member, (kind, (rows, 16))
+    values = _rows_of(sources.announced(entry["array"], reader), entry, reader, rows)
+    if "otherwise" in entry:
+        _check_otherwise(values, sources.announced(entry["otherwise"], reader), reader)
+    shape = (rows,) if member.endswith("/*") else values.shape
+    by_seed = member.split("/")[0] in _BY_SEED and len(shape) == 1
+    return member, (kind, (*shape, 1) if by_seed else shape)
+
+
+def _rows_of(values: np.ndarray, entry: Mapping[str, Any], reader: str, rows: int) -> np.ndarray:
+    """Returns what an entry takes of an array, a row for each architecture."""
+    if values.dtype.kind not in "fiub" or values.ndim < 1:
+        raise ValueError(f"{reader} takes {entry['array']!r}, which is {values.dtype}, expected numbers")
+    values = _at(values, entry.get("at"), reader, entry["array"])
+    if values.shape[0] != rows:
+        raise ValueError(
+            f"{reader} takes {entry['array']!r}, whose first axis has {values.shape[0]} entries, not one for each of "
+            f"the {rows} architectures"
+        )
+    return values
+
+
 def _at(values: np.ndarray, at: list[int | None] | None, reader: str, name: str) -> np.ndarray:
     if at is None:
         return values
@@ -197,13 +262,17 @@ def _at(values: np.ndarray, at: list[int | None] | None, reader: str, name: str)
     return values[tuple(slice(None) if i is None else i for i in at)]
 
 
-def _otherwise(values: np.ndarray, missing: Any, others: np.ndarray, reader: str) -> np.ndarray:
-    """Returns numbers in float64, with others where they are missing."""
+def _check_otherwise(values: np.ndarray, others: np.ndarray, reader: str) -> None:
     if others.shape != values.shape or others.dtype.kind not in "fiub":
         raise ValueError(
             f"{reader} takes an array of shape {list(values.shape)} and 'otherwise' {others.dtype}"
             f"{list(others.shape)}, expected numbers of the same shape"
         )
+
+
+def _otherwise(values: np.ndarray, missing: Any, others: np.ndarray, reader: str) -> np.ndarray:
+    """Returns numbers in float64, with others where they are missing."""
+    _check_otherwise(values, others, reader)
     return np.where(_is_missing(values.astype(np.float64), missing), others.astype(np.float64), values)
 
 

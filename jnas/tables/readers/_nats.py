@@ -32,12 +32,13 @@ import numpy as np
 from jnas.core._vocabulary import Space
 from jnas.io._restricted_pickle import load
 from jnas.io._stream import Stream
-from jnas.io._torch_file import read_torch
+from jnas.io._torch_file import has_checksum, read_torch
 from jnas.spaces._nats_size import nats_size
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.tables._file import Header
 from jnas.tables._numbers import check_numbers
 from jnas.tables._published import PAIRS
+from jnas.tables.readers._release import check_release, note_without_checksum
 from jnas.tables.readers._trials import Trial, TrialArrays, parse_trials
 
 _Task = TypeVar("_Task")
@@ -93,6 +94,7 @@ def nats_table(
                 f"{path} is not a .pickle.pbz2 of NATS-Bench; pass the folder, or for a .pth of NAS-Bench-201 use "
                 "`jnas table import nas-bench-201`"
             )
+    check_release(path)
 
     def read(on_dict: Callable[[dict[Any, Any]], bool]) -> Any:
         with bz2.open(path) as file:
@@ -106,6 +108,9 @@ def nasbench201_table(
 ) -> tuple[Header, dict[str, np.ndarray]]:
     """Returns the table of a NAS-Bench-201 file, v1.0 or v1.1; PyTorch is not needed.
 
+    A file under a published name (`NAS-Bench-201-v1_1-096897.pth`) must have the digest that the name ends in. The
+    older of PyTorch's formats has no checksum: a table from such a file under another name says so in a note.
+
     Args:
       path: The `.pth` file, in either of PyTorch's formats.
       progress: Called after each architecture.
@@ -115,7 +120,8 @@ def nasbench201_table(
 
     Raises:
       FileNotFoundError: There is no such file.
-      ValueError: The file is cut off, foreign or hostile; the message says what is wrong. Nothing was run.
+      ValueError: The file is cut off, foreign or hostile, or not the release that its name says; the message says what
+        is wrong. Nothing was run.
 
     References:
       "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", Dong and Yang, 2020.
@@ -124,7 +130,10 @@ def nasbench201_table(
     def read(on_dict: Callable[[dict[Any, Any]], bool]) -> Any:
         return read_torch(path, on_dict=on_dict, max_containers=_MOST_OBJECTS)
 
-    return _file_table(Path(path), read, "NAS-Bench-201", progress)
+    path = Path(path)
+    vouched = path.is_file() and (check_release(path) or has_checksum(path))
+    header, arrays = _file_table(path, read, "NAS-Bench-201", progress)
+    return (header if vouched else header._replace(notes=(*header.notes, note_without_checksum(path)))), arrays
 
 
 def _folder_table(folder: Path, processes: int, progress: Progress | None) -> tuple[Header, dict[str, np.ndarray]]:
