@@ -2,6 +2,7 @@
 
 import bz2
 import copy
+import hashlib
 import itertools
 import os
 import pickle
@@ -366,11 +367,31 @@ class TestSingleFiles:
     def test_the_single_file_of_nats_bench_gives_what_the_folder_gives(self, tmp_path, cells, two_cells):
         folder = nats_table(make_folder(tmp_path / "nats", cells, two_cells))
         root = {"meta_archs": cells, "total_archs": len(cells), "arch2infos": two_cells, "evaluated_indexes": {3, 7}}
-        write(tmp_path / "NATS-tss-v1_0-3ffb9.pickle.pbz2", root)
-        header, arrays = nats_table(tmp_path / "NATS-tss-v1_0-3ffb9.pickle.pbz2")
+        path = tmp_path / "NATS-tss-v1_0-3ffb9.pickle.pbz2"
+        write(path, root)
+        with pytest.raises(ValueError, match=r"3ffb9\.pickle\.pbz2 is not the file that was published.*another name"):
+            nats_table(path)
+        digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        header, arrays = nats_table(path.rename(tmp_path / f"NATS-tss-v1_0-{digest[-5:]}.pickle.pbz2"))
         assert header.name == "NATS-Bench topology"
         for name, array in arrays.items():
             np.testing.assert_array_equal(array, folder[1][name], err_msg=name)
+
+    @pytest.mark.parametrize("zipped", [True, False])
+    def test_a_release_has_the_digest_that_its_name_ends_in(self, tmp_path, cells, two_cells, zipped):
+        plain = make_pth(tmp_path / "nb201.pth", cells, two_cells, zipped=zipped)
+        (without,) = [n for n in nasbench201_table(plain)[0].notes if "vouches for the bytes" in n] or [""]
+        assert bool(without) is not zipped  # the older format has no checksum
+        assert "nb201.pth" in without or zipped
+        data = plain.read_bytes()
+        for digest in (hashlib.md5(data, usedforsecurity=False), hashlib.sha256(data)):
+            release = plain.rename(tmp_path / f"NAS-Bench-201-v1_1-{digest.hexdigest()[-6:]}.pth")
+            assert not any("vouches" in note for note in nasbench201_table(release)[0].notes)
+            release.write_bytes(data[:-3000] + bytes([data[-3000] ^ 4]) + data[-2999:])
+            with pytest.raises(ValueError, match=r"not the file that was published.*ends in [0-9a-f]{6}; get it"):
+                nasbench201_table(release)
+            plain = release
+            plain.write_bytes(data)
 
     def test_a_pth_given_as_nats_bench_is_told_apart(self, tmp_path, cells, two_cells):
         with pytest.raises(ValueError, match="use `jnas table import nas-bench-201`"):

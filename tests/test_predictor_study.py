@@ -15,6 +15,7 @@ from jnas.commands._cli import main
 from jnas.commands._predictors import _make_predictors
 from jnas.core._registry import make_registry
 from jnas.core._vocabulary import Prediction, Predictor
+from jnas.io._archive import read_archive, write_archive
 from jnas.searchers.predictors import _registry
 from jnas.spaces._categorical import categorical
 from jnas.spaces.nasbench201._space import nasbench201
@@ -283,6 +284,24 @@ def test_other_studies_and_damaged_files_are_refused(whole, tmp_path):
         with pytest.raises(ValueError, match=r"stiff-ordinal-30\.npz is not .*delete it"):
             go(folder)
     path.write_bytes(held)
+
+
+def test_cells_of_another_study_are_refused(whole, tmp_path):
+    folder = shutil.copytree(whole[1], tmp_path / "study")
+    header, arrays = read_archive(folder / "cells.npz", kind="", remedy="")
+    for other, told in (
+        ({"study": "0"}, "is not of this study"),
+        ({}, "not the fits of a study of predictors, or it is"),
+    ):
+        rows = arrays["rows"] if other else arrays["rows"][1:]
+        write_archive(folder / "cells.npz", {**header, **other}, {**arrays, "rows": rows})
+        with pytest.raises(ValueError, match=rf"cells\.npz is {told}"):
+            load_results(folder)
+    write_archive(folder / "cells.npz", {n: v for n, v in header.items() if n != "study"}, arrays)  # as before
+    with pytest.raises(ValueError, match=r"cells\.npz is not of this study"):
+        load_results(folder)
+    write_said(folder, read_said(folder), under_seal=False)
+    np.testing.assert_array_equal(load_results(folder)[0].cells.rows, arrays["rows"])
 
 
 def test_unfinished_study_of_other_versions_is_refused(whole, tmp_path):

@@ -384,7 +384,13 @@ def test_full_disk_is_said_and_what_is_done_is_kept(whole, tmp_path, monkeypatch
     with pytest.raises(OSError, match="the disk is full"):
         go(tmp_path / "study")
     monkeypatch.undo()
-    assert [traces_chunk_path(tmp_path / "study", "random", c).exists() for c in range(3)] == [True, True, False]
+    chunks = [traces_chunk_path(tmp_path / "study", "random", c) for c in range(3)]
+    assert [chunk.exists() for chunk in chunks] == [True, True, False]
+    first = chunks[0].read_bytes()
+    shutil.copy(chunks[1], chunks[0])  # of this searcher, but of other seeds
+    with pytest.raises(ValueError, match=r"random\.part-0000\.npz is not of this study"):
+        go(tmp_path / "study")
+    chunks[0].write_bytes(first)
     assert_same(go(tmp_path / "study"), whole[0])
 
 
