@@ -16,7 +16,7 @@ from jnas.spaces.nasbench101._cells import from_matrix, published_hash, to_matri
 from jnas.tables._file import Training
 from jnas.tables.readers._model_metrics import READINGS, TOTALS, MalformedMessage, parse_metrics
 from jnas.tables.readers._nasbench101 import nasbench101_table
-from tests._model_metrics import encode_metrics
+from tests._model_metrics import encode_metrics, encoded, evaluations, row, write
 
 A, B, MAX = "conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"
 CELLS = [
@@ -25,32 +25,6 @@ CELLS = [
     ("011" "001" "000", f"input,{MAX},output"),
     ("0110" "0001" "0001" "0000", f"input,{A},{B},output"),
 ]  # fmt: skip
-
-
-def encoded(adjacency, operations):
-    size = operations.count(",") + 1
-    return from_matrix(np.array(list(map(int, adjacency))).reshape(size, size), operations.split(","))
-
-
-def evaluations(epochs, base=0.5, seconds=100.0, half=None):
-    """The fields of three evaluations; accuracies are told apart by their last digits."""
-    points = zip((0, epochs / 2 if half is None else half, epochs), (0, 0.1, 0.2), strict=True)
-    return [
-        {1: done, 2: seconds * done / epochs, 3: base + more, 4: base + more + 0.01, 5: base + more + 0.02}
-        for done, more in points
-    ]
-
-
-def row(cell, epochs=108, digest=None, parameters=1_000_000, fields=None, **options):
-    adjacency, operations = cell
-    message = encode_metrics(evaluations(epochs, **options) if fields is None else fields, parameters, 123.0)
-    digest = published_hash(encoded(*cell)) if digest is None else digest
-    return [digest, epochs, adjacency, operations, base64.encodebytes(message).decode()]
-
-
-def write(path, rows):
-    path.write_bytes(frame_record([json.dumps(r).encode() if isinstance(r, list) else r for r in rows]))
-    return path
 
 
 @pytest.fixture
