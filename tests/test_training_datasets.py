@@ -706,6 +706,24 @@ class TestPublishedSplits:
         assert dataset.num_classes == {"cifar100": 100, "imagenet16-120": 120}[name]
         assert dataset.augmentation == Augmentation(flip=True, pad=4 if name == "cifar100" else 2)
 
+    @pytest.mark.parametrize(
+        ("name", "files"),
+        [
+            ("cifar10", _cifar.LAYOUTS[10][1].files),
+            ("cifar100", _cifar.LAYOUTS[100][1].files),
+            ("imagenet16-120", ("val_data",)),
+        ],
+    )
+    def test_unpacked_pickles_are_those_that_were_published(self, folder, name, files):
+        """Nothing else vouches for them."""
+        for file in files:
+            (folder / file).write_bytes(b"almost as it was published")
+        with pytest.raises(ValueError, match=rf"{files[0]} is damaged or not the file that was published: its MD5 is "):
+            load_dataset(name, data_dir=folder)
+        for file in files:  # none where the archive is read, or nothing of the kind
+            (folder / file).unlink()
+        assert load_dataset(name, data_dir=folder).num_classes
+
 
 class TestImageNet16:
     def write(self, folder, protocol=4, first=1):

@@ -3,6 +3,7 @@
 Nothing is trained or searched: the files are written by the functions that write them, with numbers of no meaning.
 """
 
+import functools
 import hashlib
 import io
 import pickle
@@ -192,6 +193,7 @@ def _read_arrays(folder: Path) -> Any:
     return [arrays_table(folder / f"{name}.npz", SPACE, _MAPPING) for name in ("plain", "small")]
 
 
+@functools.cache
 def _cells() -> tuple[list[str], dict[int, Any]]:
     """Returns all architecture strings of NAS-Bench-201, and the trials of two of them."""
     texts = all_strings(nasbench201())
@@ -301,8 +303,8 @@ FORMATS: dict[str, Format] = {
     "NATS-Bench folder": Format(_write_nats_folder, nats_table),
     "NATS-Bench file": Format(_write_nats_file, lambda folder: nats_table(folder / "nats.pickle.pbz2")),
     "pth": Format(lambda folder, rng: _write_pth(folder, zipped=True), _read_pth),
-    "pth, legacy": Format(lambda folder, rng: _write_pth(folder, zipped=False), _read_pth),
-    "pth, release": Format(lambda folder, rng: _write_pth(folder, zipped=False, released=True), _read_pth),
+    "legacy pth": Format(lambda folder, rng: _write_pth(folder, zipped=False), _read_pth),
+    "released pth": Format(lambda folder, rng: _write_pth(folder, zipped=False, released=True), _read_pth),
     "tfrecord": Format(_write_records, lambda folder: nasbench101_table(folder / "records.tfrecord")),
     "images": Format(_write_npz, _read_npz),
     "CIFAR archive": Format(_write_cifar(0, packed=True), _read_cifar),

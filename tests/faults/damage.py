@@ -3,16 +3,18 @@
     python -m tests.faults.damage                      # 1,500 damaged files: a few CPU-minutes
     python -m tests.faults.damage --files 200 --seed 1 --formats study,pth
 
-Bits flip, files are cut off, blocks become zeros, entries of JSON and members of archives are left out, files take one
-another's places. What may come of it: the right values, or a sentence that names the file. Each other outcome is a
-fault, printed with what brings it about; the exit status is then 1. `test_damage.py` runs a short form.
+Bits flip, files are cut off, blocks become zeros, entries of JSON and of pickles and members of archives are left out,
+files take one another's places. What may come of it: the right values, or a sentence that names the file. Each other
+outcome is a fault, printed with what brings it about; the exit status is then 1. `test_damage.py` runs a short form.
 """
 
 import argparse
+import bz2
 import collections
 import contextlib
 import io
 import json
+import pickle
 import tempfile
 import time
 import warnings
@@ -55,7 +57,7 @@ def damage_all(root: Path, files: int, seed: int = 0, formats: tuple[str, ...] =
     for place, name in enumerate(formats):
         rng, made = np.random.default_rng([seed, place]), FORMATS[name]
         folder, other = (root / f"{place}-{part}" for part in ("this", "other"))
-        for number, path in enumerate((folder, other)):
+        for number, path in enumerate((folder, other) if made.has_identity else (folder,)):
             path.mkdir()
             made.write(path, np.random.default_rng([place, number]))
         wanted = leaves(made.read(folder))
@@ -64,11 +66,8 @@ def damage_all(root: Path, files: int, seed: int = 0, formats: tuple[str, ...] =
             kind = list(_DAMAGES)[number % len(_DAMAGES)]
             paths = sorted(path for path in folder.rglob("*") if path.is_file())
             path = paths[rng.integers(len(paths))]
-            damaged = _DAMAGES[kind](path, rng, made, folder, other)
-            if damaged is not None:
-                yield _outcome(
-                    name, f"{path.relative_to(folder)}: {kind}, {damaged[1]}", made, path, damaged[0], wanted
-                )
+            content, told = _DAMAGES[kind](path, rng, made, folder, other)
+            yield _outcome(name, f"{path.relative_to(folder)}: {kind}, {told}", made, path, content, wanted)
 
 
 def _outcome(name: str, damage: str, made: Format, path: Path, content: bytes, wanted: dict[str, Any]) -> Outcome:
@@ -125,9 +124,9 @@ def _lacks(found: Any, wanted: Any) -> bool:
     return bool((np.isnan(found) | (found == wanted)).all())
 
 
-# Damage: from a file to its new content and a word about it, or None where there is no such damage to it.
+# Damage: from a file to its new content and a word about it.
 
-_Damaged = tuple[bytes, str] | None
+_Damaged = tuple[bytes, str]
 
 
 def _place(size: int, rng: np.random.Generator) -> int:
@@ -161,8 +160,13 @@ def _leave_out(path: Path, rng: np.random.Generator, *_: Any) -> _Damaged:
         said = json.loads(path.read_text())
         name = _drop(said, rng)
         return json.dumps(said).encode(), name
+    if path.suffix == ".pbz2" or not path.suffix:  # pickles that were written here: they can be trusted
+        packed = path.suffix == ".pbz2"
+        held = pickle.loads(bz2.decompress(path.read_bytes()) if packed else path.read_bytes())
+        name = _drop(held, rng)
+        return (bz2.compress if packed else bytes)(pickle.dumps(held, 4)), name
     if path.suffix != ".npz":
-        return None
+        return _flip(path, rng)
     with np.load(path) as held:
         arrays = dict(held)
     if "header" in arrays and rng.integers(2):
@@ -185,11 +189,10 @@ def _drop(said: Any, rng: np.random.Generator) -> str:
         names = list(said) if isinstance(said, dict) else list(range(len(said)))
         name = names[rng.integers(len(names))]
         inner = said[name]
-        if isinstance(inner, dict | list) and inner and rng.integers(2):
-            said = inner
-            continue
-        del said[name]
-        return str(name)
+        if not (isinstance(inner, dict | list) and inner and rng.integers(2)):
+            del said[name]
+            return str(name)
+        said = inner
 
 
 def _swap(path: Path, rng: np.random.Generator, made: Format, folder: Path, other: Path) -> _Damaged:

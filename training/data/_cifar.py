@@ -16,7 +16,7 @@ import numpy as np
 
 from jnas.io._progress import counting_bar
 from jnas.io._stream import Stream
-from jnas.training.data._parts import Parts, in_folder
+from jnas.training.data._parts import Parts, check_digests, in_folder
 from jnas.training.data._pickled_images import channels_last, read_pickled_images
 
 SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
@@ -62,6 +62,28 @@ LAYOUTS: dict[int, tuple[CifarLayout, ...]] = {
     ),
 }
 """The versions of CIFAR with 10 and with 100 classes, the ones without pickles first."""
+
+
+_DIGESTS: dict[int, dict[str, str]] = {
+    10: {
+        "data_batch_1": "c99cafc152244af753f735de768cd75f",
+        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+        "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+        "test_batch": "40351d587109b95175f43aff81a1287e",
+    },
+    100: {"train": "16019d7e3df5f24257cddd939b257f8d", "test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
+}
+"""MD5 of the unpacked pickles, which have no checksum; an archive has one of its own. (Of unpacked binary files none is
+known.)"""
+
+
+def check_published(path: Path, num_classes: Literal[10, 100]) -> None:
+    """Raises ValueError where the pickles of an unpacked folder are not those that were published."""
+    binary, pickles = LAYOUTS[num_classes]
+    if path.is_dir() and in_folder(path, pickles.files) and not in_folder(path, binary.files):  # which are read first
+        check_digests(path, _DIGESTS[num_classes], SOURCE)
 
 
 def find_cifar(data_dir: Path, num_classes: Literal[10, 100]) -> Path | None:

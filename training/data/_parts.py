@@ -1,5 +1,6 @@
 """What the readers of files hand over: images and labels of each split as the source has them."""
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,28 @@ def check_counts(name: str, parts: Parts, counts: Mapping[str, int], where: str 
             raise ValueError(
                 f"{where} has {found:,} {split} images, but {name} has {count:,}; get the original files, or pass "
                 "images of your own to jnas.training.dataset_from_arrays"
+            )
+
+
+def check_digests(folder: Path, digests: Mapping[str, str], source: str) -> None:
+    """Refuses files of a published data set that are not as they were published: they have no checksum of their own.
+
+    Args:
+      folder: Where they are.
+      digests: The MD5 of each by its name; those that are not there are passed over.
+      source: Where they come from.
+
+    Raises:
+      ValueError: A file is another.
+      OSError: It cannot be read.
+    """
+    for name in (name for name in digests if (folder / name).is_file()):
+        with open(folder / name, "rb") as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if found != digests[name]:
+            raise ValueError(
+                f"{folder / name} is damaged or not the file that was published: its MD5 is {found}, expected "
+                f"{digests[name]}; get it again from {source}, or pass images of your own as an .npz"
             )
 
 

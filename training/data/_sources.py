@@ -16,7 +16,7 @@ from jnas.training.data import _cifar, _imagenet16, _tfds
 from jnas.training.data._augmentation import Augmentation, check_augmentation
 from jnas.training.data._dataset import Dataset, dataset_from_arrays
 from jnas.training.data._npz import read_npz
-from jnas.training.data._parts import Parts, check_counts, joined
+from jnas.training.data._parts import Parts, check_counts, check_digests, joined
 from jnas.training.data._splits import stratified
 
 _PathLike = str | os.PathLike[str]
@@ -80,7 +80,8 @@ def load_dataset(
     Raises:
       FileNotFoundError: The files are not there; the message says which to put where.
       ImportError: The files need a package that is not installed.
-      ValueError: There is no data set of that name, or a file is cut off, foreign or hostile. Nothing of it was run.
+      ValueError: There is no data set of that name, or a file is cut off, foreign or hostile, or an unpacked one of a
+        published data set not as it was published. Nothing of it was run.
       TypeError: An argument is of the wrong kind.
 
     Example:
@@ -163,6 +164,7 @@ def _cifar_parts(data_dir: Path, num_classes: Literal[10, 100]) -> Parts:
             )
         parts, _ = _tfds.read_prepared(path)
     check_counts(f"CIFAR-{num_classes}", parts, {"train": 50_000, "test": 10_000}, path)
+    _cifar.check_published(path, num_classes)
     return parts
 
 
@@ -196,6 +198,7 @@ def _imagenet16_120(data_dir: Path, seed: int) -> Dataset:
         )
     parts = _imagenet16.read_imagenet16(folder)
     check_counts("ImageNet16-120", parts, {"train": 151_700, "test": 6_000}, folder)
+    check_digests(folder, _imagenet16.DIGESTS, _imagenet16.SOURCE)
     return _halves_of_test("ImageNet16-120", parts, IMAGENET16, _imagenet16.NUM_CLASSES, seed)
 
 
