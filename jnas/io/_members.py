@@ -42,18 +42,26 @@ DAMAGE: tuple[type[Exception], ...] = (
 _MOST_TOLD = 300  # characters of what an error says
 _MOST_NAMED = 1000  # characters of a member's name
 _MOST_ITEM_BYTES = 1 << 16  # of one number, or one text
+_MOST_END_BYTES = 22 + 0xFFFF  # of what stands behind the directory, with a comment
 _MOST_HEADER_BYTES = 1 << 24
 
 
 def open_archive(path: str | os.PathLike[str]) -> zipfile.ZipFile:
-    """Opens an archive.
+    """Opens an archive, and checks that its directory has as many members as its end says.
 
     Raises:
       Any of `DAMAGE`; OSErrors of the system (no such file, no permission) come as from `open`.
     """
-    with open(path, "rb"):  # first, so that a caller can tell what the system refuses from damage: see `read_archive`
-        pass
-    return zipfile.ZipFile(path)
+    with open(path, "rb") as file:  # first, so that a caller can tell what the system refuses from damage
+        file.seek(-min(os.fstat(file.fileno()).st_size, _MOST_END_BYTES), os.SEEK_END)
+        end = file.read()
+    archive = zipfile.ZipFile(path)
+    place, found = end.rfind(b"PK\5\6") + 10, len(archive.infolist())
+    counted = int.from_bytes(end[place : place + 2], "little")
+    if counted != min(found, 0xFFFF):  # `zipfile` does not look, and a damaged length in the directory loses members
+        archive.close()
+        raise zipfile.BadZipFile(f"its directory has {found:,} of {counted:,} members")
+    return archive
 
 
 def list_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
