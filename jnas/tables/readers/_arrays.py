@@ -88,7 +88,8 @@ def _open_sources(path: str | os.PathLike[str]) -> Iterator["_Sources"]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file at {path}")
     with open(path, "rb") as file:
-        if file.read(6) == b"\x93NUMPY":
+        start = file.read(10)
+        if len(start) == 10 and start.startswith(b"\x93NUMPY"):
             raise ValueError(f"{path} is a single array, expected an .npz with named ones; write it with numpy.savez")
     with contextlib.ExitStack() as stack:
         with damage_said(lambda why: f"{path} is no .npz of arrays, or it is cut off or damaged ({why})"):
@@ -163,10 +164,11 @@ def _architectures(sources: _Sources, entry: Mapping[str, Any], space: Space) ->
         names = [str(name) for name in entry["upper_triangles"]]
         archs = unpack_cells(**dict(zip(names, packed, strict=True)), where=where)
     elif "array" in entry:
-        check_archs_shape(space, sources.announced(entry["array"], "'architectures' of the mapping").shape, where)
-        archs = sources.read(entry["array"], "'architectures' of the mapping")
+        archs = sources.announced(entry["array"], "'architectures' of the mapping")
         if archs.dtype.kind not in "iu":
             raise ValueError(f"{where} are {archs.dtype}, expected integers [N, E] in the encoding of {space.name!r}")
+        check_archs_shape(space, archs.shape, where)  # before they are read
+        archs = sources.read(entry["array"], "'architectures' of the mapping")
     else:
         (name,) = entry.values()
         archs = sources.read(name, "'architectures' of the mapping")
