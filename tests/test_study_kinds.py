@@ -128,7 +128,8 @@ def test_two_processes_are_not_in_one_folder(tmp_path):
     words = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "out")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(OSError, match=r"another process is at work in .*out; wait until it has ended"):
+        told = rf"another process \({other.pid} on .+\) is at work in .*out; wait until it has ended"
+        with pytest.raises(OSError, match=told):
             go(tmp_path / "out")
         assert not (tmp_path / "out" / "config.json").exists()
         other.kill()

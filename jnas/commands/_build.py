@@ -10,7 +10,7 @@ import numpy as np
 
 from jnas import spaces
 from jnas.commands._training_setup import make_dataset, make_recipe, prepare_devices, say, show_recipes
-from jnas.commands._training_work import TrainingWork, load_work, make_runs, open_work, plan_work
+from jnas.commands._training_work import TrainingWork, begun_work, load_work, make_runs, plan_work
 from jnas.core._version import __version__
 from jnas.io._atomic import check_writable
 from jnas.io._progress import status_line
@@ -54,23 +54,23 @@ def run_build(options: argparse.Namespace) -> None:
     if work.batches is not None and family.padding is not None:
         padding = family.padding(work.batches)
         say(f"sorted batches: {padding:.2f} times the convolutions that the candidates have")
-    folder = open_work(out, work)
-    if not options.partial:
-        cells = len(set(plan.cells.tolist()))
-        say(
-            f"{counted(len(plan.cells), 'run')} of {counted(cells, 'cell')} on {dataset.name}, "
-            f"{counted(recipe.epochs, 'epoch')} each, in {out}; stopped at any moment, the same command goes on"
-        )
-        make_runs(work, folder)
-    if jax.process_index() == 0:
-        _write(options, plan, load_work(folder, work), work, output)
+    with begun_work(out, work) as folder:
+        if not options.partial:
+            cells = len(set(plan.cells.tolist()))
+            say(
+                f"{counted(len(plan.cells), 'run')} of {counted(cells, 'cell')} on {dataset.name}, "
+                f"{counted(recipe.epochs, 'epoch')} each, in {out}; stopped at any moment, the same command goes on"
+            )
+            make_runs(work, folder)
+        if jax.process_index() == 0:
+            _write(options, plan, load_work(folder, work), work, output)
 
 
 def _chosen_archs(options: argparse.Namespace) -> np.ndarray | None:
     """Returns the architectures that the options name, `[N, E]`; `None` for all of the space."""
     if options.archs:
         space = spaces.get(options.space)
-        lines = [line.strip() for line in Path(options.archs).read_text().splitlines()]
+        lines = [line.strip() for line in Path(options.archs).read_text("utf-8").splitlines()]
         archs = np.stack([space.from_string(line) for line in lines if line] or [np.zeros(space.num_decisions, int)])
         each = jnp.asarray(archs)
         valid = np.asarray(jax.vmap(space.is_valid)(each))

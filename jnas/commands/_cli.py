@@ -11,11 +11,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from jnas.commands._interrupt import leave_at_interrupt, say_when_stopped, stopped_text
+from jnas.commands._machine import machine_sentence
+from jnas.commands._streams import prepare_streams
 from jnas.commands._study_options import add_predictors, add_report, add_study, add_supernet
 from jnas.commands._table_options import add_import, add_looks
 from jnas.commands._training_options import add_build, add_train
 from jnas.commands._words import add_command
 from jnas.core._version import __version__
+from jnas.io._leaving import leave
 from jnas.io._text import did_you_mean, short
 
 _EXAMPLES = """\
@@ -64,9 +68,13 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status: 0, 2 for what the user can mend, 130 where Ctrl-C stopped it."""
+    prepare_streams()
+    if argv is None:  # otherwise somebody else's process, who hears KeyboardInterrupt
+        leave_at_interrupt()
     words = list(sys.argv[1:] if argv is None else argv)
     parser = _make_parser()
     options = parser.parse_args(words)
+    say_when_stopped(options.when_stopped)
     if options.run is None:
         parser.print_help()
         return 2
@@ -76,10 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         getattr(importlib.import_module(f"jnas.commands.{module}"), function)(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        _complain(f"stopped; {options.when_stopped}")
+        print(stopped_text(), file=sys.stderr, flush=True)
         if argv is None:  # threads that compile cannot be stopped, and nobody waits for their programs
-            sys.stdout.flush()
-            os._exit(130)
+            leave(130)
         return 130
     except BrokenPipeError:  # who read the output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -88,6 +95,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("JNAS_TRACEBACK"):
             raise
         _complain(f"error: {_sentence(error)}")
+        return 2
+    except Exception as error:
+        told = None if os.environ.get("JNAS_TRACEBACK") else machine_sentence(error, options.lighter)
+        if told is None:
+            raise
+        _complain(f"error: {told}")
         return 2
     return 0
 
@@ -114,7 +127,7 @@ def _make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"jnas {__version__}")
-    parser.set_defaults(run=None, when_stopped="nothing was written")
+    parser.set_defaults(run=None, when_stopped="nothing was written", lighter=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for add in (add_study, add_predictors, add_report, add_train, add_supernet):
         add(commands)

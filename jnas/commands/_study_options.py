@@ -34,22 +34,24 @@ methods: darts-v1, darts-v2, gdas, setn, enas, rsps.
 def add_study(commands: Any) -> None:
     """Adds `jnas study`."""
     words = "compare searchers on a table over many seeds"
-    add_settings(add_command(commands, "study", words, "_study:run_study", _STUDY, goes_on=True), SEARCH_SETTINGS)
+    lighter = "--num-seeds or --max-evaluations"
+    parser = add_command(commands, "study", words, "_study:run_study", _STUDY, goes_on=True, lighter=lighter)
+    add_settings(parser, SEARCH_SETTINGS)
 
 
 def add_predictors(commands: Any) -> None:
     """Adds `jnas predictors`."""
     words = "compare predictors of accuracies on a table"
-    add_settings(
-        add_command(commands, "predictors", words, "_predictors:run_predictors", _PREDICTORS, goes_on=True),
-        PREDICTOR_SETTINGS,
-    )
+    work, lighter = "_predictors:run_predictors", "--train-sizes or --test-cells"
+    parser = add_command(commands, "predictors", words, work, _PREDICTORS, goes_on=True, lighter=lighter)
+    add_settings(parser, PREDICTOR_SETTINGS)
 
 
 def add_supernet(commands: Any) -> None:
     """Adds `jnas supernet`."""
     words = "search with shared weights on a data set, over several seeds"
-    parser = add_command(commands, "supernet", words, "_supernet:run_supernet", _SUPERNET, goes_on=True)
+    work, lighter = "_supernet:run_supernet", "--num-seeds, --batch-size or --channels"
+    parser = add_command(commands, "supernet", words, work, _SUPERNET, goes_on=True, lighter=lighter)
     # One process, as many CPU devices as seeds can be divided among.
     parser.set_defaults(coordinator=None, num_processes=None, process_id=None, distributed=False)
     parser.add_argument(

@@ -14,8 +14,9 @@ import numpy as np
 
 from jnas import spaces
 from jnas.commands._training_setup import make_dataset, make_recipe, prepare_devices, say, show_recipes
-from jnas.commands._training_work import TrainingWork, load_work, make_runs, open_work, plan_work
+from jnas.commands._training_work import TrainingWork, begun_work, load_work, make_runs, plan_work
 from jnas.core._vocabulary import Network
+from jnas.io._atomic import remove_unfinished
 from jnas.io._progress import status_line
 from jnas.io._text import counted
 from jnas.tables._named_cells import find_cells, read_cells
@@ -47,7 +48,21 @@ def run_train(options: argparse.Namespace) -> None:
     work = plan_work(jobs, dataset, recipe, options, out, most=_MOST_AT_ONCE)
     groups = _group_runs(archs, len(seeds), work.network)
     _check_room(out, work)
-    folder = open_work(out, work, kept="weights")
+    with begun_work(out, work, ("curves.csv", "curves.png"), kept="weights") as folder:
+        remove_unfinished(folder / "weights", r"\d{5,}-seed-\d+\.npz")
+        _tell(options, archs, work)
+        before = load_work(folder, work)  # a damaged file is said before the work
+        if before.done.any():
+            what = "all of it was" if before.done.all() else counted(before.done.sum(), "run")
+            say(f"{what} done before")
+        make_runs(work, folder, epochs_per_checkpoint=1, keep_weights=True)
+        if jax.process_index() == 0:
+            _write_results(work, groups, seeds, folder, load_work(folder, work))
+
+
+def _tell(options: argparse.Namespace, archs: Mapping[int, np.ndarray], work: TrainingWork) -> None:
+    """Says what will be trained, on what, and how."""
+    dataset, recipe = work.dataset, work.recipe
     images = ", ".join(f"{split} {len(rows):,}" for split, rows in dataset.splits.items())
     by_default = "" if options.recipe else " (the default)"
     say(
@@ -55,12 +70,6 @@ def run_train(options: argparse.Namespace) -> None:
         f"recipe {recipe.name}{by_default}: {counted(recipe.epochs, 'epoch')}, {recipe.channels} channels, "
         f"{counted(recipe.cells, 'cell')} in each stage, batches of {recipe.batch_size}"
     )
-    before = load_work(folder, work)  # a damaged file is said before the work
-    if before.done.any():
-        say("all of it was done before" if before.done.all() else f"{counted(before.done.sum(), 'run')} done before")
-    make_runs(work, folder, epochs_per_checkpoint=1, keep_weights=True)
-    if jax.process_index() == 0:
-        _write_results(work, groups, seeds, folder, load_work(folder, work))
 
 
 def _group_runs(archs: Mapping[int, np.ndarray], num_seeds: int, network: Network) -> list[RunGroup]:

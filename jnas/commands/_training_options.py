@@ -64,6 +64,7 @@ _DEVICE_SETTINGS = (
     Setting("num_processes", POSITIVE, "N"),
     Setting("process_id", NATURAL, "I"),
 )
+_LIGHTER = "--chunk-size or --batch-size, with another --out"
 _TRAIN = """\
 Trains cells of NAS-Bench-201 or NAS-Bench-101 on a data set. DIR gets curves.csv, curves.png and a file of weights for
 each run, which jnas.training.load_weights reads. Of isomorphic cells of NAS-Bench-101, the first that is given is
@@ -103,7 +104,7 @@ _BUILD_SETTINGS = (
 def add_train(commands: Any) -> None:
     """Adds `jnas train`."""
     words = "train architectures on a data set, over several seeds"
-    parser = add_command(commands, "train", words, "_train:run_train", _TRAIN, goes_on=True)
+    parser = add_command(commands, "train", words, "_train:run_train", _TRAIN, goes_on=True, lighter=_LIGHTER)
     parser.add_argument(
         "archs", metavar="ARCH", nargs="*", help="architecture strings (in quotes), or indices in the space"
     )
@@ -114,7 +115,7 @@ def add_train(commands: Any) -> None:
 def add_build(commands: Any) -> None:
     """Adds `jnas table build`."""
     words = "make a table by training the cells of a space on a data set"
-    parser = add_command(commands, "build", words, "_build:run_build", _BUILD, goes_on=True)
+    parser = add_command(commands, "build", words, "_build:run_build", _BUILD, goes_on=True, lighter=_LIGHTER)
     add_output(parser)
     add_settings(parser, _BUILD_SETTINGS)
     add_training_options(parser)

@@ -1,7 +1,9 @@
 """How the commands that train divide their work, do it with a bar, and wait for other processes."""
 
 import argparse
+import contextlib
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +21,11 @@ from jnas.training.networks._families import make_network
 from jnas.training.runs._jobs import (
     Jobs,
     Runs,
+    begun_folder,
     chunks_left,
     describe,
     device_batches,
     load_runs,
-    open_folder,
     run_jobs,
 )
 
@@ -66,7 +68,7 @@ def _begun_chunk(out: Path) -> int | None:
     """Returns the size of chunks with which a folder was begun: whoever goes on must use the same."""
     try:
         chunk = read_json(out / "config.json").get("chunk_size")
-    except (OSError, ValueError, AttributeError):  # `open_folder` will say what is wrong
+    except (OSError, ValueError, AttributeError):  # `begun_folder` will say what is wrong
         return None
     return chunk if isinstance(chunk, int) and chunk > 0 else None
 
@@ -88,10 +90,23 @@ def _chunk_size(num_jobs: int, dataset: Dataset, recipe: Recipe, most: int) -> i
     return -(-num_jobs // (rounds * processes))
 
 
-def open_work(out: Path, work: TrainingWork, **more: Any) -> Path:
-    """Returns the folder of the work, made or begun before; raises ValueError where it holds other work."""
+@contextlib.contextmanager
+def begun_work(out: Path, work: TrainingWork, outputs: Sequence[str] = (), **more: Any) -> Iterator[Path]:
+    """Gives the folder of the work, made or begun before, in which no other command is meanwhile.
+
+    Args:
+      out: The folder.
+      work: From `plan_work`.
+      outputs: The names of the files that are written beside config.json.
+      **more: What more config.json says.
+
+    Raises:
+      ValueError: It holds other work.
+      OSError: It cannot be written, or another process is at work in it.
+    """
     jobs, dataset, recipe, network, chunk, _ = work
-    return open_folder(out, describe(jobs, dataset, recipe, network, chunk_size=chunk, **more))
+    with begun_folder(out, describe(jobs, dataset, recipe, network, chunk_size=chunk, **more), outputs) as folder:
+        yield folder
 
 
 def load_work(folder: Path, work: TrainingWork) -> Runs:
@@ -104,7 +119,7 @@ def make_runs(work: TrainingWork, folder: Path, **how: Any) -> None:
 
     Args:
       work: From `plan_work`.
-      folder: From `open_work`.
+      folder: From `begun_work`.
       **how: The other arguments of `run_jobs`.
     """
     jobs, dataset, recipe, network, chunk, _ = work

@@ -12,6 +12,7 @@ def add_command(
     description: str | None = None,
     *,
     goes_on: bool = False,
+    lighter: str | None = None,
 ) -> Any:
     """Adds a command and returns its parser.
 
@@ -23,6 +24,7 @@ def add_command(
         command runs, so that help does not wait for JAX. None for a command that has commands of its own.
       description: What its help says first; by default the line.
       goes_on: Whether the command that was stopped goes on when it is given again.
+      lighter: Options that make the work smaller, in words, for when memory runs out.
     """
     parser = commands.add_parser(
         name,
@@ -34,6 +36,7 @@ def add_command(
     parser.set_defaults(parser=parser)  # of the words that were given
     if run is not None:
         parser.set_defaults(run=run)
+    parser.set_defaults(lighter=lighter)
     if goes_on:
         parser.set_defaults(when_stopped="the same command goes on from here, to the same results")
     return parser

@@ -1,18 +1,24 @@
 """The file in which `jnas.search` keeps a search, so that it can go on after a crash to the same result."""
 
+import contextlib
+import functools
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import jax
 import numpy as np
 
 from jnas.core._vocabulary import Key
 from jnas.io._archive import read_archive, write_archive
+from jnas.io._lock import alone_in
 from jnas.io._text import short
 from jnas.io._tree import as_members, check_members, fill, find_leaves
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 FORMAT = "jnas-search"
 VERSION = 1
@@ -54,6 +60,24 @@ def program_digest(*programs: Any) -> str:
     for program in programs:
         digest.update(program.as_text().encode())
     return digest.hexdigest()
+
+
+def alone_on_checkpoint(function: Callable[P, R]) -> Callable[P, R]:
+    """Returns a function that no other process is in with the same file as its argument `checkpoint`, if it has one.
+
+    It raises BlockingIOError where one is.
+    """
+
+    @functools.wraps(function)
+    def alone(*args: P.args, **kwargs: P.kwargs) -> R:
+        given: Any = kwargs.get("checkpoint")
+        with contextlib.ExitStack() as stack:
+            if given is not None:
+                file = Path(given)
+                stack.enter_context(alone_in(file.parent, f".{file.name}.lock", at=file))
+            return function(*args, **kwargs)
+
+    return alone
 
 
 def save_checkpoint(path: str | os.PathLike[str], identity: dict[str, Any], contents: Any, pending: Pending) -> None:

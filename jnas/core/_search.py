@@ -13,7 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._checkpoint import Pending, identify, load_checkpoint, program_digest, save_checkpoint
+from jnas.core._checkpoint import (
+    Pending,
+    alone_on_checkpoint,
+    identify,
+    load_checkpoint,
+    program_digest,
+    save_checkpoint,
+)
 from jnas.core._checks import (
     Overshoot,
     check_fidelities,
@@ -54,6 +61,7 @@ class _Steps(NamedTuple):
     tell: Any  # (state, progress, proposal, evaluation) -> (state, progress, rows)
 
 
+@alone_on_checkpoint
 def search(
     searcher: Searcher,
     evaluate: Evaluate | Objective,
@@ -85,6 +93,7 @@ def search(
         its own.
       checkpoint: A file in which the search is saved after every evaluation, and from which it goes on if the file is
         there, to the trace that an unbroken search would have left. The file of a finished search gives its trace.
+        One process at a time works on it.
       on_evaluation: Called as `on_evaluation(candidate, score, seconds)` after each evaluation made in this process.
       num_objectives: How many numbers a Python function returns as further objectives, minimised, for
         `Trace.objectives`; an `Objective` shows it.
@@ -98,6 +107,9 @@ def search(
       TypeError: `evaluate` returned something that is neither a number nor a pair of numbers, or a step of the searcher
         changes the form of its state; said before the first evaluation, where the searcher is compiled.
       OSError: The checkpoint cannot be written.
+        returned seconds that are negative or NaN.
+      TypeError: `evaluate` returned something that is neither a number nor a pair of numbers.
+      OSError: The checkpoint cannot be written, or another process is at work on it.
       Whatever `evaluate` raises: a checkpoint then holds all evaluations before that one.
 
     Example:

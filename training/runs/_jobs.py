@@ -13,12 +13,13 @@ is in, nor on how many devices share the work, and any number of devices takes a
 (`'dispatch'`) round differently with their composition; they go on to the same result in the same division alone.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._folder import open_result_folder, read_part
+from jnas.core._folder import begun_in, open_result_folder, read_part
 from jnas.core._versions import check_versions, versions
 from jnas.core._vocabulary import Network, Weights
 from jnas.io._lock import alone_in
@@ -115,6 +116,32 @@ def open_folder(folder: str | os.PathLike[str], description: Mapping[str, Any]) 
     folder, said = open_result_folder(folder, {**description, "versions": now}, FOLDER)
     check_versions(said["versions"], now, _SAME, work=f"the work in {folder}", elsewhere="another folder")
     return folder
+
+
+@contextlib.contextmanager
+def begun_folder(
+    folder: str | os.PathLike[str], description: Mapping[str, Any], outputs: Sequence[str]
+) -> Iterator[Path]:
+    """Gives `open_folder`'s folder to a command, which is alone in it until it has written its outputs.
+
+    Of several processes that share the work, the first one is; each of the others is alone in its share (`run_jobs`).
+
+    Args:
+      folder: The folder.
+      description: From `describe`.
+      outputs: The names of the files that the command writes beside config.json.
+
+    Raises:
+      ValueError: As `open_folder`.
+      OSError: As `open_folder`; or another process is at work in the folder.
+    """
+    if jax.process_index() > 0:
+        yield open_folder(folder, description)
+        return
+    now = versions()
+    with begun_in(folder, {**description, "versions": now}, FOLDER, outputs, ()) as (path, said):
+        check_versions(said["versions"], now, _SAME, work=f"the work in {folder}", elsewhere="another folder")
+        yield path
 
 
 def run_jobs(
