@@ -4,6 +4,7 @@ import contextlib
 import gc
 import importlib
 import io
+import multiprocessing
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from jnas.commands._interrupt import leave_at_interrupt, say_when_stopped
 from jnas.commands._streams import prepare_streams
 from jnas.io._atomic import replacing
 from jnas.io._lock import alone_in
+from jnas.io._workers import leave_with_parent
 from tests._processes import start
 
 # Ctrl-C.
@@ -87,6 +89,39 @@ def others():
 
 def test_handlers_of_others_stay(tmp_path):
     assert start(others, output=tmp_path / "told").wait(20).returncode == 1
+
+
+def helped():
+    """Starts a helper that would wait for ever, and is killed."""
+    helper = multiprocessing.get_context("fork").Process(target=_help)
+    helper.start()
+    while not Path("helps").exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _help():
+    leave_with_parent()
+    Path("helper").write_text(str(os.getpid()))
+    Path("helper").rename("helps")
+    deaf()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked at in /proc")
+def test_helpers_end_with_the_process_that_they_help(tmp_path):
+    running = start(helped, output=tmp_path / "told", folder=tmp_path)
+    assert running.wait(20).returncode == -signal.SIGKILL
+    helper = int((tmp_path / "helps").read_text())
+    deadline = time.monotonic() + 20
+    while _lives(helper) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _lives(helper)
+
+
+def _lives(process):
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 # Streams.

@@ -2,13 +2,8 @@
 
 import errno
 import os
-import signal
-import subprocess
-import sys
-import textwrap
 import time
 import zipfile
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -313,52 +308,6 @@ def test_objective_resumes_to_the_same_trace(tmp_path):
     )
     assert_same(again, whole)
     assert 0 < len(heard) - 40 <= 5  # at most the proposal that was cut
-
-
-KILLED = """
-import os, sys, time
-import jax, numpy as np
-from tests.test_search import SEARCHERS, value
-from jnas.core._search import search
-
-def evaluate(candidate):
-    with open(sys.argv[2], "a") as file:
-        print(candidate.row, file=file)
-    time.sleep(0.05)
-    return value(candidate.arch) + float(jax.random.normal(candidate.key)), 1.0
-
-trace = search(SEARCHERS["batched"], evaluate, jax.random.key(8), max_evaluations=20, checkpoint=sys.argv[1])
-np.savez(sys.argv[3], **{k: np.asarray(v) for k, v in trace._asdict().items() if v is not None})
-"""
-
-
-@pytest.mark.slow
-def test_survives_kill_nine(tmp_path):
-    """A process killed at any moment leaves a file from which another goes on to the same result."""
-    checkpoint, log, result = (str(tmp_path / n) for n in ("search.npz", "log", "trace.npz"))
-    command = [sys.executable, "-c", textwrap.dedent(KILLED), checkpoint, log, result]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    for lines in (4, 13):
-        process = subprocess.Popen(command, env=environment)
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and process.poll() is None:
-            if Path(log).exists() and len(Path(log).read_text().splitlines()) >= lines:
-                break
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not Path(result).exists()
-    subprocess.run(command, env=environment, check=True, timeout=120)
-
-    def evaluate(candidate):
-        return value(candidate.arch) + float(jax.random.normal(candidate.key)), 1.0
-
-    whole = search(SEARCHERS["batched"], evaluate, jax.random.key(8), max_evaluations=20)
-    with np.load(result) as saved:
-        assert_same(type(whole)(**saved), whole)
-    rows = [int(line) for line in Path(log).read_text().splitlines()]
-    assert set(rows) == set(range(20))
-    assert len(rows) <= 20 + 2  # each kill costs at most the evaluation that it hit
 
 
 def test_checkpoints_of_other_searches_are_refused(tmp_path):

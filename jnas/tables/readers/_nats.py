@@ -33,6 +33,7 @@ from jnas.core._vocabulary import Space
 from jnas.io._restricted_pickle import load
 from jnas.io._stream import Stream
 from jnas.io._torch_file import has_checksum, read_torch
+from jnas.io._workers import leave_with_parent
 from jnas.spaces._nats_size import nats_size
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.tables._file import Header
@@ -178,7 +179,8 @@ def _map(
         return
     # Spawned, since a fork of a process in which JAX has started its threads may hang. Not `multiprocessing.Pool`,
     # which waits for ever for what a killed process had been given.
-    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    spawned = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=spawned, initializer=leave_with_parent)
     try:
         chunks = (tasks[i : i + _CHUNK] for i in range(0, len(tasks), _CHUNK))
         waiting = collections.deque(pool.submit(_each, function, c) for c in itertools.islice(chunks, 4 * processes))
