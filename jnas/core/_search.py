@@ -106,9 +106,6 @@ def search(
         returned seconds that are negative or not finite in float32.
       TypeError: `evaluate` returned something that is neither a number nor a pair of numbers, or a step of the searcher
         changes the form of its state; said before the first evaluation, where the searcher is compiled.
-      OSError: The checkpoint cannot be written.
-        returned seconds that are negative or NaN.
-      TypeError: `evaluate` returned something that is neither a number nor a pair of numbers.
       OSError: The checkpoint cannot be written, or another process is at work on it.
       Whatever `evaluate` raises: a checkpoint then holds all evaluations before that one.
 
