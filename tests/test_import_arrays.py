@@ -226,7 +226,7 @@ class TestWrongMappings:
         [
             (("architectures",), ..., "the mapping lacks architectures"),
             (("trainings",), ..., "the mapping lacks trainings"),
-            (("member",), {}, "the mapping has 'member', which nothing reads; its entries are architectures"),
+            (("member",), {}, "'member', which nothing reads; did you mean 'members'. its entries are architectures"),
             (("architectures",), {"array": 3}, r"'architectures' of the mapping is \{'array': 3\}"),
             (("architectures",), "choices", "'architectures' of the mapping is 'choices', expected"),
             (("architectures",), {"array": "score"}, r"are float64\[8, 2, 2\], expected integers \[N, E\]"),

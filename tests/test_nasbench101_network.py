@@ -385,7 +385,7 @@ class TestMakeNetwork:
             ValueError, match=r"no space with networks 'nats_size'.* expected one of nasbench201, nasbench101"
         ):
             training.make_network(digits, RECIPE, space="nats_size")
-        with pytest.raises(ValueError, match="expected one of switch, static for nasbench101"):
+        with pytest.raises(ValueError, match="expected one of 'switch', 'static' for nasbench101"):
             training.make_network(digits, RECIPE, "dispatch", space="nasbench101")
         with pytest.raises(ValueError, match="pass it as archs"):
             training.make_network(digits, RECIPE, "static", space="nasbench101")

@@ -454,7 +454,7 @@ def test_predictors_that_a_space_has_nothing_for_are_left_out(registered):
     ("words", "told"),
     [
         (["--predictors", "guess"], "there is no predictor 'guess', expected one of ridge, slow, driven, nodes"),
-        (["--encodings", "paths"], "nasbench201 has no encoding 'paths'; give --encodings from one_hot"),
+        (["--encodings", "paths"], "has no encoding 'paths'; did you mean 'path'? give --encodings from one_hot"),
         (["--predictors", "ridge", "--encodings", "graph"], "none of ridge reads the encoding 'graph'"),
         (["--train-sizes", "6000"], "of 6,466 different ones; ask for fewer test_cells, or for smaller train_sizes"),
         (["--train-sizes", "x"], "expected sizes that ascend, such as 20,100,500, not 'x'"),

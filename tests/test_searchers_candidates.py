@@ -122,7 +122,7 @@ def test_a_nan_never_wins():
 def test_arguments_are_checked():
     with pytest.raises(TypeError, match="selection is 'published'"):
         rsps(TOY, steps_per_epoch=3, selection="published")
-    with pytest.raises(ValueError, match="comparison 'best'"):
+    with pytest.raises(ValueError, match="comparison is 'best'"):
         check_selection(Selection("best"))
     with pytest.raises(ValueError, match="batch_norm 'none'"):
         check_selection(Selection(batch_norm="none"))

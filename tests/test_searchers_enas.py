@@ -263,7 +263,7 @@ def test_marginal_probabilities_and_candidates():
 
 
 def test_arguments_are_checked():
-    with pytest.raises(ValueError, match="baseline 'none'"):
+    with pytest.raises(ValueError, match="baseline is 'none'"):
         enas(TOY, steps_per_epoch=3, policy=PolicyGradient(baseline="none"))
     with pytest.raises(ValueError, match="controller_steps is 0"):
         enas(TOY, steps_per_epoch=3, controller_steps=0)

@@ -152,7 +152,7 @@ def test_equal_arguments_give_the_same_object():
         ({"separator": ""}, TypeError, "separator is '', expected a string that is not empty"),
         ({"separator": "1"}, ValueError, "has the name '1': it must not be empty or contain '1'"),
         ({"name": ""}, TypeError, "name is '', expected a string that is not empty"),
-        ({"mutation": "edge"}, ValueError, "mutation is 'edge', expected 'different' or 'any'"),
+        ({"mutation": "edge"}, ValueError, "mutation is 'edge', expected one of 'different', 'any'"),
     ],
 )
 def test_wrong_arguments_are_explained(arguments, error, message):
@@ -184,7 +184,7 @@ def test_size_space_by_hand():
     assert space.index(jnp.asarray([0, 0, 0, 1, 1])) == 9
     with pytest.raises(ValueError, match="unknown choice '12' at decision 4, expected one of 8, 16, 24"):
         space.from_string("8:8:8:8:12")
-    with pytest.raises(ValueError, match="mutation is 'edge', expected 'different' or 'any'"):
+    with pytest.raises(ValueError, match="mutation is 'edge', expected one of 'different', 'any'"):
         spaces.nats_size("edge")
 
 

@@ -85,7 +85,7 @@ def in_this_process(monkeypatch):
         (["1", "--dataset", "odd.npz", "--batch-size", "8"], "images are 6 by 6, expected multiples of 4"),
         (
             ["1", "--dataset", "floats.npz"],
-            "floats.npz, all: images are float64, expected uint8, values from 0 to 255; s",
+            "floats.npz, all: images are float64, expected uint8, values from 0 to 2",
         ),
         (["1", "--dataset", "labels.npz"], "labels.npz, all: labels are float64; expected integers from 0"),
         (["1", "--dataset", "first.npz"], "expected [N, H, W, C] with the channels last, as images.transpose"),

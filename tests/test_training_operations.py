@@ -162,7 +162,7 @@ def test_auto_takes_patches_where_they_are_small(size, native):
 
 
 def test_unknown_convolutions_are_refused():
-    with pytest.raises(ValueError, match="convolution is 'winograd', expected one of auto, patches, native"):
+    with pytest.raises(ValueError, match="convolution is 'winograd', expected one of 'auto', 'patches', 'native'"):
         check_convolution("winograd")
 
 
