@@ -124,7 +124,7 @@ def test_arguments_are_checked():
         rsps(TOY, steps_per_epoch=3, selection="published")
     with pytest.raises(ValueError, match="comparison is 'best'"):
         check_selection(Selection("best"))
-    with pytest.raises(ValueError, match="batch_norm 'none'"):
+    with pytest.raises(ValueError, match="batch_norm is 'none'"):
         check_selection(Selection(batch_norm="none"))
     with pytest.raises(ValueError, match="num_candidates is 0"):
         check_selection(Selection(num_candidates=0))

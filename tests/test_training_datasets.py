@@ -152,7 +152,9 @@ class TestArrays:
         assert again.mean == (1.0, 2.0, 3.0)
 
     def test_say_which_splits_there_are(self):
-        with pytest.raises(ValueError, match="no split 'valid'; it has train, validation, test"):
+        with pytest.raises(
+            ValueError, match=r"no split 'valid'; did you mean 'validation'\? it has train, validation, test"
+        ):
             small().rows("valid")
 
     @pytest.mark.parametrize(

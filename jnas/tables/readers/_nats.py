@@ -311,10 +311,10 @@ def _finish(
 ) -> tuple[Header, dict[str, np.ndarray]]:
     trainings = gathered.trainings()
     arrays, notes = gathered.finish()
-    for name, values in arrays.items():
-        kind = name.split("/")[0]
+    for each, values in arrays.items():
+        kind = each.split("/")[0]
         if kind in ("accuracy", "parameters", "flops"):  # whose unit may be another; the rest was checked as it came
-            check_numbers(kind, values, f"{name} of {source}")
+            check_numbers(kind, values, f"{each} of {source}")
     if gathered.num_filled < len(archs):
         notes = (
             f"{gathered.num_filled:,} of {len(archs):,} architectures have numbers, the others are missing",
