@@ -100,3 +100,4 @@ def test_what_is_near():
     found = [nearest(word, known) for word in words]
     assert found == [*known[:1] * 2, *known[1:], "regularized_evolution", None, None, None]
     assert nearest("x", ()) is None
+    assert nearest("--", ("--at",)) is None

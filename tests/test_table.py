@@ -414,6 +414,8 @@ def test_make_table_of_ones_own_numbers(tmp_path):
         ({"parameters": [129306] * 12}, "parameters has whole numbers up to 129,306, which look like counts"),
         ({"flops": [15_647_370.0] * 12}, "flops has whole numbers up to 15,647,370, which look like counts"),
         ({"flops": [-1] * 12}, "flops has negative numbers"),
+        ({"accuracy": {"a/b": np.arange(12.0)}}, "accuracy has the name 'a/b', expected texts without '/'"),
+        ({"device_latency": {"": np.arange(12.0)}}, "device_latency has the name ''"),
         ({"latency": [0.1]}, r"latency has shape \(1,\), expected \[12\]"),
         ({"device_latency": {"phone": [-1] * 12}}, "device_latency.'phone'. has negative numbers"),
         ({"archs": ["0|1", "0|4"]}, "architecture 1 is no string of the space 'categorical': .*unknown choice '4'"),

@@ -36,6 +36,8 @@ def nearest(word: Any, known: Iterable[str]) -> str | None:
     """
     spelled = {name.lower(): name for name in known}
     text = str(word).lower()[:200]  # a comparison takes as long as the product of both lengths
+    if not any(map(str.isalnum, text)):
+        return None
     near = difflib.get_close_matches(text, spelled, n=1)
     if not near and len(text) > 2:
         begins: dict[str, str] = {}

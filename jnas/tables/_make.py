@@ -62,6 +62,8 @@ def make_table(
       >>> jnas.queries.best(table, dataset="data", split="validation", epochs=1)
       Best(arch_index=4, arch='1|1', value=75.0)
     """
+    for what, names in (("accuracy", accuracy), ("device_latency", device_latency or {})):
+        _check_names(what, names)
     encoded = _encoded(space, archs)
     rows = len(encoded)
     columns = {split: _two_axes(values, rows, f"accuracy[{split!r}]") for split, values in accuracy.items()}
@@ -111,6 +113,15 @@ def _encoded(space: Space, archs: Any) -> np.ndarray:
         )
     check_archs(space, encoded, "the table")  # before the smaller type, in which a number that is too large may fit
     return encoded
+
+
+def _check_names(what: str, names: Any) -> None:
+    """Raises TypeError or ValueError unless an argument maps names that can be parts of a member's name."""
+    if not isinstance(names, Mapping):
+        raise TypeError(f"{what} is {type(names).__name__}, expected a mapping from names to numbers")
+    for name in names:
+        if not isinstance(name, str) or not name or "/" in name:
+            raise ValueError(f"{what} has the name {name!r}, expected texts without '/'")
 
 
 def _cost(kind: str, values: Any, rows: int, what: str) -> np.ndarray:

@@ -59,7 +59,9 @@ def check_numbers(kind: str, numbers: np.ndarray, what: str, *, scaled: bool = F
                 "what is missing with NaN"
             )
         if not scaled and are_fractions(there):
-            raise ValueError(f"{what} {fractions_text(there)}")
+            raise ValueError(
+                f"{what} {fractions_text(there)} (a scale of 100; a scale of 1 says that they are percent)"
+            )
     if kind in _NOT_NEGATIVE and low < 0:
         raise ValueError(
             f"{what} has negative numbers, the lowest {low:g}, expected none; mark what is missing with NaN"
@@ -83,7 +85,7 @@ def fractions_text(numbers: np.ndarray) -> str:
     """Returns what is to be said of such accuracies, after what holds them."""
     return (
         f"has no number above {float(np.nanmax(numbers)):.4g}, so they look like fractions; expected percent: multiply "
-        "them by 100 (a scale of 100; a scale of 1 says that they are percent)"
+        "them by 100"
     )
 
 
