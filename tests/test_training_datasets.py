@@ -152,7 +152,7 @@ class TestArrays:
         assert again.mean == (1.0, 2.0, 3.0)
 
     def test_say_which_splits_there_are(self):
-        with pytest.raises(ValueError, match="no split 'valid'; did you mean 'validation'. it has train, valid"):
+        with pytest.raises(ValueError, match=r"no split 'valid'; did you mean 'validation'. it has train, valid"):
             small().rows("valid")
 
     @pytest.mark.parametrize(
