@@ -359,7 +359,7 @@ def own_arrays():
     return ("table", "import", "arrays", "own.npz", "--mapping", "mapping.json", "--space")
 
 
-def test_a_space_of_ones_own_is_imported_and_searched(capsys, own_arrays, plain_page):
+def test_a_space_of_ones_own_is_imported(capsys, own_arrays):
     works(capsys, *own_arrays, "space.json", "-o", "t.npz")
     found = works(capsys, "table", "query", "t.npz", " gelu | 32\n")
     assert "architecture 4: gelu|32" in found
