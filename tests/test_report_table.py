@@ -37,7 +37,8 @@ def small_table(**changes):
     validation = rng.normal(80, 3, 12)
     validation[3] = np.nan
     given = {"validation": validation, "test": validation + rng.normal(0, 1, 12)}
-    return make_table(SPACE, **({"accuracy": given, "name": "My <table> & more", "source": "<i>me</i>"} | changes))
+    own = {"accuracy": given, "train_seconds": 2.0, "name": "My <table> & more", "source": "<i>me</i>"}
+    return make_table(SPACE, **(own | changes))
 
 
 def curved_table():

@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from jnas.commands._study import default_dataset, default_epochs
+from jnas.commands._study import check_split, default_dataset, default_epochs
 from jnas.commands._study_work import carry_out_and_tell
 from jnas.io._compilation_cache import use_compilation_cache
-from jnas.io._text import aligned, did_you_mean
+from jnas.io._text import aligned, did_you_mean, listed
 from jnas.searchers._settings import naming, read_settings, read_spec, settings_text
 from jnas.searchers.predictors import _registry as registry
 from jnas.studies._settings import study_arguments
@@ -30,6 +30,7 @@ def run_predictors(options: argparse.Namespace) -> None:
     table = load_table(options.table)
     dataset = options.dataset or default_dataset(table)
     epochs = options.epochs or default_epochs(table, dataset, options.split)[-1]
+    check_split(table, dataset, options.split, (epochs,))
     made, encodings = _make_predictors(options.predictors, options.encodings, table.space)
     asked = {**study_arguments(PREDICTOR_SETTINGS, options), "dataset": dataset, "epochs": epochs}
     plan = plan_predictor_study(made, table, **asked, encodings=encodings, command=options.command)
@@ -49,6 +50,8 @@ def _make_predictors(
     # What was not asked for by its name is left out where the space has nothing for it to read, such as graphs.
     fitting = [n for n in registry.names() if set(registry.entry(n).encodings) & set(space.feature_names)]
     asked = [n for n in fitting if registry.entry(n).quick] if wanted is None else wanted
+    if "all" in asked and (missing := [n for n in registry.names() if n not in fitting]):
+        print(f"note: without {listed(missing)}: the space {space.name} has nothing that they read")
     made, chosen = {}, {}
     for name in dict.fromkeys(n for word in asked for n in (fitting if word == "all" else (word,))):
         kind, level, given = read_spec(name)

@@ -11,7 +11,7 @@ import numpy as np
 
 from jnas.commands._study_work import carry_out_and_tell
 from jnas.io._compilation_cache import use_compilation_cache
-from jnas.io._text import aligned
+from jnas.io._text import aligned, counted, listed
 from jnas.searchers import _registry, at_fidelity
 from jnas.searchers._benchmarks import BENCHMARKS, find_benchmark
 from jnas.searchers._settings import naming, read_settings, read_spec, settings_text
@@ -24,7 +24,7 @@ from jnas.studies.search._text import nothing_found, search_results_text
 from jnas.tables._file import member
 from jnas.tables._known_part import known_part, known_share
 from jnas.tables._load import load_table
-from jnas.tables._runs import check_seed
+from jnas.tables._runs import check_seed, has_times
 
 
 def run_study(options: argparse.Namespace) -> None:
@@ -36,6 +36,7 @@ def run_study(options: argparse.Namespace) -> None:
     table = load_table(options.table)
     dataset = options.dataset or default_dataset(table)
     epochs = options.epochs or default_epochs(table, dataset, options.split)
+    check_split(table, dataset, options.split, epochs)
     for number in epochs:
         check_seed(table, *table.resolve(dataset, options.split), number, options.reward, "reward")
     searched = {"dataset": dataset, "split": options.split, "epochs": epochs, "at": options.at, "seed": options.reward}
@@ -47,7 +48,7 @@ def run_study(options: argparse.Namespace) -> None:
     limits = _limits(options, table, dataset, epochs)
     searchers, widths = _make_searchers(options.searchers, space, options.at or epochs)
     asked = {**study_arguments(SEARCH_SETTINGS, options), "dataset": dataset, "epochs": epochs, **limits}
-    plan = plan_search_study(searchers, table, **asked, targets=None, chunk=widths, command=options.command)
+    plan = plan_search_study(searchers, table, **asked, targets=options.targets, chunk=widths, command=options.command)
     told = [plan.config["table_name"], dataset, *plan.config["epochs"], plan.config["num_seeds"]]
     carry_out = functools.partial(carry_out_search, table=table)
     files = ("summary.csv", "report.html")
@@ -69,7 +70,7 @@ def _limits(options: argparse.Namespace, table: Any, dataset: str, epochs: Seque
     limits = {"budget_seconds": options.budget_seconds, "max_evaluations": options.max_evaluations}
     if limits == {"budget_seconds": None, "max_evaluations": None}:
         limits |= _default_limit(table, dataset, options.split, epochs)
-    elif options.budget_seconds is not None and not _has_times(table, dataset, options.split, epochs):
+    elif options.budget_seconds is not None and not _has_costs(table, dataset, options.split, epochs):
         where = f"{dataset} with {' and '.join(map(str, epochs))} epochs"
         raise ValueError(
             f"this table has no times for {where}, so that --budget-seconds has no meaning; give --max-evaluations N"
@@ -106,13 +107,29 @@ def _holds(table: Any, dataset: str, epochs: int, split: str) -> bool:
 def _default_limit(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> dict[str, Any]:
     row = find_benchmark(table.space.name)
     holds = row.budget_datasets is None or dataset in row.budget_datasets
-    if _has_times(table, dataset, split, epochs) and row.budget_seconds is not None and holds:
+    published, _ = table.resolve(dataset, split)
+    timed = _has_costs(table, dataset, split, epochs) and all(has_times(table, published, e) for e in epochs)
+    if timed and row.budget_seconds is not None and holds:
         return {"budget_seconds": row.budget_seconds}
     return {"max_evaluations": 100}
 
 
-def _has_times(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> bool:
-    """Returns whether the table says what these trainings cost; raises ValueError where it has no such training."""
+def check_split(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> None:
+    """Raises ValueError, with what to give instead, where a table has nothing of trainings on a split but on others."""
+    published, known = table.resolve(dataset, split)
+    kinds = ("accuracy", "accuracy_mean", "accuracy_at", "accuracy_curve")
+    for number in epochs:
+        places = (name.split("/") for name in table.names)
+        there = sorted({p[3] for p in places if p[0] in kinds and p[1:3] == [published, str(number)]})
+        if there and known not in there:
+            raise ValueError(
+                f"this table has no {split} accuracy of {dataset} with {counted(number, 'epoch')}; give "
+                f"{' or '.join(f'--split {name}' for name in there)}"
+            )
+
+
+def _has_costs(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> bool:
+    """Returns whether these trainings cost anything in the table; raises ValueError where it has no such training."""
     published, _ = table.resolve(dataset, split)
     trainings = [table.training(published, e) for e in epochs]
     times = [table.read(member("train_seconds", t.dataset, t.epochs)) for t in trainings]
@@ -127,12 +144,17 @@ def _make_searchers(
     asked = _registry.compared(len(epochs), space.name) if wanted is None else wanted
     if wanted is None and not row.all_epochs:
         asked = _with_lowest(asked, epochs)
-    everything = _with_lowest(_registry.names(space=space), epochs)
+    fitting = _registry.names(space=space)
+    everything = _with_lowest(fitting, epochs)
+    if "all" in asked and (missing := [n for n in _registry.names() if n not in fitting]):
+        print(f"note: without {listed(missing)}: {_lacking(space, missing)}")
     searchers, widths = {}, {}
     for name in dict.fromkeys(n for word in asked for n in (everything if word == "all" else (word,))):
         kind, level, given = read_spec(name)
         known = _registry.entry(kind)
         settings = read_settings(f"the searcher {kind}", known.factory, given)
+        if known.needs not in (None, *space.feature_names):
+            raise ValueError(f"{name} cannot search here: {_lacking(space, [kind])}; leave it out of --searchers")
         if level is not None and level not in map(str, epochs):
             named = ", ".join(map(str, epochs))
             raise ValueError(f"{name} names the epochs {level!r}, expected one of those of the study: {named}")
@@ -146,6 +168,12 @@ def _make_searchers(
         searchers[name] = made if whole else at_fidelity(made, place)
         widths[name] = 500 if known.quick else 100
     return searchers, widths
+
+
+def _lacking(space: Any, names: Sequence[str]) -> str:
+    """Returns that a space lacks the features that some searchers read."""
+    needed = dict.fromkeys(str(_registry.entry(name).needs) for name in names)
+    return f"the space {space.name} has no features {listed(list(needed))}"
 
 
 def _with_lowest(names: Sequence[str], epochs: Sequence[int]) -> list[str]:

@@ -86,13 +86,16 @@ def check_step(searcher: Searcher, proposal: Proposal, evaluation: Any) -> None:
             )
 
 
-def check_fidelities(searcher: Searcher, objective: Any) -> None:
-    """Raises ValueError if the searcher asks for fidelities that the objective does not have."""
+_SEVERAL = "an objective of several, a table's with epochs=(12, 200), or function_objective with fidelities=(12, 200)"
+
+
+def check_fidelities(searcher: Searcher, objective: Any, remedy: str = _SEVERAL) -> None:
+    """Raises ValueError, which says to give `remedy`, if the searcher asks for fidelities that the objective lacks."""
     fidelities = getattr(objective, "fidelities", (0,))
     if searcher.num_fidelities > len(fidelities):
         raise ValueError(
             f"{searcher.name} searches on {searcher.num_fidelities} fidelities but the objective has "
-            f"{len(fidelities)} ({fidelities}); give the objective a tuple, for example epochs=(12, 200)"
+            f"{len(fidelities)} ({fidelities}); give {remedy}"
         )
 
 

@@ -121,7 +121,10 @@ def search(
         raise TypeError(f"evaluate is {type(evaluate).__name__}, expected a function of a Candidate, or an Objective")
     known = evaluate if isinstance(evaluate, Objective) else Objective(_no_objective, _fidelities(fidelities))
     capacity = check_rows(resolve_capacity(known, budget_seconds, max_evaluations, overshoot))
-    check_fidelities(searcher, known)
+    if isinstance(evaluate, Objective):
+        check_fidelities(searcher, known)
+    else:
+        check_fidelities(searcher, known, "them as fidelities, for example fidelities=(12, 200)")
     search_key, objective_key = jax.random.split(key)
     init = jax.jit(searcher.init, static_argnums=1) if searcher.compiled else searcher.init
     state = init(search_key, capacity)

@@ -75,6 +75,16 @@ def _are_seconds(value: Any) -> bool:
         return False
 
 
+def _read_targets(text: str) -> tuple[tuple[str, str, int], ...]:
+    targets = []
+    for part in text.split(","):
+        dataset, split, epochs = part.strip().rsplit(":", 2)
+        targets.append((dataset, split, int(epochs)))
+    if not all(dataset and split and epochs > 0 for dataset, split, epochs in targets):
+        raise ValueError
+    return tuple(dict.fromkeys(targets))
+
+
 POSITIVE, NATURAL = integer(1), integer(0)
 NUM_EPOCHS = integer(1, most=100_000)
 SEED = integer(0, most=2**63 - 1)  # of NumPy's generators
@@ -82,6 +92,7 @@ _SEEDS = integer(1, most=1_000_000)  # so many searches of 100 evaluations take 
 TEXT = ValueKind("a text")
 FLAG = ValueKind("True or False")  # an option without a word
 NAMES = ValueKind("names with commas between them, or `all`", _read_names, bool)
+TARGETS = ValueKind("columns as DATASET:SPLIT:EPOCHS with commas between them", _read_targets)
 EPOCHS = ValueKind("numbers of epochs that ascend, such as 12,200", _read_epochs)
 SECONDS = ValueKind("a positive number of seconds", float, _are_seconds, largest=_MOST_SECONDS)
 RUN = ValueKind(

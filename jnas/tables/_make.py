@@ -37,7 +37,8 @@ def make_table(
     Args:
       space: The search space.
       accuracy: By split (such as `'validation'` and `'test'`), percent `[N]` or `[N, S]`; NaN where missing.
-      train_seconds: Seconds of one epoch of training, `[N]`, `[N, S]` or a number; by default 1.
+      train_seconds: Seconds of one epoch of training, `[N]`, `[N, S]` or a number. By default there are no times: an
+        epoch counts as one second in budgets, and reports say that the table does not know.
       archs: Encoded architectures `[N, E]`, or their strings; by default all of the space in the order of its index.
       dataset: What to call the data set.
       epochs: Epochs of each training.

@@ -117,6 +117,15 @@ def read_curve(table: Members, metric: Metric, dataset: str, split: str, epochs:
     return decode_curve(steps) if metric == "accuracy" else steps.astype(np.float32)
 
 
+def has_times(table: Members, dataset: str, epochs: int) -> bool:
+    """Returns whether a table says what a training takes.
+
+    It does not where it has no times, and not where every epoch takes the one second that `make_table` writes then.
+    """
+    seconds = table.read(member("train_seconds", dataset, epochs))
+    return seconds is not None and bool(np.any((seconds > 0) & (seconds != 1)))
+
+
 def points_of(table: Members, dataset: str, epochs: int, split: str) -> list[int]:
     """Returns the numbers of epochs done at which single points of a training are known, without its end."""
     prefix = member("accuracy_at", dataset, epochs, split, "")

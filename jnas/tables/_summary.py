@@ -10,6 +10,7 @@ from jnas.io._text import counted
 from jnas.statistics._bootstrap import bootstrap_interval
 from jnas.statistics._statistics import mean_over_seeds, std_over_seeds
 from jnas.tables._look_ups import Seed
+from jnas.tables._runs import has_times
 from jnas.tables._table import Table
 
 
@@ -26,15 +27,19 @@ class Summary(NamedTuple):
     evaluations: np.ndarray  # [S] int32, evaluations made
     seconds: np.ndarray  # [S] float64, seconds spent
     label: str  # which accuracy it is
+    timed: bool = True  # whether the table says what trainings take; otherwise seconds are of no clock
 
     def __str__(self) -> str:
+        spent = f" and {self.seconds.mean():,.0f} s on average" if self.timed else " on average"
         lines = [
             f"{self.label}, percent",
             f"  mean {self.mean:.2f}   std {self.std:.2f} (ddof 1)   "
             f"95 % interval of the mean {self.ci_low:.2f} to {self.ci_high:.2f} (bootstrap)",
             f"  of {self.num_seeds:,} search{'' if self.num_seeds == 1 else 'es'}, each with "
-            f"{self.evaluations.mean():,.1f} evaluations and {self.seconds.mean():,.0f} s on average",
+            f"{self.evaluations.mean():,.1f} evaluations{spent}",
         ]
+        if not self.timed:
+            lines.append("  the table has no training times")
         if self.num_failed:
             lines.append(f"  {self.num_failed:,} found nothing and are left out of the mean")
         return "\n".join(lines)
@@ -67,7 +72,8 @@ def summarize(traces: Trace, table: Table, *, dataset: str, split: str, epochs: 
       >>> print(jnas.summarize(traces, table, dataset="data", split="test", epochs=1))
       table: data test after 1 epoch, mean over training seeds, percent
         mean 74.00   std 0.00 (ddof 1)   95 % interval of the mean 74.00 to 74.00 (bootstrap)
-        of 4 searches, each with 100.0 evaluations and 100 s on average
+        of 4 searches, each with 100.0 evaluations on average
+        the table has no training times
     """
     scores = np.shape(traces.score)
     if len(scores) not in (1, 2):
@@ -91,6 +97,7 @@ def summarize(traces: Trace, table: Table, *, dataset: str, split: str, epochs: 
         evaluations=np.asarray(num_evaluations(traces)).reshape(-1),
         seconds=elapsed_seconds(traces)[..., -1].reshape(-1),
         label=_label(table, dataset, split, epochs, seed),
+        timed=any(has_times(table, t.dataset, t.epochs) for t in table.header.trainings),
     )
 
 

@@ -16,7 +16,13 @@ def searcher_legend(comparison: Comparison, entries: Collection[int] | None = No
 def panel_title(comparison: Comparison, target: int) -> Html:
     """Returns a target's name with its optimum below it."""
     best = optimum(comparison, target)
-    return join([comparison.targets[target].label, None if best is None else element("small", f"optimum {best:.2f} %")])
+    searched = ", searched on" if comparison.searched and target == 0 else ""
+    return join(
+        [
+            f"{comparison.targets[target].label}{searched}",
+            None if best is None else element("small", f"optimum {best:.2f} %"),
+        ]
+    )
 
 
 def clock_name(comparison: Comparison, study: int = 0) -> str:

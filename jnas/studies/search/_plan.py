@@ -17,7 +17,7 @@ from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.tables._file import member
 from jnas.tables._known_part import known_rows, whole_size
 from jnas.tables._look_ups import RunValues, Seed
-from jnas.tables._runs import check_seed
+from jnas.tables._runs import check_seed, has_times
 from jnas.tables._table import Table
 from jnas.tables._targets import Reference, Target, find_references, judging_targets, target_columns
 
@@ -99,8 +99,10 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
     budget_alone = given.budget_seconds is not None and given.max_evaluations is None
     gaps = _gaps(table, searched, given.reward, budget_alone)
     config["notes"] += gaps
+    gaps += (untimed := _untimed(table, given))
+    config["notes"] += untimed
     if table.is_known_part:
-        gaps = list(table.header.notes[-1:])  # which is among the notes
+        gaps = [table.header.notes[-1], *gaps]  # which is among the notes
     expected = _mean_evaluations(table, config, capacity)
     references = find_references(table, columns)
     return SearchPlan(
@@ -130,6 +132,15 @@ def _runs_at(table: Table, config: Mapping[str, Any], place: int) -> RunValues:
     done, total = config["epochs"][place], config["of_epochs"]
     training, at = (done, None) if total is None else (total, done)
     return table.runs("accuracy", config["dataset"], config["split"], training, config["reward"], at)
+
+
+def _untimed(table: Table, given: SimpleNamespace) -> list[str]:
+    """Returns a note if the table does not say what the trainings take that are searched on."""
+    published, _ = table.resolve(given.dataset, given.split)
+    if all(has_times(table, published, int(epochs)) for epochs in np.ravel(given.epochs)):
+        return []
+    budget = "" if given.budget_seconds is None else ", and an epoch counts as one second of the budget"
+    return [f"the table has no training times: searches are compared by their numbers of evaluations{budget}"]
 
 
 def _gaps(table: Table, searched: Mapping[str, Any], reward: Seed, budget_alone: bool) -> list[str]:

@@ -17,8 +17,19 @@ from jnas.pages._settings import settings_section, value_text
 from jnas.studies._compared import known_space
 from jnas.studies.search._differences import differences_section
 from jnas.studies.search._results import StudyResults
+from jnas.studies.search._searched import with_searched
 from jnas.studies.search._sections import best_found_section, finals_section, results_section, time_section
-from jnas.studies.search._summary import Comparison, Finals, compare, finals, main_target, optimum, pairwise, ranks
+from jnas.studies.search._summary import (
+    Comparison,
+    Finals,
+    compare,
+    finals,
+    has_times,
+    main_target,
+    optimum,
+    pairwise,
+    ranks,
+)
 
 _HALVING = ("hyperband", "successive_halving", "bohb")  # searchers that need several fidelities to differ
 
@@ -99,6 +110,7 @@ def _chapter(comparison: Comparison, space: Space | None, suffix: str) -> list[A
             "p", "No searcher has finished in this study, so there is nothing to show yet.", class_="note"
         )
         return [*head, nothing, _settings(comparison, suffix)]
+    comparison = with_searched(comparison)
     numbers = finals(comparison)
     sections = {
         ("results", "What the searchers found"): results_section(comparison, numbers, suffix),
@@ -122,7 +134,7 @@ def _summaries(comparison: Comparison) -> list[Any]:
         parts += [_unequal(comparison), note_box(shared, "About the numbers of all these studies")]
     for study, name, title, own in zip(comparison.studies, comparison.names, comparison.titles, notes, strict=True):
         own_words = study.config.get("sentences")  # of studies that are not `jnas.study`
-        sentences = own_words or [_task(study), _budget(study.config), _judgement(study)]
+        sentences = own_words or [_task(study), _budget(study.config, has_times(study)), _judgement(study)]
         parts += [
             element("h2", f"Study {name}{title and ': '}{title}") if name else None,
             element("p", " ".join(s for s in sentences if s), class_="lead"),
@@ -208,11 +220,12 @@ def _epochs(epochs: Any) -> str:
     return f"{listed(values)} epoch{'' if values == ['1'] else 's'}" if values else "training"
 
 
-def _budget(config: Mapping[str, Any]) -> str:
+def _budget(config: Mapping[str, Any], timed: bool) -> str:
     seconds, evaluations = config.get("budget_seconds"), config.get("max_evaluations")
     limits = []
     if seconds is not None:
-        limits.append(f"{float(seconds):,.0f} {config.get('clock', 'simulated')} seconds")
+        clock = f"{config.get('clock', 'simulated')} seconds"
+        limits.append(f"{float(seconds):,.0f} {clock if timed else 'epochs of training'}")
     if evaluations is not None:
         limits.append(counted(int(evaluations), "evaluation"))
     if not limits:

@@ -19,6 +19,7 @@ from jnas.studies.search._summary import (
     Comparison,
     Finals,
     best_cells,
+    has_times,
     optimum,
     shown_targets,
 )
@@ -38,7 +39,7 @@ def results_section(comparison: Comparison, numbers: Finals, suffix: str) -> Htm
         "sample, n − 1), and in small print the 95 % bootstrap confidence interval of the mean (BCa). The best mean of "
         f"each column is bold. Evaluations and {clock} seconds are medians over runs, at the end of the run; measured "
         "seconds are what this machine took for all runs together."
-        f"{_interval_caption(numbers)}"
+        f"{_searched_caption(comparison)}{_interval_caption(numbers)}"
     )
     return section(
         "What the searchers found",
@@ -55,6 +56,19 @@ def results_section(comparison: Comparison, numbers: Finals, suffix: str) -> Htm
         _missing_note(comparison, numbers),
         id=f"results{suffix}",
     )
+
+
+def _searched_caption(comparison: Comparison) -> str:
+    if not comparison.searched:
+        return ""
+    return (
+        " The first column is what the runs searched on and chose by: where it is noisy, it lies above what the same "
+        "architectures are worth anew."
+    )
+
+
+def _searched_word(comparison: Comparison, column: int) -> str:
+    return ", searched on" if comparison.searched and column == 0 else ""
 
 
 def _interval_caption(numbers: Finals) -> str:
@@ -85,7 +99,8 @@ def _results_head(comparison: Comparison) -> Html:
         element("th", "Measured here", element("small", "all runs"), rowspan=2, scope="col", class_="group"),
     )
     splits = [
-        element("th", t.split, element("small", counted(t.epochs, "epoch")), scope="col") for t in comparison.targets
+        element("th", t.split, element("small", counted(t.epochs, "epoch"), _searched_word(comparison, i)), scope="col")
+        for i, t in enumerate(comparison.targets)
     ]
     clock = element("th", "time", element("small", clock_name(comparison)), scope="col")
     evaluations = element("th", counted_name(comparison), element("small", "median"), scope="col")
@@ -108,9 +123,17 @@ def _searcher_row(comparison: Comparison, numbers: Finals, k: int, best: Sequenc
         element("th", named(k, entry.label), element("small", _runs_text(comparison, entry)), scope="row"),
         cells,
         element("td", f"{numbers.evaluations[k]:,.0f}", _unless(counted_name, comparison, entry.study)),
-        element("td", seconds_text(float(numbers.seconds[k])), _unless(clock_name, comparison, entry.study)),
+        _spent_cell(comparison, numbers, k),
         measured,
     )
+
+
+def _spent_cell(comparison: Comparison, numbers: Finals, k: int) -> Html:
+    """Returns the cell of the time that a run took on the study's clock, where there is one."""
+    study = comparison.entries[k].study
+    if not has_times(comparison.studies[study]):
+        return element("td", "–", element("small", "no times"))
+    return element("td", seconds_text(float(numbers.seconds[k])), _unless(clock_name, comparison, study))
 
 
 def _unless(name: Callable[[Comparison, int], str], comparison: Comparison, study: int) -> Html | None:
@@ -177,6 +200,7 @@ def time_section(comparison: Comparison, suffix: str) -> Html:
     )
     timed, counts = [], []
     for name, entries in _by_axis(comparison, clock_name):  # seconds of two kinds never share an axis
+        entries = [k for k in entries if has_times(comparison.studies[comparison.entries[k].study])]
         clock, found = f"{name} seconds", curves(comparison, targets, "seconds", entries)
         if any(map(_drawable, found.values())):
             timed += [
@@ -187,7 +211,8 @@ def time_section(comparison: Comparison, suffix: str) -> Html:
         found = curves(comparison, targets, "evaluations", entries)
         counts.append(_accuracies(comparison, found, name, f"Accuracy against the number of {name}."))
     if not timed:
-        timed = [element("p", "There are no times to draw against: no evaluation has a cost.", class_="note")]
+        text = "There are no times to draw against: no evaluation has a cost, or each epoch counts as one second."
+        timed = [element("p", text, class_="note")]
     return section("How fast", element("p", intro), timed, counts, id=f"time{suffix}")
 
 
@@ -290,7 +315,8 @@ def best_found_section(comparison: Comparison, space: Space | None, suffix: str)
 def _card(comparison: Comparison, cell: BestCell, space: Space | None) -> Html:
     found = [(k, comparison.entries[k], count) for k, count in cell.found_by]
     finders = [(k, e.label, f"{count:,} of {counted(e.result.final.shape[1], 'run')}") for k, e, count in found]
-    values = [(t.label, percent_text(v)) for t, v in zip(comparison.targets, cell.values, strict=True)]
+    judged = list(zip(comparison.targets, cell.values, strict=True))[comparison.searched :]
+    values = [(t.label, percent_text(v)) for t, v in judged]
     searched = (f"score searched on{_fidelity(comparison, cell)}", f"{cell.score:.3f}")
     return card(space, cell.arch, finders, [searched, *values])
 

@@ -13,6 +13,7 @@ from jnas.studies._settings import (
     SECONDS,
     SPLIT,
     TABLE,
+    TARGETS,
     Setting,
     one_of,
 )
@@ -66,6 +67,15 @@ SEARCH_SETTINGS = (
         one_of("all", "known"),
         help="search among all architectures of the space, or those of which the table knows all that is searched on "
         "(default: all, or known where that is less than half of them)",
+        of_study=False,
+    ),
+    Setting(
+        "targets",
+        TARGETS,
+        "D:S:E,D:S:E",
+        "by which accuracies to judge what was found: data set, split and epochs of each, such as "
+        "cifar10:test:200,cifar10:validation:12 (default: validation and test of each data set at its most epochs); "
+        "what is searched on stands before them in any case",
         of_study=False,
     ),
     REWARD.of(

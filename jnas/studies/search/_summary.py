@@ -1,5 +1,6 @@
 """The numbers of a study's report: what its tables and pictures show, as values that tests can check."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ class Comparison(NamedTuple):
     targets: tuple[Target, ...]
     references: tuple[Reference, ...]
     entries: tuple[ComparedSearcher, ...]
+    searched: bool = False  # whether the first column is what was searched on
 
 
 class Finals(NamedTuple):
@@ -133,7 +135,13 @@ def main_target(comparison: Comparison) -> int:
 
 
 def shown_targets(comparison: Comparison, most: int = 3) -> list[int]:
-    """Returns the targets that get pictures: test sets at the highest epochs, or all where these are few."""
+    """Returns the targets that get pictures: test sets at the highest epochs, or all where these are few.
+
+    What was searched on comes before them, where it is a column.
+    """
+    if comparison.searched:
+        judging = comparison._replace(targets=comparison.targets[1:], searched=False)
+        return [0, *(1 + i for i in (shown_targets(judging, most) if judging.targets else ()))]
     targets = comparison.targets
     if len(targets) <= most:
         return list(range(len(targets)))
@@ -165,6 +173,20 @@ def _ends(result: SearcherResult) -> Floats:
     """Returns the clock at the end of each run `[S]`."""
     elapsed = np.where(np.asarray(result.traces.mask), result.elapsed, 0.0)
     return np.asarray(elapsed.max(axis=1, initial=0.0), np.float64)
+
+
+def has_times(study: StudyResults) -> bool:
+    """Returns whether the costs of a study are times.
+
+    They are none where every evaluation cost nothing, or a second for each epoch, as tables without times count.
+    """
+    epochs = study.config.get("epochs")
+    if "clock" in study.config or not isinstance(epochs, list | tuple):
+        return True
+    resumed = {later - sooner for later, sooner in itertools.combinations(sorted(epochs, reverse=True), 2)}
+    counted = np.asarray([0, *epochs, *resumed], np.float32)
+    spent = (np.asarray(s.traces.seconds, np.float32)[np.asarray(s.traces.mask)] for s in study.searchers)
+    return not all(np.isin(seconds, counted).all() for seconds in spent)
 
 
 # Comparisons.

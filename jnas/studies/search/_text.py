@@ -6,6 +6,7 @@ from jnas.io._text import aligned, counted, csv_text
 from jnas.studies._compared import fewer_lines
 from jnas.studies._over_seeds import OVER_SEEDS, csv_cells, mean_text
 from jnas.studies.search._results import StudyResults
+from jnas.studies.search._searched import with_searched
 from jnas.studies.search._summary import compare, finals
 
 COLUMNS = ("searcher", "dataset", "split", "epochs", *OVER_SEEDS)
@@ -24,13 +25,16 @@ def search_summary_csv(results: StudyResults) -> str:
 
 def search_results_text(results: StudyResults) -> str:
     """Returns mean and standard deviation of every searcher by every target, and the references, as lines."""
-    numbers = finals(compare([results])[0])
-    rows = [[""] + [t.dataset for t in results.targets], [""] + [f"{t.split} {t.epochs}" for t in results.targets]]
+    comparison = with_searched(compare([results])[0])
+    targets, numbers = comparison.targets, finals(comparison)
+    rows = [[""] + [t.dataset for t in targets], [""] + [f"{t.split} {t.epochs}" for t in targets]]
+    if comparison.searched:
+        rows.append(["", "searched on"] + [""] * (len(targets) - 1))
     for k, searcher in enumerate(results.searchers):
         rows.append([searcher.name, *map(mean_text, numbers.mean[k], numbers.std[k])])
-    for reference in results.references:
+    for reference in comparison.references:
         rows.append([reference.name, *map(mean_text, map(float, reference.values))])
-    lines = aligned(rows, "l" + "r" * len(results.targets))
+    lines = aligned(rows, "l" + "r" * len(targets))
     lost = [(s.name, int(n)) for s, n in zip(results.searchers, numbers.runs - numbers.found.min(axis=1), strict=True)]
     lines += [f"{n:,} runs of {name} found nothing and are left out" for name, n in lost if n]
     runs = {s.name: int(n) for s, n in zip(results.searchers, numbers.runs, strict=True)}

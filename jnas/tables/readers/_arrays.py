@@ -91,6 +91,11 @@ def _open_sources(path: str | os.PathLike[str]) -> Iterator["_Sources"]:
         start = file.read(10)
         if len(start) == 10 and start.startswith(b"\x93NUMPY"):
             raise ValueError(f"{path} is a single array, expected an .npz with named ones; write it with numpy.savez")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path} is no .npz of arrays, or it is cut off; write the columns of a text or of a CSV file as named arrays "
+            "with numpy.savez"
+        )
     with contextlib.ExitStack() as stack:
         with damage_said(lambda why: f"{path} is no .npz of arrays, or it is cut off or damaged ({why})"):
             sources = _Sources(path, stack.enter_context(open_archive(path)))

@@ -226,9 +226,15 @@ def _file_table(
         return True
 
     root = read(on_dict)
+    part = f"; pass the folder that it comes from ({path.parent})" if benchmark == "NATS-Bench" else ""
+    if not isinstance(root, dict) or not isinstance(root.get("meta_archs"), list):
+        raise ValueError(
+            f"{where} lists no architectures ('meta_archs'): it is not the file of a whole benchmark{part}"
+        )
     listed = _space_of_list(root, where)
     if not gathered:
-        raise ValueError(f"{where} lists architectures but holds no trials; get it again from its source")
+        again = part or "; get it again from its source"
+        raise ValueError(f"{where} lists architectures but holds no trials{again}")
     space, archs, _, arrays = gathered[0]
     if listed is not space:
         raise ValueError(f"{where} lists the architectures of another space than its trials have")

@@ -23,6 +23,7 @@ from jnas.tables.report._sections import (
 from jnas.tables.report._summary import (
     final_columns,
     holdings,
+    no_times,
 )
 
 _MOST_COLUMNS = 12  # in correlation matrices and cards; a table may hold many more data sets
@@ -94,8 +95,8 @@ def _head(table: Table) -> Html:
     elif untimed:
         which = ", ".join(f"{h.training.dataset} {h.split} ({counted(h.training.epochs, 'epoch')})" for h in untimed)
         notes.append(f"There are no evaluation times for {which}: a cost there is the training alone.")
-    if not timed:
-        notes.append("There are no times: budgets in seconds have no meaning on this table.")
+    if (sentence := no_times(table)) is not None:
+        notes.append(f"T{sentence[1:]}.")
     return element(
         "header",
         element("h1", f"What {header.name} holds"),

@@ -10,6 +10,7 @@ from jnas.spaces._registry import named_cells
 from jnas.statistics._rank_correlation import kendall_tau, pearson_correlation, spearman_correlation
 from jnas.tables._file import Training, decode_curve, member
 from jnas.tables._look_ups import mean_over_runs
+from jnas.tables._runs import has_times
 from jnas.tables._table import Table
 from jnas.tables._targets import default_targets
 
@@ -135,11 +136,22 @@ def holdings(table: Table) -> list[Holding]:
                     seeds=len(training.seeds) if single else 0,
                     values=int(np.isfinite(there).sum()),
                     curves=member("accuracy_curve", dataset, epochs, split) in table.names,
-                    train_seconds=member("train_seconds", dataset, epochs) in table.names,
+                    train_seconds=has_times(table, dataset, epochs),
                     eval_seconds=table.has_eval_seconds(dataset, split, epochs),
                 )
             )
     return found
+
+
+def no_times(table: Table) -> str | None:
+    """Returns the sentence on a table that says of no training how long it takes, or None."""
+    trainings = [(t.dataset, t.epochs) for t in table.header.trainings]
+    if any(has_times(table, *place) for place in trainings):
+        return None
+    counted = any(member("train_seconds", *place) in table.names for place in trainings)
+    return "there are no times: a budget in seconds has no meaning on this table" + (
+        ", where an epoch counts as one second" if counted else ""
+    )
 
 
 def size_of(table: Table, kind: str, dataset: str) -> tuple[Floats, str] | None:

@@ -10,9 +10,9 @@ from typing import Any
 from jnas.io._text import aligned, counted, did_you_mean
 from jnas.tables._file import Training, member
 from jnas.tables._queries import Info, costs, info, results, statistics
-from jnas.tables._runs import points_of, readings_of
+from jnas.tables._runs import has_times, points_of, readings_of
 from jnas.tables._table import Table
-from jnas.tables.report._summary import Holding, holdings, splits_of
+from jnas.tables.report._summary import Holding, holdings, no_times, splits_of
 
 _WIDTH = 110
 
@@ -71,8 +71,8 @@ def _missing_times(table: Table) -> list[str]:
     held = holdings(table)
     if any(words in note for note in table.header.notes for words in ("validation time", "evaluation time")):
         return []
-    if not any(h.train_seconds for h in held):
-        return ["there are no times: a budget in seconds has no meaning on this table"]
+    if (sentence := no_times(table)) is not None:
+        return [sentence]
     if not any(h.eval_seconds for h in held):
         return ["there are no evaluation times: the cost of an evaluation is its training alone"]
     return []
@@ -140,8 +140,9 @@ def describe_arch(
     for training in trainings:
         means = info(table, first.arch_index, dataset=training.dataset, epochs=training.epochs, seed="mean", at=at)
         each = results(table, first.arch_index, dataset=training.dataset, epochs=training.epochs, at=at)
+        timed = has_times(table, training.dataset, training.epochs)
         for one in [*each.values(), means]:
-            rows += _info_rows(one)
+            rows += _info_rows(one if timed else one._replace(train_seconds=math.nan))
     for training in trainings:
         trained = trained_as(table, training, first.arch_index)
         if trained != first.arch_index:
