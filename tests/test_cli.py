@@ -95,8 +95,8 @@ def test_study_leaves_a_folder_and_prints_its_table(table, capsys):
         "(mean over training seeds), 12,000 simulated seconds a search"
     )
     assert lines[1].startswith("estimate: about ")
-    assert re.search(r"^regularized_evolution( +\d+\.\d\d \(\d+\.\d\d\)){6}$", out, re.M)
-    assert re.search(r"^optimum( +\d+\.\d\d){6}$", out, re.M)
+    assert re.search(r"^regularized_evolution( +\d+\.\d\d \(\d+\.\d\d\)){7}$", out, re.M)
+    assert re.search(r"^optimum( +\d+\.\d\d){7}$", out, re.M)
     summary, report = (Path(line.split(": ")[1]) for line in lines[-2:])
     assert report.name == "report.html"
     assert report.exists()

@@ -56,6 +56,10 @@ def test_the_score_of_the_incumbent_is_the_first_column(short):
     index = np.asarray(TABLE.index(result.final_archs))
     np.testing.assert_allclose(finals(shown).mean[0], [c.mean(axis=1)[index].mean() for c in (SHORT, LONG, TEST)])
     assert shown_targets(shown) == [0, 1, 2]
+    best = [c.mean(axis=1).max() for c in (SHORT, LONG, TEST)]
+    np.testing.assert_allclose(shown.references[-1].values, best, rtol=1e-6)
+    older = with_searched(compare([short._replace(searched={})])[0])  # of a folder of before
+    np.testing.assert_array_equal(np.isnan(older.references[-1].values), [True, False, False])
     lines = search_results_text(short).splitlines()
     assert [line.split() for line in lines[:3]] == [
         ["data", "data", "data"],

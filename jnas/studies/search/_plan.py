@@ -40,6 +40,7 @@ class SearchPlan(NamedTuple):
     references: tuple[Reference, ...]
     config: Mapping[str, Any]
     gaps: list[str]  # notes on what the table lacks of what is searched on, for who starts the study
+    searched: Mapping[str, float | None] = {}  # by reference, its accuracy by what is searched on, in percent
 
     def num_chunks(self, name: str) -> int:
         """Returns how many times a searcher's program runs."""
@@ -105,8 +106,9 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
         gaps = [table.header.notes[-1], *gaps]  # which is among the notes
     expected = _mean_evaluations(table, config, capacity)
     references = find_references(table, columns)
+    seen = _searched_references(table, searched, given.reward)
     return SearchPlan(
-        searchers, table, objective, capacity, expected, seeds, widths, chosen, columns, references, config, gaps
+        searchers, table, objective, capacity, expected, seeds, widths, chosen, columns, references, config, gaps, seen
     )
 
 
@@ -132,6 +134,15 @@ def _runs_at(table: Table, config: Mapping[str, Any], place: int) -> RunValues:
     done, total = config["epochs"][place], config["of_epochs"]
     training, at = (done, None) if total is None else (total, done)
     return table.runs("accuracy", config["dataset"], config["split"], training, config["reward"], at)
+
+
+def _searched_references(table: Table, searched: Mapping[str, Any], reward: Seed) -> dict[str, float | None]:
+    """Returns what the references are worth by the accuracy that is searched on; nothing where there are several."""
+    runs = table.searched_runs("accuracy", **searched, seed=reward)
+    if len(runs) > 1 or reward == "random":
+        return {}
+    found = {r.name: float(r.values[0]) for r in find_references(table, runs[0].value[None, :, 0])}
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
 def _untimed(table: Table, given: SimpleNamespace) -> list[str]:

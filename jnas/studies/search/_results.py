@@ -63,6 +63,7 @@ class StudyResults(NamedTuple):
     targets: tuple[Target, ...]
     references: tuple[Reference, ...]
     searchers: tuple[SearcherResult, ...]
+    searched: Mapping[str, float | None] = {}  # by reference, its accuracy by what was searched on, where it is known
 
 
 class Chunk(NamedTuple):

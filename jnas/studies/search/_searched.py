@@ -61,8 +61,11 @@ def _ordered(comparison: Comparison, order: Sequence[int]) -> Comparison:
 def _with_scores(comparison: Comparison, target: Target) -> Comparison:
     """Returns the comparison with the scores of the incumbents as a column before the others."""
 
+    known = {name: value for study in comparison.studies for name, value in study.searched.items()}
+
     def extended(reference: Reference) -> Reference:
-        return reference._replace(values=np.append(np.nan, reference.values))  # it may not have been evaluated
+        seen = known.get(reference.name)
+        return reference._replace(values=np.append(np.nan if seen is None else seen, reference.values))
 
     def scored(entry: ComparedSearcher) -> ComparedSearcher:
         result = entry.result

@@ -65,7 +65,8 @@ def study(
       root_seed: From which, with the searcher's name and the number of the search, its PRNG key comes. More seeds
         begin with the fewer; another searcher changes nothing for the others.
       targets: The columns: triples of data set, split and epochs by which found architectures are judged (means over
-        training seeds). By default validation and test of each data set at its most epochs.
+        training seeds). By default validation and test of each data set at its most epochs. What is searched on
+        stands before them on the page.
       out: The folder for results, summary and report. A study that was stopped there goes on, to the same results.
       chunk: Most seeds in one program, by searcher or for all; a study that is stopped loses at most one chunk.
       command: The command line that does the same, for the report.
@@ -128,7 +129,13 @@ def _collect(
     said: Mapping[str, Any], found: Mapping[str, Chunk], folder: Path | None, plan: SearchPlan | None
 ) -> StudyResults:
     searchers = tuple(as_result(name, chunk) for name, chunk in found.items())
-    return StudyResults(said["config"], dict(said["versions"]), *_engine.judged_by(said), searchers)
+    seen = dict(said.get("searched", {}))  # folders of before lack it
+    return StudyResults(said["config"], dict(said["versions"]), *_engine.judged_by(said), searchers, seen)
+
+
+def _describe(plan: SearchPlan) -> dict[str, Any]:
+    judged = _engine.Judged(plan.table.space.config, plan.targets, plan.references)
+    return {**judged.describe(), "searched": dict(plan.searched)}
 
 
 def _page(results: StudyResults, space: Space | None = None) -> str:
@@ -143,7 +150,7 @@ KIND = _engine.Kind(
     headline=search_headline,
     notes=lambda plan: plan.gaps,
     begin=begin,
-    describe=lambda plan: _engine.Judged(plan.table.space.config, plan.targets, plan.references).describe(),
+    describe=_describe,
     parts=lambda config: tuple(map(str, config["searchers"])),
     memory=lambda plan: plan.result_bytes,
     file_name=traces_file_name,
