@@ -49,7 +49,7 @@ def mixture(parameters, statistics, weights, images):
 
 
 def sampled(parameters, statistics, arch, images):
-    return straight_through(parameters, statistics, jax.nn.one_hot(arch, K), arch, images)
+    return straight_through(parameters, statistics, jax.nn.one_hot(arch, K, dtype=images.dtype), arch, images)
 
 
 def straight_through(parameters, statistics, weights, arch, images):
@@ -71,14 +71,14 @@ def running(statistics, used, keep, shape, arch=None):
 
 
 def init(key):
-    numbers = jax.random.normal(key, (5, E, C))
+    numbers = jax.random.normal(key, (5, E, C), jnp.float32)
     parameters = {
         "scale": 1 + 0.3 * numbers[0],
         "share": 0.3 * numbers[1],
         "head": 0.5 * numbers[2],
         "bias": 0.1 * numbers[3, 0],
     }
-    fresh = jnp.stack([jnp.zeros((E, C)), jnp.ones((E, C))], axis=1)
+    fresh = jnp.stack([jnp.zeros((E, C), jnp.float32), jnp.ones((E, C), jnp.float32)], axis=1)
     return parameters, fresh
 
 

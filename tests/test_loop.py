@@ -188,10 +188,52 @@ def test_nan_scores_and_impossible_costs_are_not_valid():
     assert int(trace.mask.sum()) == 5  # the row without a cost costs nothing, and the run still ends
 
 
+IMPOSSIBLE = {  # scores and seconds of the better half of all architectures
+    "score +inf": (np.inf, 1.0),
+    "score -inf": (-np.inf, 1.0),
+    "score nan": (np.nan, 1.0),
+    "seconds nan": (9.0, np.nan),
+    "seconds negative": (9.0, -3.0),
+    "seconds inf": (9.0, np.inf),
+}
+
+
+def _evolving():
+    """A compiled search of evolution, from all scores, costs and flags of validity to its trace."""
+
+    def go(scores, costs, valid):
+        def evaluate(keys, proposal):
+            rows = jax.vmap(SPACE.index)(proposal.archs)
+            return Evaluation(scores[rows], costs[rows], valid[rows])
+
+        searcher = regularized_evolution(SPACE, population_size=5, sample_size=3)
+        return run(searcher, Objective(evaluate), jax.random.key(0), budget_seconds=60.0, max_evaluations=40)
+
+    return jax.jit(go)
+
+
+def test_what_is_invalid_in_the_trace_is_invalid_for_the_searcher():
+    """The searcher goes the way that it goes when the objective says itself that these are invalid."""
+    go, half = _evolving(), np.median(SCORES) < SCORES
+    told = go(np.where(half, np.nan, SCORES), np.where(half, 0, COSTS), ~half)
+    assert (told.mask & ~told.valid).any()
+    for score, seconds in IMPOSSIBLE.values():
+        scores, costs = np.where(half, score, SCORES), np.where(half, seconds, COSTS)
+        cost = np.float32(seconds if seconds == 1 else 0)
+        expected = go(np.where(half, np.nan, SCORES), np.where(half, cost, COSTS), ~half)
+        found = go(scores.astype(np.float32), costs.astype(np.float32), np.ones_like(half))
+        finite = np.isfinite(found.score)  # of an impossible cost the score is kept, for who reads the trace
+        chex.assert_trees_all_equal(found._replace(score=0), expected._replace(score=0))
+        assert not (found.valid & ~finite).any()
+        np.testing.assert_array_equal(found.score[found.valid], expected.score[found.valid])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({}, "no end"),
+        ({"max_evaluations": 2**31}, "2,147,483,648 evaluations .* at most 2,147,483,647 rows"),
+        ({"budget_seconds": 1e30}, "about 10.* give max_evaluations"),
         ({"max_evaluations": 0}, "positive Python int"),
         ({"max_evaluations": 2.5}, "positive Python int"),
         ({"budget_seconds": -1.0}, "positive number of seconds"),
@@ -230,6 +272,17 @@ def test_function_objective_evaluates_a_plain_function():
     trace = run(random_search(SPACE), objective, jax.random.key(0), budget_seconds=10.0)
     np.testing.assert_array_equal(trace.score, trace.arch.sum(axis=1))
     assert trace.score.shape == (5,)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("score", [1e300, -(10**400), float("nan"), 2**40])
+def test_function_objective_takes_python_numbers_and_no_impossible_cost(score):
+    objective = function_objective(lambda key, arch: score)
+    trace = run(random_search(SPACE), objective, jax.random.key(0), max_evaluations=1)
+    assert bool(trace.valid[0]) == (score == 2**40)
+    for seconds in (-1.0, float("nan"), 1e300):
+        with pytest.raises(ValueError, match=r"seconds is .*, expected a number that is not negative and finite"):
+            function_objective(lambda key, arch: 1.0, seconds=seconds)
 
 
 def test_bugs_of_ones_own_searcher_are_named():

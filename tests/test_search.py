@@ -180,6 +180,8 @@ def test_further_objectives_are_kept(name, tmp_path):
     assert len(calls) == len(set(calls)) + 1
     with pytest.raises(TypeError, match="with 3 objectives"):
         search(searcher, lambda c: (1.0, None, [2.0, 3.0]), key, max_evaluations=2, num_objectives=3)
+    with pytest.raises(TypeError, match=r"evaluate returned tuple .*'much'"):
+        search(searcher, lambda c: (1.0, None, ["much"]), key, max_evaluations=2, num_objectives=1)
 
 
 def test_second_search_does_not_compile_again():
@@ -214,6 +216,50 @@ def test_nan_never_wins_and_costs():
     assert np.asarray(trace.seconds).tolist() == [2.0] * 4
 
 
+@pytest.mark.parametrize("score", [np.inf, -np.inf, 1e300, 10**400])
+def test_a_score_that_float32_cannot_hold_is_a_failure(score):
+    """For the searcher as for the trace: evolution goes the way that it goes with NaN in its place."""
+
+    def go(failure):
+        evaluate = lambda c: (failure if c.arch[0] > 1 else value(c.arch), 1.0)  # noqa: E731
+        return search(SEARCHERS["regularized_evolution"], evaluate, jax.random.key(1), max_evaluations=20)
+
+    found = go(score)
+    assert_same(found, go(float("nan")))
+    failed = np.asarray(found.arch)[:, 0] > 1
+    np.testing.assert_array_equal(found.valid, ~failed)
+    assert np.isnan(np.asarray(found.score)[failed]).all()
+    assert failed[:5].any()
+
+
+def test_an_objective_that_answers_the_impossible_is_judged_as_run_judges_it():
+    def evaluate(keys, proposal):
+        place = proposal.archs[:, 0]
+        score = jnp.where(place == 0, jnp.inf, 1.0 * proposal.archs.sum(axis=1))
+        return Evaluation(score, jnp.where(place == 1, -1.0, 1.0), place >= 0)
+
+    searcher, key, limits = SEARCHERS["regularized_evolution"], jax.random.key(2), {"max_evaluations": 20}
+    found = search(searcher, Objective(evaluate), key, **limits)
+    assert_same(found, run(searcher, Objective(evaluate), key, **limits))
+    np.testing.assert_array_equal(found.valid, np.asarray(found.arch)[:, 0] > 1)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_step_that_changes_the_state_is_said_before_evaluations_are_lost(compiled, tmp_path):
+    plain, made = random_search(SPACE), []
+
+    def tell(state, proposal, evaluation):
+        return state[0], state[1].astype(np.float32 if compiled else np.int64)
+
+    init = lambda key, capacity: (plain.init(key, capacity), np.int32(0))  # noqa: E731
+    ask = lambda state: (plain.ask(state[0])[0], state)  # noqa: E731
+    searcher, limits = Searcher(init, ask, tell, "growing", compiled=compiled), {"max_evaluations": 9}
+    for checkpoint in (None, tmp_path / "c.npz"):
+        with pytest.raises(TypeError, match=r"growing: ask and tell turned state\[1\] from int32\[\] into"):
+            search(searcher, lambda c: made.append(c.row) or 1.0, jax.random.key(0), checkpoint=checkpoint, **limits)
+    assert len(made) == (0 if compiled else 2)  # Python's steps are known once they have been taken
+
+
 def test_on_evaluation_hears_of_every_evaluation():
     heard = []
     options = {"max_evaluations": 6, "on_evaluation": lambda c, score, seconds: heard.append((c.row, score, seconds))}
@@ -232,6 +278,9 @@ def test_on_evaluation_hears_of_every_evaluation():
         ((1.0, 2.0, 3.0), TypeError, "a tuple of 3"),
         ((1.0, -1.0), ValueError, "seconds=-1"),
         ((1.0, float("nan")), ValueError, "seconds=nan"),
+        ((1.0, 1e39), ValueError, "seconds=1e\\+39, expected .* finite in float32"),
+        ((1.0, 10**400), ValueError, "seconds=inf"),
+        ((10**5000, "x"), TypeError, "too long to be written"),
     ],
 )
 def test_wrong_answers_are_refused(answer, error, words):
@@ -249,6 +298,8 @@ def test_wrong_arguments_are_refused():
         search(SEARCHERS["resuming"], value, key, max_evaluations=3)
     with pytest.raises(ValueError, match="fidelities is"):
         search(searcher, value, key, max_evaluations=3, fidelities=(200, 12))
+    with pytest.raises(ValueError, match="at most 2,147,483,647 rows"):
+        search(searcher, value, key, max_evaluations=2**31)
     with pytest.raises(TypeError, match="evaluate is int"):
         search(searcher, 3, key, max_evaluations=3)  # type: ignore[arg-type]
 

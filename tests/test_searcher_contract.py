@@ -271,6 +271,18 @@ def test_nan_never_wins(name):
 
 
 @every_searcher
+def test_an_infinite_score_is_as_nan_to_a_search(name):
+    """In what the searcher does, as in the trace."""
+    case = compiled(name)
+    if not case.searcher.compiled:
+        pytest.skip("tests/test_search.py looks at the loop in Python")
+    scores = scores_by_fidelity(len(case.row.budgets))
+    best = scores > np.quantile(SCORES, 15 / 16)
+    of_nan, of_infinity = (case.study(case.few, np.where(best, each, scores)) for each in np.float32([np.nan, np.inf]))
+    chex.assert_trees_all_equal(of_infinity, of_nan)
+
+
+@every_searcher
 def test_all_nan_does_not_end_the_search(name):
     case = compiled(name)
     scores = np.full((len(case.row.budgets), PLAIN.size), np.nan, np.float32)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from jnas.core._loop import run
+from jnas.core._search_words import is_sound
 from jnas.core._vocabulary import STOPPED_BY, Proposal, propose
 from jnas.searchers.black_box._random_search import random_search
 from jnas.spaces._categorical import categorical
@@ -548,3 +549,21 @@ def test_a_random_seed_stays_the_same_along_a_curve():
 def test_the_text_of_what_is_not_held_is_refused(table):
     with pytest.raises(ValueError, match="index -1 is not of this table"):
         table.text(-1)
+
+
+def test_only_tables_that_answer_the_impossible_are_looked_at():
+    """The programs of all others stay what they were; a copy with another function is looked at."""
+    space, runs = categorical((2,)), {"validation": [50.0, 60.0]}
+    sound = make_table(space, accuracy=runs, train_seconds=[1.0, 2.0], dataset="d", epochs=3)
+    choice = {"dataset": "d", "split": "validation", "seed": "mean", "epochs": 3}
+    objective = sound.objective(**choice)
+    assert is_sound(objective)
+    assert not is_sound(objective._replace(evaluate=lambda keys, proposal: objective(keys, proposal)))
+    arrays = {name: sound.read(name) for name in sound.names}
+    backwards = {name: -array if name.startswith("train_seconds") else array for name, array in arrays.items()}
+    unsound = table_from_arrays(sound.header, backwards).objective(**choice)
+    assert not is_sound(unsound)
+    assert not run(random_search(space), unsound, jax.random.key(0), max_evaluations=2).valid.any()
+    for seconds in (-1.0, NAN, float("inf")):
+        with pytest.raises(ValueError, match=r"missing_seconds is .*, expected a finite number"):
+            sound.objective(**choice, missing_seconds=seconds)

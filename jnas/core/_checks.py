@@ -154,4 +154,4 @@ def check_rows(capacity: int) -> int:
 
 
 def _count(number: int) -> str:
-    return f"{number:,}" if number < 10**15 else f"more than 10^{int(math.log10(number))}"
+    return f"{number:,}" if number < 10**15 else f"about 10^{int(math.log10(number))}"

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import itertools
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ from jnas.core._checks import (
 )
 from jnas.core._loop import RunProgress, admit, answered, columns, empty_trace, row_keys, start_progress
 from jnas.core._vocabulary import Evaluation, Key, Objective, Proposal, Searcher, State, Trace
+from jnas.core._widths import as_float, in_32_bits, is_cost
 from jnas.io._text import short
 
 
@@ -223,6 +223,7 @@ def _answer_to(proposal: Proposal, num_objectives: int | None) -> Evaluation:
     return Evaluation(answer, answer, proposal.valid, further)
 
 
+@in_32_bits  # the same text, and so the same checkpoint, whatever `jax_enable_x64` says
 def _programs(
     searcher: Searcher, steps: _Steps, state: State, progress: RunProgress, key: Key, num_objectives: int | None
 ) -> list[Any]:
@@ -359,17 +360,15 @@ def _read_answer(answer: Any, begin: float, num_objectives: int | None) -> tuple
     if timed and len(scored) != 2:
         raise TypeError(f"evaluate returned a tuple of {len(scored)}, expected a score or a pair (score, seconds)")
     try:
-        score = _as_float(scored[0] if timed else scored)  # waits for the device, so that the time is the work's
-        seconds = _as_float(scored[1]) if timed else time.perf_counter() - begin
-        objectives = None if num_objectives is None else [_as_float(value) for value in answer[2]]
+        score = as_float(scored[0] if timed else scored)  # waits for the device, so that the time is the work's
+        seconds = as_float(scored[1]) if timed else time.perf_counter() - begin
+        objectives = None if num_objectives is None else [as_float(value) for value in answer[2]]
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"evaluate returned {type(answer).__name__} {_told(answer)}, expected a score or a pair (score, seconds): "
             f"{error}"
         ) from error
-    with np.errstate(over="ignore"):
-        counts = seconds >= 0 and np.isfinite(np.float32(seconds))
-    if not counts:
+    if not is_cost(seconds):
         raise ValueError(
             f"evaluate returned seconds={seconds}, expected a number that is not negative and finite in float32"
         )
@@ -380,14 +379,6 @@ def _is_row_of(numbers: Any, count: int) -> bool:
     if isinstance(numbers, np.ndarray | jax.Array):
         return numbers.shape == (count,)
     return isinstance(numbers, Sequence) and len(numbers) == count
-
-
-def _as_float(number: Any) -> float:
-    """Returns a number as a float, infinity where it is an integer beyond them all."""
-    try:
-        return float(number)
-    except OverflowError:
-        return math.copysign(math.inf, 1 if number > 0 else -1)
 
 
 def _told(answer: Any) -> str:

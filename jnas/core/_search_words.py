@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jnas.core._widths import as_float, is_cost
+
 Array = jax.Array
 """An array on the device, or a tracer of one."""
 
@@ -264,11 +266,14 @@ def function_objective(
     Args:
       function: `function(key, arch [E]) -> score []`, maximised; or `function(key, arch, fidelity)` with the value
         from `fidelities` when there are several.
-      seconds: What each evaluation costs.
+      seconds: What each evaluation costs, at least 0.
       fidelities: The fidelities that the function knows, ascending.
 
     Returns:
-      An objective in which every evaluation is valid.
+      An objective in which every evaluation is valid whose score is finite in float32.
+
+    Raises:
+      ValueError: `seconds` is negative, or not finite in float32.
 
     Example:
       >>> objective = jnas.function_objective(lambda key, arch: -jnp.sum((arch - 1) ** 2), seconds=60.0)
@@ -276,17 +281,33 @@ def function_objective(
       >>> answer.score.tolist(), answer.seconds.tolist()
       ([0.0, -5.0], [60.0, 60.0])
     """
+    cost = as_float(seconds)
+    if not is_cost(cost):
+        raise ValueError(f"seconds is {cost}, expected a number that is not negative and finite in float32")
     levels = jnp.asarray(fidelities, jnp.float32) if len(fidelities) > 1 else None
 
     def evaluate(keys: Key, proposal: Proposal) -> Evaluation:
         if levels is None:
-            score = jax.vmap(function)(keys, proposal.archs)
+            score = jax.vmap(_scored(function))(keys, proposal.archs)
         else:
-            score = jax.vmap(function)(keys, proposal.archs, levels[proposal.fidelity])  # type: ignore[call-arg]
+            score = jax.vmap(_scored(function))(keys, proposal.archs, levels[proposal.fidelity])
         return Evaluation(
             score=score.astype(jnp.float32),
-            seconds=jnp.full(score.shape, seconds, jnp.float32),
+            seconds=jnp.full(score.shape, cost, jnp.float32),
             valid=jnp.ones(score.shape, bool),
         )
 
-    return Objective(evaluate, tuple(fidelities), float(seconds))
+    return Objective(evaluate, tuple(fidelities), cost)
+
+
+def _scored(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function whose answer, where it is a Python number, is float32: infinite where that cannot hold it."""
+
+    def scored(*arguments: Any) -> Any:
+        score = function(*arguments)
+        if not isinstance(score, int | float):
+            return score
+        with np.errstate(over="ignore"):
+            return np.float32(as_float(score))
+
+    return scored

@@ -1,12 +1,12 @@
 """Numbers of 32 bits, whatever `jax_enable_x64` says: the same results to the bit."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
-import optax
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -39,9 +39,32 @@ def in_32_bits(function: Function) -> Function:
     return narrow  # type: ignore[return-value]
 
 
-def narrow_optimizer(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Returns an optimizer whose rates and corrections are float32, `in_32_bits`."""
+def narrow_optimizer(optimizer: Any) -> Any:
+    """Returns an optimizer of optax's whose rates and corrections are float32, `in_32_bits`."""
     return optimizer._replace(init=in_32_bits(optimizer.init), update=in_32_bits(optimizer.update))
+
+
+def as_float(number: Any) -> float:
+    """Returns a number as a Python float, an infinity where it is an integer beyond them all.
+
+    Example:
+      >>> as_float(10**400), as_float(np.float32(0.5))
+      (inf, 0.5)
+    """
+    try:
+        return float(number)
+    except OverflowError:
+        return math.copysign(math.inf, 1 if number > 0 else -1)
+
+
+def is_cost(seconds: float) -> bool:
+    """Returns whether seconds are what an evaluation may cost: not negative, and finite in float32.
+
+    Example:
+      >>> is_cost(0.0), is_cost(1e300), is_cost(-1.0)
+      (True, False, False)
+    """
+    return 0 <= seconds <= float(np.finfo(np.float32).max)
 
 
 def _narrowed(leaf: Any) -> Any:

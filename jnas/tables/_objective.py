@@ -1,7 +1,6 @@
 """The objective that looks evaluations up in a table."""
 
 import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
@@ -11,6 +10,7 @@ import numpy as np
 from jnas.core._draws import below
 from jnas.core._search_words import declare_sound
 from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Proposal
+from jnas.core._widths import is_cost
 from jnas.tables._look_ups import RunValues
 
 
@@ -39,7 +39,7 @@ def check_times(runs: Sequence[RunValues], missing_seconds: float | None) -> Non
     Runs without any time are searched by a number of evaluations, and that is well.
     """
     if missing_seconds is not None:
-        if not (missing_seconds >= 0 and math.isfinite(missing_seconds)):
+        if not is_cost(missing_seconds):
             raise ValueError(f"missing_seconds is {missing_seconds}, expected a finite number that is not negative")
         return
     for r in runs:

@@ -15,6 +15,7 @@ from jnas.core._search import search
 from jnas.core._version import __version__
 from jnas.core._versions import compiler_options
 from jnas.core._vocabulary import Key, Proposal, Trace
+from jnas.core._widths import in_32_bits
 from jnas.studies._keys import seed_keys
 from jnas.studies.search._plan import SearchPlan
 
@@ -50,7 +51,7 @@ def _traced(plan: SearchPlan, name: str, keys: Key) -> Program:
         return jax.vmap(lambda key: run(searcher, plan.objective, key, **limits))(keys)
 
     begin = time.perf_counter()
-    lowered = jax.jit(runs).lower(keys[0])
+    lowered = in_32_bits(jax.jit(runs).lower)(keys[0])  # the same program, whatever `jax_enable_x64` says
     seconds = time.perf_counter() - begin
 
     def compile() -> tuple[Runs, float]:
@@ -88,5 +89,5 @@ def _digest(plan: SearchPlan) -> str:
     row = Proposal(arch, one, one, one, one > 0)
     key = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
     told = {p: importlib.metadata.version(p) for p in ("numpy", "scikit-learn", "scipy")} | {"jnas": __version__}
-    text = jax.jit(plan.objective.evaluate).lower(key, row).as_text() + json.dumps(told)
+    text = in_32_bits(jax.jit(plan.objective.evaluate).lower)(key, row).as_text() + json.dumps(told)
     return hashlib.sha256(text.encode()).hexdigest()
