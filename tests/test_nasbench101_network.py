@@ -1,6 +1,7 @@
 """Networks of NAS-Bench-101 against a plain implementation, their two forms against one another, and their recipe."""
 
 import argparse
+import json
 import math
 
 import jax
@@ -11,9 +12,11 @@ from jax import lax
 
 from jnas import training
 from jnas.commands._build import _chosen_archs
+from jnas.commands._training_work import begun_recipe
 from jnas.spaces import nasbench101
 from jnas.spaces.nasbench101._cells import NUM_EDGES, OPERATIONS, host_pruned, nasbench101_from_string
 from jnas.spaces.nasbench101._cost import compute_vertex_channels
+from jnas.training._recipe import read_recipe, recipe_words
 from jnas.training.networks.nasbench101._network import nasbench101_network
 from jnas.training.operations._convolutions import max_pool_2x2, max_pool_3x3
 from jnas.training.runs._build import plan_table
@@ -312,7 +315,10 @@ class TestTheRecipe:
         assert (recipe.learning_rate, recipe.weight_decay, recipe.momentum) == (0.2, 1e-4, 0.9)
 
     def test_a_step_is_the_published_one(self):
-        """RMSProp with epsilon 1 inside the root and a first mean square of 1, L2 over all, a cosine by steps."""
+        """RMSProp with epsilon 1 inside the root and a first mean square of 1, L2 over all, a cosine by steps.
+
+        The first step's rate is 0, so that it leaves the weights as they are and a trace in the mean square.
+        """
         arch = ARCHS[3]
         network = nasbench101_network(**SMALL, arch=arch)
         weights = jax.jit(network.init)(jax.random.key(0), arch)[0]
@@ -324,12 +330,31 @@ class TestTheRecipe:
             gradients = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), values)
             updates, state = optimizer.update(gradients, state, found)
             found = jax.tree.map(jnp.add, found, updates)
-            rate = 0.5 * 0.2 * (1 + math.cos(math.pi * step / 10))
+            rate = 0.5 * 0.2 * (1 + math.cos(math.pi * step / 10)) * (step > 0)
             whole = jax.tree.map(lambda g, w: g + 1e-4 * w, gradients, values)
             square = jax.tree.map(lambda v, g: 0.9 * v + 0.1 * g**2, square, whole)
             velocity = jax.tree.map(lambda m, g, v, r=rate: 0.9 * m + r * g / np.sqrt(v + 1), velocity, whole, square)
             values = jax.tree.map(lambda w, m: w - m, values, velocity)
+            if not step:
+                jax.tree.map(np.testing.assert_array_equal, found, weights)
         assert_close(found, values, rtol=1e-4, atol=1e-5)
+
+    def test_what_was_begun_with_a_first_step_of_full_rate_goes_on_so(self, tmp_path, capsys):
+        """Other recipes, folders and files say what they said."""
+        recipe = training.get_recipe("nasbench101-108")
+        before = recipe_words(recipe._replace(zero_first_step=False))
+        assert list(before) == list(training.Recipe._fields[:-1])
+        assert recipe_words(recipe) == before | {"zero_first_step": True}
+        assert [name for name, (row, _) in training.RECIPES.items() if row.zero_first_step] == ["nasbench101-108"]
+        assert read_recipe(before).zero_first_step is False
+        assert read_recipe(recipe_words(recipe)) == recipe
+        (tmp_path / "config.json").write_text(json.dumps({"recipe": before}))
+        assert begun_recipe(tmp_path, recipe) == recipe._replace(zero_first_step=False)
+        assert "first step had the learning rate 0.2, and goes on so" in capsys.readouterr().out
+        (tmp_path / "config.json").write_text(json.dumps({"recipe": before | {"epochs": 4}}))
+        assert begun_recipe(tmp_path, recipe) == recipe  # other work, which is refused as such
+        assert begun_recipe(tmp_path / "new", recipe) == recipe
+        assert capsys.readouterr().out == ""
 
     def test_running_estimates_keep_what_the_recipe_says(self):
         network = nasbench101_network(**SMALL)

@@ -7,6 +7,7 @@ import optax
 
 from jnas.core._registry import unknown_name
 from jnas.core._widths import narrow_optimizer
+from jnas.io._json_checks import check_keys
 from jnas.io._text import not_one_of
 
 BatchNormPolicy = Literal["running", "batch", "reestimated"]
@@ -19,9 +20,10 @@ Optimizer = Literal["sgd", "rmsprop"]
 class Recipe(NamedTuple):
     """The hyper-parameters of a training run; Python values, so that a program is compiled for each recipe.
 
-    The learning rate follows a cosine from `learning_rate` to 0 over all steps. Weight decay is added to the gradient
-    of every parameter, those of batch-norm and biases included, as the published benchmarks do. An epoch's last
-    images that do not fill a batch are left out; another permutation leaves others out in the next.
+    The learning rate follows a cosine from `learning_rate` to 0 over all steps; with `zero_first_step` it is 0 at the
+    first, so that only the optimizer's moments see that step. Weight decay is added to the gradient of every parameter,
+    those of batch-norm and biases included, as the published benchmarks do. An epoch's last images that do not fill a
+    batch are left out; another permutation leaves others out in the next.
     """
 
     name: str
@@ -40,6 +42,13 @@ class Recipe(NamedTuple):
     batch_norm_batches: int = 8
     eval_batch_size: int = 256
     label_smoothing: float = 0.0
+    zero_first_step: bool = (
+        False  # the learning rate of the first step is 0: it is seen by the optimizer's moments alone
+    )
+
+
+_LATER = {"zero_first_step": False}
+"""Fields that files and folders of before do not have, and what they mean there."""
 
 
 RECIPES: dict[str, tuple[Recipe, str]] = {
@@ -58,8 +67,10 @@ RECIPES: dict[str, tuple[Recipe, str]] = {
             channels=128,
             cells=3,
             batch_norm_momentum=0.997,
+            zero_first_step=True,
         ),
-        "NAS-Bench-101: 108 epochs, RMSProp; the published batches of 256 are two of 128 for batch-norm",
+        "NAS-Bench-101: 108 epochs, RMSProp, the first step at rate 0; the published batches of 256 are two of 128 for "
+        "batch-norm",
     ),
     "small101-12": (
         Recipe(
@@ -135,20 +146,40 @@ def check_recipe(recipe: Recipe) -> Recipe:
             raise ValueError(f"the recipe's {field} is {value}, expected a number from {low} to {high}")
     if recipe.optimizer not in get_args(Optimizer):
         raise ValueError(not_one_of("the recipe's optimizer", recipe.optimizer, get_args(Optimizer)))
+    if not isinstance(recipe.zero_first_step, bool):
+        raise TypeError(f"the recipe's zero_first_step is {recipe.zero_first_step!r}, expected True or False")
     if recipe.batch_norm not in get_args(BatchNormPolicy):
         raise ValueError(not_one_of("the recipe's batch_norm", recipe.batch_norm, get_args(BatchNormPolicy)))
     return recipe
+
+
+def recipe_words(recipe: Recipe) -> dict[str, Any]:
+    """Returns a recipe as JSON, as files and folders say it: fields that came later only where they change something.
+
+    Example:
+      >>> [name for name in ("nasbench101-108", "small-12") if "zero_first_step" in recipe_words(get_recipe(name))]
+      ['nasbench101-108']
+    """
+    return {field: value for field, value in recipe._asdict().items() if value != _LATER.get(field)}
+
+
+def read_recipe(words: Any) -> Recipe:
+    """Returns the recipe that a file says; raises ValueError or TypeError where it is none."""
+    check_keys(words, Recipe._fields, tuple(f for f in Recipe._fields if f not in _LATER), "its recipe")
+    return check_recipe(Recipe(**words))
 
 
 def make_optimizer(recipe: Recipe, num_steps: int) -> optax.GradientTransformation:
     """Returns the optimizer of a run of `num_steps` steps.
 
     References:
-      "NAS-Bench-101: Towards Reproducible Neural Architecture Search", Ying et al., 2019, Appendix S2 (RMSProp).
+      "NAS-Bench-101: Towards Reproducible Neural Architecture Search", Ying et al., 2019, Appendix S2 (RMSProp), and
+        its released model builder, whose learning rate at step 0 is 0.
     """
 
     def learning_rate(step: Any) -> Any:
-        return recipe.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(step, num_steps) / num_steps))
+        rate = recipe.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(step, num_steps) / num_steps))
+        return jnp.where(step == 0, 0.0, rate) if recipe.zero_first_step else rate
 
     if recipe.optimizer == "sgd":
         update = optax.sgd(learning_rate, momentum=recipe.momentum, nesterov=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from jnas import spaces
 from jnas.commands._training_setup import make_dataset, make_recipe, prepare_devices, say, show_recipes
-from jnas.commands._training_work import TrainingWork, begun_work, load_work, make_runs, plan_work
+from jnas.commands._training_work import TrainingWork, begun_recipe, begun_work, load_work, make_runs, plan_work
 from jnas.core._vocabulary import Network
 from jnas.io._atomic import remove_unfinished
 from jnas.io._progress import status_line
@@ -39,7 +39,7 @@ def run_train(options: argparse.Namespace) -> None:
     _check_folder(out)
     prepare_devices(options, most=len(cells) * options.num_seeds)
     dataset = make_dataset(options)
-    recipe = make_recipe(options, dataset)
+    recipe = begun_recipe(out, make_recipe(options, dataset))
     with status_line() as show:
         show("looking the cells up")
         archs = find_cells(cells, space)

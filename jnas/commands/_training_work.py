@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jnas.commands._training_setup import say
 from jnas.core._folder import read_json
 from jnas.core._vocabulary import Network
 from jnas.io._progress import counting_bar, progress_bar
-from jnas.training._recipe import Recipe
+from jnas.training._recipe import Recipe, recipe_words
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import make_network
 from jnas.training.runs._jobs import (
@@ -64,13 +65,30 @@ def plan_work(
     return TrainingWork(jobs, dataset, recipe, network, chunk, batches)
 
 
+def begun_recipe(out: Path, recipe: Recipe) -> Recipe:
+    """Returns the recipe with which a folder goes on: as it was begun, where the first step was another then."""
+    before = recipe._replace(zero_first_step=False)
+    if recipe == before or _begun(out, "recipe") != recipe_words(before):
+        return recipe
+    say(
+        f"{out} was begun when the recipe's first step had the learning rate {recipe.learning_rate:g}, and goes on so; "
+        "for the published schedule, whose first step has 0, give another folder"
+    )
+    return before
+
+
 def _begun_chunk(out: Path) -> int | None:
     """Returns the size of chunks with which a folder was begun: whoever goes on must use the same."""
+    chunk = _begun(out, "chunk_size")
+    return chunk if isinstance(chunk, int) and chunk > 0 else None
+
+
+def _begun(out: Path, setting: str) -> Any:
+    """Returns what the config.json of a folder says, or None."""
     try:
-        chunk = read_json(out / "config.json").get("chunk_size")
+        return read_json(out / "config.json").get(setting)
     except (OSError, ValueError, AttributeError):  # `begun_folder` will say what is wrong
         return None
-    return chunk if isinstance(chunk, int) and chunk > 0 else None
 
 
 def _chunk_size(num_jobs: int, dataset: Dataset, recipe: Recipe, most: int) -> int:

@@ -256,8 +256,15 @@ def _settings(description: Mapping[str, Any], kind: FolderKind) -> dict[str, Any
 def _told(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if name.endswith("_digest"):
         return f"{name.removesuffix('_digest')} is another"
-    there, here = (short(json.dumps(config.get(name))) for config in (before, now))
-    return f"{name} is {there} there and {here} here"
+    there, here = before.get(name), now.get(name)
+    if isinstance(there, dict) and isinstance(here, dict):
+        keys = [key for key in dict.fromkeys([*here, *there]) if there.get(key) != here.get(key)]
+        return "; ".join(_differs(f"{name}.{key}", there.get(key), here.get(key)) for key in keys)
+    return _differs(name, there, here)
+
+
+def _differs(name: str, there: Any, here: Any) -> str:
+    return f"{name} is {short(json.dumps(there))} there and {short(json.dumps(here))} here"
 
 
 def names_of_today(config: Mapping[str, Any]) -> StudyConfig:

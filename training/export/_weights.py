@@ -16,7 +16,7 @@ from jnas.io._json_checks import check_keys
 from jnas.io._text import short
 from jnas.spaces._categorical import checked_arch
 from jnas.spaces._registry import check_arch, get
-from jnas.training._recipe import Recipe, check_recipe
+from jnas.training._recipe import Recipe, read_recipe, recipe_words
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import FAMILIES, family_of
 
@@ -72,7 +72,7 @@ def save_weights(path: str | os.PathLike[str], arch: Any, weights: Weights, data
         "version": VERSION,
         "space": space.name,
         "arch": space.to_string(cell),
-        "recipe": recipe._asdict(),
+        "recipe": recipe_words(recipe),
         "dataset": dataset.name,
         "image_shape": [height, width, channels],
         "num_classes": dataset.num_classes,
@@ -142,8 +142,7 @@ def _check_header(header: Mapping[str, Any]) -> TrainedNetwork:
     if (header["format"], header["version"]) != (FORMAT, VERSION) or header["space"] not in FAMILIES.rows:
         told = f"it is of the kind {header['format']!r}, version {header['version']!r}, space {header['space']!r}"
         raise ValueError(told)
-    check_keys(header["recipe"], Recipe._fields, Recipe._fields, "its recipe")
-    recipe = check_recipe(Recipe(**header["recipe"]))
+    recipe = read_recipe(header["recipe"])
     sizes = (*header["image_shape"], header["num_classes"])
     if len(sizes) != 4 or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
         raise ValueError(f"the sizes of its images and the number of classes are {sizes}")

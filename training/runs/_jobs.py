@@ -31,7 +31,7 @@ from jnas.core._folder import begun_in, open_result_folder, read_part
 from jnas.core._versions import check_versions, versions
 from jnas.core._vocabulary import Network, Weights
 from jnas.io._lock import alone_in
-from jnas.training._recipe import Recipe
+from jnas.training._recipe import Recipe, recipe_words
 from jnas.training.data._dataset import Dataset
 from jnas.training.runs._job_files import (
     FOLDER,
@@ -82,7 +82,7 @@ def describe(jobs: Jobs, dataset: Dataset, recipe: Recipe, network: Network, **m
         **FOLDER.header,
         "dataset": dataset.name,
         "dataset_digest": dataset_digest(dataset),
-        "recipe": recipe._asdict(),
+        "recipe": recipe_words(recipe),
         "space": network.space.config,
         "form": network.form,
         "jobs": len(jobs.archs),

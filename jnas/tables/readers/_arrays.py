@@ -93,8 +93,8 @@ def _open_sources(path: str | os.PathLike[str]) -> Iterator["_Sources"]:
             raise ValueError(f"{path} is a single array, expected an .npz with named ones; write it with numpy.savez")
     if not zipfile.is_zipfile(path):
         raise ValueError(
-            f"{path} is no .npz of arrays, or it is cut off; write the columns of a text or of a CSV file as named arrays "
-            "with numpy.savez"
+            f"{path} is no .npz of arrays, or it is cut off; write the columns of a text or of a CSV file as "
+            "named arrays with numpy.savez"
         )
     with contextlib.ExitStack() as stack:
         with damage_said(lambda why: f"{path} is no .npz of arrays, or it is cut off or damaged ({why})"):
