@@ -290,7 +290,7 @@ def test_cells_of_another_study_are_refused(whole, tmp_path):
     folder = shutil.copytree(whole[1], tmp_path / "study")
     header, arrays = read_archive(folder / "cells.npz", kind="", remedy="")
     for other, told in (
-        ({"study": "0"}, "is not of this study"),
+        ({"study": "0"}, "not of this study"),
         ({}, "not the fits of a study of predictors, or it is"),
     ):
         rows = arrays["rows"] if other else arrays["rows"][1:]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from jnas.io import _atomic
+from jnas.io._archive import read_archive, write_archive
 from jnas.training._recipe import get_recipe
 from jnas.training.data._dataset import dataset_from_arrays
 from jnas.training.networks._families import make_network
@@ -239,10 +240,9 @@ def test_damaged_checkpoint(whole, dataset, network, tmp_path):
 def test_checkpoint_in_another_order(whole, dataset, network, tmp_path):
     """Another number of devices deals a chunk's runs out differently; each finds its own."""
     part = stopped_folder(tmp_path, dataset, network)
-    with np.load(part) as file:
-        arrays = dict(file)
+    header, arrays = read_archive(part, kind="", remedy="")
     order = np.array([2, 0, 3, 1, 2])
-    np.savez(part, **{name: array if name == "header" else array[order] for name, array in arrays.items()})
+    write_archive(part, header, {name: array[order] for name, array in arrays.items()})
     make(tmp_path, dataset, network)
     assert_same(results(tmp_path, dataset, network), whole)
 
@@ -250,14 +250,13 @@ def test_checkpoint_in_another_order(whole, dataset, network, tmp_path):
 def test_damaged_chunk(dataset, network, tmp_path):
     make(tmp_path, dataset, network)
     path = tmp_path / "runs" / "chunk-00001.npz"
-    with np.load(path) as file:
-        arrays = dict(file)
+    header, arrays = read_archive(path, kind="", remedy="")
     plain = {name: array for name, array in arrays.items() if not name.startswith("weights/")}
-    np.savez(path, **plain)
+    write_archive(path, header, plain)
     with pytest.raises(ValueError, match=r"has not the weights of 3 runs \(it has no weights/0\); delete it"):
         results(tmp_path, dataset, network)
     for lost in ("failed", "loss/train"):
-        np.savez(path, **{name: array for name, array in arrays.items() if name != lost})
+        write_archive(path, header, {name: array for name, array in arrays.items() if name != lost})
         with pytest.raises(ValueError, match=r"chunk-00001\.npz .*; delete it"):
             results(tmp_path, dataset, network)
     path.write_bytes(b"PK")
