@@ -174,3 +174,17 @@ def test_a_search_goes_on_with_its_objective_alone(tmp_path):
     assert header.pop("objective")
     write_archive(path, header, arrays)
     np.testing.assert_array_equal(go(first).score, whole.score)
+
+
+def test_a_search_that_python_drives_goes_on_in_its_space_alone(tmp_path):
+    """Such a searcher's own program is not lowered: how it begins tells it from another."""
+    path = tmp_path / "search.npz"
+
+    def go(space):
+        searcher = searchers.random_search(space)._replace(compiled=False)
+        how = {"max_evaluations": 2, "checkpoint": path}
+        return jnas.search(searcher, lambda candidate: (float(candidate.arch[0]), 1.0), jax.random.key(0), **how)
+
+    go(spaces.categorical((90, 90)))
+    with pytest.raises(ValueError, match=r"belongs to random_search with other settings or on another space"):
+        go(spaces.categorical((80, 80)))

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -199,6 +199,7 @@ def read_part(
     sizes: Mapping[str, int] | None = None,
     numbers: Sequence[str] = (),
     optional: Mapping[str, str] | None = None,
+    fits: Callable[[Mapping[str, np.ndarray]], Any] = lambda arrays: None,
 ) -> Archive:
     """Returns what a part's file holds, after checking that it is this part's.
 
@@ -210,6 +211,7 @@ def read_part(
       sizes: As there.
       numbers: What else its header must hold.
       optional: Arrays that are all there, or all missing.
+      fits: Called with all arrays before they are read, as `read_archive` gives them; raises ValueError.
 
     Raises:
       ValueError: The file is damaged, of another origin, of other work, or made by another program.
@@ -230,6 +232,7 @@ def read_part(
             lacking = [name for name in numbers if not isinstance(header.get(name), float)]
             if lacking:
                 raise ValueError(f"its header has no {lacking[0]}")
+            fits(arrays)
         except ValueError as error:
             raise ValueError(f"{path} is not {kind.files}, or it is damaged ({error}); {kind.remedy}") from None
 

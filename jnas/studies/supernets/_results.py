@@ -127,11 +127,10 @@ def load_search(path: Path, identity: Mapping[str, Any], template: SearchRun) ->
     Raises:
       ValueError: The file is damaged, or of another study.
     """
-    arrays = read_part(path, identity, FOLDER, _RECORD).arrays
-    try:
-        run: SearchRun = fill(template, find_leaves(arrays, template, "state/"), place=True)
-    except ValueError as error:
-        raise ValueError(f"{path} does not hold the searches of this study ({error}); {FOLDER.remedy}") from None
+    arrays = read_part(
+        path, identity, FOLDER, _RECORD, fits=lambda arrays: find_leaves(arrays, template, "state/")
+    ).arrays
+    run: SearchRun = fill(template, find_leaves(arrays, template, "state/"), place=True)
     return run, Record._make(arrays[field] for field in Record._fields)
 
 
