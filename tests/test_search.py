@@ -446,6 +446,23 @@ def test_checkpoint_that_cannot_be_written_is_said_before_any_evaluation(tmp_pat
     assert not calls
 
 
+def test_one_process_at_a_time_works_on_a_checkpoint(tmp_path):
+    def go(evaluate):
+        key = jax.random.key(0)
+        return search(SEARCHERS["random_search"], evaluate, key, max_evaluations=3, checkpoint=tmp_path / "search.npz")
+
+    def evaluate(candidate):
+        told = rf"another process \({os.getpid()} on .+\) is at work in .*search\.npz; wait .*, or give another file"
+        with pytest.raises(BlockingIOError, match=told):
+            go(lambda other: 2.0)
+        return 1.0
+
+    (tmp_path / ".search.npz.abcdefgh.part").write_text("half")  # left by a process that was killed,
+    (tmp_path / ".search.npz.lock").write_text("1 on a host that has gone\n")  # and this too
+    assert np.asarray(go(evaluate).score).tolist() == [1.0] * 3
+    assert os.listdir(tmp_path) == ["search.npz"]
+
+
 def test_full_disk_is_said_and_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     file, key, calls = tmp_path / "search.npz", jax.random.key(0), []
 

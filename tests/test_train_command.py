@@ -172,9 +172,13 @@ def test_killed_command_goes_on_to_the_same_results():
         running.stop()
         assert running.wait().returncode < 0
     assert not Path("broken/curves.csv").exists()
+    Path("broken/weights").mkdir()
+    for left in (".curves.png.abcdefgh.part", "weights/.00000-seed-0.npz.abcdefgh.part"):  # by a kill at the end
+        Path("broken", left).write_text("half")
     told = trained_by(*words, "broken")
     assert Path("whole/curves.csv").read_bytes() == Path("broken/curves.csv").read_bytes()
     assert [p.name for p in Path("broken/runs").iterdir()] == ["chunk-00000.npz"]
+    assert not list(Path("broken").rglob(".*"))
     names = sorted(p.name for p in Path("whole/weights").iterdir())
     assert names == sorted(p.name for p in Path("broken/weights").iterdir())
     assert len(names) == 4

@@ -86,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(stopped_text(), file=sys.stderr, flush=True)
         if argv is None:  # threads that compile cannot be stopped, and nobody waits for their programs
+            sys.stdout.flush()
             leave(130)
         return 130
     except BrokenPipeError:  # who read the output has read enough

@@ -25,7 +25,8 @@ def leave_at_interrupt() -> None:
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
     reader, writer = os.pipe()
-    os.set_blocking(writer, False)
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(writer, False)
     threading.Thread(target=_wait, args=(reader,), name="interrupt", daemon=True).start()
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)  # written to at once, in whichever thread the signal comes
     signal.signal(signal.SIGINT, lambda number, frame: None)

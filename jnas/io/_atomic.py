@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from jnas.io._leaving import passing
+from jnas.io._leaving import making, mark, unmark
 from jnas.io._lock import hold, remove_if_free
 
 _NO_ROOM: dict[int, tuple[str | None, str]] = {
@@ -39,7 +39,8 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]:  
     encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
     remove_unfinished(path.parent, re.escape(path.name))
     handle, name = _open_beside(path)
-    with passing(name), contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as held:
+        held.callback(unmark, name)
         if os.name == "posix":  # elsewhere, files that are open cannot be renamed
             held.callback(os.close, os.dup(handle))  # keeps the lock until the file has its name
         try:
@@ -67,13 +68,16 @@ def _says_no_file(error: OSError) -> bool:
 def _open_beside(path: Path) -> tuple[int, str]:
     """Returns the descriptor and the name of a new file beside a path, which is locked where there are locks."""
     while True:
-        try:
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        except OSError as error:
-            raise type(error)(error.errno, f"cannot write {path}: {os.strerror(error.errno or 0)}") from error
+        with making:
+            try:
+                handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+            except OSError as error:
+                raise type(error)(error.errno, f"cannot write {path}: {os.strerror(error.errno or 0)}") from error
+            mark(name)
         hold(handle)
         if os.path.exists(name):
             return handle, name
+        unmark(name)
         os.close(handle)  # another process took it for a dead one's, before it was locked
 
 

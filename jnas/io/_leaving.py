@@ -2,26 +2,30 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+import threading
 from typing import NoReturn
 
-_passing: set[str] = set()
+making = threading.Lock()
+"""Held by a thread from before it makes such a file until the file is marked; a process does not leave in between."""
+
+_marked: set[str] = set()
+_PATIENCE = 1.0  # seconds to wait for another thread that makes a file
 
 
-@contextlib.contextmanager
-def passing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Marks a file, while the block runs, as one to remove where the process is left by `leave`."""
-    name = os.path.abspath(path)  # the process may change its folder
-    _passing.add(name)
-    try:
-        yield
-    finally:
-        _passing.discard(name)
+def mark(path: str | os.PathLike[str]) -> None:
+    """Marks a file as one to remove where the process is left by `leave`."""
+    _marked.add(os.path.abspath(path))  # the process may change its folder
+
+
+def unmark(path: str | os.PathLike[str]) -> None:
+    """Takes the mark away: the file has gone, or has become one that stays."""
+    _marked.discard(os.path.abspath(path))
 
 
 def leave(status: int) -> NoReturn:
     """Ends the process at once, from whichever thread: unfinished files and locks go, nothing else is run."""
-    for name in tuple(_passing):
+    making.acquire(timeout=_PATIENCE)
+    for name in tuple(_marked):
         with contextlib.suppress(OSError):
             os.unlink(name)
     os._exit(status)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from jnas.io._leaving import passing
+from jnas.io._leaving import making, mark, unmark
 
 try:
     import fcntl
@@ -37,40 +37,45 @@ def alone_in(folder: Path, name: str = ".lock", *, at: Path | None = None) -> It
     path = folder / name
     held = _take(path, at) if _LOCKS else None
     try:
-        with contextlib.nullcontext() if held is None else passing(path):
-            yield
+        yield
     finally:
         if held is not None:
             with contextlib.suppress(OSError):
                 os.unlink(path)  # while it is held, so that nobody else's file is removed
+            unmark(path)
             os.close(held)
 
 
 def _take(path: Path, at: Path | None) -> int | None:
     """Returns a descriptor that holds the lock; None where a file system has none, or nothing can be written."""
     while True:
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError:  # whoever writes to the folder next will say why it cannot be written
-            return None
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(handle), os.stat(path)):
-                _sign(handle)
-                return handle
-        except FileNotFoundError:  # who held it before has just removed it: take a new one
-            pass
-        except OSError as error:
-            owner = _owner(handle)
-            os.close(handle)
-            if error.errno not in _TAKEN:
+        with making:
+            try:
+                handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            except OSError:  # whoever writes to the folder next will say why it cannot be written
                 return None
-            where, kind = (path.parent, "folder") if at is None else (at, "file")
-            raise BlockingIOError(
-                error.errno,
-                f"another process{owner} is at work in {where}; wait until it has ended, or give another {kind}",
-            ) from None
-        os.close(handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(handle), os.stat(path)):
+                    mark(path)
+                    _sign(handle)
+                    return handle
+            except FileNotFoundError:  # who held it before has just removed it: take a new one
+                pass
+            except OSError as error:
+                owner = _owner(handle)
+                os.close(handle)
+                if error.errno not in _TAKEN:
+                    return None
+                raise _taken(error.errno, path, at, owner) from None
+            os.close(handle)
+
+
+def _taken(number: int, path: Path, at: Path | None, owner: str) -> BlockingIOError:
+    where, kind = (path.parent, "folder") if at is None else (at, "file")
+    return BlockingIOError(
+        number, f"another process{owner} is at work in {where}; wait until it has ended, or give another {kind}"
+    )
 
 
 def _sign(handle: int) -> None:
