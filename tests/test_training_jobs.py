@@ -267,7 +267,10 @@ def test_damaged_chunk(dataset, network, tmp_path):
 def test_other_runs_in_the_folder(dataset, network, tmp_path):
     make(tmp_path, dataset, network)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    told = r"with another configuration: recipe\.learning_rate is 0\.1 there and 0\.2 here\. Give another folder, or the same arguments to go on"
+    told = (
+        r"with another configuration: recipe\.learning_rate is 0\.1 there and 0\.2 here\. Give another folder, or the "
+        "same arguments to go on"
+    )
     with pytest.raises(ValueError, match=told):
         make(tmp_path, dataset, network, RECIPE._replace(learning_rate=0.2))
     other = dataclasses.replace(dataset, labels=dataset.labels[::-1])
