@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.commands._training_setup import say
-from jnas.core._folder import read_json
 from jnas.core._vocabulary import Network
+from jnas.io._json_checks import read_json
 from jnas.io._progress import counting_bar, progress_bar
 from jnas.training._recipe import Recipe, recipe_words
 from jnas.training.data._dataset import Dataset

@@ -17,6 +17,7 @@ import numpy as np
 
 from jnas.io._archive import Archive, read_archive
 from jnas.io._atomic import check_writable, remove_unfinished, replacing
+from jnas.io._json_checks import read_json
 from jnas.io._lock import alone_in
 from jnas.io._seal import SEAL, sealed, unseal
 from jnas.io._text import short
@@ -147,14 +148,6 @@ def open_result_folder(
         with replacing(file, "w") as opened:
             opened.write(json.dumps(said, indent=1, allow_nan=False) + "\n")
     return folder, said
-
-
-def read_json(file: Path) -> Any:
-    """Returns what a JSON file holds; raises OSError, or ValueError where it is none."""
-    try:
-        return json.loads(file.read_text("utf-8"))
-    except RecursionError:
-        raise ValueError("its brackets stand too deep within one another") from None
 
 
 def read_description(folder: Path, kind: FolderKind) -> dict[str, Any]:

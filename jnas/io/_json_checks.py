@@ -9,6 +9,14 @@ from typing import Any
 from jnas.io._text import did_you_mean
 
 
+def read_json(file: Path) -> Any:
+    """Returns what a JSON file holds; raises OSError, or ValueError where it is none."""
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except RecursionError:
+        raise ValueError("its brackets stand too deep within one another") from None
+
+
 def read_object(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
     """Returns the JSON object in a file.
 
@@ -23,8 +31,8 @@ def read_object(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no {what} at {path}")
     try:
-        found = json.loads(Path(path).read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
+        found = read_json(Path(path))
+    except ValueError as error:
         raise ValueError(f"the {what} {path} is not JSON ({error})") from error
     if not isinstance(found, dict):
         raise ValueError(f"the {what} {path} is a JSON {type(found).__name__}, expected an object")

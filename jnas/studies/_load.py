@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jnas.core._folder import read_json
 from jnas.io._atomic import replacing
+from jnas.io._json_checks import read_json
 from jnas.studies._engine import Kind, load_folder
 from jnas.studies.predictors import _study as predictors
 from jnas.studies.search import _study as search

@@ -168,22 +168,19 @@ def _architectures(sources: _Sources, entry: Mapping[str, Any], space: Space) ->
         packed = [sources.read(name, "'architectures' of the mapping") for name in entry["upper_triangles"].values()]
         names = [str(name) for name in entry["upper_triangles"]]
         archs = unpack_cells(**dict(zip(names, packed, strict=True)), where=where)
-    elif "array" in entry:
-        archs = sources.announced(entry["array"], "'architectures' of the mapping")
-        if archs.dtype.kind not in "iu":
-            raise ValueError(f"{where} are {archs.dtype}, expected integers [N, E] in the encoding of {space.name!r}")
-        check_archs_shape(space, archs.shape, where)  # before they are read
-        archs = sources.read(entry["array"], "'architectures' of the mapping")
     else:
         (name,) = entry.values()
-        archs = sources.read(name, "'architectures' of the mapping")
-        if "strings" in entry or (archs.ndim == 1 and archs.dtype.kind in "SU"):
+        looked = sources.announced(name, "'architectures' of the mapping")
+        if "strings" in entry or (looked.ndim == 1 and looked.dtype.kind in "SU"):
             archs = encode_texts(space, sources.texts(name, "'architectures' of the mapping"))
-        if archs.dtype.kind not in "iu":
+        elif looked.dtype.kind not in "iu":
             raise ValueError(
-                f"{where} are {archs.dtype}{list(archs.shape)}, expected integers [N, E] in the encoding of "
+                f"{where} are {looked.dtype}{list(looked.shape)}, expected integers [N, E] in the encoding of "
                 f"{space.name!r}, or architecture strings [N]"
             )
+        else:
+            check_archs_shape(space, looked.shape, where)  # before they are read
+            archs = sources.read(name, "'architectures' of the mapping")
     check_archs(space, archs, where)
     if many_are_one(space):
         check_distinct(space, archs, where)
