@@ -102,7 +102,7 @@ def test_what_is_known_is_searched_and_counted_against_the_space(way, planned, t
 
 
 def test_a_whole_table_has_no_gaps(planned, tmp_path):
-    table = jnas.make_table(SPACE, accuracy={"validation": VALUES})
+    table = jnas.make_table(SPACE, accuracy={"validation": VALUES}, train_seconds=2.0)
     assert jnas.known_part(table, dataset="data", split="validation", epochs=1) is table
     jnas.save_table(table, tmp_path / "t.npz")
     assert main(["study", "--table", str(tmp_path / "t.npz"), "--searchers", "random_search"]) == 0

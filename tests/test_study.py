@@ -574,7 +574,7 @@ def test_a_search_that_fits_no_memory_is_refused_before_it_starts(tmp_path):
 def test_what_a_table_lacks_is_said_before_a_study_starts():
     space = categorical((3, 3))
     accuracy = np.where(np.arange(9) < 2, 50.0, np.nan)
-    table = make_table(space, accuracy={"validation": accuracy})
+    table = make_table(space, accuracy={"validation": accuracy}, train_seconds=2.0)
     said = []
     results = study(
         {"random": random_search(space)},
