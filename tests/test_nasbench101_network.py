@@ -307,6 +307,19 @@ def test_kernels_start_by_their_actual_fan_in():
     jax.tree.map(lambda x, mask: np.testing.assert_array_equal(x[~np.asarray(mask)], 0), parameters, network.has(arch))
 
 
+@pytest.mark.parametrize("arch", [None, ARCHS[3]], ids=["switch", "static"])
+def test_gradients_past_frozen_batch_norm_in_every_form(arch):
+    network = nasbench101_network(**SMALL, arch=arch)
+    weights = jax.eval_shape(network.init, jax.random.key(0), ARCHS[3])
+    images = jax.ShapeDtypeStruct((2, *SMALL["image_shape"]), jnp.float32)
+
+    def total(parameters, statistics, images):
+        return jnp.sum(network.apply(parameters, statistics, jnp.asarray(ARCHS[3]), images)[0])
+
+    gradients = jax.eval_shape(jax.grad(total, (0, 1, 2)), *weights, images)
+    assert jax.tree.map(jnp.shape, gradients) == jax.tree.map(jnp.shape, (*weights, images))
+
+
 class TestTheRecipe:
     def test_its_numbers(self):
         recipe = training.get_recipe("nasbench101-108")

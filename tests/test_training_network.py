@@ -12,7 +12,7 @@ from jax import lax
 from jnas.spaces.nasbench201._cells import EDGES
 from jnas.spaces.nasbench201._cost import nasbench201_flops, nasbench201_parameters
 from jnas.training.networks.nasbench201._network import nasbench201_network
-from jnas.training.operations._forms import static_form
+from jnas.training.operations._forms import dispatch_form, mixture_form, static_form, switch_form
 from jnas.training.runs._train import _running
 
 ALL_CELLS = np.array(list(itertools.product(range(5), repeat=6)))
@@ -273,3 +273,18 @@ def test_a_network_starts_as_pytorch_starts_it():
     jax.tree.map(lambda x, mask: np.testing.assert_array_equal(x[~np.asarray(mask)], 0), parameters, network.has(arch))
     kernels = [np.any(parameters.cells[stage].kernel[:, [2, 3, 4]]) for stage in range(3)]
     assert not any(kernels)
+
+
+@pytest.mark.parametrize("form", ["switch", "mixture", "dispatch", "static"])
+def test_gradients_past_frozen_batch_norm_in_every_form(form):
+    """Their numbers are those of an edge, in test_training_operations; here that a whole network has them."""
+    forms = {"switch": switch_form(), "mixture": mixture_form(), "dispatch": dispatch_form()}
+    network = nasbench201_network(**SMALL, cells=1, form=forms.get(form) or static_form(COVERING[0]))
+    weights = jax.eval_shape(network.init, jax.random.key(0), COVERING[0])
+    arguments = (*weights, jnp.asarray(COVERING[0]), jax.ShapeDtypeStruct((2, 4, 8, 2), jnp.float32))
+
+    def total(parameters, statistics, arch, images):
+        return jnp.sum(network.apply(parameters, statistics, arch, images)[0])
+
+    gradients = jax.eval_shape(jax.grad(total, (0, 1, 3)), *arguments)
+    assert jax.tree.map(jnp.shape, gradients) == jax.tree.map(jnp.shape, (*weights, arguments[3]))

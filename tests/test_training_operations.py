@@ -210,6 +210,28 @@ def test_an_edge_is_the_operation_of_its_choice(convolution, given):
         assert_same(used, plain_statistics(choice, images, parameters.kernel, statistics))
 
 
+@pytest.mark.parametrize("form", [mixture_form(), dispatch_form(), static_form(range(5))], ids=lambda form: form.name)
+def test_gradients_past_frozen_statistics(form):
+    """Saliency and fine-tuning need them, in a batch of candidates as for one; a branch is looked at above."""
+    images, parameters = edge_case()
+    statistics, direction = np.abs(numbers(4, 2, 2)), numbers(5, *images.shape)
+    edge = make_edge(form, EPSILON, "patches")
+
+    def run(choice, decision=0):
+        sums = lambda images, parameters: edge(decision, choice, images, parameters, statistics)[0]  # noqa: E731
+        return with_gradients(sums, images, parameters, direction)
+
+    choices = (2, 3) if form.name == "static" else range(NUM_OPERATIONS)
+    alone = jax.jit(run, static_argnums=1)
+    together = jax.jit(jax.vmap(run))(jnp.arange(NUM_OPERATIONS)) if form.name == "dispatch" else None
+    for choice in choices:
+        plain = functools.partial(plain_edge, choice, statistics=statistics)
+        expected = with_gradients(plain, images, parameters, direction)
+        jax.tree.map(assert_same, alone(choice, choice if form.name == "static" else 0), expected)
+        if together is not None:
+            jax.tree.map(lambda found, each, n=choice: assert_same(found[n], each), together, expected)
+
+
 def plain_statistics(choice, images, kernel, given):
     """What batch-norm uses; zeros where an operation has none."""
     if choice not in (2, 3):

@@ -1,5 +1,6 @@
 """How a program applies one of several operations, when which one is data."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -88,13 +89,30 @@ def dispatch_form(capacities: Capacities | None = None) -> Form:
     """Returns the form in which a batch is sorted: each operation is done once, for the candidates that chose it.
 
     Only `vmap` brings it about; without it the form branches. The results of a batch that exceeds a capacity are NaN
-    throughout, never wrong.
+    throughout, never wrong. Gradients, of the first order and in reverse, are sorted in the same way; for them an
+    operation is done once more.
 
     Args:
       capacities: From `capacities_of`; by default every operation has room for the whole batch.
     """
 
     def choose(decision: int, operations: Sequence[Callable[..., Any]], choice: Array, *arguments: Any) -> Any:
+        @jax.custom_vjp
+        def chosen(choice: Array, *arguments: Any) -> Any:
+            return sorted_by_choice(decision, operations)(choice, *arguments)
+
+        def forward(choice: Array, *arguments: Any) -> Any:
+            return chosen(choice, *arguments), (choice, arguments)
+
+        def backward(kept: Any, gradients: Any) -> Any:
+            choice, arguments = kept
+            transposes = [functools.partial(_pull_back, operation) for operation in operations]
+            return None, *sorted_by_choice(decision, transposes)(choice, gradients, *arguments)
+
+        chosen.defvjp(forward, backward)
+        return chosen(choice, *arguments)
+
+    def sorted_by_choice(decision: int, operations: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
         @jax.custom_batching.custom_vmap
         def chosen(choice: Array, *arguments: Any) -> Any:
             return lax.switch(choice, operations, *arguments)
@@ -109,9 +127,14 @@ def dispatch_form(capacities: Capacities | None = None) -> Form:
             results = _dispatched(operations, room, choices, batch)
             return results, jax.tree.map(lambda _: True, results)
 
-        return chosen(choice, *arguments)
+        return chosen  # type: ignore[no-any-return]
 
     return Form("dispatch", choose)
+
+
+def _pull_back(operation: Callable[..., Any], gradients: Any, *arguments: Any) -> Any:
+    """Returns the gradients of an operation's arguments from those of its result."""
+    return jax.vjp(operation, *arguments)[1](gradients)
 
 
 def _dispatched(
