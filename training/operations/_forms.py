@@ -127,7 +127,7 @@ def dispatch_form(capacities: Capacities | None = None) -> Form:
             results = _dispatched(operations, room, choices, batch)
             return results, jax.tree.map(lambda _: True, results)
 
-        return chosen  # type: ignore[no-any-return]
+        return chosen
 
     return Form("dispatch", choose)
 
