@@ -20,14 +20,14 @@ _NARROWER: dict[Any, Any] = {
 def in_32_bits(function: Function) -> Function:
     """Returns a function as JAX traces it with `jax_enable_x64` off; array arguments of 64 bits become those of 32.
 
-    For what is made of integers or of Python numbers alone, which JAX otherwise counts in float64: schedules, rates,
-    an optimizer's corrections.
+    For what is made of counts or of Python numbers alone, which JAX otherwise takes for 64 bits: schedules, rates, an
+    optimizer's corrections.
 
     Example:
-      >>> half = in_32_bits(lambda step: step / 2)
+      >>> halves = in_32_bits(lambda count: jnp.arange(count) / 2)
       >>> with jax.enable_x64(True):
-      ...     print(half(jnp.int32(1)).dtype, half(jnp.int64(1)).dtype, (jnp.int32(1) / 2).dtype)
-      float32 float32 float64
+      ...     print(halves(3).dtype, (jnp.arange(3) / 2).dtype)
+      float32 float64
     """
 
     @functools.wraps(function)
