@@ -69,7 +69,12 @@ def _do(work: str, last_write: int | None) -> int:
     SPACES.rows["toy"] = SpaceEntry("toy", "Toy", toy)
     FAMILIES.rows["toy"] = FAMILY
     Path("begun").touch()
-    return _search() if work == "search" else _command(COMMANDS[work])
+    if work != "search":
+        return _command(COMMANDS[work])
+    try:
+        return _search()
+    except KeyboardInterrupt:
+        return 130
 
 
 def _command(words: str) -> int:
@@ -90,8 +95,6 @@ def _search() -> int:
         trace = jnas.search(
             searcher, evaluate, jax.random.key(1), max_evaluations=EVALUATIONS, checkpoint="out/search.npz"
         )
-    except KeyboardInterrupt:
-        return 130
     except BlockingIOError as error:
         print(f"jnas: error: {error.strerror}", file=sys.stderr)
         return 2
