@@ -25,7 +25,8 @@ def check_release(path: Path) -> bool:
         return True
     raise ValueError(
         f"{path} is not the file that was published under this name, or it is damaged: the MD5 of its bytes is "
-        f"{digest}, and should end in {digits}; get it again from its source, or give a file that was made anew another name"
+        f"{digest}, and should end in {digits}; get it again from its source, or give a file that was made anew "
+        "another name"
     )
 
 
