@@ -14,7 +14,7 @@ from tests._compilation import QUICK_FLAGS, kept_programs, remove_old_programs
 # folder what has not changed. All these processes inherit this.
 os.environ.setdefault("XLA_FLAGS", QUICK_FLAGS)
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")  # where an operation was traced takes time to say
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(kept_programs()))
 
 import hypothesis

@@ -153,7 +153,9 @@ def test_description_says_what_there_is(table):
     ):
         assert words in text, text
     bare = make_table(SPACE, accuracy={"x": [1.0, 2.0, 3.0, NAN]}, dataset="d", epochs=2)
-    assert "there are no evaluation times: the cost of an evaluation is its training alone" in table_text(bare)
+    assert "there are no times: a budget in seconds has no meaning on this table" in table_text(bare)
+    timed = make_table(SPACE, accuracy={"x": [1.0, 2.0, 3.0, NAN]}, train_seconds=5.0, dataset="d", epochs=2)
+    assert "there are no evaluation times: the cost of an evaluation is its training alone" in table_text(timed)
     assert "d, 2 epochs  x          3  3 (seed 0)" in table_text(bare)
 
 

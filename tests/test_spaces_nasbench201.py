@@ -240,7 +240,8 @@ def test_mutated_edges_have_the_published_frequencies(mutation, probabilities):
 
 
 def test_unknown_mutations_are_refused():
-    with pytest.raises(ValueError, match="mutation is 'node', expected one of 'edge', 'node_then_edge', 'each_edge'"):
+    told = r"mutation is 'node'; did you mean 'node_then_edge'\? expected one of 'edge', 'node_then_edge', 'each_edge'"
+    with pytest.raises(ValueError, match=told):
         spaces.nasbench201("node")
 
 

@@ -351,7 +351,7 @@ def test_errors_say_what_to_do():
         go(names=("rsps",), hessian=True)
     with pytest.raises(ValueError, match="controller_steps is given, and none of gdas, rsps takes it"):
         supernet_methods(["gdas", "rsps"], TOY, dataset(), epochs=3, batch_size=32, controller_steps=3)
-    other = TOY._replace(space=TOY.space._replace(config="{}"))
+    other = TOY._replace(space=TOY.space._replace(name="other"))
     with pytest.raises(ValueError, match="the table is of the space"):
         supernet_study(methods(), other, dataset(), table=table())
     assert isinstance(methods()["rsps"], SupernetMethod)

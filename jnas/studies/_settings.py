@@ -118,7 +118,7 @@ class Setting(NamedTuple):
     def check(self, value: Any) -> None:
         """Raises ValueError, in a sentence, for a value that the setting cannot have."""
         if not (value is None and self.default is None) and not self.kind.accepts(value):
-            offer = did_you_mean(value, self.kind.choices or ()) or ","
+            offer = (did_you_mean(value, self.kind.choices) if self.kind.choices else "") or ","
             raise ValueError(f"{self.name} is {_shown(value)}{offer} expected {self.kind.told(value)}")
 
     def read(self, text: str) -> Any:
