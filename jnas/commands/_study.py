@@ -20,7 +20,7 @@ from jnas.studies._settings import study_arguments
 from jnas.studies.search._plan import plan_search_study
 from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.studies.search._study import carry_out_search
-from jnas.studies.search._text import nothing_found, search_results_text
+from jnas.studies.search._text import runs_without_results, search_results_text
 from jnas.tables._file import member
 from jnas.tables._known_part import known_part, known_share
 from jnas.tables._load import load_table
@@ -58,7 +58,7 @@ def run_study(options: argparse.Namespace) -> None:
 
 def _complain_of_nothing(results: Any) -> None:
     """Says on standard error which runs found nothing; ValueError where that is all of a searcher's."""
-    sentences, all_of_one = nothing_found(results)
+    sentences, all_of_one = runs_without_results(results)
     if all_of_one:
         raise ValueError("; ".join(sentences))
     for sentence in sentences:

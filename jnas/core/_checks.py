@@ -142,7 +142,7 @@ def resolve_capacity(objective: Any, budget_seconds: Any, max_evaluations: int |
     return max_evaluations
 
 
-def check_rows(capacity: int) -> int:
+def check_capacity(capacity: int) -> int:
     """Returns the capacity of a trace; raises ValueError where its rows cannot be counted in int32."""
     most = int(np.iinfo(np.int32).max)
     if capacity > most:

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 
 from jnas.core._checks import (
     Overshoot,
+    check_capacity,
     check_fidelities,
     check_proposal,
-    check_rows,
     check_state,
     check_step,
     resolve_capacity,
@@ -210,7 +210,7 @@ def run(
             f"{searcher.name} cannot be compiled (its steps are Python), so that jnas.run cannot run it; pass it to "
             "jnas.search, which drives a search from Python"
         )
-    capacity = check_rows(resolve_capacity(objective, budget_seconds, max_evaluations, overshoot))
+    capacity = check_capacity(resolve_capacity(objective, budget_seconds, max_evaluations, overshoot))
     check_fidelities(searcher, objective)
     budget = jnp.asarray(jnp.inf if budget_seconds is None else budget_seconds, jnp.float32)
     search_key, objective_key = jax.random.split(key)

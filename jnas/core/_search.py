@@ -22,9 +22,9 @@ from jnas.core._checkpoint import (
 )
 from jnas.core._checks import (
     Overshoot,
+    check_capacity,
     check_fidelities,
     check_proposal,
-    check_rows,
     check_state,
     check_step,
     resolve_capacity,
@@ -120,7 +120,7 @@ def search(
     if not callable(evaluate):
         raise TypeError(f"evaluate is {type(evaluate).__name__}, expected a function of a Candidate, or an Objective")
     known = evaluate if isinstance(evaluate, Objective) else Objective(_no_objective, _fidelities(fidelities))
-    capacity = check_rows(resolve_capacity(known, budget_seconds, max_evaluations, overshoot))
+    capacity = check_capacity(resolve_capacity(known, budget_seconds, max_evaluations, overshoot))
     if isinstance(evaluate, Objective):
         check_fidelities(searcher, known)
     else:

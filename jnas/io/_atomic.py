@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from jnas.io._leaving import making, mark, unmark
+from jnas.io._leaving import making, mark_passing, unmark_passing
 from jnas.io._lock import hold, remove_if_free
 
 _NO_ROOM: dict[int, tuple[str | None, str]] = {
@@ -40,7 +40,7 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]:  
     remove_unfinished(path.parent, re.escape(path.name))
     handle, name = _open_beside(path)
     with contextlib.ExitStack() as held:
-        held.callback(unmark, name)
+        held.callback(unmark_passing, name)
         if os.name == "posix":  # elsewhere, files that are open cannot be renamed
             held.callback(os.close, os.dup(handle))  # keeps the lock until the file has its name
         try:
@@ -73,11 +73,11 @@ def _open_beside(path: Path) -> tuple[int, str]:
                 handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
             except OSError as error:
                 raise type(error)(error.errno, f"cannot write {path}: {os.strerror(error.errno or 0)}") from error
-            mark(name)
+            mark_passing(name)
         hold(handle)
         if os.path.exists(name):
             return handle, name
-        unmark(name)
+        unmark_passing(name)
         os.close(handle)  # another process took it for a dead one's, before it was locked
 
 

@@ -12,12 +12,12 @@ _marked: set[str] = set()
 _PATIENCE = 1.0  # seconds to wait for another thread that makes a file
 
 
-def mark(path: str | os.PathLike[str]) -> None:
+def mark_passing(path: str | os.PathLike[str]) -> None:
     """Marks a file as one to remove where the process is left by `leave`."""
     _marked.add(os.path.abspath(path))  # the process may change its folder
 
 
-def unmark(path: str | os.PathLike[str]) -> None:
+def unmark_passing(path: str | os.PathLike[str]) -> None:
     """Takes the mark away: the file has gone, or has become one that stays."""
     _marked.discard(os.path.abspath(path))
 

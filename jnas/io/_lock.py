@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from jnas.io._leaving import making, mark, unmark
+from jnas.io._leaving import making, mark_passing, unmark_passing
 
 try:
     import fcntl
@@ -42,7 +42,7 @@ def alone_in(folder: Path, name: str = ".lock", *, at: Path | None = None) -> It
         if held is not None:
             with contextlib.suppress(OSError):
                 os.unlink(path)  # while it is held, so that nobody else's file is removed
-            unmark(path)
+            unmark_passing(path)
             os.close(held)
 
 
@@ -57,7 +57,7 @@ def _take(path: Path, at: Path | None) -> int | None:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.path.samestat(os.fstat(handle), os.stat(path)):
-                    mark(path)
+                    mark_passing(path)
                     _sign(handle)
                     return handle
             except FileNotFoundError:  # who held it before has just removed it: take a new one

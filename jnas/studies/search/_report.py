@@ -24,11 +24,11 @@ from jnas.studies.search._summary import (
     Finals,
     compare,
     finals,
-    has_times,
     main_target,
     optimum,
     pairwise,
     ranks,
+    study_has_times,
 )
 
 _HALVING = ("hyperband", "successive_halving", "bohb")  # searchers that need several fidelities to differ
@@ -134,7 +134,7 @@ def _summaries(comparison: Comparison) -> list[Any]:
         parts += [_unequal(comparison), note_box(shared, "About the numbers of all these studies")]
     for study, name, title, own in zip(comparison.studies, comparison.names, comparison.titles, notes, strict=True):
         own_words = study.config.get("sentences")  # of studies that are not `jnas.study`
-        sentences = own_words or [_task(study), _budget(study.config, has_times(study)), _judgement(study)]
+        sentences = own_words or [_task(study), _budget(study.config, study_has_times(study)), _judgement(study)]
         parts += [
             element("h2", f"Study {name}{title and ': '}{title}") if name else None,
             element("p", " ".join(s for s in sentences if s), class_="lead"),

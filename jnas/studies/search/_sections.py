@@ -19,9 +19,9 @@ from jnas.studies.search._summary import (
     Comparison,
     Finals,
     best_cells,
-    has_times,
     optimum,
     shown_targets,
+    study_has_times,
 )
 
 Curves = Mapping[int, Sequence[Curve]]
@@ -131,7 +131,7 @@ def _searcher_row(comparison: Comparison, numbers: Finals, k: int, best: Sequenc
 def _spent_cell(comparison: Comparison, numbers: Finals, k: int) -> Html:
     """Returns the cell of the time that a run took on the study's clock, where there is one."""
     study = comparison.entries[k].study
-    if not has_times(comparison.studies[study]):
+    if not study_has_times(comparison.studies[study]):
         return element("td", "–", element("small", "no times"))
     return element("td", seconds_text(float(numbers.seconds[k])), _unless(clock_name, comparison, study))
 
@@ -200,7 +200,7 @@ def time_section(comparison: Comparison, suffix: str) -> Html:
     )
     timed, counts = [], []
     for name, entries in _by_axis(comparison, clock_name):  # seconds of two kinds never share an axis
-        entries = [k for k in entries if has_times(comparison.studies[comparison.entries[k].study])]
+        entries = [k for k in entries if study_has_times(comparison.studies[comparison.entries[k].study])]
         clock, found = f"{name} seconds", curves(comparison, targets, "seconds", entries)
         if any(map(_drawable, found.values())):
             timed += [

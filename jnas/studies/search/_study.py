@@ -14,7 +14,7 @@ from jnas.studies._settings import plan_arguments
 from jnas.studies.search._plan import SearchPlan, plan_search_study
 from jnas.studies.search._results import FOLDER, Chunk, StudyResults, as_result, load_whole, traces_file_name
 from jnas.studies.search._run import begin, estimate_search_study, identity, run_searcher, save_whole, search_headline
-from jnas.studies.search._text import nothing_found, search_summary_csv
+from jnas.studies.search._text import runs_without_results, search_summary_csv
 from jnas.tables._look_ups import Seed
 from jnas.tables._table import Table
 from jnas.tables._targets import Target
@@ -95,7 +95,7 @@ def study(
     """
     plan = plan_search_study(**plan_arguments(locals()))
     results = carry_out_search(plan, table, out=out, log=log)
-    for sentence in nothing_found(results)[0]:
+    for sentence in runs_without_results(results)[0]:
         warnings.warn(sentence, UserWarning, stacklevel=2)
     return results
 

@@ -175,7 +175,7 @@ def _ends(result: SearcherResult) -> Floats:
     return np.asarray(elapsed.max(axis=1, initial=0.0), np.float64)
 
 
-def has_times(study: StudyResults) -> bool:
+def study_has_times(study: StudyResults) -> bool:
     """Returns whether the costs of a study are times.
 
     They are none where every evaluation cost nothing, or a second for each epoch, as tables without times count.

@@ -41,7 +41,7 @@ def search_results_text(results: StudyResults) -> str:
     return "\n".join([*lines, *fewer_lines(runs, int(numbers.runs.max(initial=0)), "run")])
 
 
-def nothing_found(results: StudyResults) -> tuple[list[str], bool]:
+def runs_without_results(results: StudyResults) -> tuple[list[str], bool]:
     """Returns a sentence on each searcher of which runs found nothing, and whether there is one that found nothing."""
     told, all_of_one = [], False
     for searcher in results.searchers:
