@@ -126,10 +126,6 @@ class _Sources:
 
     def read(self, name: str, reader: str) -> np.ndarray:
         """Returns an array; ValueError says which entry of the mapping wanted it."""
-        if name not in self._members:
-            held = ", ".join(sorted(self._members)) or "no arrays"
-            offer = did_you_mean(name, self._members) or ";"
-            raise ValueError(f"{reader} takes {name!r}, which {self.path} does not have{offer} it has {held}")
         if name not in self._cache:
             self._cache[name] = self._look(read_member, name, reader)
         return self._cache[name]
@@ -139,7 +135,8 @@ class _Sources:
     ) -> np.ndarray:
         if name not in self._members:
             held = short(", ".join(sorted(self._members)), 1000) or "no arrays"
-            raise ValueError(f"{reader} takes {name!r}, which {self.path} does not have; it has {held}")
+            offer = did_you_mean(name, self._members) or ";"
+            raise ValueError(f"{reader} takes {name!r}, which {self.path} does not have{offer} it has {held}")
         with damage_said(lambda why: f"the array {name!r} of {self.path} cannot be read ({why})"):
             return how(self._archive, self._members[name])
 
