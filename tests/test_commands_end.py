@@ -64,6 +64,63 @@ def test_ctrl_c_ends_work_that_hears_no_exception(tmp_path, where):
     assert sorted(os.listdir(tmp_path)) == ["begun", "told.stderr", "told.stdout"]
 
 
+def saving(first, then):
+    """Work in a folder that keeps a file once it was told to end; before that, one that is there already."""
+    leave_at_interrupt()
+    say_when_stopped("the same command goes on")
+    with alone_in(Path.cwd()):
+        keep("one.npz")
+        Path("begun").touch()
+        time.sleep(first)
+        keep("two.npz")
+        time.sleep(then)
+
+
+def keep(name):
+    with replacing(name) as file:
+        file.write(b"whole")
+
+
+TOLD_TO_END = "jnas: told to end (SIGTERM): leaving at the next checkpoint, in 20 s at the latest\n"
+
+
+def test_termination_waits_for_the_next_checkpoint(tmp_path):
+    running = start(saving, 1.0, 60, output=tmp_path / "told", folder=tmp_path)
+    running.wait_until((tmp_path / "begun").exists)
+    running.stop(signal.SIGTERM)
+    ended = running.wait(20)
+    told = f"{TOLD_TO_END}jnas: stopped; the same command goes on\n"
+    assert (ended.returncode, ended.stderr) == (143, told)
+    assert sorted(os.listdir(tmp_path)) == ["begun", "one.npz", "told.stderr", "told.stdout", "two.npz"]
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_does_not_wait(tmp_path, second):
+    running = start(saving, 60, 60, output=tmp_path / "told", folder=tmp_path)
+    running.wait_until((tmp_path / "begun").exists)
+    running.stop(signal.SIGTERM)
+    running.wait_until(lambda: "SIGTERM" in (tmp_path / "told.stderr").read_text())
+    running.stop(second)
+    ended = running.wait(10)
+    assert (ended.returncode, ended.stderr) == (143, f"{TOLD_TO_END}jnas: stopped; the same command goes on\n")
+    assert sorted(os.listdir(tmp_path)) == ["begun", "one.npz", "told.stderr", "told.stdout"]
+
+
+def elsewhere():
+    """Work that keeps nothing."""
+    leave_at_interrupt()
+    Path("begun").touch()
+    deaf()
+
+
+def test_termination_of_what_keeps_nothing_is_at_once(tmp_path):
+    running = start(elsewhere, output=tmp_path / "told", folder=tmp_path)
+    running.wait_until((tmp_path / "begun").exists)
+    running.stop(signal.SIGTERM)
+    ended = running.wait(10)
+    assert (ended.returncode, ended.stderr) == (143, "jnas: stopped; nothing was done\n")
+
+
 def importing():
     def load(name):
         os.kill(os.getpid(), signal.SIGINT)

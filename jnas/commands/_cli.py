@@ -67,7 +67,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit status: 0, 2 for what the user can mend, 130 where Ctrl-C stopped it."""
+    """Runs a command and returns its exit status: 0, 2 for what the user can mend, 130 where Ctrl-C stopped it.
+
+    SIGTERM ends the process with 143.
+    """
     prepare_streams()
     if argv is None:  # otherwise somebody else's process, who hears KeyboardInterrupt
         leave_at_interrupt()

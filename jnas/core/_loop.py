@@ -17,6 +17,7 @@ from jnas.core._checks import (
 )
 from jnas.core._lanes import all_lanes
 from jnas.core._search_words import is_sound
+from jnas.core._sharding import with_automatic_axes
 from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Proposal, Searcher, State, Trace
 
 
@@ -213,6 +214,16 @@ def run(
     capacity = check_capacity(resolve_capacity(objective, budget_seconds, max_evaluations, overshoot))
     check_fidelities(searcher, objective)
     budget = jnp.asarray(jnp.inf if budget_seconds is None else budget_seconds, jnp.float32)
+
+    def whole(key: Key, budget: Array) -> Trace:
+        return _run(searcher, objective, key, budget, capacity, overshoot)
+
+    trace: Trace = with_automatic_axes(whole, key, budget)
+    return trace
+
+
+def _run(searcher: Searcher, objective: Any, key: Key, budget: Array, capacity: int, overshoot: Overshoot) -> Trace:
+    """Returns the trace of a search whose arguments have been checked."""
     search_key, objective_key = jax.random.split(key)
     state = jax.tree.map(jnp.asarray, searcher.init(search_key, capacity))  # a Python number is a weak type
 

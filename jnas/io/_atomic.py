@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from jnas.io._leaving import making, mark_passing, unmark_passing
+from jnas.io._leaving import count_kept, making, mark_passing, unmark_passing
 from jnas.io._lock import hold, remove_if_free
 
 _NO_ROOM: dict[int, tuple[str | None, str]] = {
@@ -52,6 +52,7 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]:  
             os.umask(umask)
             os.chmod(name, 0o666 & ~umask)
             os.replace(name, path)
+            count_kept()
         except BaseException as error:
             with contextlib.suppress(OSError):
                 os.unlink(name)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from jnas.io._leaving import making, mark_passing, unmark_passing
+from jnas.io._leaving import in_a_folder, making, mark_passing, unmark_passing
 
 try:
     import fcntl
@@ -37,7 +37,8 @@ def alone_in(folder: Path, name: str = ".lock", *, at: Path | None = None) -> It
     path = folder / name
     held = _take(path, at) if _LOCKS else None
     try:
-        yield
+        with in_a_folder():
+            yield
     finally:
         if held is not None:
             with contextlib.suppress(OSError):
