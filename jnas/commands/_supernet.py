@@ -62,8 +62,8 @@ def _method_names(wanted: tuple[str, ...]) -> list[str]:
 
 
 def _devices(seeds: int) -> int:
-    """Returns among how many CPU devices seeds can be divided evenly."""
-    return max(n for n in range(1, count_cores() + 1) if seeds % n == 0)
+    """Returns among how many CPU devices seeds are divided: no more than it takes for the fewest seeds on each."""
+    return -(-seeds // -(-seeds // count_cores()))
 
 
 def _selection(options: argparse.Namespace) -> dict[str, Any]:

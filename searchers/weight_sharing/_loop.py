@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jnas.core._devices import divided_for
 from jnas.core._draws import below
 from jnas.core._vocabulary import Array, Batch, Derived, Key, StepInfo, Supernet, WeightSharingSearcher
 from jnas.searchers.weight_sharing._architecture_hessian import hessian_eigenvalue
@@ -13,7 +14,6 @@ from jnas.searchers.weight_sharing._candidates import derive_key
 from jnas.training.data._batches import batches_per_epoch, shuffled_batches
 from jnas.training.data._dataset import Dataset
 from jnas.training.operations._forms import over_seeds
-from jnas.training.runs._train_many import divided
 
 
 class SearchRun(NamedTuple):
@@ -135,7 +135,7 @@ def has_alpha(state: Any) -> bool:
 def compiled_over_seeds(function: Callable[..., Any], supernet: Supernet, num_seeds: int) -> Any:
     """Returns the compiled form of `function(dataset, run)` for runs with a leading axis of seeds, in one program.
 
-    Seeds are divided among the local devices where they can be divided evenly. On each device they run one after the
+    Seeds are divided among the local devices, as evenly as they can be. On each device they run one after the
     other where the supernet branches, else under `vmap`. Each comes to the same result as it would alone (under `vmap`
     to rounding errors).
 
@@ -153,4 +153,4 @@ def compiled_over_seeds(function: Callable[..., Any], supernet: Supernet, num_se
 
         return over_seeds(one, supernet)(*leaves)
 
-    return divided(program, 1) if num_seeds % jax.local_device_count() == 0 else jax.jit(program)
+    return divided_for(program, 1, num_seeds)

@@ -83,11 +83,12 @@ def library(form, problem):
     """Returns compiled `run()` of a form of the library's loop; its result is each candidate's mean loss."""
     import jax
 
+    from jnas.core._devices import divided, place_shared
     from jnas.training.networks._families import make_network
     from jnas.training.networks.nasbench201._network import nasbench201_network
     from jnas.training.operations._forms import static_form
     from jnas.training.runs._train import run_epochs
-    from jnas.training.runs._train_many import divided, over_candidates, place_shared
+    from jnas.training.runs._train_many import over_candidates
 
     dataset, recipe, archs, states = (problem[n] for n in ("dataset", "recipe", "archs", "states"))
 

@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jnas.core._devices import divided, local_mesh, place_shared
 from jnas.core._folder import begun_in, open_result_folder, read_part
 from jnas.core._versions import check_versions, versions
 from jnas.core._vocabulary import Network, Weights
@@ -44,7 +45,7 @@ from jnas.training.runs._job_files import (
     tidy,
 )
 from jnas.training.runs._train import Curves, RunState, begin_run, run_epochs
-from jnas.training.runs._train_many import divided, local_mesh, over_candidates, place_shared
+from jnas.training.runs._train_many import over_candidates
 
 _SAME = ("jax", "platform", "device")  # versions, where work goes on
 

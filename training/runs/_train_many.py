@@ -1,13 +1,11 @@
-"""Many training runs as one program, divided among the local devices."""
+"""Many training runs as one program."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jnas.core._vocabulary import Array, Key, Network, Weights
 from jnas.training._recipe import Recipe
@@ -51,43 +49,3 @@ def train_many(
 
     result: tuple[Curves, Weights] = over_candidates(run, network)(keys, jnp.asarray(archs, jnp.int32))
     return result
-
-
-@functools.cache
-def local_mesh() -> Mesh:
-    """Returns all devices of this process along one axis, over which candidates are divided."""
-    return jax.make_mesh(
-        (jax.local_device_count(),), ("candidates",), axis_types=(AxisType.Auto,), devices=jax.local_devices()
-    )
-
-
-def divided(function: Callable[..., Any], num_shared: int) -> Callable[..., Any]:
-    """Returns a compiled function whose candidates are divided among the local devices.
-
-    Args:
-      function: Of `num_shared` arguments that all candidates share and others that have a leading axis of candidates,
-        a multiple of the number of local devices; so do its results.
-      num_shared: How many of the first arguments are shared.
-    """
-    mesh = local_mesh()
-
-    def specs(*arguments: Any) -> tuple[Any, ...]:
-        return (_spec(),) * num_shared + (_spec("candidates"),) * (len(arguments) - num_shared)
-
-    def run(*arguments: Any) -> Any:
-        body = jax.shard_map(
-            function, mesh=mesh, in_specs=specs(*arguments), out_specs=_spec("candidates"), check_vma=False
-        )
-        return body(*arguments)
-
-    return jax.jit(run)
-
-
-def _spec(*axes: str) -> PartitionSpec:
-    spec: PartitionSpec = PartitionSpec(*axes)  # type: ignore[no-untyped-call]
-    return spec
-
-
-def place_shared(tree: Any) -> Any:
-    """Returns arrays copied to every local device, once and not at each call."""
-    return jax.device_put(tree, NamedSharding(local_mesh(), _spec()))

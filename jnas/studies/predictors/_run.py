@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from jnas.core._devices import divided_for
 from jnas.core._versions import compiler_options
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Space
 from jnas.studies._engine import REPORT_SECONDS, Estimate, Work, estimate_text
@@ -158,11 +159,13 @@ def _compiled(plan: PredictorPlan, case: Case, size: int) -> tuple[_Ask, float]:
     def predict(models: Any, features: Features) -> Prediction:
         return jax.vmap(predictor.predict)(models, features)
 
+    def compile(function: Callable[..., Any], *shapes: Any) -> Any:
+        return divided_for(function, 0, width).lower(*shapes).compile(compiler_options=compiler_options())
+
     keys, queries, trained, scores = _shapes(plan, case, size)
     begin = time.perf_counter()
-    fitting = jax.jit(fit).lower(keys, trained, scores).compile(compiler_options=compiler_options())
-    models = jax.eval_shape(fit, keys, trained, scores)
-    asking = jax.jit(predict).lower(models, queries).compile(compiler_options=compiler_options())
+    fitting = compile(fit, keys, trained, scores)
+    asking = compile(predict, jax.eval_shape(fit, keys, trained, scores), queries)
     compile_seconds = time.perf_counter() - begin
 
     def ask(keys: Key, features: Features, scores: NDArray[np.float32]) -> _Asked:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jnas.core._devices import divided_for
 from jnas.core._loop import run
 from jnas.core._search import search
 from jnas.core._version import __version__
@@ -56,7 +57,9 @@ def _traced(plan: SearchPlan, name: str, keys: Key) -> Program:
 
     def compile() -> tuple[Runs, float]:
         begin = time.perf_counter()
-        compiled = lowered.compile(compiler_options=compiler_options())
+        several = jax.local_device_count() > 1  # then `lowered` only tells what the runs depend on
+        program = in_32_bits(divided_for(runs, 0, len(keys[0])).lower)(keys[0]) if several else lowered
+        compiled = program.compile(compiler_options=compiler_options())
         return compiled, seconds + time.perf_counter() - begin
 
     return Program(compile, keys, hashlib.sha256(lowered.as_text().encode()).hexdigest(), seconds)

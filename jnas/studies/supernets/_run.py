@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from jnas.core._devices import place_shared
 from jnas.core._vocabulary import Array
 from jnas.io._progress import ProgressBar
 from jnas.searchers.weight_sharing._analysis import one_shot_accuracies
@@ -28,7 +29,6 @@ from jnas.studies.supernets._results import (
     save_search,
 )
 from jnas.training._recipe import BatchNormPolicy
-from jnas.training.runs._train_many import place_shared
 
 _CHUNK = 500  # architectures of a program of the one-shot analysis
 
