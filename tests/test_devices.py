@@ -1,0 +1,68 @@
+"""Seeds divided among devices give what one device gives: keys on a mesh, studies, any number of members."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+import jnas
+from jnas.commands._cli import main
+from jnas.core._devices import divided_for
+from tests._processes import start
+
+STUDY = ["study", "--searchers", "random_search,regularized_evolution", "--num-seeds", "7", "--max-evaluations", "20"]
+SPACE = jnas.spaces.categorical((3, 4, 5))
+
+
+def searches(keys):
+    """Runs that differ in length, on a function."""
+    searcher = jnas.searchers.regularized_evolution(SPACE, population_size=4, sample_size=2)
+    objective = jnas.function_objective(lambda key, arch: arch.sum() + jax.random.uniform(key), seconds=60.0)
+    return jax.vmap(lambda key: jnas.run(searcher, objective, key, max_evaluations=15))(keys)
+
+
+def same(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def on_devices(folder, devices):
+    """All checks that need several devices, in one process."""
+    jax.config.update("jax_num_cpu_devices", devices)
+    assert jax.local_device_count() == devices
+    mesh = jax.make_mesh((devices,), ("s",))  # with explicit axes
+    keys = jax.random.split(jax.random.key(0), 2 * devices)
+    sharded = jax.device_put(keys, NamedSharding(mesh, PartitionSpec("s")))
+    expected = jax.jit(searches)(keys)
+    found = jax.jit(searches)(sharded)
+    same(expected, found)
+    assert found.score.sharding.spec[0] == "s"  # seeds stay where they are
+    with jax.set_mesh(mesh):
+        same(expected, jax.jit(searches)(sharded))
+    pairs = jax.device_put(keys.reshape(devices, 2), NamedSharding(mesh, PartitionSpec("s")))
+    same(expected, jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.jit(jax.vmap(searches))(pairs)))
+
+    def member(shared, each):
+        return jax.vmap(lambda x: (x * shared["factor"], jnp.sum(x)))(each)
+
+    for count in (1, devices - 1, devices, 2 * devices + 1):
+        each = jnp.arange(3.0 * count).reshape(count, 3)
+        same(member({"factor": 2.0}, each), divided_for(member, 1, count)({"factor": 2.0}, each))
+    return main([*STUDY, "--out", str(folder)])
+
+
+@pytest.mark.slow
+def test_several_devices_give_what_one_gives(tmp_path):
+    ended = start(on_devices, tmp_path / "several", 4, output=tmp_path / "told").wait()
+    assert ended.returncode == 0, ended.stderr
+    assert main([*STUDY, "--out", str(tmp_path / "one")]) == 0
+    files = sorted((tmp_path / "one" / "traces").iterdir())
+    assert len(files) == 2
+    for file in files:
+        one, several = np.load(file), np.load(tmp_path / "several" / "traces" / file.name)
+        assert one.files == several.files
+        for name in set(one.files) - {"header"}:
+            np.testing.assert_array_equal(one[name], several[name], err_msg=name)
+    # Which devices there were is nothing that results depend on: the other number of them takes the folder up.
+    files[0].with_name("random_search.npz").unlink()
+    assert main([*STUDY, "--out", str(tmp_path / "several")]) == 0
