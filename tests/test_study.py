@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from jnas import spaces
+from jnas.core._devices_used import other_devices
 from jnas.core._loop import run
 from jnas.core._vocabulary import Searcher
 from jnas.io import _atomic
@@ -300,6 +301,29 @@ def test_finished_study_is_read_where_programs_are_written_differently(whole, tm
     assert_same(go(folder), whole[0])
     finished_path(folder, "random").unlink()
     with pytest.raises(ValueError, match="begun with other versions" if name == "jax" else "made by another program"):
+        go(folder)
+
+
+def test_a_study_goes_on_on_another_device_where_that_is_allowed(whole, tmp_path, monkeypatch):
+    folder = shutil.copytree(whole[1], tmp_path / "study")
+    finished_path(folder, "random").unlink()
+    lower, now = _run.make_program, _engine.versions()
+    with monkeypatch.context() as there:  # whose compiler is told the same searcher in other words
+        there.setattr(_run, "make_program", lambda plan, name: lower(plan, name)._replace(digest="other words"))
+        there.setattr(_engine, "versions", lambda: now | {"platform": "gpu", "device": "Card 9"})
+        with pytest.raises(ValueError, match=r"device was cpu and is Card 9.* or --allow-other-device$"):
+            go(folder)
+        assert not (folder / "devices.json").exists()
+        with other_devices(True):
+            results = go(folder)
+    assert_same(results, whole[0])
+    assert results.versions["device"] == "cpu; random on Card 9 (gpu)"
+    assert json.loads((folder / "devices.json").read_text()).keys() == {"random.npz"}
+    assert load_study(folder).versions == results.versions
+    finished_path(folder, "evolution").unlink()
+    assert_same(go(folder), whole[0])  # back where it was begun, beside what was made elsewhere
+    (folder / "devices.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"devices\.json is damaged; delete it"):
         go(folder)
 
 

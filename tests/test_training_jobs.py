@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import functools
+import json
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnas.core._devices_used import other_devices
 from jnas.io import _atomic
 from jnas.io._archive import read_archive, write_archive
 from jnas.training._recipe import get_recipe
@@ -287,6 +289,19 @@ def test_other_runs_in_the_folder(dataset, network, tmp_path):
     assert {p: p.read_bytes() for p in before if p.name != "config.json"} == {
         p: data for p, data in before.items() if p.name != "config.json"
     }
+
+
+def test_runs_go_on_on_another_device_where_that_is_allowed(dataset, network, tmp_path):
+    make(tmp_path, dataset, network)
+    config = read_said(tmp_path)
+    config["versions"]["device"] = "Card 9"
+    write_said(tmp_path, config)
+    (tmp_path / "runs" / "chunk-00001.npz").unlink()
+    with pytest.raises(ValueError, match=r"device was Card 9 and is cpu.* or --allow-other-device$"):
+        make(tmp_path, dataset, network)
+    with other_devices(True):
+        make(tmp_path, dataset, network)
+    assert json.loads((tmp_path / "devices.json").read_text()).keys() == {"chunk-00001.npz"}
 
 
 def test_folders_that_cannot_be(dataset, network, tmp_path):

@@ -18,6 +18,7 @@ from jnas.commands._study_options import add_predictors, add_report, add_study, 
 from jnas.commands._table_options import add_import, add_looks
 from jnas.commands._training_options import add_build, add_train
 from jnas.commands._words import add_command
+from jnas.core._devices_used import other_devices
 from jnas.core._version import __version__
 from jnas.io._leaving import leave
 from jnas.io._text import did_you_mean, short
@@ -84,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.command = shlex.join(["jnas", *words])
     try:
         module, function = options.run.split(":")
-        getattr(importlib.import_module(f"jnas.commands.{module}"), function)(options)
+        with other_devices(getattr(options, "allow_other_device", False)):
+            getattr(importlib.import_module(f"jnas.commands.{module}"), function)(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print(stopped_text(), file=sys.stderr, flush=True)

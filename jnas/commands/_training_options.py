@@ -10,6 +10,7 @@ from jnas.studies._settings import (
     NATURAL,
     NUM_EPOCHS,
     NUM_SEEDS,
+    OTHER_DEVICE,
     OUT,
     POSITIVE,
     SEED,
@@ -63,6 +64,7 @@ _DEVICE_SETTINGS = (
     Setting("coordinator", TEXT, "HOST:PORT", "the same, where no cluster says it"),
     Setting("num_processes", POSITIVE, "N"),
     Setting("process_id", NATURAL, "I"),
+    OTHER_DEVICE,
 )
 _LIGHTER = "--chunk-size or --batch-size, with another --out"
 _TRAIN = """\

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jnas.core._devices_used import OF_DEVICES, other_devices_allowed
 from jnas.core._version import __version__
 
 SAME = ("jax", "platform", "device", "xla_flags", "compiler_options")  # as they were, where a study goes on
@@ -39,6 +40,8 @@ def check_versions(
 ) -> None:
     """Raises ValueError unless work that goes on does so with the versions with which it was begun.
 
+    Those of devices may differ where that is allowed (`other_devices`).
+
     Args:
       begun_with: From config.json.
       now: From `versions`.
@@ -47,11 +50,12 @@ def check_versions(
       elsewhere: Where other work may begin, for the message.
     """
     changed = [n for n in names if begun_with.get(n) != now[n]]
-    if changed:
+    devices_alone = set(changed) <= set(OF_DEVICES)
+    if changed and not (devices_alone and other_devices_allowed()):
         told = "; ".join(f"{n} was {begun_with.get(n) or 'empty'} and is {now[n] or 'empty'}" for n in changed)
         raise ValueError(
             f"{work} was begun with other versions ({told}), so that it cannot go on to the same numbers; "
-            f"go on with those, or give {elsewhere}"
+            f"go on with those, or give {elsewhere}{', or --allow-other-device' if devices_alone else ''}"
         )
 
 

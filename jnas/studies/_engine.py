@@ -5,6 +5,7 @@ folder of every kind is the same.
 
 ```
 config.json      what the study is: its configuration, the versions that began it
+devices.json     on what other kinds of devices parts of it ran, if any
 PARTS/NAME.npz   a part that is finished; NAME.MORE.npz is what a part keeps while it runs
 summary.csv ...  numbers
 report.html      a page, if the kind has one
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jnas.core._devices_used import is_elsewhere, note_device, noted_devices, versions_with_devices
 from jnas.core._folder import FolderKind, StudyConfig, begun_in, config_digest, read_description
 from jnas.core._versions import SAME, check_versions, versions
 from jnas.io._atomic import replacing
@@ -55,6 +57,12 @@ class Work(NamedTuple):
     runner: ThreadPoolExecutor | None = None
     own: Any = None  # what `Kind.begin` gave
     identified: bool = True  # every file says whose it is; not where the folder was begun before all of them did
+
+    def as_read(self, file_name: str, identity: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns what a file that is there must say: nothing of its program, where that is another device's."""
+        noted = self.folder is not None and file_name in noted_devices(self.folder)
+        elsewhere = noted or is_elsewhere(self.begun_with, self.now)
+        return {name: value for name, value in identity.items() if name != "program" or not elsewhere}
 
     def do(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Returns what a function gives that runs in a thread, so that the bar's clock goes on and Ctrl-C is heard."""
@@ -139,7 +147,8 @@ def carry_out(kind: Kind, plan: Any, out: str | os.PathLike[str] | None, log: Lo
         work = work._replace(estimate=estimate, bar=bar, runner=runner)
         work = work._replace(own=stack.enter_context(kind.begin(work)))
         found = {part: _load_or_run(kind, work, part) for part in parts}
-        said = {**said, "config": StudyConfig({**config, **said["config"]})}
+        ran_with = versions_with_devices(said["versions"], folder)
+        said = {**said, "config": StudyConfig({**config, **said["config"]}), "versions": ran_with}
         results = kind.collect(said, found, folder, plan)
         if folder is not None:
             bar.say("writing the report")
@@ -149,8 +158,11 @@ def carry_out(kind: Kind, plan: Any, out: str | os.PathLike[str] | None, log: Lo
 
 def _load_or_run(kind: Kind, work: Work, part: Any) -> Any:
     identity = _identity(kind, work.plan.config, work, part)
+    name = kind.file_name(part)
     if work.folder is not None and part not in work.left:
-        return kind.load(kind.path(work.folder, part), part, identity, work.plan.config)
+        return kind.load(kind.path(work.folder, part), part, work.as_read(name, identity), work.plan.config)
+    if work.folder is not None:
+        note_device(work.folder, name, work.begun_with, work.now)
     result = kind.run(work, part, identity)
     if work.folder is not None:
         kind.save(kind.path(work.folder, part), result, identity)
@@ -189,6 +201,7 @@ def load_folder(kind: Kind, folder: str | os.PathLike[str]) -> tuple[Any, list[A
         names = [kind.file_name(part) for part in parts]
     there = [part for part, name in zip(parts, names, strict=True) if (folder / kind.folder.parts / name).exists()]
     found = {p: kind.load(kind.path(folder, p), p, _identity(kind, config, None, p), config) for p in there}
+    said = {**said, "versions": versions_with_devices(said["versions"], folder)}
     with _damage(folder):
         return kind.collect(said, found, folder, None), [part for part in parts if part not in found]
 

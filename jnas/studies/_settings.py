@@ -163,6 +163,13 @@ def check_settings(settings: Iterable[Setting], values: Mapping[str, Any]) -> No
 
 # What several kinds of studies have.
 
+OTHER_DEVICE = Setting(
+    "allow_other_device",
+    FLAG,
+    help="let work that was begun on another kind of device go on here; its numbers may differ in the last digits",
+    default=False,
+    of_study=False,
+)
 DATASET = Setting("dataset", TEXT, "NAME")
 SPLIT = Setting("split", TEXT, "NAME")
 OUT = Setting("out", TEXT, "DIR", of_study=False)

@@ -28,7 +28,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._devices import divided, local_mesh, place_shared
-from jnas.core._folder import begun_in, open_result_folder, read_part
+from jnas.core._devices_used import note_device
+from jnas.core._folder import begun_in, open_result_folder, read_description, read_part
 from jnas.core._versions import check_versions, versions
 from jnas.core._vocabulary import Network, Weights
 from jnas.io._lock import alone_in
@@ -200,8 +201,10 @@ def _run_chunks(
     programs = _Programs(recipe, network)
     shared, whose = place_shared(dataset), identities(folder)
     begun_at = 1 - len(left) / len(mine)
+    begun_with, now = read_description(folder, FOLDER)["versions"], versions()
     start = time.monotonic()
     for number, chunk in enumerate(left):
+        note_device(folder, paths[chunk].name, begun_with, now, jax.process_index())
         job_rows = chunks[chunk]
         order = _dealt(jobs.archs[job_rows], network, devices, width)
         rows = job_rows[order]

@@ -8,6 +8,7 @@ from jnas.studies._settings import (
     NAMES,
     NUM_PYTHON_SEEDS,
     NUM_SEEDS,
+    OTHER_DEVICE,
     OUT,
     POSITIVE,
     REWARD,
@@ -83,4 +84,5 @@ PREDICTOR_SETTINGS = (
     ),
     CHUNK.of("most seeds that run at once (default 25; fewer take less memory)", 25),
     OUT.of("the study's folder (default: one in jnas-predictors/ named after the study)"),
+    OTHER_DEVICE,
 )

@@ -148,7 +148,8 @@ def run_searcher(work: _engine.Work, name: str, identity: Mapping[str, Any]) -> 
         path = None if work.folder is None or num_chunks == 1 else traces_chunk_path(work.folder, name, number)
         whose = {**identity, "chunk": number} if work.identified else identity
         if path is not None and path.exists():
-            chunks.append(load_chunk(path, whose, {"S": plan.widths[name], "C": len(plan.targets)}))
+            there = work.as_read(finished_path(Path(), name).name, whose)
+            chunks.append(load_chunk(path, there, {"S": plan.widths[name], "C": len(plan.targets)}))
             continue
         done = f"{number * plan.widths[name]:,} of {num_seeds:,} seeds" if num_chunks > 1 else "searching"
         bar.say(f"{name}: {done}")

@@ -7,6 +7,7 @@ from jnas.studies._settings import (
     NAMES,
     NUM_PYTHON_SEEDS,
     NUM_SEEDS,
+    OTHER_DEVICE,
     OUT,
     REWARD,
     ROOT_SEED,
@@ -90,4 +91,5 @@ SEARCH_SETTINGS = (
         default="discard",
     ),
     OUT.of("the study's folder (default: a folder in jnas-study/ named after the study)"),
+    OTHER_DEVICE,
 )

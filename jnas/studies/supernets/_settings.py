@@ -8,6 +8,7 @@ from jnas.studies._settings import (
     NATURAL,
     NUM_EPOCHS,
     NUM_SEEDS,
+    OTHER_DEVICE,
     OUT,
     POSITIVE,
     ROOT_SEED,
@@ -39,6 +40,7 @@ SUPERNET_SETTINGS = (
         of_study=False,
     ),
     OUT.of("the study's folder (default: a folder in jnas-supernet/ named after the study)"),
+    OTHER_DEVICE,
 )
 
 NET_SETTINGS = tuple(
