@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.commands._training_setup import say
+from jnas.core._program_memory import program_memory_words
 from jnas.core._vocabulary import Network
 from jnas.io._json_checks import read_json
-from jnas.io._progress import counting_bar, progress_bar
+from jnas.io._progress import ProgressBar, counting_bar, progress_bar
 from jnas.training._recipe import Recipe, recipe_words
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import make_network
@@ -157,12 +159,18 @@ def make_runs(work: TrainingWork, folder: Path, **how: Any) -> None:
                 shown = progress.share
 
             bar.say("compiling")
-            how |= {"chunk_size": chunk, "progress": show}
+            how |= {"chunk_size": chunk, "progress": show, "compiled": functools.partial(_tell_memory, bar)}
             bar.wait(pool.submit(run_jobs, jobs, dataset, recipe, network, folder, **how))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     if jax.process_count() > 1:
         _wait(lambda: chunks_left(folder, len(jobs.archs), chunk), -(-len(jobs.archs) // chunk))
+
+
+def _tell_memory(bar: ProgressBar, need: float) -> None:
+    words = program_memory_words(need)
+    if words:
+        bar.aside(say, words)
 
 
 def _wait(count_left: Any, total: int) -> None:

@@ -43,5 +43,6 @@ def with_automatic_axes(function: Callable[..., Any], value: Array, *rest: Any) 
     if mesh is None:
         return function(value, *rest)
     with jax.sharding.use_abstract_mesh(mesh):
-        freed = jax.sharding.auto_axes(function, axes=tuple(mesh.axis_names), out_sharding=PartitionSpec())
+        whole = PartitionSpec()  # type: ignore[no-untyped-call]
+        freed = jax.sharding.auto_axes(function, axes=tuple(mesh.axis_names), out_sharding=whole)
         return freed(value, *rest)

@@ -28,6 +28,13 @@ class ProgressBar:
         self._text = text
         self._show()
 
+    def aside(self, tell: Callable[[str], None], text: str) -> None:
+        """Calls a function that writes a line, past the bar where there is one."""
+        with contextlib.ExitStack() as cleared:
+            if self._bar is not None:
+                cleared.enter_context(self._bar.external_write_mode())
+            tell(text)
+
     def advance(self, seconds: float) -> None:
         """Counts work of so many estimated seconds as done."""
         self._done = min(self._done + seconds, self._total)

@@ -23,6 +23,7 @@ import numpy as np
 
 from jnas.core._devices_used import is_elsewhere, note_device, noted_devices, versions_with_devices
 from jnas.core._folder import FolderKind, StudyConfig, begun_in, config_digest, read_description
+from jnas.core._program_memory import check_program_fits, program_memory_words
 from jnas.core._versions import SAME, check_versions, versions
 from jnas.io._atomic import replacing
 from jnas.io._progress import ProgressBar, duration, progress_bar
@@ -56,6 +57,7 @@ class Work(NamedTuple):
     bar: ProgressBar = ProgressBar(None, 1.0)
     runner: ThreadPoolExecutor | None = None
     own: Any = None  # what `Kind.begin` gave
+    say: Log = lambda line: None
     identified: bool = True  # every file says whose it is; not where the folder was begun before all of them did
 
     def as_read(self, file_name: str, identity: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -63,6 +65,12 @@ class Work(NamedTuple):
         noted = self.folder is not None and file_name in noted_devices(self.folder)
         elsewhere = noted or is_elsewhere(self.begun_with, self.now)
         return {name: value for name, value in identity.items() if name != "program" or not elsewhere}
+
+    def check_memory(self, name: str, *compiled: Any) -> None:
+        """Says how much memory programs take that are about to run; MemoryError where a device has less."""
+        words = program_memory_words(max(map(check_program_fits, compiled)))
+        if words:
+            self.bar.aside(self.say, f"{name}: {words}")
 
     def do(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Returns what a function gives that runs in a thread, so that the bar's clock goes on and Ctrl-C is heard."""
@@ -140,7 +148,7 @@ def carry_out(kind: Kind, plan: Any, out: str | os.PathLike[str] | None, log: Lo
         left = [part for part in parts if folder is None or not kind.path(folder, part).exists()]
         if left:
             check_versions(said["versions"], now, kind.same)
-        work = Work(plan, folder, said["versions"], now, left, identified=folder is None or SEAL in said)
+        work = Work(plan, folder, said["versions"], now, left, say=say, identified=folder is None or SEAL in said)
         estimate = kind.estimate(work)
         say(f"{estimate.text}{memory_words(kind.memory(plan))}" if left else "all of it was done before")
         bar, runner = stack.enter_context(progress_bar(estimate.total)), stack.enter_context(threads(1))

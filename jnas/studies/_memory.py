@@ -1,16 +1,8 @@
 """How much memory the results of a study take: said before it starts, and refused where the machine has less."""
 
-import os
+from jnas.core._program_memory import machine_bytes
 
 _WORTH_A_WORD = 1e9
-
-
-def machine_bytes() -> float:
-    """Returns how much memory this machine has; infinity where it does not say."""
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return float("inf")
 
 
 def check_memory(need: float, num_seeds: int) -> None:

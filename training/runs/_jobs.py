@@ -30,6 +30,7 @@ import numpy as np
 from jnas.core._devices import divided, local_mesh, place_shared
 from jnas.core._devices_used import note_device
 from jnas.core._folder import begun_in, open_result_folder, read_description, read_part
+from jnas.core._program_memory import check_program_fits
 from jnas.core._versions import check_versions, versions
 from jnas.core._vocabulary import Network, Weights
 from jnas.io._lock import alone_in
@@ -157,6 +158,7 @@ def run_jobs(
     epochs_per_checkpoint: int | None = None,
     keep_weights: bool = False,
     progress: Callable[[JobsProgress], None] = lambda _: None,
+    compiled: Callable[[float], None] = lambda _: None,
 ) -> None:
     """Makes all runs that a folder lacks, of those that this process is to make.
 
@@ -170,12 +172,16 @@ def run_jobs(
       epochs_per_checkpoint: After how many epochs a chunk is kept; by default only when it is done.
       keep_weights: Whether the parameters and statistics of each run are kept too.
       progress: Called after each checkpoint.
+      compiled: Called before a program runs for the first time, with the bytes that it takes on each device.
 
     Raises:
+      MemoryError: A device has less memory than a program takes.
       OSError: A file cannot be written, what was finished stays; or another process is at work in the folder.
     """
     with alone_in(folder, f".lock-{jax.process_index()}"):  # each process of those that share the work has its own
-        _run_chunks(jobs, dataset, recipe, network, folder, chunk_size, epochs_per_checkpoint, keep_weights, progress)
+        _run_chunks(
+            jobs, dataset, recipe, network, folder, chunk_size, epochs_per_checkpoint, keep_weights, progress, compiled
+        )
 
 
 def _run_chunks(
@@ -188,6 +194,7 @@ def _run_chunks(
     epochs_per_checkpoint: int | None,
     keep_weights: bool,
     progress: Callable[[JobsProgress], None],
+    compiled: Callable[[float], None],
 ) -> None:
     chunks = divide(len(jobs.archs), chunk_size)
     mine = range(jax.process_index(), len(chunks), jax.process_count())
@@ -198,7 +205,7 @@ def _run_chunks(
         return
     step = min(epochs_per_checkpoint or recipe.epochs, recipe.epochs)
     devices, width = _width(chunk_size)
-    programs = _Programs(recipe, network)
+    programs = _Programs(recipe, network, compiled)
     shared, whose = place_shared(dataset), identities(folder)
     begun_at = 1 - len(left) / len(mine)
     begun_with, now = read_description(folder, FOLDER)["versions"], versions()
@@ -298,8 +305,8 @@ def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, spli
 class _Programs:
     """The two compiled programs of a chunk: its beginning, and some more epochs of it."""
 
-    def __init__(self, recipe: Recipe, network: Network):
-        self._recipe, self._network = recipe, network
+    def __init__(self, recipe: Recipe, network: Network, compiled: Callable[[float], None]):
+        self._recipe, self._network, self._compiled = recipe, network, compiled
         self._advance: dict[int, Any] = {}
 
         def begin(dataset: Dataset, keys: Any, archs: Any) -> RunState:
@@ -323,6 +330,7 @@ class _Programs:
 
             program: Any = divided(more, 1)
             self._advance[epochs] = program.lower(dataset, state).compile()
+            self._compiled(check_program_fits(self._advance[epochs]))
         return self._advance[epochs]
 
 

@@ -92,17 +92,18 @@ def run_fits(work: Work, part: CaseAtSize, identity: Mapping[str, Any]) -> Fits:
     """
     case, size = cases_by_name(work.plan)[part[:2]], part[2]
     work.bar.say(f"{case.label}, {size:,} cells")
-    fits: Fits = work.do(_run_case, work.plan, case, size)
+    fits: Fits = work.do(_run_case, work, case, size)
     work.bar.advance(work.estimate.seconds[part])
     return fits
 
 
-def _run_case(plan: PredictorPlan, case: Case, size: int) -> Fits:
+def _run_case(work: Work, case: Case, size: int) -> Fits:
     """Returns the fits of a case to so many cells."""
+    plan: PredictorPlan = work.plan
     num_seeds, width, tested = plan.seeds[case.name], plan.widths[case.name], plan.test_cells
     num_chunks = -(-num_seeds // width)
     keys = seed_keys(plan.config["root_seed"], f"{case.name}/{case.encoding}/{size}", num_chunks * width)
-    ask, compile_seconds = (_compiled if case.predictor.compiled else _driven)(plan, case, size)
+    ask, compile_seconds = (_compiled if case.predictor.compiled else _driven)(work, case, size)
     asked = []
     for number in range(num_chunks):
         seeds = np.arange(number * width, (number + 1) * width)
@@ -148,8 +149,9 @@ def _encoder(space: Space, encoding: str) -> Callable[[NDArray[np.int32]], Featu
     return jax.jit(jax.vmap(jax.vmap(lambda arch: space.features(arch, encoding))))
 
 
-def _compiled(plan: PredictorPlan, case: Case, size: int) -> tuple[_Ask, float]:
+def _compiled(work: Work, case: Case, size: int) -> tuple[_Ask, float]:
     """Returns the fits of a chunk of seeds as one program, their queries as another, and what compiling took."""
+    plan: PredictorPlan = work.plan
     predictor, tested, width = case.predictor, plan.test_cells, plan.widths[case.name]
 
     def fit(keys: Key, features: Features, scores: Array) -> Any:
@@ -167,6 +169,7 @@ def _compiled(plan: PredictorPlan, case: Case, size: int) -> tuple[_Ask, float]:
     fitting = compile(fit, keys, trained, scores)
     asking = compile(predict, jax.eval_shape(fit, keys, trained, scores), queries)
     compile_seconds = time.perf_counter() - begin
+    work.check_memory(f"{case.label}, {size:,} cells", fitting, asking)
 
     def ask(keys: Key, features: Features, scores: NDArray[np.float32]) -> _Asked:
         known = jax.device_put(jax.tree.map(lambda leaf: leaf[:, tested:], features))
@@ -196,9 +199,9 @@ def _shapes(plan: PredictorPlan, case: Case, size: int) -> tuple[Any, Any, Any, 
     return shapes
 
 
-def _driven(plan: PredictorPlan, case: Case, size: int) -> tuple[_Ask, float]:
+def _driven(work: Work, case: Case, size: int) -> tuple[_Ask, float]:
     """The same for one seed at a time, of a predictor that takes NumPy arrays."""
-    predictor, tested = case.predictor, plan.test_cells
+    predictor, tested = case.predictor, work.plan.test_cells
 
     def ask(keys: Key, features: Features, scores: NDArray[np.float32]) -> _Asked:
         known, asked = (jax.tree.map(lambda leaf, at=at: leaf[0, at:], features) for at in (tested, 0))

@@ -142,6 +142,8 @@ def run_searcher(work: _engine.Work, name: str, identity: Mapping[str, Any]) -> 
     plan, own, bar = work.plan, work.own, work.bar
     bar.say(f"{name}: compiling")
     compiled, compile_seconds = bar.wait(own.compiling[name])
+    if plan.searchers[name].compiled:
+        work.check_memory(name, compiled)
     num_chunks, num_seeds = plan.num_chunks(name), plan.seeds[name]
     chunks = []
     for number in range(num_chunks):

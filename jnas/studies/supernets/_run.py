@@ -72,6 +72,7 @@ def _run_method(work: Work, name: str, identity: Mapping[str, Any]) -> MethodRes
         run, record = load_search(path, identity, run)
     record = _nothing(plan, name, run) if record is None else record
     epoch, look = _compile(plan, name, dataset, run)
+    work.check_memory(name, epoch, look)
     spent = time.perf_counter() - start
     record = record._replace(compile_seconds=np.asarray(float(record.compile_seconds) + spent))
 
@@ -91,7 +92,7 @@ def _run_method(work: Work, name: str, identity: Mapping[str, Any]) -> MethodRes
     return _judged(plan, name, record, _one_shot(plan, name, dataset, run, bar))
 
 
-def _compile(plan: SupernetPlan, name: str, dataset: Any, run: SearchRun) -> tuple[_Program, _Program]:
+def _compile(plan: SupernetPlan, name: str, dataset: Any, run: SearchRun) -> tuple[Any, Any]:
     """Returns the programs of an epoch and of a look, compiled before their work is timed."""
     method = plan.methods[name]
 
