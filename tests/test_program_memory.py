@@ -35,7 +35,7 @@ def test_programs_that_do_not_fit(compiled, monkeypatch, capsys):
     monkeypatch.setattr(_study, "run_study", lambda options: check_program_fits(compiled))
     assert main(["study"]) == 2
     told = capsys.readouterr().err
-    assert "the memory is full (the program takes 0.1" in told
+    assert "the memory is full (the program takes 0.0" in told
     assert "lower --num-seeds or --max-evaluations" in told
 
 
