@@ -7,11 +7,10 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._draws import below
+from jnas.core._draws import below, bits
 from jnas.core._vocabulary import Array, Key, Space
 from jnas.io._text import bare, did_you_mean, not_one_of, short
 from jnas.spaces._hashing import hash_digits, hash_number
@@ -107,7 +106,7 @@ def _categorical(
     }
 
     def sample(key: Key) -> Array:
-        return below(jax.random.bits(key, counts.shape, jnp.uint32), _bound(counts))
+        return below(bits(key, counts.shape), _bound(counts))
 
     def is_valid(arch: Array) -> Array:
         return jnp.all((arch >= 0) & (arch < counts))
@@ -170,7 +169,7 @@ def change_one(
         return jnp.where(chosen, changed, arch).astype(jnp.int32)
 
     def mutate(key: Key, arch: Array) -> Array:
-        return mutate_from(jax.random.bits(key, (2,), jnp.uint32), arch)
+        return mutate_from(bits(key, (2,)), arch)
 
     return mutate, mutate_from
 

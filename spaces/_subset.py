@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jnas.core._draws import bits, split
 from jnas.core._vocabulary import Array, Key, Space
 from jnas.spaces._categorical import one_hot
 from jnas.spaces._hashing import mix
@@ -171,10 +172,10 @@ def _mutate_among(
         return jnp.where(jnp.arange(size) == parent, -1.0, near)
 
     def mutate(key: Key, arch: Array) -> Array:
-        mutate_key, tie_key = jax.random.split(key)
+        mutate_key, tie_key = split(key)
         mutant = whole.mutate(mutate_key, arch)
         parent, row = index(arch), index(mutant)
-        nearest = jnp.argmax(nearness(mutant, jax.random.bits(tie_key, dtype=jnp.uint32), parent))
+        nearest = jnp.argmax(nearness(mutant, bits(tie_key), parent))
         return from_index(jnp.where((row >= 0) & (row != parent), row, nearest))
 
     return mutate

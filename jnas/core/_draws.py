@@ -4,11 +4,79 @@ Each call of the random number generator is a loop of its own in the compiled pr
 lanes these loops take longer than the search, so a step draws all its words at once.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_batching import custom_vmap
 
 from jnas.core._vocabulary import Array, Key
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+
+
+def split(key: Key, num: int = 2) -> Key:
+    """Returns keys `[num]`, those of `jax.random.split(key, num)`, in a program that is faster on CPUs."""
+    if not _is_threefry(key):
+        return jax.random.split(key, num)
+    return jax.random.wrap_key_data(jnp.stack(_hash(key, np.arange(num, dtype=np.uint32)), axis=-1))
+
+
+def bits(key: Key, shape: tuple[int, ...] = ()) -> Array:
+    """Returns uniform words uint32 `[*shape]`, those of `jax.random.bits`, in a program that is faster on CPUs."""
+    size = math.prod(shape)
+    if not _is_threefry(key) or not size:
+        return jax.random.bits(key, shape, jnp.uint32)
+    high, low = _hash(key, np.arange(size, dtype=np.uint32))
+    return (high ^ low).reshape(shape)
+
+
+def fold_in(key: Key, data: Array) -> Key:
+    """Returns the key of `jax.random.fold_in(key, data)` for a uint32 `[]`, in a program that is faster on CPUs."""
+    if not _is_threefry(key):
+        return jax.random.fold_in(key, data)
+    again = jax.random.clone(key)  # as in JAX, a key that numbers are folded into is not used up
+    return jax.random.wrap_key_data(jnp.stack(_hash(again, jnp.asarray(data, jnp.uint32)[None]), axis=-1)[0])
+
+
+def _is_threefry(key: Key) -> bool:
+    """Returns whether a key is one traced key of JAX's default generator, in its default setting."""
+    return (
+        isinstance(key, jax.core.Tracer)
+        and key.ndim == 0
+        and str(jax.random.key_impl(key)) == "threefry2x32"
+        and getattr(jax.config, "jax_threefry_partitionable", True)
+    )
+
+
+@custom_vmap
+def _hash(key: Key, counts: Array) -> tuple[Array, Array]:
+    """Returns the two words of Threefry-2x32 for each of some numbers uint32 `[*lanes, N]`, under keys `[*lanes]`.
+
+    JAX's own lowering for CPUs is a loop of five trips that copies its state at each. Here its 20 rounds follow one
+    another, and lanes lie side by side in memory, for processors to compute several at once.
+
+    References:
+      "Parallel Random Numbers: As Easy as 1, 2, 3", Salmon et al., 2011.
+    """
+    data = jax.random.key_data(key)
+    first, second = data[None, ..., 0], data[None, ..., 1]
+    keys = (first, second, first ^ second ^ np.uint32(0x1BD11BDA))
+    high, low = keys[0], jnp.moveaxis(counts, -1, 0) + keys[1]
+    for i in range(5):
+        for r in _ROTATIONS[i % 2]:
+            high = high + low
+            low = high ^ ((low << np.uint32(r)) | (low >> np.uint32(32 - r)))
+        high, low = high + keys[(i + 1) % 3], low + keys[(i + 2) % 3] + np.uint32(i + 1)
+    return jnp.moveaxis(high, 0, -1), jnp.moveaxis(low, 0, -1)
+
+
+@_hash.def_vmap
+def _(axis_size: int, in_batched: list[bool], key: Key, counts: Array) -> tuple[tuple[Array, Array], tuple[bool, bool]]:
+    del axis_size
+    key, counts = (x if batched else x[None] for x, batched in zip((key, counts), in_batched, strict=True))
+    return _hash(key, counts), (True, True)
 
 
 def draw_words(key: Key, num_words: int) -> tuple[Key, Array]:
@@ -17,7 +85,7 @@ def draw_words(key: Key, num_words: int) -> tuple[Key, Array]:
     The words are the data of keys that are split from `key` and used for nothing else.
     """
     data_size = jax.eval_shape(jax.random.key_data, key).shape[-1]
-    keys = jax.random.split(key, 1 - (-num_words // data_size))
+    keys = split(key, 1 - (-num_words // data_size))
     return keys[0], jax.random.key_data(keys[1:]).reshape(-1)[:num_words]
 
 

@@ -15,6 +15,7 @@ from jnas.core._checks import (
     check_step,
     resolve_capacity,
 )
+from jnas.core._draws import fold_in, split
 from jnas.core._lanes import all_lanes
 from jnas.core._search_words import is_sound
 from jnas.core._sharding import with_automatic_axes
@@ -147,7 +148,7 @@ def row_keys(key: Key, progress: RunProgress, proposal: Proposal) -> Key:
     """Returns a key `[B]` for each row: that of its own row in the trace, or of the row that it continues."""
     own = progress.num_done + jnp.cumsum(proposal.valid) - 1
     rows = jnp.where(proposal.resumes >= 0, proposal.resumes, own)
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, rows.astype(jnp.uint32))
+    return jax.vmap(fold_in, (None, 0))(key, rows.astype(jnp.uint32))
 
 
 def empty_trace(capacity: int, num_decisions: int, num_objectives: int | None = None) -> Trace:
@@ -224,7 +225,7 @@ def run(
 
 def _run(searcher: Searcher, objective: Any, key: Key, budget: Array, capacity: int, overshoot: Overshoot) -> Trace:
     """Returns the trace of a search whose arguments have been checked."""
-    search_key, objective_key = jax.random.split(key)
+    search_key, objective_key = split(key)
     state = jax.tree.map(jnp.asarray, searcher.init(search_key, capacity))  # a Python number is a weak type
 
     def step(carry: tuple[State, RunProgress]) -> tuple[tuple[State, RunProgress], Rows]:

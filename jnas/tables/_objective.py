@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._draws import below
+from jnas.core._draws import below, bits
 from jnas.core._search_words import declare_sound
 from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Proposal
 from jnas.core._widths import is_cost
@@ -92,7 +92,7 @@ def runs_objective(
         row = locate(arch)
         fidelity = jnp.int32(0) if single else fidelity
         runs_here = jnp.where(row >= 0, count[fidelity, row], 0)
-        slot = below(jax.random.bits(key, dtype=jnp.uint32), jnp.maximum(runs_here, 1)) if draws else jnp.int32(0)
+        slot = below(bits(key), jnp.maximum(runs_here, 1)) if draws else jnp.int32(0)
         seconds = costs[fidelity, row, slot]
         if pays_difference and not single:
             seconds = jnp.where(resumed >= 0, seconds - trained[resumed, row, slot], seconds)

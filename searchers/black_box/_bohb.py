@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jnas.core._draws import uniform
+from jnas.core._draws import bits, split, uniform
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, usable_score
 from jnas.searchers._checks import check_budgets, check_eta, check_fraction, check_positive_int, check_rounding
 from jnas.searchers.black_box._brackets import (
@@ -131,8 +131,8 @@ def bohb(
         return candidates[best], model.exists & valid[best]
 
     def ask(state: BohbState) -> tuple[Proposal, BohbState]:
-        key, sample_key, model_key = jax.random.split(state.key, 3)
-        words = jax.random.bits(model_key, (num_samples + 1, 1 + 2 * space.num_decisions), jnp.uint32)
+        key, sample_key, model_key = split(state.key, 3)
+        words = bits(model_key, (num_samples + 1, 1 + 2 * space.num_decisions))
         modelled, exists = from_model(words[1:], state.observations)
         use_model = exists & (uniform(words[0, 0]) >= random_fraction)
         new_arch = jnp.where(use_model, modelled, space.sample(sample_key))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._draws import draw_words
+from jnas.core._draws import draw_words, split
 from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Features, Key, Space
 from jnas.io._text import not_one_of
@@ -81,14 +81,14 @@ def add_random(key: Key, space: Space, history: History, found: Found, wanted: A
 
     def add(loop: tuple[Array, Key, Found]) -> tuple[Array, Key, Found]:
         i, key, found = loop
-        key, sample_key = jax.random.split(key)
+        key, sample_key = split(key)
         return i + 1, key, _add_samples(sample_key, space, history, found, num_draws, wanted)
 
     return jax.lax.while_loop(lacks, add, (jnp.int32(0), key, found))[2]
 
 
 def _add_samples(key: Key, space: Space, history: History, found: Found, num_draws: int, limit: Array | int) -> Found:
-    archs = jax.vmap(space.sample)(jax.random.split(key, num_draws)).astype(jnp.int32)
+    archs = jax.vmap(space.sample)(split(key, num_draws)).astype(jnp.int32)
     fingerprints, new = find_new(space, archs, history, found)
     return add_found(found, archs, fingerprints, new, limit)
 
@@ -143,7 +143,7 @@ def mutations(
     num_rounds = -(-max_parents // num_parents)
 
     def source(key: Key, history: History) -> Candidates:
-        key, random_key, draw_key = jax.random.split(key, 3)
+        key, random_key, draw_key = split(key, 3)
         parents, exists = _best_evaluated(history, max_parents, num_rounds, num_parents)
 
         def lacks(loop: tuple[Array, Key, Found]) -> Array:

@@ -4,8 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
-
+from jnas.core._draws import split
 from jnas.core._vocabulary import Evaluation, Key, Proposal, Searcher, Space, usable_score
 from jnas.searchers._checks import check_budgets, check_eta, check_positive_int, check_rounding
 from jnas.searchers.black_box._brackets import (
@@ -134,7 +133,7 @@ def _random_brackets(space: Space, brackets: Brackets, num_fidelities: int, name
         return HyperbandState(key, start_brackets(brackets, capacity, space.num_decisions))
 
     def ask(state: HyperbandState) -> tuple[Proposal, HyperbandState]:
-        key, sample_key = jax.random.split(state.key)
+        key, sample_key = split(state.key)
         proposal = next_proposal(brackets, num_fidelities, state.brackets, space.sample(sample_key))
         return proposal, state._replace(key=key)
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jnas.core._draws import bits, split
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.black_box._history import seen_before
@@ -138,8 +139,8 @@ def local_search(
         return position
 
     def ask(state: LocalSearchState) -> tuple[Proposal, LocalSearchState]:
-        key, sample_key, order_key = jax.random.split(state.key, 3)
-        draws = jax.vmap(space.sample)(jax.random.split(sample_key, _DRAWS))
+        key, sample_key, order_key = split(state.key, 3)
+        draws = jax.vmap(space.sample)(split(sample_key, _DRAWS))
         new = unseen(state, draws)
         can_draw = jnp.any(new)
 
@@ -162,7 +163,7 @@ def local_search(
             looks_on, lambda position: look_around(state, move_on(state, can_draw, position)), position
         )
         # A uniform choice among what is left of a neighbourhood at each step is a walk through it in random order.
-        order = jax.random.bits(order_key, position.open.shape, jnp.uint32) | np.uint32(1)
+        order = bits(order_key, position.open.shape) | np.uint32(1)
         neighbor = position.neighbors[jnp.argmax(jnp.where(position.open, order, np.uint32(0)))]
         arch = jnp.where(position.center >= 0, neighbor, draws[jnp.argmax(new)])
         state = state._replace(

@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-import jax
-
+from jnas.core._draws import split
 from jnas.core._vocabulary import Evaluation, Key, Proposal, Searcher, Space, propose
 
 
@@ -31,7 +30,7 @@ def random_search(space: Space) -> Searcher:
         return RandomSearchState(key)
 
     def ask(state: RandomSearchState) -> tuple[Proposal, RandomSearchState]:
-        key, sample_key = jax.random.split(state.key)
+        key, sample_key = split(state.key)
         return propose(space.sample(sample_key)[None]), RandomSearchState(key)
 
     def tell(state: RandomSearchState, proposal: Proposal, evaluation: Evaluation) -> RandomSearchState:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jnas.core._draws import below, draw_words
+from jnas.core._draws import below, draw_words, split
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_positive_int, check_sizes
 
@@ -81,8 +81,8 @@ def regularized_evolution(
 
     def init(key: Key, capacity: int) -> RegularizedEvolutionState:
         del capacity
-        key, sample_key = jax.random.split(key)
-        archs = jax.vmap(space.sample)(jax.random.split(sample_key, population_size))
+        key, sample_key = split(key)
+        archs = jax.vmap(space.sample)(split(sample_key, population_size))
         return RegularizedEvolutionState(
             key, archs.astype(jnp.int32), jnp.full((population_size,), -jnp.inf, jnp.float32), jnp.int32(0)
         )

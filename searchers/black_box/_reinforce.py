@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jnas.core._draws import draw_words, uniform
+from jnas.core._draws import draw_words, split, uniform
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.core._widths import narrow_optimizer
 from jnas.searchers._checks import check_fraction, check_positive_int
@@ -75,7 +75,7 @@ def reinforce(
 
     def init(key: Key, capacity: int) -> ReinforceState:
         del capacity
-        key, logits_key = jax.random.split(key)
+        key, logits_key = split(key)
         logits = init_scale * jax.random.normal(logits_key, exists.shape, jnp.float32)
         return ReinforceState(key, logits, transform.init(logits), jnp.float32(0), jnp.float32(0))
 

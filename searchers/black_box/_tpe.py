@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._draws import draw_words, uniform
+from jnas.core._draws import draw_words, split, uniform
 from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_sizes
@@ -94,8 +94,8 @@ def tpe(
 
     def init(key: Key, capacity: int) -> TpeState:
         del capacity
-        key, sample_key = jax.random.split(key)
-        initial = jax.vmap(space.sample)(jax.random.split(sample_key, num_init)).astype(jnp.int32)
+        key, sample_key = split(key)
+        initial = jax.vmap(space.sample)(split(sample_key, num_init)).astype(jnp.int32)
         return TpeState(key, initial, jnp.int32(0), no_past(space.num_choices, most_good, full_memory))
 
     def from_model(words: Array, past: Past) -> Array:
@@ -107,7 +107,7 @@ def tpe(
     def ask(state: TpeState) -> tuple[Proposal, TpeState]:
         starting = state.num_told < num_init
         first = state.initial[jnp.minimum(state.num_told, num_init - 1)]
-        key, draws_key = jax.random.split(state.key)
+        key, draws_key = split(state.key)
 
         def draw_arch(carry: tuple[Key, Array, Array, Array, Past]) -> tuple[Key, Array, Array, Array, Past]:
             draws_key, tries, arch, found, past = carry

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._draws import below
+from jnas.core._draws import below, bits
 from jnas.core._search_words import declare_sound, is_sound
 from jnas.core._vocabulary import Array, Graph, Key, Objective, Space
 from jnas.spaces._categorical import change_one, checked_arch, one_change_away
@@ -162,7 +162,7 @@ def _configurations(encoding: Encoding, only_valid: bool) -> Configurations:
 
     def sample(key: Key) -> Array:
         if not only_valid:
-            return below(jax.random.bits(key, counts.shape, jnp.uint32), jnp.asarray(counts))
+            return below(bits(key, counts.shape), jnp.asarray(counts))
 
         def attempt(words: Array) -> tuple[Array, Array]:
             config = below(words, jnp.asarray(counts))

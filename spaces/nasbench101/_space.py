@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._draws import below, draw_words, uniform
+from jnas.core._draws import below, bits, draw_words, uniform
 from jnas.core._vocabulary import Array, Key, Space
 from jnas.io._text import not_one_of
 from jnas.spaces._categorical import change_one
@@ -154,7 +154,7 @@ def _sample(key: Key) -> Array:
 
 def _sample_cell(key: Key) -> Array:
     """Each cell with the same probability."""
-    words = jax.random.bits(key, (2,), jnp.uint32)
+    words = bits(key, (2,))
     eighth, rest = divmod(NUM_CELLS, 8)
     assert rest == 0
     return from_index(below(words[0], eighth) * 8 + (words[1] >> 29).astype(jnp.int32))

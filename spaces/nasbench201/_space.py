@@ -5,10 +5,10 @@ import json
 from collections.abc import Callable
 from typing import Literal, get_args
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jnas.core._draws import bits
 from jnas.core._vocabulary import Array, Key, Space
 from jnas.io._text import not_one_of
 from jnas.spaces._categorical import categorical, change_one, lexicographic_index
@@ -125,6 +125,6 @@ def _change_each() -> tuple[Callable[[Key, Array], Array], Callable[[Array, Arra
         return jnp.where(chosen, changed, arch).astype(jnp.int32)
 
     def mutate(key: Key, arch: Array) -> Array:
-        return mutate_from(jax.random.bits(key, (2,), jnp.uint32), arch)
+        return mutate_from(bits(key, (2,)), arch)
 
     return mutate, mutate_from
