@@ -4,8 +4,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jnas.core._lanes import lane_maximum
 from jnas.core._vocabulary import Array, Evaluation, Proposal, Space, usable_score
+
+_BLOCK = 8  # rows of a history that are compared at once
 
 
 class History(NamedTuple):
@@ -42,7 +46,8 @@ def remember_evaluations(history: History, space: Space, proposal: Proposal, eva
 def seen_before(fingerprints: Array, history: Array, count: Array) -> Array:
     """Returns which fingerprints stand among the first `count` rows of a history.
 
-    Every fingerprint is compared with every row, which at the hundreds of rows of a run is cheaper than a hash table.
+    Every fingerprint is compared with every row, which at the hundreds of rows of a run is cheaper than a hash table:
+    block by block, as many as the lane with the longest history needs.
 
     Args:
       fingerprints: uint32 `[N, 2]`, from `Space.fingerprint`.
@@ -52,9 +57,21 @@ def seen_before(fingerprints: Array, history: Array, count: Array) -> Array:
     Returns:
       bool `[N]`.
     """
-    used = jnp.arange(history.shape[0]) < count
-    same = (fingerprints[:, None, 0] == history[None, :, 0]) & (fingerprints[:, None, 1] == history[None, :, 1])
-    return jnp.any(same & used[None, :], axis=1)
+    rows = min(_BLOCK, history.shape[0])
+    padded = jnp.pad(history, ((0, -history.shape[0] % rows), (0, 0)))
+
+    def compare(block: Array, nearest: Array) -> Array:
+        """Keeps of each fingerprint the least difference from a row; 0 says that they are equal."""
+        some = jax.lax.dynamic_slice_in_dim(padded, block * rows, rows)
+        for i in range(rows):  # one after another: a reduction over them would not be vectorised
+            differs = (fingerprints[:, 0] ^ some[i, 0]) | (fingerprints[:, 1] ^ some[i, 1])
+            nearest = jnp.minimum(nearest, differs | (block * rows + i >= count))
+        return nearest
+
+    most = np.uint32(0xFFFFFFFF)
+    blocks = lane_maximum((count + rows - 1) // rows)
+    nearest = jax.lax.fori_loop(0, blocks, compare, jnp.full(fingerprints.shape[:1], most))
+    return nearest == 0
 
 
 def first_of_each(fingerprints: Array) -> Array:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._draws import bits, split
+from jnas.core._reductions import first_highest
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.black_box._history import seen_before
@@ -117,10 +118,11 @@ def local_search(
         waiting, begun = used & (progress == _WAITING), used & (progress == _BEGUN)
         # Only where no neighbourhood is unopened does it come back to those left at an improvement: in the end all is
         # seen.
-        pool = jnp.where(jnp.any(waiting), waiting, begun)
-        lowest = float(np.finfo(np.float32).min)  # above the minus infinity of what is not in the pool
-        best = jnp.argmax(jnp.where(pool, jnp.maximum(state.scores, lowest), -jnp.inf)).astype(jnp.int32)
-        can_return = jnp.any(pool)
+        lowest = float(np.finfo(np.float32).min)  # above the minus infinity of what does not wait
+        ranked = jnp.maximum(state.scores, lowest)
+        first, again = first_highest(jnp.where(waiting, ranked, -jnp.inf), jnp.where(begun, ranked, -jnp.inf))
+        best = jnp.where(waiting[first], first, again)
+        can_return = waiting[first] | begun[again]
 
         draws = ~improved & can_draw & (stop_at_minimum | ~can_return)
         center = jnp.where(improved, leader, jnp.where(draws, -1, best))
