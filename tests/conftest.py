@@ -60,6 +60,18 @@ def resident_bytes() -> float:
     return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else math.inf
 
 
+@pytest.fixture(scope="session", autouse=True)
+def studies_compiled_quickly():
+    """Compiles studies as `QUICK_FLAGS` say, in two fifths of the time; commands in processes of their own do not."""
+    from jnas.studies.predictors import _run
+    from jnas.studies.search import _program
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (_program, _run):
+            patch.setattr(module, "compiler_options", dict)
+        yield
+
+
 @pytest.fixture(scope="module")
 def studies_compiled_once():
     """Compiles a program of studies once for all tests of a file, and each only when a study needs it."""

@@ -1,5 +1,6 @@
 """What a trace says: its incumbents (inside `jit` and `vmap`), and its clock and ending (on the host)."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -48,7 +49,12 @@ def best_so_far(trace: Trace) -> Incumbent:
       >>> found.row.tolist(), found.score.tolist()  # the third row has the first score of a higher fidelity
       ([0, 0, 2], [7.0, 7.0, 5.0])
     """
+    found: Incumbent = _incumbents(trace)
+    return found
 
+
+@functools.partial(jax.jit, inline=True)  # one program outside of `jit`; inside it as if it were written there
+def _incumbents(trace: Trace) -> Incumbent:
     usable = _may_win(trace)
     fidelity = jnp.where(usable, trace.fidelity, -1)  # below every fidelity, so that even a score of -inf wins over it
     score = jnp.where(usable, trace.score, -jnp.inf)
@@ -84,6 +90,12 @@ def incumbent(trace: Trace) -> Incumbent:
       >>> jnas.statistics.incumbent(trace).arch.tolist()
       [2, 3]
     """
+    found: Incumbent = _last_incumbent(trace)
+    return found
+
+
+@functools.partial(jax.jit, inline=True)
+def _last_incumbent(trace: Trace) -> Incumbent:
     usable = _may_win(trace)
     fidelity = jnp.max(jnp.where(usable, trace.fidelity, -1), axis=-1)
     rivals = usable & (trace.fidelity == fidelity[..., None])

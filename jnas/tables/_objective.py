@@ -104,8 +104,11 @@ def runs_objective(
             objectives=None if others is None else jnp.where(row >= 0, others[row], jnp.nan),
         )
 
+    look_up_all = jax.jit(jax.vmap(look_up), inline=True)  # outside of `jit` one program, not many
+
     def evaluate(keys: Key, proposal: Proposal) -> Evaluation:
-        return jax.vmap(look_up)(keys, proposal.archs, proposal.fidelity, proposal.resumed_fidelity)
+        evaluation: Evaluation = look_up_all(keys, proposal.archs, proposal.fidelity, proposal.resumed_fidelity)
+        return evaluation
 
     if _is_sound(whole, train, value, missing_seconds, pays_difference):
         declare_sound(evaluate)

@@ -446,19 +446,12 @@ class Table:
         if seed == "random" and key is None:
             raise ValueError("seed is 'random' but no key was given; pass key=jax.random.key(...)")
         rows = self._rows(archs)
-        drawn_by = key if seed == "random" else None
         # Rows that the host knows are gathered there: nothing is compiled for a query by string or by index.
-        xp: Any = np if isinstance(rows, np.ndarray) and drawn_by is None else jnp
-        value, train, evaluation, num_runs = (
-            x if xp is np else self._on_device((place, i), x) for i, x in enumerate(runs)
-        )
-        found = (rows >= 0) & (num_runs[rows] > 0)
-        slot = xp.zeros(rows.shape, xp.int32)
-        if drawn_by is not None:
-            slot = below(jax.random.bits(drawn_by, rows.shape, jnp.uint32), jnp.maximum(num_runs[rows], 1))
-        score, seconds = value[rows, slot], train[rows, slot] + evaluation[rows, slot]
-        score, seconds = (jnp.asarray(xp.where(found, x, xp.nan), jnp.float32) for x in (score, seconds))
-        return Evaluation(score, seconds, jnp.asarray(found))
+        if isinstance(rows, np.ndarray) and seed != "random":
+            return Evaluation(*map(jnp.asarray, _chosen(np, runs, rows, np.zeros(rows.shape, np.int32))[:3]))
+        held = [self._on_device((place, i), x) for i, x in enumerate(runs)]
+        found: Evaluation = _chosen_on_device(held, jnp.asarray(rows), key if seed == "random" else None)
+        return found
 
     def _named(self, kind: str, name: str) -> np.ndarray:
         found = self.read(member(kind, name))
@@ -471,7 +464,40 @@ class Table:
     def _gather(self, name: Hashable, values: np.ndarray, archs: Any) -> Array:
         """Values `[N, ...]` of architectures, NaN where the table lacks them; `name` tells the values from others."""
         rows = self._rows(archs)
-        xp: Any = np if isinstance(rows, np.ndarray) else jnp
-        found = values[rows] if xp is np else self._on_device(name, values)[rows]
-        missing = (rows < 0).reshape(rows.shape + (1,) * (found.ndim - rows.ndim))
-        return jnp.asarray(xp.where(missing, xp.nan, found), jnp.float32)
+        if isinstance(rows, np.ndarray):
+            return jnp.asarray(_held(np, values, rows))
+        held: Array = _held_on_device(self._on_device(name, values), rows)
+        return held
+
+
+def _chosen(xp: Any, runs: RunValues, rows: Any, slot: Any) -> Evaluation:
+    """The runs `slot [...]` of the architectures at `rows [...]`; `xp` is NumPy or `jax.numpy`."""
+    found = (rows >= 0) & (runs.num_runs[rows] > 0)
+    score, seconds = runs.value[rows, slot], runs.train_seconds[rows, slot] + runs.eval_seconds[rows, slot]
+    score, seconds = (xp.asarray(xp.where(found, x, xp.nan), xp.float32) for x in (score, seconds))
+    return Evaluation(score, seconds, found)
+
+
+def _held(xp: Any, values: Any, rows: Any) -> Any:
+    """Values `[N, ...]` at `rows [...]`, float32 `[..., ...]`, NaN where the row is -1."""
+    found = values[rows]
+    missing = (rows < 0).reshape(rows.shape + (1,) * (found.ndim - rows.ndim))
+    return xp.asarray(xp.where(missing, xp.nan, found), xp.float32)
+
+
+# Outside of `jit` a look-up is one program, not one for each of its operations; inside it stands as if written there.
+
+
+@functools.partial(jax.jit, inline=True)
+def _chosen_on_device(held: Sequence[Array], rows: Array, key: Key | None) -> Evaluation:
+    runs: Any = RunValues._make(held)
+    slot = jnp.zeros(rows.shape, jnp.int32)
+    if key is not None:
+        slot = below(jax.random.bits(key, rows.shape, jnp.uint32), jnp.maximum(runs.num_runs[rows], 1))
+    return _chosen(jnp, runs, rows, slot)
+
+
+@functools.partial(jax.jit, inline=True)
+def _held_on_device(values: Array, rows: Array) -> Array:
+    held: Array = _held(jnp, values, rows)
+    return held
