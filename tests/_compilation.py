@@ -17,6 +17,9 @@ if _KNOWN:
 SAME_BITS = {_FUSION_EMITTERS: True} if _KNOWN else {}
 """Compiler options, over `QUICK_FLAGS`, under which a loop rounds as it does in other programs: the default."""
 
+LONG_RUNS = {"xla_backend_optimization_level": 2}
+"""Compiler options, over `QUICK_FLAGS`, of a program that runs for seconds: it runs a fifth as long."""
+
 
 def kept_programs() -> Path:
     """The folder, beside pytest's own cache, of the programs that were compiled for this processor.

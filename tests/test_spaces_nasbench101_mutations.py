@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jnas.spaces.nasbench101._cells import host_pruned, is_valid_cell, nasbench101_from_string
+from jnas.spaces.nasbench101._cells import host_pruned, is_valid_cell, nasbench101_from_string, pruned
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
 from jnas.spaces.nasbench101._features import PATH_LENGTHS, nasbench101_features
 from jnas.spaces.nasbench101._mutations import (
@@ -21,8 +21,9 @@ from jnas.spaces.nasbench101._mutations import (
     path_sampler,
     path_sets,
 )
+from tests._compilation import LONG_RUNS
 
-DRAWS = 20_000
+DRAWS = 10_000
 BY_LENGTH = np.array([0.2, 0.127, 3.36e-2, 3.92e-3, 1.5e-4, 6.37e-7])
 # The rest differ from these in one argument, and each costs a compilation.
 SAMPLED = (
@@ -51,7 +52,8 @@ def drawn(function, *archs, draws=DRAWS, seed=0) -> np.ndarray:
 @functools.cache
 def many(function):
     """A function of a key and perhaps one architecture, compiled for many keys."""
-    return jax.jit(lambda keys, *archs: jax.vmap(function, (0, *(None for _ in archs)))(keys, *archs))
+    batch = lambda keys, *archs: jax.vmap(function, (0, *(None for _ in archs)))(keys, *archs)  # noqa: E731
+    return jax.jit(batch, compiler_options=LONG_RUNS)
 
 
 @functools.cache
@@ -179,7 +181,7 @@ def test_continuous_adjacency_samples_as_a_plain_loop_does():
         matrix, used = host_pruned(np.concatenate([edges, np.zeros(5, np.int32)]))
         if used[0]:
             plain.append((edges.sum(), matrix.sum(), edges[5]))
-    used_edges = [host_pruned(arch)[0].sum() for arch in archs]
+    used_edges = np.asarray(jax.jit(lambda archs: pruned(archs)[0].sum(axis=(0, 1)))(archs.T))
     ours = np.column_stack([archs[:, :21].sum(axis=1), used_edges, archs[:, 5]])
     for column in range(3):
         one, other = (np.bincount(values[:, column], minlength=10) for values in (ours, np.array(plain)))
