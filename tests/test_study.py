@@ -304,6 +304,17 @@ def test_finished_study_is_read_where_programs_are_written_differently(whole, tm
         go(folder)
 
 
+def test_a_study_of_an_older_version_goes_on(whole, tmp_path, monkeypatch):
+    folder = shutil.copytree(whole[1], tmp_path / "study")
+    said = read_said(folder)
+    said["versions"]["jnas"] = "0.1.0"
+    write_said(folder, said)
+    finished_path(folder, "random").unlink()
+    lower = _run.make_program
+    monkeypatch.setattr(_run, "make_program", lambda plan, name: lower(plan, name)._replace(digest="other words"))
+    assert_same(go(folder), whole[0])
+
+
 def test_a_study_goes_on_on_another_device_where_that_is_allowed(whole, tmp_path, monkeypatch):
     folder = shutil.copytree(whole[1], tmp_path / "study")
     finished_path(folder, "random").unlink()

@@ -14,6 +14,9 @@ from jnas.core._version import __version__
 
 SAME = ("jax", "platform", "device", "xla_flags", "compiler_options")  # as they were, where a study goes on
 
+OF_OTHER_PROGRAMS = ("0.1.0",)
+"""Versions of jnas whose programs are written otherwise, and whose work goes on: each search is sound by itself."""
+
 
 def versions() -> dict[str, str]:
     """Returns what the numbers of a study may depend on beside its configuration."""

@@ -24,7 +24,7 @@ import numpy as np
 from jnas.core._devices_used import is_elsewhere, note_device, noted_devices, versions_with_devices
 from jnas.core._folder import FolderKind, StudyConfig, begun_in, config_digest, read_description
 from jnas.core._program_memory import check_program_fits, program_memory_words
-from jnas.core._versions import SAME, check_versions, versions
+from jnas.core._versions import OF_OTHER_PROGRAMS, SAME, check_versions, versions
 from jnas.io._atomic import replacing
 from jnas.io._progress import ProgressBar, duration, progress_bar
 from jnas.io._seal import SEAL
@@ -61,10 +61,11 @@ class Work(NamedTuple):
     identified: bool = True  # every file says whose it is; not where the folder was begun before all of them did
 
     def as_read(self, file_name: str, identity: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Returns what a file that is there must say: nothing of its program, where that is another device's."""
+        """Returns what a file that is there must say: nothing of its program, where that is written otherwise."""
         noted = self.folder is not None and file_name in noted_devices(self.folder)
         elsewhere = noted or is_elsewhere(self.begun_with, self.now)
-        return {name: value for name, value in identity.items() if name != "program" or not elsewhere}
+        otherwise = elsewhere or self.begun_with.get("jnas") in OF_OTHER_PROGRAMS
+        return {name: value for name, value in identity.items() if name != "program" or not otherwise}
 
     def check_memory(self, name: str, *compiled: Any) -> None:
         """Says how much memory programs take that are about to run; MemoryError where a device has less."""
