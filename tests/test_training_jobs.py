@@ -12,15 +12,27 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnas.commands import _training_work
 from jnas.core._devices_used import other_devices
 from jnas.io import _atomic
 from jnas.io._archive import read_archive, write_archive
+from jnas.io._lock import alone_in
 from jnas.training._recipe import get_recipe
 from jnas.training.data._dataset import dataset_from_arrays
 from jnas.training.networks._families import make_network
 from jnas.training.runs import _jobs
 from jnas.training.runs._job_files import load_chunk_weights
-from jnas.training.runs._jobs import Jobs, chunks_left, describe, divide, load_runs, open_folder, run_jobs
+from jnas.training.runs._jobs import (
+    Jobs,
+    chunks_left,
+    describe,
+    divide,
+    killed_processes,
+    load_runs,
+    open_folder,
+    run_jobs,
+    share_lock,
+)
 from jnas.training.runs._train import train
 from jnas.training.runs._train_many import train_many
 from tests._descriptions import read_said, write_said
@@ -185,6 +197,21 @@ def test_unfinished_files_of_other_processes_are_left_alone(dataset, network, tm
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     make(tmp_path, dataset, network)
     assert (own.exists(), others.exists()) == (False, True)
+
+
+def test_a_process_that_was_killed_is_told_to_the_others(dataset, network, tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    make(tmp_path, dataset, network)  # the share of the first: every other chunk
+    lock = tmp_path / share_lock(1)
+    lock.write_text("7 on another\n")  # left by a process that was killed: nobody holds it
+    assert killed_processes(tmp_path, len(JOBS.archs), CHUNK) == [1]
+    with alone_in(tmp_path, share_lock(1)):
+        assert killed_processes(tmp_path, len(JOBS.archs), CHUNK) == []
+    assert killed_processes(tmp_path, len(JOBS.archs), CHUNK) == []  # it has not begun, or left by itself
+    lock.write_text("")
+    monkeypatch.setattr(_training_work, "_PATIENCE", 0)
+    with pytest.raises(ValueError, match=r"process 1 of 2 ended before their share.* run the same commands again"):
+        _training_work._wait(tmp_path, len(JOBS.archs), CHUNK)
 
 
 def test_full_disk(whole, dataset, network, tmp_path, monkeypatch):

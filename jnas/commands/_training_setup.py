@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+from typing import Any
 
 import jax
 
@@ -46,11 +47,24 @@ def prepare_devices(options: argparse.Namespace, *, most: int | None = None) -> 
     use_compilation_cache()
     named = (options.coordinator, options.num_processes, options.process_id)
     if all(value is not None for value in named):
-        jax.distributed.initialize(*named)
+        _learn_share(*named)
     elif any(value is not None for value in named):
         raise ValueError("--coordinator, --num-processes and --process-id go together; give all three or none")
     elif options.distributed:
-        jax.distributed.initialize()
+        _learn_share()
+
+
+def _learn_share(*named: Any) -> None:
+    """Lets this process learn which of several it is, and leaves the others again.
+
+    They share a folder, and no program runs on several of them. While they were connected, JAX would end all of them,
+    without a word that a user understands, where one is killed.
+    """
+    jax.config.update("jax_enable_preemption_service", False)  # type: ignore[no-untyped-call]
+    jax.config.update("jax_cpu_collectives_implementation", None)  # type: ignore[no-untyped-call]
+    jax.distributed.initialize(*named)
+    jax.process_index()  # starts the devices, which know it from then on
+    jax.distributed.shutdown()  # type: ignore[no-untyped-call]
 
 
 def show_recipes(options: argparse.Namespace) -> bool:

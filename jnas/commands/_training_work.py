@@ -28,10 +28,12 @@ from jnas.training.runs._jobs import (
     chunks_left,
     describe,
     device_batches,
+    killed_processes,
     load_runs,
     run_jobs,
 )
 
+_PATIENCE = 60.0  # seconds for a process that was killed to be there again
 _MACS_PER_SECOND = {"cpu": 5e9}  # of a device: a first guess, which the bar soon corrects
 
 
@@ -164,7 +166,7 @@ def make_runs(work: TrainingWork, folder: Path, **how: Any) -> None:
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     if jax.process_count() > 1:
-        _wait(lambda: chunks_left(folder, len(jobs.archs), chunk), -(-len(jobs.archs) // chunk))
+        _wait(folder, len(jobs.archs), chunk)
 
 
 def _tell_memory(bar: ProgressBar, need: float) -> None:
@@ -173,9 +175,23 @@ def _tell_memory(bar: ProgressBar, need: float) -> None:
         bar.aside(say, words)
 
 
-def _wait(count_left: Any, total: int) -> None:
-    """Waits until all processes have finished; those that left early would break the others' connection."""
+def _wait(folder: Path, num_jobs: int, chunk: int) -> None:
+    """Waits until all processes have made their share.
+
+    Raises:
+      ValueError: One was killed before it had.
+    """
+    total, there = -(-num_jobs // chunk), time.monotonic()
     with counting_bar("chunks of all processes") as show:
-        while left := count_left():
+        while left := chunks_left(folder, num_jobs, chunk):
+            killed = killed_processes(folder, num_jobs, chunk)
+            if not killed:
+                there = time.monotonic()
+            elif time.monotonic() - there > _PATIENCE:
+                told = f"process {killed[0]}" if len(killed) == 1 else f"processes {', '.join(map(str, killed))}"
+                raise ValueError(
+                    f"{told} of {jax.process_count()} ended before their share of {folder} was done ({left} of {total} "
+                    "chunks are missing); run the same commands again: all of them go on"
+                )
             show(total - left, total)
             time.sleep(0.5)
