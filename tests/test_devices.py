@@ -1,5 +1,8 @@
 """Seeds divided among devices give what one device gives: keys on a mesh, studies, any number of members."""
 
+import argparse
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +10,10 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 import jnas
+from jnas.commands import _training_setup
 from jnas.commands._cli import main
 from jnas.core._devices import divided_for
+from jnas.core._versions import check_versions, versions
 from tests._processes import start
 
 STUDY = ["study", "--searchers", "random_search,regularized_evolution", "--num-seeds", "7", "--max-evaluations", "20"]
@@ -66,3 +71,20 @@ def test_several_devices_give_what_one_gives(tmp_path):
     # Which devices there were is nothing that results depend on: the other number of them takes the folder up.
     files[0].with_name("random_search.npz").unlink()
     assert main([*STUDY, "--out", str(tmp_path / "several")]) == 0
+
+
+def test_the_precision_of_products_is_part_of_what_results_depend_on(monkeypatch):
+    usual = versions()
+    assert "precision" not in usual["compiler_options"]  # as folders have it that were begun before
+    monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"])  # which is changed, and as it was afterwards
+    set_to = []
+    monkeypatch.setattr(jax.config, "update", lambda name, value: set_to.append((name, value)))
+    monkeypatch.setattr(_training_setup, "use_compilation_cache", lambda: None)
+    told = {"coordinator": None, "num_processes": None, "process_id": None, "distributed": False}
+    _training_setup.prepare_devices(argparse.Namespace(**told, precision="tf32"))
+    assert ("jax_default_matmul_precision", "tensorfloat32") in set_to
+    with jax.default_matmul_precision("tensorfloat32"):
+        now = versions()
+        assert now["compiler_options"] != usual["compiler_options"]
+        with pytest.raises(ValueError, match="matmul_precision"):
+            check_versions(usual, now)

@@ -13,6 +13,7 @@ from jnas.studies._settings import (
     OTHER_DEVICE,
     OUT,
     POSITIVE,
+    PRECISION,
     SEED,
     TEXT,
     Setting,
@@ -64,6 +65,7 @@ _DEVICE_SETTINGS = (
     Setting("coordinator", TEXT, "HOST:PORT", "the same, where no cluster says it"),
     Setting("num_processes", POSITIVE, "N"),
     Setting("process_id", NATURAL, "I"),
+    PRECISION,
     OTHER_DEVICE,
 )
 _LIGHTER = "--chunk-size or --batch-size, with another --out"

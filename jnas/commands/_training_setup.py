@@ -16,6 +16,7 @@ from jnas.training.data._sources import load_dataset
 from jnas.training.networks._families import FAMILIES
 from jnas.training.runs._train import steps_per_epoch
 
+_PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
 _RECIPE_OPTIONS = {"epochs": "epochs", "batch_size": "batch_size", "channels": "channels", "stage_cells": "cells"}
 
 
@@ -31,7 +32,7 @@ def prepare_devices(options: argparse.Namespace, *, most: int | None = None) -> 
     how many there are.
 
     Args:
-      options: Of `add_training_options`.
+      options: Of `add_training_options`; those of processes and `precision` count.
       most: How many CPU devices there is work for, if not for all.
 
     Raises:
@@ -45,6 +46,8 @@ def prepare_devices(options: argparse.Namespace, *, most: int | None = None) -> 
         with contextlib.suppress(RuntimeError):  # JAX has started: its devices are what they are
             jax.config.update("jax_num_cpu_devices", min(cores, most or cores))  # type: ignore[no-untyped-call]
     use_compilation_cache()
+    if options.precision is not None:
+        jax.config.update("jax_default_matmul_precision", _PRECISIONS[options.precision])  # type: ignore[no-untyped-call]
     named = (options.coordinator, options.num_processes, options.process_id)
     if all(value is not None for value in named):
         _learn_share(*named)

@@ -29,7 +29,7 @@ def versions() -> dict[str, str]:
         "platform": device.platform,
         "device": device.device_kind,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "compiler_options": json.dumps(compiler_options()),
+        "compiler_options": json.dumps(compiler_options() | _precision()),
     }
 
 
@@ -60,6 +60,12 @@ def check_versions(
             f"{work} was begun with other versions ({told}), so that it cannot go on to the same numbers; "
             f"go on with those, or give {elsewhere}{', or --allow-other-device' if devices_alone else ''}"
         )
+
+
+def _precision() -> dict[str, Any]:
+    """Returns how products are computed where that is not left to the device; folders of before say nothing of it."""
+    precision = getattr(jax.config, "jax_default_matmul_precision", None)
+    return {} if precision is None else {"matmul_precision": str(precision)}
 
 
 def compiler_options() -> dict[str, Any]:

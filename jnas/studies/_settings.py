@@ -163,6 +163,12 @@ def check_settings(settings: Iterable[Setting], values: Mapping[str, Any]) -> No
 
 # What several kinds of studies have.
 
+PRECISION = Setting(
+    "precision",
+    one_of("float32", "tf32", "bfloat16"),
+    help="with numbers of 24, 11 or 8 bits accelerators multiply (default: the device's own; CPUs use all 24)",
+    of_study=False,
+)
 OTHER_DEVICE = Setting(
     "allow_other_device",
     FLAG,

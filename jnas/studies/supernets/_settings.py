@@ -11,6 +11,7 @@ from jnas.studies._settings import (
     OTHER_DEVICE,
     OUT,
     POSITIVE,
+    PRECISION,
     ROOT_SEED,
     TABLE,
     TEXT,
@@ -40,6 +41,7 @@ SUPERNET_SETTINGS = (
         of_study=False,
     ),
     OUT.of("the study's folder (default: a folder in jnas-supernet/ named after the study)"),
+    PRECISION,
     OTHER_DEVICE,
 )
 
