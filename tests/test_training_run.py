@@ -1,5 +1,6 @@
 """Training runs: what they learn, optimizers and schedules against plain formulas, batch-norm policies, failures."""
 
+import dataclasses
 import json
 import math
 
@@ -10,13 +11,14 @@ import optax
 import pytest
 from jax import lax
 
-from jnas.core._vocabulary import IMAGE_CLASSIFICATION
+from jnas.core._vocabulary import IMAGE_CLASSIFICATION, Weights
 from jnas.training._recipe import RECIPES, Recipe, check_recipe, get_recipe, make_optimizer
 from jnas.training.data._augmentation import Augmentation, normalize
 from jnas.training.data._dataset import dataset_from_arrays
 from jnas.training.networks.nasbench201._network import nasbench201_network
 from jnas.training.operations._forms import static_form
 from jnas.training.runs._train import (
+    _evaluate_splits,
     _evaluation_statistics,
     begin_run,
     evaluate,
@@ -139,6 +141,22 @@ class TestRuns:
             return evaluate(weights, np.asarray(ARCH), DATASET, "validation", recipe, network_of())
 
         np.testing.assert_allclose(evaluated(weights), [accuracy, loss], rtol=1e-5)
+
+    def test_splits_that_share_a_loop_are_measured_each_for_itself(self):
+        """Two of them with the same batches, which the last of each does not fill, and one with smaller ones."""
+        rows = {"train": range(10), "a": range(10, 30), "b": range(30, 44), "c": range(44, 49)}
+        dataset = dataclasses.replace(DATASET, splits={name: jnp.array(row) for name, row in rows.items()})
+        network = network_of()._replace(apply=lambda weights, _, arch, images: (weights * images[:, 0, :3, 0], None))
+        weights = Weights(jnp.float32(2), None)
+        found = jax.jit(lambda w: _evaluate_splits(w, np.asarray(ARCH), dataset, ["a", "b", "c"], RECIPE, network))(
+            weights
+        )
+        for split in ("a", "b", "c"):
+            inputs, labels = dataset.examples(np.array(rows[split]))
+            logits = 2 * np.asarray(inputs)[:, 0, :3, 0]
+            right = 100 * np.mean(np.argmax(logits, 1) == labels)
+            loss = np.mean(np.log(np.exp(logits).sum(1)) - logits[np.arange(len(labels)), labels])
+            np.testing.assert_allclose(found[split], [right, loss], rtol=1e-5)
 
     def test_a_diverging_run_is_nan_from_there_on(self, runner, begin):
         state, before = runner(begin(jax.random.key(5)))

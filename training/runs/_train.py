@@ -115,10 +115,8 @@ def run_epochs(
         state, each = lax.scan(step, state, (batches, jax.random.split(augment_key, num_steps)))
         measured = {"train": jnp.mean(each, 0)}
         statistics = _evaluation_statistics(state, dataset, recipe, network, batches)
-        for split in splits:
-            measured[split] = evaluate(
-                Weights(state.weights.parameters, statistics), state.arch, dataset, split, recipe, network
-            )
+        weights = Weights(state.weights.parameters, statistics)
+        measured |= _evaluate_splits(weights, state.arch, dataset, splits, recipe, network)
         failed = state.failed | ~jnp.all(jnp.isfinite(jnp.stack(list(measured.values()))))
         known = {split: jnp.where(failed, jnp.nan, values) for split, values in measured.items()}
         curves = Curves({s: v[0] for s, v in known.items()}, {s: v[1] for s, v in known.items()})
@@ -182,17 +180,34 @@ def evaluate(weights: Weights, arch: Array, dataset: Dataset, split: str, recipe
         but belong to the batch's own statistics.
       network: What is evaluated.
     """
-    rows, task = dataset.rows(split), network.task
+    return _evaluate_splits(weights, arch, dataset, [split], recipe, network)[split]
 
-    def batch(total: Array, batch: tuple[Array, Array]) -> tuple[Array, None]:
-        numbers, counted = batch
+
+def _evaluate_splits(
+    weights: Weights, arch: Array, dataset: Dataset, splits: list[str], recipe: Recipe, network: Network
+) -> dict[str, Array]:
+    """Returns what `evaluate` gives for each split; those whose batches are of one size share a loop, compiled once."""
+    task, loops = network.task, dict[int, dict[str, tuple[Array, Array]]]()
+    for split in splits:
+        numbers, counted = filled_batches(dataset.rows(split), recipe.eval_batch_size)
+        loops.setdefault(numbers.shape[1], {})[split] = numbers, counted
+
+    def batch(totals: Array, batch: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        numbers, counted, place = batch
         inputs, targets = dataset.examples(numbers)
         outputs, _ = network.apply(weights.parameters, weights.statistics, arch, inputs)
         measured = jnp.stack([task.measure(outputs, targets), task.loss(outputs, targets)])
-        return total + jnp.sum(jnp.where(counted[None, :], measured, 0), 1), None
+        return totals.at[place].add(jnp.sum(jnp.where(counted[None, :], measured, 0), 1)), None
 
-    total, _ = lax.scan(batch, jnp.zeros(2, jnp.float32), filled_batches(rows, recipe.eval_batch_size))
-    return jnp.stack([task.metric(total[0], len(rows)), total[1] / len(rows)])
+    found = {}
+    for batches in loops.values():
+        places = np.repeat(np.arange(len(batches)), [len(numbers) for numbers, _ in batches.values()])
+        numbers, counted = (jnp.concatenate(each) for each in zip(*batches.values(), strict=True))
+        totals, _ = lax.scan(batch, jnp.zeros((len(batches), 2), jnp.float32), (numbers, counted, places))
+        for split, total in zip(batches, totals, strict=True):
+            count = len(dataset.rows(split))
+            found[split] = jnp.stack([task.metric(total[0], count), total[1] / count])
+    return found
 
 
 def _running(statistics: Any, used: Any, keep: float, counts: Any) -> Any:
