@@ -1,11 +1,9 @@
 """NAS-Bench-101 on the command line: `jnas train`, `jnas table build`, and weights as files."""
 
+import contextlib
 import csv
+import io
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +11,15 @@ import numpy as np
 import pytest
 
 from jnas import load_table, training
+from jnas.commands import _build, _train
 from jnas.commands._cli import main
 from jnas.io._archive import read_archive, write_archive
 from jnas.spaces import nasbench101, nasbench101_cells
 from jnas.spaces.nasbench101._cells import nasbench101_from_string, nasbench101_to_string
 from jnas.tables._named_cells import find_cells, read_cells
 from jnas.training import Weights, evaluate, load_weights, make_network, save_weights
+from jnas.training.networks.nasbench101 import _network
 
-ROOT = Path(__file__).parents[1]
 CELLS = ("|conv3x3~0|maxpool3x3~0~1|output~1~2|", "|conv1x1~0|output~1|")
 # Both kinds of convolution, pooling, vertices before the output that share 5 channels unevenly, one that is pruned, and
 # edges from the input to vertices and to the output.
@@ -56,12 +55,17 @@ def folder(tmp_path_factory):
 
 
 def run(folder, *words):
-    """Runs a command as users do, in a process of its own; programs are compiled once for all tests."""
-    env = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
-    command = [sys.executable, "-m", "jnas", *map(str, words)]
-    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """Runs a command. Its network has one program for all cells with concatenated vertices, of which it compiles four.
+
+    The four of them are those of a plain network in the tests of networks.
+    """
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
+        patch.chdir(folder)
+        patch.setattr(_network, "_MOST_PROGRAMS", 2)
+        for command in (_build, _train):
+            patch.setattr(command, "prepare_devices", lambda options, most=None: None)
+        assert main([*map(str, words)]) == 0
+    return said.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -152,8 +156,6 @@ def test_what_is_no_cell_is_told_in_a_sentence(word, told, capsys, tmp_path):
 
 
 def test_a_table_needs_both_splits_before_any_work(folder, tmp_path, capsys, monkeypatch):
-    from jnas.commands import _build
-
     monkeypatch.setattr(_build, "prepare_devices", lambda options: None)
     with np.load(folder / "tiny.npz") as file:
         np.savez(tmp_path / "small.npz", **{name: file[name] for name in file.files if "test" not in name})
