@@ -14,7 +14,7 @@ from jnas.training.networks._families import make_supernet
 from jnas.training.networks.nasbench201._mixture_cell import mixture_cell
 from jnas.training.networks.nasbench201._sampled_cell import make_sampled_cell
 from jnas.training.networks.nasbench201._supernet import SupernetStatistics, nasbench201_supernet
-from jnas.training.operations._forms import dispatch_form, mixture_form, over_seeds, switch_form
+from jnas.training.operations._forms import dispatch_form, mixture_form, over_members, over_seeds, switch_form
 from jnas.training.operations._many_kernels import Kernels, convolution_3x3, normalize_batch
 
 SIZES = {"image_shape": (8, 8, 3), "num_classes": 4, "channels": 2, "cells": 1}
@@ -34,11 +34,16 @@ def net(form=None):
 @functools.cache
 def problem():
     """Parameters, estimates of statistics, weights of the operations, images."""
-    keys = jax.random.split(jax.random.key(0), 4)
-    parameters, statistics = net().init(keys[0])
-    statistics = jax.tree.map(lambda x: jnp.abs(x + 0.3 * jax.random.normal(keys[3], x.shape)) + 0.1, statistics)
-    weights = jax.nn.softmax(jax.random.normal(keys[1], (6, 5)))
-    return parameters, statistics, weights, jax.random.normal(keys[2], (BATCH, 8, 8, 3))
+
+    @jax.jit
+    def draw():
+        keys = jax.random.split(jax.random.key(0), 4)
+        parameters, statistics = net().init(keys[0])
+        statistics = jax.tree.map(lambda x: jnp.abs(x + 0.3 * jax.random.normal(keys[3], x.shape)) + 0.1, statistics)
+        weights = jax.nn.softmax(jax.random.normal(keys[1], (6, 5)))
+        return parameters, statistics, weights, jax.random.normal(keys[2], (BATCH, 8, 8, 3))
+
+    return draw()
 
 
 # The plain implementation: images [B, H, W, C], lax convolutions, a loop over edges and operations, JAX's gradients.
@@ -65,29 +70,29 @@ def plain_pool(images, size, stride, padding):
     return total(images) / total(jnp.ones_like(images))
 
 
-def plain_edge(images, one, three, given, weights, arch):
-    """One edge, and the statistics that its two batch-norms used; with an architecture as GDAS has it."""
+def plain_edge(images, one, three, given, weights, done):
+    """One edge, and the statistics that its two batch-norms used; where not every operation is done, as GDAS has it."""
     active = jax.nn.relu(images)
     given = (None, None) if given is None else given
     one, used_1 = plain_normalize(plain_convolution(active, one), given[0])
     three, used_3 = plain_normalize(plain_convolution(active, three), given[1])
     results = [jnp.zeros_like(images), images, one, three, plain_pool(images, 3, 1, "SAME")]
-    if arch is not None:
-        results = [jnp.where(k == arch, each, 1.0) for k, each in enumerate(results)]
+    if done is not None:
+        results = [jnp.where(done[k], each, 1.0) for k, each in enumerate(results)]
     return sum(weights[k] * each for k, each in enumerate(results)), jnp.stack([used_1, used_3])
 
 
-def plain_cell(images, kernels, given, weights, arch=None):
+def plain_cell(images, kernels, given, weights, done=None):
     nodes, used = [images, 0, 0, 0], []
     for number, (source, target) in enumerate(EDGES):
         own = kernels.one[number], kernels.three[number], None if given is None else given[number]
-        out, each = plain_edge(nodes[source], *own, weights[number], None if arch is None else arch[number])
+        out, each = plain_edge(nodes[source], *own, weights[number], None if done is None else done[number])
         nodes[target] = nodes[target] + out
         used.append(each)
     return nodes[3], jnp.stack(used)
 
 
-def plain(parameters, statistics, weights, images, arch=None):
+def plain(parameters, statistics, weights, images, done=None):
     def given(*path):
         value = statistics
         for step in path:
@@ -108,7 +113,7 @@ def plain(parameters, statistics, weights, images, arch=None):
         kernels, used = parameters.cells[stage], []
         for cell in range(kernels.one.shape[0]):
             own = jax.tree.map(lambda each, cell=cell: each[cell], kernels)
-            images, each = plain_cell(images, own, given("cells", stage, cell), weights, arch)
+            images, each = plain_cell(images, own, given("cells", stage, cell), weights, done)
             used.append(each)
         cells.append(jnp.stack(used))
     images, head = plain_normalize(images, given("head"))
@@ -150,11 +155,17 @@ def quick_sampled():
     return value_and_gradients(lambda parameters, weights, arch: net().sampled(parameters, None, arch, images))
 
 
+@functools.cache
+def slow():
+    """One program for the mixture, in which every operation of an edge is done, bool `[6, 5]`, and for one of them."""
+    images = problem()[-1]
+    return value_and_gradients(lambda parameters, weights, done: plain(parameters, None, weights, images, done))
+
+
 def test_mixture_and_its_gradients_are_those_of_the_plain_supernet():
-    parameters, _, weights, images = problem()
-    expected = value_and_gradients(lambda parameters, weights: plain(parameters, None, weights, images))
+    parameters, _, weights, _ = problem()
     (_, values), gradients = quick_mixture()(parameters, weights)
-    (_, plain_values), plain_gradients = expected(parameters, weights)
+    (_, plain_values), plain_gradients = slow()(parameters, weights, np.ones((6, 5), bool))
     assert_close(values, plain_values)
     assert_close(gradients, plain_gradients, 1e-3)
 
@@ -175,12 +186,13 @@ def test_estimates_of_statistics_are_used_where_they_are_given():
 def test_straight_through_is_the_plain_supernet_with_numbers_for_what_is_not_sampled():
     parameters, _, weights, images = problem()
     quick = value_and_gradients(lambda p, w, arch: net().straight_through(p, None, w, arch, images))
-    expected = value_and_gradients(lambda p, w, arch: plain(p, None, w, images, arch))
     for number, choices in enumerate(COVERING):
         arch, one_hot = jnp.asarray(choices, jnp.int32), jax.nn.one_hot(choices, 5)
         used_weights = weights if number == 0 else one_hot
         (_, (logits, used)), gradients = quick(parameters, used_weights, arch)
-        (_, (plain_logits, plain_used)), plain_gradients = expected(parameters, used_weights, arch)
+        (_, (plain_logits, plain_used)), plain_gradients = slow()(
+            parameters, used_weights, np.eye(5, dtype=bool)[choices]
+        )
         assert_close(logits, plain_logits)
         assert_close(gradients, plain_gradients, 2e-3)
         ran = (arch[:, None] == jnp.array([2, 3])[None])[None, :, :, None, None]
@@ -262,26 +274,28 @@ def test_the_whole_supernet_is_differentiable_twice_in_each_of_its_arguments():
         jax.eval_shape(lambda each, function=function: jax.jvp(function, (each,), (each,)), argument)
 
 
-@pytest.mark.parametrize("form", [mixture_form(), dispatch_form()], ids=lambda form: form.name)
-def test_seeds_under_vmap_are_those_of_a_loop(form):
-    """Where the number of operations differs from seed to seed."""
+@functools.cache
+def gradients_of_seeds(name):
+    """Those of a sampled cell for three seeds, together or, by the form that branches, in a loop."""
+    form = {"switch": switch_form, "mixture": mixture_form, "dispatch": dispatch_form}[name]()
     images = jax.random.normal(jax.random.key(1), (3, 2, 8, 8, BATCH))
     kernels = jax.tree.map(lambda *each: jnp.stack(each), *[cell_problem(seed)[1] for seed in range(3)])
     archs, weights = jnp.asarray(COVERING[[0, 1, 4]], jnp.int32), cell_problem()[2]
+    cell = make_sampled_cell(form, 1e-5)
 
-    def gradients(form):
-        cell = make_sampled_cell(form, 1e-5)
+    def loss(kernels, images, weights, arch):
+        return jnp.sum(jnp.sin(cell(images, kernels, None, arch, weights)[0]))
 
-        def loss(kernels, images, weights, arch):
-            return jnp.sum(jnp.sin(cell(images, kernels, None, arch, weights)[0]))
+    def gradients(kernels, images, arch):
+        return jax.grad(loss, (0, 1, 2))(kernels, images, weights, arch)
 
-        return lambda kernels, images, arch: jax.grad(loss, (0, 1, 2))(kernels, images, weights, arch)
+    return jax.jit(over_members(gradients, name))(kernels, images, archs)
 
-    def loop(*arguments):
-        return lax.map(lambda each: gradients(switch_form())(*each), arguments)
 
-    expected = jax.jit(loop)(kernels, images, archs)
-    assert_close(jax.jit(jax.vmap(gradients(form)))(kernels, images, archs), expected, 1e-3)
+@pytest.mark.parametrize("form", ["mixture", "dispatch"])
+def test_seeds_under_vmap_are_those_of_a_loop(form):
+    """Where the number of operations differs from seed to seed."""
+    assert_close(gradients_of_seeds(form), gradients_of_seeds("switch"), 1e-3)
 
 
 def test_gradients_past_frozen_batch_norm_where_batches_are_sorted():
