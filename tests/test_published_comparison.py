@@ -8,6 +8,7 @@ from jnas import searchers, spaces, statistics
 from jnas.core._loop import run
 from jnas.tables._load import table_from_arrays
 from jnas.tables.readers import _arrays
+from tests._compilation import LONG_RUNS
 
 BUDGET_SECONDS = 12_000.0
 COLUMNS = [
@@ -43,8 +44,9 @@ def found(table):
 
     def study(name):
         searcher = searchers.make(name, table.space)
-        traces = jax.jit(jax.vmap(lambda key: run(searcher, objective, key, budget_seconds=BUDGET_SECONDS)))(keys)
-        archs = jax.jit(statistics.incumbent)(traces).arch
+        searches = jax.vmap(lambda key: run(searcher, objective, key, budget_seconds=BUDGET_SECONDS))
+        traces = jax.jit(searches, compiler_options=LONG_RUNS)(keys)
+        archs = statistics.incumbent(traces).arch
         judged = [
             np.asarray(table.accuracy(archs, dataset=dataset, split=split, epochs=200, seed="mean"))
             for dataset, split in COLUMNS

@@ -1,6 +1,7 @@
 """The report of studies: its numbers, and that it is one page that stands alone and says nothing unescaped."""
 
 import csv
+import functools
 import io
 import re
 from html.parser import HTMLParser
@@ -114,6 +115,17 @@ def make_study(searchers=None, *, targets=TARGETS, space=None, optima=OPTIMA, **
     )
 
 
+# A page has three pictures for each data set of its targets: where it is not about them, the fewest.
+some_searcher = functools.partial(make_searcher, targets=TARGETS[:2])
+some_study = functools.partial(make_study, targets=TARGETS[:2])
+
+
+@functools.cache
+def page_of_a_study() -> str:
+    """The page of `make_study()`, once for all tests."""
+    return search_report([make_study()])
+
+
 # Reading a page back.
 
 
@@ -202,10 +214,9 @@ def check_alone(text):
 
 
 def test_a_page_stands_alone_and_is_the_same_each_time():
-    study = make_study()
-    text = search_report([study])
+    text = page_of_a_study()
     page = check_alone(text)
-    assert text == search_report([study])
+    assert text == search_report([make_study()])
     assert text.startswith("<!DOCTYPE html>")
     for sentence in (
         "4 searchers were run on NAS-Bench-201, 40 independent runs each, to find the architecture with the best "
@@ -220,7 +231,7 @@ def test_a_page_stands_alone_and_is_the_same_each_time():
 
 def test_the_table_holds_the_numbers_of_the_runs():
     study = make_study()
-    page = check_alone(search_report([study]))
+    page = check_alone(page_of_a_study())
     head, splits, *rows = page.rows(0)
     assert head == ["Searcher", "cifar10", "cifar100", "ImageNet16-120", "Cost of a run", "Measured here"]
     assert splits == ["validation"] + ["validation", "test"] * 3 + ["evaluations", "time"]  # searched on, and judging
@@ -248,7 +259,7 @@ def test_intervals_in_small_print_hold_their_mean():
     assert np.all((numbers.low < numbers.mean) & (numbers.mean < numbers.high))
     error = numbers.std / np.sqrt(40)
     np.testing.assert_allclose(numbers.high - numbers.low, 2 * 1.96 * error, rtol=0.25)
-    page = Page(search_report([study]))
+    page = Page(page_of_a_study())
     small = ["".join(t for t, where in cell if "small" in where) for cell in page.tables[0][2][2:4]]
     digits = [3 if w < 0.02 else 2 for w in (numbers.high - numbers.low).min(axis=0)[:2]]
     assert small == [f"[{numbers.low[0, c]:.{d}f}, {numbers.high[0, c]:.{d}f}]" for c, d in enumerate(digits)]
@@ -264,9 +275,9 @@ HOSTILE = (
 
 
 def test_hostile_names_are_text_everywhere():
-    searchers = [make_searcher(name, seeds=6, capacity=12) for name in HOSTILE]
-    study = make_study(searchers, notes=list(HOSTILE), command=HOSTILE[0], table_name=HOSTILE[1], dataset=HOSTILE[0])
-    references = (Reference(HOSTILE[1], np.zeros(6), HOSTILE[0]), *study.references)
+    searchers = [some_searcher(name, seeds=6, capacity=12) for name in HOSTILE]
+    study = some_study(searchers, notes=list(HOSTILE), command=HOSTILE[0], table_name=HOSTILE[1], dataset=HOSTILE[0])
+    references = (Reference(HOSTILE[1], np.zeros(2), HOSTILE[0]), *study.references)
     study = study._replace(references=references, versions={HOSTILE[0]: HOSTILE[3]})
     page = check_alone(search_report([study]))
     assert {"img"} >= {tag for tag, attributes in page.elements if "onerror" in attributes}
@@ -277,47 +288,47 @@ def test_hostile_names_are_text_everywhere():
 
 
 def unknown_space():
-    return make_study(
-        [make_searcher("random_search", seeds=5, capacity=9), make_searcher("other", seeds=5, capacity=9)],
+    return some_study(
+        [some_searcher("random_search", seeds=5, capacity=9), some_searcher("other", seeds=5, capacity=9)],
         space='{"kind": "of another planet"}',
     )
 
 
 def no_costs():
-    searcher = make_searcher("random_search", seeds=4, capacity=9)
-    return make_study([searcher._replace(elapsed=np.zeros_like(searcher.elapsed))], budget_seconds=None, evaluations=9)
+    searcher = some_searcher("random_search", seeds=4, capacity=9)
+    return some_study([searcher._replace(elapsed=np.zeros_like(searcher.elapsed))], budget_seconds=None, evaluations=9)
 
 
 def without_optimum():
-    return make_study([make_searcher("random_search", seeds=4, capacity=9)])._replace(references=())
+    return some_study([some_searcher("random_search", seeds=4, capacity=9)])._replace(references=())
 
 
 EDGES = {
     "one run of one evaluation": lambda: make_study(
         [make_searcher("random_search", seeds=1, capacity=1, targets=TARGETS[:1])], targets=TARGETS[:1]
     ),
-    "one run of each of two": lambda: make_study(
-        [make_searcher(n, seeds=1, capacity=5) for n in ("random_search", "b")]
+    "one run of each of two": lambda: some_study(
+        [some_searcher(n, seeds=1, capacity=5) for n in ("random_search", "b")]
     ),
-    "no searcher": lambda: make_study(()),
-    "some found nothing": lambda: make_study(
-        [make_searcher("random_search", empty=(0, 3), seeds=9, capacity=9), make_searcher("b", seeds=9, capacity=9)]
+    "no searcher": lambda: some_study(()),
+    "some found nothing": lambda: some_study(
+        [some_searcher("random_search", empty=(0, 3), seeds=9, capacity=9), some_searcher("b", seeds=9, capacity=9)]
     ),
-    "one found nothing": lambda: make_study(
-        [make_searcher("a", empty=range(9), seeds=9, capacity=9), make_searcher("random_search", seeds=9, capacity=9)]
+    "one found nothing": lambda: some_study(
+        [some_searcher("a", empty=range(9), seeds=9, capacity=9), some_searcher("random_search", seeds=9, capacity=9)]
     ),
-    "none found anything": lambda: make_study([make_searcher("a", empty=range(4), seeds=4, capacity=9)]),
-    "different lengths and seeds": lambda: make_study(
-        [make_searcher("random_search", seeds=5, capacity=9), make_searcher("b", seeds=8, capacity=30)]
+    "none found anything": lambda: some_study([some_searcher("a", empty=range(4), seeds=4, capacity=9)]),
+    "different lengths and seeds": lambda: some_study(
+        [some_searcher("random_search", seeds=5, capacity=9), some_searcher("b", seeds=8, capacity=30)]
     ),
-    "twelve": lambda: make_study(
-        [make_searcher(f"searcher_number_{i}_{'long_' * (i == 3) * 12}", seeds=5, capacity=9) for i in range(12)]
+    "twelve": lambda: some_study(
+        [some_searcher(f"searcher_number_{i}_{'long_' * (i == 3) * 12}", seeds=5, capacity=9) for i in range(12)]
     ),
     "unknown space": unknown_space,
     "no costs": no_costs,
     "without an optimum": without_optimum,
-    "the same name twice": lambda: make_study([make_searcher("a", seeds=4, capacity=9)] * 2),
-    "an empty configuration": lambda: make_study([make_searcher("a", seeds=4, capacity=9)])._replace(
+    "the same name twice": lambda: some_study([some_searcher("a", seeds=4, capacity=9)] * 2),
+    "an empty configuration": lambda: some_study([some_searcher("a", seeds=4, capacity=9)])._replace(
         config={}, versions={}
     ),
 }
@@ -341,9 +352,9 @@ def test_edges_make_a_page(name):
 
 
 def test_studies_of_one_table_are_compared_and_others_are_not():
-    first = make_study([make_searcher("random_search", seeds=5, capacity=9)], seed=0)
-    second = make_study([make_searcher("random_search", seeds=5, capacity=9, seed=1)], seed=7, overshoot="keep")
-    other = make_study([make_searcher("random_search", seeds=5, capacity=9)], optima=OPTIMA + 1, table_name="another")
+    first = some_study([some_searcher("random_search", seeds=5, capacity=9)], seed=0)
+    second = some_study([some_searcher("random_search", seeds=5, capacity=9, seed=1)], seed=7, overshoot="keep")
+    other = some_study([some_searcher("random_search", seeds=5, capacity=9)], optima=OPTIMA + 1, table_name="another")
     page = check_alone(search_report([first, second], names=["runs/<1>", "runs/2"]))
     assert "Study A: runs/<1>" in page.text
     assert [row[0] for row in page.rows(0)[2:4]] == ["A · random_search", "B · random_search"]
@@ -360,9 +371,9 @@ def test_studies_of_one_table_are_compared_and_others_are_not():
 
 
 def test_studies_with_unequal_budgets_are_warned_of_and_share_their_notes():
-    searchers = [make_searcher("random_search", seeds=5, capacity=9)]
-    first, same = make_study(searchers), make_study(searchers, seed=5)
-    other = make_study(searchers, budget_seconds=500.0, epochs=[12, 200], notes=[*first.config["notes"], "its own"])
+    searchers = [some_searcher("random_search", seeds=5, capacity=9)]
+    first, same = some_study(searchers), some_study(searchers, seed=5)
+    other = some_study(searchers, budget_seconds=500.0, epochs=[12, 200], notes=[*first.config["notes"], "its own"])
     text = check_alone(search_report([first, other])).text
     assert "do not compare on equal terms" in text
     assert "budget in seconds (A: 12000, B: 500); fidelities (epochs) (A: 12, B: 12, 200)." in text
@@ -376,15 +387,15 @@ def test_studies_with_unequal_budgets_are_warned_of_and_share_their_notes():
 
 def test_a_page_says_that_one_fidelity_leaves_nothing_to_halve():
     searchers = [
-        make_searcher(n, seeds=5, capacity=9) for n in ("hyperband", "successive_halving", "bohb", "reinforce")
+        some_searcher(n, seeds=5, capacity=9) for n in ("hyperband", "successive_halving", "bohb", "reinforce")
     ]
-    text = check_alone(search_report([make_study(searchers)])).text
+    text = check_alone(search_report([some_study(searchers)])).text
     assert (
         "With one fidelity there is no halving. hyperband and successive_halving are random search here. "
         "bohb is its model alone here."
     ) in text
-    assert "no halving" not in Page(search_report([make_study(searchers, epochs=[12, 200])])).text
-    assert "no halving" not in Page(search_report([make_study(searchers[3:])])).text
+    assert "no halving" not in Page(search_report([some_study(searchers, epochs=[12, 200])])).text
+    assert "no halving" not in Page(search_report([some_study(searchers[3:])])).text
 
 
 def test_the_finding_says_which_test_is_the_more_cautious():
@@ -406,20 +417,20 @@ def test_no_study_is_an_error():
     with pytest.raises(ValueError, match="at least one study"):
         search_report([])
     with pytest.raises(ValueError, match="names has 1 names, expected 2"):
-        search_report([make_study(()), make_study(())], names=["a"])
+        search_report([some_study(()), some_study(())], names=["a"])
 
 
 def test_a_report_replaces_the_one_before(tmp_path):
     path = tmp_path / "report.html"
     path.write_text("old")
-    write_report([make_study([make_searcher("a", seeds=4, capacity=9)])], path)
+    write_report([some_study([some_searcher("a", seeds=4, capacity=9)])], path)
     assert path.read_text("utf-8").endswith("</html>\n")
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_a_user_space_gives_strings_and_drawings():
     space = spaces.nasbench201()._replace(draw=lambda arch: '<svg xmlns="http://www.w3.org/2000/svg"></svg>')
-    study = make_study([make_searcher("a", seeds=4, capacity=9)], space="not known")
+    study = some_study([some_searcher("a", seeds=4, capacity=9)], space="not known")
     drawn = check_alone(search_report([study], space=space))
     assert sum(tag == "img" for tag, _ in drawn.elements) == 4
     best = best_cells(compare([study])[0])[0]
@@ -507,15 +518,15 @@ def test_curves_end_with_the_final_means():
 
 
 def test_no_interval_for_fewer_than_five_runs():
-    few, some, many = ([make_searcher("random_search", seeds=n, capacity=9)] for n in (4, 5, 10))
-    numbers = [finals(compare([make_study(s)])[0]) for s in (few, some, many)]
+    few, some, many = ([some_searcher("random_search", seeds=n, capacity=9)] for n in (4, 5, 10))
+    numbers = [finals(compare([some_study(s)])[0]) for s in (few, some, many)]
     assert np.isnan([numbers[0].low, numbers[0].high]).all()
     assert np.isfinite(numbers[0].std).all()
     assert np.isfinite([numbers[1].low, numbers[1].high]).all()
-    texts = [Page(search_report([make_study(s)])).text for s in (few, some, many)]
+    texts = [Page(search_report([some_study(s)])).text for s in (few, some, many)]
     assert ["No interval is given for fewer than 5 runs" in text for text in texts] == [True, False, False]
     assert ["With fewer than ten runs bootstrap intervals are rough" in text for text in texts] == [False, True, False]
-    rows = list(csv.DictReader(io.StringIO(search_summary_csv(make_study(few)))))
+    rows = list(csv.DictReader(io.StringIO(search_summary_csv(some_study(few)))))
     assert {(row["ci_low"], row["ci_high"]) for row in rows} == {("", "")}
     assert all(row["std"] for row in rows)
 
