@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_batching import custom_vmap
 
+from jnas.core._once import once
 from jnas.core._vocabulary import Array, Key
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -41,9 +42,10 @@ def fold_in(key: Key, data: Array) -> Key:
 
 
 def _is_threefry(key: Key) -> bool:
-    """Returns whether a key is one traced key of JAX's default generator, in its default setting."""
+    """Returns whether a key is a traced one of JAX's default generator as it is by default, in a program for CPUs."""
     return (
-        isinstance(key, jax.core.Tracer)
+        jax.default_backend() == "cpu"
+        and isinstance(key, jax.core.Tracer)
         and key.ndim == 0
         and str(jax.random.key_impl(key)) == "threefry2x32"
         and getattr(jax.config, "jax_threefry_partitionable", True)
@@ -60,7 +62,13 @@ def _hash(key: Key, counts: Array) -> tuple[Array, Array]:
     References:
       "Parallel Random Numbers: As Easy as 1, 2, 3", Salmon et al., 2011.
     """
-    data = jax.random.key_data(key)
+    high, low = once(_rounds(jax.random.key_data(key), counts))
+    return jnp.moveaxis(high, 0, -1), jnp.moveaxis(low, 0, -1)
+
+
+@jax.jit
+def _rounds(data: Array, counts: Array) -> tuple[Array, Array]:
+    """Returns the words `[N, *lanes]`; compiled functions are traced once for all places that draw alike."""
     first, second = data[None, ..., 0], data[None, ..., 1]
     keys = (first, second, first ^ second ^ np.uint32(0x1BD11BDA))
     high, low = keys[0], jnp.moveaxis(counts, -1, 0) + keys[1]
@@ -69,7 +77,7 @@ def _hash(key: Key, counts: Array) -> tuple[Array, Array]:
             high = high + low
             low = high ^ ((low << np.uint32(r)) | (low >> np.uint32(32 - r)))
         high, low = high + keys[(i + 1) % 3], low + keys[(i + 2) % 3] + np.uint32(i + 1)
-    return jnp.moveaxis(high, 0, -1), jnp.moveaxis(low, 0, -1)
+    return high, low
 
 
 @_hash.def_vmap

@@ -17,6 +17,7 @@ from jnas.core._checks import (
 )
 from jnas.core._draws import fold_in, split
 from jnas.core._lanes import all_lanes
+from jnas.core._once import once
 from jnas.core._search_words import is_sound
 from jnas.core._sharding import with_automatic_axes
 from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Proposal, Searcher, State, Trace
@@ -146,9 +147,14 @@ def answered(objective: Any, evaluation: Evaluation) -> Evaluation:
 
 def row_keys(key: Key, progress: RunProgress, proposal: Proposal) -> Key:
     """Returns a key `[B]` for each row: that of its own row in the trace, or of the row that it continues."""
-    own = progress.num_done + jnp.cumsum(proposal.valid) - 1
+    own = progress.num_done + _places(proposal.valid)
     rows = jnp.where(proposal.resumes >= 0, proposal.resumes, own)
     return jax.vmap(fold_in, (None, 0))(key, rows.astype(jnp.uint32))
+
+
+def _places(flags: Array) -> Array:
+    """Returns of each row `[B]` that counts how many do before it."""
+    return jnp.zeros((1,), jnp.int32) if flags.shape == (1,) else jnp.cumsum(flags, dtype=jnp.int32) - 1
 
 
 def empty_trace(capacity: int, num_decisions: int, num_objectives: int | None = None) -> Trace:
@@ -232,10 +238,11 @@ def _run(searcher: Searcher, objective: Any, key: Key, budget: Array, capacity: 
         before, progress = carry
         proposal, state = searcher.ask(before)
         check_proposal(searcher, proposal)
+        proposal = proposal._replace(archs=once(proposal.archs))
         evaluation = objective(row_keys(objective_key, progress, proposal), proposal)
         check_step(searcher, proposal, evaluation)
-        evaluation = answered(objective, evaluation)
-        progress, rows = admit(progress, proposal, evaluation, budget, capacity, overshoot)
+        evaluation = once(answered(objective, evaluation))
+        progress, rows = once(admit(progress, proposal, evaluation, budget, capacity, overshoot))
         state = searcher.tell(state, proposal._replace(valid=rows.accepted), evaluation)
         check_state(searcher, before, state)
         return (state, progress), rows
@@ -255,7 +262,7 @@ def _run(searcher: Searcher, objective: Any, key: Key, budget: Array, capacity: 
         if batch == 1:  # a row stands where its step stands: one plain slice, the same for every lane
             write = lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, i, 0)  # noqa: E731
         else:
-            place = jnp.where(rows.accepted, first + jnp.cumsum(rows.accepted) - 1, capacity)
+            place = jnp.where(rows.accepted, first + _places(rows.accepted), capacity)
             write = lambda old, new: old.at[place].set(new, mode="drop")  # noqa: E731
         *written, objectives = jax.tree.map(write, columns(trace), rows)
         return i + 1, (state, progress), Trace._make([*written, progress.stopped_by, objectives])

@@ -1,18 +1,17 @@
 """Kernel density estimates over categorical decisions, and the model of good and bad architectures made of two."""
 
-import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_batching import custom_vmap
 
 from jnas.core._draws import below, uniform
 from jnas.core._vocabulary import Array
-from jnas.spaces._categorical import one_hot
 
 _TINY = 1e-32  # densities below this count as equal
-_BLOCK = 256  # observations at once: a step's cost grows with those that there are, not with the run's capacity
+_UNROLLED = 24  # decisions of observations that are compared without a loop
 
 
 class Observations(NamedTuple):
@@ -28,6 +27,7 @@ class Observations(NamedTuple):
 class DensityModel(NamedTuple):
     """A density on good architectures and one on bad ones, of one fidelity."""
 
+    level: Array  # [] int32, the fidelity
     order: Array  # [T] int32, the rows of its observations from the best to the worst; then zeros
     num_good: Array  # [] int32, so many of them are good
     first_bad: Array  # [] int32, from here on they are bad
@@ -117,43 +117,68 @@ def density(points: Array, archs: Array, mask: Array, bandwidths: Array, num_cho
     References:
       "Multivariate Binary Discrimination by the Kernel Method", Aitchison and Aitken, 1976.
     """
-    return _kernel_sum(points, archs, mask, bandwidths, num_choices) / jnp.maximum(jnp.sum(mask), 1)
+    agreeing, apart = (x[None] for x in _kernel_parts(bandwidths, num_choices))
+    weights = mask.astype(jnp.float32)[None]
+    sums = _kernel_sums(points, archs, weights, agreeing, apart, jnp.int32(archs.shape[0]))
+    return sums[0] / jnp.maximum(jnp.sum(mask), 1)
 
 
-def _kernel_sum(points: Array, archs: Array, mask: Array, bandwidths: Array, num_choices: tuple[int, ...]) -> Array:
-    """Returns the sum over the observed architectures of their kernels at `points`; arguments as `density`."""
-    counts = np.asarray(num_choices)
-    # The logarithm of a kernel is a constant and something for each decision in which the two agree: a matrix product
-    # of one-hot encodings.
-    apart = jnp.log(jnp.maximum(bandwidths, _TINY) / np.maximum(counts - 1, 1).astype(np.float32))
-    agreeing = jnp.repeat(jnp.log1p(-bandwidths) - apart, counts, total_repeat_length=int(counts.sum()))
-    encode = jax.vmap(functools.partial(one_hot, num_choices))
-    kernel = jnp.exp(jnp.sum(apart) + _product(encode(points) * agreeing[None, :], encode(archs).T))  # [B, N]
-    return _product(kernel, mask)
+def _kernel_parts(bandwidths: Array, num_choices: tuple[int, ...]) -> tuple[Array, Array]:
+    """Returns each decision's factor of a kernel `[E]` where choices agree, and where they do not."""
+    others = np.maximum(np.asarray(num_choices) - 1, 1).astype(np.float32)
+    return 1 - bandwidths, jnp.maximum(bandwidths, _TINY) / others
 
 
-def _density_of_range(
-    points: Array,
-    observations: Observations,
-    order: Array,
-    start: Array | int,
-    stop: Array,
-    bandwidths: Array,
-    num_choices: tuple[int, ...],
-) -> Array:
-    """Returns the density of the observations `order[start:stop]` at `points [B, E]`, float32 `[B]`."""
-    width = min(_BLOCK, order.shape[0])
-    padded = jnp.pad(order, (0, -order.shape[0] % width))
+@custom_vmap
+def _kernel_sums(points: Array, archs: Array, weights: Array, agreeing: Array, apart: Array, num_rows: Array) -> Array:
+    """Returns the sums over observed architectures of their kernels at some points, in several models at once.
 
-    def add(block: Array, total: Array) -> Array:
-        rows = jax.lax.dynamic_slice_in_dim(padded, block * width, width)
-        place = block * width + jnp.arange(width)
-        inside = (place >= start) & (place < stop)
-        return total + _kernel_sum(points, observations.archs[rows], inside, bandwidths, num_choices)
+    Lanes come last, side by side in memory, so that processors compute several at once: one row after another is added,
+    no array of all kernels is made, and no sum runs along a row.
 
-    first, last = jnp.asarray(start, jnp.int32) // width, (stop + width - 1) // width
-    total: Array = jax.lax.fori_loop(first, last, add, jnp.zeros(points.shape[0], jnp.float32))
-    return total / jnp.maximum(stop - start, 1)
+    Args:
+      points: int32 `[B, E, *lanes]`.
+      archs: int32 `[T, E, *lanes]`, observed.
+      weights: float32 `[M, T, *lanes]`, in each model 1 for the rows that count and 0 for others.
+      agreeing: float32 `[M, E, *lanes]`, a decision's factor where choices agree.
+      apart: float32 `[M, E, *lanes]`, and where they do not.
+      num_rows: int32 `[]`, rows in use in any lane.
+
+    Returns:
+      float32 `[M, B, *lanes]`.
+    """
+    num_decisions, capacity = archs.shape[1], archs.shape[0]
+    width = min(max(_UNROLLED // num_decisions, 1), capacity)
+    padding = -capacity % width
+    archs = jnp.pad(archs, ((0, padding), *[(0, 0)] * (archs.ndim - 1)))
+    weights = jnp.pad(weights, ((0, 0), (0, padding), *[(0, 0)] * (weights.ndim - 2)))
+
+    def add(block: Array, total: tuple[Array, ...]) -> tuple[Array, ...]:
+        rows = jax.lax.dynamic_slice_in_dim(archs, block * width, width)
+        counts = jax.lax.dynamic_slice_in_dim(weights, block * width, width, 1)
+        for i in range(width):
+            same = [points[:, e] == rows[None, i, e] for e in range(num_decisions)]
+            for m, sums in enumerate(total):
+                kernel = counts[None, m, i]
+                for e in range(num_decisions):
+                    kernel = kernel * jnp.where(same[e], agreeing[None, m, e], apart[None, m, e])
+                total = (*total[:m], sums + kernel, *total[m + 1 :])
+        return total
+
+    lanes = jnp.broadcast_shapes(points.shape[2:], archs.shape[2:], weights.shape[2:], agreeing.shape[2:])
+    start = (jnp.zeros((points.shape[0], *lanes), jnp.float32),) * weights.shape[0]
+    return jnp.stack(jax.lax.fori_loop(0, (num_rows + width - 1) // width, add, start))
+
+
+@_kernel_sums.def_vmap
+def _(axis_size: int, in_batched: list[bool], *arguments: Array) -> tuple[Array, bool]:
+    del axis_size
+    *arrays, num_rows = arguments
+    last = [
+        jnp.moveaxis(x, 0, -1) if batched else x[..., None] for x, batched in zip(arrays, in_batched[:-1], strict=True)
+    ]
+    num_rows = jnp.max(num_rows, axis=0) if in_batched[-1] else num_rows
+    return jnp.moveaxis(_kernel_sums(*last, num_rows), -1, 0), True
 
 
 def _product(left: Array, right: Array) -> Array:
@@ -211,6 +236,7 @@ def fit_model(
     place = jnp.where(member, observations.rank, capacity)
     order = jnp.zeros((capacity,), jnp.int32).at[place].set(np.arange(capacity, dtype=np.int32), mode="drop")
     return DensityModel(
+        level=level,
         order=order,
         num_good=jnp.sum(is_good, dtype=jnp.int32),  # what is not usable ranks last
         first_bad=jnp.maximum(first_bad, 0),
@@ -225,11 +251,12 @@ def density_ratio(
     model: DensityModel, observations: Observations, points: Array, num_choices: tuple[int, ...]
 ) -> Array:
     """Returns the density of good architectures over that of bad ones at `points [B, E]`, float32 `[B]`."""
-    order = model.order
-    good = _density_of_range(points, observations, order, 0, model.num_good, model.good_bandwidths, num_choices)
-    bad = _density_of_range(
-        points, observations, order, model.first_bad, model.num_members, model.bad_bandwidths, num_choices
-    )
+    rank, member = observations.rank, observations.fidelity == model.level
+    weights = jnp.stack([member & (rank < model.num_good), member & (rank >= model.first_bad)]).astype(jnp.float32)
+    parts = [_kernel_parts(b, num_choices) for b in (model.good_bandwidths, model.bad_bandwidths)]
+    agreeing, apart = (jnp.stack(x) for x in zip(*parts, strict=True))
+    sums = _kernel_sums(points, observations.archs, weights, agreeing, apart, observations.num_told)
+    good, bad = sums[0] / jnp.maximum(model.num_good, 1), sums[1] / jnp.maximum(model.num_members - model.first_bad, 1)
     return jnp.maximum(good, _TINY) / jnp.maximum(bad, _TINY)
 
 

@@ -10,6 +10,8 @@ from jnas.core._draws import below, draw_words, split
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_positive_int, check_sizes
 
+_LARGEST_UNROLLED = 32  # a tournament that is compared without a loop
+
 
 class RegularizedEvolutionState(NamedTuple):
     """The population, and how many architectures have joined it."""
@@ -94,7 +96,7 @@ def regularized_evolution(
         else:
             empty = jnp.arange(population_size) >= filled
             drawn = jnp.argsort(jnp.where(empty, jnp.uint32(0xFFFFFFFF), words))[:sample_size]
-        return drawn[jnp.argmax(scores[drawn])]
+        return _first_best(drawn, scores[drawn])
 
     def ask(state: RegularizedEvolutionState) -> tuple[Proposal, RegularizedEvolutionState]:
         key, words = draw_words(state.key, tournament_words + 2)
@@ -119,3 +121,13 @@ def regularized_evolution(
         )
 
     return Searcher(init, ask, tell, "regularized_evolution")
+
+
+def _first_best(members: Array, scores: Array) -> Array:
+    """Returns which of `members [N]` has the highest of `scores [N]`, the first of equal ones."""
+    if len(members) > _LARGEST_UNROLLED:
+        return members[jnp.argmax(scores)]
+    best, highest = members[0], scores[0]
+    for i in range(1, len(members)):  # one after another: `argmax` makes a slow loop of a few numbers
+        best, highest = jnp.where(scores[i] > highest, members[i], best), jnp.maximum(scores[i], highest)
+    return best
