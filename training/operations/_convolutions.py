@@ -96,8 +96,13 @@ convolve_3x3.defvjp(_convolve_forward, _convolve_backward)
 def _by_patches(images: Array, kernel: Array, convolution: Convolution) -> bool:
     if convolution != "auto":
         return convolution == "patches"
-    pixels = images.size // images.shape[0]
-    return 9 * max(images.shape[0], kernel.shape[0]) * pixels * images.dtype.itemsize <= _CACHED_BYTES
+    count = images.size // images.shape[0]
+    return fits_cache(max(images.shape[0], kernel.shape[0]), count, images.dtype.itemsize)
+
+
+def fits_cache(channels: int, count: int, itemsize: int = 4) -> bool:
+    """Returns whether a CPU's cache holds the nine shifted images of so many channels and pixels."""
+    return 9 * channels * count * itemsize <= _CACHED_BYTES
 
 
 def contract(left: Array, right: Array) -> Array:
@@ -176,19 +181,24 @@ def average_pool_2x2(images: Array) -> Array:
     return (rows[:, :, ::2] + rows[:, :, 1::2]) / 4
 
 
-def moments(images: Array) -> Array:
-    """Returns the mean and the (biased) variance of each channel, `[2, C]`."""
-    mean = jnp.mean(images, (1, 2, 3))
-    return jnp.stack([mean, jnp.mean(jnp.square(images - channelwise(mean)), (1, 2, 3))])
+def moments(images: Array, axis: int = 0) -> Array:
+    """Returns the mean and the (biased) variance of each channel, `[2, C]`; `axis` is that of channels."""
+    mean = jnp.mean(images, pixels(axis))
+    return jnp.stack([mean, jnp.mean(jnp.square(images - channelwise(mean, axis)), pixels(axis))])
 
 
-def channelwise(values: Array) -> Array:
-    """Returns `[C]` as `[C, 1, 1, 1]`."""
-    return values[:, None, None, None]
+def channelwise(values: Array, axis: int = 0) -> Array:
+    """Returns `[C]` as `[C, 1, 1, 1]`, or with the axis of channels at another place."""
+    return jnp.expand_dims(values, pixels(axis))
+
+
+def pixels(axis: int) -> tuple[int, ...]:
+    """Returns all axes of images but that of channels."""
+    return tuple(each for each in range(4) if each != axis)
 
 
 def batch_norm(
-    images: Array, scale: Array, shift: Array, statistics: Array | None, epsilon: float
+    images: Array, scale: Array, shift: Array, statistics: Array | None, epsilon: float, axis: int = 0
 ) -> tuple[Array, Array]:
     """Returns normalized images and the mean and variance that they had in this batch.
 
@@ -198,13 +208,14 @@ def batch_norm(
       shift: `[C]`.
       statistics: Mean and variance to normalize with, `[2, C]`, or `None` for the batch's own.
       epsilon: Added to the variance.
+      axis: That of channels, where it is not the first.
 
     Returns:
-      Images `[C, H, W, B]`, and the statistics that were used, `[2, C]`.
+      Images of the same shape, and the statistics that were used, `[2, C]`.
     """
-    used = moments(images) if statistics is None else statistics
+    used = moments(images, axis) if statistics is None else statistics
     factor = scale * lax.rsqrt(used[1] + epsilon)
-    return (images - channelwise(used[0])) * channelwise(factor) + channelwise(shift), used
+    return (images - channelwise(used[0], axis)) * channelwise(factor, axis) + channelwise(shift, axis), used
 
 
 def max_pool_3x3(images: Array) -> Array:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jnas.core._vocabulary import Array
-from jnas.training.operations._convolutions import channelwise, contract, moments, patches
+from jnas.training.operations._convolutions import channelwise, contract, moments, patches, pixels
 
 _CACHED_BYTES = 12 << 20
 
@@ -144,12 +144,14 @@ def convolve_1x1_backward(images: Array, kernel: Array, gradient: Array) -> tupl
     return (kernel.T @ flat).reshape(images.shape), contract(flat, images.reshape(images.shape[0], -1))
 
 
-def normalized(images: Array, mean: Array, factor: Array) -> Array:
-    """Returns images less their mean, times a factor, both `[C]`."""
-    return (images - channelwise(mean)) * channelwise(factor)
+def normalized(images: Array, mean: Array, factor: Array, axis: int = 0) -> Array:
+    """Returns images less their mean, times a factor, both `[C]`; `axis` is that of channels."""
+    return (images - channelwise(mean, axis)) * channelwise(factor, axis)
 
 
-def normalize_backward(gradient: Array, values: Array, factor: Array, total: Array, along: Array) -> Array:
+def normalize_backward(
+    gradient: Array, values: Array, factor: Array, total: Array, along: Array, axis: int = 0
+) -> Array:
     """Returns the gradient of a batch-norm in its input.
 
     Args:
@@ -158,43 +160,45 @@ def normalize_backward(gradient: Array, values: Array, factor: Array, total: Arr
       factor: One over the standard deviation, `[C]`, times what the output is multiplied with.
       total: The sum of the gradient, `[C]`.
       along: The sum of the gradient times the output, `[C]`.
+      axis: That of channels, where it is not the first.
     """
-    count = gradient.size // gradient.shape[0]
-    centred = gradient - channelwise(total / count) - values * channelwise(along / count)
-    return centred * channelwise(factor)
+    count = gradient.size // gradient.shape[axis]
+    centred = gradient - channelwise(total / count, axis) - values * channelwise(along / count, axis)
+    return centred * channelwise(factor, axis)
 
 
-def normalize_batch(images: Array, statistics: Array | None, epsilon: float) -> tuple[Array, Array]:
+def normalize_batch(images: Array, statistics: Array | None, epsilon: float, axis: int = 0) -> tuple[Array, Array]:
     """Returns normalized images, without scale or shift, and the mean and variance that were used, `[2, C]`.
 
     Args:
       images: `[C, H, W, B]`.
       statistics: Mean and variance to normalize with, `[2, C]`, or `None` for the batch's own.
       epsilon: Added to the variance.
+      axis: That of channels, where it is not the first.
     """
     if statistics is not None:
-        return normalized(images, statistics[0], lax.rsqrt(statistics[1] + epsilon)), statistics
-    result: tuple[Array, Array] = _normalize(images, epsilon)
+        return normalized(images, statistics[0], lax.rsqrt(statistics[1] + epsilon), axis), statistics
+    result: tuple[Array, Array] = _normalize(images, epsilon, axis)
     return result
 
 
 # A forward-mode rule and not a `custom_vjp`, which has none: DARTS's second order takes `jvp(grad(...))`.
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _normalize(images: Array, epsilon: float) -> tuple[Array, Array]:
-    used = moments(images)
-    return normalized(images, used[0], lax.rsqrt(used[1] + epsilon)), used
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _normalize(images: Array, epsilon: float, axis: int) -> tuple[Array, Array]:
+    used = moments(images, axis)
+    return normalized(images, used[0], lax.rsqrt(used[1] + epsilon), axis), used
 
 
 @_normalize.defjvp
 def _normalize_jvp(
-    epsilon: float, primals: tuple[Array], tangents: tuple[Array]
+    epsilon: float, axis: int, primals: tuple[Array], tangents: tuple[Array]
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """The derivative is symmetric: transposed, it is the quick backward pass."""
     (images,), (tangent,) = primals, tangents
-    out, used = _normalize(images, epsilon)
+    out, used = _normalize(images, epsilon, axis)
     factor = lax.rsqrt(used[1] + epsilon)
-    total, along = jnp.sum(tangent, (1, 2, 3)), jnp.sum(tangent * out, (1, 2, 3))
-    count = images.size // images.shape[0]
+    total, along = jnp.sum(tangent, pixels(axis)), jnp.sum(tangent * out, pixels(axis))
+    count = images.size // images.shape[axis]
     # Of the mean, and of the variance: `out / factor` is the image less its mean.
     to_used = jnp.stack([total / count, 2 * along / (count * factor)])
-    return (out, used), (normalize_backward(tangent, out, factor, total, along), to_used)
+    return (out, used), (normalize_backward(tangent, out, factor, total, along, axis), to_used)

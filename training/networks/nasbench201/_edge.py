@@ -10,15 +10,15 @@ from jax import lax
 
 from jnas.core._vocabulary import Array
 from jnas.training.operations._convolutions import (
-    Convolution,
     average_pool_3x3,
     average_pool_3x3_transposed,
     channelwise,
-    convolve_1x1,
-    convolve_3x3,
     moments,
+    pixels,
 )
 from jnas.training.operations._forms import Form
+from jnas.training.operations._layouts import Layout
+from jnas.training.operations._many_kernels import normalize_backward
 
 
 class EdgeParameters(NamedTuple):
@@ -32,16 +32,16 @@ class EdgeParameters(NamedTuple):
 class _Saved(NamedTuple):
     """What an edge's gradient needs."""
 
-    images: Array  # [C, H, W, B]: its input
+    images: Array  # [C, H, W, B], or in the order of the layout: its input
     parameters: EdgeParameters
-    normalized: Array  # [C, H, W, B]: a convolution's output, normalized; zeros for other operations
+    normalized: Array  # the same: a convolution's output, normalized; zeros for other operations
     factor: Array  # [C]: one over the standard deviation
 
 
 class _Result(NamedTuple):
     """What an operation gives."""
 
-    images: Array  # [C, H, W, B]
+    images: Array  # as in `_Saved`
     statistics: Array  # [2, C]: what batch-norm used; zeros where there is none
     normalized: Array  # as in `_Saved`
     factor: Array  # as in `_Saved`
@@ -53,12 +53,12 @@ Edge = Callable[[int, Array, Array, EdgeParameters, Array | None], tuple[Array, 
 _Gradients = tuple[Array, EdgeParameters]
 
 
-def make_edge(form: Form, epsilon: float, convolution: Convolution) -> Edge:
+def make_edge(form: Form, epsilon: float, layout: Layout) -> Edge:
     """Returns a function that does the operation of an edge.
 
-    `edge(decision, choice, images, parameters, statistics)` returns images `[C, H, W, B]` and the statistics `[2, C]`
-    that batch-norm used (zeros where the operation has none). The operations, in the order of the space: none, skip,
-    ReLU-1x1 convolution-batch-norm, ReLU-3x3 convolution-batch-norm, 3x3 average pooling. Batch-norm uses the
+    `edge(decision, choice, images, parameters, statistics)` returns images, in the layout's order, and the statistics
+    `[2, C]` that batch-norm used (zeros where the operation has none). The operations, in the order of the space: none,
+    skip, ReLU-1x1 convolution-batch-norm, ReLU-3x3 convolution-batch-norm, 3x3 average pooling. Batch-norm uses the
     statistics that are given, or the batch's own where they are `None`.
 
     Forward and backward passes both choose by `form`, and nothing is differentiated through the choice.
@@ -66,10 +66,10 @@ def make_edge(form: Form, epsilon: float, convolution: Convolution) -> Edge:
     Args:
       form: How one of five operations is chosen.
       epsilon: Of batch-norm.
-      convolution: How 3x3 convolutions are said.
+      layout: The order of the images' axes, and the convolutions.
     """
-    forward = _forward_operations(epsilon, convolution)
-    backward = _backward_operations(convolution)
+    forward = _forward_operations(epsilon, layout)
+    backward = _backward_operations(layout)
 
     @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
     def learning(decision: int, choice: Array, images: Array, parameters: EdgeParameters) -> tuple[Array, Array]:
@@ -117,11 +117,11 @@ def middle_tap(kernel: Array) -> Array:
     return kernel[:, 4 * channels : 5 * channels]
 
 
-def _forward_operations(epsilon: float, convolution: Convolution) -> list[Callable[..., _Result]]:
+def _forward_operations(epsilon: float, layout: Layout) -> list[Callable[..., _Result]]:
     """Returns a function of images, parameters and statistics (`None`: the batch's own) for each operation."""
 
     def without_parameters(images: Array) -> _Result:
-        channels = images.shape[0]
+        channels = images.shape[layout.axis]
         zeros = jnp.zeros((2, channels), images.dtype), jnp.zeros_like(images), jnp.zeros(channels, images.dtype)
         return _Result(images, *zeros)
 
@@ -135,24 +135,25 @@ def _forward_operations(epsilon: float, convolution: Convolution) -> list[Callab
         return without_parameters(average_pool_3x3(images))
 
     def normalize(images: Array, parameters: EdgeParameters, statistics: Array | None) -> _Result:
-        used = moments(images) if statistics is None else statistics
+        used = moments(images, layout.axis) if statistics is None else statistics
         factor = lax.rsqrt(used[1] + epsilon)
-        normalized = (images - channelwise(used[0])) * channelwise(factor)
-        out = normalized * channelwise(parameters.scale) + channelwise(parameters.shift)
+        mean, by, scale, shift = (channelwise(each, layout.axis) for each in (used[0], factor, *parameters[1:]))
+        normalized = (images - mean) * by
+        out = normalized * scale + shift
         return _Result(out, used, normalized, factor)
 
     def convolution_1x1(images: Array, parameters: EdgeParameters, statistics: Array | None = None) -> _Result:
-        out = convolve_1x1(jax.nn.relu(images), middle_tap(parameters.kernel))
+        out = layout.convolve_1x1(jax.nn.relu(images), middle_tap(parameters.kernel))
         return normalize(out, parameters, statistics)
 
     def convolution_3x3(images: Array, parameters: EdgeParameters, statistics: Array | None = None) -> _Result:
-        out = convolve_3x3(jax.nn.relu(images), parameters.kernel, convolution)
+        out = layout.convolve_3x3(jax.nn.relu(images), parameters.kernel)
         return normalize(out, parameters, statistics)
 
     return [none, skip, convolution_1x1, convolution_3x3, pool]
 
 
-def _backward_operations(convolution: Convolution) -> list[Callable[[_Saved, Array], _Gradients]]:
+def _backward_operations(layout: Layout) -> list[Callable[[_Saved, Array], _Gradients]]:
     """Returns a function of what was saved and the gradient of the output for each operation."""
 
     def nothing(saved: _Saved) -> EdgeParameters:
@@ -169,29 +170,27 @@ def _backward_operations(convolution: Convolution) -> list[Callable[[_Saved, Arr
         return average_pool_3x3_transposed(gradient), nothing(saved)
 
     def convolve(saved: _Saved, gradient: Array, function: Callable[..., Any], kernel: Array) -> tuple[Array, ...]:
-        to_convolved, to_scale, to_shift = _batch_norm_backward(saved, gradient)
+        to_convolved, to_scale, to_shift = _batch_norm_backward(saved, gradient, layout.axis)
         _, transpose = jax.vjp(function, jax.nn.relu(saved.images), kernel)
         to_images, to_kernel = transpose(to_convolved)
         return jnp.where(saved.images > 0, to_images, 0), to_kernel, to_scale, to_shift
 
     def convolution_1x1(saved: _Saved, gradient: Array) -> _Gradients:
         kernel = middle_tap(saved.parameters.kernel)
-        to_images, to_kernel, *rest = convolve(saved, gradient, convolve_1x1, kernel)
+        to_images, to_kernel, *rest = convolve(saved, gradient, layout.convolve_1x1, kernel)
         around = 4 * kernel.shape[0]
         return to_images, EdgeParameters(jnp.pad(to_kernel, ((0, 0), (around, around))), *rest)
 
     def convolution_3x3(saved: _Saved, gradient: Array) -> _Gradients:
-        function = functools.partial(convolve_3x3, convolution=convolution)
-        to_images, *rest = convolve(saved, gradient, function, saved.parameters.kernel)
+        to_images, *rest = convolve(saved, gradient, layout.convolve_3x3, saved.parameters.kernel)
         return to_images, EdgeParameters(*rest)
 
     return [none, skip, convolution_1x1, convolution_3x3, pool]
 
 
-def _batch_norm_backward(saved: _Saved, gradient: Array) -> tuple[Array, Array, Array]:
+def _batch_norm_backward(saved: _Saved, gradient: Array, axis: int) -> tuple[Array, Array, Array]:
     """Returns the gradients of the normalized images' input, of the scale and of the shift."""
-    to_shift = jnp.sum(gradient, (1, 2, 3))
-    to_scale = jnp.sum(gradient * saved.normalized, (1, 2, 3))
-    count = gradient.size // gradient.shape[0]
-    centred = gradient - channelwise(to_shift / count) - saved.normalized * channelwise(to_scale / count)
-    return centred * channelwise(saved.parameters.scale * saved.factor), to_scale, to_shift
+    to_shift = jnp.sum(gradient, pixels(axis))
+    to_scale = jnp.sum(gradient * saved.normalized, pixels(axis))
+    factor = saved.parameters.scale * saved.factor
+    return normalize_backward(gradient, saved.normalized, factor, to_shift, to_scale, axis), to_scale, to_shift

@@ -22,12 +22,9 @@ from jnas.training.operations._convolutions import (
     average_pool_2x2,
     batch_norm,
     check_convolution,
-    convolve_1x1,
-    convolve_3x3,
-    convolve_3x3_halving,
-    patches,
 )
 from jnas.training.operations._forms import Form, switch_form
+from jnas.training.operations._layouts import Layout, batch_last, fastest_layout
 
 NUM_STAGES = 3
 _NOTHING: Any = (None, (None,) * NUM_STAGES, (None,) * (NUM_STAGES - 1), None)
@@ -125,7 +122,6 @@ def nasbench201_network(
     height, width, image_channels = image_shape
     check_network_sizes(height, width, image_channels, num_classes, channels, cells)
     check_convolution(convolution)
-    edge = make_edge(form, epsilon, convolution)
     widths = tuple(channels * 2**stage for stage in range(NUM_STAGES))
 
     def init(key: Array, arch: Array) -> tuple[NasBench201Parameters, NasBench201Statistics]:
@@ -137,16 +133,21 @@ def nasbench201_network(
         parameters: NasBench201Parameters, statistics: NasBench201Statistics | None, arch: Array, images: Array
     ) -> tuple[Array, NasBench201Statistics]:
         given: Any = statistics or NasBench201Statistics(*_NOTHING)
-        images = images.transpose(3, 1, 2, 0)
-        normalize = functools.partial(batch_norm, epsilon=epsilon)
+        layout = batch_last(convolution)
+        if convolution == "auto":
+            layout = fastest_layout(images, channels, form, layout)
+        edge, normalize = (
+            make_edge(form, epsilon, layout),
+            functools.partial(batch_norm, epsilon=epsilon, axis=layout.axis),
+        )
         stem = parameters.stem
-        images = (stem.kernel @ patches(images)).reshape(-1, *images.shape[1:])
+        images = layout.convolve_first(layout.enter(images), stem.kernel)
         images, stem_statistics = normalize(images, stem.scale, stem.shift, given.stem)
         cell_statistics, reduction_statistics = [], []
         for stage in range(NUM_STAGES):
             if stage:
                 images, each = _reduce(
-                    images, parameters.reductions[stage - 1], given.reductions[stage - 1], normalize, convolution
+                    images, parameters.reductions[stage - 1], given.reductions[stage - 1], normalize, layout
                 )
                 reduction_statistics.append(each)
 
@@ -158,7 +159,7 @@ def nasbench201_network(
         head = parameters.head
         images, head_statistics = normalize(images, head.scale, head.shift, given.head)
         features = jnp.mean(jax.nn.relu(images), (1, 2))
-        logits = (head.kernel @ features).T + head.bias[None, :]
+        logits = layout.classify(features, head.kernel, head.bias)
         used = NasBench201Statistics(
             stem_statistics, tuple(cell_statistics), tuple(reduction_statistics), head_statistics
         )
@@ -217,16 +218,16 @@ def _reduce(
     parameters: Reduction,
     statistics: Array | None,
     normalize: Callable[..., tuple[Array, Array]],
-    convolution: Convolution,
+    layout: Layout,
 ) -> tuple[Array, Array]:
     """Returns a residual block of stride 2 and the statistics of its two batch-norms."""
     first, second, shortcut = parameters
     given = (None, None) if statistics is None else (statistics[0], statistics[1])
-    out = convolve_3x3_halving(jax.nn.relu(images), first.kernel)
+    out = layout.convolve_3x3_halving(jax.nn.relu(images), first.kernel)
     out, used_1 = normalize(out, first.scale, first.shift, given[0])
-    out = convolve_3x3(jax.nn.relu(out), second.kernel, convolution)
+    out = layout.convolve_3x3(jax.nn.relu(out), second.kernel)
     out, used_2 = normalize(out, second.scale, second.shift, given[1])
-    return out + convolve_1x1(average_pool_2x2(images), shortcut), jnp.stack([used_1, used_2])
+    return out + layout.convolve_1x1(average_pool_2x2(images), shortcut), jnp.stack([used_1, used_2])
 
 
 def _shapes(widths: tuple[int, ...], cells: int, image_channels: int, num_classes: int) -> NasBench201Parameters:

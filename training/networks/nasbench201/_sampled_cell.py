@@ -14,38 +14,31 @@ from jnas.spaces.nasbench201._cells import EDGES
 from jnas.training.operations._convolutions import (
     average_pool_3x3,
     average_pool_3x3_transposed,
-    convolve_1x1,
     moments,
+    pixels,
 )
 from jnas.training.operations._forms import Form
-from jnas.training.operations._many_kernels import (
-    Kernels,
-    convolve_1x1_backward,
-    convolve_3x3_many,
-    convolve_3x3_to_images,
-    convolve_3x3_to_kernel,
-    normalize_backward,
-    normalized,
-)
+from jnas.training.operations._layouts import Layout
+from jnas.training.operations._many_kernels import Kernels, normalize_backward, normalized
 
 
 class _Edge(NamedTuple):
     """What a backward pass through one edge needs."""
 
-    images: Array  # [C, H, W, B]: its input
+    images: Array  # [C, H, W, B], or in the order of the layout: its input
     kernels: Kernels
-    out: Array  # [C, H, W, B]: its operation's output, which for a convolution is the normalized image
+    out: Array  # the same: its operation's output, which for a convolution is the normalized image
     factor: Array  # [C]: one over the standard deviation; zeros where there is none
 
 
 class _Saved(NamedTuple):
     """What a backward pass through a cell needs."""
 
-    nodes: Array  # [4, C, H, W, B]
+    nodes: Array  # [4, C, H, W, B], or in the order of the layout
     kernels: Kernels
     arch: Array  # [6]
     weights: Array | None  # [6, 5]
-    outs: Array  # [6, C, H, W, B]: of each edge's operation
+    outs: Array  # [6, C, H, W, B], as `nodes`: of each edge's operation
     factors: Array  # [6, C]
     learns: tuple[()] | None  # whether the kernels' gradients are asked for: () or None, so that it is static
     prefers: tuple[()] | None  # whether those of the weights are
@@ -57,23 +50,24 @@ SampledCell = Callable[[Array, Kernels, Array | None, Array, Array | None], tupl
 _SOURCES, _TARGETS = np.transpose(EDGES)
 
 
-def make_sampled_cell(form: Form, epsilon: float) -> SampledCell:
+def make_sampled_cell(form: Form, epsilon: float, layout: Layout) -> SampledCell:
     """Returns a function that does one operation on each edge of a cell, and nothing of the others.
 
-    `cell(images, kernels, statistics, arch, weights)` takes images `[C, H, W, B]`, the kernels of six edges, what
-    batch-norms use, `[6, 2, 2, C]` (edge, 1x1 or 3x3, mean or variance) or `None` for the batch's own, an architecture
-    int32 `[6]`, and weights `[6, 5]`, of which each edge's result is multiplied by its operation's and the others are
-    added to every pixel, or `None`. It returns the last node and the statistics that batch-norms used, zeros for what
-    was not run. Forward and backward passes both choose by `form`, and nothing is differentiated through the choice; a
-    backward pass leaves out what is not asked for.
+    `cell(images, kernels, statistics, arch, weights)` takes images in the layout's order, the kernels of six edges,
+    what batch-norms use, `[6, 2, 2, C]` (edge, 1x1 or 3x3, mean or variance) or `None` for the batch's own, an
+    architecture int32 `[6]`, and weights `[6, 5]`, of which each edge's result is multiplied by its operation's and the
+    others are added to every pixel, or `None`. It returns the last node and the statistics that batch-norms used, zeros
+    for what was not run. Forward and backward passes both choose by `form`, and nothing is differentiated through the
+    choice; a backward pass leaves out what is not asked for.
 
     Args:
       form: How one of five operations is chosen. With a branch (`switch`) the edges are a loop, which compiles in
         half of the time.
       epsilon: Of batch-norm.
+      layout: The order of the images' axes, and the convolutions.
     """
-    forward = _forward_operations(epsilon)
-    to_images, to_both = _operations_to_images(), _operations_to_both()
+    forward = _forward_operations(epsilon, layout)
+    to_images, to_both = _operations_to_images(layout), _operations_to_both(layout)
 
     def run(
         images: Array, kernels: Kernels, statistics: Array | None, arch: Array, weights: Array | None
@@ -186,14 +180,14 @@ def _primals(tree: Any) -> list[Any]:
     return jax.tree.leaves(tree, is_leaf=_is_primal)
 
 
-def _forward_operations(epsilon: float) -> list[Callable[..., tuple[Array, Array, Array]]]:
+def _forward_operations(epsilon: float, layout: Layout) -> list[Callable[..., tuple[Array, Array, Array]]]:
     """Returns for each operation a function of images, kernels and statistics (`None`: the batch's own).
 
     It returns images, the statistics used `[2, 2, C]`, and one over the standard deviation `[C]`.
     """
 
     def without_kernels(images: Array) -> tuple[Array, Array, Array]:
-        channels = images.shape[0]
+        channels = images.shape[layout.axis]
         return images, jnp.zeros((2, 2, channels), images.dtype), jnp.zeros(channels, images.dtype)
 
     def none(images: Array, kernels: Kernels, statistics: Array | None = None) -> tuple[Array, Array, Array]:
@@ -206,22 +200,22 @@ def _forward_operations(epsilon: float) -> list[Callable[..., tuple[Array, Array
         return without_kernels(average_pool_3x3(images))
 
     def normalize(place: int, images: Array, statistics: Array | None) -> tuple[Array, Array, Array]:
-        used = moments(images) if statistics is None else statistics[place]
+        used = moments(images, layout.axis) if statistics is None else statistics[place]
         factor = lax.rsqrt(used[1] + epsilon)
         among = [jnp.zeros_like(used)] * 2
         among[place] = used
-        return normalized(images, used[0], factor), jnp.stack(among), factor
+        return normalized(images, used[0], factor, layout.axis), jnp.stack(among), factor
 
     def one(images: Array, kernels: Kernels, statistics: Array | None = None) -> tuple[Array, Array, Array]:
-        return normalize(0, convolve_1x1(jax.nn.relu(images), kernels.one), statistics)
+        return normalize(0, layout.convolve_1x1(jax.nn.relu(images), kernels.one), statistics)
 
     def three(images: Array, kernels: Kernels, statistics: Array | None = None) -> tuple[Array, Array, Array]:
-        return normalize(1, convolve_3x3_many(jax.nn.relu(images), kernels.three), statistics)
+        return normalize(1, layout.forward_3x3(jax.nn.relu(images), kernels.three), statistics)
 
     return [none, skip, one, three, pool]
 
 
-def _operations_to_images() -> list[Callable[[_Edge, Array], Array]]:
+def _operations_to_images(layout: Layout) -> list[Callable[[_Edge, Array], Array]]:
     """Returns for each operation its gradient in the images, of what was saved and the gradient of its output."""
 
     def none(saved: _Edge, gradient: Array) -> Array:
@@ -235,17 +229,17 @@ def _operations_to_images() -> list[Callable[[_Edge, Array], Array]]:
 
     def one(saved: _Edge, gradient: Array) -> Array:
         active, kernel = jax.nn.relu(saved.images), saved.kernels.one
-        to_active, _ = convolve_1x1_backward(active, kernel, _to_convolved(saved, gradient))
+        to_active, _ = layout.backward_1x1(active, kernel, _to_convolved(saved, gradient, layout.axis))
         return jnp.where(saved.images > 0, to_active, 0)
 
     def three(saved: _Edge, gradient: Array) -> Array:
-        to_active = convolve_3x3_to_images(saved.kernels.three, _to_convolved(saved, gradient))
+        to_active = layout.to_images_3x3(saved.kernels.three, _to_convolved(saved, gradient, layout.axis))
         return jnp.where(saved.images > 0, to_active, 0)
 
     return [none, skip, one, three, pool]
 
 
-def _operations_to_both() -> list[Callable[[_Edge, Array], tuple[Array, Kernels]]]:
+def _operations_to_both(layout: Layout) -> list[Callable[[_Edge, Array], tuple[Array, Kernels]]]:
     """Returns for each operation its gradients in the images and in the kernels."""
 
     def nothing(saved: _Edge) -> Kernels:
@@ -256,21 +250,21 @@ def _operations_to_both() -> list[Callable[[_Edge, Array], tuple[Array, Kernels]
 
     def one(saved: _Edge, gradient: Array) -> tuple[Array, Kernels]:
         active, kernel = jax.nn.relu(saved.images), saved.kernels.one
-        to_active, to_kernel = convolve_1x1_backward(active, kernel, _to_convolved(saved, gradient))
+        to_active, to_kernel = layout.backward_1x1(active, kernel, _to_convolved(saved, gradient, layout.axis))
         return jnp.where(saved.images > 0, to_active, 0), nothing(saved)._replace(one=to_kernel)
 
     def three(saved: _Edge, gradient: Array) -> tuple[Array, Kernels]:
-        to_convolved = _to_convolved(saved, gradient)
-        to_active = convolve_3x3_to_images(saved.kernels.three, to_convolved)
-        to_kernel = convolve_3x3_to_kernel(jax.nn.relu(saved.images), to_convolved)
+        to_convolved = _to_convolved(saved, gradient, layout.axis)
+        to_active = layout.to_images_3x3(saved.kernels.three, to_convolved)
+        to_kernel = layout.to_kernel_3x3(jax.nn.relu(saved.images), to_convolved)
         return jnp.where(saved.images > 0, to_active, 0), nothing(saved)._replace(three=to_kernel)
 
-    none, skip, _, _, pool = map(without_kernels, _operations_to_images())
+    none, skip, _, _, pool = map(without_kernels, _operations_to_images(layout))
     return [none, skip, one, three, pool]
 
 
-def _to_convolved(saved: _Edge, gradient: Array) -> Array:
+def _to_convolved(saved: _Edge, gradient: Array, axis: int) -> Array:
     """Returns the gradient in what a convolution gave, before batch-norm."""
-    total, along = jnp.sum(gradient, (1, 2, 3)), jnp.sum(gradient * saved.out, (1, 2, 3))
+    total, along = jnp.sum(gradient, pixels(axis)), jnp.sum(gradient * saved.out, pixels(axis))
     # From the normalized image alone: the convolution's result before batch-norm need not be kept.
-    return normalize_backward(gradient, saved.out, saved.factor, total, along)
+    return normalize_backward(gradient, saved.out, saved.factor, total, along, axis)

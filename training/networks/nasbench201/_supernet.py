@@ -15,9 +15,10 @@ from jnas.training.networks._initial import Uniform, fresh_moments, initial_arra
 from jnas.training.networks.nasbench201._mixture_cell import ONE, THREE, mixture_cell
 from jnas.training.networks.nasbench201._network import NUM_STAGES, check_network_sizes
 from jnas.training.networks.nasbench201._sampled_cell import make_sampled_cell
-from jnas.training.operations._convolutions import average_pool_2x2, convolve_1x1
+from jnas.training.operations._convolutions import average_pool_2x2
 from jnas.training.operations._forms import Form, switch_form
-from jnas.training.operations._many_kernels import Kernels, convolution_3x3, normalize_batch
+from jnas.training.operations._layouts import MANY_KERNELS, Layout, fastest_layout
+from jnas.training.operations._many_kernels import Kernels, normalize_batch
 
 _NOTHING: Any = (None, (None,) * NUM_STAGES, (None,) * (NUM_STAGES - 1), None)
 
@@ -89,7 +90,6 @@ def nasbench201_supernet(
     form = form or switch_form()
     height, width, image_channels = image_shape
     check_network_sizes(height, width, image_channels, num_classes, channels, cells)
-    sampled_cell = make_sampled_cell(form, epsilon)
     widths = tuple(channels * 2**stage for stage in range(NUM_STAGES))
 
     def init(key: Key) -> tuple[SupernetParameters, SupernetStatistics]:
@@ -98,24 +98,32 @@ def nasbench201_supernet(
         )
 
     def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
+        layout = MANY_KERNELS
+
         def cell(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
             return mixture_cell(images, kernels, given, weights, epsilon)
 
-        return _network(cell, parameters, statistics, images, epsilon)
+        return _network(cell, parameters, statistics, images, epsilon, layout)
 
     def sampled(parameters: Any, statistics: Any, arch: Array, images: Array) -> tuple[Array, Any]:
+        layout = fastest_layout(images, channels, form, MANY_KERNELS)
+        sampled_cell = make_sampled_cell(form, epsilon, layout)
+
         def cell(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
             return sampled_cell(images, kernels, given, arch, None)
 
-        return _network(cell, parameters, statistics, images, epsilon)
+        return _network(cell, parameters, statistics, images, epsilon, layout)
 
     def straight_through(
         parameters: Any, statistics: Any, weights: Array, arch: Array, images: Array
     ) -> tuple[Array, Any]:
+        layout = fastest_layout(images, channels, form, MANY_KERNELS)
+        sampled_cell = make_sampled_cell(form, epsilon, layout)
+
         def cell(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
             return sampled_cell(images, kernels, given, arch, weights)
 
-        return _network(cell, parameters, statistics, images, epsilon)
+        return _network(cell, parameters, statistics, images, epsilon, layout)
 
     return Supernet(
         init=init,
@@ -134,15 +142,17 @@ def _network(
     statistics: SupernetStatistics | None,
     images: Array,
     epsilon: float,
+    layout: Layout,
 ) -> tuple[Array, SupernetStatistics]:
     """Returns logits and the statistics used; `cell(images, kernels, statistics)` is what a cell does."""
     given: Any = statistics or SupernetStatistics(*_NOTHING)
-    images = convolution_3x3(images.transpose(3, 1, 2, 0), parameters.stem)
-    images, stem = normalize_batch(images, given.stem, epsilon)
+    images = layout.convolve_first(layout.enter(images), parameters.stem)
+    images, stem = normalize_batch(images, given.stem, epsilon, layout.axis)
     cells, reductions = [], []
     for stage in range(NUM_STAGES):
         if stage:
-            images, used = _reduce(images, parameters.reductions[stage - 1], given.reductions[stage - 1], epsilon)
+            own, known = parameters.reductions[stage - 1], given.reductions[stage - 1]
+            images, used = _reduce(images, own, known, epsilon, layout)
             reductions.append(used)
 
         def next_cell(images: Array, own: Any) -> tuple[Array, Array]:
@@ -150,22 +160,22 @@ def _network(
 
         images, used = lax.scan(next_cell, images, (parameters.cells[stage], given.cells[stage]))
         cells.append(used)
-    images, head = normalize_batch(images, given.head, epsilon)
+    images, head = normalize_batch(images, given.head, epsilon, layout.axis)
     features = jnp.mean(jax.nn.relu(images), (1, 2))
-    logits = (parameters.head.kernel @ features).T + parameters.head.bias[None, :]
+    logits = layout.classify(features, *parameters.head)
     return logits, SupernetStatistics(stem, tuple(cells), tuple(reductions), head)
 
 
 def _reduce(
-    images: Array, parameters: SupernetReduction, statistics: Array | None, epsilon: float
+    images: Array, parameters: SupernetReduction, statistics: Array | None, epsilon: float, layout: Layout
 ) -> tuple[Array, Array]:
     """Returns a residual block of stride 2 and the statistics of its two batch-norms."""
     given = (None, None) if statistics is None else (statistics[0], statistics[1])
-    out = convolution_3x3(jax.nn.relu(images), parameters.first, 2)
-    out, used_1 = normalize_batch(out, given[0], epsilon)
-    out = convolution_3x3(jax.nn.relu(out), parameters.second)
-    out, used_2 = normalize_batch(out, given[1], epsilon)
-    return out + convolve_1x1(average_pool_2x2(images), parameters.shortcut), jnp.stack([used_1, used_2])
+    out = layout.convolve_3x3_halving(jax.nn.relu(images), parameters.first)
+    out, used_1 = normalize_batch(out, given[0], epsilon, layout.axis)
+    out = layout.convolve_3x3(jax.nn.relu(out), parameters.second)
+    out, used_2 = normalize_batch(out, given[1], epsilon, layout.axis)
+    return out + layout.convolve_1x1(average_pool_2x2(images), parameters.shortcut), jnp.stack([used_1, used_2])
 
 
 def _running(
