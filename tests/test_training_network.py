@@ -12,6 +12,7 @@ from jax import lax
 from jnas.spaces.nasbench201._cells import EDGES
 from jnas.spaces.nasbench201._cost import nasbench201_flops, nasbench201_parameters
 from jnas.training.networks.nasbench201._network import nasbench201_network
+from jnas.training.operations import _layouts
 from jnas.training.operations._forms import dispatch_form, mixture_form, static_form, switch_form
 from jnas.training.runs._train import _running
 
@@ -273,6 +274,27 @@ def test_a_network_starts_as_pytorch_starts_it():
     jax.tree.map(lambda x, mask: np.testing.assert_array_equal(x[~np.asarray(mask)], 0), parameters, network.has(arch))
     kernels = [np.any(parameters.cells[stage].kernel[:, [2, 3, 4]]) for stage in range(3)]
     assert not any(kernels)
+
+
+def test_channels_last_give_the_same(monkeypatch):
+    arch = COVERING[0]
+    network = nasbench201_network(**OTHER, form=static_form(arch))
+    weights = float64_weights(network, arch)
+    images = np.random.default_rng(1).normal(size=(4, *OTHER["image_shape"]))
+
+    def run(parameters, statistics):
+        def loss(parameters):
+            logits, used = network.apply(parameters, None, arch, images)
+            return jnp.sum(jnp.sin(logits)), (logits, used)
+
+        return jax.value_and_grad(loss, has_aux=True)(parameters), network.apply(parameters, statistics, arch, images)
+
+    with jax.enable_x64(True):
+        expected = jax.jit(run)(*weights)
+        monkeypatch.setattr(_layouts, "fits_cache", lambda *_: False)
+        assert "conv_general_dilated" in str(jax.make_jaxpr(run)(*weights))
+        found = jax.jit(lambda *each: run(*each))(*weights)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10), found, expected)
 
 
 @pytest.mark.parametrize("form", ["switch", "mixture", "dispatch", "static"])

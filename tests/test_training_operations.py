@@ -15,12 +15,12 @@ from jnas.training.operations._convolutions import (
     average_pool_3x3_transposed,
     batch_norm,
     check_convolution,
-    convolve_1x1,
     convolve_3x3,
     convolve_3x3_halving,
     patches,
 )
 from jnas.training.operations._forms import capacities_of, dispatch_form, mixture_form, static_form, switch_form
+from jnas.training.operations._layouts import CHANNELS_LAST, MANY_KERNELS, batch_last, fastest_layout
 
 SIZES = [(3, 5, 6, 4, 3), (4, 2, 8, 12, 1), (2, 3, 1, 5, 2)]  # C, C', H, W, B
 NUM_OPERATIONS, NUM_EDGES = 5, 6
@@ -89,32 +89,40 @@ def assert_same_gradients(function, plain, *arguments):
     jax.tree.map(assert_same, *both(direction, *arguments))
 
 
+def channels_last(function):
+    """A function of images in that order as one of `[C, H, W, B]`."""
+    return lambda images, *rest: function(images.transpose(3, 1, 2, 0), *rest).transpose(3, 1, 2, 0)
+
+
 @pytest.mark.parametrize(("inputs", "outputs", "height", "width", "batch"), SIZES)
 class TestConvolution:
-    @pytest.mark.parametrize("convolution", ["patches", "native"])
-    def test_3x3(self, convolution, inputs, outputs, height, width, batch):
+    @pytest.mark.parametrize("layout", [batch_last("patches"), batch_last("native"), None])
+    def test_3x3(self, layout, inputs, outputs, height, width, batch):
         assert_same_gradients(
-            functools.partial(convolve_3x3, convolution=convolution),
+            layout.convolve_3x3 if layout else channels_last(CHANNELS_LAST.convolve_3x3),
             plain_convolution,
             numbers(0, inputs, height, width, batch),
             numbers(1, outputs, 9 * inputs),
         )
 
-    def test_halving(self, inputs, outputs, height, width, batch):
+    @pytest.mark.parametrize("halving", [convolve_3x3_halving, channels_last(CHANNELS_LAST.convolve_3x3_halving)])
+    def test_halving(self, halving, inputs, outputs, height, width, batch):
         assert_same_gradients(
-            convolve_3x3_halving,
+            halving,
             functools.partial(plain_convolution, stride=2),
             numbers(0, inputs, 2 * height, 2 * width, batch),
             numbers(1, outputs, 9 * inputs),
         )
 
-    def test_1x1(self, inputs, outputs, height, width, batch):
-        assert_same_gradients(
-            convolve_1x1,
-            functools.partial(plain_convolution, size=1),
-            numbers(0, inputs, height, width, batch),
-            numbers(1, outputs, inputs),
-        )
+    @pytest.mark.parametrize("layout", [MANY_KERNELS, CHANNELS_LAST], ids=["batch last", "channels last"])
+    def test_1x1(self, layout, inputs, outputs, height, width, batch):
+        in_order = channels_last if layout is CHANNELS_LAST else lambda function: function
+        arguments = numbers(0, inputs, height, width, batch), numbers(1, outputs, inputs)
+        assert_same_gradients(in_order(layout.convolve_1x1), functools.partial(plain_convolution, size=1), *arguments)
+        images, gradient = layout.enter(arguments[0].transpose(3, 1, 2, 0)), numbers(2, outputs, height, width, batch)
+        gradient = layout.enter(gradient.transpose(3, 1, 2, 0))
+        expected = jax.vjp(layout.convolve_1x1, images, arguments[1])[1](gradient)
+        jax.tree.map(assert_same, layout.backward_1x1(images, arguments[1], gradient), expected)
 
 
 @pytest.mark.parametrize(("channels", "unused", "height", "width", "batch"), SIZES)
@@ -188,19 +196,30 @@ def with_gradients(function, images, parameters, direction):
     return out, *transpose(direction)
 
 
-@pytest.mark.parametrize(("convolution", "given"), [("native", False), ("patches", True)])
-def test_an_edge_is_the_operation_of_its_choice(convolution, given):
+def test_channels_are_last_on_cpus_where_images_are_large(monkeypatch):
+    large, small = (jnp.zeros((64, size, size, 3), jnp.float32) for size in (32, 8))
+    other = batch_last("auto")
+    assert fastest_layout(large, 16, switch_form(), other) is CHANNELS_LAST
+    assert fastest_layout(large, 16, mixture_form(), other) is fastest_layout(small, 16, switch_form(), other) is other
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert fastest_layout(large, 16, switch_form(), other) is other
+
+
+@pytest.mark.parametrize(("layout", "given"), [("native", False), ("patches", True), ("channels last", False)])
+def test_an_edge_is_the_operation_of_its_choice(layout, given):
     images, parameters = edge_case()
     statistics = np.abs(numbers(4, 2, 2)) if given else None
     direction = numbers(5, *images.shape)
-    edge = make_edge(switch_form(), EPSILON, convolution)
+    is_last = layout == "channels last"
+    edge = make_edge(switch_form(), EPSILON, CHANNELS_LAST if is_last else batch_last(layout))
 
     @jax.jit
     def run(choice):
         def out(images, parameters):
-            return edge(0, choice, images, parameters, statistics)[0]
+            once = lambda images: edge(0, choice, images, parameters, statistics)[0]  # noqa: E731
+            return (channels_last(once) if is_last else once)(images)
 
-        used = edge(0, choice, images, parameters, statistics)[1]
+        used = edge(0, choice, images.transpose(3, 1, 2, 0) if is_last else images, parameters, statistics)[1]
         return with_gradients(out, images, parameters, direction), used
 
     for choice in range(NUM_OPERATIONS):
@@ -215,7 +234,7 @@ def test_gradients_past_frozen_statistics(form):
     """Saliency and fine-tuning need them, in a batch of candidates as for one; a branch is looked at above."""
     images, parameters = edge_case()
     statistics, direction = np.abs(numbers(4, 2, 2)), numbers(5, *images.shape)
-    edge = make_edge(form, EPSILON, "patches")
+    edge = make_edge(form, EPSILON, batch_last("patches"))
 
     def run(choice, decision=0):
         sums = lambda images, parameters: edge(decision, choice, images, parameters, statistics)[0]  # noqa: E731
@@ -268,7 +287,7 @@ def members(form, archs, batched):
     """Results and gradients of a batch of candidates in a form, all in one program."""
     images, parameters = edge_case(len(archs), NUM_EDGES)
     direction, parts = numbers(5, *images.shape), numbers(6, NUM_EDGES)
-    edge = make_edge(form, EPSILON, "patches")
+    edge = make_edge(form, EPSILON, batch_last("patches"))
 
     def run(arch, images, parameters, direction):
         sums = functools.partial(all_edges, lambda *each: edge(*each, None)[0], arch, parts)
@@ -295,14 +314,16 @@ def test_the_static_form_has_the_operations_of_one_architecture():
     for number in (0, 2):
         images, parameters = edge_case(len(ARCHS), NUM_EDGES)
         direction, parts = numbers(5, *images.shape), numbers(6, NUM_EDGES)
-        edge = make_edge(static_form(ARCHS[number]), EPSILON, "patches")
+        edge = make_edge(static_form(ARCHS[number]), EPSILON, batch_last("patches"))
         sums = functools.partial(all_edges, lambda *each, edge=edge: edge(*each, None)[0], ARCHS[number], parts)
         one = EdgeParameters(*(x[number] for x in parameters))
         run = jax.jit(functools.partial(with_gradients, sums))
         found = run(images[number], one, direction[number])
         jax.tree.map(lambda a, b, n=number: assert_same(a, b[n]), found, expected)
     program = str(
-        jax.make_jaxpr(lambda x: make_edge(static_form([1] * 6), EPSILON, "patches")(0, 1, x, one, None))(images[0])
+        jax.make_jaxpr(lambda x: make_edge(static_form([1] * 6), EPSILON, batch_last("patches"))(0, 1, x, one, None))(
+            images[0]
+        )
     )
     assert "dot_general" not in program
 

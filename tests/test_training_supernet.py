@@ -14,7 +14,9 @@ from jnas.training.networks._families import make_supernet
 from jnas.training.networks.nasbench201._mixture_cell import mixture_cell
 from jnas.training.networks.nasbench201._sampled_cell import make_sampled_cell
 from jnas.training.networks.nasbench201._supernet import SupernetStatistics, nasbench201_supernet
+from jnas.training.operations import _layouts
 from jnas.training.operations._forms import dispatch_form, mixture_form, over_members, over_seeds, switch_form
+from jnas.training.operations._layouts import MANY_KERNELS
 from jnas.training.operations._many_kernels import Kernels, convolution_3x3, normalize_batch
 
 SIZES = {"image_shape": (8, 8, 3), "num_classes": 4, "channels": 2, "cells": 1}
@@ -206,6 +208,16 @@ def test_straight_through_is_the_plain_supernet_with_numbers_for_what_is_not_sam
             assert_close(sampled_gradients[0], gradients[0])
 
 
+def test_channels_last_give_the_same(monkeypatch):
+    parameters, _, weights, images = problem()
+    monkeypatch.setattr(_layouts, "fits_cache", lambda *_: False)
+    last = value_and_gradients(lambda p, w, arch: net().sampled(p, None, arch, images))
+    for choices in jnp.asarray(COVERING, jnp.int32):
+        found, expected = (each(parameters, weights, choices) for each in (last, quick_sampled()))
+        assert_close(found[0][1], expected[0][1])
+        assert_close(found[1][0], expected[1][0], 1e-3)
+
+
 @pytest.mark.parametrize("choices", COVERING[:3])
 def test_a_one_hot_mixture_is_the_sampled_architecture(choices):
     parameters = problem()[0]
@@ -281,7 +293,7 @@ def gradients_of_seeds(name):
     images = jax.random.normal(jax.random.key(1), (3, 2, 8, 8, BATCH))
     kernels = jax.tree.map(lambda *each: jnp.stack(each), *[cell_problem(seed)[1] for seed in range(3)])
     archs, weights = jnp.asarray(COVERING[[0, 1, 4]], jnp.int32), cell_problem()[2]
-    cell = make_sampled_cell(form, 1e-5)
+    cell = make_sampled_cell(form, 1e-5, MANY_KERNELS)
 
     def loss(kernels, images, weights, arch):
         return jnp.sum(jnp.sin(cell(images, kernels, None, arch, weights)[0]))

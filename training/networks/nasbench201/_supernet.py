@@ -98,10 +98,10 @@ def nasbench201_supernet(
         )
 
     def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
-        layout = MANY_KERNELS
+        layout = fastest_layout(images, channels, form, MANY_KERNELS)
 
         def cell(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
-            return mixture_cell(images, kernels, given, weights, epsilon)
+            return mixture_cell(images, kernels, given, weights, epsilon, layout)
 
         return _network(cell, parameters, statistics, images, epsilon, layout)
 
