@@ -74,7 +74,7 @@ def test_cells_trained_again_land_where_the_table_says(table):
     It differs on another processor, and in the program that a cell has for itself, which compiles in half the time.
     """
     dataset, recipe = training.load_dataset("digits"), training.get_recipe("digits-8")
-    for cell in (4_310, 2_009):
+    for cell in (3_196, 2_009):
         arch = table.archs[cell].astype(np.int32)
         network = training.make_network(dataset, recipe, "static", arch)
         run = jax.jit(lambda key, arch=arch, own=network: training.train(key, arch, dataset, recipe, own))
