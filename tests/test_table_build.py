@@ -6,12 +6,32 @@ import numpy as np
 import pytest
 
 import jnas
+from jnas.commands import _build
 from jnas.commands._cli import main
 from jnas.spaces import nasbench201, nasbench201_classes, nasbench201_flops
 from jnas.tables._file import member
-from jnas.training.runs._build import plan_table
+from jnas.training.runs import _jobs
+from jnas.training.runs._build import measure_seconds, plan_table
 
 SMALL = "--dataset digits --epochs 2 --channels 2 --stage-cells 1 --train-images 64 --eval-images 40 --batch-size 16"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once():
+    """The commands of this file differ in their folders: their programs are compiled, and seconds measured, once."""
+    programs, seconds, make = {}, [], _jobs._Programs
+
+    def compiled(recipe, network):
+        return programs.setdefault(recipe, make(recipe, network))
+
+    def measured(*arguments):
+        seconds[:] = seconds or [measure_seconds(*arguments)]
+        return seconds[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_jobs, "_Programs", compiled)
+        patch.setattr(_build, "measure_seconds", measured)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +90,7 @@ def test_a_build_goes_on_from_its_chunks_to_the_same_table(built, capsys):
     assert main(words) == 0
     after = dict(np.load(folder / "t.npz"))
     for name in before:
-        if not name.startswith(("header", "train_seconds")):  # seconds are measured again
+        if not name.startswith(("header", "train_seconds")):  # where seconds are measured again, they differ
             np.testing.assert_array_equal(after[name], before[name], err_msg=name)
     capsys.readouterr()
     assert main([*words, "--epochs", "3"]) == 2
