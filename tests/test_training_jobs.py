@@ -345,14 +345,19 @@ def test_folders_that_cannot_be(dataset, network, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["switch", "dispatch", "mixture"])
 def test_train_many_is_train_for_each(dataset, whole, form):
-    """In every form; the order of the members changes nothing but the order of the results."""
+    """In every form; the order of the members changes nothing but the order of the results.
+
+    Of sorted batches the program has what their members do on each edge: that takes as long to compile as they are
+    varied. Of every operation on every edge are those of test_training_operations.
+    """
     runs, weights = whole
     recipe = RECIPE
-    archs = JOBS.archs
+    jobs = np.array([0, 1, 6] if form == "dispatch" else range(len(JOBS.archs)))
+    archs = JOBS.archs[jobs]
     batches = archs if form == "dispatch" else None
     network = diverging(make_network(dataset, recipe, form, batches))
     program = jax.jit(lambda keys, archs: train_many(keys, archs, dataset, recipe, network))
-    keys = jnp.stack([jax.random.key(int(seed)) for seed in JOBS.seeds])
+    keys = jnp.stack([jax.random.key(int(seed)) for seed in JOBS.seeds[jobs]])
     first = program(keys, archs)
     order = np.random.default_rng(1).permutation(len(archs))
     second = program(keys[order], archs[order])
@@ -360,8 +365,8 @@ def test_train_many_is_train_for_each(dataset, whole, form):
         for x, y in zip(jax.tree.leaves(curves), jax.tree.leaves(own), strict=True):
             np.testing.assert_allclose(x[order], y, rtol=2e-3, atol=2e-4)
     for split in dataset.splits:
-        np.testing.assert_allclose(first[0].loss[split], runs.loss[split], rtol=2e-3)
-        np.testing.assert_allclose(first[0].accuracy[split], runs.accuracy[split], atol=1e-3)
+        np.testing.assert_allclose(first[0].loss[split], runs.loss[split][jobs], rtol=2e-3)
+        np.testing.assert_allclose(first[0].accuracy[split], runs.accuracy[split][jobs], atol=1e-3)
     joined = jax.tree.map(lambda *each: np.concatenate(each), *weights)
     for x, y in zip(jax.tree.leaves(first[1]), jax.tree.leaves(joined), strict=True):
-        np.testing.assert_allclose(x[:6], y[:6], rtol=2e-3, atol=5e-4)
+        np.testing.assert_allclose(x[jobs < 6], y[jobs[jobs < 6]], rtol=2e-3, atol=5e-4)
