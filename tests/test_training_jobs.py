@@ -70,12 +70,12 @@ def network(dataset):
     return diverging(make_network(dataset, RECIPE, "switch"))
 
 
-@pytest.fixture(autouse=True)
-def compiled_once(monkeypatch):
-    monkeypatch.setattr(_jobs, "_Programs", _programs)
-
-
-_programs = functools.cache(_jobs._Programs)
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once():
+    """Before `whole`, whose programs all tests share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_jobs, "_Programs", functools.cache(_jobs._Programs))
+        yield
 
 
 class Stopped(Exception):
