@@ -37,6 +37,13 @@ def searcher_of(name):
 
 
 @functools.cache
+def begun(searcher, num_seeds, form="switch"):
+    keys = jax.random.split(jax.random.key(7), 3)[:num_seeds]
+    begin = compiled_over_seeds(lambda _, key: begin_search(key, searcher), TOY._replace(form=form), num_seeds)
+    return begin(dataset(), keys)
+
+
+@functools.cache
 def epochs_of(searcher, num_seeds, form="switch"):
     """The compiled epoch of so many seeds, and their runs before it."""
     supernet = TOY._replace(form=form)
@@ -44,9 +51,7 @@ def epochs_of(searcher, num_seeds, form="switch"):
     def epoch(dataset, run):
         return train_epoch(run, searcher, dataset, batch_size=SIZE, split="validation")
 
-    keys = jax.random.split(jax.random.key(7), 3)[:num_seeds]
-    begin = compiled_over_seeds(lambda _, key: begin_search(key, searcher), supernet, num_seeds)
-    runs = begin(dataset(), keys)
+    runs = begun(searcher, num_seeds, form)
     program = compiled_over_seeds(epoch, supernet, num_seeds)
     return program.lower(dataset(), runs).compile(compiler_options=SAME_BITS), runs
 
@@ -245,11 +250,11 @@ def test_a_search_goes_on_from_its_file_to_the_same_bits(tmp_path):
 
 def test_files_of_other_searches_are_refused(tmp_path):
     path = tmp_path / "rsps.state.npz"
-    _, runs = epochs_of(searcher_of("rsps"), 2)
+    runs = begun(searcher_of("rsps"), 2)
     save_search(path, runs, record_of(2), {"study": "a"})
     with pytest.raises(ValueError, match=r"rsps\.state\.npz is not of this study; delete it"):
         load_search(path, {"study": "b"}, runs)
-    _, others = epochs_of(searcher_of("gdas"), 3)
+    others = begun(searcher_of("gdas"), 3)
     with pytest.raises(ValueError, match=r"or it is damaged \(.*state"):
         load_search(path, {"study": "a"}, others)
     path.write_bytes(path.read_bytes()[:-40])
