@@ -201,7 +201,7 @@ def _evaluate_splits(
 
     found = {}
     for batches in loops.values():
-        places = np.repeat(np.arange(len(batches)), [len(numbers) for numbers, _ in batches.values()])
+        places = jnp.asarray(np.repeat(np.arange(len(batches)), [len(numbers) for numbers, _ in batches.values()]))
         numbers, counted = (jnp.concatenate(each) for each in zip(*batches.values(), strict=True))
         totals, _ = lax.scan(batch, jnp.zeros((len(batches), 2), jnp.float32), (numbers, counted, places))
         for split, total in zip(batches, totals, strict=True):
