@@ -10,12 +10,18 @@ import pytest
 
 import jnas
 from jnas.core._vocabulary import Graph
-from jnas.searchers.predictors._gcn import _orders, gcn
-from jnas.searchers.predictors._graph_network import apply_network, draw_kept, initial_graph_weights, prepare
+from jnas.searchers.predictors import _gcn, _graph_network
+from jnas.searchers.predictors._gcn import gcn
 from jnas.spaces import nasbench101, nasbench201
 from jnas.spaces._hashing import mix
 from jnas.spaces.nasbench101._cells import EDGES, MAX_VERTICES, NUM_EDGES
 from jnas.statistics import kendall_tau
+
+_orders = jax.jit(_gcn._orders, static_argnums=2)
+apply_network = jax.jit(_graph_network.apply_network)
+draw_kept = jax.jit(_graph_network.draw_kept, static_argnums=(1, 2, 3, 4))
+initial_graph_weights = jax.jit(_graph_network.initial_graph_weights, static_argnums=(1, 2, 3, 4))
+prepare = jax.jit(_graph_network.prepare)
 
 SMALL = {
     "num_members": 2,
@@ -94,8 +100,8 @@ def test_gradients_are_those_of_the_formula():
             x = (jax.nn.relu(forward) + jax.nn.relu(jnp.einsum("buv,buk,kw->bvw", prepared.spread, x, against))) / 2
         return jnp.sum(jnp.sin((x.sum(1) * prepared.share[:, None]) @ weights.hidden @ weights.last))
 
-    expected = jax.grad(plain)(weights())
-    found = jax.grad(lambda weights: jnp.sum(jnp.sin(apply_network(weights, prepared))))(weights())
+    expected = jax.jit(jax.grad(plain))(weights())
+    found = jax.jit(jax.grad(lambda weights: jnp.sum(jnp.sin(apply_network(weights, prepared)))))(weights())
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * np.abs(b).max())
 
@@ -145,7 +151,7 @@ def test_unused_vertices_do_not_matter():
 
 def test_dropout_drops_its_share_anew_each_time():
     shape = (7, 8, 40)
-    draws = [draw_kept(mix(jnp.uint32(seed)), 0.25, shape, 3, 9) for seed in range(4)]
+    draws = [jax.device_get(draw_kept(mix(jnp.uint32(seed)), 0.25, shape, 3, 9)) for seed in range(4)]
     for vertices, hidden in draws:
         assert vertices.shape == (3, *shape)
         assert hidden.shape == (7, 9)
@@ -220,7 +226,7 @@ def test_training_is_a_plain_loop_with_optax(number, batches):
         updates, state = optimizer.update(jax.grad(loss)(weights), state, weights)
         return optax.apply_updates(weights, updates), state
 
-    weights, state = start, optimizer.init(start)
+    weights, state = start, jax.jit(optimizer.init)(start)
     for t in range(total):
         epoch, place = divmod(t, batches)
         weights, state = advance(jnp.uint32(t), orders[epoch, size * place : size * (place + 1)], weights, state)
@@ -268,7 +274,7 @@ def test_lanes_are_as_fits_alone(together, monkeypatch):
 def test_members_are_an_ensemble():
     features, _ = problem(N)
     found = members(fitted(), features)
-    mean, std = PREDICTOR.predict(fitted(), features)
+    mean, std = jax.jit(PREDICTOR.predict)(fitted(), features)
     assert found.shape == (SMALL["num_members"], N)
     assert np.abs(np.diff(found, axis=0)).max() > 1e-2
     np.testing.assert_allclose(mean, found.mean(axis=0), rtol=1e-5)
