@@ -8,7 +8,8 @@ A convolution is a matrix product with the nine shifted images ("patches"), in i
 backward convolutions inside `scan` 10 to 60 times slower on CPUs (jax issue 12868), and under `vmap` they become
 grouped convolutions, which are slow everywhere. Where the patches of one candidate would not fit a CPU's cache, the
 convolution and its input gradient are native ones (both are forward convolutions) and the kernel's gradient goes
-over the image in bands.
+over the image in bands. A native convolution here has its images transposed before and after: networks of large images
+keep them in the order of `jnas.training.operations._channels_last` instead (`_layouts.py` chooses).
 """
 
 import functools
