@@ -88,8 +88,7 @@ def batch_last(convolution: Convolution) -> Layout:
 def fastest_layout(images: Array, channels: int, form: Form, otherwise: Layout) -> Layout:
     """Returns channels last where native convolutions are the fastest, else another layout.
 
-    That is on CPUs, for one network at a time (`vmap` would make grouped convolutions of them), and where the shifted
-    images of the first stage do not fit a cache.
+    That is on CPUs, for one network at a time (`vmap` would make grouped convolutions of them), and for large images.
 
     Args:
       images: `[B, H, W, C]`.
@@ -97,8 +96,11 @@ def fastest_layout(images: Array, channels: int, form: Form, otherwise: Layout) 
       form: Of the network's choices.
       otherwise: What to return elsewhere.
     """
-    count = images.size // images.shape[3]
-    small = fits_cache(channels, count, images.dtype.itemsize)
-    if jax.default_backend() != "cpu" or not branches(form.name) or small:
-        return otherwise
-    return CHANNELS_LAST
+    if jax.default_backend() == "cpu" and branches(form.name) and are_large(images, channels):
+        return CHANNELS_LAST
+    return otherwise
+
+
+def are_large(images: Array, channels: int) -> bool:
+    """Returns whether images fill a CPU's registers with channels, and its cache with nine shifted copies."""
+    return channels >= 8 and not fits_cache(channels, images.size // images.shape[3], images.dtype.itemsize)
