@@ -9,6 +9,10 @@ from jnas.core._draws import draw_words
 from jnas.searchers.predictors import _mlp
 from jnas.searchers.predictors._mlp_ensemble import mlp_ensemble
 
+initial_mlp_weights = jax.jit(_mlp.initial_mlp_weights, static_argnums=(1, 2, 3))
+shuffle = jax.jit(_mlp._shuffle, static_argnums=1)
+words_of = jax.jit(draw_words, static_argnums=1)
+
 TINY = {"num_members": 2, "networks": ((2, 3),), "batch_size": 4, "epochs": 3}
 TRAINING = _mlp.MlpTraining("mae", 0.01, (0.9, 0.99), 1e-7, 0.0, 3, 4)
 
@@ -56,7 +60,7 @@ def assert_close(actual, desired, tolerance=1e-5):
 
 
 def test_initial_weights_are_glorot_uniform_and_biases_zero():
-    _, weights = _mlp.initial_mlp_weights(jax.random.key(0), (3, 40), 100, 2)
+    _, weights = initial_mlp_weights(jax.random.key(0), (3, 40), 100, 2)
     sizes = [(41, 101), (41, 41), (41, 41), (2, 41)]
     assert [layer.shape for layer in (*weights.hidden, weights.heads)] == sizes
     for layer, (fan_in, fan_out) in zip(weights.hidden, [(100, 40), (40, 40), (40, 40)], strict=True):
@@ -72,17 +76,17 @@ def test_initial_weights_are_glorot_uniform_and_biases_zero():
 
 
 def test_adam_steps_are_those_of_optax():
-    _, weights = _mlp.initial_mlp_weights(jax.random.key(1), (2, 3), 4, 1)
+    _, weights = initial_mlp_weights(jax.random.key(1), (2, 3), 4, 1)
     zeros = jax.tree.map(jnp.zeros_like, weights)
     state = _mlp.AdamMoments(weights, zeros, zeros, jnp.float32(0))
     step = jax.jit(lambda state, gradient, moves: _mlp.adam_step(state, gradient, moves, TRAINING))
     optimizer = optax.adam(0.01, b1=0.9, b2=0.99, eps=1e-7)
-    expected, moments = weights, optimizer.init(weights)
+    expected, moments = weights, jax.jit(optimizer.init)(weights)
     rng = np.random.default_rng(2)
     for _ in range(4):
         gradient = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(2, 1, leaf.shape), jnp.float32), weights)
         updates, moments = jax.jit(optimizer.update)(gradient, moments)
-        expected = optax.apply_updates(expected, updates)
+        expected = jax.jit(optax.apply_updates)(expected, updates)
         state = step(state, gradient, True)
         same = step(state, gradient, False)
         jax.tree.map(np.testing.assert_array_equal, same, state)
@@ -94,7 +98,8 @@ def test_epsilon_is_added_as_keras_adds_it():
     one = _mlp.MlpWeights((jnp.ones((1, 1)),), jnp.ones((1, 1)))
     zeros = jax.tree.map(jnp.zeros_like, one)
     training = TRAINING._replace(epsilon=0.5)
-    state = _mlp.adam_step(_mlp.AdamMoments(one, zeros, zeros, jnp.float32(0)), one, jnp.array(True), training)
+    step = jax.jit(lambda state: _mlp.adam_step(state, one, jnp.array(True), training))
+    state = step(_mlp.AdamMoments(one, zeros, zeros, jnp.float32(0)))
     # moments .1 and .01, rate .01 * sqrt(1 - .99) / (1 - .9) = .01
     assert_close(state.weights.heads, np.full((1, 1), 1 - 0.01 * 0.1 / (0.1 + 0.5)))
 
@@ -112,7 +117,7 @@ def test_losses_by_hand():
 @pytest.mark.parametrize("loss", ["mae", "gaussian"])
 def test_gradients_are_those_of_a_plain_network(loss):
     rng = np.random.default_rng(3)
-    _, weights = _mlp.initial_mlp_weights(jax.random.key(3), (4, 5), 6, 2 if loss == "gaussian" else 1)
+    _, weights = initial_mlp_weights(jax.random.key(3), (4, 5), 6, 2 if loss == "gaussian" else 1)
     inputs = jnp.asarray(rng.normal(size=(8, 6)), jnp.float32)
     targets, importance = jnp.asarray(rng.normal(size=8), jnp.float32), jnp.asarray(rng.uniform(1, 2, 8), jnp.float32)
     share = jnp.asarray([0.25] * 4 + [0] * 4, jnp.float32)
@@ -132,7 +137,8 @@ def test_gradients_are_those_of_a_plain_network(loss):
 def plain_fit(key, features, errors, center, deviation, loss, targets):
     """Trains one member, batch after batch, in percent of error; returns it as a function."""
     num_rows, bound = len(errors), 4.5
-    key, weights = _mlp.initial_mlp_weights(key, (2, 3), features.shape[1], 2 if loss == "gaussian" else 1)
+    features, errors = np.asarray(features), np.asarray(errors)
+    key, weights = initial_mlp_weights(key, (2, 3), features.shape[1], 2 if loss == "gaussian" else 1)
     pairs = as_pairs(weights)
 
     def output(pairs, rows):  # in percent of error, whatever the network's own units
@@ -159,8 +165,8 @@ def plain_fit(key, features, errors, center, deviation, loss, targets):
     mean = square = jax.tree.map(jnp.zeros_like, pairs)
     count = 0.0
     for _ in range(3):
-        key, words = draw_words(key, num_rows)
-        order = np.asarray(_mlp._shuffle(words, num_rows))
+        key, words = words_of(key, num_rows)
+        order = np.asarray(shuffle(words, num_rows))
         for first in range(0, num_rows, 3):
             batch, count = order[first : first + 3], count + 1
             pairs, mean, square = step(pairs, mean, square, count, features[batch], errors[batch])
@@ -180,7 +186,7 @@ def test_fit_is_a_plain_loop_over_members_epochs_and_batches(loss, targets):
         plain_fit(key, features, 100 - scores, scores.mean(), scores.std(), loss, targets)
         for key in jax.random.split(jax.random.key(0), 2)
     ]
-    expected = np.stack([fit(features) for fit in fits])
+    expected = np.stack([jax.jit(fit)(features) for fit in fits])
     np.testing.assert_allclose(jax.jit(predictor.members)(model, features), expected, rtol=1e-4)
     prediction = jax.jit(predictor.predict)(model, features)
     np.testing.assert_allclose(prediction.mean, expected.mean(0), rtol=1e-4)
@@ -190,7 +196,7 @@ def test_fit_is_a_plain_loop_over_members_epochs_and_batches(loss, targets):
 
 def test_shuffle_puts_valid_rows_first_in_every_order_equally_often():
     words = jax.random.bits(jax.random.key(0), (600, 5))
-    orders = np.asarray(jax.vmap(_mlp._shuffle, (0, None))(words, 3))
+    orders = np.asarray(jax.jit(jax.vmap(lambda words: _mlp._shuffle(words, 3)))(words))
     assert (np.sort(orders[:, :3]) == [0, 1, 2]).all()
     _, counts = np.unique(orders[:, :3], axis=0, return_counts=True)
     assert len(counts) == 6
@@ -277,7 +283,7 @@ def test_members_of_different_shapes_keep_their_places():
     model = fit_all(mixed, features, scores)
     members = jax.jit(mixed.members)(model, features)
     for start, group in enumerate(model.weights):
-        outputs = jax.vmap(_mlp.apply, (0, None))(group, features)[:, 0]
+        outputs = jax.jit(jax.vmap(_mlp.apply, (0, None)))(group, features)[:, 0]
         np.testing.assert_allclose(members[start::2], model.shift + model.scale * outputs, rtol=1e-6)
 
 

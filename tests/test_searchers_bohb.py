@@ -10,17 +10,20 @@ import pytest
 from jnas.core._loop import run
 from jnas.core._vocabulary import Evaluation, Objective
 from jnas.searchers import bohb, hyperband
-from jnas.searchers.black_box._density import (
-    density,
-    density_ratio,
-    fit_model,
-    no_observations,
-    normal_reference_bandwidths,
-    observe,
-    sample_model,
-    sample_nearby,
-)
+from jnas.searchers.black_box import _density
+from jnas.searchers.black_box._density import no_observations, observe
 from jnas.spaces import categorical
+
+density = jax.jit(_density.density, static_argnums=4)
+density_ratio = jax.jit(_density.density_ratio, static_argnums=3)
+normal_reference_bandwidths = jax.jit(_density.normal_reference_bandwidths, static_argnums=2)
+sample_model = jax.jit(_density.sample_model, static_argnums=3)
+sample_nearby = jax.jit(_density.sample_nearby, static_argnums=3)
+fit_model = jax.jit(
+    _density.fit_model,
+    static_argnums=1,
+    static_argnames=("num_fidelities", "top_fraction", "min_points", "min_bandwidth"),
+)
 
 COUNTS = (3, 1, 2, 4)
 SPACE = categorical(COUNTS)
@@ -33,10 +36,10 @@ def plain_bandwidths(archs, least):
 
 
 def plain_density(point, archs, widths):
-    total = 0.0
-    for arch in archs:
+    total, widths = 0.0, np.asarray(widths, float).tolist()
+    for arch in archs.tolist():
         kernel = 1.0
-        for chosen, observed, width, count in zip(point, arch, widths, COUNTS, strict=True):
+        for chosen, observed, width, count in zip(point.tolist(), arch, widths, COUNTS, strict=True):
             kernel *= 1 - width if chosen == observed else width / (count - 1)
         total += kernel
     return total / len(archs)
@@ -101,10 +104,10 @@ def observed(archs, fidelity, scores, capacity, skip=()):
     observations = no_observations(capacity, len(COUNTS))
     add = jax.jit(observe)
     for i, (arch, level, score) in enumerate(zip(archs, fidelity, scores, strict=True)):
-        told = jnp.asarray(arch), jnp.int32(level), jnp.float32(score)
+        told = arch, np.int32(level), np.float32(score)
         if i in skip:
-            observations = add(observations, told[0], told[1], jnp.float32(1e6), jnp.bool_(False))
-        observations = add(observations, *told, jnp.bool_(True))
+            observations = add(observations, told[0], told[1], np.float32(1e6), np.bool_(False))
+        observations = add(observations, *told, np.bool_(True))
     return observations
 
 
@@ -147,7 +150,7 @@ def bad_rows(model):
 def test_good_and_bad_by_hand(size, num_good, num_bad):
     """At least 3 each, so that some are both when there are few; else a quarter and the rest."""
     archs, scores = some_archs(size, 3), np.random.default_rng(1).permutation(size).astype(np.float32)
-    observations = observed(archs, np.zeros(size, int), scores, size + 17)
+    observations = observed(archs, np.zeros(size, int), scores, max(40, size + 17))  # of few capacities: few programs
     model = fitted(observations)
     best_first = archs[np.argsort(-scores)]
     assert model.exists
@@ -254,7 +257,8 @@ def test_brackets_are_those_of_hyperband():
     problem = Objective(
         lambda keys, proposal: Evaluation(jnp.zeros((1,)), jnp.ones((1,)), jnp.ones((1,), bool)), budgets
     )
-    expected = run(hyperband(categorical((5,) * 6), budgets=budgets), problem, jax.random.key(0), max_evaluations=50)
+    plain = hyperband(categorical((5,) * 6), budgets=budgets)
+    expected = jax.jit(lambda key: run(plain, problem, key, max_evaluations=50))(jax.random.key(0))
     for lane in range(2):
         np.testing.assert_array_equal(found.fidelity[lane], expected.fidelity)
 
