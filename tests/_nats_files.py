@@ -1,6 +1,7 @@
 """Files of NATS-Bench and NAS-Bench-201 as they are published, for tests to write."""
 
 import bz2
+import functools
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -11,7 +12,7 @@ import numpy as np
 
 
 def all_strings(space):
-    archs = np.asarray(jax.vmap(space.from_index)(jnp.arange(space.size)))
+    archs = np.asarray(jax.jit(jax.vmap(space.from_index))(jnp.arange(space.size)))
     return [space.to_string(arch) for arch in archs]
 
 
@@ -58,11 +59,16 @@ def write(path, value, protocol=4):
     path.write_bytes(bz2.compress(data))
 
 
+@functools.lru_cache(maxsize=4)
+def _meta(texts):
+    meta = {"meta_archs": [*texts], "total_archs": len(texts), "arch2infos": None, "evaluated_indexes": set()}
+    return bz2.compress(pickle.dumps(meta, 4))
+
+
 def make_folder(folder, texts, states):
     """Writes a folder of NATS-Bench; `states[index]` is what the file of an architecture holds."""
     folder.mkdir(exist_ok=True)
-    meta = {"meta_archs": texts, "total_archs": len(texts), "arch2infos": None, "evaluated_indexes": set()}
-    write(folder / "meta.pickle.pbz2", meta)
+    (folder / "meta.pickle.pbz2").write_bytes(_meta(tuple(texts)))
     for index, held in states.items():
         write(folder / f"{index:06d}.pickle.pbz2", held)
     return folder

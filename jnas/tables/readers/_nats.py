@@ -260,7 +260,7 @@ def _architectures(space: Space) -> tuple[np.ndarray, list[str]]:
     """Returns all architectures of a space `[N, E]` and their strings, in the order of their indices."""
     assert space.from_index is not None
     assert space.size is not None
-    archs = np.asarray(jax.vmap(space.from_index)(jnp.arange(space.size))).astype(np.int8)
+    archs = np.asarray(jax.jit(jax.vmap(space.from_index))(jnp.arange(space.size))).astype(np.int8)
     return archs, [space.to_string(arch) for arch in archs]
 
 
