@@ -97,6 +97,11 @@ SEARCHERS = {
 }
 
 
+def run_at_once(searcher, objective, key, **limits):
+    """`run`, compiled."""
+    return jax.jit(lambda key: run(searcher, objective, key, **limits))(key)
+
+
 def assert_same(one, other):
     for name, a, b in zip(one._fields, one, other, strict=True):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b), err_msg=name)
@@ -115,7 +120,7 @@ def assert_same(one, other):
 )
 def test_equals_run(name, limits):
     searcher, key = SEARCHERS[name], jax.random.key(3)
-    expected = jax.jit(lambda k: run(searcher, COSTLY, k, **limits))(jax.random.clone(key))
+    expected = run_at_once(searcher, COSTLY, jax.random.clone(key), **limits)
     assert_same(search(searcher, COSTLY, key, **limits), expected)
     assert 3 <= int(expected.mask.sum()) <= 25
 
@@ -133,7 +138,7 @@ def test_python_function_equals_run(name):
         return (float(score) if valid else float("nan")), float(seconds)
 
     jitted = jax.jit(costly)
-    expected = run(searcher, COSTLY, jax.random.key(4), **limits)
+    expected = run_at_once(searcher, COSTLY, jax.random.key(4), **limits)
     found = search(searcher, evaluate, jax.random.key(4), fidelities=(1, 2), **limits)
     same = np.asarray(expected.valid | ~expected.mask)  # there the invalid ones have a score that does not count
     assert_same(found._replace(score=found.score[same]), expected._replace(score=expected.score[same]))
@@ -165,8 +170,8 @@ def test_further_objectives_are_kept(name, tmp_path):
         return (score if valid else np.nan), seconds, further(candidate.arch)
 
     jitted, objective, key = jax.jit(costly), Objective(both, (1, 2), 1.0), jax.random.key(4)
-    expected = run(searcher, objective, jax.random.clone(key), **limits)
-    assert_same(run(searcher, COSTLY, jax.random.clone(key), **limits), expected._replace(objectives=None))
+    expected = run_at_once(searcher, objective, jax.random.clone(key), **limits)
+    assert_same(run_at_once(searcher, COSTLY, jax.random.clone(key), **limits), expected._replace(objectives=None))
     known = np.where(expected.mask[:, None], further(expected.arch), np.nan)
     np.testing.assert_array_equal(expected.objectives, known)
     assert int(expected.mask.sum()) >= 3
@@ -240,7 +245,7 @@ def test_an_objective_that_answers_the_impossible_is_judged_as_run_judges_it():
 
     searcher, key, limits = SEARCHERS["regularized_evolution"], jax.random.key(2), {"max_evaluations": 20}
     found = search(searcher, Objective(evaluate), key, **limits)
-    assert_same(found, run(searcher, Objective(evaluate), key, **limits))
+    assert_same(found, run_at_once(searcher, Objective(evaluate), key, **limits))
     np.testing.assert_array_equal(found.valid, np.asarray(found.arch)[:, 0] > 1)
 
 

@@ -59,9 +59,22 @@ def plain_arch(encoding: str, config) -> np.ndarray:
     return np.concatenate([edges, config[-5:]])
 
 
-def plain_valid(arch) -> bool:
-    matrix, used = cells.host_pruned(arch)
-    return bool(used[0] and matrix.sum() <= 9)
+def plain_valid(archs) -> np.ndarray:
+    """Which of some architectures `[N, 26]` have a path, and at most 9 edges between the vertices on paths."""
+    archs = np.asarray(archs)
+    there = np.zeros((len(archs), 7, 7), bool)
+    there[:, *np.transpose(cells.EDGES)] = archs[:, :21] > 0
+    reached, leads = np.zeros((2, len(archs), 7), bool)
+    reached[:, 0] = leads[:, 6] = True
+    for v in range(1, 7):
+        reached[:, v] = (reached & there[:, :, v]).any(axis=1)
+        leads[:, 6 - v] = (leads & there[:, 6 - v]).any(axis=1)
+    used = reached & leads
+    return used[:, 0] & ((there & used[:, :, None] & used[:, None]).sum(axis=(1, 2)) <= 9)
+
+
+def plain_archs(encoding: str, configs) -> np.ndarray:
+    return np.stack([plain_arch(encoding, config) for config in configs.tolist()])
 
 
 def uniform_configs(encoding: str, count: int, seed: int) -> np.ndarray:
@@ -114,8 +127,9 @@ def test_a_cell_worked_out_by_hand(name, config):
     space, to_arch = ENCODINGS[name]
     config = np.array([*config, 0, 2, 1, 0, 0], np.int32)
     assert space.to_string(config) == TEXT
-    np.testing.assert_array_equal(to_arch(config), cells.nasbench101_from_string(TEXT))
-    assert space.is_valid(jnp.asarray(config))
+    arch, is_valid = jax.jit(lambda config: (to_arch(config), space.is_valid(config)))(config)
+    np.testing.assert_array_equal(arch, cells.nasbench101_from_string(TEXT))
+    assert is_valid
 
 
 def test_meaning_goes_through_the_cell(encoding, configs, archs_of):
@@ -128,7 +142,8 @@ def test_meaning_goes_through_the_cell(encoding, configs, archs_of):
     jax.tree.map(np.testing.assert_array_equal, some(rough), through(np.asarray(archs_of(rough))))
     assert space.feature_names == FEATURE_NAMES
     for name in ("adjacency", "graph"):
-        one, other = space.features(jnp.asarray(configs[0]), name), nasbench101_features(jnp.asarray(archs[0]), name)
+        one = jax.jit(lambda config, name=name: space.features(config, name))(configs[0])
+        other = jax.jit(lambda arch, name=name: nasbench101_features(arch, name))(archs[0])
         jax.tree.map(np.testing.assert_array_equal, one, other)
     assert space.draw(configs[0]).count("<title>") == 1
     assert space.to_string(configs[0]) in space.draw(configs[0])
@@ -194,7 +209,7 @@ def test_samples_are_valid_and_reproducible(encoding, configs):
 @pytest.mark.statistical
 def test_samples_are_uniform_among_the_valid(encoding, configs):
     every = uniform_configs(encoding, 3 * DRAWS, 5)
-    plain = every[[plain_valid(plain_arch(encoding, config)) for config in every]]
+    plain = every[plain_valid(plain_archs(encoding, every))]
     for i, count in enumerate(SIZES[encoding]):
         bins = min(count, 10)
         ours, theirs = (np.bincount(values[:, i] * bins // count, minlength=bins) for values in (configs, plain))
@@ -207,7 +222,7 @@ def test_samples_need_not_be_valid(encoding):
     space = nasbench101_configurations(encoding, only_valid=False).space
     found = np.asarray(jax.jit(jax.vmap(space.sample))(jax.random.split(jax.random.key(2), DRAWS)))
     every = uniform_configs(encoding, DRAWS, 6)
-    expected = np.mean([plain_valid(plain_arch(encoding, config)) for config in every])
+    expected = np.mean(plain_valid(plain_archs(encoding, every)))
     share = np.mean(jax.jit(jax.vmap(space.is_valid))(found))
     assert 0.2 < expected < 0.9
     assert abs(share - expected) < 4 * np.sqrt(2 * expected * (1 - expected) / DRAWS)
@@ -232,7 +247,7 @@ def test_mutation_gives_one_hyper_parameter_another_value(encoding, configs):
     for i, count in enumerate(sizes):
         children = np.repeat(parent[None], count - 1, axis=0)
         children[:, i] = [value for value in range(count) if value != parent[i]]
-        shares.append(np.mean([plain_valid(plain_arch(encoding, child)) for child in children]))
+        shares.append(np.mean(plain_valid(plain_archs(encoding, children))))
     observed, shares = changed.sum(axis=0), np.array(shares)
     assert not np.any(observed[shares == 0])
     assert agrees(observed[shares > 0], (DRAWS * shares / shares.sum())[shares > 0])
@@ -256,7 +271,7 @@ def test_neighbors_differ_in_one_hyper_parameter_and_valid_ones_in_their_cells(e
         for neighbor, is_good in zip(neighbors, good, strict=True):
             assert np.sum(neighbor != config) <= 1
             arch = plain_arch(encoding, neighbor)
-            assert is_good == (plain_valid(arch) and not np.array_equal(arch, here))
+            assert is_good == (plain_valid(arch[None])[0] and not np.array_equal(arch, here))
     if encoding != "C":
         assert np.all(np.sum(around != configs[:20, None], axis=2) == 1)
 
@@ -264,9 +279,9 @@ def test_neighbors_differ_in_one_hyper_parameter_and_valid_ones_in_their_cells(e
 def test_neighbors_in_encoding_c_let_each_edge_come_and_go():
     space, to_arch = ENCODINGS["C"]
     config = space.from_string("|conv3x3~0|maxpool3x3~0~1|conv1x1~2|output~0~1~2~3|")
-    here = np.asarray(to_arch(config))[:21]
+    here = np.asarray(jax.jit(to_arch)(config))[:21]
     around, valid = jax.jit(space.neighbors)(config)
-    edges = np.asarray(jax.vmap(to_arch)(around))[np.asarray(valid), :21]
+    edges = np.asarray(jax.jit(jax.vmap(to_arch))(around))[np.asarray(valid), :21]
     comes = {int(i) for row in edges for i in np.flatnonzero(row > here)}
     goes = {int(i) for row in edges for i in np.flatnonzero(row < here)}
     assert comes == set(np.flatnonzero(here == 0))
@@ -300,25 +315,24 @@ def test_searches_over_configurations_use_the_tables_numbers(table, name, only_v
     over_configs = decoded(objective, to_arch)
     assert over_configs.fidelities == objective.fidelities
     assert over_configs.min_seconds == objective.min_seconds
-    trace = jax.jit(lambda key: run(searcher, over_configs, key, max_evaluations=150))(jax.random.key(0))
+    search = jax.jit(lambda key: run(searcher, over_configs, key, max_evaluations=150))
+    trace = jax.device_get(search(jax.random.key(0)))
     archs = np.asarray(jax.jit(jax.vmap(to_arch))(trace.arch))
     fingerprint = jax.jit(jax.vmap(cells.fingerprint))
     words = np.asarray(fingerprint(np.concatenate([archs, table.archs]))).tolist()
     known = {tuple(word): row for row, word in enumerate(words[len(archs) :])}
-    accuracy = table.accuracy(table.archs, dataset="data", split="validation", epochs=1, seed="mean")
+    accuracy = np.asarray(table.accuracy(table.archs, dataset="data", split="validation", epochs=1, seed="mean"))
     assert np.all(trace.mask)
-    for arch, word, score, seconds, valid in zip(
-        archs, words[: len(archs)], trace.score, trace.seconds, trace.valid, strict=True
+    are_valid = plain_valid(archs)
+    for is_cell, word, score, seconds, valid in zip(
+        are_valid, words[: len(archs)], trace.score, trace.seconds, trace.valid, strict=True
     ):
-        there = plain_valid(arch) and tuple(word) in known
+        there = is_cell and tuple(word) in known
         assert valid == there
         assert seconds == (2.0 if there else 0.0)
         assert np.isnan(score) if not there else score == accuracy[known[tuple(word)]]
     assert np.any(trace.valid)
-    if only_valid:
-        assert all(plain_valid(arch) for arch in archs)
-    else:
-        assert not all(plain_valid(arch) for arch in archs)
+    assert all(are_valid) == only_valid
 
 
 @pytest.mark.statistical
