@@ -1,5 +1,7 @@
 """Values over the lanes of a batch: what `vmap` would compute lane by lane, reduced over all of them at once."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
@@ -37,3 +39,23 @@ def lane_maximum(number: Array) -> Array:
 def _(axis_size: int, in_batched: list[bool], number: Array) -> tuple[Array, bool]:
     del axis_size
     return lane_maximum(jnp.max(number, axis=0) if in_batched[0] else number), False
+
+
+def lanes_last(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Returns a function of arrays that `vmap` gives the lanes of a batch as their last axes, not as their first.
+
+    Side by side in memory, lanes are what processors compute several of at once, however few numbers each has.
+
+    Args:
+      function: Of arrays `[..., *lanes]` to one such array; one that is the same for all lanes has 1 in their place.
+    """
+    over_lanes = custom_vmap(function)
+
+    @over_lanes.def_vmap
+    def _(axis_size: int, in_batched: list[bool], *arrays: Array) -> tuple[Array, bool]:
+        del axis_size
+        last = [jnp.moveaxis(x, 0, -1) if b else x[..., None] for x, b in zip(arrays, in_batched, strict=True)]
+        return jnp.moveaxis(over_lanes(*last), -1, 0), True
+
+    called: Callable[..., Array] = over_lanes
+    return called

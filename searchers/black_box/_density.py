@@ -5,9 +5,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_batching import custom_vmap
 
 from jnas.core._draws import below, uniform
+from jnas.core._lanes import lanes_last
 from jnas.core._vocabulary import Array
 
 _TINY = 1e-32  # densities below this count as equal
@@ -129,7 +129,7 @@ def _kernel_parts(bandwidths: Array, num_choices: tuple[int, ...]) -> tuple[Arra
     return 1 - bandwidths, jnp.maximum(bandwidths, _TINY) / others
 
 
-@custom_vmap
+@lanes_last
 def _kernel_sums(points: Array, archs: Array, weights: Array, agreeing: Array, apart: Array, num_rows: Array) -> Array:
     """Returns the sums over observed architectures of their kernels at some points, in several models at once.
 
@@ -142,7 +142,7 @@ def _kernel_sums(points: Array, archs: Array, weights: Array, agreeing: Array, a
       weights: float32 `[M, T, *lanes]`, in each model 1 for the rows that count and 0 for others.
       agreeing: float32 `[M, E, *lanes]`, a decision's factor where choices agree.
       apart: float32 `[M, E, *lanes]`, and where they do not.
-      num_rows: int32 `[]`, rows in use in any lane.
+      num_rows: int32 `[*lanes]`, rows in use.
 
     Returns:
       float32 `[M, B, *lanes]`.
@@ -167,18 +167,7 @@ def _kernel_sums(points: Array, archs: Array, weights: Array, agreeing: Array, a
 
     lanes = jnp.broadcast_shapes(points.shape[2:], archs.shape[2:], weights.shape[2:], agreeing.shape[2:])
     start = (jnp.zeros((points.shape[0], *lanes), jnp.float32),) * weights.shape[0]
-    return jnp.stack(jax.lax.fori_loop(0, (num_rows + width - 1) // width, add, start))
-
-
-@_kernel_sums.def_vmap
-def _(axis_size: int, in_batched: list[bool], *arguments: Array) -> tuple[Array, bool]:
-    del axis_size
-    *arrays, num_rows = arguments
-    last = [
-        jnp.moveaxis(x, 0, -1) if batched else x[..., None] for x, batched in zip(arrays, in_batched[:-1], strict=True)
-    ]
-    num_rows = jnp.max(num_rows, axis=0) if in_batched[-1] else num_rows
-    return jnp.moveaxis(_kernel_sums(*last, num_rows), -1, 0), True
+    return jnp.stack(jax.lax.fori_loop(0, (jnp.max(num_rows) + width - 1) // width, add, start))
 
 
 def _product(left: Array, right: Array) -> Array:

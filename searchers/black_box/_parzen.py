@@ -8,10 +8,15 @@ not to the observations: see `histograms`.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jnas.core._lanes import lanes_last
+from jnas.core._once import once
 from jnas.core._vocabulary import Array
+
+_BLOCK = 10  # observations that are tallied without a loop, at most
 
 
 class Past(NamedTuple):
@@ -107,7 +112,7 @@ def good_ones(past: Past, gamma: float) -> Array:
     better = scores[None, :] > scores[:, None]
     earlier = (scores[None, :] == scores[:, None]) & (times[None, :] < times[:, None])
     rank = jnp.sum(better | earlier, axis=1)
-    return (rank < num_good) & (scores > -jnp.inf)
+    return once((rank < num_good) & (scores > -jnp.inf))
 
 
 def histograms(past: Past, good: Array) -> tuple[Array, Array]:
@@ -131,7 +136,7 @@ def histograms(past: Past, good: Array) -> tuple[Array, Array]:
     most_good, kept = past.best.shape[0], past.recent.shape[0]
     num_good = jnp.sum(good, dtype=jnp.int32)
     before = good[None, :] & (past.best_times[None, :] < past.best_times[:, None])
-    num_before = jnp.sum(before, axis=1)  # good ones before each of the best
+    num_before = once(jnp.sum(before, axis=1))  # good ones before each of the best
     good_counts = _tally(good.astype(jnp.int32), past.best, num_choices)
     good_places = _tally(good * num_before, past.best, num_choices)
 
@@ -145,20 +150,36 @@ def histograms(past: Past, good: Array) -> tuple[Array, Array]:
     places = times + (sums + good_places).astype(jnp.float32)
 
     rows = jnp.arange(kept)
-    recent_times = past.num_observed - 1 - (past.num_observed - 1 - rows) % kept
+    recent_times = once(past.num_observed - 1 - (past.num_observed - 1 - rows) % kept)
     is_good = jnp.any(good[None, :] & (past.best_times[None, :] == recent_times[:, None]), axis=1)
     good_before = jnp.sum(good[None, :] & (past.best_times[None, :] < recent_times[:, None]), axis=1)
     place = recent_times - good_before
     latest = (recent_times >= 0) & ~is_good & (place >= fading)
-    less = jnp.where(latest, 1.0 - one_over - rise * place.astype(jnp.float32), 0.0)
+    less = once(jnp.where(latest, 1.0 - one_over - rise * place.astype(jnp.float32), 0.0))
     bad = counts * one_over + rise * places + _tally(less, past.recent, num_choices)
     return good_counts.astype(jnp.float32), bad
 
 
 def _tally(weights: Array, archs: Array, num_choices: int) -> Array:
     """Returns the sums of `weights [N]` by choice of `archs [N, E]`: `[E, K]`."""
-    chosen = archs[:, :, None] == jnp.arange(num_choices)[None, None, :]
-    return jnp.sum(jnp.where(chosen, weights[:, None, None], 0), axis=0)
+    return _tally_lanes(weights, archs, jnp.arange(num_choices, dtype=jnp.int32))
+
+
+@lanes_last
+def _tally_lanes(weights: Array, archs: Array, choices: Array) -> Array:
+    """Returns the sums of `weights [N, *lanes]` by choice `[K, *lanes]` of `archs [N, E, *lanes]`: `[E, K, *lanes]`."""
+    rows = max(r for r in range(1, _BLOCK + 1) if len(weights) % r == 0)
+
+    def add(block: Array, total: Array) -> Array:
+        some, of = (jax.lax.dynamic_slice_in_dim(x, block * rows, rows) for x in (archs, weights))
+        for i in range(rows):  # one after another: no array of all rows and choices is made
+            total = total + jnp.where(some[i, :, None] == choices[None], of[i, None, None], 0)
+        return total
+
+    lanes = jnp.broadcast_shapes(weights.shape[1:], archs.shape[2:], choices.shape[1:])
+    start = jnp.zeros((archs.shape[1], len(choices), *lanes), weights.dtype)
+    total: Array = jax.lax.fori_loop(0, len(weights) // rows, add, start)
+    return total
 
 
 def smoothed(histogram: Array, num_choices: tuple[int, ...], prior_weight: Array | float) -> Array:
@@ -184,7 +205,7 @@ def best_of_draws(good: Array, bad: Array, num_draws: int) -> Array:
     Returns:
       float32 `[E, K]`.
     """
-    ratio = good / jnp.where(good > 0, bad, 1.0)
+    good, ratio = once((good, good / jnp.where(good > 0, bad, 1.0)))
     # Equal but for rounding, which depends on the number of lanes, counts as equal.
     larger = ratio[:, None, :] > ratio[:, :, None] * (1 + 1e-5)
     smaller = ratio[:, None, :] < ratio[:, :, None] * (1 - 1e-5)
