@@ -22,6 +22,7 @@ everything runs at a tiny size, with stand-ins for the networks; `--size reduced
 """
 
 import argparse
+import contextlib
 import json
 import os
 import queue
@@ -61,7 +62,8 @@ class Worker:
         with log.open("a") as file:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": file, "text": True}
             self.process = subprocess.Popen(command, env=environment, **pipes)
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.listener.start()
 
     def _listen(self) -> None:
         for text in self.process.stdout:
@@ -87,6 +89,10 @@ class Worker:
         """Ends the process."""
         self.process.kill()
         self.process.wait()
+        self.listener.join()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.stdout.close()
 
 
 def do_part(worker: Worker, part: Part, seconds: float, results: Results, say: Any) -> bool:
@@ -107,11 +113,25 @@ def do_part(worker: Worker, part: Part, seconds: float, results: Results, say: A
                 say("  " + line(message))
     except (TimeoutError, RuntimeError, OSError) as error:
         status = "stopped" if isinstance(error, TimeoutError) else "failed"
-        for name in waiting or ["the whole part"]:
-            results.add({"kind": "row", "part": part.name, "name": name, "status": status, "note": str(error)})
+        results.add_part(part, status, str(error), waiting)
         say(f"  {part.name}: {status}: {error}")
         worker.stop()
         return False
+
+
+def start(settings: dict[str, Any], end: float, results: Results, say: Any) -> Worker | None:
+    """Returns a process that has the device, or None where it does not come up; the results say which device."""
+    say("starting")
+    worker = Worker(settings, results.folder / "log.txt")
+    try:
+        told = worker.receive(end - time.monotonic())
+    except (TimeoutError, RuntimeError) as error:
+        say(f"  {error}")
+        worker.stop()
+        return None
+    results.said |= {name: value for name, value in told.items() if name != "kind"}
+    say(f"{told['device']} ({told['platform']}), size {told['size']}")
+    return worker
 
 
 def check(settings: dict[str, Any], parts: list[Part], minutes: float, folder: Path) -> int:
@@ -128,13 +148,12 @@ def check(settings: dict[str, Any], parts: list[Part], minutes: float, folder: P
     worker = None
     try:
         for number, part in enumerate(parts):
-            if worker is None:
-                say("starting")
-                worker = Worker(settings, folder / "log.txt")
-                results.said |= {k: v for k, v in worker.receive(end - time.monotonic()).items() if k != "kind"}
-                say(f"{results.said['device']} ({results.said['platform']}), size {results.said['size']}")
             share = part.share / sum(each.share for each in parts[number:])
-            if not do_part(worker, part, share * (end - time.monotonic()), results, say):
+            if time.monotonic() >= end:
+                results.add_part(part, "not begun: no time was left")
+            elif worker is None and (worker := start(settings, end, results, say)) is None:
+                results.add_part(part, "failed", "the process that has the device did not start in time; see log.txt")
+            elif not do_part(worker, part, share * (end - time.monotonic()), results, say):
                 worker = None
             results.said["seconds"] = round(time.monotonic() - begin, 1)
             results.write_tables()

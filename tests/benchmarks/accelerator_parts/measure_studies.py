@@ -44,7 +44,7 @@ def _table(context: Context) -> Any:
 def _measure_study(context: Context, seeds: int) -> dict[str, Any]:
     with on(context.device):
         table = _table(context)
-        names = compared(1, table.space.name)
+        names = compared(1, table.space.name)[: context.sizes.studied]
         made = {name: searchers.make(name, table.space, (8,)) for name in names}
         limits = {"max_evaluations": context.sizes.study_evaluations, "num_seeds": seeds, "chunk": seeds}
         start = time.perf_counter()

@@ -16,7 +16,7 @@ class Part(NamedTuple):
 PARTS = (
     Part("check-training", "Training agrees with the CPU", "check_networks", 10),
     Part("check-supernets", "Weight sharing agrees with the CPU", "check_networks", 11),
-    Part("check-predictors", "Predictors agree with the CPU", "check_searches", 4),
+    Part("check-predictors", "Predictors agree with the CPU", "check_searches", 5),
     Part("check-searchers", "Searches agree with the CPU", "check_searches", 6),
     Part("check-study", "A study agrees with the CPU", "check_searches", 2),
     Part("training", "Candidates an hour, NAS-Bench-201's 12-epoch recipe on CIFAR-10", "measure_training", 27),
@@ -43,6 +43,7 @@ class Sizes(NamedTuple):
     study_evaluations: int
     bananas_seeds: tuple[int, ...]
     bananas_evaluations: int
+    studied: int | None = None  # searchers of a study; None for all
     most: int | None = None  # rows of a part
 
 
@@ -51,7 +52,7 @@ SIZES = {
         "published", False, 16, 5, 32, 256, 5, (1, 8, 32, 128), 512, (1, 4, 8), (500, 10_000), 100, (500,), 150
     ),
     "reduced": Sizes("reduced", False, 4, 1, 16, 32, 5, (1, 4), 128, (1, 2), (20, 40), 50, (4,), 40),
-    "small": Sizes("small", True, 2, 1, 8, 16, 5, (1, 2), 128, (1, 2), (4, 8), 12, (2,), 20, 3),
+    "small": Sizes("small", True, 2, 1, 8, 16, 5, (1, 2), 128, (1, 2), (4,), 12, (2,), 20, 1, 2),
 }
 """By name: `published` for accelerators; `reduced` has real networks on CPUs; `small` keeps the check itself alive."""
 

@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from accelerator_parts.plan import PARTS
+from accelerator_parts.plan import PARTS, Part
 from jnas.io._atomic import replacing
 
 _BESIDE = ("kind", "part", "name", "status", "note")
+
+
+LEGEND = (
+    "Units stand at the end of each column's name. `call` is the program that is timed, after a first call; `program "
+    "gb` are its arguments, results and temporaries by the compiler, `peak gb` the most that the process has had."
+)
 
 
 class Results:
@@ -29,6 +35,11 @@ class Results:
         with replacing(self.folder / "results.jsonl", "w") as file:
             file.write("\n".join(lines) + "\n")
 
+    def add_part(self, part: Part, status: str, note: str = "", names: Sequence[str] = ()) -> None:
+        """Adds a row for each name of a part, or for all of it, that came to nothing."""
+        for name in names or ["all of it"]:
+            self.add({"kind": "row", "part": part.name, "name": name, "status": status, "note": note})
+
     def write_tables(self) -> str:
         """Writes the tables and returns them."""
         text = as_markdown(self.said, self.rows)
@@ -40,6 +51,7 @@ class Results:
 def as_markdown(said: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     """Returns the results as Markdown: what they depend on, and a table of each part that has rows."""
     parts = [f"# {said.get('device', 'No device yet')}", "; ".join(f"{name}: {value}" for name, value in said.items())]
+    parts.append(LEGEND)
     for part in PARTS:
         mine = [row for row in rows if row["part"] == part.name]
         if mine:
