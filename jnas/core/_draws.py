@@ -21,7 +21,8 @@ def split(key: Key, num: int = 2) -> Key:
     """Returns keys `[num]`, those of `jax.random.split(key, num)`, in a program that is faster on CPUs."""
     if not _is_threefry(key):
         return jax.random.split(key, num)
-    return jax.random.wrap_key_data(jnp.stack(_hash(key, np.arange(num, dtype=np.uint32)), axis=-1))
+    keys: Key = jax.random.wrap_key_data(jnp.stack(_hash(key, np.arange(num, dtype=np.uint32)), axis=-1))
+    return keys
 
 
 def bits(key: Key, shape: tuple[int, ...] = ()) -> Array:
@@ -30,15 +31,18 @@ def bits(key: Key, shape: tuple[int, ...] = ()) -> Array:
     if not _is_threefry(key) or not size:
         return jax.random.bits(key, shape, jnp.uint32)
     high, low = _hash(key, np.arange(size, dtype=np.uint32))
-    return (high ^ low).reshape(shape)
+    words: Array = (high ^ low).reshape(shape)
+    return words
 
 
 def fold_in(key: Key, data: Array) -> Key:
     """Returns the key of `jax.random.fold_in(key, data)` for a uint32 `[]`, in a program that is faster on CPUs."""
     if not _is_threefry(key):
         return jax.random.fold_in(key, data)
-    again = jax.random.clone(key)  # as in JAX, a key that numbers are folded into is not used up
-    return jax.random.wrap_key_data(jnp.stack(_hash(again, jnp.asarray(data, jnp.uint32)[None]), axis=-1)[0])
+    # As in JAX, a key that numbers are folded into is not used up.
+    again = jax.random.clone(key)  # type: ignore[no-untyped-call]
+    folded: Key = jax.random.wrap_key_data(jnp.stack(_hash(again, jnp.asarray(data, jnp.uint32)[None]), axis=-1)[0])
+    return folded
 
 
 def _is_threefry(key: Key) -> bool:

@@ -17,10 +17,13 @@ def once(tree: Tree) -> Tree:
     """
     if jax.default_backend() != "cpu":
         return tree
-    with set_xla_metadata(inlineable="false"):
-        return _as_they_are(tree)
+    with set_xla_metadata(inlineable="false"):  # type: ignore[no-untyped-call]
+        kept: Tree = _as_they_are(tree)
+    return kept
 
 
 @jax.jit
 def _as_they_are(tree: Tree) -> Tree:
-    return jax.lax.optimization_barrier(tree)  # without it JAX sees that nothing is done
+    # Without a barrier JAX sees that nothing is done.
+    kept: Tree = jax.lax.optimization_barrier(tree)  # type: ignore[no-untyped-call]
+    return kept

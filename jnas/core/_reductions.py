@@ -5,6 +5,9 @@ chain of comparisons that no two lanes of a processor share. Of integers, and of
 that takes eight numbers at a time.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,6 +40,7 @@ def _ordered(scores: Array) -> Array:
     return jnp.where(bits < 0, bits ^ _HIGHEST, bits)
 
 
-def _reduce(operation, start, arrays):  # type: ignore[no-untyped-def]
+def _reduce(operation: Callable[[Array, Array], Array], start: Any, arrays: Sequence[Array]) -> tuple[Array, ...]:
     both = lambda a, b: tuple(map(operation, a, b))  # noqa: E731
-    return jax.lax.reduce(tuple(arrays), (start,) * len(arrays), both, (0,))
+    reduced: tuple[Array, ...] = jax.lax.reduce(tuple(arrays), (start,) * len(arrays), both, (0,))
+    return reduced

@@ -70,8 +70,8 @@ def seen_before(fingerprints: Array, history: Array, count: Array) -> Array:
 
     most = np.uint32(0xFFFFFFFF)
     blocks = lane_maximum((count + rows - 1) // rows)
-    nearest = jax.lax.fori_loop(0, blocks, compare, jnp.full(fingerprints.shape[:1], most))
-    return nearest == 0
+    nearest: Array = jax.lax.fori_loop(0, blocks, compare, jnp.full(fingerprints.shape[:1], most))
+    return nearest == np.uint32(0)
 
 
 def first_of_each(fingerprints: Array) -> Array:
