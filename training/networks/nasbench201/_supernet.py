@@ -98,12 +98,10 @@ def nasbench201_supernet(
         )
 
     def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
-        layout = fastest_layout(images, channels, form, MANY_KERNELS)
-
         def cell(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
-            return mixture_cell(images, kernels, given, weights, epsilon, layout)
+            return mixture_cell(images, kernels, given, weights, epsilon)
 
-        return _network(cell, parameters, statistics, images, epsilon, layout)
+        return _network(cell, parameters, statistics, images, epsilon, MANY_KERNELS)
 
     def sampled(parameters: Any, statistics: Any, arch: Array, images: Array) -> tuple[Array, Any]:
         layout = fastest_layout(images, channels, form, MANY_KERNELS)
