@@ -3,7 +3,11 @@
 from typing import TypeVar
 
 import jax
-from jax.experimental.xla_metadata import set_xla_metadata
+
+try:
+    from jax.experimental.xla_metadata import set_xla_metadata
+except ImportError:  # it is experimental; without it programs are slower, and right
+    set_xla_metadata = None  # type: ignore[assignment]
 
 Tree = TypeVar("Tree")
 
@@ -15,7 +19,7 @@ def once(tree: Tree) -> Tree:
     four times, and for every member of the population that may give place to it. Barriers are gone before fusion. A
     call that must not be inlined is a place that no fusion crosses. Other compilers fuse such loops into one.
     """
-    if jax.default_backend() != "cpu":
+    if set_xla_metadata is None or jax.default_backend() != "cpu":
         return tree
     with set_xla_metadata(inlineable="false"):  # type: ignore[no-untyped-call]
         kept: Tree = _as_they_are(tree)
