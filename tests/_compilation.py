@@ -2,7 +2,6 @@
 
 import hashlib
 import platform
-import threading
 import time
 from importlib import metadata
 from pathlib import Path
@@ -20,25 +19,6 @@ SAME_BITS = {_FUSION_EMITTERS: True} if _KNOWN else {}
 
 LONG_RUNS = {"xla_backend_optimization_level": 2}
 """Compiler options, over `QUICK_FLAGS`, of a program that runs for seconds: it runs a fifth as long."""
-
-
-def share_contexts(programs: int = 8) -> None:
-    """Has JAX lower so many programs in one MLIR context, of each thread: a context takes as long as a small program.
-
-    No more, since a context keeps the constants of what was lowered in it.
-    """
-    from jax._src.interpreters import mlir  # not before the environment is set, which JAX reads when it is imported
-
-    make, held = getattr(mlir, "make_ir_context", None), threading.local()
-
-    def context():
-        held.left = (getattr(held, "left", 0) or programs) - 1
-        if held.left == programs - 1:
-            held.context = make()
-        return held.context
-
-    if make is not None:
-        mlir.make_ir_context = context
 
 
 def kept_programs() -> Path:

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests._compilation import QUICK_FLAGS, kept_programs, remove_old_programs, share_contexts
+from tests._compilation import QUICK_FLAGS, kept_programs, remove_old_programs
 
 # Most of the tests' time is compilation: of programs that run once, and of the same program in several processes (the
 # workers of pytest-xdist, commands that are killed and go on) and in the next run of the tests, which takes from the
@@ -25,7 +25,6 @@ hypothesis.settings.register_profile("fixed", derandomize=True)  # a check that 
 hypothesis.settings.load_profile("fixed")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-share_contexts()
 
 # Tracing allocates much that lives on: each collection would go through all of it, and through all modules.
 gc.freeze()
