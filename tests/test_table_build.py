@@ -21,8 +21,8 @@ def compiled_once():
     """The commands of this file differ in their folders: their programs are compiled, and seconds measured, once."""
     programs, seconds, make = {}, [], _jobs._Programs
 
-    def compiled(recipe, network):
-        return programs.setdefault(recipe, make(recipe, network))
+    def compiled(recipe, network, told):
+        return programs.setdefault(recipe, make(recipe, network, told))
 
     def measured(*arguments):
         seconds[:] = seconds or [measure_seconds(*arguments)]

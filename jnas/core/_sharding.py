@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jax.sharding import AxisType, PartitionSpec
 
@@ -28,6 +29,8 @@ def explicit_mesh(value: Array) -> Any:
         meshes.append(jax.typeof(lanes).sharding.mesh)
         return look(lanes), in_batched[0]
 
+    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        value = jax.random.clone(value)  # type: ignore[no-untyped-call]  # a key that is looked at is not used up
     look(value)  # for what its rule sees while it is traced; nothing of it is left in the program
     return next((mesh for mesh in meshes if AxisType.Explicit in mesh.axis_types), None)
 
