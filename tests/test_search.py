@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnas.core import _checkpoint, _search
 from jnas.core._loop import run
 from jnas.core._search import Candidate, search
 from jnas.core._vocabulary import Evaluation, Objective, Searcher, function_objective, propose
@@ -391,6 +392,23 @@ def test_checkpoints_of_other_searches_are_refused(tmp_path):
     with pytest.raises(ValueError, match="other settings or on another space"):
         go(regularized_evolution(categorical((4, 4, 4, 5)), population_size=5, sample_size=3))
     assert file.read_bytes() == content  # refusing leaves the file as it was
+
+
+def test_a_checkpoint_of_a_version_that_wrote_other_programs_goes_on(tmp_path, monkeypatch):
+    """Before 0.2.0 checkpoints did not say the version."""
+    file, searcher, key = tmp_path / "search.npz", SEARCHERS["batched"], jax.random.key(5)
+    whole = search(searcher, breaking(0, []), key, max_evaluations=12)
+    evaluate = breaking(6, [])
+    with monkeypatch.context() as before:
+        told = _checkpoint.identify
+        before.setattr(_search, "identify", lambda *a, **k: drop(told(*a, **k), "jnas") | {"program": "other words"})
+        with pytest.raises(Broken):
+            search(searcher, evaluate, key, max_evaluations=12, checkpoint=file)
+    assert_same(search(searcher, evaluate, key, max_evaluations=12, checkpoint=file), whole)
+
+
+def drop(mapping, name):
+    return {other: value for other, value in mapping.items() if other != name}
 
 
 def test_damaged_and_hostile_files_are_refused(tmp_path):

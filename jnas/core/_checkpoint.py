@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import jax
 import numpy as np
 
+from jnas.core._version import __version__
 from jnas.core._vocabulary import Key
 from jnas.io._archive import read_archive, write_archive
 from jnas.io._lock import alone_in
@@ -35,6 +36,9 @@ class Pending(NamedTuple):
     objectives: list[list[float]]  # empty where evaluations have no further objectives; files then have no such member
 
 
+_WRITING = ("jnas", "jax", "platform")  # before 0.2.0 checkpoints did not say by which jnas
+
+
 def identify(key: Key, programs: Sequence[Any], **settings: Any) -> dict[str, Any]:
     """Returns what makes a search this one and no other, as JSON.
 
@@ -49,6 +53,7 @@ def identify(key: Key, programs: Sequence[Any], **settings: Any) -> dict[str, An
         **settings,
         "key": f"{jax.random.key_impl(key)}:{np.asarray(jax.random.key_data(key)).tobytes().hex()}",
         "program": program_digest(*programs),
+        "jnas": __version__,
         "jax": jax.__version__,
         "platform": jax.default_backend(),
     }
@@ -132,9 +137,9 @@ def _check_identity(path: str | os.PathLike[str], found: Mapping[str, Any], want
     """Raises ValueError that lists how a checkpoint's search differs from this one."""
     if found.get("format") != FORMAT or found.get("version") != VERSION:
         raise ValueError(f"{path} is not a checkpoint of jnas.search of version {VERSION}; {_REMEDY}")
-    # Another version of jax, or another device, writes the same program differently.
-    comparable = all(found.get(name) == wanted[name] for name in ("jax", "platform"))
-    ignored = {"jax", "platform"} | (set() if comparable else {"program", *_LATER})
+    # Another version of jax or of jnas, or another device, writes the same program differently.
+    comparable = all(found.get(name) == wanted.get(name) for name in _WRITING)
+    ignored = {*_WRITING} | (set() if comparable else {"program", *_LATER})
     ignored |= {name for name in _LATER if name not in found}
     names = [n for n in wanted if n not in ignored and found.get(n) != wanted[n]]
     if names == ["objective"]:
