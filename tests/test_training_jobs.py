@@ -210,7 +210,7 @@ def test_a_process_that_was_killed_is_told_to_the_others(dataset, network, tmp_p
     assert killed_processes(tmp_path, len(JOBS.archs), CHUNK) == []  # it has not begun, or left by itself
     lock.write_text("")
     monkeypatch.setattr(_training_work, "_PATIENCE", 0)
-    with pytest.raises(ValueError, match=r"process 1 of 2 ended before their share.* run the same commands again"):
+    with pytest.raises(ValueError, match=r"process 1 of 2 ended with work left.* run the same commands again"):
         _training_work._wait(tmp_path, len(JOBS.archs), CHUNK)
 
 

@@ -190,8 +190,8 @@ def _wait(folder: Path, num_jobs: int, chunk: int) -> None:
             elif time.monotonic() - there > _PATIENCE:
                 told = f"process {killed[0]}" if len(killed) == 1 else f"processes {', '.join(map(str, killed))}"
                 raise ValueError(
-                    f"{told} of {jax.process_count()} ended before their share of {folder} was done ({left} of {total} "
-                    "chunks are missing); run the same commands again: all of them go on"
+                    f"{told} of {jax.process_count()} ended with work left in {folder} ({left} of {total} chunks are "
+                    "missing); run the same commands again: all of them go on"
                 )
             show(total - left, total)
             time.sleep(0.5)

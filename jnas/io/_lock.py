@@ -97,19 +97,14 @@ def _owner(handle: int) -> str:
 
 def is_abandoned(path: Path) -> bool:
     """Returns whether a lock's file was left by a process that was killed; False where there are no locks to tell."""
-    if not _LOCKS:
-        return False
     try:
         handle = os.open(path, os.O_RDWR)
     except OSError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+        return hold(handle) and path.exists()
     finally:
         os.close(handle)
-    return path.exists()
 
 
 def hold(handle: int) -> bool:
