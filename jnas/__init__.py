@@ -38,11 +38,14 @@ if TYPE_CHECKING:
     from jnas.studies.supernets._results import SupernetStudy as SupernetStudy
     from jnas.studies.supernets._study import load_supernet_study as load_supernet_study
     from jnas.studies.supernets._study import supernet_study as supernet_study
+    from jnas.tables._in_space import table_in_space as table_in_space
     from jnas.tables._known_part import known_part as known_part
     from jnas.tables._load import load_table as load_table
     from jnas.tables._load import save_table as save_table
     from jnas.tables._load import table_from_arrays as table_from_arrays
     from jnas.tables._make import make_table as make_table
+    from jnas.tables._reachable import Reachable as Reachable
+    from jnas.tables._reachable import reachable_part as reachable_part
     from jnas.tables._summary import Summary as Summary
     from jnas.tables._summary import summarize as summarize
     from jnas.tables._table import Table as Table
@@ -64,9 +67,11 @@ _DEFINED = {
     "jnas.studies.supernets._plan": "SupernetMethod supernet_methods",
     "jnas.studies.supernets._results": "SupernetStudy",
     "jnas.studies.supernets._study": "load_supernet_study supernet_study",
+    "jnas.tables._in_space": "table_in_space",
     "jnas.tables._known_part": "known_part",
     "jnas.tables._load": "load_table save_table table_from_arrays",
     "jnas.tables._make": "make_table",
+    "jnas.tables._reachable": "Reachable reachable_part",
     "jnas.tables._summary": "Summary summarize",
     "jnas.tables._table": "Table",
     "jnas.tables._targets": "Target default_targets",

@@ -2,11 +2,13 @@
 
 from jnas.spaces._categorical import categorical
 from jnas.spaces._nats_size import nats_size
-from jnas.spaces._registry import from_config, get, names
+from jnas.spaces._registry import from_config, get, names, to_cell
 from jnas.spaces._subset import subset
 from jnas.spaces.nasbench101._configurations import Configurations, decoded, nasbench101_configurations
 from jnas.spaces.nasbench101._cost import nasbench101_flops, nasbench101_parameters
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
+from jnas.spaces.nasbench101._one_shot import nasbench1shot1_1, nasbench1shot1_2, nasbench1shot1_3
+from jnas.spaces.nasbench101._released import reachable_cells, released_decisions
 from jnas.spaces.nasbench101._space import nasbench101
 from jnas.spaces.nasbench201._cells import nasbench201_classes
 from jnas.spaces.nasbench201._cost import nasbench201_flops, nasbench201_parameters
@@ -19,6 +21,9 @@ __all__ = [
     "from_config",
     "get",
     "names",
+    "nasbench1shot1_1",
+    "nasbench1shot1_2",
+    "nasbench1shot1_3",
     "nasbench101",
     "nasbench101_cells",
     "nasbench101_configurations",
@@ -29,5 +34,8 @@ __all__ = [
     "nasbench201_flops",
     "nasbench201_parameters",
     "nats_size",
+    "reachable_cells",
+    "released_decisions",
     "subset",
+    "to_cell",
 ]

@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jnas.core._registry import make_registry
-from jnas.core._vocabulary import Space
+from jnas.core._vocabulary import Array, Space
 from jnas.io._text import did_you_mean, short
 from jnas.spaces._categorical import categorical
 from jnas.spaces._nats_size import nats_size
 from jnas.spaces.nasbench101._cells import check_cell
 from jnas.spaces.nasbench101._configurations import nasbench101_configuration_space
+from jnas.spaces.nasbench101._one_shot import cell_of, nasbench1shot1_1, nasbench1shot1_2, nasbench1shot1_3
+from jnas.spaces.nasbench101._released import Released, released_sampler
 from jnas.spaces.nasbench101._space import nasbench101
 from jnas.spaces.nasbench201._space import nasbench201
 
@@ -23,6 +25,9 @@ class SpaceEntry(NamedTuple):
     make: Callable[..., Space]  # of the arguments that `Space.config` holds; all have defaults
     named_cells: Mapping[str, str] = {}  # architectures that people know by name, as strings
     check: Callable[[Any], None] | None = None  # raises for an encoding `[E]` that is not valid, where some are not
+    to_cell: Callable[[Array], Array] | None = None  # of a space of decisions about the cells of another: that cell
+    up_to_vertices: Callable[[int], Space] | None = None  # of a space of cells: those of at most so many vertices
+    released: Callable[[Space, str], Released] | None = None  # what a released sampler, by its name, can express of it
 
 
 SPACES = make_registry(
@@ -40,6 +45,9 @@ SPACES = make_registry(
                 "|output~1~2~4~5|",
             },
             check=check_cell,
+            # Each of the unique cells is as likely, as in the published comparisons on sub-spaces.
+            up_to_vertices=lambda vertices: nasbench101("uniform", max_vertices=vertices),
+            released=released_sampler,
         ),
         SpaceEntry(
             "nasbench201",
@@ -49,6 +57,10 @@ SPACES = make_registry(
             named_cells={"ResNet": "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"},
         ),
         SpaceEntry("nats_size", "NATS-Bench size", nats_size),
+        *(
+            SpaceEntry(make.__name__, f"NAS-Bench-1Shot1, space {number}", make, to_cell=cell_of(number))
+            for number, make in enumerate((nasbench1shot1_1, nasbench1shot1_2, nasbench1shot1_3), start=1)
+        ),
     ),
     otherwise="other products of choices are made by jnas.spaces.categorical",
 )
@@ -66,7 +78,7 @@ def names() -> tuple[str, ...]:
 
     Example:
       >>> jnas.spaces.names()
-      ('nasbench101', 'nasbench201', 'nats_size')
+      ('nasbench101', 'nasbench201', 'nats_size', 'nasbench1shot1_1', 'nasbench1shot1_2', 'nasbench1shot1_3')
     """
     return SPACES.names()
 
@@ -84,9 +96,82 @@ def get(name: str) -> Space:
     return SPACES.entry(name).make()
 
 
-def named_cells(space: str) -> Mapping[str, str]:
+def named_cells(space: Space) -> Mapping[str, str]:
     """Returns the architectures of a space that people know by name, as strings; none for a space without a row."""
+    return {name: text for name, text in _known_cells(space.name).items() if _has(space, text)}
+
+
+def _known_cells(space: str) -> Mapping[str, str]:
     return SPACES.rows[space].named_cells if space in SPACES.rows else {}
+
+
+def _has(space: Space, text: str) -> bool:
+    """Returns whether a string of a space is one of a part of it, such as that of small cells."""
+    try:
+        space.from_string(text)
+    except ValueError:
+        return False
+    return True
+
+
+def up_to_vertices(name: str, vertices: int) -> Space:
+    """Returns the sub-space of the cells of at most so many vertices, each of which `sample` draws as often.
+
+    Args:
+      name: Of the whole space.
+      vertices: The most vertices, input and output among them.
+
+    Raises:
+      ValueError: There is no such space or sub-space, or its architectures have no vertices.
+
+    Example:
+      >>> up_to_vertices("nasbench101", 5).size
+      2532
+    """
+    make = SPACES.entry(name).up_to_vertices
+    if make is None:
+        known = " and ".join(row.name for row in SPACES.rows.values() if row.up_to_vertices)
+        raise ValueError(
+            f"vertices is {vertices}, which chooses among the cells of {known}, not of {name}; leave it out"
+        )
+    return make(vertices)
+
+
+def released(space: Space, sampler: str) -> Released:
+    """Returns what a released sampler of weight-sharing searches can express of a space.
+
+    Args:
+      space: The space, or a part of it.
+      sampler: `'enas'`, `'nao'`, `'darts'` or `'fbnet'`.
+
+    Raises:
+      ValueError: The space has no such sampler.
+
+    Example:
+      >>> len(released(jnas.spaces.nasbench101(max_vertices=4), "enas").cells())
+      15
+    """
+    make = SPACES.rows[space.name].released if space.name in SPACES.rows else None
+    if make is None:
+        known = " and ".join(row.name for row in SPACES.rows.values() if row.released)
+        raise ValueError(f"the space {space.name!r} has no released sampler, expected {known}, or reachable='whole'")
+    return make(space, sampler)
+
+
+def to_cell(space: Space) -> Callable[[Array], Array] | None:
+    """Returns the function from an architecture `[E]` of a space to that of another, for whose cells it stands.
+
+    A table of that other space then serves for this one: `jnas.tables._in_space.table_in_space`.
+
+    Returns:
+      A pure function; None for a space whose architectures stand for themselves.
+
+    Example:
+      >>> space = jnas.spaces.nasbench1shot1_1()
+      >>> to_cell(space)(space.from_index(0)).shape
+      (26,)
+    """
+    return SPACES.rows[space.name].to_cell if space.name in SPACES.rows else None
 
 
 def check_arch(space: Space, arch: Any) -> None:

@@ -18,6 +18,7 @@ from scipy import stats
 from jnas import spaces
 from jnas.core._vocabulary import Array, Graph, Space
 from jnas.spaces import _categorical, _nats_size
+from jnas.spaces.nasbench101 import _one_shot as nasbench1shot1_space
 from jnas.spaces.nasbench101 import _space as nasbench101_space
 from jnas.spaces.nasbench201 import _space as nasbench201_space
 from tests._draw_calls import count_draws
@@ -37,6 +38,7 @@ class Row(NamedTuple):
     may_stay: bool = False  # a mutation may give a decision the choice that it has
     product: bool = True  # every product of choices is an architecture of its own
     changes_one: bool = True  # a mutation changes one decision
+    of_cells: bool = False  # architectures stand for cells, several for one
 
 
 NASBENCH201_FEATURES = {
@@ -81,6 +83,10 @@ ROWS = {
     "nasbench101-uniform-one-decision": Row(
         spaces.nasbench101("uniform", "one_decision"), NASBENCH101_FEATURES, 31, None, (), product=False
     ),
+    "nasbench101-of-five": Row(
+        spaces.nasbench101("uniform", "one_decision", max_vertices=5), NASBENCH101_FEATURES, 16, 2532, (), product=False
+    ),
+    "nasbench1shot1_1": Row(spaces.nasbench1shot1_1(), NASBENCH101_FEATURES, 24, 2685, (1,) * 7, of_cells=True),
     "nats_size": Row(spaces.nats_size(), {"one_hot": (40,), "ordinal": (5,)}, 35, 32768, (1,) * 5),
     "nats_size-any": Row(spaces.nats_size("any"), {"one_hot": (40,), "ordinal": (5,)}, 35, 32768, (1,) * 5, True),
     "categorical": Row(
@@ -329,7 +335,8 @@ def test_neighbors_are_all_architectures_one_change_away(row, archs):
 def test_index_is_a_bijection(row, everything):
     space = row.space
     assert np.all(are_valid(space, everything))
-    assert len(np.unique(everything, axis=0)) == space.size == np.prod(space.num_choices)
+    assert len(np.unique(everything, axis=0)) == space.size
+    assert not row.product or space.size == np.prod(space.num_choices)
     np.testing.assert_array_equal(in_batches(space.index, everything), np.arange(space.size))
 
 
@@ -414,8 +421,8 @@ def test_features_have_their_shapes_and_tell_architectures_apart(row, archs):
         assert value.dtype == np.float32
         if name in ("one_hot", "ordinal", "path", "graph"):
             # A graph, and paths, are of the cell, of which an encoding may be one of many.
-            of_cell = name in ("path", "graph") and not row.product
-            distinct = len(np.unique(in_batches(row.space.index, archs) if of_cell else archs, axis=0))
+            of_cell = name in ("path", "graph") and (row.of_cells or not row.product)
+            distinct = len(np.unique(in_batches(row.space.fingerprint, archs) if of_cell else archs, axis=0))
             flat = value.reshape(SAMPLES, -1)
             assert len(np.unique(flat, axis=0)) >= distinct * (0.5 if name == "path" else 1.0)
 
@@ -432,6 +439,7 @@ def test_config_gives_the_same_object_in_one_process(row):
 def test_config_makes_an_equal_space_in_another_process(row, archs, monkeypatch):
     space = row.space
     factories = {"categorical": _categorical, "nasbench101": nasbench101_space, "nasbench201": nasbench201_space}
+    factories |= {"nasbench1shot1": nasbench1shot1_space}
     for name, module in (factories | {"nats_size": _nats_size}).items():
         monkeypatch.setattr(module, f"_{name}", getattr(module, f"_{name}").__wrapped__)  # nothing is found in a cache
     again = spaces.from_config(space.config)

@@ -12,10 +12,11 @@ from jnas import spaces
 from jnas.commands._training_setup import make_dataset, make_recipe, prepare_devices, say, show_recipes
 from jnas.commands._training_work import TrainingWork, begun_recipe, begun_work, load_work, make_runs, plan_work
 from jnas.core._version import __version__
+from jnas.core._vocabulary import Space
 from jnas.io._atomic import check_writable
 from jnas.io._progress import status_line
 from jnas.io._text import counted
-from jnas.spaces._registry import SPACES
+from jnas.spaces._registry import SPACES, up_to_vertices
 from jnas.tables._file import save_arrays
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
@@ -83,6 +84,12 @@ def _chosen_archs(options: argparse.Namespace) -> np.ndarray | None:
     return cells(options.vertices) if cells is not None and options.vertices is not None else None
 
 
+def _table_space(options: argparse.Namespace) -> Space | None:
+    """Returns the sub-space that a table is of; None for the whole space, and for a part that no sub-space is."""
+    chosen = None if options.vertices is None else up_to_vertices(options.space, options.vertices)
+    return None if chosen is None or chosen.size == spaces.get(options.space).size else chosen
+
+
 def _write(options: argparse.Namespace, plan: TablePlan, runs: Runs, work: TrainingWork, output: Path) -> None:
     """Times some cells, and writes the table."""
     dataset, recipe, network = work.dataset, work.recipe, work.network
@@ -96,6 +103,7 @@ def _write(options: argparse.Namespace, plan: TablePlan, runs: Runs, work: Train
         recipe,
         network,
         seconds,
+        space=_table_space(options),
         name=options.name or f"{SPACES.entry(options.space).title} cells (recipe {recipe.name})",
         source=f"trained by jnas {__version__} with recipe {recipe.name}: {options.command}",
         notes=(_recipe_text(recipe, dataset), how),

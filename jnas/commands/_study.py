@@ -15,6 +15,7 @@ from jnas.io._text import aligned, counted, listed
 from jnas.searchers import _registry, at_fidelity
 from jnas.searchers._benchmarks import BENCHMARKS, find_benchmark
 from jnas.searchers._settings import naming, read_settings, read_spec, settings_text
+from jnas.spaces._registry import get, up_to_vertices
 from jnas.spaces._subset import subset
 from jnas.studies._settings import study_arguments
 from jnas.studies.search._plan import plan_search_study
@@ -22,6 +23,7 @@ from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.studies.search._study import carry_out_search
 from jnas.studies.search._text import runs_without_results, search_results_text
 from jnas.tables._file import member
+from jnas.tables._in_space import table_in_space
 from jnas.tables._known_part import known_part, known_share
 from jnas.tables._load import load_table
 from jnas.tables._runs import check_seed, has_times
@@ -33,7 +35,7 @@ def run_study(options: argparse.Namespace) -> None:
         print(_searchers_text())
         return
     use_compilation_cache()
-    table = load_table(options.table)
+    table = _searched_table(options)
     dataset = options.dataset or default_dataset(table)
     epochs = options.epochs or default_epochs(table, dataset, options.split)
     check_split(table, dataset, options.split, epochs)
@@ -54,6 +56,17 @@ def run_study(options: argparse.Namespace) -> None:
     files = ("summary.csv", "report.html")
     results = carry_out_and_tell(options, "study", plan, told, carry_out, search_results_text, files)
     _complain_of_nothing(results)
+
+
+def _searched_table(options: argparse.Namespace) -> Any:
+    """Returns the table, read for another space or a part of its own where that is asked for."""
+    table, partly = load_table(options.table), options.among == "known"
+    if options.space is not None and options.space != table.space.name:
+        chosen = get(options.space) if options.vertices is None else up_to_vertices(options.space, options.vertices)
+        return table_in_space(table, chosen, partly=partly)
+    if options.vertices is None:
+        return table
+    return table_in_space(table, up_to_vertices(table.space.name, options.vertices), partly=partly)
 
 
 def _complain_of_nothing(results: Any) -> None:

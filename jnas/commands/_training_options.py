@@ -16,6 +16,7 @@ from jnas.studies._settings import (
     PRECISION,
     SEED,
     TEXT,
+    VERTICES,
     Setting,
     add_settings,
     integer,
@@ -88,7 +89,7 @@ _BUILD_SETTINGS = (
     OUT.of("the folder of the runs (default: T, beside the table)"),
     Setting("space", TEXT, "NAME", "nasbench201 (default) or nasbench101", DEFAULT_SPACE),
     Setting("archs", TEXT, "FILE", "train the cells of this file, an architecture string on each line"),
-    Setting("vertices", integer(2, 8), "N", "nasbench101: train the cells of up to so many vertices"),
+    VERTICES.of("nasbench101: train the cells of up to so many vertices, input and output among them"),
     NUM_SEEDS.of("runs of each cell, with seeds 0 to N-1 (default 3)", 3),
     Setting("num_cells", POSITIVE, "N", "train so many cells, drawn from all (default: all)", older=("cells",)),
     Setting(

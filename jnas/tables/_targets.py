@@ -92,7 +92,7 @@ def target_columns(table: Table, targets: Sequence[Target]) -> np.ndarray:
 def find_references(table: Table, columns: np.ndarray) -> tuple[Reference, ...]:
     """Returns the rows that no search made: cells known by name, and the optimum of each column."""
     named = []
-    for name, text in named_cells(table.space.name).items():
+    for name, text in named_cells(table.space).items():
         index = int(table.index(text))
         if index >= 0:
             named.append(Reference(name, columns[:, index].astype(np.float64), text))

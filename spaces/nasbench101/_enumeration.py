@@ -11,33 +11,48 @@ from jnas.spaces.nasbench101._cells import MAX_EDGES, MAX_VERTICES, NUM_CHOICES,
 NUM_CELLS = 423_624
 """Cells of the benchmark."""
 
+CELLS_UP_TO = {2: 1, 3: 7, 4: 91, 5: 2_532, 6: 64_542, 7: NUM_CELLS}
+"""Cells by the most vertices that they have, input and output among them."""
 
-@functools.cache
-def nasbench101_cells() -> np.ndarray:
+
+def nasbench101_cells(max_vertices: int = MAX_VERTICES) -> np.ndarray:
     """Returns every cell of the space once, int8 `[423624, 26]`; takes a few seconds, once in a process.
 
     The index of the space counts these rows: by number of vertices (1, 6, 84, 2441, 62010, 359082 of 2 to 7), then by
     the bits of the adjacency matrix (column by column, the lowest first), then by operations. Each cell stands for all
     that are isomorphic to it, as the first that this order meets.
 
+    Args:
+      max_vertices: Cells of up to so many vertices alone, the first rows: 1, 7, 91, 2532, 64542 or 423624. Of fewer
+        than 7 they take a moment.
+
+    Raises:
+      ValueError: `max_vertices` is not from 2 to 7.
+
     References:
       "NAS-Bench-101: Towards Reproducible Neural Architecture Search", Ying et al., 2019, Section 2.
+
+    Example:
+      >>> [len(nasbench101_cells(vertices)) for vertices in (4, 5)]
+      [91, 2532]
     """
-    return _enumerated()[0]
+    if max_vertices not in CELLS_UP_TO:
+        raise ValueError(f"max_vertices is {max_vertices!r}, expected an integer from 2 to {MAX_VERTICES}")
+    return _enumerated(max_vertices)[0]
 
 
-@functools.cache
-def fingerprints() -> np.ndarray:
+def fingerprints(max_vertices: int = MAX_VERTICES) -> np.ndarray:
     """Returns the fingerprints, uint32 `[423624, 2]`, of `nasbench101_cells`."""
-    return _enumerated()[1]
+    return _enumerated(max_vertices)[1]
 
 
 @functools.cache
-def _enumerated() -> tuple[np.ndarray, np.ndarray]:
-    archs = np.concatenate([labelled_graphs(vertices) for vertices in range(2, MAX_VERTICES + 1)])
+def _enumerated(max_vertices: int) -> tuple[np.ndarray, np.ndarray]:
+    archs = np.concatenate([labelled_graphs(vertices) for vertices in range(2, max_vertices + 1)])
     find = jax.jit(jax.vmap(fingerprint))
     # An eighth of the 1,293,208 graphs at a time: all at once take half a gigabyte more, and no less time.
-    words = np.concatenate([np.asarray(find(part)) for part in np.split(archs, 8)])
+    parts = 8 if max_vertices == MAX_VERTICES else 1
+    words = np.concatenate([np.asarray(find(part)) for part in np.split(archs, parts)])
     _, first = np.unique(words.astype(np.uint64) @ np.array([1 << 32, 1], np.uint64), return_index=True)
     first.sort()
     found = archs[first].astype(np.int8), words[first]

@@ -11,7 +11,7 @@ import numpy as np
 from jnas.core._draws import below, bits, draw_words, uniform
 from jnas.core._vocabulary import Array, Key, Space
 from jnas.io._text import not_one_of
-from jnas.spaces._categorical import change_one
+from jnas.spaces._categorical import change_one, checked_arch
 from jnas.spaces._hashing import find_fingerprint
 from jnas.spaces.nasbench101._cells import (
     CHOICES,
@@ -27,8 +27,9 @@ from jnas.spaces.nasbench101._cells import (
     pruned,
 )
 from jnas.spaces.nasbench101._drawing import draw_nasbench101 as draw_cell
-from jnas.spaces.nasbench101._enumeration import NUM_CELLS, fingerprints, nasbench101_cells
+from jnas.spaces.nasbench101._enumeration import CELLS_UP_TO, NUM_CELLS, fingerprints, nasbench101_cells
 from jnas.spaces.nasbench101._features import FEATURE_NAMES, nasbench101_features
+from jnas.spaces.nasbench101._frames import framed, read_in_frame
 from jnas.spaces.nasbench101._mutations import MUTATIONS, SAMPLERS, mutate_continuous_adjacency
 
 _EDGE_RATES = {"per_vertex": 1 / MAX_VERTICES, "per_edge": 1 / NUM_EDGES}
@@ -36,7 +37,12 @@ _SAMPLING = ("rejection", "uniform", *SAMPLERS)
 _MUTATION = (*_EDGE_RATES, "one_decision", *MUTATIONS)
 
 
-def nasbench101(sampling: str = "rejection", mutation: str = "per_vertex", rate: float = 1.0) -> Space:
+def nasbench101(
+    sampling: str = "rejection",
+    mutation: str = "per_vertex",
+    rate: float = 1.0,
+    max_vertices: int = MAX_VERTICES,
+) -> Space:
     """Returns the cell space of NAS-Bench-101: graphs of up to 7 vertices and 9 edges, 423,624 cells.
 
     An architecture is int32 `[26]`: 21 edge bits, the upper triangle of the adjacency matrix row by row ((0,1), (0,2),
@@ -72,9 +78,17 @@ def nasbench101(sampling: str = "rejection", mutation: str = "per_vertex", rate:
         The names of samplers but the first two: changes in the terms of that encoding.
       rate: The factor in these probabilities (and in those of operations with `'continuous_adjacency'`), above 0 and
         at most 5; other mutations have none.
+      max_vertices: The most vertices of a cell, 3 to 7, the input and the output among them: 7, 91, 2,532, 64,542 or
+        423,624 cells. With `V` below 7 an architecture is int32 `[26]` all the same, in which the vertices `V - 1` to 5
+        have no edges and operation 0: those decisions have one choice, all others are as in the whole space, with
+        probabilities of `rate / V`, `2 rate / (V (V - 1))` and `rate / (V - 2)`. Neighbours are those of the
+        decisions that are left. The index of a cell is that of the whole space, so that
+        `from_index(nasbench101().index(arch))` is the encoding here of any architecture of up to `V` vertices; strings
+        are read in whatever encoding they have. There are the samplers `'rejection'` and `'uniform'` (each of the
+        cells, in its canonical pruned matrix, is as likely), and the first three mutations.
 
     Raises:
-      TypeError: `rate` is no number.
+      TypeError: `rate` is no number, or `max_vertices` no Python int.
       ValueError: An argument is not one of those named, or `rate` is out of range.
 
     References:
@@ -95,11 +109,24 @@ def nasbench101(sampling: str = "rejection", mutation: str = "per_vertex", rate:
         raise TypeError(f"rate is {rate!r}, expected a number")
     if not 0 < rate <= len(OPERATIONS) + 2:
         raise ValueError(f"rate is {rate}, expected a number above 0 and at most 5")
-    return _nasbench101(sampling, mutation, float(rate))
+    if isinstance(max_vertices, bool) or not isinstance(max_vertices, int):
+        raise TypeError(f"max_vertices is {max_vertices!r}, expected a Python int: it sets the space's size")
+    if not 3 <= max_vertices <= MAX_VERTICES:
+        raise ValueError(f"max_vertices is {max_vertices}, expected 3 to {MAX_VERTICES}, input and output among them")
+    few = {"sampling": _SAMPLING[:2], "mutation": _MUTATION[:3]} if max_vertices < MAX_VERTICES else {}
+    for (argument, known), value in zip(few.items(), (sampling, mutation), strict=False):
+        if value not in known:
+            raise ValueError(f"{not_one_of(argument, value, known)} for cells of up to {max_vertices} vertices")
+    return _nasbench101(sampling, mutation, float(rate), max_vertices)
 
 
 @functools.cache
-def _nasbench101(sampling: str, mutation: str, rate: float) -> Space:
+def _nasbench101(sampling: str, mutation: str, rate: float, max_vertices: int) -> Space:
+    whole = _of_seven_vertices(sampling, mutation, rate)
+    return whole if max_vertices == MAX_VERTICES else _up_to(whole, max_vertices, sampling, mutation, rate)
+
+
+def _of_seven_vertices(sampling: str, mutation: str, rate: float) -> Space:
     samplers = {"rejection": _sample, "uniform": _sample_cell, **SAMPLERS}
     mutate = MUTATIONS.get(mutation, _mutate_one)
     if mutation in _EDGE_RATES:
@@ -127,6 +154,57 @@ def _nasbench101(sampling: str, mutation: str, rate: float) -> Space:
     )
 
 
+def _up_to(whole: Space, vertices: int, sampling: str, mutation: str, rate: float) -> Space:
+    """The sub-space of cells of at most so many vertices, fewer than 7."""
+    frame = framed(vertices)
+    size, counts = CELLS_UP_TO[vertices], np.asarray(frame.num_choices, np.int32)
+    around = np.flatnonzero(frame.has_choice[np.r_[:NUM_EDGES, NUM_EDGES + np.arange(2 * (MAX_VERTICES - 2)) // 2]])
+
+    def is_valid(arch: Array) -> Array:
+        return jnp.all((arch >= 0) & (arch < counts)) & is_valid_cell(arch)
+
+    def few_neighbors(arch: Array) -> tuple[Array, Array]:
+        archs, valid = neighbors(arch)
+        return archs[around], valid[around]
+
+    def few_index(arch: Array) -> Array:
+        with jax.ensure_compile_time_eval():
+            find = find_fingerprint(fingerprints(vertices))
+        return jnp.where(is_valid(arch), find(fingerprint(arch)), -1)
+
+    def few_from_index(index: Array) -> Array:
+        with jax.ensure_compile_time_eval():
+            cells = nasbench101_cells(vertices)
+        return jnp.asarray(cells)[index].astype(jnp.int32)
+
+    def sample(key: Key) -> Array:
+        if sampling == "uniform":
+            return few_from_index(below(bits(key, ()), size))
+        return _sample(key, frame.has_choice)
+
+    def mutate(key: Key, arch: Array) -> Array:
+        if mutation == "one_decision":
+            return _mutate_one(key, arch, frame.has_choice)
+        edge_rate = 1 / vertices if mutation == "per_vertex" else 2 / (vertices * (vertices - 1))
+        return _mutate_each(edge_rate * rate, rate / (vertices - 2), frame.has_choice)(key, arch)
+
+    return whole._replace(
+        num_choices=frame.num_choices,
+        choices=frame.choices,
+        size=size,
+        config=json.dumps({**json.loads(whole.config), "max_vertices": vertices}),
+        sample=sample,
+        mutate=mutate,
+        neighbors=few_neighbors,
+        is_valid=is_valid,
+        index=few_index,
+        from_index=few_from_index,
+        to_string=lambda arch: nasbench101_to_string(checked_arch(arch, frame.num_choices)),
+        from_string=lambda text: read_in_frame(text, frame),
+        draw=lambda arch: draw_cell(checked_arch(arch, frame.num_choices)),
+    )
+
+
 def until_valid(key: Key, num_words: int, propose: Callable[[Array], Array]) -> Array:
     """Returns the first valid architecture `[26]` of those that `propose` makes of fresh random words `[num_words]`."""
 
@@ -141,13 +219,14 @@ def until_valid(key: Key, num_words: int, propose: Callable[[Array], Array]) -> 
     return jax.lax.while_loop(is_invalid, attempt, (key, nothing))[1]
 
 
-def _sample(key: Key) -> Array:
-    """Fair bits and operations, until they are valid."""
+def _sample(key: Key, has_choice: np.ndarray | None = None) -> Array:
+    """Fair bits and operations, until they are valid; 0 for decisions that are not `has_choice` bool `[26]`."""
 
     def propose(words: Array) -> Array:
         edges = (words[0] >> jnp.arange(NUM_EDGES, dtype=jnp.uint32)) & 1
         operations = below(words[1], 3**5) // 3 ** np.arange(5) % 3
-        return jnp.concatenate([edges.astype(jnp.int32), operations])
+        arch = jnp.concatenate([edges.astype(jnp.int32), operations])
+        return arch if has_choice is None else arch * has_choice
 
     return until_valid(key, 2, propose)
 
@@ -160,12 +239,21 @@ def _sample_cell(key: Key) -> Array:
     return from_index(below(words[0], eighth) * 8 + (words[1] >> 29).astype(jnp.int32))
 
 
-def _mutate_each(edge_rate: float, operation_rate: float) -> Callable[[Key, Array], Array]:
-    """Each edge is flipped and each operation replaced with its probability, until the cell is valid."""
+def _mutate_each(
+    edge_rate: float, operation_rate: float, has_choice: np.ndarray | None = None
+) -> Callable[[Key, Array], Array]:
+    """Each edge is flipped and each operation replaced with its probability, until the cell is valid.
+
+    Args:
+      edge_rate: The probability of an edge.
+      operation_rate: The probability of an operation.
+      has_choice: Bool `[26]`, which decisions may change; None for all.
+    """
 
     def mutate(key: Key, arch: Array) -> Array:
         def propose(words: Array) -> Array:
             rates = np.repeat([edge_rate, operation_rate], [NUM_EDGES, MAX_VERTICES - 2]).astype(np.float32)
+            rates = rates if has_choice is None else rates * has_choice
             # Whether a decision changes takes the upper 23 bits of its word, what it becomes the lowest one.
             other = jnp.where(np.arange(len(NUM_CHOICES)) < NUM_EDGES, 0, words & 1).astype(jnp.int32) + 1
             changed = (arch + other) % np.asarray(NUM_CHOICES)
@@ -176,9 +264,10 @@ def _mutate_each(edge_rate: float, operation_rate: float) -> Callable[[Key, Arra
     return mutate
 
 
-def _mutate_one(key: Key, arch: Array) -> Array:
-    """Exactly one decision gets another choice, drawn again until the cell is valid."""
-    _, change = change_one(NUM_CHOICES, (1,) * len(NUM_CHOICES), "different")
+def _mutate_one(key: Key, arch: Array, has_choice: np.ndarray | None = None) -> Array:
+    """Exactly one decision, of those that are `has_choice`, gets another choice, drawn until the cell is valid."""
+    weights = (1,) * len(NUM_CHOICES) if has_choice is None else tuple(map(int, has_choice))
+    _, change = change_one(NUM_CHOICES, weights, "different")
     return until_valid(key, 2, lambda words: change(words, arch))
 
 

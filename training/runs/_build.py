@@ -10,7 +10,7 @@ import numpy as np
 import scipy.optimize
 
 from jnas.core._registry import DEFAULT_SPACE
-from jnas.core._vocabulary import Network
+from jnas.core._vocabulary import Network, Space
 from jnas.spaces._registry import get
 from jnas.tables._file import Header, Training, arch_dtype, encode_curve, member
 from jnas.tables._numbers import table_name
@@ -110,6 +110,7 @@ def assemble_table(
     name: str,
     source: str,
     notes: Sequence[str] = (),
+    space: Space | None = None,
 ) -> tuple[Header, dict[str, np.ndarray]]:
     """Returns the table of the runs that there are; what is missing or diverged is NaN.
 
@@ -123,6 +124,7 @@ def assemble_table(
       name: What to call the table.
       source: Where the numbers come from.
       notes: What more a user must know.
+      space: The table's, where it is a sub-space of the network's that has all of its cells.
 
     Returns:
       Header and members of a table, as `save_arrays` takes them.
@@ -149,7 +151,7 @@ def assemble_table(
     pairs = {own: {role: (own, split) for role, split in roles.items() if split is not None}}
     header = Header(
         name=name,
-        space=network.space.config,
+        space=(space or network.space).config,
         trainings=(Training(own, recipe.epochs, plan.seeds),),
         pairs=pairs,
         source=source,

@@ -15,6 +15,8 @@ from jnas.studies._settings import (
     SPLIT,
     TABLE,
     TARGETS,
+    TEXT,
+    VERTICES,
     Setting,
     one_of,
 )
@@ -69,6 +71,18 @@ SEARCH_SETTINGS = (
         help="search among all architectures of the space, or those of which the table knows all that is searched on "
         "(default: all, or known where that is less than half of them)",
         of_study=False,
+    ),
+    Setting(
+        "space",
+        TEXT,
+        "NAME",
+        "search in a space whose architectures are cells of the table: nasbench1shot1_1, nasbench1shot1_2 or "
+        "nasbench1shot1_3 on a table of nasbench101 (default: the table's own)",
+        of_study=False,
+    ),
+    VERTICES.of(
+        "nasbench101: search among the cells of up to so many vertices, input and output among them, drawn uniformly "
+        "(default: all that the table has)"
     ),
     Setting(
         "targets",

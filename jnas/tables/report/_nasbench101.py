@@ -147,7 +147,7 @@ def _walk(space: Space, key: Key, arch: Array, steps: int) -> Array:
 
 def _named_cells(table: Table, columns: Sequence[AccuracyColumn]) -> Html | None:
     rows = []
-    for name, text in named_cells(table.space.name).items():
+    for name, text in named_cells(table.space).items():
         index = int(table.index(text))
         if index >= 0:
             rows.append([name, element("code", text), *(_with_rank(c.values, index) for c in columns)])

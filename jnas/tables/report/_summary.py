@@ -169,7 +169,7 @@ def size_of(table: Table, kind: str, dataset: str) -> tuple[Floats, str] | None:
 
 def reference_index(table: Table) -> int | None:
     """Returns the index of the ResNet cell where the table holds it."""
-    text = named_cells(table.space.name).get("ResNet")
+    text = named_cells(table.space).get("ResNet")
     index = -1 if text is None else int(table.index(text))
     return index if index >= 0 else None
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import FormName, Network
-from jnas.spaces.nasbench101._cells import NUM_EDGES, OPERATIONS, pruned
+from jnas.spaces.nasbench101._cells import MAX_VERTICES, NUM_EDGES, OPERATIONS, pruned
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
 from jnas.training.networks._family import Family, count_flops
 from jnas.training.networks.nasbench101._network import NasBench101Parameters, nasbench101_network
@@ -25,10 +25,7 @@ def _count_operations(archs: np.ndarray, network: Network) -> np.ndarray:
 
 
 def _cells(vertices: int | None) -> np.ndarray:
-    cells = nasbench101_cells()
-    _, used = pruned(jnp.asarray(cells.T))
-    chosen: np.ndarray = cells[np.asarray(used).sum(axis=0) <= (vertices or cells.shape[1])]
-    return chosen
+    return nasbench101_cells(vertices or MAX_VERTICES)
 
 
 FAMILY = Family(
