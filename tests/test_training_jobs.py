@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from jnas.commands import _training_work
+from jnas.core import _shares
 from jnas.core._devices_used import other_devices
+from jnas.core._shares import share_lock
 from jnas.io import _atomic
 from jnas.io._archive import read_archive, write_archive
 from jnas.io._lock import alone_in
@@ -31,7 +33,6 @@ from jnas.training.runs._jobs import (
     load_runs,
     open_folder,
     run_jobs,
-    share_lock,
 )
 from jnas.training.runs._train import train
 from jnas.training.runs._train_many import train_many
@@ -209,7 +210,7 @@ def test_a_process_that_was_killed_is_told_to_the_others(dataset, network, tmp_p
         assert killed_processes(tmp_path, len(JOBS.archs), CHUNK) == []
     assert killed_processes(tmp_path, len(JOBS.archs), CHUNK) == []  # it has not begun, or left by itself
     lock.write_text("")
-    monkeypatch.setattr(_training_work, "_PATIENCE", 0)
+    monkeypatch.setattr(_shares, "PATIENCE", 0)
     with pytest.raises(ValueError, match=r"process 1 of 2 ended with work left.* run the same commands again"):
         _training_work._wait(tmp_path, len(JOBS.archs), CHUNK)
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas import spaces
-from jnas.commands._training_setup import make_dataset, make_recipe, prepare_devices, say, show_recipes
+from jnas.commands._processes import say
+from jnas.commands._training_setup import make_dataset, make_recipe, prepare_devices, show_recipes
 from jnas.commands._training_work import TrainingWork, begun_recipe, begun_work, load_work, make_runs, plan_work
 from jnas.core._version import __version__
 from jnas.core._vocabulary import Space

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from jnas.commands._processes import say, take_share
 from jnas.commands._study import check_split, default_dataset, default_epochs
 from jnas.commands._study_work import carry_out_and_tell
 from jnas.io._compilation_cache import use_compilation_cache
@@ -27,6 +28,7 @@ def run_predictors(options: argparse.Namespace) -> None:
         print(_predictors_text())
         return
     use_compilation_cache()
+    take_share(options)
     table = load_table(options.table)
     dataset = options.dataset or default_dataset(table)
     epochs = options.epochs or default_epochs(table, dataset, options.split)[-1]
@@ -51,7 +53,7 @@ def _make_predictors(
     fitting = [n for n in registry.names() if set(registry.entry(n).encodings) & set(space.feature_names)]
     asked = [n for n in fitting if registry.entry(n).quick] if wanted is None else wanted
     if "all" in asked and (missing := [n for n in registry.names() if n not in fitting]):
-        print(f"note: without {listed(missing)}: the space {space.name} has nothing that they read")
+        say(f"note: without {listed(missing)}: the space {space.name} has nothing that they read")
     made, chosen = {}, {}
     for name in dict.fromkeys(n for word in asked for n in (fitting if word == "all" else (word,))):
         kind, level, given = read_spec(name)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jnas.commands._processes import say, take_share
 from jnas.commands._study_work import carry_out_and_tell
 from jnas.io._compilation_cache import use_compilation_cache
 from jnas.io._text import aligned, counted, listed
@@ -35,6 +36,7 @@ def run_study(options: argparse.Namespace) -> None:
         print(_searchers_text())
         return
     use_compilation_cache()
+    take_share(options)
     table = _searched_table(options)
     dataset = options.dataset or default_dataset(table)
     epochs = options.epochs or default_epochs(table, dataset, options.split)
@@ -160,7 +162,7 @@ def _make_searchers(
     fitting = _registry.names(space=space)
     everything = _with_lowest(fitting, epochs)
     if "all" in asked and (missing := [n for n in _registry.names() if n not in fitting]):
-        print(f"note: without {listed(missing)}: {_lacking(space, missing)}")
+        say(f"note: without {listed(missing)}: {_lacking(space, missing)}")
     searchers, widths = {}, {}
     for name in dict.fromkeys(n for word in asked for n in (everything if word == "all" else (word,))):
         kind, level, given = read_spec(name)

@@ -4,7 +4,7 @@ from typing import Any
 
 from jnas.commands._training_options import IMAGE_SETTINGS
 from jnas.commands._words import add_command
-from jnas.studies._settings import DATASET, NAMES, Setting, add_settings
+from jnas.studies._settings import DATASET, NAMES, PROCESSES, Setting, add_settings
 from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
 from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.studies.supernets._settings import LOOK_SETTINGS, NET_SETTINGS, SUPERNET_SETTINGS
@@ -37,6 +37,7 @@ def add_study(commands: Any) -> None:
     lighter = "--num-seeds or --max-evaluations"
     parser = add_command(commands, "study", words, "_study:run_study", _STUDY, goes_on=True, lighter=lighter)
     add_settings(parser, SEARCH_SETTINGS)
+    _add_processes(parser)
 
 
 def add_predictors(commands: Any) -> None:
@@ -45,6 +46,7 @@ def add_predictors(commands: Any) -> None:
     work, lighter = "_predictors:run_predictors", "--train-sizes or --test-cells"
     parser = add_command(commands, "predictors", words, work, _PREDICTORS, goes_on=True, lighter=lighter)
     add_settings(parser, PREDICTOR_SETTINGS)
+    _add_processes(parser)
 
 
 def add_supernet(commands: Any) -> None:
@@ -52,8 +54,6 @@ def add_supernet(commands: Any) -> None:
     words = "search with shared weights on a data set, over several seeds"
     work, lighter = "_supernet:run_supernet", "--num-seeds, --batch-size or --channels"
     parser = add_command(commands, "supernet", words, work, _SUPERNET, goes_on=True, lighter=lighter)
-    # One process, as many CPU devices as seeds can be divided among.
-    parser.set_defaults(coordinator=None, num_processes=None, process_id=None, distributed=False)
     parser.add_argument(
         "methods",
         metavar="METHOD,METHOD",
@@ -65,6 +65,11 @@ def add_supernet(commands: Any) -> None:
     add_settings(parser.add_argument_group("data"), data)
     add_settings(parser.add_argument_group("supernet and searches"), NET_SETTINGS)
     add_settings(parser.add_argument_group("what is looked at"), LOOK_SETTINGS)
+    _add_processes(parser)
+
+
+def _add_processes(parser: Any) -> None:
+    add_settings(parser.add_argument_group("several processes, on one host or many"), PROCESSES)
 
 
 def add_report(commands: Any) -> None:

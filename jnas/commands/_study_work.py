@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jnas.commands._processes import say
 from jnas.core._folder import config_digest
 
 
@@ -33,7 +34,7 @@ def carry_out_and_tell(
     """
     words = re.sub("[^A-Za-z0-9.]+", "-", "-".join(map(str, told))).strip("-")
     out = Path(options.out or f"jnas-{name}/{words}-{config_digest(plan.config)[:8]}")
-    results = carry_out(plan, out=out, log=lambda line: print(line, flush=True))
+    results = carry_out(plan, out=out, log=say)
     listed = "\n".join(f"{name.partition('.')[0]}: {out / name}" for name in files)
-    print(f"\n{text(results)}\n\n{listed}")
+    say(f"\n{text(results)}\n\n{listed}")
     return results

@@ -29,7 +29,7 @@ def run_supernet(options: argparse.Namespace) -> None:
         print(_methods_text())
         return
     names = _method_names(options.methods)
-    prepare_devices(options, most=_devices(options.num_seeds))
+    prepare_devices(options, most=_devices(-(-options.num_seeds // (options.num_processes or 1))))
     dataset = make_dataset(options)
     on_digits = options.dataset == "digits"
     sizes = {key: getattr(options, key) or (_DIGITS if on_digits else _PUBLISHED)[key] for key in _PUBLISHED}

@@ -14,6 +14,7 @@ from jnas.studies._settings import (
     OUT,
     POSITIVE,
     PRECISION,
+    PROCESSES,
     SEED,
     TEXT,
     VERTICES,
@@ -57,15 +58,7 @@ _RECIPE_SETTINGS = (
 _DEVICE_SETTINGS = (
     Setting("form", one_of("switch", "dispatch", "mixture"), help="how a batch of candidates is computed"),
     Setting("chunk_size", POSITIVE, "N", "candidates in one program", older=("chunk",)),
-    Setting(
-        "distributed",
-        FLAG,
-        help="one of several processes that share --out; the cluster says which",
-        default=False,
-    ),
-    Setting("coordinator", TEXT, "HOST:PORT", "the same, where no cluster says it"),
-    Setting("num_processes", POSITIVE, "N"),
-    Setting("process_id", NATURAL, "I"),
+    *PROCESSES,
     PRECISION,
     OTHER_DEVICE,
 )

@@ -3,10 +3,10 @@
 import argparse
 import contextlib
 import os
-from typing import Any
 
 import jax
 
+from jnas.commands._processes import take_share
 from jnas.io._compilation_cache import use_compilation_cache
 from jnas.io._text import aligned
 from jnas.training._recipe import RECIPES, Recipe, get_recipe
@@ -48,26 +48,7 @@ def prepare_devices(options: argparse.Namespace, *, most: int | None = None) -> 
     use_compilation_cache()
     if options.precision is not None:
         jax.config.update("jax_default_matmul_precision", _PRECISIONS[options.precision])  # type: ignore[no-untyped-call]
-    named = (options.coordinator, options.num_processes, options.process_id)
-    if all(value is not None for value in named):
-        _learn_share(*named)
-    elif any(value is not None for value in named):
-        raise ValueError("--coordinator, --num-processes and --process-id go together; give all three or none")
-    elif options.distributed:
-        _learn_share()
-
-
-def _learn_share(*named: Any) -> None:
-    """Lets this process learn which of several it is, and leaves the others again.
-
-    They share a folder, and no program runs on several of them. While they were connected, JAX would end all of them,
-    without a word that a user understands, where one is killed.
-    """
-    jax.config.update("jax_enable_preemption_service", False)  # type: ignore[no-untyped-call]
-    jax.config.update("jax_cpu_collectives_implementation", None)  # type: ignore[no-untyped-call]
-    jax.distributed.initialize(*named)
-    jax.process_index()  # starts the devices, which know it from then on
-    jax.distributed.shutdown()  # type: ignore[no-untyped-call]
+    take_share(options)
 
 
 def show_recipes(options: argparse.Namespace) -> bool:
@@ -110,9 +91,3 @@ def make_recipe(options: argparse.Namespace, dataset: Dataset) -> Recipe:
     recipe = get_recipe(name, **changes)
     steps_per_epoch(dataset, recipe)
     return recipe
-
-
-def say(text: str) -> None:
-    """Prints a line at once, from the first of several processes alone."""
-    if jax.process_index() == 0:
-        print(text, flush=True)

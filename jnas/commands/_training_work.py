@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import functools
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,11 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.commands._training_setup import say
+from jnas.commands._processes import say
 from jnas.core._program_memory import program_memory_words
+from jnas.core._shares import wait_for_shares
 from jnas.core._vocabulary import Network
 from jnas.io._json_checks import read_json
-from jnas.io._progress import ProgressBar, counting_bar, progress_bar
+from jnas.io._progress import ProgressBar, progress_bar
 from jnas.training._recipe import Recipe, recipe_words
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import make_network
@@ -25,15 +25,13 @@ from jnas.training.runs._jobs import (
     Jobs,
     Runs,
     begun_folder,
-    chunks_left,
     describe,
     device_batches,
-    killed_processes,
     load_runs,
+    owners_left,
     run_jobs,
 )
 
-_PATIENCE = 60.0  # seconds for a process that was killed to be there again
 _MACS_PER_SECOND = {"cpu": 5e9}  # of a device: a first guess, which the bar soon corrects
 
 
@@ -179,19 +177,7 @@ def _wait(folder: Path, num_jobs: int, chunk: int) -> None:
     """Waits until all processes have made their share.
 
     Raises:
-      ValueError: One was killed before it had.
+      ValueError: One ended before it had.
     """
-    total, there = -(-num_jobs // chunk), time.monotonic()
-    with counting_bar("chunks of all processes") as show:
-        while left := chunks_left(folder, num_jobs, chunk):
-            killed = killed_processes(folder, num_jobs, chunk)
-            if not killed:
-                there = time.monotonic()
-            elif time.monotonic() - there > _PATIENCE:
-                told = f"process {killed[0]}" if len(killed) == 1 else f"processes {', '.join(map(str, killed))}"
-                raise ValueError(
-                    f"{told} of {jax.process_count()} ended with work left in {folder} ({left} of {total} chunks are "
-                    "missing); run the same commands again: all of them go on"
-                )
-            show(total - left, total)
-            time.sleep(0.5)
+    left = functools.partial(owners_left, folder, num_jobs, chunk)
+    wait_for_shares(folder, left, -(-num_jobs // chunk), "chunks")

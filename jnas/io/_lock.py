@@ -21,7 +21,7 @@ _LONG = 3600.0  # seconds without a write after which a file is nobody's any mor
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path, name: str = ".lock", *, at: Path | None = None) -> Iterator[None]:
+def alone_in(folder: Path, name: str = ".lock", *, at: Path | None = None, stays: bool = False) -> Iterator[None]:
     """Holds the lock of a folder while the block runs; its file says which process on which host holds it.
 
     A process that was killed leaves its file behind, which hinders nobody: the lock itself went with the process.
@@ -30,19 +30,25 @@ def alone_in(folder: Path, name: str = ".lock", *, at: Path | None = None) -> It
       folder: Which exists.
       name: Of the file that is locked; processes that share a folder in peace have one each.
       at: What is worked on, for messages, where it is a file in the folder and not all of it.
+      stays: Whether the file stays, for `is_abandoned`, where the block ends by an error or the process is left.
 
     Raises:
       BlockingIOError: Another process is in the folder; the message says which.
     """
     path = folder / name
     held = _take(path, at) if _LOCKS else None
+    if stays:
+        unmark_passing(path)
+    done = False
     try:
         with in_a_folder():
             yield
+        done = True
     finally:
         if held is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(path)  # while it is held, so that nobody else's file is removed
+            if done or not stays:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)  # while it is held, so that nobody else's file is removed
             unmark_passing(path)
             os.close(held)
 

@@ -22,14 +22,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jnas.core._devices_used import is_elsewhere, note_device, noted_devices, versions_with_devices
-from jnas.core._folder import FolderKind, StudyConfig, begun_in, config_digest, read_description
+from jnas.core._folder import FolderKind, StudyConfig, begun_in, config_digest, open_result_folder, read_description
 from jnas.core._program_memory import check_program_fits, program_memory_words
+from jnas.core._shares import Share, making_own_share, own_share, wait_for_shares
 from jnas.core._versions import OF_OTHER_PROGRAMS, SAME, check_versions, versions
 from jnas.io._atomic import replacing
 from jnas.io._progress import ProgressBar, duration, progress_bar
 from jnas.io._seal import SEAL
 from jnas.io._text import listed
 from jnas.studies._memory import memory_words
+from jnas.studies._pieces import Pieces, num_pieces, own_pieces, owners_left
 from jnas.tables._targets import Reference, Target
 
 Log = Callable[[str], None]
@@ -59,6 +61,8 @@ class Work(NamedTuple):
     own: Any = None  # what `Kind.begin` gave
     say: Log = lambda line: None
     identified: bool = True  # every file says whose it is; not where the folder was begun before all of them did
+    making: Sequence[Any] = ()  # parts of which this process makes something: those left, or its share of them
+    share: Share = Share()
 
     def as_read(self, file_name: str, identity: Mapping[str, Any]) -> Mapping[str, Any]:
         """Returns what a file that is there must say: nothing of its program, where that is written otherwise."""
@@ -116,6 +120,7 @@ class Kind(NamedTuple):
     begin: Callable[[Work], contextlib.AbstractContextManager[Any]] = lambda work: contextlib.nullcontext()
     memory: Callable[[Any], float] = lambda plan: 0.0  # bytes that all results of a plan take
     as_search: Callable[[Any], Any] | None = None  # all results as a study of searchers, to compare them with others
+    pieces: Pieces | None = None  # None: processes share whole parts
 
     def path(self, folder: Path, part: Any) -> Path:
         """Returns where the result of a part stands."""
@@ -125,6 +130,9 @@ class Kind(NamedTuple):
 def carry_out(kind: Kind, plan: Any, out: str | os.PathLike[str] | None, log: Log | None) -> Any:
     """Returns the results of a study: of the parts that a folder holds, and of those that it lacks.
 
+    Where there are several processes (`jax.distributed`), they share a folder: each makes its share of the parts, the
+    first one writes the outputs, and all return the same. Without a folder each makes all.
+
     Args:
       kind: What is asked.
       plan: What to do.
@@ -132,37 +140,82 @@ def carry_out(kind: Kind, plan: Any, out: str | os.PathLike[str] | None, log: Lo
       log: Called with lines about what is to be done, the estimate among them.
 
     Raises:
-      ValueError: The folder holds another study, or something else, or was begun with other versions.
+      ValueError: The folder holds another study, or something else, or was begun with other versions; or another
+        process ended before it had made its share.
       OSError: The folder cannot be written, or another process is in it.
     """
     now, config, say = versions(), plan.config, log or (lambda line: None)
     said: Mapping[str, Any] = {**kind.folder.header, "config": dict(config), "versions": now, **kind.describe(plan)}
-    parts = kind.parts(config)
+    parts, share = kind.parts(config), Share() if out is None else own_share()
     with contextlib.ExitStack() as stack:
-        folder = None
+        folder, todo = None, {part: [0] for part in parts}
         if out is not None:
-            names = [kind.file_name(part) for part in parts]
-            folder, said = stack.enter_context(begun_in(out, said, kind.folder, tuple(kind.outputs), names))
-            kind.opened(plan, folder)
+            folder, said = stack.enter_context(_opened(kind, plan, out, said, parts, share))
+            todo = own_pieces(kind, plan, parts, folder, share)
         for line in (kind.headline(plan), *(f"note: {note}" for note in kind.notes(plan))):
             say(line)
         left = [part for part in parts if folder is None or not kind.path(folder, part).exists()]
         if left:
             check_versions(said["versions"], now, kind.same)
-        work = Work(plan, folder, said["versions"], now, left, say=say, identified=folder is None or SEAL in said)
+        identified = folder is None or SEAL in said
+        work = Work(plan, folder, said["versions"], now, left, say=say, identified=identified, share=share)
+        work = work._replace(making=tuple(part for part in left if part in todo))
         estimate = kind.estimate(work)
-        say(f"{estimate.text}{memory_words(kind.memory(plan))}" if left else "all of it was done before")
-        bar, runner = stack.enter_context(progress_bar(estimate.total)), stack.enter_context(threads(1))
-        work = work._replace(estimate=estimate, bar=bar, runner=runner)
+        told = f"; {share.processes} processes share it" if share.processes > 1 else ""
+        say(f"{estimate.text}{memory_words(kind.memory(plan))}{told}" if left else "all of it was done before")
+        bar = stack.enter_context(progress_bar(estimate.total / share.processes))
+        work = work._replace(estimate=estimate, bar=bar, runner=stack.enter_context(threads(1)))
         work = work._replace(own=stack.enter_context(kind.begin(work)))
+        if folder is not None and share.processes > 1:
+            work = _after_sharing(kind, work, parts, todo)
         found = {part: _load_or_run(kind, work, part) for part in parts}
         ran_with = versions_with_devices(said["versions"], folder)
         said = {**said, "config": StudyConfig({**config, **said["config"]}), "versions": ran_with}
         results = kind.collect(said, found, folder, plan)
-        if folder is not None:
+        if folder is not None and share.process == 0:
             bar.say("writing the report")
             write_outputs(kind, results, folder)
     return results
+
+
+@contextlib.contextmanager
+def _opened(
+    kind: Kind,
+    plan: Any,
+    out: str | os.PathLike[str],
+    said: Mapping[str, Any],
+    parts: Sequence[Any],
+    share: Share,
+) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Gives the folder, in which the first process is alone but for the shares of the others, and what it says."""
+    with contextlib.ExitStack() as stack:
+        if share.process == 0:
+            names = [kind.file_name(part) for part in parts]
+            folder, begun = stack.enter_context(begun_in(out, said, kind.folder, tuple(kind.outputs), names))
+            kind.opened(plan, folder)
+        else:
+            folder, begun = open_result_folder(out, said, kind.folder)
+        if share.processes > 1:
+            stack.enter_context(making_own_share(folder))
+        yield folder, begun
+
+
+def _after_sharing(kind: Kind, work: Work, parts: Sequence[Any], todo: Mapping[Any, Sequence[int]]) -> Work:
+    """Returns the work after this process has made its share and the others theirs: nothing is left but to join it."""
+    folder, plan, share = work.folder, work.plan, work.share
+    assert folder is not None
+    for part in work.making:
+        if num_pieces(kind, plan, part, share) == 1:
+            _load_or_run(kind, work, part)
+            continue
+        identity = _identity(kind, plan.config, work, part)
+        for piece in todo[part]:
+            _note_device(kind, work, part)
+            kind.pieces.run(work, part, identity, piece)  # type: ignore[union-attr]
+    work.bar.say("waiting for the other processes")
+    total = sum(num_pieces(kind, plan, part, share) for part in parts)
+    wait_for_shares(folder, lambda: owners_left(kind, plan, parts, folder, share), total, "pieces")
+    return work._replace(left=[part for part in parts if not kind.path(folder, part).exists()])
 
 
 def _load_or_run(kind: Kind, work: Work, part: Any) -> Any:
@@ -170,12 +223,16 @@ def _load_or_run(kind: Kind, work: Work, part: Any) -> Any:
     name = kind.file_name(part)
     if work.folder is not None and part not in work.left:
         return kind.load(kind.path(work.folder, part), part, work.as_read(name, identity), work.plan.config)
-    if work.folder is not None:
-        note_device(work.folder, name, work.begun_with, work.now)
+    _note_device(kind, work, part)
     result = kind.run(work, part, identity)
     if work.folder is not None:
         kind.save(kind.path(work.folder, part), result, identity)
     return result
+
+
+def _note_device(kind: Kind, work: Work, part: Any) -> None:
+    if work.folder is not None:
+        note_device(work.folder, kind.file_name(part), work.begun_with, work.now, work.share.process)
 
 
 def _identity(kind: Kind, config: Mapping[str, Any], work: Work | None, part: Any) -> dict[str, Any]:

@@ -176,6 +176,18 @@ OTHER_DEVICE = Setting(
     default=False,
     of_study=False,
 )
+PROCESSES = (
+    Setting(
+        "distributed",
+        FLAG,
+        help="one of several processes that share --out; the cluster says which",
+        default=False,
+        of_study=False,
+    ),
+    Setting("coordinator", TEXT, "HOST:PORT", "the same, where no cluster says it", of_study=False),
+    Setting("num_processes", POSITIVE, "N", of_study=False),
+    Setting("process_id", NATURAL, "I", of_study=False),
+)
 DATASET = Setting("dataset", TEXT, "NAME")
 SPLIT = Setting("split", TEXT, "NAME")
 OUT = Setting("out", TEXT, "DIR", of_study=False)

@@ -31,9 +31,9 @@ from jnas.core._devices import divided, local_mesh, place_shared
 from jnas.core._devices_used import note_device
 from jnas.core._folder import begun_in, open_result_folder, read_description, read_part
 from jnas.core._program_memory import check_program_fits
+from jnas.core._shares import ended_early, making_own_share
 from jnas.core._versions import check_versions, versions
 from jnas.core._vocabulary import Network, Weights
-from jnas.io._lock import alone_in, is_abandoned
 from jnas.training._recipe import Recipe, recipe_words
 from jnas.training.data._dataset import Dataset
 from jnas.training.runs._job_files import (
@@ -178,7 +178,7 @@ def run_jobs(
       MemoryError: A device has less memory than a program takes.
       OSError: A file cannot be written, what was finished stays; or another process is at work in the folder.
     """
-    with alone_in(folder, share_lock(jax.process_index())):  # each process of those that share the work has its own
+    with making_own_share(folder):
         _run_chunks(
             jobs, dataset, recipe, network, folder, chunk_size, epochs_per_checkpoint, keep_weights, progress, compiled
         )
@@ -276,20 +276,18 @@ def device_batches(jobs: Jobs, network: Network, chunk_size: int) -> np.ndarray:
 
 def chunks_left(folder: Path, num_jobs: int, chunk_size: int) -> int:
     """Returns how many chunks of a folder are not finished."""
-    return sum(not job_chunk_path(folder, chunk).exists() for chunk in range(len(divide(num_jobs, chunk_size))))
+    return len(owners_left(folder, num_jobs, chunk_size))
 
 
-def share_lock(process: int) -> str:
-    """Returns the name of the file that a process locks while it makes its share of the runs."""
-    return f".lock-{process}"
+def owners_left(folder: Path, num_jobs: int, chunk_size: int) -> list[int]:
+    """Returns the process that makes it, for each chunk of a folder that is not finished."""
+    count, chunks = jax.process_count(), range(len(divide(num_jobs, chunk_size)))
+    return [chunk % count for chunk in chunks if not job_chunk_path(folder, chunk).exists()]
 
 
 def killed_processes(folder: Path, num_jobs: int, chunk_size: int) -> list[int]:
-    """Returns the processes that were killed before they had made their share of a folder's runs."""
-    count = jax.process_count()
-    missing = [c for c in range(len(divide(num_jobs, chunk_size))) if not job_chunk_path(folder, c).exists()]
-    lacking = sorted({chunk % count for chunk in missing})
-    return [process for process in lacking if is_abandoned(folder / share_lock(process))]
+    """Returns the processes that ended before they had made their share of a folder's runs."""
+    return ended_early(folder, owners_left(folder, num_jobs, chunk_size))
 
 
 def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, splits: Sequence[str]) -> Runs:

@@ -46,8 +46,9 @@ class Programs(NamedTuple):
     """The programs of a study, and what judges what they find."""
 
     programs: Mapping[str, Program]  # empty where they cannot be compared with those that began the study
-    compiling: "Mapping[str, Future[tuple[Runs, float]]]"  # of the searchers that are left
+    compiling: "Mapping[str, Future[tuple[Runs, float]]]"  # of the searchers of which this process runs something
     judge: Judge
+    ready: dict[str, Runs]  # those that have been compiled
 
 
 def estimate_search_study(work: _engine.Work) -> _engine.Estimate:
@@ -72,12 +73,12 @@ def begin(work: _engine.Work) -> Iterator[Programs]:
             bar.say(f"{name}: preparing")
             if prepared.comparable:
                 programs[name] = programs.get(name) or make_program(plan, name)
-            if name in work.left:
+            if name in work.making:
                 compiling[name] = compilers.submit(compile_program, programs[name])
                 compiling[name].add_done_callback(bar.counts(prepared.compile_seconds[name]))
-            elif work.folder is not None:  # a study that was killed may not have come to it
+            elif work.folder is not None and name not in work.left:  # a study that was killed may not have come to it
                 drop_chunks(finished_path(work.folder, name))
-        yield Programs(programs, compiling, _make_judge(plan))
+        yield Programs(programs, compiling, _make_judge(plan), {})
 
 
 def identity(work: _engine.Work | None, name: str) -> dict[str, str]:
@@ -139,30 +140,40 @@ def run_searcher(work: _engine.Work, name: str, identity: Mapping[str, Any]) -> 
       ValueError: A chunk in the folder is of another program, or damaged; or the searcher is made for another space.
       OSError: The folder cannot be written.
     """
-    plan, own, bar = work.plan, work.own, work.bar
-    bar.say(f"{name}: compiling")
-    compiled, compile_seconds = bar.wait(own.compiling[name])
-    if plan.searchers[name].compiled:
-        work.check_memory(name, compiled)
-    num_chunks, num_seeds = plan.num_chunks(name), plan.seeds[name]
-    chunks = []
-    for number in range(num_chunks):
-        path = None if work.folder is None or num_chunks == 1 else traces_chunk_path(work.folder, name, number)
-        whose = {**identity, "chunk": number} if work.identified else identity
-        if path is not None and path.exists():
-            there = work.as_read(finished_path(Path(), name).name, whose)
-            chunks.append(load_chunk(path, there, {"S": plan.widths[name], "C": len(plan.targets)}))
-            continue
-        done = f"{number * plan.widths[name]:,} of {num_seeds:,} seeds" if num_chunks > 1 else "searching"
-        bar.say(f"{name}: {done}")
-        chunk = work.do(_run_chunk, compiled, own.programs[name].keys[number], own.judge)
-        _check_archs(plan, name, chunk.traces)
-        chunks.append(chunk._replace(compile_seconds=compile_seconds))
-        compile_seconds = 0.0
-        if path is not None:
-            save_traces(path, chunks[-1], whose)
-        bar.advance(work.estimate.seconds[name])
-    return join_chunks(chunks, num_seeds)
+    chunks = [run_chunk(work, name, identity, number) for number in range(work.plan.num_chunks(name))]
+    return join_chunks(chunks, work.plan.seeds[name])
+
+
+def run_chunk(work: _engine.Work, name: str, identity: Mapping[str, Any], number: int) -> Chunk:
+    """Returns a chunk of a searcher's runs, which is kept; one that the folder holds is read. Errors as above."""
+    plan, bar, num_chunks = work.plan, work.bar, work.plan.num_chunks(name)
+    path = None if work.folder is None or num_chunks == 1 else traces_chunk_path(work.folder, name, number)
+    whose = {**identity, "chunk": number} if work.identified else identity
+    if path is not None and path.exists():
+        there = work.as_read(finished_path(Path(), name).name, whose)
+        return load_chunk(path, there, {"S": plan.widths[name], "C": len(plan.targets)})
+    runs, compile_seconds = _ready(work, name)
+    done = f"{number * plan.widths[name]:,} of {plan.seeds[name]:,} seeds" if num_chunks > 1 else "searching"
+    bar.say(f"{name}: {done}")
+    chunk: Chunk = work.do(_run_chunk, runs, work.own.programs[name].keys[number], work.own.judge)
+    _check_archs(plan, name, chunk.traces)
+    chunk = chunk._replace(compile_seconds=compile_seconds)
+    if path is not None:
+        save_traces(path, chunk, whose)
+    bar.advance(work.estimate.seconds[name])
+    return chunk
+
+
+def _ready(work: _engine.Work, name: str) -> tuple[Runs, float]:
+    """Returns what runs a searcher's chunks, and the seconds that compiling took: 0 after the first time."""
+    ready: dict[str, Runs] = work.own.ready
+    if name in ready:
+        return ready[name], 0.0
+    work.bar.say(f"{name}: compiling")
+    ready[name], seconds = work.bar.wait(work.own.compiling[name])
+    if work.plan.searchers[name].compiled:
+        work.check_memory(name, ready[name])
+    return ready[name], seconds
 
 
 def _check_archs(plan: SearchPlan, name: str, traces: Trace) -> None:

@@ -10,10 +10,27 @@ from typing import Any
 from jnas.core._checks import Overshoot
 from jnas.core._vocabulary import Searcher, Space
 from jnas.studies import _engine
+from jnas.studies._pieces import Pieces
 from jnas.studies._settings import plan_arguments
 from jnas.studies.search._plan import SearchPlan, plan_search_study
-from jnas.studies.search._results import FOLDER, Chunk, StudyResults, as_result, load_whole, traces_file_name
-from jnas.studies.search._run import begin, estimate_search_study, identity, run_searcher, save_whole, search_headline
+from jnas.studies.search._results import (
+    FOLDER,
+    Chunk,
+    StudyResults,
+    as_result,
+    load_whole,
+    traces_chunk_path,
+    traces_file_name,
+)
+from jnas.studies.search._run import (
+    begin,
+    estimate_search_study,
+    identity,
+    run_chunk,
+    run_searcher,
+    save_whole,
+    search_headline,
+)
 from jnas.studies.search._text import runs_without_results, search_summary_csv
 from jnas.tables._look_ups import Seed
 from jnas.tables._table import Table
@@ -162,4 +179,9 @@ KIND = _engine.Kind(
     collect=_collect,
     outputs={"summary.csv": search_summary_csv, "report.html": _page},
     as_search=lambda results: results,
+    pieces=Pieces(
+        how_many=lambda plan, name, processes: plan.num_chunks(name),
+        path=lambda folder, name, piece, of: traces_chunk_path(folder, name, piece),
+        run=run_chunk,
+    ),
 )

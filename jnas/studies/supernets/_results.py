@@ -1,6 +1,6 @@
 """What a study of weight-sharing searches leaves, as values, and how these stand in files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,7 +134,57 @@ def load_search(path: Path, identity: Mapping[str, Any], template: SearchRun) ->
     return run, Record._make(arrays[field] for field in Record._fields)
 
 
+def join_searches(
+    paths: Sequence[Path], whose: Sequence[Mapping[str, Any]], path: Path, identity: Mapping[str, Any]
+) -> None:
+    """Writes the searches of a method that several processes made, as one of them would have.
+
+    Args:
+      paths: Of `save_search`, seeds in order.
+      whose: What each file must say of itself.
+      path: Where to.
+      identity: What the file is to say of itself.
+
+    Raises:
+      ValueError: A file is damaged, or of another study.
+    """
+    parts = [read_part(at, said, FOLDER, _RECORD).arrays for at, said in zip(paths, whose, strict=True)]
+    state = [name for name in parts[0] if name.startswith("state/")]
+    joined = {name: np.concatenate([arrays[name] for arrays in parts]) for name in state}
+    records = [Record._make(arrays[field] for field in Record._fields) for arrays in parts]
+    write_archive(path, identity, {**joined, **join_records(records)._asdict()})
+
+
+def join_records(records: Sequence[Record]) -> Record:
+    """Returns what was seen of the seeds of all, which took what they took together."""
+    joined: dict[str, Any] = {"looked": records[0].looked}
+    for field in ("info", "archs", "candidates", "scores", "weights", "eigenvalues"):
+        joined[field] = np.concatenate([getattr(record, field) for record in records])
+    for field in ("train_seconds", "look_seconds", "compile_seconds"):
+        joined[field] = np.sum([getattr(record, field) for record in records], axis=0)
+    return Record(**joined)
+
+
 # Searches that have ended.
+
+
+def join_methods(parts: Sequence[MethodResult]) -> MethodResult:
+    """Returns what the seeds of all parts came to, in their order."""
+    one_shot = None
+    shots = [part.one_shot for part in parts if part.one_shot is not None]
+    if shots:
+        one_shot = shots[0]._replace(
+            accuracies=np.concatenate([shot.accuracies for shot in shots], axis=1),
+            log_probability=np.concatenate([shot.log_probability for shot in shots]),
+            seconds=np.sum([shot.seconds for shot in shots], axis=0),
+        )
+    return MethodResult(
+        name=parts[0].name,
+        record=join_records([part.record for part in parts]),
+        values=np.concatenate([part.values for part in parts], axis=1),
+        ranks=np.concatenate([part.ranks for part in parts]),
+        one_shot=one_shot,
+    )
 
 
 def save_method(path: Path, result: MethodResult, identity: Mapping[str, Any]) -> None:

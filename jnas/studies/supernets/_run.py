@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +17,23 @@ from jnas.searchers.weight_sharing._analysis import one_shot_accuracies
 from jnas.searchers.weight_sharing._loop import Look, SearchRun, begin_search, compiled_over_seeds, look_at, train_epoch
 from jnas.studies._engine import Work
 from jnas.studies._keys import seed_keys
+from jnas.studies.supernets._pieces import (
+    check_division,
+    count_pieces,
+    join_pieces,
+    search_path,
+    seeds_of,
+    seeds_path,
+    whose_seeds,
+)
 from jnas.studies.supernets._plan import SupernetPlan, judging_column
 from jnas.studies.supernets._results import (
-    FOLDER,
     MethodResult,
     OneShot,
     Record,
     diverged,
     load_search,
+    save_method,
     save_search,
 )
 from jnas.training._recipe import BatchNormPolicy
@@ -37,37 +45,47 @@ _Program = Callable[[Any, Any], Any]
 """Of the data set and of what has a leading axis of seeds."""
 
 
-def method_file_name(name: str) -> str:
-    """Returns the name of the file of a method's results."""
-    return f"{quote(name, safe='')}.npz"
-
-
-def search_path(folder: Path, name: str) -> Path:
-    """Returns where a method's searches stand, with their weights: between two epochs, and as they ended."""
-    return folder / FOLDER.parts / f"{quote(name, safe='')}.state.npz"
-
-
 def run_method(work: Work, name: str, identity: Mapping[str, Any]) -> MethodResult:
     """Returns what a method's searches came to, going on where a folder holds them.
 
     Raises:
-      ValueError: The file of the searches is damaged, or of another study.
+      ValueError: The file of the searches is damaged, or of another study; or other processes share the seeds.
       OSError: The folder cannot be written.
     """
-    result: MethodResult = work.do(_run_method, work, name, identity)
+    count = count_pieces(work.plan, name, work.share.processes)
+    if count > 1:
+        assert work.folder is not None
+        return join_pieces(work.plan, work.folder, name, identity, count)
+    every = range(work.plan.num_seeds)
+    check_division(work.folder, name, 1)
+    path = None if work.folder is None else search_path(work.folder, name)
+    result: MethodResult = work.do(_run_method, work, name, identity, every, path)
     return result
 
 
-def _run_method(work: Work, name: str, identity: Mapping[str, Any]) -> MethodResult:
-    plan, folder, bar, cost = work.plan, work.folder, work.bar, work.estimate.seconds[name]
+def run_seeds(work: Work, name: str, identity: Mapping[str, Any], piece: int) -> None:
+    """Makes the searches of a piece of a method's seeds, and keeps what they came to. Errors are those above."""
+    count = count_pieces(work.plan, name, work.share.processes)
+    check_division(work.folder, name, count)
+    assert work.folder is not None
+    seeds = seeds_of(work.plan, piece, count)
+    whose = whose_seeds(identity, seeds)
+    result = work.do(_run_method, work, name, whose, seeds, search_path(work.folder, name, piece, count))
+    save_method(seeds_path(work.folder, name, piece, count), result, whose)
+
+
+def _run_method(work: Work, name: str, identity: Mapping[str, Any], seeds: range, path: Path | None) -> MethodResult:
+    """Returns what some seeds' searches of a method came to, which are kept at `path`."""
+    whole: SupernetPlan = work.plan
+    plan = whole._replace(config={**whole.config, "num_seeds": len(seeds)})
+    bar, cost = work.bar, work.estimate.seconds[name] * len(seeds) / whole.num_seeds
     searcher, dataset = plan.methods[name].searcher, place_shared(plan.dataset)
-    keys = seed_keys(plan.config["root_seed"], name, plan.num_seeds)
+    keys = seed_keys(plan.config["root_seed"], name, whole.num_seeds)[seeds.start : seeds.stop]
     begin = compiled_over_seeds(lambda _, key: begin_search(key, searcher), plan.supernet, plan.num_seeds)
     bar.say(f"{name}: compiling")
     start = time.perf_counter()
     run: SearchRun = begin(dataset, keys)
     record = None
-    path = None if folder is None else search_path(folder, name)
     if path is not None and path.exists():
         run, record = load_search(path, identity, run)
     record = _nothing(plan, name, run) if record is None else record

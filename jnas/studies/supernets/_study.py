@@ -13,10 +13,12 @@ from jnas.io._progress import duration
 from jnas.io._text import counted, listed
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.studies import _engine
+from jnas.studies._pieces import Pieces
 from jnas.studies._settings import plan_arguments
+from jnas.studies.supernets._pieces import count_pieces, method_file_name, save_whole_method, seeds_path
 from jnas.studies.supernets._plan import Cells, SupernetMethod, SupernetPlan, plan_supernet_study
-from jnas.studies.supernets._results import FOLDER, MethodResult, SupernetStudy, load_method, save_method
-from jnas.studies.supernets._run import method_file_name, run_method
+from jnas.studies.supernets._results import FOLDER, MethodResult, SupernetStudy, load_method
+from jnas.studies.supernets._run import run_method, run_seeds
 from jnas.studies.supernets._summary import as_study_results
 from jnas.studies.supernets._text import epochs_csv, one_shot_csv, supernet_summary_csv
 from jnas.tables._table import Table
@@ -158,7 +160,7 @@ KIND = _engine.Kind(
     identity=lambda work, name: {"method": name},
     estimate=_estimate,
     run=run_method,
-    save=save_method,
+    save=save_whole_method,
     load=load_method,
     collect=_collect,
     outputs={
@@ -169,6 +171,7 @@ KIND = _engine.Kind(
     },
     same=_SAME,
     as_search=as_study_results,
+    pieces=Pieces(how_many=count_pieces, path=seeds_path, run=run_seeds),
 )
 
 carry_out_supernets: Callable[..., SupernetStudy] = functools.partial(_engine.carry_out, KIND)
