@@ -27,6 +27,7 @@ from jnas.tables._make import make_table
 from jnas.tables._targets import Target
 from jnas.training.data._augmentation import normalize
 from tests._descriptions import read_said, write_said
+from tests._shares import in_two_processes, make_share
 from tests._toy_supernet import ARCHS, TOY, toy_dataset
 
 TRUTH = np.asarray([50, 60.04, 60, 52, 71, 80, 58, 90, 71.3], np.float32)
@@ -357,3 +358,26 @@ def test_errors_say_what_to_do():
     assert isinstance(methods()["rsps"], SupernetMethod)
     with pytest.raises(ValueError, match="no weight-sharing searcher 'pcdarts'"):
         supernet_methods(["pcdarts"], TOY, dataset())
+
+
+def test_two_processes_share_the_seeds_of_a_method(whole, tmp_path, monkeypatch):
+    """Each has a seed of each method; a folder that they began goes on with as many."""
+    study, folder = whole
+    with monkeypatch.context() as patch:
+        make_share(patch, go, tmp_path / "two", 1)
+    there = {path.name for path in (tmp_path / "two" / "methods").iterdir()}
+    assert there == {f"{name}.{what}-1-of-2.npz" for name in ("gdas", "rsps") for what in ("part", "state")}
+    with pytest.raises(ValueError, match=r"gdas was begun in .* by 2 processes that share its seeds, and goes on with"):
+        go(tmp_path / "two")
+    with monkeypatch.context() as patch:
+        first, second = in_two_processes(patch, go, tmp_path / "two")
+    names = sorted(path.name for path in (folder / "methods").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "two" / "methods").iterdir())
+    for name in names:
+        one, two = np.load(folder / "methods" / name), np.load(tmp_path / "two" / "methods" / name)
+        assert one.files == two.files
+        for array in set(one.files) - {"header"}:
+            if "seconds" not in array:
+                np.testing.assert_array_equal(one[array], two[array], err_msg=f"{name} {array}")
+    for found in (first, second):
+        np.testing.assert_array_equal(found.methods[1].ranks, study.methods[1].ranks)
