@@ -15,6 +15,8 @@ def batch_last(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
     last the same work goes along rows of a thousand; for a hash over a graph of seven vertices a CPU is 17 times
     quicker.
 
+    Outside of `jit` it is one program rather than one for each of its operations; inside, what it was without.
+
     Args:
       function: From `[E, ...]` to `[F, ...]` or `[...]`, where every axis after the first is a batch's.
     """
@@ -41,4 +43,5 @@ def batch_last(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
 
     one.def_vmap(batch)
     many.def_vmap(batch_of_batches)
-    return one
+    compiled: Callable[[Array], Array] = jax.jit(one, inline=True)
+    return compiled

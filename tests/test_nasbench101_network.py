@@ -40,7 +40,7 @@ FIVE = nasbench101_from_string("|conv3x3~0|conv1x1~0|maxpool3x3~0|conv3x3~0|conv
 
 
 class PlainNetwork:
-    """The published network on NHWC images with XLA's operations, any batch-norm noted in the order of use."""
+    """The published network on NHWC images in NumPy, any batch-norm noted in the order of use."""
 
     def __init__(self, arch, parameters, statistics):
         self.matrix, self.used = host_pruned(arch)
@@ -49,18 +49,15 @@ class PlainNetwork:
         self.notes = []
 
     def block(self, images, kernel, scale, shift, given):
-        """A convolution of the kernel's size, batch-norm and ReLU."""
-        form = ("NHWC", "HWIO", "NHWC")
-        images = lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=form)
+        """A convolution with a kernel [size, size, inputs, outputs], batch-norm and ReLU."""
+        images = np.tensordot(windows(images, len(kernel), 1, 0.0), kernel.transpose(2, 0, 1, 3), 3)
         axes = (0, 1, 2)
         self.notes.append((images.mean(axes), images.var(axes)))
         mean, variance = self.notes[-1] if given is None else given
-        normalized = (images - mean[None, None, None]) / jnp.sqrt(variance + 1e-5)[None, None, None]
-        return jax.nn.relu(normalized * scale[None, None, None] + shift[None, None, None])
+        return np.maximum((images - mean) / np.sqrt(variance + 1e-5) * scale + shift, 0)
 
     def pool(self, images, size, stride):
-        window, strides = (1, size, size, 1), (1, stride, stride, 1)
-        return lax.reduce_window(images, -jnp.inf, lax.max, window, strides, "SAME")
+        return windows(images, size, stride, -np.inf).max((-2, -1))
 
     def vertex(self, place, own, given, channels, images):
         operation = self.operations[place]
@@ -94,7 +91,7 @@ class PlainNetwork:
                 total = total + self.project(own.inputs, given[1], channels[t], images, place - 1)
             tensors.append(self.vertex(place, own.vertices, given[0], channels[t], total))
         joined = [tensors[u] for u in range(1, len(vertices) - 1) if matrix[u, -1]]
-        parts = [jnp.concatenate(joined, -1)] if joined else []
+        parts = [np.concatenate(joined, -1)] if joined else []
         if matrix[0, -1]:
             parts.append(self.project(own.output, given[2], outputs, images))
         return sum(parts)
@@ -104,12 +101,19 @@ class PlainNetwork:
         stem = parameters.stem
         kernel = stem.kernel.reshape(-1, 3, 3, images.shape[-1]).transpose(1, 2, 3, 0)
         images = self.block(images, kernel, stem.scale, stem.shift, given and given.stem)
-        per_stack = len(parameters.modules) // 3
+        per_stack = len(parameters.modules) // _network.NUM_STACKS
         for number, own in enumerate(parameters.modules):
             if number and number % per_stack == 0:
                 images = self.pool(images, 2, 2)
             images = self.module(images, own, given and given.modules[number])
-        return images.mean((1, 2)) @ parameters.head.kernel.T + parameters.head.bias[None]
+        return images.mean((1, 2)) @ parameters.head.kernel.T + parameters.head.bias
+
+
+def windows(images, size, stride, beyond):
+    """The pixels around each, [B, H, W, C, size, size], with what stands beyond the borders."""
+    edge = size // 2 if stride == 1 else 0
+    images = np.pad(images, ((0, 0), (edge, edge), (edge, edge), (0, 0)), constant_values=beyond)
+    return np.lib.stride_tricks.sliding_window_view(images, (size, size), (1, 2))[:, ::stride, ::stride]
 
 
 def float64_weights(network, arch, seed=0):
@@ -152,7 +156,26 @@ def assert_close(found, expected, **tolerance):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), found, expected)
 
 
-def test_both_forms_are_the_published_network():
+def assert_gradients(gradients, arch, parameters, images, size=1e-6):
+    """Every array's are those of differences of the plain network, in three random directions."""
+    leaves, tree = jax.tree.flatten(parameters)
+    rng = np.random.default_rng(2)
+    for place, gradient in enumerate(map(np.asarray, jax.tree.leaves(gradients))):
+        for direction in rng.normal(size=(3, *gradient.shape)):
+            moved = [np.where(leaves[place] != 0, leaves[place] + step * direction, 0) for step in (size, -size)]
+            changed = (tree.unflatten([*leaves[:place], leaf, *leaves[place + 1 :]]) for leaf in moved)
+            losses = [np.sin(PlainNetwork(arch, each, None)(images)).sum() for each in changed]
+            expected = (losses[0] - losses[1]) / (2 * size)
+            np.testing.assert_allclose((gradient * direction).sum(), expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.fixture
+def one_stack(monkeypatch):
+    """Networks of one stack: a third to compile. All modules are one function, and others have three stacks."""
+    monkeypatch.setattr(_network, "NUM_STACKS", 1)
+
+
+def test_both_forms_are_the_published_network(one_stack):
     """Outputs, gradients and statistics in float64."""
     with jax.enable_x64(True):
         images = np.random.default_rng(1).normal(size=(3, *SMALL["image_shape"]))
@@ -165,16 +188,12 @@ def test_both_forms_are_the_published_network():
                 static = nasbench101_network(**SMALL, arch=arch)
                 alone = jax.jit(lambda *each, n=static, a=arch: measured_by(n, a, *each, images))
                 assert_close(alone(parameters), found, rtol=1e-9, atol=1e-10)
-
-            def plain(parameters, statistics, images, arch=arch):
-                each = PlainNetwork(arch, parameters, statistics)
-                return each(images), each.notes
-
-            expected = jax.jit(lambda *each, f=plain: measured(f, *each, images))(parameters)
-            assert_close(found[:2], expected[:2], rtol=1e-8, atol=1e-9)
+            plain = PlainNetwork(arch, parameters, None)
+            np.testing.assert_allclose(found[0], plain(images), rtol=1e-8, atol=1e-9)
+            assert_gradients(found[1], arch, parameters, images)
             masks, gradients = jax.tree.map(np.asarray, (jax.jit(network.has)(arch), found[1]))
             jax.tree.map(lambda x, mask: np.testing.assert_array_equal(x[~mask], 0), gradients, masks)
-            assert_same_statistics(*jax.tree.map(np.asarray, (found[2], expected[2])))
+            assert_same_statistics(jax.tree.map(np.asarray, found[2]), plain.notes)
 
 
 def assert_same_statistics(used, notes):
@@ -184,17 +203,18 @@ def assert_same_statistics(used, notes):
     np.testing.assert_allclose([x for x in found if x], expected, rtol=1e-8)
 
 
-def test_modules_of_a_stack_follow_one_another():
+def test_modules_of_a_stack_and_stacks_follow_one_another(monkeypatch):
+    """Outputs and gradients of two stacks of two modules."""
+    monkeypatch.setattr(_network, "NUM_STACKS", 2)
     with jax.enable_x64(True):
-        sizes = {**SMALL, "modules": 2}
         arch = ARCHS[3]
-        network = nasbench101_network(**sizes, arch=arch)
+        network = nasbench101_network(**{**SMALL, "modules": 2}, arch=arch)
         images = np.random.default_rng(1).normal(size=(2, *SMALL["image_shape"]))
-        parameters, statistics = float64_weights(network, arch)
-        assert len(parameters.modules) == 6
-        found = jax.jit(network.apply)(parameters, statistics, arch, images)[0]
-        expected = jax.jit(lambda *each: PlainNetwork(arch, *each)(images))(parameters, statistics)
-        np.testing.assert_allclose(found, expected, rtol=1e-8)
+        parameters, _ = float64_weights(network, arch)
+        assert len(parameters.modules) == 4
+        found = jax.jit(lambda parameters: measured_by(network, arch, parameters, images))(parameters)
+        np.testing.assert_allclose(found[0], PlainNetwork(arch, parameters, None)(images), rtol=1e-8)
+        assert_gradients(found[1], arch, parameters, images)
 
 
 def test_outside_of_a_specialized_program_too():
@@ -205,7 +225,7 @@ def test_outside_of_a_specialized_program_too():
         apply = jax.jit(network.apply)
         for arch in (ARCHS[0], ARCHS[2], FIVE):
             parameters, statistics = float64_weights(network, arch)
-            expected = jax.jit(lambda *each, a=arch: PlainNetwork(a, *each)(images))(parameters, statistics)
+            expected = PlainNetwork(arch, parameters, statistics)(images)
             np.testing.assert_allclose(apply(parameters, statistics, arch, images)[0], expected, rtol=1e-8)
 
 
@@ -220,16 +240,23 @@ class TestPools:
                 window, strides = (1, size, size, 1), (1, stride, stride, 1)
                 return lax.reduce_window(images, -jnp.inf, lax.max, window, strides, "SAME")
 
-            out, transpose = jax.vjp(own, images)
-            expected, expected_transpose = jax.vjp(xla, images)
+            gradient = rng.normal(size=jax.eval_shape(own, images).shape).astype(np.float32)
+
+            @jax.jit
+            def both(images, gradient, pools=(own, xla)):
+                pulled = [jax.vjp(pool, images) for pool in pools]
+                return [(out, transpose(gradient)[0]) for out, transpose in pulled]
+
+            (out, to_images), (expected, expected_to_images) = both(images, gradient)
             np.testing.assert_array_equal(out, expected)
-            gradient = rng.normal(size=out.shape).astype(np.float32)
-            np.testing.assert_allclose(transpose(gradient)[0], expected_transpose(gradient)[0], atol=1e-6)
+            np.testing.assert_allclose(to_images, expected_to_images, atol=1e-6)
 
     def test_a_nan_is_not_lost(self):
-        images = jnp.zeros((1, 4, 4, 1)).at[0, 1, 2, 0].set(jnp.nan)
-        assert np.isnan(max_pool_2x2(images)[0, :, :, 0]).sum() == 1
-        assert np.isnan(max_pool_3x3(images)[0, 1, 2, 0])
+        images = np.zeros((1, 4, 4, 1), np.float32)
+        images[0, 1, 2, 0] = np.nan
+        halved, same = jax.jit(lambda images: (max_pool_2x2(images), max_pool_3x3(images)))(images)
+        assert np.isnan(halved[0, :, :, 0]).sum() == 1
+        assert np.isnan(same[0, 1, 2, 0])
 
 
 class TestSizes:
@@ -305,11 +332,13 @@ def test_kernels_start_by_their_actual_fan_in():
     assert 0.98 * limit < np.abs(parameters.head.kernel).max() <= limit
     assert not parameters.head.bias.any()
     assert np.all(statistics.modules[0].vertices[:, 1] == 1)
-    jax.tree.map(lambda x, mask: np.testing.assert_array_equal(x[~np.asarray(mask)], 0), parameters, network.has(arch))
+    jax.tree.map(
+        lambda x, mask: np.testing.assert_array_equal(x[~np.asarray(mask)], 0), parameters, jax.jit(network.has)(arch)
+    )
 
 
 @pytest.mark.parametrize("arch", [None, ARCHS[3]], ids=["switch", "static"])
-def test_gradients_past_frozen_batch_norm_in_every_form(arch):
+def test_gradients_past_frozen_batch_norm_in_every_form(arch, one_stack):
     network = nasbench101_network(**SMALL, arch=arch)
     weights = jax.eval_shape(network.init, jax.random.key(0), ARCHS[3])
     images = jax.ShapeDtypeStruct((2, *SMALL["image_shape"]), jnp.float32)
@@ -339,11 +368,12 @@ class TestTheRecipe:
         values = jax.tree.map(lambda x: np.asarray(x, np.float64), weights)
         square, velocity = jax.tree.map(np.ones_like, values), jax.tree.map(np.zeros_like, values)
         optimizer = training.make_optimizer(training.get_recipe("nasbench101-108"), 10)
-        state, found, rng = optimizer.init(weights), weights, np.random.default_rng(0)
+        state, found, rng = jax.jit(optimizer.init)(weights), weights, np.random.default_rng(0)
+        update = jax.jit(optimizer.update)
         for step in range(3):
             gradients = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), values)
-            updates, state = optimizer.update(gradients, state, found)
-            found = jax.tree.map(jnp.add, found, updates)
+            updates, state = update(gradients, state, found)
+            found = jax.tree.map(lambda weights, change: np.asarray(weights) + change, found, updates)
             rate = 0.5 * 0.2 * (1 + math.cos(math.pi * step / 10)) * (step > 0)
             whole = jax.tree.map(lambda g, w: g + 1e-4 * w, gradients, values)
             square = jax.tree.map(lambda v, g: 0.9 * v + 0.1 * g**2, square, whole)
@@ -373,10 +403,10 @@ class TestTheRecipe:
     def test_running_estimates_keep_what_the_recipe_says(self):
         network = nasbench101_network(**SMALL)
         weights = jax.eval_shape(network.init, jax.random.key(0), ARCHS[0])
-        old = jax.tree.map(lambda x: jnp.full(x.shape, 2.0), weights[1])
-        used = jax.tree.map(lambda x: jnp.ones(x.shape), weights[1])
+        old = jax.tree.map(lambda x: np.full(x.shape, 2, np.float32), weights[1])
+        used = jax.tree.map(lambda x: np.ones(x.shape, np.float32), weights[1])
         counts = network.counts((5, *SMALL["image_shape"]))
-        found = _running(old, used, 0.997, counts)
+        found = jax.jit(lambda *each: _running(*each, 0.997, counts))(old, used)
         for stack, module in enumerate(found.modules):
             n = 5 * 4 * 8 / 4**stack
             for leaf in module:
@@ -396,7 +426,7 @@ RECIPE = training.get_recipe("small101-12", epochs=2, channels=5, batch_size=32,
 
 
 @pytest.mark.slow
-def test_a_batch_is_trained_as_each_cell_by_its_own_program(digits, monkeypatch):
+def test_a_batch_is_trained_as_each_cell_by_its_own_program(digits, monkeypatch, one_stack):
     """The same key gives the same curves in both forms, until rounding grows; and another key gives others.
 
     One program for all cells with concatenated vertices, beside that for none, is the first of the four that

@@ -75,11 +75,11 @@ def _chosen_archs(options: argparse.Namespace) -> np.ndarray | None:
         lines = [line.strip() for line in Path(options.archs).read_text("utf-8").splitlines()]
         archs = np.stack([space.from_string(line) for line in lines if line] or [np.zeros(space.num_decisions, int)])
         each = jnp.asarray(archs)
-        valid = np.asarray(jax.vmap(space.is_valid)(each))
+        valid = np.asarray(jax.jit(jax.vmap(space.is_valid))(each))
         if not valid.all():
             wrong = space.to_string(archs[int(np.argmin(valid))]) if any(lines) else "an empty file"
             raise ValueError(f"--archs {options.archs} has {wrong}, expected lines with valid cells of {space.name}")
-        _, first = np.unique(np.asarray(jax.vmap(space.fingerprint)(each)), axis=0, return_index=True)
+        _, first = np.unique(np.asarray(jax.jit(jax.vmap(space.fingerprint))(each)), axis=0, return_index=True)
         return np.asarray(each)[np.sort(first)]
     cells = FAMILIES.entry(options.space).cells
     return cells(options.vertices) if cells is not None and options.vertices is not None else None

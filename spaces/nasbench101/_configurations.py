@@ -200,7 +200,8 @@ def _configurations(encoding: Encoding, only_valid: bool) -> Configurations:
         return np.asarray([*from_edges(edges), *arch[NUM_EDGES:]], np.int32)
 
     def feature(config: Array, name: str) -> Array | Graph:
-        return nasbench101_features(to_arch(config), name)
+        features: Array | Graph = nasbench101_features(to_arch(config), name)
+        return features
 
     space = Space(
         name=name,

@@ -1,9 +1,11 @@
 """How cells of NAS-Bench-101 are described to predictors."""
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -148,6 +150,8 @@ _FEATURES: dict[str, Callable[[Array], Array | Graph]] = {
 FEATURE_NAMES = tuple(_FEATURES)
 
 
+# One program outside of `jit`; inside it as if it were written there.
+@functools.partial(jax.jit, static_argnames="name", inline=True)
 def nasbench101_features(arch: Array, name: str) -> Array | Graph:
     """Returns the named encoding of an architecture `[26]`.
 

@@ -133,6 +133,7 @@ def _of_seven_vertices(sampling: str, mutation: str, rate: float) -> Space:
         mutate = _mutate_each(_EDGE_RATES[mutation] * rate, rate / 5)
     if mutation == "continuous_adjacency":
         mutate = functools.partial(mutate_continuous_adjacency, rate=rate)
+    one_program = functools.partial(jax.jit, inline=True)  # outside of `jit`, and not another one at every call
     return Space(
         name="nasbench101",
         num_choices=NUM_CHOICES,
@@ -140,8 +141,8 @@ def _of_seven_vertices(sampling: str, mutation: str, rate: float) -> Space:
         size=NUM_CELLS,
         config=json.dumps({"kind": "nasbench101", "sampling": sampling, "mutation": mutation, "rate": rate}),
         feature_names=FEATURE_NAMES,
-        sample=samplers[sampling],
-        mutate=mutate,
+        sample=one_program(samplers[sampling]),
+        mutate=one_program(mutate),
         neighbors=neighbors,
         is_valid=is_valid_cell,
         fingerprint=fingerprint,
@@ -271,6 +272,7 @@ def _mutate_one(key: Key, arch: Array, has_choice: np.ndarray | None = None) -> 
     return until_valid(key, 2, lambda words: change(words, arch))
 
 
+@functools.partial(jax.jit, inline=True)  # one program outside of `jit`; inside it as if it were written there
 def neighbors(arch: Array) -> tuple[Array, Array]:
     """Returns the 31 changes of one edge or operation `[31, 26]`, and which are valid and change the cell `[31]`."""
     flips = np.eye(NUM_EDGES, len(NUM_CHOICES), dtype=np.int32)

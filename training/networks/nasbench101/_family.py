@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from jnas.core._vocabulary import FormName, Network
@@ -19,7 +19,7 @@ def _network(form: FormName, archs: np.ndarray | None, *, cells: int, **sizes: A
 
 def _count_operations(archs: np.ndarray, network: Network) -> np.ndarray:
     """Returns how many vertices have each operation, edges from the input, and multiply-adds, `[N, 5]`."""
-    matrix, used = (np.asarray(each) for each in pruned(jnp.asarray(archs.T)))
+    matrix, used = (np.asarray(each) for each in jax.jit(pruned)(archs.T))
     kinds = [((choice == archs[:, NUM_EDGES:].T) & used[1:-1]).sum(0) for choice in range(len(OPERATIONS))]
     return np.concatenate([np.stack([*kinds, matrix[0].sum(0)], 1), count_flops(archs, network)], 1)
 
