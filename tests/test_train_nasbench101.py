@@ -18,7 +18,8 @@ from jnas.spaces import nasbench101, nasbench101_cells
 from jnas.spaces.nasbench101._cells import nasbench101_from_string, nasbench101_to_string
 from jnas.tables._named_cells import find_cells, read_cells
 from jnas.training import Weights, evaluate, load_weights, make_network, save_weights
-from jnas.training.networks.nasbench101 import _network
+from jnas.training.networks.nasbench101 import _network, _weights
+from jnas.training.runs import _jobs
 
 CELLS = ("|conv3x3~0|maxpool3x3~0~1|output~1~2|", "|conv1x1~0|output~1|")
 # Both kinds of convolution, pooling, vertices before the output that share 5 channels unevenly, one that is pruned, and
@@ -54,22 +55,49 @@ def folder(tmp_path_factory):
     return path
 
 
+PROGRAMS = {}
+"""Those of training runs, by their recipe: both commands train alike."""
+
+
 def run(folder, *words):
     """Runs a command. Its network has one program for all cells with concatenated vertices, of which it compiles four.
 
-    The four of them are those of a plain network in the tests of networks.
+    The four of them are those of a plain network in the tests of networks. What is timed is a linear layer: that a
+    network's epochs are timed is seen where cells of NAS-Bench-201 are.
     """
+
+    def compiled(recipe, network, told, make=_jobs._Programs):
+        return PROGRAMS.setdefault(recipe, make(recipe, network, told))
+
+    def measured(plan, dataset, recipe, network, measure=_build.measure_seconds):
+        def linear(parameters, _, arch, images):
+            logits = images.mean((1, 2, 3))[:, None] * parameters.head.kernel.mean(1)[None]
+            return logits, network.init(jax.random.key(0), arch)[1]
+
+        return measure(plan, dataset, recipe, network._replace(apply=linear, specialize=None))
+
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
         patch.chdir(folder)
         patch.setattr(_network, "_MOST_PROGRAMS", 2)
+        patch.setattr(_jobs, "_Programs", compiled)
+        patch.setattr(_build, "measure_seconds", measured)
         for command in (_build, _train):
             patch.setattr(command, "prepare_devices", lambda options, most=None: None)
         assert main([*map(str, words)]) == 0
     return said.getvalue()
 
 
-@pytest.fixture(scope="module")
-def trained(folder):
+@pytest.fixture(scope="class")
+def two_stacks():
+    """Networks of two stacks, two thirds to compile; files of weights below are of three."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (_network, _weights):
+            patch.setattr(module, "NUM_STACKS", 2)
+        yield
+
+
+@pytest.fixture(scope="class")
+def trained(folder, two_stacks):
     """A cell by its string and one by its index."""
     return run(folder, "train", CELLS[0], "2", "--space", "nasbench101", *SMALL, "--out", "runs")
 
