@@ -148,6 +148,7 @@ class Decisions(NamedTuple):
     mask: NDArray[np.bool_]  # [E, K], the choices that each decision has; at least one each
     names: tuple[tuple[str, ...], ...]  # of each decision's K columns; what stands at a masked one is never shown
     independent: bool = True  # whether every combination of choices is an architecture; if not, `discretize` mends it
+    operations: NDArray[np.bool_] | None = None  # [E], which of them choose an operation; None for all
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -180,9 +181,9 @@ class Supernet(NamedTuple):
     """One network that holds the weights of all architectures of a space, as pure functions.
 
     `E` decisions of at most `K` choices each, and an architecture is one choice for each of them. Every operation of
-    every edge has weights of its own, and batch-norms are without scale and shift. Inputs and outputs are what the task
-    says, as for `Network`. With `statistics=None` each batch-norm uses the batch's own mean and variance, and `used`
-    tells them, in the structure of `statistics`; where an operation was not run, `used` holds zeros.
+    every edge (or vertex) has weights of its own. Inputs and outputs are what the task says, as for `Network`. With
+    `statistics=None` each batch-norm uses the batch's own mean and variance, and `used` tells them, in the structure of
+    `statistics`; where an operation was not run, `used` holds zeros.
     """
 
     init: Callable[[Key], tuple[Any, Any]]
@@ -221,6 +222,11 @@ class Supernet(NamedTuple):
     takes the softmax itself.)"""
 
     task: Task = IMAGE_CLASSIFICATION
+
+    specialize: Callable[[Array, Callable[..., Any]], Callable[..., Any]] | None = None
+    """`specialize(arch, function)(*arguments)`: what `function(sampled, *arguments)` returns, by the smallest of the
+    programs that the architecture fits; as `Network.specialize`, and for the same reason. `sampled` chooses among them
+    too, but its gradient keeps room for all. `None` where one program does for all."""
 
 
 def decisions_of(supernet: Supernet) -> Decisions:

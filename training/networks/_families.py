@@ -66,21 +66,23 @@ def make_supernet(
     cells: int = 5,
     form: Literal["switch", "mixture", "dispatch"] | None = None,
     space: str = DEFAULT_SPACE,
+    vertices: int | None = None,
 ) -> Supernet:
     """Returns the supernet of a space for a data set.
 
     Args:
       dataset: Says the size of the images and the number of classes.
       channels: Of the first stage; published searches have 16.
-      cells: In each stage; published searches have 5.
+      cells: In each stage; published searches have 5, and 3 modules on NAS-Bench-101.
       form: How one operation among several becomes a program; by default the fastest on this backend, a branch
         (`'switch'`) on CPUs, sorted batches (`'dispatch'`) elsewhere. See `jnas.training.train_many`.
-      space: `'nasbench201'`.
+      space: `'nasbench201'`; or `'nasbench101'`, whose form is `'switch'` everywhere.
+      vertices: Of `'nasbench101'`: the most vertices of a cell, 3 to 7; by default 7.
 
     Raises:
       TypeError: A size is not a Python int.
-      ValueError: The space has no supernet, the form is unknown, a size is not positive, or images are not multiples
-        of 4 high and wide.
+      ValueError: The space has no supernet, the form is unknown, a size is out of range, images are not multiples of 4
+        high and wide, or vertices are given for a space whose cells have none.
 
     Example:
       >>> supernet = jnas.training.make_supernet(jnas.training.load_dataset("digits"), channels=4, cells=1)
@@ -91,8 +93,16 @@ def make_supernet(
     if family.supernet is None:
         known = ", ".join(row.name for row in FAMILIES.rows.values() if row.supernet)
         raise ValueError(f"space is {space!r}, which has no supernet, expected one of {known}")
+    more: dict[str, int] = {}
+    if vertices is not None:
+        if not family.by_vertices:
+            known = " and ".join(row.name for row in FAMILIES.rows.values() if row.supernet and row.by_vertices)
+            raise ValueError(f"vertices is {vertices}, which chooses among the cells of {known}, not of {space}")
+        more["max_vertices"] = vertices
+    usual = fastest_form() if fastest_form() in family.supernet_forms else family.supernet_forms[0]
     return family.supernet(
-        _known_form(form or fastest_form(), family.supernet_forms, space),
+        _known_form(form or usual, family.supernet_forms, space),
+        **more,
         image_shape=dataset.image_shape,
         num_classes=dataset.num_classes,
         channels=channels,

@@ -41,6 +41,7 @@ class Family(NamedTuple):
       parameters: The type of what `Network.init` returns first, by which weights are known again.
       default_form: Returns the fastest form on the default backend.
       supernet: `supernet(form, image_shape=, num_classes=, channels=, cells=) -> Supernet`; None where there is none.
+        With `max_vertices=` too, where `by_vertices`.
       supernet_forms: The names that `supernet` takes.
       named_arrays: `named_arrays(arch, parameters, statistics)`, NumPy's, yields what the architecture has, as a file
         of weights names it.

@@ -1,8 +1,9 @@
 """A module of NAS-Bench-101 whose architecture is data, and its gradient.
 
 How wide its vertices are at most depends on the number `d` of vertices that are concatenated: `C' / d`, rounded up. A
-program is written for cells of at least so many; in it a loop goes over the five vertices and branches by their
-operations. What a narrower vertex does not have is zero and stays zero.
+program is written for cells of at least so many; in it a loop goes over the vertices and branches by their
+operations. What a narrower vertex does not have is zero and stays zero. Parameters of fewer than five vertices have no
+room for the others: a supernet of small cells has none.
 """
 
 import functools
@@ -21,7 +22,6 @@ from jnas.training.networks.nasbench101._module import (
     CONV_3X3,
     MAX_POOL,
     MIDDLE,
-    NUM_INTERIOR,
     TAPS,
     ConvBatchNorm,
     ModuleParameters,
@@ -34,20 +34,20 @@ from jnas.training.operations._convolutions import batch_norm, channelwise, conv
 
 
 class _Vertex(NamedTuple):
-    """What a program must know of a vertex; of five of them, with a leading axis."""
+    """What a program must know of a vertex; of all `n` of them, with a leading axis."""
 
     number: Array  # int32 []: from 0
     is_used: Array  # bool []
     operation: Array  # int32 []
-    sources: Array  # bool [5]
-    targets: Array  # bool [5]
+    sources: Array  # bool [n]
+    targets: Array  # bool [n]
     from_input: Array  # bool []
     channels: Array  # int32 []
     offset: Array  # int32 []: of its channels in the concatenation; C', the end, where it is not part of it
 
 
 class _Saved(NamedTuple):
-    """What a vertex's gradient needs; of five of them, with a leading axis."""
+    """What a vertex's gradient needs; of all `n` of them, with a leading axis."""
 
     images: Array  # [W, ...]: what goes into its operation
     convolved: Array  # [W, ...]: before batch-norm; zeros where the operation is no convolution
@@ -72,27 +72,29 @@ def masked_module(
       settings: Of the network.
       arch: int32 `[26]`.
       images: `[C, H, W, B]`.
-      parameters: Zero where the architecture has nothing.
+      parameters: Scales and shifts are zero where the architecture has nothing.
       statistics: To normalize with, or `None` for the batch's own.
     """
     outputs = parameters.output.scale.shape[0]
+    count = parameters.vertices.scale.shape[0]
     graph = wiring(arch, outputs)
-    none = jnp.zeros((NUM_INTERIOR, 2, outputs), images.dtype)
+    none = jnp.zeros((count, 2, outputs), images.dtype)
     if not in_degree:
         result, last = project_to_output(settings, images, parameters, statistics)
         return result, ModuleStatistics(none, none, last)
     width = -(-outputs // in_degree)
+    own_rows = slice(1, 1 + count)
     vertices = _Vertex(
-        number=jnp.arange(NUM_INTERIOR),
-        is_used=graph.used[1:-1],
-        operation=arch[NUM_EDGES:],
-        sources=graph.matrix[1:-1, 1:-1].T,
-        targets=graph.matrix[1:-1, 1:-1],
-        from_input=graph.matrix[0, 1:-1],
-        channels=graph.channels[1:-1],
-        offset=jnp.where(graph.matrix[1:-1, -1], graph.offsets[1:-1], outputs),
+        number=jnp.arange(count),
+        is_used=graph.used[own_rows],
+        operation=arch[NUM_EDGES : NUM_EDGES + count],
+        sources=graph.matrix[own_rows, own_rows].T,
+        targets=graph.matrix[own_rows, own_rows],
+        from_input=graph.matrix[0, own_rows],
+        channels=graph.channels[own_rows],
+        offset=jnp.where(graph.matrix[own_rows, -1], graph.offsets[own_rows], outputs),
     )
-    kernels = parameters.vertices.kernel[:, :width, :, :width].reshape(NUM_INTERIOR, width, TAPS * width)
+    kernels = parameters.vertices.kernel[:, :width, :, :width].reshape(count, width, TAPS * width)
     own = tuple(
         ConvBatchNorm(kernel, each.scale[:, :width], each.shift[:, :width])
         for kernel, each in (
@@ -119,10 +121,10 @@ def masked_module(
     return result, ModuleStatistics(vertex_moments, input_moments, last)
 
 
-_Own = tuple[ConvBatchNorm, ...]  # of the vertices and of the edges from the input, each with a leading axis of five
+_Own = tuple[ConvBatchNorm, ...]  # of the vertices and of the edges from the input, each with a leading axis of `n`
 
 
-# A gradient of its own, since JAX's gradient of a loop with branches keeps, for each of the five vertices, what every
+# A gradient of its own, since JAX's gradient of a loop with branches keeps, for each of the vertices, what every
 # branch would save and all of `nodes`; here a vertex keeps three images (`_Saved`). The same for any architecture: the
 # forward rule fixes what is kept, the backward one goes over the vertices in reverse and branches anew.
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -193,7 +195,7 @@ def _forward(
         return (nodes, joined), saved
 
     start = (
-        jnp.zeros((NUM_INTERIOR, width, *space), images.dtype),
+        jnp.zeros((len(own[0].scale), width, *space), images.dtype),
         jnp.zeros((outputs + width, *space), images.dtype),
     )
     (_, joined), saved = lax.scan(step, start, (vertices, own, given))
@@ -306,7 +308,7 @@ def _rectified_backward(
 
 
 def _along(chosen: Array, nodes: Array) -> Array:
-    """Returns bool `[5]` in the rank of `nodes`."""
+    """Returns bool `[n]` in the rank of `nodes`."""
     return chosen.reshape(-1, *(1,) * (nodes.ndim - 1))
 
 

@@ -123,8 +123,10 @@ def nasbench101_network(
     def init(key: Array, arch: Array) -> tuple[NasBench101Parameters, NasBench101Statistics]:
         return _initial(key, jnp.asarray(arch), widths, image_channels, num_classes), _fresh_statistics(widths)
 
-    def apply_by(module: _Module, *arguments: Any) -> tuple[Array, NasBench101Statistics]:
-        return _apply(module, settings, modules, *arguments)
+    def apply_by(
+        module: _Module, parameters: Any, statistics: Any, arch: Array, images: Array
+    ) -> tuple[Array, NasBench101Statistics]:
+        return apply_by_modules(module, settings, modules, parameters, statistics, jnp.asarray(arch), images)
 
     def has(arch: Array) -> NasBench101Parameters:
         arch = jnp.asarray(arch)
@@ -140,14 +142,11 @@ def nasbench101_network(
         return NasBench101Statistics(pixels, each)
 
     def specialize(arch: Array, function: Callable[..., Any]) -> Callable[..., Any]:
-        programs = [
-            functools.partial(
-                function, functools.partial(apply_by, functools.partial(masked_module, in_degree, settings))
-            )
-            for in_degree in range(_MOST_PROGRAMS)
-        ]
-        # `switch` takes the last program for what lies beyond.
-        return functools.partial(lax.switch, wiring(jnp.asarray(arch), channels).in_degree, programs)
+        def program(in_degree: int) -> Callable[..., Any]:
+            apply = functools.partial(apply_by, functools.partial(masked_module, in_degree, settings))
+            return functools.partial(function, apply)
+
+        return by_in_degree(arch, channels, program)
 
     def apply_any(parameters: Any, statistics: Any, arch: Array, images: Array) -> tuple[Array, NasBench101Statistics]:
         def applied(apply: Callable[..., Any], *arguments: Any) -> Any:
@@ -190,17 +189,35 @@ def _checked(arch: Any) -> np.ndarray:
     return own
 
 
-def _apply(
-    module: _Module,
+def by_in_degree(
+    arch: Array, channels: int, program: Callable[[int], Callable[..., Any]], vertices: int = NUM_INTERIOR
+) -> Callable[..., Any]:
+    """Returns `program(d)` for the number `d` of vertices that an architecture concatenates, by a branch for each.
+
+    Args:
+      arch: int32 `[26]`.
+      channels: Of the first stack.
+      program: Returns a function for cells of at least so many; the last one serves those beyond.
+      vertices: How many vertices there are at most between input and output.
+    """
+    programs = [program(in_degree) for in_degree in range(min(_MOST_PROGRAMS, vertices + 1))]
+    # `switch` takes the last program for what lies beyond.
+    return functools.partial(lax.switch, wiring(jnp.asarray(arch), channels).in_degree, programs)
+
+
+def apply_by_modules(
+    module: Callable[..., tuple[Array, Any]],
     settings: ModuleSettings,
     modules_in_stack: int,
-    parameters: NasBench101Parameters,
+    parameters: Any,
     statistics: NasBench101Statistics | None,
-    arch: Array,
+    arch: Any,
     images: Array,
 ) -> tuple[Array, NasBench101Statistics]:
-    """Returns logits `[B, classes]` and the statistics used, with `module` for each module."""
-    arch = jnp.asarray(arch)
+    """Returns logits `[B, classes]` and the statistics used, with `module(arch, images, own, given)` for each module.
+
+    Of `parameters`, `modules` is what these are given; `arch` is whatever they want to know.
+    """
     images = images.transpose(3, 1, 2, 0)
     stem = parameters.stem
     images, used_by_stem = normalize_and_rectify(
