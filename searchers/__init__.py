@@ -24,6 +24,7 @@ from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._controller import ControllerSettings
 from jnas.searchers.weight_sharing._darts import darts
 from jnas.searchers.weight_sharing._enas import PolicyGradient, enas
+from jnas.searchers.weight_sharing._fairnas import fairnas
 from jnas.searchers.weight_sharing._gdas import gdas
 from jnas.searchers.weight_sharing._registry import (
     WeightSharingEntry,
@@ -34,6 +35,7 @@ from jnas.searchers.weight_sharing._registry import (
 from jnas.searchers.weight_sharing._rsps import rsps
 from jnas.searchers.weight_sharing._setn import setn
 from jnas.searchers.weight_sharing._shared_weights import Sgd
+from jnas.searchers.weight_sharing._spos import spos
 
 __all__ = [
     "Adam",
@@ -57,6 +59,7 @@ __all__ = [
     "dngo",
     "enas",
     "entry",
+    "fairnas",
     "gcn_predictor",
     "gdas",
     "geometric_budgets",
@@ -77,6 +80,7 @@ __all__ = [
     "rsps",
     "setn",
     "smac",
+    "spos",
     "successive_halving",
     "tpe",
     "weight_sharing_entry",

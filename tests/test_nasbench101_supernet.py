@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jnas.core._vocabulary import decisions_of
+from jnas.searchers import make_weight_sharing
 from jnas.spaces.nasbench101._cells import CHOICES, NUM_EDGES, OPERATIONS, host_pruned
 from jnas.spaces.nasbench101._cost import compute_vertex_channels
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
@@ -374,5 +375,5 @@ def test_sizes_and_names_are_checked():
         nasbench101_supernet(**SIZES, norm="none")
     with pytest.raises(ValueError, match="max_vertices is 8"):
         nasbench101_supernet(**SIZES, max_vertices=8)
-    with pytest.raises(ValueError, match="no straight-through pass"):
-        net(4).straight_through(None, None, None, None, None)
+    with pytest.raises(ValueError, match="a straight-through pass, which the supernet of nasbench101 lacks"):
+        make_weight_sharing("gdas", net(4), steps_per_epoch=2)

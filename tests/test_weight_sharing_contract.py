@@ -40,6 +40,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "selection": SELECTION,
     },
     "rsps": {"selection": SELECTION},
+    "spos": {"selection": SELECTION},
+    "fairnas": {"selection": SELECTION},
 }
 every_searcher = pytest.mark.parametrize("name", ROWS)
 
@@ -175,7 +177,7 @@ def test_probabilities_are_probabilities(name):
 def test_what_steps_tell(name):
     """Accuracies are percentages that grow; what a searcher does not look at is NaN."""
     _, infos, _ = searched(name)
-    looks = {"rsps": (True, False), "enas": (True, True)}.get(name, (True, True))
+    looks = (True, name not in ("rsps", "spos", "fairnas"))
     for loss, accuracy, looked in zip(infos[::2], infos[1::2], looks, strict=True):
         known = np.isfinite(loss)
         np.testing.assert_array_equal(known, np.isfinite(accuracy))
@@ -278,6 +280,8 @@ def test_every_name_has_a_row_and_its_published_settings():
             "darts-v1": (50, 64),
             "darts-v2": (50, 64),
             "enas": (250, 128),
+            "spos": (200, 256),
+            "fairnas": (200, 256),
         }.get(name, (250, 64))
     with pytest.raises(ValueError, match="no weight-sharing searcher 'nao'"):
         weight_sharing_entry("nao")

@@ -197,11 +197,11 @@ class Supernet(NamedTuple):
     """`sampled(parameters, statistics, arch [E], inputs) -> (outputs, used)`: one operation on each edge, and the work
     of no other."""
 
-    straight_through: Callable[[Any, Any, Array, Array, Any], tuple[Any, Any]]
+    straight_through: Callable[[Any, Any, Array, Array, Any], tuple[Any, Any]] | None
     """`straight_through(parameters, statistics, weights [E, K], choices [E], inputs) -> (outputs, used)`: on each edge
     `weights[choice] * operation(inputs)` plus the sum of the other weights, which are numbers added to every pixel:
     with one-hot weights the value of `sampled`, and the gradient in the weights that GDAS was published with. Choices
-    are any combination of independent decisions."""
+    are any combination of independent decisions. None where there is no such pass."""
 
     running: Callable[..., Any]
     """`running(statistics, used, keep, shape of inputs, arch=None) -> statistics`: running estimates after a batch;

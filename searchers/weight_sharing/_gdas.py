@@ -60,14 +60,18 @@ def gdas(
 
     Raises:
       TypeError: `steps_per_epoch` or `epochs` is not a Python int.
-      ValueError: An argument is out of range.
+      ValueError: An argument is out of range, or the supernet has no straight-through pass.
 
     References:
       "Searching for A Robust Neural Architecture in Four GPU Hours", Dong and Yang, 2019, Section 3.2, Equations 3 to
         7; in "NAS-Bench-201", Dong and Yang, 2020, Section 4.
     """
     schedule = check_schedule(steps_per_epoch, epochs)
-    decisions = decisions_of(supernet)
+    decisions, straight_through = decisions_of(supernet), supernet.straight_through
+    if straight_through is None:
+        raise ValueError(
+            f"gdas needs a straight-through pass, which the supernet of {supernet.space.name} lacks; use another method"
+        )
 
     def init(key: Key) -> AlphaState:
         return begin_alpha(key, supernet, init_scale, adam)
@@ -89,7 +93,7 @@ def gdas(
             choices, one_hot = hard_gumbel(decisions.restrict(alpha), noise[1], temperature(state.step))
             loss, (measured, _) = loss_of(
                 supernet.task,
-                lambda parameters, inputs: supernet.straight_through(parameters, None, one_hot, choices, inputs),
+                lambda parameters, inputs: straight_through(parameters, None, one_hot, choices, inputs),
                 trained.shared.parameters,
                 batch.validation,
             )

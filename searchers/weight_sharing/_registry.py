@@ -1,4 +1,4 @@
-"""The weight-sharing searchers by name, with the settings that they were published with on NAS-Bench-201."""
+"""The weight-sharing searchers by name, with published settings: on NAS-Bench-201, of spos and fairnas on 101."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,9 +7,11 @@ from jnas.core._registry import make_registry
 from jnas.core._vocabulary import Supernet, WeightSharingSearcher
 from jnas.searchers.weight_sharing._darts import darts
 from jnas.searchers.weight_sharing._enas import enas
+from jnas.searchers.weight_sharing._fairnas import fairnas
 from jnas.searchers.weight_sharing._gdas import gdas
 from jnas.searchers.weight_sharing._rsps import rsps
 from jnas.searchers.weight_sharing._setn import setn
+from jnas.searchers.weight_sharing._spos import spos
 
 
 class WeightSharingEntry(NamedTuple):
@@ -72,6 +74,22 @@ _ENTRIES = (
         64,
         "uniform architectures train the weights; 100 uniform ones compared",
     ),
+    WeightSharingEntry(
+        "spos",
+        spos,
+        {},
+        200,
+        256,
+        "the same, as the evaluation of search phases trains and compares: 200 uniform ones on the same images",
+    ),
+    WeightSharingEntry(
+        "fairnas",
+        fairnas,
+        {},
+        200,
+        256,
+        "a step by the sum of the gradients of architectures that have each operation once everywhere; else as spos",
+    ),
 )
 WEIGHT_SHARING = make_registry("weight-sharing searcher", _ENTRIES)
 
@@ -81,7 +99,7 @@ def weight_sharing_names() -> tuple[str, ...]:
 
     Example:
       >>> jnas.searchers.weight_sharing_names()
-      ('darts-v1', 'darts-v2', 'gdas', 'setn', 'enas', 'rsps')
+      ('darts-v1', 'darts-v2', 'gdas', 'setn', 'enas', 'rsps', 'spos', 'fairnas')
     """
     return WEIGHT_SHARING.names()
 

@@ -15,7 +15,7 @@ Forward = Callable[[Any, Any], tuple[Any, Any]]
 
 
 class Sgd(NamedTuple):
-    """How the shared weights are trained; the numbers may be traced, but for `clip` being None or not.
+    """How the shared weights are trained; the numbers may be traced, but for `clip` being None or not, and `nesterov`.
 
     The learning rate follows a cosine, step by step, from `learning_rate` to `final_learning_rate` over the search or
     over `period` epochs, and then back up. (The published scripts change it once in an epoch.)
@@ -23,11 +23,12 @@ class Sgd(NamedTuple):
 
     learning_rate: Any = 0.025
     final_learning_rate: Any = 0.001
-    momentum: Any = 0.9  # Nesterov's
+    momentum: Any = 0.9
     weight_decay: Any = 5e-4  # added to the gradient of every weight, after clipping
     clip: Any = 5.0  # largest norm of the gradient of all weights, or None
     period: Any = None  # epochs in which the cosine falls, or None for all of the search
     batch_norm_momentum: Any = 0.9  # what running estimates of batch-norm keep of themselves at a step
+    nesterov: bool = True  # whether the momentum is Nesterov's
 
 
 class Schedule(NamedTuple):
@@ -130,6 +131,8 @@ def descend(parameters: Any, momentum: Any, gradients: Any, rate: Any, settings:
         lambda gradient, value: gradient + settings.weight_decay * value, clipped(gradients, settings.clip), parameters
     )
     momentum = jax.tree.map(lambda old, gradient: settings.momentum * old + gradient, momentum, gradients)
+    if not settings.nesterov:
+        return jax.tree.map(lambda value, mean: value - rate * mean, parameters, momentum), momentum
     parameters = jax.tree.map(
         lambda value, gradient, mean: value - rate * (gradient + settings.momentum * mean),
         parameters,
@@ -175,18 +178,45 @@ def train_weights(
     """
     gradient = jax.grad(lambda parameters: loss_of(supernet.task, forward, parameters, examples), has_aux=True)
     gradients, (measured, used) = gradient(state.shared.parameters)
-    parameters, momentum = descend(state.shared.parameters, state.momentum, gradients, rate, settings)
     shape = jax.tree.map(jnp.shape, examples.inputs)
     statistics = supernet.running(state.shared.statistics, used, settings.batch_norm_momentum, shape, arch=arch)
-    return WeightsState(Shared(parameters, statistics), momentum), measured
+    return step_weights(state, gradients, statistics, rate, settings), measured
+
+
+def step_weights(state: WeightsState, gradients: Any, statistics: Any, rate: Any, settings: Sgd) -> WeightsState:
+    """Returns the weights after a step of SGD by gradients, with new running estimates."""
+    parameters, momentum = descend(state.shared.parameters, state.momentum, gradients, rate, settings)
+    return WeightsState(Shared(parameters, statistics), momentum)
 
 
 def train_arch(
     supernet: Supernet, state: WeightsState, arch: Array, examples: Examples, rate: Any, settings: Sgd
 ) -> tuple[WeightsState, Measured]:
     """Returns the weights after a step of one architecture int32 `[E]`; arguments as for `train_weights`."""
+    gradients, (measured, used) = arch_gradients(supernet, state.shared.parameters, arch, examples)
+    shape = jax.tree.map(jnp.shape, examples.inputs)
+    statistics = supernet.running(state.shared.statistics, used, settings.batch_norm_momentum, shape, arch=arch)
+    return step_weights(state, gradients, statistics, rate, settings), measured
 
-    def forward(parameters: Any, inputs: Any) -> tuple[Any, Any]:
-        return supernet.sampled(parameters, None, arch, inputs)
 
-    return train_weights(supernet, state, forward, examples, rate, settings, arch)
+def arch_gradients(
+    supernet: Supernet, parameters: Any, arch: Array, examples: Examples
+) -> tuple[Any, tuple[Measured, Any]]:
+    """Returns the gradients of one architecture's mean loss, and beside them what was measured and the statistics used.
+
+    The gradient is taken inside of the program that the architecture fits (`Supernet.specialize`).
+    """
+
+    def gradients(sampled: Any, parameters: Any, arch: Array, examples: Examples) -> Any:
+        def forward(parameters: Any, inputs: Any) -> tuple[Any, Any]:
+            result: tuple[Any, Any] = sampled(parameters, None, arch, inputs)
+            return result
+
+        loss = lambda parameters: loss_of(supernet.task, forward, parameters, examples)  # noqa: E731
+        return jax.grad(loss, has_aux=True)(parameters)
+
+    if supernet.specialize is None:
+        found: tuple[Any, tuple[Measured, Any]] = gradients(supernet.sampled, parameters, arch, examples)
+    else:
+        found = supernet.specialize(arch, gradients)(parameters, arch, examples)
+    return found

@@ -61,11 +61,17 @@ NET_SETTINGS = tuple(
         Setting(
             "comparison",
             one_of("published", "same_batches"),
-            help="what setn, enas and rsps compare their candidates on: each on the next batch of its own (published, "
-            "the default), or all on the same images",
+            help="what setn, enas, rsps, spos and fairnas compare their candidates on: each on the next batch of its "
+            "own (published, the default of the first three), or all on the same images",
             older=("selection",),
         ),
-        Setting("num_candidates", POSITIVE, "N", "how many these compare (default 100)", older=("candidates",)),
+        Setting(
+            "num_candidates",
+            POSITIVE,
+            "N",
+            "how many these compare (default 100; spos and fairnas 200)",
+            older=("candidates",),
+        ),
         Setting(
             "batch_norm",
             one_of("batch", "running", "reestimated"),

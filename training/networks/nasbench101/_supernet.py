@@ -112,8 +112,8 @@ def nasbench101_supernet(
       A supernet whose architectures are int32 `[26]`. Its mixture has a weight for each edge, of which the second
       column counts, and for each operation; see `mixture_module`. At one-hot weights it is the sampled cell where all
       `max_vertices - 2` vertices go to the output; of other cells, vertices are wider in the cell than in the mixture,
-      and a vertex without predecessors gives a constant. There is no straight-through pass. Preferences become a cell
-      by `likeliest_cell`.
+      and a vertex without predecessors gives a constant. There is no straight-through pass, since
+      how wide a vertex is depends on edges. Preferences become a cell by `likeliest_cell`.
 
     Raises:
       TypeError: A size is not a Python int.
@@ -166,7 +166,7 @@ def nasbench101_supernet(
         init=init,
         mixture=mixture,
         sampled=sampled,
-        straight_through=no_straight_through,
+        straight_through=None,
         running=functools.partial(_running, sizes, slices, height * width),
         space=space,
         form="switch",
@@ -176,14 +176,6 @@ def nasbench101_supernet(
     are_operations = np.arange(space.num_decisions) >= NUM_EDGES
     decisions = decisions_of(supernet)._replace(independent=False, operations=are_operations)
     return supernet._replace(decisions=decisions)
-
-
-def no_straight_through(*_: Any) -> Any:
-    """Raises: nothing that is drawn in this space is trained by a straight-through gradient."""
-    raise ValueError(
-        "the supernet of nasbench101 has no straight-through pass, which gdas needs: how wide a vertex is depends on "
-        "the edges that are drawn; use another method, or another space"
-    )
 
 
 def _sampled(

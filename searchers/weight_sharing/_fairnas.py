@@ -1,0 +1,111 @@
+"""FairNAS: architectures that have each operation once at every decision make one step of the weights together."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.core._vocabulary import Array, Batch, Examples, Key, StepInfo, Supernet, WeightSharingSearcher, decisions_of
+from jnas.searchers.weight_sharing._candidates import Selection
+from jnas.searchers.weight_sharing._rsps import RspsState, rsps, uniform_archs
+from jnas.searchers.weight_sharing._shared_weights import (
+    Measured,
+    Sgd,
+    WeightsState,
+    arch_gradients,
+    as_architecture,
+    check_schedule,
+    learning_rate,
+    step_weights,
+)
+from jnas.searchers.weight_sharing._spos import EVALUATED_SELECTION, EVALUATED_SGD
+
+
+def fairnas(
+    supernet: Supernet,
+    *,
+    steps_per_epoch: int,
+    epochs: int = 200,
+    sgd: Sgd = EVALUATED_SGD,
+    selection: Selection = EVALUATED_SELECTION,
+) -> WeightSharingSearcher:
+    """Returns FairNAS's strict fairness, with the published hyper-parameters of the evaluation of search phases.
+
+    Each step draws an architecture uniformly, whose choices of operations are then put aside: each decision's
+    operations are permuted, independently of the others', and one architecture after another takes the next of each.
+    So with three operations three architectures have each of them once at every vertex. Their gradients on the training
+    batch are summed (not averaged), clipped together, and make one step. What a step tells is the mean of the three. At
+    the end uniform architectures are compared as in `spos`.
+
+    A decision with fewer operations than another begins again with its first.
+
+    Published with batches of 256.
+
+    Args:
+      supernet: What is trained; `Decisions.operations` says which decisions choose an operation.
+      steps_per_epoch: Steps that go through the training images once; the learning rate follows it.
+      epochs: Of the whole search.
+      sgd: How the weights are trained.
+      selection: How candidates are compared.
+
+    Raises:
+      TypeError: `steps_per_epoch` or `epochs` is not a Python int, or `selection` is no `Selection`.
+      ValueError: An argument is out of range.
+
+    References:
+      "FairNAS: Rethinking Evaluation Fairness of Weight Sharing Neural Architecture Search", Chu et al., 2019, Section
+        3 and Algorithm 1; in "Evaluating the Search Phase of Neural Architecture Search", Yu et al., 2020.
+    """
+    schedule = check_schedule(steps_per_epoch, epochs)
+    usual = rsps(supernet, steps_per_epoch=steps_per_epoch, epochs=epochs, sgd=sgd, selection=selection)
+
+    def step(state: RspsState, batch: Batch) -> tuple[RspsState, StepInfo]:
+        key, arch_key, order_key = jax.random.split(state.key, 3)
+        archs = fair_archs(order_key, supernet, uniform_archs(arch_key, supernet, 1)[0])
+        rate = learning_rate(sgd, schedule, state.step)
+        trained, measured = train_together(supernet, state.weights, archs, batch.train, rate, sgd)
+        nothing = jnp.float32(jnp.nan)
+        return RspsState(key, state.step + 1, trained), StepInfo(*measured, nothing, nothing)
+
+    return usual._replace(step=step, name="fairnas")
+
+
+def fair_archs(key: Key, supernet: Supernet, arch: Array) -> Array:
+    """Returns architectures int32 `[M, E]` that have each operation once at every decision, and else are alike.
+
+    Args:
+      key: Of the permutations.
+      supernet: Says which decisions choose operations, and which there are; `M` is the largest number of them.
+      arch: int32 `[E]`, valid: the choices that are no operations.
+    """
+    decisions = decisions_of(supernet)
+    chosen = np.ones(len(decisions.mask), bool) if decisions.operations is None else decisions.operations
+    noise = jax.random.uniform(key, decisions.shape)
+    orders = jnp.argsort(jnp.where(decisions.mask, noise, jnp.inf), axis=1)  # [E, K], choices that there are first
+    places = np.arange(decisions.counts[chosen].max())[:, None] % decisions.counts[None]
+    operations = orders[np.arange(len(chosen))[None], places].astype(jnp.int32)
+    archs = jnp.where(chosen[None], operations, arch[None])
+    return jax.vmap(lambda each: as_architecture(supernet, each))(archs)
+
+
+def train_together(
+    supernet: Supernet, state: WeightsState, archs: Array, examples: Examples, rate: Any, settings: Sgd
+) -> tuple[WeightsState, Measured]:
+    """Returns the weights after one step by the sum of the gradients of architectures int32 `[M, E]`.
+
+    And the means of what was measured. Running estimates take in one architecture after the other.
+    """
+    parameters = state.shared.parameters
+    shape = jax.tree.map(jnp.shape, examples.inputs)
+
+    def add(carry: tuple[Any, Any], arch: Array) -> tuple[tuple[Any, Any], Measured]:
+        total, statistics = carry
+        gradients, (measured, used) = arch_gradients(supernet, parameters, arch, examples)
+        statistics = supernet.running(statistics, used, settings.batch_norm_momentum, shape, arch=arch)
+        return (jax.tree.map(jnp.add, total, gradients), statistics), measured
+
+    nothing = jax.tree.map(jnp.zeros_like, parameters)
+    (gradients, statistics), measured = jax.lax.scan(add, (nothing, state.shared.statistics), archs)
+    means = Measured(*(jnp.mean(each) for each in measured))
+    return step_weights(state, gradients, statistics, rate, settings), means

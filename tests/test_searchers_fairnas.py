@@ -1,0 +1,89 @@
+"""FairNAS: what its architectures have in common, and that its step is one by the sum of their gradients."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.searchers import Sgd, fairnas
+from jnas.searchers.weight_sharing._fairnas import fair_archs, train_together
+from jnas.searchers.weight_sharing._shared_weights import WeightsState, begin_weights, loss_of
+from jnas.spaces.nasbench101._cells import NUM_EDGES
+from jnas.training.networks.nasbench101._supernet import nasbench101_supernet
+from tests._toy_supernet import RULED, TOY, E, K, batch, examples
+
+
+def test_its_step_is_one_by_the_sum_of_three_gradients():
+    """Clipped together, with weight decay and momentum; the running estimates take in each of the three."""
+    settings = Sgd(momentum=0.8, weight_decay=0.05, clip=0.4, batch_norm_momentum=0.7, nesterov=False)
+    before = begin_weights(jax.random.key(0), TOY)
+    before = before._replace(momentum=jax.tree.map(lambda x: 0.1 * jnp.cos(x), before.momentum))
+    archs, seen, rate = jnp.array([[0, 2], [2, 1], [1, 0]]), examples(3), 0.3
+
+    def gradient(arch):
+        forward = lambda parameters, inputs: TOY.sampled(parameters, None, arch, inputs)  # noqa: E731
+        return jax.grad(lambda p: loss_of(TOY.task, forward, p, seen), has_aux=True)(before.shared.parameters)
+
+    each = [jax.jit(gradient)(arch) for arch in archs]
+    total = jax.tree.map(lambda *x: sum(map(np.asarray, x)), *[gradients for gradients, _ in each])
+    size = np.sqrt(sum(np.sum(leaf**2) for leaf in jax.tree.leaves(total)))
+    assert size > 0.4
+    after, measured = jax.jit(lambda state: train_together(TOY, state, archs, seen, rate, settings))(before)
+    for name, value in before.shared.parameters.items():
+        momentum = 0.8 * before.momentum[name] + 0.4 * total[name] / size + 0.05 * value
+        np.testing.assert_allclose(after.momentum[name], momentum, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(after.shared.parameters[name], value - rate * momentum, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(measured.loss, np.mean([found.loss for _, (found, _) in each]), rtol=1e-5)
+    statistics = before.shared.statistics
+    for arch, (_, (_, used)) in zip(archs, each, strict=True):
+        statistics = TOY.running(statistics, used, 0.7, seen.inputs.shape, arch=arch)
+    np.testing.assert_allclose(after.shared.statistics, statistics, rtol=1e-5)
+    assert isinstance(after, WeightsState)
+
+
+def test_its_architectures_have_each_operation_once_and_the_topology_of_one_cell():
+    supernet = nasbench101_supernet(image_shape=(4, 4, 1), num_classes=2, channels=4, cells=1, max_vertices=4)
+    space = supernet.space
+
+    @jax.jit
+    def draw(keys):
+        def one(key):
+            arch_key, order_key = jax.random.split(key)
+            arch = space.sample(arch_key)
+            return arch, fair_archs(order_key, supernet, arch)
+
+        return jax.vmap(one)(keys)
+
+    cells, archs = jax.device_get(draw(jax.random.split(jax.random.key(0), 720)))
+    np.testing.assert_array_equal(archs[..., :NUM_EDGES], np.repeat(cells[:, None, :NUM_EDGES], 3, axis=1))
+    operations = archs[..., NUM_EDGES:]
+    np.testing.assert_array_equal(
+        np.sort(operations[..., :2], axis=1), np.arange(3)[None, :, None] + np.zeros((720, 1, 2))
+    )
+    np.testing.assert_array_equal(operations[..., 2:], 0)  # of vertices that the sub-space does not have
+    assert np.asarray(jax.vmap(space.is_valid)(archs.reshape(-1, 26))).all()
+    orders = list(itertools.permutations(range(3)))
+    pairs = [orders.index(tuple(a)) * 6 + orders.index(tuple(b)) for a, b in operations[..., :2].transpose(0, 2, 1)]
+    counts = np.bincount(pairs, minlength=36)  # permutations of two vertices are independent: 20 of each pair
+    assert np.sum((counts - 20) ** 2 / 20) < 70  # chi-squared of 35 degrees of freedom: 4e-4
+
+
+def test_where_every_decision_is_an_operation_architectures_differ_everywhere():
+    archs = np.asarray(jax.jit(lambda key: fair_archs(key, TOY, jnp.zeros(E, jnp.int32)))(jax.random.key(1)))
+    np.testing.assert_array_equal(np.sort(archs, axis=0), np.arange(K)[:, None] + np.zeros((1, E)))
+
+
+def test_a_rule_is_obeyed():
+    archs = jax.jit(lambda key: fair_archs(key, RULED, jnp.array([1, 2])))(jax.random.key(2))
+    assert np.asarray(jax.vmap(RULED.space.is_valid)(archs)).all()
+
+
+def test_a_step_of_the_searcher_trains_all_three_together():
+    searcher = fairnas(TOY, steps_per_epoch=3, epochs=2)
+    state = searcher.init(jax.random.key(0))
+    after, info = jax.jit(searcher.step)(state, batch(0))
+    changed = jax.tree.map(lambda new, old: np.any(new != old), after.weights.momentum, state.weights.momentum)
+    assert all(jax.tree.leaves(changed))  # none of the operations was left out
+    assert int(after.step) == 1
+    assert np.isfinite(info.train_loss)
