@@ -191,7 +191,7 @@ def test_each_look_is_judged_by_the_table(whole):
         assert final_columns_of(result)[1].mean == pytest.approx(final.mean())
         assert final_columns_of(result)[1].std == pytest.approx(final.std(ddof=1))
     gdas, rsps = study.methods
-    np.testing.assert_allclose(entropy(rsps), 1.0, atol=1e-6)
+    np.testing.assert_allclose(entropy(study, rsps), 1.0, atol=1e-6)
     w = gdas.record.weights[0, 0].astype(float)
     assert entropy(gdas)[0, 0] == pytest.approx(np.mean(-np.sum(w * np.log(w), axis=1)) / np.log(3))
     assert rsps.record.candidates.shape == (2, 2, 4, 2)

@@ -1,6 +1,7 @@
 """The command `jnas supernet`."""
 
 import argparse
+import json
 from typing import Any
 
 from jnas.commands._study_work import carry_out_and_tell
@@ -15,11 +16,11 @@ from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
 from jnas.studies.supernets._study import carry_out_supernets
 from jnas.studies.supernets._text import supernet_results_text
 from jnas.tables._load import load_table
-from jnas.training._recipe import BatchNormPolicy
-from jnas.training.networks._families import make_supernet
+from jnas.tables._table import Table
+from jnas.training._recipe import BatchNormPolicy, get_recipe
+from jnas.training.networks._families import FAMILIES, make_supernet
 
-_DIGITS = {"channels": 4, "cells": 3, "epochs": 50, "one_shot": 1000}  # sizes of the embedded table's networks
-_PUBLISHED = {"channels": 16, "cells": 5}
+_EPOCHS_ON_DIGITS, _ONE_SHOT = 50, 1000
 _POLICIES: tuple[BatchNormPolicy, ...] = ("batch", "running", "reestimated")
 
 
@@ -32,16 +33,16 @@ def run_supernet(options: argparse.Namespace) -> None:
     prepare_devices(options, most=_devices(-(-options.num_seeds // (options.num_processes or 1))))
     dataset = make_dataset(options)
     on_digits = options.dataset == "digits"
-    sizes = {key: getattr(options, key) or (_DIGITS if on_digits else _PUBLISHED)[key] for key in _PUBLISHED}
     embedded = on_digits and options.space == DEFAULT_SPACE
     path = options.table or ("digits" if embedded else None)
     table = None if path is None else load_table(path)
-    net = make_supernet(dataset, channels=sizes["channels"], cells=sizes["cells"], space=options.space)
+    sizes = _sizes(options, table)
+    net = make_supernet(dataset, **sizes, space=options.space)
     methods = supernet_methods(
         names,
         net,
         dataset,
-        epochs=options.epochs or (_DIGITS["epochs"] if on_digits else None),
+        epochs=options.epochs or (_EPOCHS_ON_DIGITS if on_digits else None),
         batch_size=options.batch_size,
         selection=_selection(options),
         controller_steps=options.controller_steps,
@@ -52,6 +53,20 @@ def run_supernet(options: argparse.Namespace) -> None:
     told = [*plan.config["methods"], plan.config["dataset"], plan.config["num_seeds"]]
     files = ("summary.csv", "epochs.csv", *(("one_shot.csv",) if plan.config["one_shot"] else ()), "report.html")
     carry_out_and_tell(options, "supernet", plan, told, carry_out_supernets, supernet_results_text, files)
+
+
+def _sizes(options: argparse.Namespace, table: Table | None) -> dict[str, int]:
+    """Returns the supernet's sizes: those asked for, else on the digits those of networks there, else as published."""
+    family = FAMILIES.entry(options.space)
+    channels, cells = family.searched
+    if options.dataset == "digits":
+        recipe = get_recipe(family.recipes[0])
+        channels, cells = recipe.channels, recipe.cells
+    sizes = {"channels": options.channels or channels, "cells": options.cells or cells}
+    vertices = options.vertices
+    if vertices is None and family.by_vertices and table is not None and table.space.name == family.name:
+        vertices = json.loads(table.space.config).get("max_vertices")  # of a table of few vertices, those
+    return sizes if vertices is None else sizes | {"vertices": vertices}
 
 
 def _method_names(wanted: tuple[str, ...]) -> list[str]:
@@ -75,7 +90,7 @@ def _selection(options: argparse.Namespace) -> dict[str, Any]:
 def _one_shot(options: argparse.Namespace, table: Any) -> Any:
     if options.one_shot is not None:
         return options.one_shot
-    return 0 if table is None else _DIGITS["one_shot"]
+    return 0 if table is None else _ONE_SHOT
 
 
 def _methods_text() -> str:

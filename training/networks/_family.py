@@ -43,6 +43,7 @@ class Family(NamedTuple):
       supernet: `supernet(form, image_shape=, num_classes=, channels=, cells=) -> Supernet`; None where there is none.
         With `max_vertices=` too, where `by_vertices`.
       supernet_forms: The names that `supernet` takes.
+      searched: The channels and the cells in each stage of published searches.
       named_arrays: `named_arrays(arch, parameters, statistics)`, NumPy's, yields what the architecture has, as a file
         of weights names it.
       time_features: `time_features(archs [N, E], network) -> float [N, F]`, to which seconds of an epoch are fitted.
@@ -63,6 +64,7 @@ class Family(NamedTuple):
     default_form: Callable[[], FormName] = fastest_form
     supernet: Callable[..., Supernet] | None = None
     supernet_forms: tuple[FormName, ...] = ()
+    searched: tuple[int, int] = (16, 5)
     named_arrays: Callable[[np.ndarray, Any, Any], Named] = name_leaves
     time_features: Callable[[np.ndarray, Network], np.ndarray] = count_flops
     cells: Callable[[int | None], np.ndarray] | None = None

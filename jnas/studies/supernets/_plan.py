@@ -20,6 +20,7 @@ from jnas.studies._compared import table_words
 from jnas.studies._memory import check_memory
 from jnas.studies._settings import check_settings
 from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
+from jnas.tables._in_space import table_in_space
 from jnas.tables._known_part import whole_size
 from jnas.tables._numbers import table_name
 from jnas.tables._table import Table
@@ -162,6 +163,7 @@ def plan_supernet_study(
         )
     check_memory(_result_bytes(_num_parameters(supernet), int(given.num_seeds)), int(given.num_seeds))
     rows = dataset.rows(split)
+    table = None if table is None else _fitting(table, supernet)
     targets, columns, references, known = _judges(table, supernet)
     cells = _cells(table, columns, given.one_shot, given.root_seed, judging_column(targets, dataset.name))
     config: dict[str, Any] = {
@@ -234,15 +236,28 @@ def judging_column(targets: Sequence[Target], dataset: str) -> int:
     return max(range(len(targets)), key=preference, default=-1)
 
 
+def _fitting(table: Table, supernet: Supernet) -> Table:
+    """Returns a table of the supernet's space: the one that there is, or its part."""
+    # Which mutation or isomorphism a table carries does not matter here.
+    own, wanted = table.space, supernet.space
+    if own.name != wanted.name:
+        raise ValueError(f"the table is of the space {own.name!r}, the supernet of {wanted.name!r}")
+    if own.choices == wanted.choices:
+        return table
+    if any(len(few) > len(all_) for few, all_ in zip(wanted.choices, own.choices, strict=True)):
+        raise ValueError(
+            f"the table has a part of the space {own.name!r} alone, and the supernet more; pass a table of more cells, "
+            "or make a supernet of cells with as many vertices as those of the table"
+        )
+    return table_in_space(table, wanted, partly=True)
+
+
 def _judges(
     table: Table | None, supernet: Supernet
 ) -> tuple[tuple[Target, ...], NDArray[np.float32], tuple[Reference, ...], list[float | None]]:
     """Returns the columns of a table, its references with random search among them, and deviations over all cells."""
     if table is None:
         return (), np.zeros((0, 0), np.float32), (), []
-    # Which mutation or isomorphism a table carries does not matter here.
-    if (table.space.name, table.space.choices) != (supernet.space.name, supernet.space.choices):
-        raise ValueError(f"the table is of the space {table.space.name!r}, the supernet of {supernet.space.name!r}")
     targets = judging_targets(table)
     columns = target_columns(table, targets)
     selecting = [_validation_of(targets, i) for i in range(len(targets))]

@@ -140,7 +140,7 @@ def _results_section(study: SupernetStudy) -> Html:
             ),
             *([median_rank(result, "–")] if study.targets else []),
             *([] if (own := skips[k]) is None else [mean_words(finite_moments(own[:, -1])[0], form=".1f")]),
-            mean_words(finite_moments(entropy(result)[:, -1])[0], form=".3f"),
+            mean_words(finite_moments(entropy(study, result)[:, -1])[0], form=".3f"),
         ]
         for k, result in enumerate(study.methods)
     ]
@@ -218,7 +218,7 @@ def _collapse_section(study: SupernetStudy) -> Html:
         lines = _drawn(study, skips)
         title = "Number of skip connections in the derived cell against epochs"
         boxes.append(("Skip connections in the derived cell", epoch_panel(lines, label="edges", title=title)))
-    lines = _drawn(study, [entropy(result) for result in study.methods])
+    lines = _drawn(study, [entropy(study, result) for result in study.methods])
     title = "Entropy of the operations' probabilities against epochs"
     boxes.append(("Entropy of the operations", epoch_panel(lines, label="share of the largest", title=title)))
     eigenvalues = [result.record.eigenvalues for result in study.methods]

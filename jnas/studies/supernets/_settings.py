@@ -15,6 +15,7 @@ from jnas.studies._settings import (
     ROOT_SEED,
     TABLE,
     TEXT,
+    VERTICES,
     Setting,
     ValueKind,
     integer,
@@ -37,7 +38,8 @@ SUPERNET_SETTINGS = (
         "epochs",
         NUM_EPOCHS,
         "N",
-        "epochs of all methods (default: 50 on the digits, else as published: 50 of DARTS, 250 of the others)",
+        "epochs of all methods (default: 50 on the digits, else as published: 50 of DARTS, "
+        "200 of spos and fairnas, 250 of the others)",
         of_study=False,
     ),
     OUT.of("the study's folder (default: a folder in jnas-supernet/ named after the study)"),
@@ -49,8 +51,12 @@ NET_SETTINGS = tuple(
     setting._replace(of_study=False)
     for setting in (
         Setting("space", TEXT, "NAME", f"whose supernet (default {DEFAULT_SPACE})", DEFAULT_SPACE),
-        Setting("channels", integer(1, most=65_536), "N", "of the first stage (default 16; digits 4)"),
-        Setting("cells", integer(1, most=1_000), "N", "in each stage (default 5; digits 3)"),
+        VERTICES.of(
+            "nasbench101: of the cells of up to so many vertices, input and output among them (default: as many as "
+            "those of the table, else 7)"
+        ),
+        Setting("channels", integer(1, most=65_536), "N", "of the first stage (default 16; digits 4, nasbench101 8)"),
+        Setting("cells", integer(1, most=1_000), "N", "in each stage (default 5, nasbench101 3; digits 3 and 1)"),
         Setting("batch_size", POSITIVE, "N", "images in a batch (default: as published)"),
         Setting(
             "controller_steps",

@@ -61,27 +61,35 @@ def judged_column(study: SupernetStudy) -> int:
     return judging_column(study.targets, str(study.config["dataset"]))
 
 
-def entropy(result: MethodResult) -> Floats:
-    """Returns the mean over edges of the entropy of the operations' probabilities `[S, L]`, 1 where all are as likely.
+def entropy(study: SupernetStudy, result: MethodResult) -> Floats:
+    """Returns the mean over decisions of the entropy of their probabilities `[S, L]`, 1 where all are as likely.
 
-    It is taken to the base of the number of operations.
+    Each is taken to the base of the number of its choices; decisions that have one alone are left out.
     """
+    counts = np.asarray(spaces.from_config(study.space).num_choices)
     weights = np.asarray(result.record.weights, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(weights > 0, -weights * np.log(weights), 0.0)
     terms = np.where(np.isnan(weights), np.nan, terms)
-    return np.asarray(terms.sum(axis=-1).mean(axis=-1) / np.log(weights.shape[-1]))
+    open_ = counts > 1
+    return np.asarray((terms.sum(axis=-1)[..., open_] / np.log(counts[open_])).mean(axis=-1))
 
 
 def operation_names(study: SupernetStudy) -> tuple[str, ...]:
-    """Returns the names of the operations that each edge chooses from."""
-    return spaces.from_config(study.space).choices[0]
+    """Returns the names of the operations that each edge or vertex chooses from."""
+    return max(spaces.from_config(study.space).choices, key=len)
 
 
-def operation_counts(result: MethodResult) -> NDArray[np.int64]:
-    """Returns how many edges have each operation in the architecture of each look, `[S, L, K]`."""
-    archs, choices = result.record.archs, result.record.weights.shape[-1]
-    return np.asarray((archs[..., None] == np.arange(choices)).sum(axis=2), np.int64)
+def operation_counts(study: SupernetStudy, result: MethodResult) -> NDArray[np.int64]:
+    """Returns how many edges or vertices have each operation in the architecture of each look, `[S, L, K]`.
+
+    Vertices that a cell has no use for are counted with what their encoding says.
+    """
+    names = operation_names(study)
+    # Decisions with other choices, such as whether an edge is there, are no operations.
+    chosen = [own == names for own in spaces.from_config(study.space).choices]
+    archs = result.record.archs[..., chosen]
+    return np.asarray((archs[..., None] == np.arange(len(names))).sum(axis=2), np.int64)
 
 
 def skip_connections(study: SupernetStudy, result: MethodResult) -> Floats | None:
@@ -90,7 +98,7 @@ def skip_connections(study: SupernetStudy, result: MethodResult) -> Floats | Non
     NaN for searches that have diverged.
     """
     numbers = [k for k, name in enumerate(operation_names(study)) if "skip" in name]
-    counts = operation_counts(result)[..., numbers].sum(axis=-1)
+    counts = operation_counts(study, result)[..., numbers].sum(axis=-1)
     return np.where(diverged(result.record), np.nan, counts) if numbers else None
 
 

@@ -58,7 +58,8 @@ def _epoch_rows(study: SupernetStudy) -> Iterator[list[Any]]:
     space = spaces.from_config(study.space)
     for result in study.methods:
         record, looks = result.record, {int(e): i for i, e in enumerate(result.record.looked)}
-        entropies, counts, skips = entropy(result), operation_counts(result), skip_connections(study, result)
+        entropies, counts = entropy(study, result), operation_counts(study, result)
+        skips = skip_connections(study, result)
         for seed, epoch in np.ndindex(record.info.shape[:2]):
             row = [result.name, seed, epoch + 1, *map(_number, record.info[seed, epoch])]
             row.append(_number(record.train_seconds[epoch]))

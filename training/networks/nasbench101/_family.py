@@ -42,6 +42,7 @@ FAMILY = Family(
     parameters=NasBench101Parameters,
     supernet=_supernet,
     supernet_forms=("switch",),
+    searched=(16, 3),
     default_form=lambda: "switch",
     named_arrays=nasbench101_named_arrays,
     time_features=_count_operations,
