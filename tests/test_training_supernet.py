@@ -12,7 +12,7 @@ from jnas.spaces.nasbench201._cells import EDGES
 from jnas.training.data._sources import load_dataset
 from jnas.training.networks._families import make_supernet
 from jnas.training.networks.nasbench201._mixture_cell import mixture_cell
-from jnas.training.networks.nasbench201._sampled_cell import make_sampled_cell
+from jnas.training.networks.nasbench201._sampled_cell import make_sampled_stage
 from jnas.training.networks.nasbench201._supernet import SupernetStatistics, nasbench201_supernet
 from jnas.training.operations import _layouts
 from jnas.training.operations._forms import dispatch_form, mixture_form, over_members, over_seeds, switch_form
@@ -293,10 +293,10 @@ def gradients_of_seeds(name):
     images = jax.random.normal(jax.random.key(1), (3, 2, 8, 8, BATCH))
     kernels = jax.tree.map(lambda *each: jnp.stack(each), *[cell_problem(seed)[1] for seed in range(3)])
     archs, weights = jnp.asarray(COVERING[[0, 1, 4]], jnp.int32), cell_problem()[2]
-    cell = make_sampled_cell(form, 1e-5, MANY_KERNELS)
+    stage = make_sampled_stage(form, 1e-5, MANY_KERNELS)
 
     def loss(kernels, images, weights, arch):
-        return jnp.sum(jnp.sin(cell(images, kernels, None, arch, weights)[0]))
+        return jnp.sum(jnp.sin(stage(images, jax.tree.map(lambda each: each[None], kernels), None, arch, weights)[0]))
 
     def gradients(kernels, images, arch):
         return jax.grad(loss, (0, 1, 2))(kernels, images, weights, arch)

@@ -32,67 +32,85 @@ class _Edge(NamedTuple):
 
 
 class _Saved(NamedTuple):
-    """What a backward pass through a cell needs."""
+    """What a backward pass through a stage needs."""
 
-    nodes: Array  # [4, C, H, W, B], or in the order of the layout
+    nodes: Array  # [3 N + 1, C, H, W, B], or in the order of the layout: a cell's last node is the next one's first
     kernels: Kernels
     arch: Array  # [6]
     weights: Array | None  # [6, 5]
-    outs: Array  # [6, C, H, W, B], as `nodes`: of each edge's operation
-    factors: Array  # [6, C]
+    outs: Array  # [6 N, C, H, W, B], as `nodes`: of each edge's operation
+    factors: Array  # [N, 6, C]
     learns: tuple[()] | None  # whether the kernels' gradients are asked for: () or None, so that it is static
     prefers: tuple[()] | None  # whether those of the weights are
 
 
-SampledCell = Callable[[Array, Kernels, Array | None, Array, Array | None], tuple[Array, Array]]
-"""`cell(images, kernels, statistics, arch, weights) -> (images, statistics)`; see `make_sampled_cell`."""
+class _Place(NamedTuple):
+    """Where an edge is in its stage; `number` is of Python where a form must know it."""
+
+    number: Any  # of the edge in its cell
+    row: Any  # of the edge in the stage
+    source: Any  # of the stage's nodes
+    target: Any
+    is_first: Any  # of the edges into its target
+    is_last: Any  # of the edges out of its source
+
+
+SampledStage = Callable[[Array, Kernels, Array | None, Array, Array | None], tuple[Array, Array]]
+"""`stage(images, kernels, statistics, arch, weights) -> (images, statistics)`; see `make_sampled_stage`."""
 
 _SOURCES, _TARGETS = np.transpose(EDGES)
+_IS_FIRST = np.array([target not in _TARGETS[:number] for number, target in enumerate(_TARGETS)])
+_IS_LAST = np.array([source not in _SOURCES[number + 1 :] for number, source in enumerate(_SOURCES)])
+_NODES = 3  # that each cell adds to a stage
 
 
-def make_sampled_cell(form: Form, epsilon: float, layout: Layout) -> SampledCell:
-    """Returns a function that does one operation on each edge of a cell, and nothing of the others.
+def make_sampled_stage(form: Form, epsilon: float, layout: Layout) -> SampledStage:
+    """Returns a function that does one operation on each edge of N cells, one after another, and nothing of the others.
 
-    `cell(images, kernels, statistics, arch, weights)` takes images in the layout's order, the kernels of six edges,
-    what batch-norms use, `[6, 2, 2, C]` (edge, 1x1 or 3x3, mean or variance) or `None` for the batch's own, an
-    architecture int32 `[6]`, and weights `[6, 5]`, of which each edge's result is multiplied by its operation's and the
-    others are added to every pixel, or `None`. It returns the last node and the statistics that batch-norms used, zeros
-    for what was not run. Forward and backward passes both choose by `form`, and nothing is differentiated through the
-    choice; a backward pass leaves out what is not asked for.
+    `stage(images, kernels, statistics, arch, weights)` takes images in the layout's order, the kernels of the edges,
+    arrays `[N, 6, ...]`, what batch-norms use, `[N, 6, 2, 2, C]` (cell, edge, 1x1 or 3x3, mean or variance) or `None`
+    for the batch's own, an architecture int32 `[6]`, and weights `[6, 5]`, of which each edge's result is multiplied by
+    its operation's and the others are added to every pixel, or `None`. It returns the last node and the statistics that
+    batch-norms used, zeros for what was not run. Forward and backward passes both choose by `form`, and nothing is
+    differentiated through the choice; a backward pass leaves out what is not asked for.
 
     Args:
-      form: How one of five operations is chosen. With a branch (`switch`) the edges are a loop, which compiles in
-        half of the time.
+      form: How one of five operations is chosen. With a branch (`switch`) the edges of all cells are one loop, which
+        compiles in half of the time.
       epsilon: Of batch-norm.
       layout: The order of the images' axes, and the convolutions.
     """
     forward = _forward_operations(epsilon, layout)
-    to_images, to_both = _operations_to_images(layout), _operations_to_both(layout)
+    to_images = list(map(_of_rows, _operations_to_images(layout)))
+    to_both = list(map(_of_rows, _operations_to_both(layout)))
 
     def run(
-        images: Array, kernels: Kernels, statistics: Array | None, arch: Array, weights: Array | None
-    ) -> tuple[Array, Array, Array, Array]:
-        """Returns all nodes, and of each edge what its operation gave, the statistics used and the factor."""
+        images: Array, kernels: Kernels, statistics: Array | None, arch: Array, weights: Array | None, num_rows: int
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        """Returns the last node, all rows of nodes, and of each edge its operation's output, statistics and factor.
 
-        def edge(nodes: Array, each: Any) -> tuple[Array, Any]:
-            number, choice, own, given, mine = each
-            arguments = (own,) if given is None else (own, given)
-            out, used, factor = form.choose(number, forward, choice, _row(nodes, _SOURCES, number), *arguments)
+        Nodes take their turn in `num_rows` rows: four are enough for going on, and a backward pass needs them all.
+        """
+
+        def edge(nodes: Array, place: _Place, own: tuple[Kernels, Array | None]) -> tuple[Array, Any]:
+            choice, arguments = arch[place.number], own[:1] if own[1] is None else own
+            source = (nodes, place.source % num_rows)
+            out, used, factor = _choose(form, place, forward, choice, (source,), *arguments)
             result = out
-            if mine is not None:
-                is_chosen = jnp.arange(mine.shape[0]) == choice
-                result = jnp.sum(jnp.where(is_chosen, mine, 0)) * out + jnp.sum(jnp.where(is_chosen, 0, mine))
-            return _add_to_row(nodes, _TARGETS, number, result), (out, used, factor)
+            if weights is not None:
+                scale, rest = _scale_and_rest(weights[place.number], choice)
+                result = scale * out + rest
+            return _add_to_row(nodes, place.target % num_rows, place.is_first, result), (out, used, factor)
 
-        nodes = jnp.concatenate([images[None], jnp.zeros((3, *images.shape), images.dtype)])
-        nodes, (outs, used, factors) = _over_edges(form, edge, nodes, (arch, kernels, statistics, weights))
-        return nodes, outs, used, factors
+        nodes = jnp.zeros((num_rows, *images.shape), images.dtype).at[0].set(images)
+        nodes, (outs, used, factors) = _over_edges(form, edge, nodes, (kernels, statistics))
+        return nodes[_NODES * len(kernels.one) % num_rows], nodes, outs, used, factors
 
     # A gradient of its own, since JAX's gradient of a branch keeps room for what each of its operations would save.
     @jax.custom_vjp
     def learning(images: Array, kernels: Kernels, arch: Array, weights: Array | None) -> tuple[Array, Array]:
-        nodes, _, used, _ = run(images, kernels, None, arch, weights)
-        return nodes[-1], used
+        last, _, _, used, _ = run(images, kernels, None, arch, weights, _NODES + 1)
+        return last, used
 
     def learning_forward(*primals: Any) -> tuple[tuple[Array, Array], _Saved]:
         # `symbolic_zeros` says which gradients are asked for: a step of alpha alone needs none of the kernels. What is
@@ -101,75 +119,140 @@ def make_sampled_cell(form: Form, epsilon: float, layout: Layout) -> SampledCell
         # traced.
         _, learns, _, prefers = (() if any(x.perturbed for x in _primals(each)) else None for each in primals)
         images, kernels, arch, weights = jax.tree.map(lambda each: each.value, primals, is_leaf=_is_primal)
-        nodes, outs, used, factors = run(images, kernels, None, arch, weights)
-        return (nodes[-1], used), _Saved(nodes, kernels, arch, weights, outs, factors, learns, prefers)
+        num_rows = _NODES * len(kernels.one) + 1
+        last, nodes, outs, used, factors = run(images, kernels, None, arch, weights, num_rows)
+        outs = outs.reshape(-1, *images.shape)
+        return (last, used), _Saved(nodes, kernels, arch, weights, outs, factors, learns, prefers)
 
     def learning_backward(saved: _Saved, gradients: tuple[Any, Any]) -> tuple[Any, ...]:
-        def edge(to_nodes: Array, each: Any) -> tuple[Array, Any]:
-            number, choice, own, mine, out, factor = each
-            gradient, to_mine, to_own = _row(to_nodes, _TARGETS, number), None, None
-            if mine is not None:
-                is_chosen = jnp.arange(mine.shape[0]) == choice
+        operations = to_images if saved.learns is None else to_both
+
+        def edge(to_nodes: Array, place: _Place, own: tuple[Kernels, Array]) -> tuple[Array, Any]:
+            choice, scale, to_weights, to_own = saved.arch[place.number], None, None, None
+            target = (to_nodes, place.target % (_NODES + 1))
+            if saved.weights is not None:
+                scale, _ = _scale_and_rest(saved.weights[place.number], choice)
                 if saved.prefers is not None:
-                    to_mine = jnp.where(is_chosen, jnp.sum(gradient * out), jnp.sum(gradient))
-                gradient = jnp.sum(jnp.where(is_chosen, mine, 0)) * gradient
-            kept = _Edge(_row(saved.nodes, _SOURCES, number), own, out, factor)
-            if saved.learns is None:
-                to_input = form.choose(number, to_images, choice, kept, gradient)
-            else:
-                to_input, to_own = form.choose(number, to_both, choice, kept, gradient)
-            return _add_to_row(to_nodes, _SOURCES, number, to_input), (to_own, to_mine)
+                    gradient, out = _row(*target), _row(saved.outs, place.row)
+                    is_chosen = jnp.arange(saved.weights.shape[1]) == choice
+                    to_weights = jnp.where(is_chosen, jnp.sum(gradient * out), jnp.sum(gradient))
+            rows = ((saved.nodes, place.source), (saved.outs, place.row), target)
+            to_input = _choose(form, place, operations, choice, rows, *own, scale)
+            if saved.learns is not None:
+                to_input, to_own = to_input
+            to_nodes = _add_to_row(to_nodes, place.source % (_NODES + 1), place.is_last, to_input)
+            return to_nodes, (to_own, to_weights)
 
         # The statistics used have no gradient: they enter running estimates, which no loss of this step depends on.
-        last = jnp.zeros_like(saved.nodes[-1]) if isinstance(gradients[0], SymbolicZero) else gradients[0]
-        to_nodes = jnp.concatenate([jnp.zeros_like(saved.nodes[:-1]), last[None]])
-        edges = (saved.arch, saved.kernels, saved.weights, saved.outs, saved.factors)
+        end, last = _NODES * len(saved.factors), gradients[0]
+        to_nodes = jnp.zeros((_NODES + 1, *saved.nodes.shape[1:]), saved.nodes.dtype)
+        if not isinstance(last, SymbolicZero):
+            to_nodes = to_nodes.at[end % (_NODES + 1)].set(last)
+        edges = (saved.kernels, saved.factors)
         to_nodes, (to_kernels, to_weights) = _over_edges(form, edge, to_nodes, edges, reverse=True)
-        return to_nodes[0], to_kernels, None, to_weights
+        return to_nodes[0], to_kernels, None, None if to_weights is None else jnp.sum(to_weights, 0)
 
     learning.defvjp(learning_forward, learning_backward, symbolic_zeros=True)
 
-    def cell(
+    def stage(
         images: Array, kernels: Kernels, statistics: Array | None, arch: Array, weights: Array | None
     ) -> tuple[Array, Array]:
         if statistics is None:
             result: tuple[Array, Array] = learning(images, kernels, arch, weights)
             return result
-        nodes, _, used, _ = run(images, kernels, statistics, arch, weights)
-        return nodes[-1], used
+        last, _, _, used, _ = run(images, kernels, statistics, arch, weights, _NODES + 1)
+        return last, used
 
-    return cell
+    return stage
 
 
 def _over_edges(
     form: Form, function: Callable[..., Any], carry: Array, edges: tuple[Any, ...], reverse: bool = False
 ) -> tuple[Array, Any]:
-    """Returns what `lax.scan` of a function over edges does, each given by its number and its row of arrays.
+    """Returns what `lax.scan` of `function(carry, place, own)` over edges does, arrays `[N, 6, ...]` in and out.
 
-    Forms that must know which edge they are at get a number of Python.
+    Forms that must know which edge of a cell they are at get a loop over cells.
     """
-    if form.name == "switch":
-        carry, results = lax.scan(function, carry, (jnp.arange(len(EDGES)), *edges), reverse=reverse)
-        return carry, results
-    found: list[Any] = [None] * len(EDGES)
-    for number in reversed(range(len(EDGES))) if reverse else range(len(EDGES)):
-        rows = jax.tree.map(lambda array, number=number: array[number], edges)
-        carry, found[number] = function(carry, (number, *rows))
-    return carry, jax.tree.map(lambda *each: jnp.stack(each), *found)
+    cells = len(jax.tree.leaves(edges)[0])
+    order = range(len(EDGES))
+
+    def one_edge(carry: Array, each: Any) -> tuple[Array, Any]:
+        row, own = each
+        return function(carry, _place(row // len(EDGES), row % len(EDGES)), own)
+
+    def one_cell(carry: Array, each: Any) -> tuple[Array, Any]:
+        cell, own = each
+        found: list[Any] = [None] * len(EDGES)
+        for number in reversed(order) if reverse else order:
+            rows = jax.tree.map(lambda array, number=number: array[number], own)
+            carry, found[number] = function(carry, _place(cell, number), rows)
+        return carry, jax.tree.map(lambda *each: jnp.stack(each), *found)
+
+    if form.name != "switch":
+        return lax.scan(one_cell, carry, (jnp.arange(cells), edges), reverse=reverse)
+    rows = jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:]), edges)
+    carry, results = lax.scan(one_edge, carry, (jnp.arange(cells * len(EDGES)), rows), reverse=reverse)
+    return carry, jax.tree.map(lambda array: array.reshape(cells, -1, *array.shape[1:]), results)
 
 
-def _row(array: Array, rows: np.ndarray, number: Any) -> Array:
-    """Returns the row of an array that belongs to an edge."""
-    row = rows[number] if isinstance(number, int) else jnp.asarray(rows)[number]
+def _place(cell: Array, number: Any) -> _Place:
+    def of(rows: np.ndarray) -> Any:
+        return rows[number] if isinstance(number, int) else jnp.asarray(rows)[number]
+
+    first = _NODES * cell
+    row = len(EDGES) * cell + number
+    return _Place(number, row, first + of(_SOURCES), first + of(_TARGETS), of(_IS_FIRST), of(_IS_LAST))
+
+
+def _choose(
+    form: Form,
+    place: _Place,
+    operations: list[Callable[..., Any]],
+    choice: Array,
+    rows: tuple[tuple[Array, Any], ...],
+    *arguments: Any,
+) -> Any:
+    """Returns the result of the chosen operation on rows of arrays and further arguments.
+
+    A branch is given whole arrays and reads the rows itself, since a row that is read outside of it is copied; other
+    forms would sort whole arrays.
+    """
+    if form.name != "switch":
+        return form.choose(place.number, operations, choice, *[_row(*each) for each in rows], *arguments)
+
+    def reads(operation: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda rows, *arguments: operation(*[_row(*each) for each in rows], *arguments)
+
+    return form.choose(place.number, [reads(operation) for operation in operations], choice, rows, *arguments)
+
+
+def _of_rows(operation: Callable[[_Edge, Array], Any]) -> Callable[..., Any]:
+    """Returns a gradient as a function of rows and of what the output was multiplied with, or `None`."""
+
+    def of_rows(
+        images: Array, out: Array, gradient: Array, kernels: Kernels, factor: Array, scale: Array | None
+    ) -> Any:
+        return operation(_Edge(images, kernels, out, factor), gradient if scale is None else scale * gradient)
+
+    return of_rows
+
+
+def _scale_and_rest(weights: Array, choice: Array) -> tuple[Array, Array]:
+    """Returns the weight of the chosen operation and the sum of the others."""
+    is_chosen = jnp.arange(weights.shape[0]) == choice
+    return jnp.sum(jnp.where(is_chosen, weights, 0)), jnp.sum(jnp.where(is_chosen, 0, weights))
+
+
+def _row(array: Array, row: Any) -> Array:
     found: Array = lax.dynamic_index_in_dim(array, row, keepdims=False)
     return found
 
 
-def _add_to_row(array: Array, rows: np.ndarray, number: Any, values: Array) -> Array:
-    """Returns an array with more in the row that belongs to an edge."""
-    row = rows[number] if isinstance(number, int) else jnp.asarray(rows)[number]
-    more: Array = lax.dynamic_update_index_in_dim(array, _row(array, rows, number) + values, row, 0)
-    return more
+def _add_to_row(array: Array, row: Any, is_first: Any, values: Array) -> Array:
+    """Returns an array with more in a row, or with `values` there alone where they are the first."""
+    more = jnp.where(is_first, values, _row(array, row) + values)
+    updated: Array = lax.dynamic_update_index_in_dim(array, more, row, 0)
+    return updated
 
 
 def _is_primal(each: Any) -> bool:

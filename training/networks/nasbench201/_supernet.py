@@ -14,7 +14,7 @@ from jnas.spaces.nasbench201._space import nasbench201
 from jnas.training.networks._initial import Uniform, fresh_moments, initial_arrays
 from jnas.training.networks.nasbench201._mixture_cell import ONE, THREE, mixture_cell
 from jnas.training.networks.nasbench201._network import NUM_STAGES, check_network_sizes
-from jnas.training.networks.nasbench201._sampled_cell import make_sampled_cell
+from jnas.training.networks.nasbench201._sampled_cell import make_sampled_stage
 from jnas.training.operations._convolutions import average_pool_2x2
 from jnas.training.operations._forms import Form, switch_form
 from jnas.training.operations._layouts import MANY_KERNELS, Layout, fastest_layout
@@ -98,30 +98,33 @@ def nasbench201_supernet(
         )
 
     def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
-        def cell(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
-            return mixture_cell(images, kernels, given, weights, epsilon)
+        def stage(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
+            def cell(images: Array, own: Any) -> tuple[Array, Array]:
+                return mixture_cell(images, *own, weights, epsilon)
 
-        return _network(cell, parameters, statistics, images, epsilon, MANY_KERNELS)
+            return lax.scan(cell, images, (kernels, given))
+
+        return _network(stage, parameters, statistics, images, epsilon, MANY_KERNELS)
 
     def sampled(parameters: Any, statistics: Any, arch: Array, images: Array) -> tuple[Array, Any]:
         layout = fastest_layout(images, channels, form, MANY_KERNELS)
-        sampled_cell = make_sampled_cell(form, epsilon, layout)
+        sampled_stage = make_sampled_stage(form, epsilon, layout)
 
-        def cell(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
-            return sampled_cell(images, kernels, given, arch, None)
+        def stage(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
+            return sampled_stage(images, kernels, given, arch, None)
 
-        return _network(cell, parameters, statistics, images, epsilon, layout)
+        return _network(stage, parameters, statistics, images, epsilon, layout)
 
     def straight_through(
         parameters: Any, statistics: Any, weights: Array, arch: Array, images: Array
     ) -> tuple[Array, Any]:
         layout = fastest_layout(images, channels, form, MANY_KERNELS)
-        sampled_cell = make_sampled_cell(form, epsilon, layout)
+        sampled_stage = make_sampled_stage(form, epsilon, layout)
 
-        def cell(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
-            return sampled_cell(images, kernels, given, arch, weights)
+        def stage(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
+            return sampled_stage(images, kernels, given, arch, weights)
 
-        return _network(cell, parameters, statistics, images, epsilon, layout)
+        return _network(stage, parameters, statistics, images, epsilon, layout)
 
     return Supernet(
         init=init,
@@ -135,14 +138,14 @@ def nasbench201_supernet(
 
 
 def _network(
-    cell: Callable[..., tuple[Array, Array]],
+    run_stage: Callable[..., tuple[Array, Array]],
     parameters: SupernetParameters,
     statistics: SupernetStatistics | None,
     images: Array,
     epsilon: float,
     layout: Layout,
 ) -> tuple[Array, SupernetStatistics]:
-    """Returns logits and the statistics used; `cell(images, kernels, statistics)` is what a cell does."""
+    """Returns logits and the statistics used; `run_stage(images, kernels, statistics)` is what cells do."""
     given: Any = statistics or SupernetStatistics(*_NOTHING)
     images = layout.convolve_first(layout.enter(images), parameters.stem)
     images, stem = normalize_batch(images, given.stem, epsilon, layout.axis)
@@ -152,11 +155,7 @@ def _network(
             own, known = parameters.reductions[stage - 1], given.reductions[stage - 1]
             images, used = _reduce(images, own, known, epsilon, layout)
             reductions.append(used)
-
-        def next_cell(images: Array, own: Any) -> tuple[Array, Array]:
-            return cell(images, *own)
-
-        images, used = lax.scan(next_cell, images, (parameters.cells[stage], given.cells[stage]))
+        images, used = run_stage(images, parameters.cells[stage], given.cells[stage])
         cells.append(used)
     images, head = normalize_batch(images, given.head, epsilon, layout.axis)
     features = jnp.mean(jax.nn.relu(images), (1, 2))
