@@ -99,10 +99,11 @@ def nasbench201_supernet(
 
     def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
         def stage(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
-            def cell(images: Array, own: Any) -> tuple[Array, Array]:
-                return mixture_cell(images, *own, weights, epsilon)
+            def cell(images: Array, own: tuple[Kernels, Array | None]) -> tuple[Array, Array]:
+                return mixture_cell(images, own[0], own[1], weights, epsilon)
 
-            return lax.scan(cell, images, (kernels, given))
+            images, used = lax.scan(cell, images, (kernels, given))
+            return images, used
 
         return _network(stage, parameters, statistics, images, epsilon, MANY_KERNELS)
 
