@@ -7,6 +7,7 @@ from jnas.searchers.black_box._at_fidelity import at_fidelity
 from jnas.searchers.black_box._bananas import bananas, bananas_random_ranking, bonas
 from jnas.searchers.black_box._bohb import bohb
 from jnas.searchers.black_box._candidate_sources import Candidates, mutations
+from jnas.searchers.black_box._enas_controller import enas_controller
 from jnas.searchers.black_box._gcn_predictor import gcn_predictor
 from jnas.searchers.black_box._history import History
 from jnas.searchers.black_box._hyperband import geometric_budgets, hyperband, successive_halving
@@ -58,6 +59,7 @@ __all__ = [
     "darts",
     "dngo",
     "enas",
+    "enas_controller",
     "entry",
     "fairnas",
     "gcn_predictor",

@@ -9,6 +9,7 @@ from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers._checks import check_budgets
 from jnas.searchers.black_box._bananas import bananas, bananas_random_ranking, bonas
 from jnas.searchers.black_box._bohb import bohb
+from jnas.searchers.black_box._enas_controller import enas_controller
 from jnas.searchers.black_box._gcn_predictor import gcn_predictor
 from jnas.searchers.black_box._hyperband import hyperband, successive_halving
 from jnas.searchers.black_box._local_search import local_search
@@ -89,6 +90,12 @@ _ENTRIES = (
         reinforce,
         "independent softmax choices, Adam with learning rate 0.1, moving-average baseline 0.9; in NAS-Bench-101 "
         "plain gradient ascent, learning rate 0.5 for accuracies as fractions",
+    ),
+    _plain(
+        enas_controller,
+        "the controller of ENAS, a recurrent network, without shared weights: a step by the policy gradient after each "
+        "10 accuracies; in NAS-Bench-101 the released one, which expresses few cells (reachable=whole: all)",
+        quick=False,
     ),
     _plain(local_search, "first improvement from the best of 10 random architectures, restarts at minima"),
     _plain(tpe, "Parzen estimators of good and bad choices, with the defaults of hyperopt"),

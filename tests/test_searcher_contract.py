@@ -17,8 +17,10 @@ from jnas.core._loop import run
 from jnas.core._search import search
 from jnas.core._vocabulary import STOPPED_BY, Array, Evaluation, Objective, Proposal, Searcher, Space
 from jnas.searchers import (
+    ControllerSettings,
     bananas,
     bohb,
+    enas_controller,
     gp_bayesopt,
     hyperband,
     local_search,
@@ -66,6 +68,17 @@ ROWS = {
         lambda space: local_search(space, num_init=4, query_full_neighborhood=True, stop_at_minimum=False)
     ),
     "reinforce": Row(lambda space: reinforce(space, learning_rate=0.2)),
+    "enas_controller": Row(
+        lambda space: enas_controller(
+            space,
+            num_samples=1,
+            learning_rate=0.02,
+            baseline_decay=0.9,
+            reward_scale=1.0,
+            controller=ControllerSettings(8, temperature=1.0),
+        ),
+        seeds=16,
+    ),
     "successive_halving": Row(lambda space: successive_halving(space, budgets=MANY), MANY),
     "hyperband": Row(lambda space: hyperband(space, budgets=MANY), MANY),
     "bohb": Row(lambda space: bohb(space, budgets=(1,), num_samples=4, random_fraction=0.0)),

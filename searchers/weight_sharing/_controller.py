@@ -127,10 +127,15 @@ def _advance(controller: Controller, memory: Array, given: Array, settings: Cont
     """Returns the memory and the logits `[K]` after one more input."""
     after = []
     for layer, (hidden, cell) in zip(controller.layers, memory, strict=True):
-        gates = layer.from_input @ given + layer.input_bias + layer.from_hidden @ hidden + layer.hidden_bias
-        enter, forget, new, leave = jnp.split(gates, 4)
-        cell = jax.nn.sigmoid(forget) * cell + jax.nn.sigmoid(enter) * jnp.tanh(new)
-        given = jax.nn.sigmoid(leave) * jnp.tanh(cell)
+        given, cell = advance_lstm(layer, hidden, cell, given)
         after.append(jnp.stack([given, cell]))
     logits = (controller.kernel @ given + controller.bias) / settings.temperature
     return jnp.stack(after), settings.tanh_constant * jnp.tanh(logits)
+
+
+def advance_lstm(layer: Lstm, hidden: Array, cell: Array, given: Array) -> tuple[Array, Array]:
+    """Returns a layer's hidden state and cell, `[H]` each, after one more input."""
+    gates = layer.from_input @ given + layer.input_bias + layer.from_hidden @ hidden + layer.hidden_bias
+    enter, forget, new, leave = jnp.split(gates, 4)
+    cell = jax.nn.sigmoid(forget) * cell + jax.nn.sigmoid(enter) * jnp.tanh(new)
+    return jax.nn.sigmoid(leave) * jnp.tanh(cell), cell

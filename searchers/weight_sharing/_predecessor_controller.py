@@ -1,0 +1,118 @@
+"""ENAS's controller of cells in which each vertex has one predecessor, by attention, and one operation."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.core._vocabulary import Array, Key
+from jnas.searchers.weight_sharing._controller import Lstm, advance_lstm
+
+
+class PredecessorController(NamedTuple):
+    """The controller's parameters: `K` operations, `H` units."""
+
+    layer: Lstm
+    embedding: Array  # [1 + K, H] float32, the input before each predecessor, then that after each operation
+    before: Array  # [H, H] float32, of the attention: of the vertices that may be chosen
+    now: Array  # [H, H] float32, of the state that chooses
+    attention: Array  # [H] float32
+    kernel: Array  # [K, H] float32, of the logits of operations
+    bias: Array  # [K] float32
+
+
+class PredecessorSettings(NamedTuple):
+    """The controller's size, and the shapes of its logits; as released."""
+
+    hidden: int = 64
+    temperature: Any = 5.0
+    tanh_constant: Any = 1.1  # of the predecessors' logits, `tanh_constant * tanh(output / temperature)`
+    operation_tanh_reduce: Any = 2.5  # by which that of the operations' logits is smaller
+    first_bias: Any = 10.0  # at the start, of the first two operations, inside of the hyperbolic tangent
+    fixed_bias: Any = 0.25  # added to their logits, subtracted from the others'
+
+
+def init_predecessor_controller(key: Key, num_operations: int, settings: PredecessorSettings) -> PredecessorController:
+    """Returns a controller before its first step: uniform within 0.1, but for the operations' bias."""
+    hidden, place = settings.hidden, 0
+    total = 8 * hidden**2 + 8 * hidden + (1 + 2 * num_operations) * hidden + 2 * hidden**2 + hidden
+    numbers = jax.random.uniform(key, (total,), jnp.float32, -0.1, 0.1)
+
+    def take(*shape: int) -> Array:
+        nonlocal place
+        place += math.prod(shape)
+        return numbers[place - math.prod(shape) : place].reshape(shape)
+
+    gates = 4 * hidden
+    return PredecessorController(
+        layer=Lstm(take(gates, hidden), take(gates, hidden), take(gates), take(gates)),
+        embedding=take(1 + num_operations, hidden),
+        before=take(hidden, hidden),
+        now=take(hidden, hidden),
+        attention=take(hidden),
+        kernel=take(num_operations, hidden),
+        bias=jnp.where(jnp.arange(num_operations) < 2, settings.first_bias, 0.0).astype(jnp.float32),
+    )
+
+
+def sample_predecessors(controller: PredecessorController, noise: Array, settings: PredecessorSettings) -> Array:
+    """Returns decisions int32 `[2 n]`, predecessor and operation of each vertex, by Gumbel noise float32 `[2 n, K]`.
+
+    Args:
+      controller: Its parameters.
+      noise: Standard Gumbel; `K` is at least the number of choices of each decision.
+      settings: The shapes of the logits.
+    """
+
+    def decide(number: int, logits: Array) -> Array:
+        return jnp.argmax(logits + noise[number, : logits.shape[0]]).astype(jnp.int32)
+
+    return _walk(controller, noise.shape[0] // 2, decide, settings)[0]
+
+
+def predecessors_log_probability(
+    controller: PredecessorController, decisions: Array, settings: PredecessorSettings
+) -> tuple[Array, Array]:
+    """Returns the log-probability of decisions `[2 n]`, and the sum of the entropies of each given those before it."""
+    return _walk(controller, decisions.shape[0] // 2, lambda number, _: decisions[number], settings)[1:]
+
+
+def _walk(
+    controller: PredecessorController,
+    num_vertices: int,
+    decide: Callable[[int, Array], Array],
+    settings: PredecessorSettings,
+) -> tuple[Array, Array, Array]:
+    """Returns the decisions that `decide(number, logits)` makes, their log-probability and their entropy."""
+    zero = jnp.zeros(settings.hidden, jnp.float32)
+    start = controller.embedding[0]
+    hidden, cell = advance_lstm(controller.layer, zero, zero, start)
+    anchors, keys = [zero], [controller.before @ hidden]
+    given, chosen, total, entropy = start, [], jnp.float32(0), jnp.float32(0)
+    sign = np.where(np.arange(controller.bias.shape[0]) < 2, 1.0, -1.0).astype(np.float32)
+
+    def choose(logits: Array) -> Array:
+        nonlocal total, entropy
+        choice = decide(len(chosen), logits)
+        each = jax.nn.log_softmax(logits)
+        chosen.append(choice)
+        total, entropy = total + each[choice], entropy - jnp.sum(jnp.exp(each) * each)
+        return choice
+
+    for _ in range(num_vertices):
+        hidden, cell = advance_lstm(controller.layer, hidden, cell, given)
+        outputs = jnp.tanh(jnp.stack(keys) + (controller.now @ hidden)[None]) @ controller.attention
+        predecessor = choose(settings.tanh_constant * jnp.tanh(outputs / settings.temperature))
+        given = jnp.stack(anchors)[predecessor]
+        hidden, cell = advance_lstm(controller.layer, hidden, cell, given)
+        outputs = (controller.kernel @ hidden + controller.bias) / settings.temperature
+        height = settings.tanh_constant / settings.operation_tanh_reduce
+        operation = choose(height * jnp.tanh(outputs) + settings.fixed_bias * sign)
+        hidden, cell = advance_lstm(controller.layer, hidden, cell, controller.embedding[1 + operation])
+        anchors.append(hidden)
+        keys.append(controller.before @ hidden)
+        given = start
+    return jnp.stack(chosen), total, entropy
