@@ -12,6 +12,8 @@ from jnas.searchers.black_box._gcn_predictor import gcn_predictor
 from jnas.searchers.black_box._history import History
 from jnas.searchers.black_box._hyperband import geometric_budgets, hyperband, successive_halving
 from jnas.searchers.black_box._local_search import local_search
+from jnas.searchers.black_box._nao import nao
+from jnas.searchers.black_box._nao_model import NaoSettings
 from jnas.searchers.black_box._predictor_search import predictor_search
 from jnas.searchers.black_box._random_search import random_search
 from jnas.searchers.black_box._regularized_evolution import regularized_evolution
@@ -44,6 +46,7 @@ __all__ = [
     "ControllerSettings",
     "Entry",
     "History",
+    "NaoSettings",
     "PolicyGradient",
     "Selection",
     "Sgd",
@@ -73,6 +76,7 @@ __all__ = [
     "make_weight_sharing",
     "mutations",
     "names",
+    "nao",
     "nasbot",
     "predictor_search",
     "predictors",

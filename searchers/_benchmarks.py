@@ -90,8 +90,8 @@ BENCHMARKS = make_registry(
         Benchmark(
             "nasbench101",
             compared=_CELLS_COMPARED,
-            # As in the comparison that calls it ground truth; `reachable=whole` is the other.
-            settings={**_CELLS_SETTINGS, "enas_controller": {"reachable": "released"}},
+            # As in the comparison that calls them ground truth; `reachable=whole` is the other.
+            settings={**_CELLS_SETTINGS, **{name: {"reachable": "released"} for name in ("enas_controller", "nao")}},
             evolution="one_decision",
             prediction="per_edge",
             all_epochs=True,

@@ -13,6 +13,7 @@ from jnas.searchers.black_box._enas_controller import enas_controller
 from jnas.searchers.black_box._gcn_predictor import gcn_predictor
 from jnas.searchers.black_box._hyperband import hyperband, successive_halving
 from jnas.searchers.black_box._local_search import local_search
+from jnas.searchers.black_box._nao import nao
 from jnas.searchers.black_box._predictor_search import predictor_search
 from jnas.searchers.black_box._random_search import random_search
 from jnas.searchers.black_box._regularized_evolution import regularized_evolution
@@ -95,6 +96,12 @@ _ENTRIES = (
         enas_controller,
         "the controller of ENAS, a recurrent network, without shared weights: a step by the policy gradient after each "
         "10 accuracies; in NAS-Bench-101 the released one, which expresses few cells (reachable=whole: all)",
+        quick=False,
+    ),
+    _plain(
+        nao,
+        "NAO without shared weights: 600 random, then rounds of 300 by gradient ascent on learned encodings and of 100 "
+        "random; give studies --max-evaluations; in NAS-Bench-101 the released encoding (reachable=whole: all)",
         quick=False,
     ),
     _plain(local_search, "first improvement from the best of 10 random architectures, restarts at minima"),

@@ -12,7 +12,7 @@ from jnas.core._loop import run
 from jnas.core._search import search
 from jnas.core._vocabulary import STOPPED_BY, Evaluation, Objective, Prediction, Predictor, function_objective
 from jnas.searchers.black_box._history import no_history
-from jnas.searchers.black_box._predictor_search import _sizes, _training_scores, predictor_search
+from jnas.searchers.black_box._predictor_search import _sizes, predictor_search, training_scores
 from jnas.searchers.predictors._in_blocks import in_parts
 from jnas.spaces import categorical, nasbench201
 
@@ -161,11 +161,11 @@ def test_what_cannot_be_used_counts_as_the_worst():
     history = no_history(8, 6)._replace(
         scores=jnp.array([3.0, -jnp.inf, 2.0, jnp.inf, 5.0, -jnp.inf, -jnp.inf, -jnp.inf]), num_told=jnp.int32(5)
     )
-    scores, mask, best = _training_scores(history, 7)
+    scores, mask, best = training_scores(history, 7)
     np.testing.assert_array_equal(mask, [1, 1, 1, 1, 1, 0, 0])
     np.testing.assert_array_equal(scores[:5], [3, 2, 2, 5, 5])
     assert best == 5
-    scores, mask, best = _training_scores(history._replace(scores=jnp.full(8, -jnp.inf)), 7)
+    scores, mask, best = training_scores(history._replace(scores=jnp.full(8, -jnp.inf)), 7)
     assert not mask.any()
     assert np.isfinite(scores).all()
     assert best == 0

@@ -104,7 +104,7 @@ def test_released_decisions_make_the_cells_of_the_released_code():
 
 def test_what_is_reachable_of_a_table():
     small = jnas.reachable_part(jnas.table_in_space(table(), FIVE), "enas", dataset="data", split="test", epochs=1)
-    assert small.count == 82
+    assert small.num_reachable == 82
     with pytest.raises(ValueError, match="no accuracy of what enas can express"):  # of seven vertices: it uses all
         jnas.reachable_part(table(), "enas", dataset="data", split="test", epochs=1)
     rows = np.asarray(jax.vmap(FIVE.index)(spaces.reachable_cells("enas", 5)))
@@ -112,7 +112,7 @@ def test_what_is_reachable_of_a_table():
     assert small.best == pytest.approx(own.max())
     assert small.mean == pytest.approx(own.mean())
     assert small.rank == 1 + (ACCURACY["test"] > own.max()).sum()
-    assert small.whole_count == 2_532
+    assert small.num_archs == 2_532
     with pytest.raises(ValueError, match="'nasbench201' has no released sampler, expected nasbench101"):
         released(spaces.nasbench201(), "enas")
     with pytest.raises(ValueError, match="sampler is 'spos', expected one of 'enas'"):

@@ -28,6 +28,7 @@ from jnas.tables._in_space import table_in_space
 from jnas.tables._known_part import known_part, known_share
 from jnas.tables._load import load_table
 from jnas.tables._runs import check_seed, has_times
+from jnas.tables._table import Table
 
 
 def run_study(options: argparse.Namespace) -> None:
@@ -60,7 +61,7 @@ def run_study(options: argparse.Namespace) -> None:
     _complain_of_nothing(results)
 
 
-def _searched_table(options: argparse.Namespace) -> Any:
+def _searched_table(options: argparse.Namespace) -> Table:
     """Returns the table, read for another space or a part of its own where that is asked for."""
     table, partly = load_table(options.table), options.among == "known"
     if options.space is not None and options.space != table.space.name:

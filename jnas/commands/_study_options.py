@@ -12,8 +12,8 @@ from jnas.studies.supernets._settings import LOOK_SETTINGS, NET_SETTINGS, SUPERN
 _STUDY = """\
 Runs searchers on a table over many seeds, and writes a report. The study stands in a folder: stopped at any moment,
 the same command goes on where it was. searchers: random_search, regularized_evolution, reinforce, local_search, tpe,
-bohb, successive_halving, hyperband, smac, naszilla_evolution; by predictors: bananas, bananas_adjacency,
-bananas_random_ranking, gp_bayesopt, nasbot, dngo, bohamiann, bonas, gcn_predictor.
+bohb, successive_halving, hyperband, smac, naszilla_evolution, enas_controller, nao; by predictors: bananas,
+bananas_adjacency, bananas_random_ranking, gp_bayesopt, nasbot, dngo, bohamiann, bonas, gcn_predictor.
 """
 
 _PREDICTORS = """\

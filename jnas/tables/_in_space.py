@@ -60,7 +60,8 @@ def table_in_space(table: Table, space: Space, *, partly: bool = False) -> Table
             return archs
         values = table.read(name)
         assert values is not None
-        return values[rows]
+        chosen: np.ndarray = values[rows]
+        return chosen
 
     return Table(header, names, read, space, table.where)
 

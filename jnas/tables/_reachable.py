@@ -12,8 +12,8 @@ from jnas.tables._table import Table
 class Reachable(NamedTuple):
     """The part of a table that a sampler can express, and the whole of it, by one column; in the column's unit."""
 
-    count: int  # architectures that the sampler can express and the table has
-    whole_count: int  # architectures of the table
+    num_reachable: int  # architectures that the sampler can express and the table has
+    num_archs: int  # architectures of the table
     best: float  # of the reachable ones
     mean: float
     rank: int  # of the best reachable one among all, the best of which has rank 1
@@ -41,7 +41,7 @@ def reachable_part(
     Example:
       >>> space = jnas.spaces.nasbench101(max_vertices=4)
       >>> table = jnas.make_table(space, accuracy={"test": np.arange(91.0)})
-      >>> reachable_part(table, "enas", dataset="data", split="test", epochs=1).count
+      >>> reachable_part(table, "enas", dataset="data", split="test", epochs=1).num_reachable
       15
     """
     if seed == "random":
@@ -53,8 +53,8 @@ def reachable_part(
         raise ValueError(f"the table {table.where} has no accuracy of what {sampler} can express, expected some")
     best = float(np.nanmax(own))
     return Reachable(
-        count=len(own),
-        whole_count=len(values),
+        num_reachable=len(own),
+        num_archs=len(values),
         best=best,
         mean=float(np.nanmean(own)),
         rank=1 + int(np.sum(values > best)),

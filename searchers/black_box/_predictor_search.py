@@ -163,7 +163,7 @@ def _ranking(
     def rank_by(count: int, key: Key, history: History, candidates: Candidates) -> Array:
         """Fits to the first `count` rows of the history."""
         fit_key, acquisition_key = jax.random.split(key)
-        scores, mask, best = _training_scores(history, count)
+        scores, mask, best = training_scores(history, count)
         model = predictor.fit(fit_key, featurise(history.archs[:count]), scores, mask)
         features = known_features(candidates)
         prediction = in_parts(lambda part: predictor.predict(model, part), _PART)(features)
@@ -177,7 +177,7 @@ def _ranking(
         return values
 
     prepare = jax.jit(lambda history, candidates: (featurise(history.archs), known_features(candidates)))
-    impute = jax.jit(lambda history: _training_scores(history, history.archs.shape[0]))
+    impute = jax.jit(lambda history: training_scores(history, history.archs.shape[0]))
 
     def rank_from_python(key: Key, history: History, candidates: Candidates) -> Array:
         """Predicts what is no candidate, too: sizes stay the same, so that nothing is compiled again."""
@@ -197,7 +197,7 @@ def _random_values(key: Key, history: History, candidates: Candidates) -> Array:
     return jax.random.uniform(key, candidates.mask.shape, jnp.float32)
 
 
-def _training_scores(history: History, count: int) -> tuple[Array, Array, Array]:
+def training_scores(history: History, count: int) -> tuple[Array, Array, Array]:
     """Returns the scores and mask `[count]` that a predictor is fitted to, and the best score `[]`.
 
     What is unusable has the worst finite score seen, and what is infinitely good the best. Without any finite score

@@ -27,6 +27,11 @@ class Sequence(NamedTuple):
     to_arch: Callable[[Array], Array]  # from choices int32 [D] to an architecture int32 [E]
 
     @property
+    def choice_shape(self) -> tuple[int, int]:
+        """Returns `(D, C)`, the shape of noise with a number for each choice."""
+        return len(self.num_choices), max(self.num_choices)
+
+    @property
     def choice_of(self) -> np.ndarray:
         """Of each word of each decision its choice, int32 `[D, K]`; 0 where it has no such word."""
         found = np.zeros(self.mask.shape, np.int32)
@@ -110,7 +115,7 @@ def draw_valid(
     Returns:
       The next key, the choices, and whether they are valid.
     """
-    num_choices = jax.eval_shape(choose, jax.ShapeDtypeStruct(shape, jnp.float32)).shape[0]
+    num_choices = jax.eval_shape(lambda: choose(jnp.zeros(shape, jnp.float32))).shape[0]
 
     def draw(carry: tuple[Key, Array, Array, Array]) -> tuple[Key, Array, Array, Array]:
         key, words = draw_words(carry[0], shape[0] * shape[1])

@@ -36,7 +36,7 @@ def epoch_order(words: Array, mask: Array, epoch: Array) -> Array:
 
 
 def train_on_minibatches(
-    loss: Callable[[Weights, Any, Array], Array],
+    loss: Callable[..., Array],
     weights: Weights,
     key: Key,
     rows: Any,
@@ -45,6 +45,7 @@ def train_on_minibatches(
     num_epochs: int,
     batch_size: int,
     optimizer: optax.GradientTransformation,
+    numbered: bool = False,
 ) -> Weights:
     """Returns the weights after some epochs over the rows that count, each in a new order.
 
@@ -62,6 +63,7 @@ def train_on_minibatches(
       num_epochs: Times that each row is seen.
       batch_size: Rows of a step.
       optimizer: From optax.
+      numbered: Whether the loss takes a fourth argument, an int32 `[]` that differs between steps, for its own noise.
     """
     batch_size = min(batch_size, mask.shape[0])
     padding = -mask.shape[0] % batch_size
@@ -75,7 +77,8 @@ def train_on_minibatches(
             first, (weights, moments) = carry
             chosen = jax.lax.dynamic_slice_in_dim(order, first, batch_size)
             counts = first + jnp.arange(batch_size) < count
-            gradient = jax.grad(loss)(weights, jax.tree.map(lambda leaf: leaf[chosen], rows), counts)
+            told = (number * (mask.shape[0] + padding) + first,) if numbered else ()
+            gradient = jax.grad(loss)(weights, jax.tree.map(lambda leaf: leaf[chosen], rows), counts, *told)
             updates, after = optimizer.update(gradient, moments, weights)
             new = optax.apply_updates(weights, updates), after
             # Under `vmap` the loop lasts as long as any lane needs it.

@@ -91,7 +91,8 @@ def _walk(
     start = controller.embedding[0]
     hidden, cell = advance_lstm(controller.layer, zero, zero, start)
     anchors, keys = [zero], [controller.before @ hidden]
-    given, chosen, total, entropy = start, [], jnp.float32(0), jnp.float32(0)
+    chosen: list[Array] = []
+    given, total, entropy = start, jnp.float32(0), jnp.float32(0)
     sign = np.where(np.arange(controller.bias.shape[0]) < 2, 1.0, -1.0).astype(np.float32)
 
     def choose(logits: Array) -> Array:
