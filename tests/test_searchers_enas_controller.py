@@ -45,7 +45,7 @@ def case(request) -> Case:
 
 @pytest.mark.statistical
 def test_draws_follow_the_probabilities(case):
-    probabilities = np.exp(np.asarray(jax.jit(case.log_probabilities)(case.state.controller)))
+    probabilities = np.exp(np.asarray(jax.jit(case.log_probabilities)(case.state.controller), np.float64))
     assert probabilities.sum() == pytest.approx(1.0, abs=1e-5)
     assert probabilities.std() > 0.005  # away from the uniform distribution
 

@@ -186,7 +186,9 @@ def train_nao(
         def of_one(words: Array, target: Array, keep: Array) -> Array:
             encoding = encode(model, words)
             error = jnp.square(predict(model, encoding, keep) - target)
-            return settings.trade_off * error + (1 - settings.trade_off) * reconstruction_loss(model, encoding, words)
+            lost = reconstruction_loss(model, encoding, words)
+            both: Array = settings.trade_off * error + (1 - settings.trade_off) * lost
+            return both
 
         total = jnp.sum(jnp.where(counts, jax.vmap(of_one)(*batch, keep), 0))
         mean: Array = total / jnp.maximum(jnp.sum(counts), 1)

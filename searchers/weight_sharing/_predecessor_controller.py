@@ -67,53 +67,68 @@ def sample_predecessors(controller: PredecessorController, noise: Array, setting
       settings: The shapes of the logits.
     """
 
-    def decide(number: int, logits: Array) -> Array:
-        return jnp.argmax(logits + noise[number, : logits.shape[0]]).astype(jnp.int32)
+    def draw(logits: Array, noise: Array) -> Array:
+        return jnp.argmax(logits + noise[: logits.shape[0]]).astype(jnp.int32)
 
-    return _walk(controller, noise.shape[0] // 2, decide, settings)[0]
+    return _walk(controller, noise.reshape(-1, 2, noise.shape[1]), draw, settings)[0]
 
 
 def predecessors_log_probability(
     controller: PredecessorController, decisions: Array, settings: PredecessorSettings
 ) -> tuple[Array, Array]:
     """Returns the log-probability of decisions `[2 n]`, and the sum of the entropies of each given those before it."""
-    return _walk(controller, decisions.shape[0] // 2, lambda number, _: decisions[number], settings)[1:]
+    return _walk(controller, decisions.reshape(-1, 2), lambda _, decision: decision, settings)[1:]
 
 
 def _walk(
     controller: PredecessorController,
-    num_vertices: int,
-    decide: Callable[[int, Array], Array],
+    given: Array,
+    decide: Callable[[Array, Array], Array],
     settings: PredecessorSettings,
 ) -> tuple[Array, Array, Array]:
-    """Returns the decisions that `decide(number, logits)` makes, their log-probability and their entropy."""
-    zero = jnp.zeros(settings.hidden, jnp.float32)
-    start = controller.embedding[0]
-    hidden, cell = advance_lstm(controller.layer, zero, zero, start)
-    anchors, keys = [zero], [controller.before @ hidden]
-    chosen: list[Array] = []
-    given, total, entropy = start, jnp.float32(0), jnp.float32(0)
+    """Returns the decisions `[2 n]` that are made one after another, their log-probability and their entropy.
+
+    Args:
+      controller: The parameters.
+      given: `[n, 2, ...]`, what `decide` is given for the predecessor and for the operation of each vertex.
+      decide: `decide(logits, given) -> []`; logits of what there is not to choose are minus infinity.
+      settings: The shapes of the logits.
+    """
+    num_vertices = given.shape[0]
+    nothing, start = jnp.zeros(settings.hidden, jnp.float32), controller.embedding[0]
     sign = np.where(np.arange(controller.bias.shape[0]) < 2, 1.0, -1.0).astype(np.float32)
+    first = advance_lstm(controller.layer, nothing, nothing, start)
+    # What the attention gives for a vertex that is chosen, and what it looks at; 0 is the cell's input.
+    anchors = jnp.zeros((num_vertices, settings.hidden), jnp.float32)
+    keys = anchors.at[0].set(controller.before @ first[0])
 
-    def choose(logits: Array) -> Array:
-        nonlocal total, entropy
-        choice = decide(len(chosen), logits)
-        each = jax.nn.log_softmax(logits)
-        chosen.append(choice)
-        total, entropy = total + each[choice], entropy - jnp.sum(jnp.exp(each) * each)
-        return choice
-
-    for _ in range(num_vertices):
-        hidden, cell = advance_lstm(controller.layer, hidden, cell, given)
-        outputs = jnp.tanh(jnp.stack(keys) + (controller.now @ hidden)[None]) @ controller.attention
-        predecessor = choose(settings.tanh_constant * jnp.tanh(outputs / settings.temperature))
-        given = jnp.stack(anchors)[predecessor]
-        hidden, cell = advance_lstm(controller.layer, hidden, cell, given)
+    def step(carry: Any, each: tuple[Array, Array]) -> tuple[Any, tuple[Array, Array, Array]]:
+        (hidden, cell, anchors, keys), (number, given) = carry, each
+        hidden, cell = advance_lstm(controller.layer, hidden, cell, start)
+        outputs = jnp.tanh(keys + (controller.now @ hidden)[None]) @ controller.attention
+        logits = settings.tanh_constant * jnp.tanh(outputs / settings.temperature)
+        logits = jnp.where(jnp.arange(num_vertices) <= number, logits, -jnp.inf)
+        predecessor = decide(logits, given[0])
+        before = _chosen(logits, predecessor)
+        hidden, cell = advance_lstm(controller.layer, hidden, cell, anchors[predecessor])
         outputs = (controller.kernel @ hidden + controller.bias) / settings.temperature
         height = settings.tanh_constant / settings.operation_tanh_reduce
-        operation = choose(height * jnp.tanh(outputs) + settings.fixed_bias * sign)
+        logits = height * jnp.tanh(outputs) + settings.fixed_bias * sign
+        operation = decide(logits, given[1])
+        after = _chosen(logits, operation)
         hidden, cell = advance_lstm(controller.layer, hidden, cell, controller.embedding[1 + operation])
-        anchors.append(hidden)
-        keys.append(controller.before @ hidden)
-        given = start
-    return jnp.stack(chosen), total, entropy
+        anchors = anchors.at[number + 1].set(hidden, mode="drop")
+        keys = keys.at[number + 1].set(controller.before @ hidden, mode="drop")
+        told = (jnp.stack([predecessor, operation]), before[0] + after[0], before[1] + after[1])
+        return (hidden, cell, anchors, keys), told
+
+    steps = (jnp.arange(num_vertices), given)
+    decisions, total, entropy = jax.lax.scan(step, (*first, anchors, keys), steps)[1]
+    return decisions.reshape(-1), jnp.sum(total), jnp.sum(entropy)
+
+
+def _chosen(logits: Array, choice: Array) -> tuple[Array, Array]:
+    """Returns the log-probability of a choice, and the entropy of all."""
+    each = jax.nn.log_softmax(logits)
+    finite = jnp.where(jnp.isfinite(logits), each, 0)  # the gradient of 0 times minus infinity would be NaN
+    return each[choice], -jnp.sum(jnp.exp(each) * finite)
