@@ -24,6 +24,7 @@ class Benchmark(NamedTuple):
         where methods of one and of several fidelities share a figure; otherwise one training, or the shortest.
       budget_seconds: Of a search, where the table has times; without them, and for None, 100 evaluations.
       budget_datasets: The data sets for which it holds; None for all.
+      shared: The weight-sharing searchers that are compared.
       agreement: By weight-sharing searcher, the published correlations with the ground truth on CIFAR-10 of its
         probability of a cell, and of its accuracy under the shared weights with statistics of each batch and with
         running estimates.
@@ -49,6 +50,7 @@ class Benchmark(NamedTuple):
     all_epochs: bool = False
     budget_seconds: float | None = None
     budget_datasets: tuple[str, ...] | None = None
+    shared: tuple[str, ...] = ("darts-v1", "darts-v2", "gdas", "setn", "enas", "rsps")
     agreement: Mapping[str, tuple[float, float, float]] = {}
 
     @property
@@ -96,6 +98,8 @@ BENCHMARKS = make_registry(
             prediction="per_edge",
             all_epochs=True,
             budget_seconds=1_000_000.0,
+            # "Evaluating the Search Phase of Neural Architecture Search", Yu et al., 2020.
+            shared=("spos", "fairnas", "rsps"),
         ),
         # Of its cells, by other decisions.
         *(

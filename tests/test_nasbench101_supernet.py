@@ -22,7 +22,7 @@ from jnas.training.networks.nasbench101._shared_module import (
     cut_statistics,
     fresh_statistics,
     ran,
-    reading,
+    readings,
     shared_starts,
     spread_statistics,
 )
@@ -280,7 +280,7 @@ def test_random_slices_are_blocks_that_the_cell_decides():
     starts = set()
     for last in range(3):  # the operation of a vertex that is not used makes another encoding
         arch[-1] = last
-        what = reading(jnp.asarray(arch), 3, 8, 1, "random")
+        what = readings(jnp.asarray(arch), 3, [8], 1, "random")[8]
         outs, ins, projected = np.asarray(what.starts)
         starts.add((*outs[:2], *ins[:2], *projected[:2]))
         assert ((what.starts >= 0) & (what.starts[:, :2] <= 4).all()).all()
@@ -295,7 +295,7 @@ def test_random_slices_are_blocks_that_the_cell_decides():
             np.testing.assert_array_equal(own.inputs.kernel[v, :4], weights.inputs.kernel[v, rows])
             np.testing.assert_array_equal(own.inputs.shift[v, :4], weights.inputs.shift[v, rows])
     assert len(starts) == 3
-    first = reading(jnp.asarray(arch), 3, 8, 1, "random")
+    first = readings(jnp.asarray(arch), 3, [8], 1, "random")[8]
     np.testing.assert_array_equal(first.starts, what.starts)
 
 
@@ -303,7 +303,7 @@ def test_random_slices_are_blocks_that_the_cell_decides():
 @pytest.mark.parametrize("norms", [1, 8])
 def test_statistics_go_to_the_batch_norms_that_a_cell_used_and_come_from_there(slices, norms):
     arch = nasbench101().from_string("|conv3x3~0|maxpool3x3~0~1|conv1x1~0~1~2|output~0~1~3|")
-    what = reading(jnp.asarray(arch), 3, 8, norms, slices)
+    what = readings(jnp.asarray(arch), 3, [8], norms, slices)[8]
     used = ModuleStatistics(
         *(np.random.default_rng(i).normal(size=s) for i, s in enumerate([(3, 2, 8), (3, 2, 8), (2, 8)]))
     )

@@ -185,7 +185,7 @@ def test_each_look_is_judged_by_the_table(whole):
         numbers = result.record.archs @ np.asarray([3, 1])
         np.testing.assert_array_equal(result.values, np.stack([VALIDATION[numbers], TRUTH[numbers]]))
         np.testing.assert_array_equal(result.ranks, [[1 + np.sum(TRUTH[n] < TRUTH) for n in row] for row in numbers])
-        counts = operation_counts(result)
+        counts = operation_counts(study, result)
         assert counts[1, 0].tolist() == [np.sum(result.record.archs[1, 0] == k) for k in range(3)]
         final = TRUTH[numbers[:, -1]].astype(float)
         assert final_columns_of(result)[1].mean == pytest.approx(final.mean())

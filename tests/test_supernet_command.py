@@ -11,9 +11,13 @@ import pytest
 from jnas.commands import _supernet
 from jnas.commands._cli import main
 from jnas.core._vocabulary import Supernet
+from jnas.spaces.nasbench101._cells import OPERATIONS
+from jnas.spaces.nasbench101._enumeration import nasbench101_cells
+from jnas.spaces.nasbench101._space import nasbench101
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.studies._load import load_results
-from jnas.tables._load import load_table
+from jnas.tables._load import load_table, save_table
+from jnas.tables._make import make_table
 
 SMALL = ("--train-images", 40, "--eval-images", 20, "--batch-size", 16, "--candidates", 4, "--channels", 2)
 
@@ -221,3 +225,32 @@ def test_the_supernet_of_nasbench201(in_this_process, tmp_path, capsys):
     assert missing == []
     assert np.isfinite(found.methods[0].record.info[:, 0, :2]).all()
     assert np.isfinite(found.methods[0].values).all()
+
+
+@pytest.mark.slow
+def test_the_supernet_of_nasbench101(in_this_process, tmp_path, capsys, monkeypatch):
+    """A table of few vertices says of how many the supernet is, and judges its cells and what it makes of each."""
+    space, path, out = nasbench101("uniform", max_vertices=3), tmp_path / "small.npz", tmp_path / "searches"
+    accuracy = np.linspace(60.0, 90.0, 7)[:, None]
+    cells = nasbench101_cells(3).astype(np.int32)
+    save_table(make_table(space, archs=cells, accuracy={"test": accuracy}, dataset="digits", epochs=3), path)
+    monkeypatch.setattr(_supernet, "_POLICIES", ("batch",))
+    words = ["fairnas", "--space", "nasbench101", "--table", path, "--epochs", 1, "--seeds", 1, "--one-shot", "all"]
+    words = ["supernet", *map(str, words), *map(str, SMALL[:-2]), "--out", str(out)]
+    assert main([*words, "--channels", "4", "--vertices", "4"]) == 2
+    told = "the table has a part of the space 'nasbench101' alone, and the supernet more; pass a table of more cells"
+    assert told in capsys.readouterr().err
+    assert main([*words, "--channels", "3"]) == 2
+    assert "channels is 3, expected at least 4" in capsys.readouterr().err
+    assert main([*words, "--channels", "4"]) == 0, capsys.readouterr().err
+    (found,) = load_results(out)[0].methods
+    assert np.isfinite(found.record.info[:, :, :2]).all()
+    assert found.values[0, 0, -1] in accuracy.astype(np.float32)
+    assert found.one_shot.archs.tolist() != cells.tolist()  # in random order
+    assert sorted(found.one_shot.archs.tolist()) == sorted(cells.tolist())
+    assert len(np.unique(found.one_shot.accuracies)) > 1
+    config = json.loads((out / "config.json").read_text())["config"]
+    assert (config["space"], config["vertices"], config["channels"], config["cells"]) == ("nasbench101", 3, 4, 1)
+    (row,) = csv.DictReader((out / "epochs.csv").open())
+    assert sum(int(row[name]) for name in OPERATIONS) == 1  # of the one vertex
+    assert "Kendall" in (out / "report.html").read_text()

@@ -58,7 +58,8 @@ def add_supernet(commands: Any) -> None:
         "methods",
         metavar="METHOD,METHOD",
         type=Setting("methods", NAMES).read,
-        help="which searches, or `all`; `help` says what they are. `METHOD:SETTING=VALUE` changes a setting of one",
+        help="which searches, or `all` that a space's papers compare; `help` says what they are. "
+        "`METHOD:SETTING=VALUE` changes a setting of one",
     )
     add_settings(parser, SUPERNET_SETTINGS)
     data = (DATASET.of("as for `jnas train` (default digits, needs no files)", "digits"), *IMAGE_SETTINGS)

@@ -8,6 +8,7 @@ from jnas.commands._study_work import carry_out_and_tell
 from jnas.commands._training_setup import count_cores, make_dataset, prepare_devices
 from jnas.core._registry import DEFAULT_SPACE
 from jnas.io._text import aligned
+from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers._settings import read_spec, settings_text
 from jnas.searchers.weight_sharing._registry import weight_sharing_entry, weight_sharing_names
 from jnas.studies._settings import study_arguments
@@ -29,7 +30,7 @@ def run_supernet(options: argparse.Namespace) -> None:
     if options.methods == ("help",):
         print(_methods_text())
         return
-    names = _method_names(options.methods)
+    names = _method_names(options.methods, options.space)
     prepare_devices(options, most=_devices(-(-options.num_seeds // (options.num_processes or 1))))
     dataset = make_dataset(options)
     on_digits = options.dataset == "digits"
@@ -69,8 +70,9 @@ def _sizes(options: argparse.Namespace, table: Table | None) -> dict[str, int]:
     return sizes if vertices is None else sizes | {"vertices": vertices}
 
 
-def _method_names(wanted: tuple[str, ...]) -> list[str]:
-    names = list(dict.fromkeys(n for word in wanted for n in (weight_sharing_names() if word == "all" else (word,))))
+def _method_names(wanted: tuple[str, ...], space: str) -> list[str]:
+    compared = find_benchmark(space).shared
+    names = list(dict.fromkeys(n for word in wanted for n in (compared if word == "all" else (word,))))
     for name in names:
         weight_sharing_entry(read_spec(name).name)
     return names

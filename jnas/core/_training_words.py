@@ -226,7 +226,8 @@ class Supernet(NamedTuple):
     specialize: Callable[[Array, Callable[..., Any]], Callable[..., Any]] | None = None
     """`specialize(arch, function)(*arguments)`: what `function(sampled, *arguments)` returns, by the smallest of the
     programs that the architecture fits; as `Network.specialize`, and for the same reason. `sampled` chooses among them
-    too, but its gradient keeps room for all. `None` where one program does for all."""
+    too, but its gradient keeps room for all. The function calls it with this architecture alone. `None` where one
+    program does for all."""
 
 
 def decisions_of(supernet: Supernet) -> Decisions:

@@ -73,9 +73,10 @@ class Wiring(NamedTuple):
     in_degree: Array  # int32 [...]: how many vertices are concatenated
 
 
-def wiring(arch: Array, output_channels: int) -> Wiring:
+def wiring(arch: Array, output_channels: int | np.ndarray) -> Wiring:
     """Returns the pruned graph of architectures `[26, ...]` and the channels of its vertices; works inside `jit`.
 
+    `output_channels` may be those of each architecture, `[...]`.
     The channels are those of `compute_vertex_channels`, at the vertices' places among the seven.
     """
     matrix, used = pruned(arch)

@@ -17,7 +17,7 @@ from jax import lax
 
 from jnas.core._vocabulary import Array
 from jnas.spaces.nasbench101._cells import NUM_EDGES
-from jnas.spaces.nasbench101._cost import wiring
+from jnas.spaces.nasbench101._cost import Wiring, wiring
 from jnas.training.networks.nasbench101._module import (
     CONV_3X3,
     MAX_POOL,
@@ -63,6 +63,7 @@ def masked_module(
     images: Array,
     parameters: ModuleParameters,
     statistics: ModuleStatistics | None,
+    graph: Wiring | None = None,
 ) -> tuple[Array, ModuleStatistics]:
     """Returns what `static_module` returns, for any architecture with at least `in_degree` concatenated vertices.
 
@@ -74,10 +75,11 @@ def masked_module(
       images: `[C, H, W, B]`.
       parameters: Scales and shifts are zero where the architecture has nothing.
       statistics: To normalize with, or `None` for the batch's own.
+      graph: The architecture's `wiring` with the module's channels, where that is known already.
     """
     outputs = parameters.output.scale.shape[0]
     count = parameters.vertices.scale.shape[0]
-    graph = wiring(arch, outputs)
+    graph = wiring(arch, outputs) if graph is None else graph
     none = jnp.zeros((count, 2, outputs), images.dtype)
     if not in_degree:
         result, last = project_to_output(settings, images, parameters, statistics)

@@ -6,15 +6,17 @@ computes all output channels, takes batch-norm and ReLU of them and cuts then: t
 batch-norm of its own, for several times the work.
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array
 from jnas.spaces._hashing import hash_digits, mix
 from jnas.spaces.nasbench101._cells import NUM_EDGES
-from jnas.spaces.nasbench101._cost import wiring
+from jnas.spaces.nasbench101._cost import Wiring, wiring
 from jnas.training.networks._initial import Constant, Uniform, fresh_moments
 from jnas.training.networks.nasbench101._module import (
     CONV_3X3,
@@ -63,6 +65,7 @@ class SharedStatistics(NamedTuple):
 class Reading(NamedTuple):
     """What an architecture reads of a module of `n` vertices."""
 
+    graph: Wiring
     convolution: Array  # int32 [n]: row of its batch-norms; that of the 1x1 convolution where it pools
     norm: Array  # int32 [n]: which of the `P` batch-norms
     own: Array  # bool [n, C']: the channels that it has, counted from the front
@@ -77,13 +80,24 @@ def num_norms(vertices: int, norm: NormName) -> int:
     return 2**vertices if norm == "by_predecessors" else 1
 
 
-def reading(arch: Array, vertices: int, outputs: int, norms: int, slices: SliceName) -> Reading:
-    """Returns what an architecture int32 `[26]` reads of a module with `vertices` vertices and `outputs` channels."""
-    graph, rows = wiring(arch, outputs), slice(1, 1 + vertices)
+def readings(arch: Array, vertices: int, widths: Sequence[int], norms: int, slices: SliceName) -> dict[int, Reading]:
+    """Returns what an architecture int32 `[26]` reads of modules with `vertices` vertices, by their channels."""
+    own = tuple(dict.fromkeys(widths))
+    # All at once: graphs take many small operations, which take long to compile.
+    graphs = wiring(jnp.broadcast_to(arch[:, None], (arch.shape[0], len(own))), np.asarray(own, np.int32))
+    each = (jax.tree.map(lambda x, i=i: x[..., i], graphs) for i in range(len(own)))
+    return {
+        width: _reading(arch, graph, vertices, width, norms, slices) for width, graph in zip(own, each, strict=True)
+    }
+
+
+def _reading(arch: Array, graph: Wiring, vertices: int, outputs: int, norms: int, slices: SliceName) -> Reading:
+    rows = slice(1, 1 + vertices)
     operation, used, channels = arch[NUM_EDGES : NUM_EDGES + vertices], graph.used[rows], graph.channels[rows]
     # The input is the lowest bit, vertex u the bit u: vertex v has predecessors below itself alone.
     sets = jnp.sum(graph.matrix[:vertices, rows] * 2 ** np.arange(vertices)[:, None], axis=0, dtype=jnp.int32)
     return Reading(
+        graph=graph,
         convolution=jnp.minimum(operation, NUM_CONVOLUTIONS - 1),
         norm=sets if norms > 1 else jnp.zeros_like(sets),
         own=np.arange(outputs)[None, :] < channels[:, None],

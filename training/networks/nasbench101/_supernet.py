@@ -37,7 +37,7 @@ from jnas.training.networks.nasbench101._shared_module import (
     fresh_statistics,
     num_norms,
     ran,
-    reading,
+    readings,
     shared_starts,
     spread_statistics,
 )
@@ -145,8 +145,10 @@ def nasbench101_supernet(
         return initial_arrays(key, _starts(sizes, image_channels, num_classes)), _fresh(sizes)
 
     def specialize(arch: Array, function: Callable[..., Any]) -> Callable[..., Any]:
+        read = _readings(sizes, slices, arch)  # before the branches, each of which would have it compiled
+
         def program(in_degree: int) -> Callable[..., Any]:
-            return functools.partial(function, functools.partial(_sampled, sizes, slices, settings, in_degree))
+            return functools.partial(function, functools.partial(_sampled, sizes, settings, in_degree, read))
 
         return by_in_degree(arch, channels, program, sizes.vertices)
 
@@ -180,30 +182,29 @@ def nasbench101_supernet(
 
 def _sampled(
     sizes: _Sizes,
-    slices: SliceName,
     settings: ModuleSettings,
     in_degree: int,
+    read: dict[int, Reading],
     parameters: NasBench101Shared,
     statistics: Any,
     arch: Array,
     images: Array,
 ) -> tuple[Array, NasBench101Statistics]:
     """Returns logits and the statistics used, for cells with at least so many vertices before the output."""
-    arch = jnp.asarray(arch)
-    read = _readings(sizes, slices, arch)
 
     def module(arch: Array, images: Array, shared: SharedModule, given: Any) -> tuple[Array, SharedStatistics]:
         what = read[shared.output.scale.shape[0]]
         known = None if given is None else cut_statistics(given, what)
-        out, used = masked_module(in_degree, settings, arch, images, cut_parameters(shared, what), known)
+        own = cut_parameters(shared, what)
+        out, used = masked_module(in_degree, settings, arch, images, own, known, what.graph)
         return out, spread_statistics(used, what, sizes.norms)
 
-    return apply_by_modules(module, settings, sizes.modules, parameters, statistics, arch, images)
+    return apply_by_modules(module, settings, sizes.modules, parameters, statistics, jnp.asarray(arch), images)
 
 
 def _readings(sizes: _Sizes, slices: SliceName, arch: Array) -> dict[int, Reading]:
     """Returns what an architecture reads of modules, by their width."""
-    return {width: reading(arch, sizes.vertices, width, sizes.norms, slices) for width in dict.fromkeys(sizes.widths)}
+    return readings(jnp.asarray(arch), sizes.vertices, sizes.widths, sizes.norms, slices)
 
 
 def _mixture_weights(weights: Array, vertices: int) -> MixtureWeights:
@@ -237,7 +238,7 @@ def _running(
     if arch is None:
         masks = {width: _ran_in_mixture(sizes, width) for width in dict.fromkeys(sizes.widths)}
     else:
-        read = _readings(sizes, slices, jnp.asarray(arch))
+        read = _readings(sizes, slices, arch)
         masks = {width: ran(what, sizes.norms) for width, what in read.items()}
 
     def module(old: SharedStatistics, new: SharedStatistics, width: int, stack: int) -> SharedStatistics:
