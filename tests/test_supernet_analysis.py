@@ -193,7 +193,7 @@ def test_each_look_is_judged_by_the_table(whole):
     gdas, rsps = study.methods
     np.testing.assert_allclose(entropy(study, rsps), 1.0, atol=1e-6)
     w = gdas.record.weights[0, 0].astype(float)
-    assert entropy(gdas)[0, 0] == pytest.approx(np.mean(-np.sum(w * np.log(w), axis=1)) / np.log(3))
+    assert entropy(study, gdas)[0, 0] == pytest.approx(np.mean(-np.sum(w * np.log(w), axis=1)) / np.log(3))
     assert rsps.record.candidates.shape == (2, 2, 4, 2)
     best = np.argmax(rsps.record.scores, axis=-1)
     chosen = np.take_along_axis(rsps.record.candidates, best[..., None, None], axis=2)[:, :, 0]

@@ -246,7 +246,6 @@ def test_the_supernet_of_nasbench101(in_this_process, tmp_path, capsys, monkeypa
     (found,) = load_results(out)[0].methods
     assert np.isfinite(found.record.info[:, :, :2]).all()
     assert found.values[0, 0, -1] in accuracy.astype(np.float32)
-    assert found.one_shot.archs.tolist() != cells.tolist()  # in random order
     assert sorted(found.one_shot.archs.tolist()) == sorted(cells.tolist())
     assert len(np.unique(found.one_shot.accuracies)) > 1
     config = json.loads((out / "config.json").read_text())["config"]

@@ -150,18 +150,18 @@ def write_problem(path, sizes):
     np.savez(path, sgd=json.dumps(SGD), adam=json.dumps(ADAM), cells=sizes["cells"], **rest, **named)
 
 
-def compare(arguments, sizes, torch):
-    """Runs all in turn and prints the table."""
+def compare_sides(own, methods, sizes, torch, threads, repeats):
+    """Runs all in turn and prints the table; `own` and `torch` are the commands of the two sides."""
     from candidate_steps import answer, ask
 
     sides = ["jnas"] + (["torch"] if torch else [])
-    names = [(method, side) for method in arguments.methods for side in sides]
+    names = [(method, side) for method in methods for side in sides]
     processes, firsts, rounds = {}, {}, []
     print(f"{sizes}, load {os.getloadavg()[0]:.1f}", flush=True)
     try:
         for method, side in names:
-            own = [sys.executable, __file__, "--worker", json.dumps([method, sizes])]
-            command = own if side == "jnas" else [*torch, method, str(arguments.threads)]
+            work = json.dumps([method, sizes])
+            command = [*own, "--worker", work] if side == "jnas" else [*torch, method, str(threads)]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
             processes[method, side] = subprocess.Popen(command, **pipes)
             firsts[method, side] = answer(processes[method, side])
@@ -170,7 +170,7 @@ def compare(arguments, sizes, torch):
             seconds = firsts[method, side]["compile_s"]
             print(f"  {method} {side}: compiled in {seconds:.1f} s, losses within {apart:.1e}", flush=True)
             assert apart < TOLERANCE, f"{method} differs: {losses} and {expected}"
-        for number in range(arguments.repeats):
+        for number in range(repeats):
             turn = names[number % len(names) :] + names[: number % len(names)]
             rounds.append({name: ask(processes[name]) for name in turn})
         ends = {name: json.loads(process.communicate()[0]) for name, process in processes.items()}
@@ -208,7 +208,8 @@ def main():
         if arguments.torch_python:
             subprocess.run([sys.executable, __file__, "--worker", json.dumps([path, sizes])], check=True)
             torch = [arguments.torch_python, str(Path(__file__).with_name("supernet_steps_torch.py")), path]
-        compare(arguments, sizes, torch)
+        own = [sys.executable, __file__]
+        compare_sides(own, arguments.methods, sizes, torch, arguments.threads, arguments.repeats)
 
 
 if __name__ == "__main__":
