@@ -9,6 +9,7 @@ import pytest
 
 from jnas.tables._file import save_arrays
 from jnas.tables._synthetic import synthetic_table
+from tests._fewer_stages import stages
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -21,7 +22,7 @@ def test_python_blocks_run(tmp_path, monkeypatch):
     header, arrays = synthetic_table("nasbench201", seed=0, curves=False)
     save_arrays("nb201-table.npz", header, arrays)
     namespace, printed = {}, io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    with contextlib.redirect_stdout(printed), stages(1):  # of the networks, which take a third to compile
         for block in blocks:
             exec(compile(block, str(README), "exec"), namespace)
     assert "500 searches" in printed.getvalue()

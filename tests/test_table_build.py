@@ -12,13 +12,17 @@ from jnas.spaces import nasbench201, nasbench201_classes, nasbench201_flops
 from jnas.tables._file import member
 from jnas.training.runs import _jobs
 from jnas.training.runs._build import measure_seconds, plan_table
+from tests._fewer_stages import stages
 
 SMALL = "--dataset digits --epochs 2 --channels 2 --stage-cells 1 --train-images 64 --eval-images 40 --batch-size 16"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_once():
-    """The commands of this file differ in their folders: their programs are compiled, and seconds measured, once."""
+    """The commands of this file differ in their folders: their programs are compiled, and seconds measured, once.
+
+    Networks have one stage.
+    """
     programs, seconds, make = {}, [], _jobs._Programs
 
     def compiled(recipe, network, told):
@@ -28,7 +32,7 @@ def compiled_once():
         seconds[:] = seconds or [measure_seconds(*arguments)]
         return seconds[0]
 
-    with pytest.MonkeyPatch.context() as patch:
+    with stages(1), pytest.MonkeyPatch.context() as patch:
         patch.setattr(_jobs, "_Programs", compiled)
         patch.setattr(_build, "measure_seconds", measured)
         yield

@@ -37,6 +37,7 @@ from jnas.training.runs._jobs import (
 from jnas.training.runs._train import train
 from jnas.training.runs._train_many import train_many
 from tests._descriptions import read_said, write_said
+from tests._fewer_stages import stages
 
 COVERING = np.concatenate([(np.arange(5)[:, None] + np.array([0, 3, 1, 4, 2, 2])) % 5, np.zeros((1, 6), int)])
 """Every operation once on every edge, and the cell without any."""
@@ -73,8 +74,8 @@ def network(dataset):
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_once():
-    """Before `whole`, whose programs all tests share."""
-    with pytest.MonkeyPatch.context() as patch:
+    """Before `whole`, whose programs all tests share; networks have two stages."""
+    with stages(2), pytest.MonkeyPatch.context() as patch:
         patch.setattr(_jobs, "_Programs", functools.cache(_jobs._Programs))
         yield
 

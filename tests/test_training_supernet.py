@@ -18,6 +18,7 @@ from jnas.training.operations import _layouts
 from jnas.training.operations._forms import dispatch_form, mixture_form, over_members, over_seeds, switch_form
 from jnas.training.operations._layouts import MANY_KERNELS
 from jnas.training.operations._many_kernels import Kernels, convolution_3x3, normalize_batch
+from tests._fewer_stages import stages
 
 SIZES = {"image_shape": (8, 8, 3), "num_classes": 4, "channels": 2, "cells": 1}
 COVERING = (np.arange(5)[:, None] + np.array([0, 3, 1, 4, 2, 2])) % 5
@@ -25,6 +26,13 @@ COVERING = (np.arange(5)[:, None] + np.array([0, 3, 1, 4, 2, 2])) % 5
 
 BATCH = 64  # XLA compiles loops over rows of 64 numbers three times as fast as over rows of 6: it unrolls those
 LABELS = np.arange(BATCH) % 4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_stages():
+    """Two thirds to compile."""
+    with stages(2):
+        yield
 
 
 @functools.cache
@@ -103,7 +111,7 @@ def plain(parameters, statistics, weights, images, done=None):
 
     images, stem = plain_normalize(plain_convolution(images, parameters.stem), given("stem"))
     cells, reductions = [], []
-    for stage in range(3):
+    for stage in range(len(parameters.cells)):
         if stage:
             block, out, used = parameters.reductions[stage - 1], images, []
             for number, (kernel, stride) in enumerate(((block.first, 2), (block.second, 1))):
@@ -353,7 +361,9 @@ def test_running_estimates_move_only_for_what_ran():
 
 
 def test_init_is_uniform_within_one_over_the_root_of_the_fan_in():
-    parameters, statistics = nasbench201_supernet(**{**SIZES, "channels": 8, "cells": 2}).init(jax.random.key(3))
+    with stages(3):
+        supernet = nasbench201_supernet(**{**SIZES, "channels": 8, "cells": 2})
+        parameters, statistics = jax.jit(supernet.init)(jax.random.key(3))
     stage = parameters.cells[1]
     assert stage.one.shape == (2, 6, 16, 16)
     assert stage.three.shape == (2, 6, 16, 144)
@@ -369,8 +379,9 @@ def test_init_is_uniform_within_one_over_the_root_of_the_fan_in():
 
 def test_make_supernet_fits_the_data_set():
     dataset = load_dataset("digits")
-    supernet = make_supernet(dataset, channels=2, cells=1, form="mixture")
-    parameters = jax.eval_shape(supernet.init, jax.random.key(0))[0]
+    with stages(3):
+        supernet = make_supernet(dataset, channels=2, cells=1, form="mixture")
+        parameters = jax.eval_shape(supernet.init, jax.random.key(0))[0]
     assert parameters.head.kernel.shape == (10, 8)
     assert supernet.form == "mixture"
     assert make_supernet(dataset).form == "switch"
