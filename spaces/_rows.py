@@ -48,3 +48,21 @@ def _fingerprint_locator(space: Space, archs: np.ndarray) -> Callable[[Array], A
     """Returns a search by fingerprint, for spaces without an index and those in which many encodings are one cell."""
     find = find_fingerprint(np.asarray(jax.jit(jax.vmap(space.fingerprint))(archs.astype(np.int32))))
     return lambda arch: jnp.where(space.is_valid(arch), find(space.fingerprint(arch)), -1)
+
+
+def encoding_finder(archs: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function, of NumPy's, from encodings `[..., E]` to the row of each among `archs [N, E]`, or -1.
+
+    Unlike `row_locator` it does not find an architecture in another encoding.
+    """
+    factors = np.random.default_rng(0).integers(1 << 63, size=archs.shape[1], dtype=np.uint64)
+    words = archs.astype(np.uint64) @ factors
+    order = np.argsort(words, kind="stable")
+    words = words[order]
+
+    def find(encodings: np.ndarray) -> np.ndarray:
+        place = np.searchsorted(words, encodings.astype(np.uint64) @ factors)
+        rows = order[np.minimum(place, len(order) - 1)].astype(np.int32)
+        return np.where((archs[rows] == encodings).all(axis=-1), rows, np.int32(-1))
+
+    return find

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas.core._draws import below, bits, draw_words, fold_in, split, uniform
+from jnas.core._draws import below, bits, draw_words, fold_in, fold_in_on_host, split, uniform
 
 
 def test_draw_gives_the_words_of_one_split():
@@ -95,6 +95,8 @@ def test_numbers_are_folded_into_one_key_or_each_into_its_own():
         number = numbers if axes[1] == 0 else numbers[3]
         ours = jax.jit(jax.vmap(fold_in, axes))(key, number)
         assert (_data(ours) == _data(jax.vmap(jax.random.fold_in, axes)(key, number))).all()
+    on_host = fold_in_on_host(np.asarray(_data(_ROOT)), np.asarray(numbers))
+    np.testing.assert_array_equal(on_host, _data(jax.vmap(jax.random.fold_in, (None, 0))(_ROOT, numbers)))
 
 
 @pytest.mark.parametrize("impl", ["rbg", "unsafe_rbg"])

@@ -16,6 +16,7 @@ from jnas.core._trace_statistics import (
     elapsed_seconds,
     evaluation_counts,
     incumbent,
+    incumbent_rows,
     num_evaluations,
     stopped_by,
 )
@@ -109,6 +110,7 @@ def test_best_so_far_equals_a_plain_loop(fields):
     trace = make_trace(score, fidelity, valid, used)
     best = jitted_best(trace)
     rows = best_so_far_loop(score, fidelity, valid, used)
+    np.testing.assert_array_equal(incumbent_rows(jax.tree.map(lambda x: np.asarray(x)[None], trace)), [rows])
     np.testing.assert_array_equal(best.row, rows)
     np.testing.assert_array_equal(best.score, np.float32([score[r] if r >= 0 else NAN for r in rows]))
     np.testing.assert_array_equal(best.fidelity, [fidelity[r] if r >= 0 else -1 for r in rows])

@@ -7,14 +7,18 @@ import json
 import os
 import re
 import shutil
+import zlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jnas import spaces
+from jnas.core._constants import with_large_constants
 from jnas.core._devices_used import other_devices
 from jnas.core._loop import run
+from jnas.core._versions import compile_quickly, compiler_options
 from jnas.core._vocabulary import Searcher
 from jnas.io import _atomic
 from jnas.io._progress import duration
@@ -25,7 +29,7 @@ from jnas.spaces._categorical import categorical
 from jnas.studies import _engine
 from jnas.studies._keys import chunk_width, seed_keys
 from jnas.studies.search import _report, _run
-from jnas.studies.search._cost import estimate_study
+from jnas.studies.search._cost import estimate_study, is_short
 from jnas.studies.search._results import Chunk, finished_path, join_chunks, load_chunk, traces_chunk_path
 from jnas.studies.search._study import load_study, study
 from jnas.studies.search._text import search_results_text
@@ -128,6 +132,9 @@ def test_another_searcher_and_more_seeds_change_nothing_for_the_others(whole):
     np.testing.assert_array_equal(before.traces.arch[:3, :rows], now.traces.arch)
     np.testing.assert_array_equal(before.final[:, :3], now.final)
     keys = [seed_keys(*which) for which in ((0, "a", 3), (0, "b", 3), (1, "a", 3))]
+    root = jax.random.fold_in(jax.random.key(0), zlib.crc32(b"b"))
+    theirs = jax.vmap(jax.random.fold_in, (None, 0))(root, jnp.arange(3, dtype=jnp.uint32))
+    assert (jax.random.key_data(keys[1]) == jax.random.key_data(theirs)).all()
     words = {tuple(word) for found in keys for word in jax.random.key_data(found).tolist()}
     assert len(words) == 9  # no two searches of a study share a key
 
@@ -529,6 +536,29 @@ def test_estimate_grows_with_the_work_and_names_what_it_does_not_know():
     assert "not knowing how fast mine will be" in mine.text
     assert few.text.startswith(f"estimate: about {duration(few.total)} (less where")
     assert [duration(s) for s in (0.2, 8.4, 83, 659, 11_391)] == ["1 s", "9 s", "1 min 25 s", "11 min", "3 h 10 min"]
+
+
+def test_programs_of_little_work_are_compiled_quickly():
+    assert is_short("bohb", 5e4)
+    assert is_short("random_search@12", 1e5)
+    assert not is_short("bohb", 5e5)
+    assert not is_short("mine", 1)
+    program = jax.jit(lambda x: jnp.cumsum(x * 1.1)).lower(jnp.arange(9.0))
+    plain = program.compile(compiler_options=compiler_options())
+    np.testing.assert_array_equal(compile_quickly(program)(jnp.arange(9.0)), plain(jnp.arange(9.0)))
+
+
+def test_large_arrays_are_arguments_of_the_program():
+    large, small = np.arange(9_000, dtype=np.float32), np.arange(3, dtype=np.float32)
+
+    def worth(rows, of):
+        return {"value": jnp.asarray(large)[rows["row"]] + jnp.asarray(small)[of], "more": (of, jnp.asarray(large)[0])}
+
+    lifted, arrays = with_large_constants(worth, {"row": jnp.int32(1)}, jnp.int32(0))
+    assert [a.shape for a in arrays] == [(9_000,)]
+    assert "9000" in str(jax.make_jaxpr(lifted)(*arrays, {"row": 1}, 0).in_avals)
+    found = lifted(2 * large, {"row": jnp.int32(8_999)}, jnp.int32(2))
+    assert (float(found["value"]), int(found["more"][0])) == (2 * 8_999 + 2, 2)
 
 
 def test_log_says_what_is_done_and_estimates_first():

@@ -16,6 +16,7 @@ from jnas.core._search_words import is_sound
 from jnas.core._vocabulary import STOPPED_BY, Proposal, propose
 from jnas.searchers.black_box._random_search import random_search
 from jnas.spaces._categorical import categorical
+from jnas.spaces._rows import encoding_finder
 from jnas.tables._file import Header, Training, decode_curve, encode_curve, member, save_arrays
 from jnas.tables._load import load_table, save_table, table_from_arrays
 from jnas.tables._make import make_table
@@ -280,6 +281,9 @@ def test_a_space_without_an_index_is_looked_up_by_fingerprint(table):
     blind = table_from_arrays(HEADER, part, space=space)
     np.testing.assert_array_equal(blind.index(_arrays()["archs"]), [-1, -1, *range(NUM - 2)])
     assert int(blind.index(np.asarray([9, 9]))) == -1
+    find = encoding_finder(part["archs"])
+    np.testing.assert_array_equal(find(_arrays()["archs"]), [-1, -1, *range(NUM - 2)])
+    np.testing.assert_array_equal(find(np.asarray([[[9, 9], [-1, 0]]])), [[-1, -1]])
 
 
 def test_a_file_comes_back_as_it_was(table, tmp_path):

@@ -5,11 +5,13 @@ lanes these loops take longer than the search, so a step draws all its words at 
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_batching import custom_vmap
+from numpy.typing import NDArray
 
 from jnas.core._once import once
 from jnas.core._vocabulary import Array, Key
@@ -45,6 +47,14 @@ def fold_in(key: Key, data: Array) -> Key:
     return folded
 
 
+def fold_in_on_host(data: NDArray[np.uint32], numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Returns the data `[N, 2]` of the keys that `jax.random.fold_in` makes of a Threefry key's data `[2]` and `[N]`.
+
+    By NumPy, without a program to compile.
+    """
+    return np.stack(_words(data[:1], data[1:], numbers), axis=-1)
+
+
 def _is_threefry(key: Key) -> bool:
     """Returns whether a key is a traced one of JAX's default generator as it is by default, in a program for CPUs."""
     return (
@@ -73,9 +83,13 @@ def _hash(key: Key, counts: Array) -> tuple[Array, Array]:
 @jax.jit
 def _rounds(data: Array, counts: Array) -> tuple[Array, Array]:
     """Returns the words `[N, *lanes]`; compiled functions are traced once for all places that draw alike."""
-    first, second = data[None, ..., 0], data[None, ..., 1]
+    return _words(data[None, ..., 0], data[None, ..., 1], jnp.moveaxis(counts, -1, 0))
+
+
+def _words(first: Any, second: Any, counts: Any) -> tuple[Any, Any]:
+    """Returns both words of each count uint32 under the two words of a key; all are JAX's arrays, or all NumPy's."""
     keys = (first, second, first ^ second ^ np.uint32(0x1BD11BDA))
-    high, low = keys[0], jnp.moveaxis(counts, -1, 0) + keys[1]
+    high, low = keys[0], counts + keys[1]
     for i in range(5):
         for r in _ROTATIONS[i % 2]:
             high = high + low

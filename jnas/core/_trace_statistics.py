@@ -74,6 +74,20 @@ def _incumbents(trace: Trace) -> Incumbent:
     return _incumbent(trace, row, score, fidelity)
 
 
+def incumbent_rows(trace: Trace) -> NDArray[np.int32]:
+    """Returns the rows that `best_so_far` gives, int32 `[..., T]`, of traces of NumPy's and without a program."""
+    usable = trace.mask & trace.valid & ~np.isnan(trace.score)
+    fidelity = np.moveaxis(np.where(usable, trace.fidelity, -1), -1, 0)
+    score = np.moveaxis(np.where(usable, trace.score, -np.inf), -1, 0)
+    rows = np.full(usable.shape, -1, np.int32)
+    best, highest, row = np.full(usable.shape[:-1], -np.inf), np.full(usable.shape[:-1], -1), rows[..., 0].copy()
+    for t in range(usable.shape[-1]):
+        better = (fidelity[t] > highest) | ((fidelity[t] == highest) & (score[t] > best))
+        best, highest = np.where(better, score[t], best), np.where(better, fidelity[t], highest)
+        rows[..., t] = row = np.where(better, np.int32(t), row)
+    return rows
+
+
 def incumbent(trace: Trace) -> Incumbent:
     """Returns the final incumbent of a trace: the last one of `best_so_far`, found without the others.
 

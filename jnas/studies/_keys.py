@@ -4,7 +4,9 @@ import zlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jnas.core._draws import fold_in_on_host
 from jnas.core._vocabulary import Key
 
 
@@ -14,8 +16,22 @@ def seed_keys(root_seed: int, name: str, num_seeds: int) -> Key:
     They depend on the searcher's name and the seed's number alone: another searcher in the study changes nothing, and
     more seeds begin with the fewer.
     """
-    key = jax.random.fold_in(jax.random.key(root_seed), jnp.uint32(zlib.crc32(name.encode())))
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num_seeds, dtype=jnp.uint32))
+    [keys] = seed_keys_in_chunks(root_seed, name, 1, num_seeds)
+    return keys
+
+
+def seed_keys_in_chunks(root_seed: int, name: str, num_chunks: int, width: int) -> tuple[Key, ...]:
+    """Returns the first `num_chunks * width` of a searcher's keys, `[width]` for each chunk."""
+    of_name, num_seeds = np.uint32(zlib.crc32(name.encode())), num_chunks * width
+    if jax.config.jax_default_prng_impl == "threefry2x32":
+        root = np.array([0, root_seed], np.uint32)
+        [key] = fold_in_on_host(root, of_name[None])
+        data = fold_in_on_host(key, np.arange(num_seeds, dtype=np.uint32))
+    else:
+        key = jax.random.fold_in(jax.random.key(root_seed), of_name)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num_seeds, dtype=jnp.uint32))
+        data = np.asarray(jax.random.key_data(keys))
+    return tuple(map(jax.random.wrap_key_data, data.reshape(num_chunks, width, -1)))
 
 
 def chunk_width(num_seeds: int, most: int) -> int:

@@ -83,12 +83,13 @@ def runs_objective(
         np.stack([np.pad(r[i], ((0, 0), (0, width - r[i].shape[1])), mode="edge") for r in runs]) for i in range(3)
     )
     whole = train + evaluation
-    values, costs, trained = jnp.asarray(value), jnp.asarray(whole), jnp.asarray(train)
-    count = jnp.asarray(np.stack([r.num_runs for r in runs]))
+    counts = np.stack([r.num_runs for r in runs])
     single = len(runs) == 1
-    others = jnp.asarray(np.stack(list(further.values()), axis=1), jnp.float32) if further else None
+    beside = np.stack(list(further.values()), axis=1).astype(np.float32) if further else None
 
     def look_up(key: Key, arch: Array, fidelity: Array, resumed: Array) -> Evaluation:
+        values, costs, trained, count = map(jnp.asarray, (value, whole, train, counts))
+        others = None if beside is None else jnp.asarray(beside)
         row = locate(arch)
         fidelity = jnp.int32(0) if single else fidelity
         runs_here = jnp.where(row >= 0, count[fidelity, row], 0)

@@ -106,6 +106,10 @@ class Table:
             )
         return self._locate_many(encoded.reshape(-1, num_decisions)).reshape(shape[:-1])
 
+    def row_of(self, text: str) -> int:
+        """Returns the index of an architecture string, -1 where the table does not hold it, without the device."""
+        return int(self._find(text))
+
     def _find(self, text: str) -> np.ndarray:
         """The row `[]` of an architecture string, or -1; where many encodings are one, that of any of them."""
         arch = self.space.from_string(text)

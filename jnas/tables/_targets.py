@@ -93,7 +93,7 @@ def find_references(table: Table, columns: np.ndarray) -> tuple[Reference, ...]:
     """Returns the rows that no search made: cells known by name, and the optimum of each column."""
     named = []
     for name, text in named_cells(table.space).items():
-        index = int(table.index(text))
+        index = table.row_of(text)
         if index >= 0:
             named.append(Reference(name, columns[:, index].astype(np.float64), text))
     best = [float(np.nanmax(c)) if np.isfinite(c).any() else math.nan for c in columns]

@@ -21,10 +21,10 @@ COSTS: Mapping[str, SearchCost] = {
     "regularized_evolution": SearchCost(0.25, 2.0, 0.6),
     "naszilla_evolution": SearchCost(0.25, 2.0, 0.6),
     "reinforce": SearchCost(0.25, 2.2, 1.0),
-    "local_search": SearchCost(0.5, 3.5, 14.0),
+    "local_search": SearchCost(0.5, 3.5, 4.0),
     "tpe": SearchCost(0.5, 3.0, 30.0),
     "smac": SearchCost(0.0, 2.0, 20_000.0),  # driven from Python
-    "bohb": SearchCost(0.45, 3.8, 22.0),
+    "bohb": SearchCost(0.45, 3.8, 7.0),
     "successive_halving": SearchCost(0.3, 1.9, 0.5),
     "hyperband": SearchCost(0.2, 1.8, 0.3),
     # Of 150 evaluations; a fit takes the longer the more there are.
@@ -38,6 +38,7 @@ COSTS: Mapping[str, SearchCost] = {
     "bonas": SearchCost(2.5, 8.0, 1_800_000.0),
 }
 UNKNOWN = SearchCost(0.3, 2.5, 5.0)
+_SLOWER, _SAVED = 8.0, 0.75  # what `compile_quickly` adds to the time of running, and spares of that of compiling
 _KEEPING = 3.0  # microseconds an evaluation: to look its worth up and write it down
 
 
@@ -63,6 +64,12 @@ def estimate_study(
     )
     guessed = tuple(name for name in chunks if _kind(name) not in COSTS)
     return Estimate(run_seconds, total, estimate_text(total, guessed), compile_seconds)
+
+
+def is_short(name: str, evaluations: float) -> bool:
+    """Returns whether all evaluations of a searcher take so little that its program is better compiled quickly."""
+    cost = COSTS.get(_kind(name))
+    return cost is not None and _SLOWER * 1e-6 * cost.evaluation * evaluations < _SAVED * cost.compile
 
 
 def _pace(traced: Mapping[str, float]) -> float:

@@ -1,34 +1,42 @@
 """What a study runs of a searcher: one compiled program, or searches that Python drives one after the other."""
 
+import functools
 import hashlib
 import importlib.metadata
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jnas.core._constants import with_large_constants
 from jnas.core._devices import divided_for
 from jnas.core._loop import run
 from jnas.core._search import search
 from jnas.core._version import __version__
-from jnas.core._versions import compiler_options
+from jnas.core._versions import compile_quickly, compiler_options
 from jnas.core._vocabulary import Key, Proposal, Trace
 from jnas.core._widths import in_32_bits
-from jnas.studies._keys import seed_keys
+from jnas.studies._keys import seed_keys_in_chunks
+from jnas.studies.search._cost import is_short
 from jnas.studies.search._plan import SearchPlan
 
-Runs = Callable[[Key], Trace]
-"""From the keys of a chunk, `[width]`, to its traces `[width, T]`."""
+
+class Runs(NamedTuple):
+    """What runs a chunk."""
+
+    call: Callable[[Key], Trace]  # from its keys, `[width]`, to its traces `[width, T]`
+    compiled: Any = None  # the program, if it is one
 
 
 class Program(NamedTuple):
     """A searcher's runs over the seeds of one chunk."""
 
     compile: Callable[[], tuple[Runs, float]]  # gives the runs, and the seconds that it took to make them
-    keys: Key  # [num_chunks, width]
+    keys: Sequence[Key]  # of each chunk, [width]
     digest: str  # of all that the runs depend on
     seconds: float  # to trace it
 
@@ -36,7 +44,7 @@ class Program(NamedTuple):
 def make_program(plan: SearchPlan, name: str) -> Program:
     """Returns a searcher's program, traced but not compiled."""
     width, num_chunks = plan.widths[name], plan.num_chunks(name)
-    keys = seed_keys(plan.config["root_seed"], name, width * num_chunks).reshape(num_chunks, width)
+    keys = seed_keys_in_chunks(plan.config["root_seed"], name, num_chunks, width)
     return (_traced if plan.searchers[name].compiled else _driven)(plan, name, keys)
 
 
@@ -45,27 +53,31 @@ def compile_program(program: Program) -> tuple[Runs, float]:
     return program.compile()
 
 
-def _traced(plan: SearchPlan, name: str, keys: Key) -> Program:
+def _traced(plan: SearchPlan, name: str, keys: Sequence[Key]) -> Program:
     searcher, limits = plan.searchers[name], _limits(plan)
 
     def runs(keys: Key) -> Trace:
         return jax.vmap(lambda key: run(searcher, plan.objective, key, **limits))(keys)
 
     begin = time.perf_counter()
-    lowered = in_32_bits(jax.jit(runs).lower)(keys[0])  # the same program, whatever `jax_enable_x64` says
+    # The same program, whatever `jax_enable_x64` says.
+    lifted, columns = in_32_bits(with_large_constants)(runs, keys[0])
+    lowered = in_32_bits(jax.jit(lifted).lower)(*columns, keys[0])
     seconds = time.perf_counter() - begin
 
     def compile() -> tuple[Runs, float]:
         begin = time.perf_counter()
         several = jax.local_device_count() > 1  # then `lowered` only tells what the runs depend on
-        program = in_32_bits(divided_for(runs, 0, len(keys[0])).lower)(keys[0]) if several else lowered
-        compiled = program.compile(compiler_options=compiler_options())
-        return compiled, seconds + time.perf_counter() - begin
+        shared = divided_for(lifted, len(columns), len(keys[0]))
+        program = in_32_bits(shared.lower)(*columns, keys[0]) if several else lowered
+        quickly = is_short(name, plan.mean_evaluations * len(keys) * len(keys[0]))
+        compiled = compile_quickly(program) if quickly else program.compile(compiler_options=compiler_options())
+        return Runs(functools.partial(compiled, *columns), compiled), seconds + time.perf_counter() - begin
 
-    return Program(compile, keys, hashlib.sha256(lowered.as_text().encode()).hexdigest(), seconds)
+    return Program(compile, keys, _digest_of(lowered, columns), seconds)
 
 
-def _driven(plan: SearchPlan, name: str, keys: Key) -> Program:
+def _driven(plan: SearchPlan, name: str, keys: Sequence[Key]) -> Program:
     searcher, limits = plan.searchers[name], _limits(plan)
 
     def runs(keys: Key) -> Trace:
@@ -73,7 +85,7 @@ def _driven(plan: SearchPlan, name: str, keys: Key) -> Program:
         stacked: Trace = jax.tree.map(lambda *each: jnp.stack(each), *traces)
         return stacked
 
-    return Program(lambda: (runs, 0.0), keys, _digest(plan), 0.0)
+    return Program(lambda: (Runs(runs), 0.0), keys, _digest(plan), 0.0)
 
 
 def _limits(plan: SearchPlan) -> dict[str, Any]:
@@ -83,6 +95,14 @@ def _limits(plan: SearchPlan) -> dict[str, Any]:
         "max_evaluations": plan.capacity,
         "overshoot": config["overshoot"],
     }
+
+
+def _digest_of(lowered: Any, columns: Sequence[Any]) -> str:
+    """Returns a hash of a program, and of the arrays that it is given beside the keys."""
+    told = hashlib.sha256(lowered.as_text().encode())
+    for column in columns:
+        told.update(np.asarray(column).tobytes())
+    return told.hexdigest()
 
 
 def _digest(plan: SearchPlan) -> str:

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jnas.core._trace_statistics import best_so_far
-from jnas.core._vocabulary import Array, Key, Trace
+from jnas.core._trace_statistics import incumbent_rows
+from jnas.core._vocabulary import Key, Trace
 from jnas.io._text import counted
+from jnas.spaces._rows import encoding_finder, many_are_one
 from jnas.studies import _engine
 from jnas.studies._compared import seeds_text
 from jnas.studies.search._cost import estimate_study
@@ -121,13 +122,17 @@ def _chunks_left(plan: SearchPlan, folder: Path | None, name: str) -> int:
 
 
 def _make_judge(plan: SearchPlan) -> Judge:
-    @jax.jit
-    def find(traces: Trace) -> tuple[Array, Array]:
-        return best_so_far(traces).row, plan.table.index(traces.arch)
+    """By NumPy: compiling what judges takes as long as judging a million evaluations."""
+    table = plan.table
+    encoding_rows = encoding_finder(table.archs)
 
     def judge(traces: Trace) -> tuple[np.ndarray, np.ndarray]:
-        incumbent, index = (np.asarray(x) for x in find(traces))
-        index = np.where(incumbent >= 0, np.take_along_axis(index, np.maximum(incumbent, 0), axis=1), -1)
+        incumbent = incumbent_rows(traces)
+        there = incumbent >= 0
+        archs = np.take_along_axis(traces.arch, np.maximum(incumbent, 0)[..., None], axis=1)
+        index = np.where(there, encoding_rows(archs), -1)
+        if many_are_one(table.space) and (there & (index < 0)).any():  # in other encodings than the table's
+            index = np.where(there, np.asarray(table.index(archs)), -1)
         return incumbent, np.where(index >= 0, plan.columns[:, np.maximum(index, 0)], np.float32(np.nan))
 
     return judge
@@ -171,8 +176,8 @@ def _ready(work: _engine.Work, name: str) -> tuple[Runs, float]:
         return ready[name], 0.0
     work.bar.say(f"{name}: compiling")
     ready[name], seconds = work.bar.wait(work.own.compiling[name])
-    if work.plan.searchers[name].compiled:
-        work.check_memory(name, ready[name])
+    if ready[name].compiled is not None:
+        work.check_memory(name, ready[name].compiled)
     return ready[name], seconds
 
 
@@ -189,7 +194,8 @@ def _check_archs(plan: SearchPlan, name: str, traces: Trace) -> None:
 
 def _run_chunk(runs: Runs, keys: Key, judge: Judge) -> Chunk:
     begin = time.perf_counter()
-    traces = jax.block_until_ready(runs(keys))  # type: ignore[no-untyped-call]
+    traces = jax.block_until_ready(runs.call(keys))  # type: ignore[no-untyped-call]
     seconds = time.perf_counter() - begin
+    traces = jax.tree.map(np.asarray, traces)
     incumbent, values = judge(traces)
-    return Chunk(jax.tree.map(np.asarray, traces), incumbent, values, 0.0, seconds)
+    return Chunk(traces, incumbent, values, 0.0, seconds)

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jnas.core._trace_statistics import num_evaluations
 from jnas.statistics._average_ranks import RankComparison, compare_ranks
 from jnas.statistics._comparison import PairwiseTests, compare_pairwise
 from jnas.statistics._intervals import Floats
@@ -164,7 +163,7 @@ def finals(comparison: Comparison) -> Finals:
     return Finals(
         **columns,
         runs=np.asarray([len(v) for v in values], np.int64),
-        evaluations=np.asarray([np.median(num_evaluations(e.result.traces)) for e in entries], np.float64),
+        evaluations=np.asarray([np.median(np.asarray(e.result.traces.mask).sum(axis=-1)) for e in entries], np.float64),
         seconds=np.asarray([np.median(_ends(e.result)) for e in entries], np.float64),
     )
 
