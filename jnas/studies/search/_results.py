@@ -137,12 +137,16 @@ def load_chunk(path: Path, identity: Mapping[str, Any], sizes: Mapping[str, int]
 
 def join_chunks(chunks: Sequence[Chunk], num_seeds: int) -> Chunk:
     """Returns the runs of all chunks, of which the first `num_seeds` count, with rows that no run used cut off."""
-    joined = jax.tree.map(lambda *parts: np.concatenate(parts)[:num_seeds], *(c.traces for c in chunks))
-    length = max(int(joined.mask.sum(axis=1).max()), 1)
+    used = np.concatenate([c.traces.mask.sum(axis=1) for c in chunks])[:num_seeds]
+    length = max(int(used.max()), 1)
+
+    def joined(*parts: np.ndarray) -> np.ndarray:  # cut before they are copied, so that nothing keeps what is cut off
+        return np.concatenate([x[:, :length] if x.ndim > 1 else x for x in parts])[:num_seeds]
+
     return Chunk(
-        traces=jax.tree.map(lambda x: x[:, :length] if x.ndim > 1 else x, joined),
-        incumbent=np.concatenate([c.incumbent for c in chunks])[:num_seeds, :length],
-        values=np.concatenate([c.values for c in chunks], axis=1)[:, :num_seeds, :length],
+        traces=jax.tree.map(joined, *(c.traces for c in chunks)),
+        incumbent=joined(*(c.incumbent for c in chunks)),
+        values=np.concatenate([c.values[:, :, :length] for c in chunks], axis=1)[:, :num_seeds],
         compile_seconds=sum(c.compile_seconds for c in chunks),
         run_seconds=sum(c.run_seconds for c in chunks),
     )

@@ -126,13 +126,19 @@ def _make_judge(plan: SearchPlan) -> Judge:
     table = plan.table
     encoding_rows = encoding_finder(table.archs)
 
+    def rows(archs: np.ndarray) -> np.ndarray:
+        found = encoding_rows(archs)
+        if many_are_one(table.space) and (found < 0).any():  # in other encodings than the table's
+            filled = np.resize(archs, (1 << (len(archs) - 1).bit_length(), archs.shape[1]))  # one program for many
+            found = np.asarray(table.index(filled))[: len(archs)]
+        return found
+
     def judge(traces: Trace) -> tuple[np.ndarray, np.ndarray]:
         incumbent = incumbent_rows(traces)
-        there = incumbent >= 0
-        archs = np.take_along_axis(traces.arch, np.maximum(incumbent, 0)[..., None], axis=1)
-        index = np.where(there, encoding_rows(archs), -1)
-        if many_are_one(table.space) and (there & (index < 0)).any():  # in other encodings than the table's
-            index = np.where(there, np.asarray(table.index(archs)), -1)
+        first = np.diff(incumbent, axis=1, prepend=-1) != 0  # where it is another than before
+        run, place = np.nonzero(first)
+        index = np.append(rows(traces.arch[run, incumbent[run, place]]), np.int32(-1))
+        index = np.where(incumbent >= 0, index[np.cumsum(first).reshape(first.shape) - 1], -1)
         return incumbent, np.where(index >= 0, plan.columns[:, np.maximum(index, 0)], np.float32(np.nan))
 
     return judge
