@@ -141,7 +141,8 @@ def nasbench101_parameter_count(
     """Returns the number of trainable parameters of a cell's network, int32 `[]`; see `nasbench101_parameters`."""
     check_image_sizes(channels=channels, modules=modules, classes=classes, image_channels=image_channels)
     fixed = 9 * image_channels * channels + 2 * channels + 4 * channels * classes + classes
-    return _total(arch, channels, modules, 2, (1, 1, 1), fixed)
+    count: Array = _total(arch, channels, modules, 2, (1, 1, 1), fixed)
+    return count
 
 
 def nasbench101_flops(
@@ -181,7 +182,7 @@ def nasbench101_flops(
     area = height * width // 16
     fixed = 9 * image_channels * channels * 16 * area + 4 * channels * classes + classes
     # Counted in pixels of the last stack, whose cost per pixel is exact; float32 rounds the product alone.
-    whole = _total(arch, channels, modules, 0, (16, 4, 1), 0)
+    whole: Array = _total(arch, channels, modules, 0, (16, 4, 1), 0)
     return whole.astype(jnp.float32) * np.float32(area / 1e6) + np.float32(fixed / 1e6)
 
 
