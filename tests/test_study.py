@@ -539,10 +539,11 @@ def test_estimate_grows_with_the_work_and_names_what_it_does_not_know():
 
 
 def test_programs_of_little_work_are_compiled_quickly():
-    assert is_short("bohb", 5e4)
-    assert is_short("random_search@12", 1e5)
-    assert not is_short("bohb", 5e5)
-    assert not is_short("mine", 1)
+    assert is_short("bohb", 5e4, 6)
+    assert is_short("random_search@12", 1e5, 6)
+    assert not is_short("bohb", 5e5, 6)
+    assert not is_short("random_search", 1e5, 26)
+    assert not is_short("mine", 1, 6)
     program = jax.jit(lambda x: jnp.cumsum(x * 1.1)).lower(jnp.arange(9.0))
     plain = program.compile(compiler_options=compiler_options())
     np.testing.assert_array_equal(compile_quickly(program)(jnp.arange(9.0)), plain(jnp.arange(9.0)))

@@ -247,6 +247,7 @@ def _run(searcher: Searcher, objective: Any, key: Key, budget: Array, capacity: 
         check_state(searcher, before, state)
         return (state, progress), rows
 
+    step = jax.jit(step, inline=True)  # traced once for its shapes and the loop
     _, rows = jax.eval_shape(step, (state, start_progress()))
     batch, num_decisions = rows.arch.shape
 

@@ -37,6 +37,7 @@ COSTS: Mapping[str, SearchCost] = {
     "gcn_predictor": SearchCost(2.5, 7.5, 48_000.0),
     "bonas": SearchCost(2.5, 8.0, 1_800_000.0),
 }
+_NUM_DECISIONS = 6  # of the cells on which they were measured
 UNKNOWN = SearchCost(0.3, 2.5, 5.0)
 _SLOWER, _SAVED = 8.0, 0.75  # what `compile_quickly` adds to the time of running, and spares of that of compiling
 _KEEPING = 3.0  # microseconds an evaluation: to look its worth up and write it down
@@ -66,10 +67,14 @@ def estimate_study(
     return Estimate(run_seconds, total, estimate_text(total, guessed), compile_seconds)
 
 
-def is_short(name: str, evaluations: float) -> bool:
+def is_short(name: str, evaluations: float, num_decisions: int) -> bool:
     """Returns whether all evaluations of a searcher take so little that its program is better compiled quickly."""
     cost = COSTS.get(_kind(name))
-    return cost is not None and _SLOWER * 1e-6 * cost.evaluation * evaluations < _SAVED * cost.compile
+    if cost is None:
+        return False
+    # Larger cells take longer to propose and to look up, by their fingerprints.
+    seconds = 1e-6 * cost.evaluation * evaluations * (num_decisions / _NUM_DECISIONS) ** 2
+    return _SLOWER * seconds < _SAVED * cost.compile
 
 
 def _pace(traced: Mapping[str, float]) -> float:

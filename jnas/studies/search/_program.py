@@ -70,7 +70,8 @@ def _traced(plan: SearchPlan, name: str, keys: Sequence[Key]) -> Program:
         several = jax.local_device_count() > 1  # then `lowered` only tells what the runs depend on
         shared = divided_for(lifted, len(columns), len(keys[0]))
         program = in_32_bits(shared.lower)(*columns, keys[0]) if several else lowered
-        quickly = is_short(name, plan.mean_evaluations * len(keys) * len(keys[0]))
+        evaluations = plan.mean_evaluations * len(keys) * len(keys[0])
+        quickly = is_short(name, evaluations, plan.table.space.num_decisions)
         compiled = compile_quickly(program) if quickly else program.compile(compiler_options=compiler_options())
         return Runs(functools.partial(compiled, *columns), compiled), seconds + time.perf_counter() - begin
 
