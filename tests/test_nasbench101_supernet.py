@@ -190,7 +190,7 @@ def plain(arch, parameters, images):
     kernel = stem.kernel.reshape(CHANNELS, 9, -1)
     images = plain_block(plain_convolution(images, kernel), stem.scale, stem.shift)
     for number, own in enumerate(parameters.modules):
-        if number:
+        if number and number % (len(parameters.modules) // 3) == 0:
             images = images.reshape(BATCH, images.shape[1] // 2, 2, images.shape[2] // 2, 2, -1).max((2, 4))
         images = plain_module(arch, own, images)
     return images.mean((1, 2)) @ parameters.head.kernel.T + parameters.head.bias
@@ -204,6 +204,20 @@ def test_it_is_the_published_procedure(max_vertices):
         arch = cells_up_to(max_vertices)[number]
         expected = plain(arch, parameters, images().astype(np.float64))
         np.testing.assert_allclose(logits[number], expected, rtol=2e-3, atol=2e-4, err_msg=str(arch))
+
+
+def test_modules_of_one_size_are_a_loop(monkeypatch):
+    """With statistics that are given, which in turn are those that the loop told."""
+    monkeypatch.setattr(_network, "_MOST_PROGRAMS", 2)
+    deep = nasbench101_supernet(**SIZES, cells=2, max_vertices=3)
+    parameters, _ = jax.device_get(jax.jit(deep.init)(jax.random.key(1)))
+    sampled = jax.jit(lambda given, arch: deep.sampled(parameters, given, arch, images()))
+    arch = np.asarray(nasbench101_cells(3)[5], np.int32)
+    logits, used = jax.jit(lambda arch: deep.sampled(parameters, None, arch, images()))(arch)
+    expected = plain(arch, jax.tree.map(np.float64, parameters), images().astype(np.float64))
+    np.testing.assert_allclose(logits, expected, rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose(sampled(used, arch)[0], logits, rtol=2e-3, atol=2e-4)
+    assert len(used.modules) == 6
 
 
 def test_its_gradient_is_the_slope_of_the_published_procedure(monkeypatch):

@@ -10,9 +10,9 @@ PATH is a Python that has PyTorch; without it, the library alone. The works:
 
 A run is a step, or a score, of each of five uniform cells of up to seven vertices (of the library, one program).
 PyTorch computes all output channels of a convolution and cuts them after ReLU, as the released supernet does; the
-library computes those that the cell has. Both sides start from the same numbers, and the benchmark ends with an error if the
-losses of the first two steps, or the accuracies, differ. Each work of each side runs in a process of its own and takes
-its turn in every round, so that another load hits all alike. Prints for each, per cell: wall and CPU milliseconds
+library computes those that the cell has. Both sides start from the same numbers, and the benchmark ends with an error
+if the losses of the first two steps, or the accuracies, differ. Each work of each side runs in a process of its own and
+takes its turn in every round, so that another load hits all alike. Prints for each, per cell: wall and CPU milliseconds
 (medians of the rounds; CPU of all threads), the median over rounds of the ratio of the CPU times, seconds to compile
 (wall, CPU) and peak memory of the process.
 """

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -213,10 +213,12 @@ def apply_by_modules(
     statistics: NasBench101Statistics | None,
     arch: Any,
     images: Array,
+    looped: bool = False,
 ) -> tuple[Array, NasBench101Statistics]:
     """Returns logits `[B, classes]` and the statistics used, with `module(arch, images, own, given)` for each module.
 
-    Of `parameters`, `modules` is what these are given; `arch` is whatever they want to know.
+    Of `parameters`, `modules` is what these are given; `arch` is whatever they want to know. Where it is `looped`,
+    modules of a stack that are of one size are a loop, which is compiled once.
     """
     images = images.transpose(3, 1, 2, 0)
     stem = parameters.stem
@@ -227,16 +229,36 @@ def apply_by_modules(
         None if statistics is None else statistics.stem,
         settings.epsilon,
     )
-    used = []
-    for number, own in enumerate(parameters.modules):
+    used: list[Any] = []
+    while len(used) < len(parameters.modules):
+        number = len(used)
         if number and number % modules_in_stack == 0:
             images = max_pool_2x2(images)
-        given = None if statistics is None else statistics.modules[number]
-        images, each = module(arch, images, own, given)
-        used.append(each)
+        alike = slice(number, number + (_alike(parameters.modules, number, modules_in_stack) if looped else 1))
+        own = parameters.modules[alike]
+        given = [None] * len(own) if statistics is None else statistics.modules[alike]
+        if len(own) == 1:
+            images, each = module(arch, images, own[0], given[0])
+            used.append(each)
+            continue
+
+        def step(images: Array, each: Any) -> tuple[Array, Any]:
+            return module(arch, images, *each)
+
+        stacked: Any = tuple(jax.tree.map(lambda *leaves: jnp.stack(leaves), *each) for each in (own, given))
+        images, together = lax.scan(step, images, stacked)
+        used += [jax.tree.map(lambda leaf, place=place: leaf[place], together) for place in range(len(own))]
     features = jnp.mean(images, (1, 2))
     logits = (parameters.head.kernel @ features).T + parameters.head.bias[None, :]
     return logits, NasBench101Statistics(used_by_stem, tuple(used))
+
+
+def _alike(modules: Sequence[Any], first: int, modules_in_stack: int) -> int:
+    """Returns how many modules of a stack, from one on, have arrays of the same shapes."""
+    shapes = [
+        jax.tree.map(jnp.shape, each) for each in modules[first : first - first % modules_in_stack + modules_in_stack]
+    ]
+    return next((place for place, each in enumerate(shapes) if each != shapes[0]), len(shapes))
 
 
 def _initial(

@@ -162,7 +162,7 @@ def nasbench101_supernet(
     def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
         mixed = _mixture_weights(weights, sizes.vertices)
         module = functools.partial(mixture_module, settings)
-        return apply_by_modules(module, settings, sizes.modules, parameters, statistics, mixed, images)
+        return apply_by_modules(module, settings, sizes.modules, parameters, statistics, mixed, images, True)
 
     supernet = Supernet(
         init=init,
@@ -199,7 +199,7 @@ def _sampled(
         out, used = masked_module(in_degree, settings, arch, images, own, known, what.graph)
         return out, spread_statistics(used, what, sizes.norms)
 
-    return apply_by_modules(module, settings, sizes.modules, parameters, statistics, jnp.asarray(arch), images)
+    return apply_by_modules(module, settings, sizes.modules, parameters, statistics, jnp.asarray(arch), images, True)
 
 
 def _readings(sizes: _Sizes, slices: SliceName, arch: Array) -> dict[int, Reading]:
