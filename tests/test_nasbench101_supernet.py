@@ -1,6 +1,7 @@
 """The supernet of NAS-Bench-101 against networks trained alone, the published procedure, and its own mixture."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +10,14 @@ import pytest
 
 from jnas.core._vocabulary import decisions_of
 from jnas.searchers import make_weight_sharing
-from jnas.spaces.nasbench101._cells import CHOICES, NUM_EDGES, OPERATIONS, host_pruned
+from jnas.spaces.nasbench101._cells import CHOICES, EDGES, NUM_EDGES, OPERATIONS, host_pruned
 from jnas.spaces.nasbench101._cost import compute_vertex_channels
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
+from jnas.spaces.nasbench101._released import released_decisions
 from jnas.spaces.nasbench101._space import nasbench101
 from jnas.training.networks.nasbench101 import _network
 from jnas.training.networks.nasbench101._discretize import likeliest_cell
+from jnas.training.networks.nasbench101._mixture_module import predecessor_weights
 from jnas.training.networks.nasbench101._module import ModuleStatistics
 from jnas.training.networks.nasbench101._network import nasbench101_network
 from jnas.training.networks.nasbench101._shared_module import (
@@ -248,17 +251,42 @@ def test_a_one_hot_mixture_is_the_cell_whose_vertices_all_go_to_the_output():
     archs, logits = cells_up_to(4), by_shared_weights(4)[0]
     matrices = [host_pruned(arch)[0] for arch in archs]
     whole = np.array([bool(matrix[1, -1] and matrix[2, -1]) for matrix in matrices])
-    weights = np.eye(3, dtype=np.float32)[archs]
-
-    @jax.jit
-    def mixed(parameters, weights):
-        return jax.lax.map(lambda each: net(4).mixture(parameters, None, each, images())[0], weights)
-
-    found = mixed(shared(4), weights)
+    found = quick_mixture()(shared(4), np.eye(3, dtype=np.float32)[archs])
     assert whole.sum() > 20
     np.testing.assert_allclose(found[whole], logits[whole], rtol=2e-3, atol=2e-4)
     np.testing.assert_allclose(found[0], logits[0], rtol=2e-3, atol=2e-4)  # no vertex, which weights of 0 say as well
     assert np.max(np.abs(found[~whole] - logits[~whole]), axis=(1, 2))[1:].min() > 1e-3
+
+
+@functools.cache
+def quick_mixture():
+    """Of 91 weights."""
+
+    def one(parameters, weights):
+        return jax.lax.map(lambda each: net(4).mixture(parameters, None, each, images())[0], weights)
+
+    return jax.jit(one)
+
+
+def test_one_predecessor_each_is_the_cell_with_these_and_all_vertices_at_the_output():
+    """As DARTS and FBNet were released; and a mixture of predecessors is that of their edges."""
+    decisions = released_decisions("darts", 4)
+    choices = np.array([c for c in itertools.product(*map(range, decisions.num_choices)) if c[0] and c[2]])
+    weights = jax.jit(jax.vmap(predecessor_weights))(np.eye(3, dtype=np.float32)[choices])
+    cells = np.asarray(jax.vmap(decisions.to_arch)(choices))
+    np.testing.assert_array_equal(np.argmax(weights, axis=2)[:, : NUM_EDGES + 2], cells[:, : NUM_EDGES + 2])
+    assert len(choices) == 18
+    known = {arch.tobytes(): place for place, arch in enumerate(cells_up_to(4))}
+    places = [known.get(cell.astype(np.int32).tobytes(), -1) for cell in cells]
+    there = np.flatnonzero(np.asarray(places) >= 0)
+    assert len(there) > 9  # those that are written as they are listed
+    found = quick_mixture()(shared(4), np.resize(weights, (CELLS, 26, 3)))[:18]
+    np.testing.assert_allclose(found[there], by_shared_weights(4)[0][np.asarray(places)[there]], rtol=2e-3, atol=2e-4)
+    soft = jax.nn.softmax(jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.float32))
+    edges = np.asarray(predecessor_weights(soft))[:NUM_EDGES, 1]
+    into = {EDGES[i]: edges[i] for i in np.flatnonzero(edges)}
+    expected = {(0, 1): soft[0, 1], (0, 2): soft[2, 1], (1, 2): soft[2, 2], **{(v, 6): 1.0 for v in range(3)}}
+    assert into == pytest.approx({edge: float(value) for edge, value in expected.items()})
 
 
 def test_second_derivatives_of_the_mixture_exist():

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array
+from jnas.spaces.nasbench101._cells import MAX_VERTICES, NUM_EDGES, OPERATIONS
 from jnas.training.networks.nasbench101._module import ConvBatchNorm, ModuleSettings
 from jnas.training.networks.nasbench101._shared_module import SharedModule, SharedStatistics
 from jnas.training.operations._convolutions import channelwise, convolve_1x1, max_pool_3x3
@@ -22,6 +23,38 @@ class MixtureWeights(NamedTuple):
     sources: Array  # float [n + 1, n]: of each edge to a vertex; what lies on or below the diagonal is never read
     operations: Array  # float [n, 3]: of each operation at a vertex
     outputs: Array  # float [n + 1]: of each edge to the output
+
+
+def edge_weights(weights: Array, vertices: int) -> MixtureWeights:
+    """Returns what a mixture by weights `[26, K]` of decisions mixes: of an edge that of its being there."""
+    edges = jnp.zeros((MAX_VERTICES, MAX_VERTICES), weights.dtype)
+    edges = edges.at[np.triu_indices(MAX_VERTICES, 1)].set(weights[:NUM_EDGES, 1])
+    own = slice(vertices + 1)
+    return MixtureWeights(
+        edges[own, 1 : vertices + 1], weights[NUM_EDGES : NUM_EDGES + vertices], edges[own, MAX_VERTICES - 1]
+    )
+
+
+def predecessor_weights(weights: Array) -> Array:
+    """Returns weights `[26, 3]` for the supernet's mixture of the decisions of DARTS and FBNet, as they were released.
+
+    Each vertex mixes its predecessors, of which there is one or none, and its operations; the input and every vertex
+    go to the output with weight 1. At one-hot weights without a `none` that is the cell whose vertices have these
+    predecessors. (In the released DARTS the input's projection has weight 1 and the other weights are shifted by one,
+    which is an error.)
+
+    Args:
+      weights: float `[2 n, K]`, in the order of `jnas.spaces.released_decisions("darts", n + 2)`: for each vertex those
+        of no predecessor, of the input and of each vertex before it, then those of its operations.
+    """
+    vertices = weights.shape[0] // 2
+    edges = jnp.zeros((MAX_VERTICES, MAX_VERTICES), weights.dtype).at[: vertices + 1, -1].set(1)
+    for vertex in range(1, vertices + 1):
+        edges = edges.at[:vertex, vertex].set(weights[2 * vertex - 2, 1 : vertex + 1])
+    there = edges[np.triu_indices(MAX_VERTICES, 1)]
+    operations = jnp.zeros((MAX_VERTICES - 2, len(OPERATIONS)), weights.dtype)
+    operations = operations.at[:vertices].set(weights[1::2, : len(OPERATIONS)])
+    return jnp.concatenate([jnp.stack([1 - there, there, jnp.zeros_like(there)], 1), operations])
 
 
 def mixture_channels(vertices: int, outputs: int) -> list[int]:

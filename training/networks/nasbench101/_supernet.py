@@ -17,7 +17,7 @@ from jnas.spaces.nasbench101._space import nasbench101
 from jnas.training.networks._initial import Constant, Uniform, fresh_moments, initial_arrays
 from jnas.training.networks.nasbench101._discretize import likeliest_cell
 from jnas.training.networks.nasbench101._masked import masked_module
-from jnas.training.networks.nasbench101._mixture_module import MixtureWeights, mixture_channels, mixture_module
+from jnas.training.networks.nasbench101._mixture_module import edge_weights, mixture_channels, mixture_module
 from jnas.training.networks.nasbench101._module import TAPS, ConvBatchNorm, ModuleSettings
 from jnas.training.networks.nasbench101._network import (
     Nasbench101Head,
@@ -110,7 +110,8 @@ def nasbench101_supernet(
 
     Returns:
       A supernet whose architectures are int32 `[26]`. Its mixture has a weight for each edge, of which the second
-      column counts, and for each operation; see `mixture_module`. At one-hot weights it is the sampled cell where all
+      column counts, and for each operation; see `mixture_module` (and `predecessor_weights` for DARTS and FBNet as
+      released). At one-hot weights it is the sampled cell where all
       `max_vertices - 2` vertices go to the output; of other cells, vertices are wider in the cell than in the mixture,
       and a vertex without predecessors gives a constant. There is no straight-through pass, since
       how wide a vertex is depends on edges. Preferences become a cell by `likeliest_cell`.
@@ -160,7 +161,7 @@ def nasbench101_supernet(
         return result
 
     def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
-        mixed = _mixture_weights(weights, sizes.vertices)
+        mixed = edge_weights(weights, sizes.vertices)
         module = functools.partial(mixture_module, settings)
         return apply_by_modules(module, settings, sizes.modules, parameters, statistics, mixed, images, True)
 
@@ -205,16 +206,6 @@ def _sampled(
 def _readings(sizes: _Sizes, slices: SliceName, arch: Array) -> dict[int, Reading]:
     """Returns what an architecture reads of modules, by their width."""
     return readings(jnp.asarray(arch), sizes.vertices, sizes.widths, sizes.norms, slices)
-
-
-def _mixture_weights(weights: Array, vertices: int) -> MixtureWeights:
-    """Returns what a mixture by weights `[26, K]` mixes: of an edge that of its being there."""
-    edges = jnp.zeros((MAX_VERTICES, MAX_VERTICES), weights.dtype)
-    edges = edges.at[np.triu_indices(MAX_VERTICES, 1)].set(weights[:NUM_EDGES, 1])
-    own = slice(vertices + 1)
-    return MixtureWeights(
-        edges[own, 1 : vertices + 1], weights[NUM_EDGES : NUM_EDGES + vertices], edges[own, MAX_VERTICES - 1]
-    )
 
 
 def _running(
