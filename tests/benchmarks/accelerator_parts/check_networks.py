@@ -16,7 +16,7 @@ from accelerator_parts import toy
 from accelerator_parts.context import Context, make_dataset, on, once, relative_difference, result_on
 from accelerator_parts.plan import Task, comparison, verdict
 from jnas import spaces, training
-from jnas.searchers import weight_sharing_names
+from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers.weight_sharing._loop import begin_search, train_epoch
 from jnas.training.networks._families import FAMILIES
 from jnas.training.operations._forms import fastest_form
@@ -45,7 +45,9 @@ def tasks(context: Context, part: str) -> list[Task]:
             for name, form in pairs
         ]
     own = fastest_form()
-    triples = [(row.name, form, m) for row in rows for form in row.supernet_forms for m in weight_sharing_names()]
+    triples = [
+        (row.name, form, m) for row in rows for form in row.supernet_forms for m in find_benchmark(row.name).shared
+    ]
     triples.sort(key=lambda triple: triple[1] != own)
     return [
         comparison(f"{method} in {name}, {form}", lambda *, a=name, b=form, c=method: _compare_search(context, a, b, c))
@@ -102,7 +104,7 @@ def _search(context: Context, device: Any, space: str, form: str, name: str) -> 
     """Returns the losses of each search in an epoch, and its probabilities after it."""
     with on(device, "highest"):
         dataset = _dataset(context)
-        supernet = training.make_supernet(dataset, channels=2, cells=1, form=form, space=space)
+        supernet = training.make_supernet(dataset, channels=4, cells=1, form=form, space=space)
         spec = f"{name}:controller_steps=1:controller_samples=2" if name == "enas" else name
         (method,) = jnas.supernet_methods([spec], supernet, dataset, epochs=2, batch_size=BATCH).values()
 

@@ -18,7 +18,8 @@ from accelerator_parts.context import Compiled, Context, compile_for, make_datas
 from accelerator_parts.plan import Task
 from jnas import training
 from jnas.core._registry import DEFAULT_SPACE
-from jnas.searchers import weight_sharing_entry, weight_sharing_names
+from jnas.searchers import weight_sharing_entry
+from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers.weight_sharing._loop import begin_search, train_epoch
 
 PUBLISHED_SECONDS = {
@@ -38,7 +39,9 @@ def tasks(context: Context, part: str) -> list[Task]:
     seeds = context.sizes.supernet_seeds
     order = [(seeds[0], "float32"), (seeds[-1], "float32"), (seeds[-1], "bfloat16"), (seeds[0], "bfloat16")]
     order += [(count, precision) for count in seeds[1:-1] for precision in ("float32", "bfloat16")]
-    methods = sorted(weight_sharing_names(), key=lambda name: (name not in ("gdas", "darts-v1"), name == "darts-v2"))
+    methods = sorted(
+        find_benchmark(DEFAULT_SPACE).shared, key=lambda name: (name not in ("gdas", "darts-v1"), name == "darts-v2")
+    )
     return [
         Task(
             f"{method}, {count} seed{'s' * (count > 1)}, {precision}",
