@@ -56,7 +56,7 @@ def run_supernet(options: argparse.Namespace) -> None:
     carry_out_and_tell(options, "supernet", plan, told, carry_out_supernets, supernet_results_text, files)
 
 
-def _sizes(options: argparse.Namespace, table: Table | None) -> dict[str, int]:
+def _sizes(options: argparse.Namespace, table: Table | None) -> dict[str, Any]:
     """Returns the supernet's sizes: those asked for, else on the digits those of networks there, else as published."""
     family = FAMILIES.entry(options.space)
     channels, cells = family.searched

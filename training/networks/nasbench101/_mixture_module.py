@@ -99,9 +99,9 @@ def mixture_module(
         result = weights.operations[vertex, 2] * max_pool_3x3(total)
         each = []
         for choice, raw in enumerate(convolved):
-            own = (values[vertex, choice, norm, :width] for values in parameters.vertices[2:])
+            scale, shift = (values[vertex, choice, norm, :width] for values in parameters.vertices[2:])
             known = None if statistics is None else given.vertices[vertex, choice, norm, :, :width]
-            out, moments = _rectified(settings, raw, *own, known)
+            out, moments = _rectified(settings, raw, scale, shift, known)
             result = result + weights.operations[vertex, choice] * out
             each.append(moments)
         nodes.append(result)

@@ -66,7 +66,7 @@ class NasBench101Statistics(NamedTuple):
     """Means and variances of every batch-norm."""
 
     stem: Array  # float [2, C]
-    modules: tuple[ModuleStatistics, ...]
+    modules: tuple[Any, ...]  # `ModuleStatistics`; of the supernet, `SharedStatistics`
 
 
 _Module = Callable[..., tuple[Array, ModuleStatistics]]

@@ -7,7 +7,7 @@ batch-norm of its own, for several times the work.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -100,7 +100,7 @@ def _reading(arch: Array, graph: Wiring, vertices: int, outputs: int, norms: int
         graph=graph,
         convolution=jnp.minimum(operation, NUM_CONVOLUTIONS - 1),
         norm=sets if norms > 1 else jnp.zeros_like(sets),
-        own=np.arange(outputs)[None, :] < channels[:, None],
+        own=jnp.asarray(np.arange(outputs)[None, :] < channels[:, None]),
         convolves=used & (operation != MAX_POOL),
         projects=graph.matrix[0, rows],
         adds_input=graph.matrix[0, -1],
@@ -148,7 +148,7 @@ def cut_parameters(shared: SharedModule, what: Reading) -> ModuleParameters:
 
 def _turned(starts: Array, size: int) -> Array:
     """Returns for each vertex all channels, int32 `[n, C']`, the one at its start first."""
-    return (np.arange(size)[None, :] + starts[:, None]) % size
+    return (jnp.arange(size)[None, :] + starts[:, None]) % size
 
 
 def cut_statistics(shared: SharedStatistics, what: Reading) -> ModuleStatistics:
@@ -193,24 +193,25 @@ def _place(what: Reading, norms: int) -> Array:
     return place
 
 
-def shared_starts(vertices: int, inputs: int, outputs: int, norms: int) -> SharedModule:
+def shared_starts(vertices: int, inputs: int, outputs: int, norms: int) -> Any:
     """Returns how the parameters of a module start, as `initial_arrays` takes it."""
     norm = (vertices, NUM_CONVOLUTIONS, norms, outputs)
+    kernels = (
+        Uniform((vertices, outputs, outputs), outputs),
+        Uniform((vertices, outputs, TAPS, outputs), TAPS * outputs),
+    )
+    starts: tuple[Any, ...] = (*kernels, Constant(norm, 1.0), Constant(norm, 0.0))
     return SharedModule(
-        SharedVertices(
-            one=Uniform((vertices, outputs, outputs), outputs),
-            three=Uniform((vertices, outputs, TAPS, outputs), TAPS * outputs),
-            scale=Constant(norm, 1.0),
-            shift=Constant(norm, 0.0),
-        ),
+        SharedVertices(*starts),
         fresh_convolution(vertices, outputs, inputs),
         fresh_convolution(outputs, inputs),
     )
 
 
-def fresh_convolution(*shape: int) -> ConvBatchNorm:
+def fresh_convolution(*shape: int) -> Any:
     """Returns how a kernel `[..., C', C]` and its batch-norm start."""
-    return ConvBatchNorm(Uniform(shape, shape[-1]), Constant(shape[:-1], 1.0), Constant(shape[:-1], 0.0))
+    starts: tuple[Any, ...] = (Uniform(shape, shape[-1]), Constant(shape[:-1], 1.0), Constant(shape[:-1], 0.0))
+    return ConvBatchNorm(*starts)
 
 
 def fresh_statistics(vertices: int, outputs: int, norms: int) -> SharedStatistics:

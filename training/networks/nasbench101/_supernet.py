@@ -255,6 +255,7 @@ def _ran_in_mixture(sizes: _Sizes, width: int) -> SharedStatistics:
 def _starts(sizes: _Sizes, image_channels: int, num_classes: int) -> NasBench101Shared:
     """Returns how the parameters start, as `initial_arrays` takes it."""
     first, last = sizes.widths[0], sizes.widths[-1]
+    head: tuple[Any, ...] = (Uniform((num_classes, last), last), Constant((num_classes,), 0.0))
     modules = (
         shared_starts(sizes.vertices, inputs, outputs, sizes.norms)
         for inputs, outputs in itertools.pairwise(sizes.widths)
@@ -262,7 +263,7 @@ def _starts(sizes: _Sizes, image_channels: int, num_classes: int) -> NasBench101
     return NasBench101Shared(
         fresh_convolution(first, TAPS * image_channels),
         tuple(modules),
-        Nasbench101Head(Uniform((num_classes, last), last), Constant((num_classes,), 0.0)),
+        Nasbench101Head(*head),
     )
 
 
