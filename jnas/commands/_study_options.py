@@ -52,7 +52,7 @@ def add_predictors(commands: Any) -> None:
 def add_supernet(commands: Any) -> None:
     """Adds `jnas supernet`."""
     words = "search with shared weights on a data set, over several seeds"
-    work, lighter = "_supernet:run_supernet", "--num-seeds, --batch-size or --channels"
+    work, lighter = "_supernet:run_supernet", "--num-seeds, --batch-size or --channels, or give --rematerialize"
     parser = add_command(commands, "supernet", words, work, _SUPERNET, goes_on=True, lighter=lighter)
     parser.add_argument(
         "methods",

@@ -38,7 +38,7 @@ def run_supernet(options: argparse.Namespace) -> None:
     path = options.table or ("digits" if embedded else None)
     table = None if path is None else load_table(path)
     sizes = _sizes(options, table)
-    net = make_supernet(dataset, **sizes, space=options.space)
+    net = make_supernet(dataset, **sizes, space=options.space, rematerialize=options.rematerialize)
     methods = supernet_methods(
         names,
         net,

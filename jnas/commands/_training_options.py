@@ -15,6 +15,7 @@ from jnas.studies._settings import (
     POSITIVE,
     PRECISION,
     PROCESSES,
+    REMATERIALIZE,
     SEED,
     TEXT,
     VERTICES,
@@ -60,9 +61,10 @@ _DEVICE_SETTINGS = (
     Setting("chunk_size", POSITIVE, "N", "candidates in one program", older=("chunk",)),
     *PROCESSES,
     PRECISION,
+    REMATERIALIZE,
     OTHER_DEVICE,
 )
-_LIGHTER = "--chunk-size or --batch-size, with another --out"
+_LIGHTER = "--chunk-size or --batch-size, or give --rematerialize, with another --out"
 _TRAIN = """\
 Trains cells of NAS-Bench-201 or NAS-Bench-101 on a data set. DIR gets curves.csv, curves.png and a file of weights for
 each run, which jnas.training.load_weights reads. Of isomorphic cells of NAS-Bench-101, the first that is given is

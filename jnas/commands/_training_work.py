@@ -59,11 +59,12 @@ def plan_work(
       out: The folder, which may have been begun.
       most: Candidates of one CPU device at once.
     """
-    network, batches = make_network(dataset, recipe, options.form, space=options.space), None
+    how = {"space": options.space, "rematerialize": options.rematerialize}
+    network, batches = make_network(dataset, recipe, options.form, **how), None
     chunk = options.chunk_size or _begun_chunk(out) or _chunk_size(len(jobs.archs), dataset, recipe, most)
     if network.form == "dispatch":
         batches = device_batches(jobs, network, chunk)
-        network = make_network(dataset, recipe, "dispatch", batches, space=options.space)
+        network = make_network(dataset, recipe, "dispatch", batches, **how)
     return TrainingWork(jobs, dataset, recipe, network, chunk, batches)
 
 

@@ -134,6 +134,9 @@ class Network(NamedTuple):
 
     task: Task = IMAGE_CLASSIFICATION
 
+    rematerialize: bool = False
+    """Whether gradients compute the insides of cells again: less memory and more time, and last bits may differ."""
+
 
 class Weights(NamedTuple):
     """What a run learned."""
@@ -228,6 +231,9 @@ class Supernet(NamedTuple):
     programs that the architecture fits; as `Network.specialize`, and for the same reason. `sampled` chooses among them
     too, but its gradient keeps room for all. The function calls it with this architecture alone. `None` where one
     program does for all."""
+
+    rematerialize: bool = False
+    """Whether gradients compute the insides of cells again: less memory and more time, and last bits may differ."""
 
 
 def decisions_of(supernet: Supernet) -> Decisions:

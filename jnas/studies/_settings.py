@@ -169,6 +169,13 @@ PRECISION = Setting(
     help="with numbers of 24, 11 or 8 bits accelerators multiply (default: the device's own; CPUs use all 24)",
     of_study=False,
 )
+REMATERIALIZE = Setting(
+    "rematerialize",
+    FLAG,
+    help="compute the insides of cells again for gradients: less memory, more time; last digits may differ",
+    default=False,
+    of_study=False,
+)
 OTHER_DEVICE = Setting(
     "allow_other_device",
     FLAG,

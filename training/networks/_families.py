@@ -25,6 +25,7 @@ def make_network(
     archs: np.ndarray | None = None,
     *,
     space: str = DEFAULT_SPACE,
+    rematerialize: bool = False,
 ) -> Network:
     """Returns the networks of a space's cells for a data set, of the size that a recipe says.
 
@@ -35,6 +36,8 @@ def make_network(
       archs: int `[..., K, E]`, for `'dispatch'`: the batches whose counts of operations the program is to have room
         for; by default every operation has room for the whole batch. For `'static'`: the one architecture `[E]`.
       space: `'nasbench201'`; or `'nasbench101'`, whose forms are `'switch'`, its default everywhere, and `'static'`.
+      rematerialize: Whether gradients compute the insides of cells again, which takes less memory and more time; their
+        last bits may differ.
 
     Raises:
       ValueError: The space or the form is unknown, or `'static'` without an architecture.
@@ -56,6 +59,7 @@ def make_network(
         channels=recipe.channels,
         cells=recipe.cells,
         epsilon=recipe.batch_norm_epsilon,
+        **_asked(rematerialize),
     )
 
 
@@ -67,6 +71,7 @@ def make_supernet(
     form: Literal["switch", "mixture", "dispatch"] | None = None,
     space: str = DEFAULT_SPACE,
     vertices: int | None = None,
+    rematerialize: bool = False,
 ) -> Supernet:
     """Returns the supernet of a space for a data set.
 
@@ -78,6 +83,8 @@ def make_supernet(
         (`'switch'`) on CPUs, sorted batches (`'dispatch'`) elsewhere. See `jnas.training.train_many`.
       space: `'nasbench201'`; or `'nasbench101'`, whose form is `'switch'` everywhere.
       vertices: Of `'nasbench101'`: the most vertices of a cell, 3 to 7; by default 7.
+      rematerialize: Whether gradients compute the insides of cells again, which takes less memory and more time; their
+        last bits may differ.
 
     Raises:
       TypeError: A size is not a Python int.
@@ -107,7 +114,13 @@ def make_supernet(
         num_classes=dataset.num_classes,
         channels=channels,
         cells=cells,
+        **_asked(rematerialize),
     )
+
+
+def _asked(rematerialize: bool) -> dict[str, bool]:
+    """Returns an argument that is given where it is asked for alone: not every family takes it."""
+    return {"rematerialize": True} if rematerialize else {}
 
 
 def _known_form(form: FormName, forms: tuple[FormName, ...], space: str) -> FormName:

@@ -35,7 +35,7 @@ class Family(NamedTuple):
     Attributes:
       name: Of the space, as `jnas.spaces.get` knows it.
       network: `network(form, archs, image_shape=, num_classes=, channels=, cells=, epsilon=) -> Network`; `archs` as
-        `make_network` is given them.
+        `make_network` is given them. Where it is asked for, with `rematerialize=True`; so is `supernet`.
       forms: The names that `network` takes.
       recipes: The names of the default recipes, for the digits and for other data.
       parameters: The type of what `Network.init` returns first, by which weights are known again.

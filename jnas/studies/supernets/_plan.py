@@ -193,6 +193,7 @@ def plan_supernet_study(
         "notes": [] if table is None else [*table.header.notes, *_gaps(table, targets, columns)],
         "command": given.command,
         "clock": "measured",
+        **({"rematerialize": True} if supernet.rematerialize else {}),  # which folders of before do not know
     }
     return SupernetPlan(dict(methods), supernet, dataset, table, targets, columns, references, cells, config)
 

@@ -12,6 +12,7 @@ from jnas.studies._settings import (
     OUT,
     POSITIVE,
     PRECISION,
+    REMATERIALIZE,
     ROOT_SEED,
     TABLE,
     TEXT,
@@ -44,6 +45,7 @@ SUPERNET_SETTINGS = (
     ),
     OUT.of("the study's folder (default: a folder in jnas-supernet/ named after the study)"),
     PRECISION,
+    REMATERIALIZE,
     OTHER_DEVICE,
 )
 

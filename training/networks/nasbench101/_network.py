@@ -81,6 +81,7 @@ def nasbench101_network(
     arch: Any = None,
     epsilon: float = 1e-5,
     convolution: Convolution = "auto",
+    rematerialize: bool = False,
 ) -> Network:
     """Returns the networks of NAS-Bench-101's cells.
 
@@ -104,6 +105,7 @@ def nasbench101_network(
         form `'switch'`, which branches by the number of concatenated vertices and by the operation of each vertex.
       epsilon: Of batch-norm.
       convolution: How 3x3 convolutions are said; see `jnas.training.operations._convolutions`.
+      rematerialize: Whether gradients compute each module again, of which then the input alone is kept.
 
     Raises:
       TypeError: A size is not a Python int, or the architecture is not made of integers.
@@ -126,6 +128,7 @@ def nasbench101_network(
     def apply_by(
         module: _Module, parameters: Any, statistics: Any, arch: Array, images: Array
     ) -> tuple[Array, NasBench101Statistics]:
+        module = jax.checkpoint(module) if rematerialize else module
         return apply_by_modules(module, settings, modules, parameters, statistics, jnp.asarray(arch), images)
 
     def has(arch: Array) -> NasBench101Parameters:
@@ -168,6 +171,7 @@ def nasbench101_network(
         "parameters": functools.partial(nasbench101_parameters, **sizes),
         "flops": functools.partial(nasbench101_flops, **sizes, image_size=(height, width)),
         "space": nasbench101(),
+        "rematerialize": rematerialize,
     }
     if arch is None:
         return Network(apply=apply_any, form="switch", specialize=specialize, **shared)

@@ -84,6 +84,7 @@ def nasbench201_network(
     form: Form | None = None,
     epsilon: float = 1e-5,
     convolution: Convolution = "auto",
+    rematerialize: bool = False,
 ) -> Network:
     """Returns the networks of NAS-Bench-201's cells.
 
@@ -104,6 +105,7 @@ def nasbench201_network(
       form: How an edge's operation is chosen; by default a branch (`switch`).
       epsilon: Of batch-norm.
       convolution: How 3x3 convolutions are said; see `jnas.training.operations._convolutions`.
+      rematerialize: Whether gradients compute each cell again, of which then the input alone is kept.
 
     Raises:
       TypeError: A size is not a Python int.
@@ -154,7 +156,11 @@ def nasbench201_network(
             def through(images: Array, cell: Any) -> tuple[Array, Array]:
                 return _cell(edge, arch, images, *cell)
 
-            images, each = lax.scan(through, images, (parameters.cells[stage], given.cells[stage]), unroll=True)
+            cells_of_stage = (parameters.cells[stage], given.cells[stage])
+            if rematerialize:  # in a loop, so that a cell is not computed again before its gradient is at hand
+                images, each = lax.scan(jax.checkpoint(through, prevent_cse=False), images, cells_of_stage)
+            else:
+                images, each = lax.scan(through, images, cells_of_stage, unroll=True)
             cell_statistics.append(each)
         head = parameters.head
         images, head_statistics = normalize(images, head.scale, head.shift, given.head)
@@ -192,6 +198,7 @@ def nasbench201_network(
         flops=functools.partial(nasbench201_flops, **sizes, image_size=(height, width)),
         space=nasbench201(),
         form=form.name,
+        rematerialize=rematerialize,
     )
 
 

@@ -64,6 +64,7 @@ def nasbench201_supernet(
     cells: int = 5,
     form: Form | None = None,
     epsilon: float = 1e-5,
+    rematerialize: bool = False,
 ) -> Supernet:
     """Returns the supernet of NAS-Bench-201's cells.
 
@@ -78,6 +79,7 @@ def nasbench201_supernet(
       cells: In each stage.
       form: How an edge's operation is chosen in `sampled` and `straight_through`; by default a branch (`switch`).
       epsilon: Of batch-norm.
+      rematerialize: Whether gradients compute each cell again, of which then the input alone is kept.
 
     Raises:
       TypeError: A size is not a Python int.
@@ -92,6 +94,9 @@ def nasbench201_supernet(
     check_network_sizes(height, width, image_channels, num_classes, channels, cells)
     widths = tuple(channels * 2**stage for stage in range(NUM_STAGES))
 
+    def network(stage: Callable[..., tuple[Array, Array]], *arguments: Any) -> tuple[Array, Any]:
+        return _network(_cell_by_cell(stage) if rematerialize else stage, *arguments)
+
     def init(key: Key) -> tuple[SupernetParameters, SupernetStatistics]:
         return initial_arrays(key, _shapes(widths, cells, image_channels, num_classes)), _fresh_statistics(
             widths, cells
@@ -105,7 +110,7 @@ def nasbench201_supernet(
             images, used = lax.scan(cell, images, (kernels, given))
             return images, used
 
-        return _network(stage, parameters, statistics, images, epsilon, MANY_KERNELS)
+        return network(stage, parameters, statistics, images, epsilon, MANY_KERNELS)
 
     def sampled(parameters: Any, statistics: Any, arch: Array, images: Array) -> tuple[Array, Any]:
         layout = fastest_layout(images, channels, form, MANY_KERNELS)
@@ -114,7 +119,7 @@ def nasbench201_supernet(
         def stage(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
             return sampled_stage(images, kernels, given, arch, None)
 
-        return _network(stage, parameters, statistics, images, epsilon, layout)
+        return network(stage, parameters, statistics, images, epsilon, layout)
 
     def straight_through(
         parameters: Any, statistics: Any, weights: Array, arch: Array, images: Array
@@ -125,7 +130,7 @@ def nasbench201_supernet(
         def stage(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
             return sampled_stage(images, kernels, given, arch, weights)
 
-        return _network(stage, parameters, statistics, images, epsilon, layout)
+        return network(stage, parameters, statistics, images, epsilon, layout)
 
     return Supernet(
         init=init,
@@ -135,6 +140,7 @@ def nasbench201_supernet(
         running=_running,
         space=nasbench201(),
         form=form.name,
+        rematerialize=rematerialize,
     )
 
 
@@ -162,6 +168,21 @@ def _network(
     features = jnp.mean(jax.nn.relu(images), (1, 2))
     logits = layout.classify(features, *parameters.head)
     return logits, SupernetStatistics(stem, tuple(cells), tuple(reductions), head)
+
+
+def _cell_by_cell(stage: Callable[..., tuple[Array, Array]]) -> Callable[..., tuple[Array, Array]]:
+    """Returns a stage whose gradient computes each cell again, of which the input alone is kept."""
+
+    def run(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
+        def cell(images: Array, own: tuple[Kernels, Array | None]) -> tuple[Array, Array]:
+            images, used = stage(images, *jax.tree.map(lambda each: each[None], own))
+            return images, used[0]
+
+        # Nothing is moved out of a loop, so that nothing must be hindered from it.
+        images, used = lax.scan(jax.checkpoint(cell, prevent_cse=False), images, (kernels, given))
+        return images, used
+
+    return run
 
 
 def _reduce(
