@@ -13,8 +13,10 @@ import jnas
 from jnas.commands import _training_setup
 from jnas.commands._cli import main
 from jnas.core._devices import divided_for
-from jnas.core._versions import check_versions, versions
+from jnas.core._versions import SAME, check_versions, versions
+from jnas.studies.supernets import _study as supernets
 from jnas.studies.supernets._plan import supernet_methods
+from jnas.training.runs import _jobs as jobs
 from tests._processes import start
 from tests._toy_supernet import TOY, toy_dataset
 
@@ -111,5 +113,8 @@ def test_the_precision_of_products_is_part_of_what_results_depend_on(monkeypatch
     with jax.default_matmul_precision("tensorfloat32"):
         now = versions()
         assert now["compiler_options"] != usual["compiler_options"]
-        with pytest.raises(ValueError, match="matmul_precision"):
-            check_versions(usual, now)
+        for same in (SAME, jobs._SAME, supernets._SAME):
+            with pytest.raises(ValueError, match="matmul_precision"):
+                check_versions(usual, now, same)
+    first = {name: version for name, version in usual.items() if name != "compiler_options"}
+    check_versions(first, usual, jobs._SAME)  # which folders of the first trainings do not tell

@@ -52,6 +52,8 @@ def check_versions(
       work: What goes on, for the message.
       elsewhere: Where other work may begin, for the message.
     """
+    # The first folders of trainings do not say it: they left the precision to the device.
+    begun_with = {"compiler_options": json.dumps(compiler_options()), **begun_with}
     changed = [n for n in names if begun_with.get(n) != now[n]]
     devices_alone = set(changed) <= set(OF_DEVICES)
     if changed and not (devices_alone and other_devices_allowed()):

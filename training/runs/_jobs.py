@@ -49,7 +49,7 @@ from jnas.training.runs._job_files import (
 from jnas.training.runs._train import Curves, RunState, begin_run, run_epochs
 from jnas.training.runs._train_many import over_candidates
 
-_SAME = ("jax", "platform", "device")  # versions, where work goes on
+_SAME = ("jax", "platform", "device", "compiler_options")  # versions, where work goes on
 
 
 class Jobs(NamedTuple):

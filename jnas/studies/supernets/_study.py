@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from jnas.core._versions import SAME
 from jnas.core._vocabulary import Supernet
 from jnas.io._progress import duration
 from jnas.io._text import counted, listed
@@ -26,7 +27,7 @@ from jnas.training._recipe import BatchNormPolicy
 from jnas.training.data._batches import batches_per_epoch
 from jnas.training.data._dataset import Dataset
 
-_SAME = ("jnas", "jax", "numpy", "platform", "device", "xla_flags")  # where a study goes on
+_SAME = ("jnas", "numpy", *SAME)  # where a study goes on
 
 
 def supernet_study(
