@@ -57,7 +57,9 @@ def test_another_number_of_processes_goes_on(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         make_share(patch, go, tmp_path / "shared", 2, processes=3)
     assert len(list((tmp_path / "shared" / "traces").iterdir())) == 2
+    assert sorted(path.name for path in (tmp_path / "shared").glob(".lock*")) == [".lock-0", ".lock-2"]
     go(tmp_path / "shared")
+    assert not list((tmp_path / "shared").glob(".lock*"))
     go(tmp_path / "one")
     same(tmp_path / "one", tmp_path / "shared")
 

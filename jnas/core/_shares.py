@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax
 
-from jnas.io._lock import alone_in, is_abandoned
+from jnas.io._lock import alone_in, is_abandoned, remove_if_free
 from jnas.io._progress import counting_bar
 
 PATIENCE = 60.0
@@ -51,6 +51,13 @@ def making_own_share(folder: Path) -> Iterator[None]:
     process, processes = own_share()
     with alone_in(folder, share_lock(process), stays=processes > 1):
         yield
+
+
+def remove_left_locks(folder: Path) -> None:
+    """Removes the files of processes that ended early, when all is done."""
+    for path in folder.glob(".lock-*"):
+        if path.name.removeprefix(".lock-").isdigit():
+            remove_if_free(path)
 
 
 def ended_early(folder: Path, owners: Collection[int]) -> list[int]:

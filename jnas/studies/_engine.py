@@ -24,7 +24,7 @@ import numpy as np
 from jnas.core._devices_used import is_elsewhere, note_device, noted_devices, versions_with_devices
 from jnas.core._folder import FolderKind, StudyConfig, begun_in, config_digest, open_result_folder, read_description
 from jnas.core._program_memory import check_program_fits, program_memory_words
-from jnas.core._shares import Share, making_own_share, own_share, wait_for_shares
+from jnas.core._shares import Share, making_own_share, own_share, remove_left_locks, wait_for_shares
 from jnas.core._versions import OF_OTHER_PROGRAMS, SAME, check_versions, versions
 from jnas.io._atomic import replacing
 from jnas.io._progress import ProgressBar, duration, progress_bar
@@ -198,6 +198,8 @@ def _opened(
         if share.processes > 1:
             stack.enter_context(making_own_share(folder))
         yield folder, begun
+        if share.process == 0:
+            remove_left_locks(folder)
 
 
 def _after_sharing(kind: Kind, work: Work, parts: Sequence[Any], todo: Mapping[Any, Sequence[int]]) -> Work:

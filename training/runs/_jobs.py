@@ -31,7 +31,7 @@ from jnas.core._devices import divided, local_mesh, place_shared
 from jnas.core._devices_used import note_device
 from jnas.core._folder import begun_in, open_result_folder, read_description, read_part
 from jnas.core._program_memory import check_program_fits
-from jnas.core._shares import ended_early, making_own_share
+from jnas.core._shares import ended_early, making_own_share, remove_left_locks
 from jnas.core._versions import check_versions, versions
 from jnas.core._vocabulary import Network, Weights
 from jnas.training._recipe import Recipe, recipe_words
@@ -146,6 +146,7 @@ def begun_folder(
     with begun_in(folder, {**description, "versions": now}, FOLDER, outputs, ()) as (path, said):
         check_versions(said["versions"], now, _SAME, work=f"the work in {folder}", elsewhere="another folder")
         yield path
+        remove_left_locks(path)
 
 
 def run_jobs(
