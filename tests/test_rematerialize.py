@@ -9,10 +9,15 @@ import pytest
 
 from jnas.commands._cli import _make_parser
 from jnas.core._program_memory import program_bytes
+from jnas.core._vocabulary import decisions_of
 from jnas.training import Jobs, dataset_from_arrays, describe, get_recipe, make_network, make_supernet
+from jnas.training.networks.nasbench101._supernet import nasbench101_supernet
+from jnas.training.networks.nasbench201._mixture_cell import mixture_cell
 from jnas.training.networks.nasbench201._network import nasbench201_network
-from jnas.training.networks.nasbench201._supernet import nasbench201_supernet
+from jnas.training.networks.nasbench201._supernet import cell_by_cell, nasbench201_supernet
 from jnas.training.operations._forms import dispatch_form, static_form
+from jnas.training.operations._layouts import MANY_KERNELS
+from jnas.training.operations._many_kernels import Kernels
 
 SIZES = {"image_shape": (8, 8, 3), "num_classes": 4, "channels": 2}
 ARCHS = jnp.asarray([[3, 2, 1, 4, 3, 0], [2, 3, 3, 1, 0, 4]])
@@ -43,32 +48,63 @@ def same(one, other):
     assert any(np.any(np.asarray(leaf) != 0) for leaf in jax.tree.leaves(one))
 
 
-def mixed(net, parameters, weights=WEIGHTS):
-    return cross_entropy(net.mixture(parameters, None, weights, IMAGES)[0])
+def mixed(cells, rematerialize):
+    """The loss of a stage of cells of mixed operations, as a function of kernels and weights."""
+    images = jax.random.normal(jax.random.key(1), (2, 8, 8, 32))
+
+    def stage(images, kernels, given):
+        def cell(images, own):
+            return mixture_cell(images, own[0], own[1], WEIGHTS, 1e-5, MANY_KERNELS)
+
+        return jax.lax.scan(cell, images, (kernels, given))
+
+    run = cell_by_cell(stage) if rematerialize else stage
+    shapes = Kernels((cells, 6, 2, 2), (cells, 6, 2, 18))
+    kernels = jax.tree.map(
+        lambda shape: jax.random.normal(jax.random.key(3), shape), shapes, is_leaf=lambda each: type(each) is tuple
+    )
+    return (lambda kernels: jnp.sum(jnp.sin(run(images, kernels, None)[0]))), kernels
 
 
-def first_supernet(net):
-    return jax.jit(net.init)(jax.random.key(0))[0]
-
-
-def test_a_deep_supernet_takes_less_memory_to_the_same_gradients():
-    make = functools.partial(nasbench201_supernet, **SIZES, cells=6)
-    (one, large), (other, small) = both(make, first_supernet, lambda net, p: jax.grad(mixed, (1, 2))(net, p, WEIGHTS))
+def test_a_deep_stage_takes_less_memory_to_the_same_gradients():
+    found = []
+    for rematerialize in (False, True):
+        loss, kernels = mixed(12, rematerialize)
+        compiled = jax.jit(jax.grad(loss)).lower(kernels).compile()
+        found.append((compiled(kernels), program_bytes(compiled)))
+    (one, large), (other, small) = found
     same(one, other)
     assert small < 0.5 * large
 
 
-@pytest.mark.slow
 def test_the_second_order_of_darts_goes_through_cells_that_are_computed_again():
     """A gradient's derivative along one of the parameters, as `unrolled_gradient` takes it."""
 
-    def derivatives(net, parameters):
-        along = jax.tree.map(lambda x: jnp.cos(jnp.arange(x.size, dtype=jnp.float32)).reshape(x.shape), parameters)
-        gradients, derivative = jax.linearize(lambda p: jax.grad(mixed, (1, 2))(net, p, WEIGHTS), parameters)
+    def derivatives(loss, kernels):
+        along = jax.tree.map(lambda x: jnp.cos(jnp.arange(x.size, dtype=jnp.float32)).reshape(x.shape), kernels)
+        gradients, derivative = jax.linearize(jax.grad(loss), kernels)
         return gradients, derivative(along)
 
-    (one, _), (other, _) = both(functools.partial(nasbench201_supernet, **SIZES, cells=1), first_supernet, derivatives)
+    one, other = (
+        jax.jit(functools.partial(derivatives, loss))(kernels) for loss, kernels in map(mixed, (1, 1), (0, 1))
+    )
     same(one, other)
+
+
+@pytest.mark.parametrize("make", [nasbench201_supernet, functools.partial(nasbench101_supernet, max_vertices=3)])
+@pytest.mark.parametrize("mode", ["mixture", "sampled"])
+def test_supernets_compute_their_cells_again(make, mode):
+    for rematerialize in (False, True):
+        net = make(**SIZES | {"channels": 4}, cells=1, rematerialize=rematerialize)
+        parameters, _ = jax.eval_shape(net.init, jax.random.key(0))
+        decisions = decisions_of(net)
+        shape, dtype = (decisions.shape, jnp.float32) if mode == "mixture" else (decisions.shape[:1], jnp.int32)
+
+        def loss(parameters, choice, net=net):
+            return cross_entropy(getattr(net, mode)(parameters, None, choice, IMAGES)[0])
+
+        program = str(jax.make_jaxpr(jax.grad(loss))(parameters, jax.ShapeDtypeStruct(shape, dtype)))
+        assert (" checkpoint[" in program or " remat" in program) == rematerialize
 
 
 def test_a_deep_network_takes_less_memory_to_the_same_gradients():

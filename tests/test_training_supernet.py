@@ -224,6 +224,8 @@ def test_channels_last_give_the_same(monkeypatch):
         found, expected = (each(parameters, weights, choices) for each in (last, quick_sampled()))
         assert_close(found[0][1], expected[0][1])
         assert_close(found[1][0], expected[1][0], 1e-3)
+    mixture = value_and_gradients(lambda p, w: net().mixture(p, None, w, images))
+    assert_close(mixture(parameters, weights)[1], quick_mixture()(parameters, weights)[1], 1e-3)
 
 
 @pytest.mark.parametrize("choices", COVERING[:3])

@@ -60,6 +60,7 @@ class _Sizes(NamedTuple):
     widths: tuple[int, ...]  # of the stem, and of each module's output
     stacks: tuple[int, ...]  # of each module
     modules: int  # in a stack
+    rematerialize: bool
 
 
 def nasbench101_supernet(
@@ -73,6 +74,7 @@ def nasbench101_supernet(
     norm: NormName = "shared",
     epsilon: float = 1e-5,
     convolution: Convolution = "auto",
+    rematerialize: bool = False,
 ) -> Supernet:
     """Returns the supernet of NAS-Bench-101's cells of up to `max_vertices` vertices.
 
@@ -107,6 +109,7 @@ def nasbench101_supernet(
         set is not used with another.
       epsilon: Of batch-norm.
       convolution: How 3x3 convolutions are said; see `jnas.training.operations._convolutions`.
+      rematerialize: Whether gradients compute each module again, of which then the input alone is kept.
 
     Returns:
       A supernet whose architectures are int32 `[26]`. Its mixture has a weight for each edge, of which the second
@@ -140,6 +143,7 @@ def nasbench101_supernet(
         widths=(channels, *(channels * 2**stack for stack in stacks)),
         stacks=stacks,
         modules=cells,
+        rematerialize=rematerialize,
     )
 
     def init(key: Key) -> tuple[NasBench101Shared, NasBench101Statistics]:
@@ -163,7 +167,7 @@ def nasbench101_supernet(
     def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
         mixed = edge_weights(weights, sizes.vertices)
         module = functools.partial(mixture_module, settings)
-        return apply_by_modules(module, settings, sizes.modules, parameters, statistics, mixed, images, True)
+        return _apply(module, sizes, settings, parameters, statistics, mixed, images)
 
     supernet = Supernet(
         init=init,
@@ -175,6 +179,7 @@ def nasbench101_supernet(
         form="switch",
         discretize=likeliest_cell,
         specialize=specialize,
+        rematerialize=rematerialize,
     )
     are_operations = np.arange(space.num_decisions) >= NUM_EDGES
     decisions = decisions_of(supernet)._replace(independent=False, operations=are_operations)
@@ -200,7 +205,22 @@ def _sampled(
         out, used = masked_module(in_degree, settings, arch, images, own, known, what.graph)
         return out, spread_statistics(used, what, sizes.norms)
 
-    return apply_by_modules(module, settings, sizes.modules, parameters, statistics, jnp.asarray(arch), images, True)
+    return _apply(module, sizes, settings, parameters, statistics, jnp.asarray(arch), images)
+
+
+def _apply(
+    module: Callable[..., Any],
+    sizes: _Sizes,
+    settings: ModuleSettings,
+    parameters: NasBench101Shared,
+    statistics: Any,
+    what: Any,
+    images: Array,
+) -> tuple[Array, NasBench101Statistics]:
+    """Returns logits and the statistics used, by what a module does with an architecture or with weights."""
+    if sizes.rematerialize:
+        module = jax.checkpoint(module)
+    return apply_by_modules(module, settings, sizes.modules, parameters, statistics, what, images, True)
 
 
 def _readings(sizes: _Sizes, slices: SliceName, arch: Array) -> dict[int, Reading]:

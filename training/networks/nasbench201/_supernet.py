@@ -95,7 +95,7 @@ def nasbench201_supernet(
     widths = tuple(channels * 2**stage for stage in range(NUM_STAGES))
 
     def network(stage: Callable[..., tuple[Array, Array]], *arguments: Any) -> tuple[Array, Any]:
-        return _network(_cell_by_cell(stage) if rematerialize else stage, *arguments)
+        return _network(cell_by_cell(stage) if rematerialize else stage, *arguments)
 
     def init(key: Key) -> tuple[SupernetParameters, SupernetStatistics]:
         return initial_arrays(key, _shapes(widths, cells, image_channels, num_classes)), _fresh_statistics(
@@ -103,14 +103,16 @@ def nasbench201_supernet(
         )
 
     def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
+        layout = fastest_layout(images, channels, form, MANY_KERNELS)
+
         def stage(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
             def cell(images: Array, own: tuple[Kernels, Array | None]) -> tuple[Array, Array]:
-                return mixture_cell(images, own[0], own[1], weights, epsilon)
+                return mixture_cell(images, own[0], own[1], weights, epsilon, layout)
 
             images, used = lax.scan(cell, images, (kernels, given))
             return images, used
 
-        return network(stage, parameters, statistics, images, epsilon, MANY_KERNELS)
+        return network(stage, parameters, statistics, images, epsilon, layout)
 
     def sampled(parameters: Any, statistics: Any, arch: Array, images: Array) -> tuple[Array, Any]:
         layout = fastest_layout(images, channels, form, MANY_KERNELS)
@@ -170,7 +172,7 @@ def _network(
     return logits, SupernetStatistics(stem, tuple(cells), tuple(reductions), head)
 
 
-def _cell_by_cell(stage: Callable[..., tuple[Array, Array]]) -> Callable[..., tuple[Array, Array]]:
+def cell_by_cell(stage: Callable[..., tuple[Array, Array]]) -> Callable[..., tuple[Array, Array]]:
     """Returns a stage whose gradient computes each cell again, of which the input alone is kept."""
 
     def run(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
