@@ -18,6 +18,7 @@ from jnas.spaces.nasbench201._space import nasbench201
 from jnas.studies._load import load_results
 from jnas.tables._load import load_table, save_table
 from jnas.tables._make import make_table
+from tests._fewer_stages import stages
 
 SMALL = ("--train-images", 40, "--eval-images", 20, "--batch-size", 16, "--candidates", 4, "--channels", 2)
 
@@ -218,7 +219,8 @@ def test_methods_are_listed(capsys):
 @pytest.mark.slow
 def test_the_supernet_of_nasbench201(in_this_process, tmp_path, capsys):
     words = ["rsps", "--epochs", 1, "--seeds", 2, "--cells", 1, "--one-shot", 0, *SMALL, "--out", tmp_path / "out"]
-    assert main(["supernet", *map(str, words)]) == 0
+    with stages(2):
+        assert main(["supernet", *map(str, words)]) == 0
     told = capsys.readouterr()
     assert not told.err
     found, missing = load_results(tmp_path / "out")

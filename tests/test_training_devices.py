@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jnas.training import Jobs, dataset_from_arrays, describe, get_recipe, make_network, open_folder, run_jobs
+from tests._fewer_stages import stages
 from tests._processes import start, start_jnas
 
 
@@ -23,7 +24,8 @@ def train(folder, devices, stop):
     jax.config.update("jax_num_cpu_devices", devices)
     dataset = dataset_from_arrays(*pictures(), name="tiny", splits={"validation": 0.3})
     recipe = get_recipe("small-12", epochs=3, batch_size=16, channels=2, cells=1)
-    network = make_network(dataset, recipe, "switch")
+    with stages(2):
+        network = make_network(dataset, recipe, "switch")
     archs = np.concatenate([(np.arange(5)[:, None] + np.array([0, 3, 1, 4, 2, 2])) % 5, np.zeros((1, 6), int)])
     jobs = Jobs(np.tile(archs, (2, 1)).astype(np.int32), np.arange(12))
     assert jax.local_device_count() == devices
@@ -36,7 +38,8 @@ def train(folder, devices, stop):
 
     opened = open_folder(folder, describe(jobs, dataset, recipe, network, chunk_size=8))
     how = {"chunk_size": 8, "epochs_per_checkpoint": 1, "keep_weights": True, "progress": progress}
-    run_jobs(jobs, dataset, recipe, network, opened, **how)
+    with stages(2):  # two thirds to compile
+        run_jobs(jobs, dataset, recipe, network, opened, **how)
 
 
 @pytest.mark.slow

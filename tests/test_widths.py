@@ -25,6 +25,7 @@ from jnas.training._recipe import make_optimizer
 from tests import test_predictor_contract as predictors
 from tests import test_searcher_contract as black_box
 from tests import test_weight_sharing_contract as weight_sharing
+from tests._fewer_stages import stages
 from tests._toy_supernet import TOY, toy_dataset
 from tests.test_layers import modules
 
@@ -211,10 +212,12 @@ def test_supernet_epochs(name):
 
 
 def test_a_step_of_the_published_supernet():
-    supernet = training.make_supernet(training.load_dataset("digits"), channels=2, cells=1, form="switch")
+    with stages(2):
+        supernet = training.make_supernet(training.load_dataset("digits"), channels=2, cells=1, form="switch")
     searcher = searchers.make_weight_sharing("rsps", supernet, steps_per_epoch=2, epochs=2)
     examples = Examples(jnp.zeros((4, 8, 8, 1)), jnp.zeros(4, jnp.int32))
-    assert_same_widths(lambda key: searcher.step(searcher.init(key), Batch(examples, examples)), jax.random.key(0))
+    with stages(2):
+        assert_same_widths(lambda key: searcher.step(searcher.init(key), Batch(examples, examples)), jax.random.key(0))
 
 
 @pytest.mark.parametrize("recipe", ["digits-8", "small101-12"])
