@@ -24,7 +24,7 @@ def train(folder, devices, stop):
     jax.config.update("jax_num_cpu_devices", devices)
     dataset = dataset_from_arrays(*pictures(), name="tiny", splits={"validation": 0.3})
     recipe = get_recipe("small-12", epochs=3, batch_size=16, channels=2, cells=1)
-    with stages(2):
+    with stages(1):
         network = make_network(dataset, recipe, "switch")
     archs = np.concatenate([(np.arange(5)[:, None] + np.array([0, 3, 1, 4, 2, 2])) % 5, np.zeros((1, 6), int)])
     jobs = Jobs(np.tile(archs, (2, 1)).astype(np.int32), np.arange(12))
@@ -38,7 +38,7 @@ def train(folder, devices, stop):
 
     opened = open_folder(folder, describe(jobs, dataset, recipe, network, chunk_size=8))
     how = {"chunk_size": 8, "epochs_per_checkpoint": 1, "keep_weights": True, "progress": progress}
-    with stages(2):  # two thirds to compile
+    with stages(1):  # a third to compile
         run_jobs(jobs, dataset, recipe, network, opened, **how)
 
 
