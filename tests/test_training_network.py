@@ -264,6 +264,7 @@ def test_a_network_starts_as_pytorch_starts_it():
     assert not any(kernels)
 
 
+@stages(2)
 def test_channels_last_give_the_same(monkeypatch):
     arch = COVERING[0]
     network = nasbench201_network(**OTHER, form=static_form(arch))
