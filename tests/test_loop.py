@@ -8,7 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnas.core._carried import apart
+from jnas.core._draws import bits, split
+from jnas.core._lanes import all_lanes
 from jnas.core._loop import run
+from jnas.core._once import once
 from jnas.core._vocabulary import STOPPED_BY, Evaluation, Objective, Searcher, function_objective, propose
 from jnas.searchers.black_box._random_search import random_search
 from jnas.searchers.black_box._regularized_evolution import regularized_evolution
@@ -310,3 +314,21 @@ def test_bugs_of_ones_own_searcher_are_named():
     for searcher, message in cases:
         with pytest.raises(TypeError, match=f"counter: .*{message}"):
             run(searcher, _objective(), jax.random.key(0), max_evaluations=3)
+
+
+def test_what_will_differ_between_lanes_does_so_from_the_start():
+    def step(carry):
+        key, count, total, _ = carry
+        key, drawn = split(key)
+        total = once((total + bits(drawn), count))[0]
+        return (key, count + 1, total, all_lanes(total > 9)), total
+
+    def carried(key):
+        return apart(step, (key, jnp.int32(0), jnp.uint32(0), jnp.bool_(False)), key)
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    started = jax.vmap(carried, out_axes=(0, None, 0, None))(keys)  # an error where those of None differ
+    assert [x.shape for x in started] == [(3,), (), (3,), ()]
+    with pytest.raises(ValueError, match="out_axes"):
+        jax.vmap(carried, out_axes=(0, None, None, None))(keys)
+    assert [x.shape for x in carried(keys[0])] == [()] * 4

@@ -19,7 +19,7 @@ def all_lanes(flag: Array) -> Array:
 
 
 @all_lanes.def_vmap
-def _(axis_size: int, in_batched: list[bool], flag: Array) -> tuple[Array, bool]:
+def _together(axis_size: int, in_batched: list[bool], flag: Array) -> tuple[Array, bool]:
     del axis_size
     return all_lanes(jnp.all(flag, axis=0) if in_batched[0] else flag), False
 
@@ -36,9 +36,13 @@ def lane_maximum(number: Array) -> Array:
 
 
 @lane_maximum.def_vmap
-def _(axis_size: int, in_batched: list[bool], number: Array) -> tuple[Array, bool]:
+def _of_most(axis_size: int, in_batched: list[bool], number: Array) -> tuple[Array, bool]:
     del axis_size
     return lane_maximum(jnp.max(number, axis=0) if in_batched[0] else number), False
+
+
+LANES_AS_ONE = (_together, _of_most)
+"""The rules of what is one value for all lanes, however these differ."""
 
 
 def lanes_last(function: Callable[..., Array]) -> Callable[..., Array]:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jnas.core._carried import apart
 from jnas.core._checks import (
     Overshoot,
     check_capacity,
@@ -269,7 +270,8 @@ def _run(searcher: Searcher, objective: Any, key: Key, budget: Array, capacity: 
         return i + 1, (state, progress), Trace._make([*written, progress.stopped_by, objectives])
 
     num_objectives = None if rows.objectives is None else rows.objectives.shape[1]
-    start = (jnp.int32(0), (state, start_progress()), empty_trace(capacity, num_decisions, num_objectives))
+    trace = empty_trace(capacity, num_decisions, num_objectives)
+    start = apart(lambda loop: (advance(loop), None), (jnp.int32(0), (state, start_progress()), trace), key)
     return _blank_unused(jax.lax.while_loop(keep_going, advance, start)[2])
 
 
