@@ -45,13 +45,16 @@ def apart(step: Callable[[Any], tuple[Any, Any]], carry: Any, key: Key) -> Any:
 
 
 def _is_key(value: Any) -> bool:
-    return jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    return bool(jnp.issubdtype(value.dtype, jax.dtypes.prng_key))
 
 
 def _outputs(jaxpr: Any, differs: Sequence[bool]) -> list[bool]:
     """Returns which outputs of a jaxpr may differ between lanes, where its constants and inputs do so or not."""
     known = dict(zip([*jaxpr.constvars, *jaxpr.invars], differs, strict=True))
-    look = lambda atom: not hasattr(atom, "val") and known.get(atom, False)  # noqa: E731
+
+    def look(atom: Any) -> bool:
+        return not hasattr(atom, "val") and known.get(atom, False)  # a literal is the same for all
+
     for equation in jaxpr.eqns:
         inputs = [look(atom) for atom in equation.invars]
         inner = equation.params.get("jaxpr") if equation.primitive.name in ("jit", "pjit") else None

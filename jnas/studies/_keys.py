@@ -22,16 +22,16 @@ def seed_keys(root_seed: int, name: str, num_seeds: int) -> Key:
 
 def seed_keys_in_chunks(root_seed: int, name: str, num_chunks: int, width: int) -> tuple[Key, ...]:
     """Returns the first `num_chunks * width` of a searcher's keys, `[width]` for each chunk."""
-    of_name, num_seeds = np.uint32(zlib.crc32(name.encode())), num_chunks * width
-    if jax.config.jax_default_prng_impl == "threefry2x32":
+    of_name, num_seeds = np.array([zlib.crc32(name.encode())], np.uint32), num_chunks * width
+    if getattr(jax.config, "jax_default_prng_impl", None) == "threefry2x32":
         root = np.array([0, root_seed], np.uint32)
-        [key] = fold_in_on_host(root, of_name[None])
+        [key] = fold_in_on_host(root, of_name)
         data = fold_in_on_host(key, np.arange(num_seeds, dtype=np.uint32))
     else:
-        key = jax.random.fold_in(jax.random.key(root_seed), of_name)
+        key = jax.random.fold_in(jax.random.key(root_seed), of_name[0])
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num_seeds, dtype=jnp.uint32))
         data = np.asarray(jax.random.key_data(keys))
-    return tuple(map(jax.random.wrap_key_data, data.reshape(num_chunks, width, -1)))
+    return tuple(jax.random.wrap_key_data(each) for each in data.reshape(num_chunks, width, -1))  # type: ignore[arg-type]
 
 
 def chunk_width(num_seeds: int, most: int) -> int:

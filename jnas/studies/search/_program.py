@@ -67,13 +67,15 @@ def _traced(plan: SearchPlan, name: str, keys: Sequence[Key]) -> Program:
 
     def compile() -> tuple[Runs, float]:
         begin = time.perf_counter()
-        several = jax.local_device_count() > 1  # then `lowered` only tells what the runs depend on
-        shared = divided_for(lifted, len(columns), len(keys[0]))
-        program = in_32_bits(shared.lower)(*columns, keys[0]) if several else lowered
-        evaluations = plan.mean_evaluations * len(keys) * len(keys[0])
-        quickly = is_short(name, evaluations, plan.table.space.num_decisions)
+        width, num_devices = len(keys[0]), jax.local_device_count()
+        given, program = columns, lowered
+        if num_devices > 1:  # then `lowered` only tells what the runs depend on
+            of_device = jax.ShapeDtypeStruct((-(-width // num_devices),), keys[0].dtype)
+            each, given = in_32_bits(with_large_constants)(runs, of_device)
+            program = in_32_bits(divided_for(each, len(given), width).lower)(*given, keys[0])
+        quickly = is_short(name, plan.mean_evaluations * len(keys) * width, plan.table.space.num_decisions)
         compiled = compile_quickly(program) if quickly else program.compile(compiler_options=compiler_options())
-        return Runs(functools.partial(compiled, *columns), compiled), seconds + time.perf_counter() - begin
+        return Runs(functools.partial(compiled, *given), compiled), seconds + time.perf_counter() - begin
 
     return Program(compile, keys, _digest_of(lowered, columns), seconds)
 

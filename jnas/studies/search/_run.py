@@ -137,7 +137,7 @@ def _make_judge(plan: SearchPlan) -> Judge:
         incumbent = incumbent_rows(traces)
         first = np.diff(incumbent, axis=1, prepend=-1) != 0  # where it is another than before
         run, place = np.nonzero(first)
-        index = np.append(rows(traces.arch[run, incumbent[run, place]]), np.int32(-1))
+        index = np.append(rows(np.asarray(traces.arch)[run, incumbent[run, place]]), np.int32(-1))
         index = np.where(incumbent >= 0, index[np.cumsum(first).reshape(first.shape) - 1], -1)
         return incumbent, np.where(index >= 0, plan.columns[:, np.maximum(index, 0)], np.float32(np.nan))
 
