@@ -70,7 +70,8 @@ def _traced(plan: SearchPlan, name: str, keys: Sequence[Key]) -> Program:
         width, num_devices = len(keys[0]), jax.local_device_count()
         given, program = columns, lowered
         if num_devices > 1:  # then `lowered` only tells what the runs depend on
-            of_device = jax.ShapeDtypeStruct((-(-width // num_devices),), keys[0].dtype)
+            shape = (-(-width // num_devices),)
+            of_device = jax.ShapeDtypeStruct(shape, keys[0].dtype)  # type: ignore[no-untyped-call]
             each, given = in_32_bits(with_large_constants)(runs, of_device)
             program = in_32_bits(divided_for(each, len(given), width).lower)(*given, keys[0])
         quickly = is_short(name, plan.mean_evaluations * len(keys) * width, plan.table.space.num_decisions)
