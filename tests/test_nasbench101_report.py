@@ -84,7 +84,7 @@ def test_named_cells_are_the_published_ones(shared_data):
         )
     from jnas.spaces.nasbench101._cells import published_hash
 
-    named = named_cells("nasbench101")
+    named = named_cells(SPACE)
     rows = {
         n: int(np.flatnonzero(hashes == published_hash(SPACE.from_string(t)).encode())[0]) for n, t in named.items()
     }
