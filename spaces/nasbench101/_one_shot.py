@@ -79,7 +79,8 @@ def _nasbench1shot1(number: int) -> Space:
         return below(bits(key, counts.shape), jnp.asarray(counts))
 
     def feature(arch: Array, name: str) -> Array | Graph:
-        return nasbench101_features(to_arch(arch), name)
+        found: Array | Graph = nasbench101_features(to_arch(arch), name)
+        return found
 
     def host_arch(arch: Any) -> np.ndarray:
         return np.asarray(to_arch(jnp.asarray(checked_arch(arch, num_choices))))
