@@ -30,6 +30,18 @@ from jnas.statistics._comparison import (
     wilcoxon_test,
 )
 from jnas.statistics._curves import area_under_curve, curve_at, regret
+from jnas.statistics._predicted_best import Spread, predicted_best_percentiles, subset_kendall_tau
+from jnas.statistics._random_draws import (
+    BestOfDraws,
+    DrawsComparison,
+    best_of_draws,
+    best_quantiles,
+    compare_with_draws,
+    compare_with_tails,
+    expected_best,
+    probability_above,
+    probability_at_least,
+)
 from jnas.statistics._rank_correlation import (
     kendall_tau,
     pearson_correlation,
@@ -42,22 +54,30 @@ from jnas.statistics._rank_correlation import (
 from jnas.statistics._statistics import mean_over_seeds, quantiles_over_seeds, std_over_seeds
 
 __all__ = [
+    "BestOfDraws",
+    "DrawsComparison",
     "FriedmanTest",
     "Incumbent",
     "Interval",
     "PairwiseTests",
     "RankComparison",
+    "Spread",
     "TwoSampleTest",
     "area_under_curve",
     "average_ranks",
+    "best_of_draws",
+    "best_quantiles",
     "best_so_far",
     "bootstrap_interval",
     "compare_pairwise",
     "compare_ranks",
+    "compare_with_draws",
+    "compare_with_tails",
     "critical_difference",
     "curve_at",
     "elapsed_seconds",
     "evaluation_counts",
+    "expected_best",
     "friedman_test",
     "holm_correction",
     "incumbent",
@@ -67,6 +87,9 @@ __all__ = [
     "num_evaluations",
     "pearson_correlation",
     "precision_at_k",
+    "predicted_best_percentiles",
+    "probability_above",
+    "probability_at_least",
     "probability_to_surpass_random",
     "quantiles_over_seeds",
     "rank_of",
@@ -75,5 +98,6 @@ __all__ = [
     "spearman_correlation",
     "std_over_seeds",
     "stopped_by",
+    "subset_kendall_tau",
     "wilcoxon_test",
 ]

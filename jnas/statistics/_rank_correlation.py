@@ -32,7 +32,7 @@ def kendall_tau(a: ArrayLike, b: ArrayLike, *, nan_policy: NanPolicy = "raise") 
     """
     import scipy.stats  # here, since it takes longer to import than the rest of the package
 
-    return float(scipy.stats.kendalltau(*_pairs("a", a, "b", b, nan_policy)).statistic)
+    return float(scipy.stats.kendalltau(*pairs("a", a, "b", b, nan_policy)).statistic)
 
 
 def sparse_kendall_tau(
@@ -77,7 +77,7 @@ def sparse_kendall_tau(
     check_choice("bins", bins, ("rounded", "floor_adaptive"))
     if not (threshold > 0 and np.isfinite(threshold)):
         raise ValueError(f"threshold is {threshold}, expected a positive number in the unit of truth")
-    truth, predicted = _pairs("truth", truth, "predicted", predicted, nan_policy)
+    truth, predicted = pairs("truth", truth, "predicted", predicted, nan_policy)
     if np.isinf(truth).any():
         raise ValueError("truth holds infinities, expected scores that bins can be made of")
     if bins == "rounded":
@@ -104,7 +104,7 @@ def spearman_correlation(a: ArrayLike, b: ArrayLike, *, nan_policy: NanPolicy = 
     """
     import scipy.stats
 
-    a, b = _pairs("a", a, "b", b, nan_policy)
+    a, b = pairs("a", a, "b", b, nan_policy)
     return pearson_correlation(scipy.stats.rankdata(a), scipy.stats.rankdata(b))
 
 
@@ -118,7 +118,7 @@ def pearson_correlation(a: ArrayLike, b: ArrayLike, *, nan_policy: NanPolicy = "
       >>> round(jnas.statistics.pearson_correlation([1, 2, 3, 4], [1, 4, 9, 16]), 3)
       0.984
     """
-    a, b = _pairs("a", a, "b", b, nan_policy)
+    a, b = pairs("a", a, "b", b, nan_policy)
     # The spread and not the deviation, which rounding makes positive for equal numbers.
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
@@ -144,7 +144,7 @@ def precision_at_k(truth: ArrayLike, predicted: ArrayLike, k: int, *, nan_policy
       >>> jnas.statistics.precision_at_k([90, 80, 70, 60], [3, 1, 2, 0], k=2)
       0.5
     """
-    truth, predicted = _pairs("truth", truth, "predicted", predicted, nan_policy)
+    truth, predicted = pairs("truth", truth, "predicted", predicted, nan_policy)
     if not 1 <= k <= truth.size:
         raise ValueError(f"k is {k}, expected 1 to {truth.size}, the number of architectures")
     best = truth >= np.sort(truth)[-k]
@@ -220,7 +220,7 @@ def probability_to_surpass_random(rank: ArrayLike, num_archs: int, num_runs: int
     return np.asarray((1 - ranks / num_archs) ** num_runs)
 
 
-def _pairs(first: str, a: Any, second: str, b: Any, nan_policy: NanPolicy) -> tuple[Floats, Floats]:
+def pairs(first: str, a: Any, second: str, b: Any, nan_policy: NanPolicy) -> tuple[Floats, Floats]:
     """Returns two sets of scores `[N]` of the same architectures, without NaN."""
     check_choice("nan_policy", nan_policy, ("raise", "omit"))
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)

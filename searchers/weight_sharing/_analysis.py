@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jnas.core._vocabulary import Array, Key, Shared, Supernet
 from jnas.searchers.weight_sharing._candidates import Selection, candidate_scores
+from jnas.statistics._random_draws import best_of_draws, expected_best
 from jnas.statistics._rank_correlation import kendall_tau, pearson_correlation, sparse_kendall_tau, spearman_correlation
 from jnas.training._recipe import BatchNormPolicy
 from jnas.training.data._dataset import Dataset
@@ -93,7 +94,4 @@ def expected_random_search(selected_by: ArrayLike, judged_by: ArrayLike, draws: 
     there = np.isfinite(score) & np.isfinite(value)
     if not there.any():
         return float("nan")
-    _, group, size = np.unique(score[there], return_inverse=True, return_counts=True)
-    mean = np.bincount(group, weights=value[there]) / size  # among equal scores, any may be the first
-    below = np.concatenate([[0], np.cumsum(size)]) / size.sum()
-    return float(np.sum(mean * (below[1:] ** draws - below[:-1] ** draws)))
+    return expected_best(best_of_draws(score[there], draws, judged_by=value[there]))
