@@ -33,7 +33,7 @@ def listed(scores, worth, draws, replacement):
     return [worth[max(drawn, key=lambda i: scores[i])] for drawn in every]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(SCORES, st.data())
 def test_the_distribution_is_that_of_all_draws(scores, data):
     replacement = data.draw(st.booleans())
@@ -88,9 +88,9 @@ def test_what_is_not_known_is_not_drawn_or_raises():
     assert np.isnan(probability_at_least(found, np.nan))
     with pytest.raises(ValueError, match="scores holds 1 NaN among 2 values"):
         best_of_draws([1, np.nan], 1)
-    with pytest.raises(ValueError, match="num_draws is 3 of 2 .* expected 1 to 2 of draws without replacement"):
+    with pytest.raises(ValueError, match=r"num_draws is 3 of 2 .* expected 1 to 2 of draws without replacement"):
         best_of_draws([1, 2], 3, replacement=False)
-    with pytest.raises(ValueError, match="num_draws is 0 of 2 .* expected at least 1"):
+    with pytest.raises(ValueError, match=r"num_draws is 0 of 2 .* expected at least 1"):
         best_of_draws([1, 2], 0)
     with pytest.raises(ValueError, match=r"expected \[N\] for both"):
         best_of_draws([1, 2], 1, judged_by=[1])
@@ -119,16 +119,14 @@ def test_found_ones_are_compared_by_hand():
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize(("runs", "k"), [(1, 1), (4, 1), (10, 10), (60, 3)])
+@pytest.mark.parametrize(("runs", "k"), [(1, 1), (4, 1), (30, 10)])
 def test_the_p_value_is_uniform_where_runs_are_random_draws_and_small_where_they_are_better(runs, k):
-    rng, size, trials = np.random.default_rng(runs), 100_000, 400
+    rng, size, trials = np.random.default_rng(runs), 100_000, 200
     draws = best_of_draws(np.arange(size), k)
     best = rng.integers(0, size, (trials, runs, k)).max(axis=-1)
     reached, passed = probability_at_least(draws, best), probability_above(draws, best)
-    sides = [
-        (_random_draws._uniform_sum(a), _random_draws._uniform_sum(1 - b)) for a, b in zip(reached, passed, strict=True)
-    ]
-    p = np.minimum(1, 2 * np.min(sides, axis=1))
+    sides = [[_random_draws._uniform_sum(each) for each in side] for side in (reached, 1 - passed)]
+    p = np.minimum(1, 2 * np.min(sides, axis=0))
     assert scipy.stats.kstest(p, "uniform").pvalue > 1e-3
     assert compare_with_draws(best[0], draws).p_value == p[0]
     better = rng.integers(0, size, (60, k + 20)).max(axis=-1)
@@ -168,7 +166,7 @@ def test_percentiles_by_hand():
         predicted_best_percentiles(truth, truth, 11)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), min_size=2, max_size=12), st.randoms(), st.data())
 def test_percentiles_do_not_depend_on_the_order_of_listing(rows, random, data):
     k = data.draw(st.integers(1, len(rows)))

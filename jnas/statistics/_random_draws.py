@@ -93,7 +93,7 @@ def best_of_draws(
 
 
 def _all_among_lowest(size: int, draws: int, replacement: bool) -> Floats:
-    """Returns the probability that all draws are among the `n` lowest of `size`, for `n` from 0 to `size`: `[N + 1]`."""
+    """Returns the probability `[N + 1]` that all draws are among the `n` lowest of `size`, `n` from 0 to `size`."""
     n = np.arange(size + 1, dtype=np.float64)
     if replacement:
         return np.asarray((n / size) ** draws)
