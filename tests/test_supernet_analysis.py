@@ -17,8 +17,20 @@ from jnas.searchers.weight_sharing._analysis import (
     expected_random_search,
     shared_weight_correlations,
 )
+from jnas.spaces import nasbench101
 from jnas.studies.supernets import _run
-from jnas.studies.supernets._plan import SupernetMethod, judging_column, supernet_methods
+from jnas.studies.supernets._against_table import against_table
+from jnas.studies.supernets._plan import SupernetMethod, SupernetPlan, judging_column, supernet_methods
+from jnas.studies.supernets._ranking import (
+    MEASURES,
+    against_random,
+    best_rank,
+    candidates_kendall,
+    candidates_ranking,
+    ranking_measures,
+)
+from jnas.studies.supernets._ranking_text import random_search_csv, ranking_csv
+from jnas.studies.supernets._report import supernet_report
 from jnas.studies.supernets._results import load_search
 from jnas.studies.supernets._study import load_supernet_study, supernet_study
 from jnas.studies.supernets._summary import agreement, as_study_results, entropy, final_columns_of, operation_counts
@@ -381,3 +393,109 @@ def test_two_processes_share_the_seeds_of_a_method(whole, tmp_path, monkeypatch)
                 np.testing.assert_array_equal(one[array], two[array], err_msg=f"{name} {array}")
     for found in (first, second):
         np.testing.assert_array_equal(found.methods[1].ranks, study.methods[1].ranks)
+
+
+# Rankings, and random search.
+
+
+def test_measures_of_a_perfect_ranking_and_of_a_reversed_one():
+    truth = np.linspace(60, 90, 200)
+    best, worst = ranking_measures(truth, truth**2), ranking_measures(truth, -truth)
+    assert tuple(best) == MEASURES
+    for name in MEASURES:
+        if "kendall" in name or "spearman" in name:
+            assert (best[name], worst[name]) == pytest.approx((1, -1), abs=1e-9), name
+    assert [best[f"best_{k}_percentile_max"] for k in (3, 5, 10, 20)] == [1] * 4
+    assert best["best_10_percentile_min"] == pytest.approx(191 / 200)
+    assert worst["best_20_percentile_max"] == pytest.approx(20 / 200)
+    few = ranking_measures([1.0, 2, 3, np.nan], [3.0, 2, 1, 0])
+    assert few["kendall"] == -1
+    assert few["best_3_percentile_median"] == pytest.approx(2 / 3)
+    assert math.isnan(few["kendall_of_10_mean"])
+    assert all(math.isnan(value) for value in ranking_measures([1.0], [1.0]).values())
+
+
+def test_the_candidates_of_each_look_are_ranked_against_the_table(whole):
+    study, folder = whole
+    rsps = study.methods[1]
+    truth = TRUTH[rsps.record.candidates @ np.asarray([3, 1])]
+    np.testing.assert_array_equal(rsps.against.candidate_values, truth)
+    ranking = candidates_ranking(rsps)
+    assert ranking.cells.tolist() == [[4, 4]] * 2
+    expected = scipy.stats.kendalltau(truth[1, 0], rsps.record.scores[1, 0]).statistic
+    assert ranking.measures["kendall"][1, 0] == pytest.approx(expected, nan_ok=True)
+    np.testing.assert_allclose(candidates_kendall(rsps), ranking.measures["kendall"])
+    assert candidates_ranking(study.methods[0]) is candidates_kendall(study.methods[0]) is None  # gdas compares nothing
+    rows = rows_of(folder / "ranking.csv")
+    assert {(r["method"], r["pool"]) for r in rows} == {
+        ("rsps", "candidates"),
+        *((name, pool) for name in ("gdas", "rsps") for pool in ("probability", "batch", "running")),
+    }
+    own = [r for r in rows if (r["method"], r["pool"], r["seed"]) == ("rsps", "candidates", "1")]
+    assert [r["epoch"] for r in own] == ["2", "3"]
+    batch = next(r for r in rows if (r["method"], r["pool"], r["seed"]) == ("gdas", "batch", "0"))
+    tau = agreement(study.methods[0], tuple(study.config["batch_norms"]))[1].coefficients["kendall"][0]
+    assert float(batch["kendall"]) == pytest.approx(tau, rel=1e-5)
+
+
+def test_final_cells_stand_beside_the_exact_distribution_of_random_search(whole):
+    study, folder = whole
+    one, ten, _ = against_random(1, study.methods[0])
+    final = study.methods[0].values[1, :, -1].astype(float)
+    better = [np.mean(value > TRUTH) + np.mean(value == TRUTH) / 2 for value in final]
+    assert one.comparison.superiority == pytest.approx(np.mean(better))
+    assert one.comparison.difference == pytest.approx(final.mean() - TRUTH.mean(), rel=1e-5)
+    references = {r.name: r.values for r in study.references}
+    assert ten.expected == pytest.approx(references["random search, 10 cells"][1])
+    best = best_rank(study.methods[0])
+    assert best == (study.methods[0].ranks[:, -1].min(), 9, 2, pytest.approx((1 - best.rank / 9) ** 2))
+    rows = rows_of(folder / "random_search.csv")
+    assert [(r["method"], r["draws"]) for r in rows] == [(n, k) for n in ("gdas", "rsps") for k in ("1", "10", "100")]
+    assert float(rows[0]["superiority"]) == pytest.approx(np.mean(better), rel=1e-5)
+    summary = rows_of(folder / "summary.csv")
+    assert [r["best_rank"] for r in summary[:2]] == ["", str(best.rank)]
+    page = (folder / "report.html").read_text()
+    told = supernet_results_text(study)
+    assert "Against random search" in page
+    assert f"{best.rank} of 9" in page
+    assert f"{best.rank} of 9" in told
+    assert "The searches' ranking of their candidates" in told
+
+
+def test_a_folder_made_before_is_shown_without_them(whole, tmp_path):
+    study, folder = whole
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    for path in (copy / "methods").glob("[a-z]*s.npz"):
+        header, arrays = read_archive(path, kind="", remedy="")
+        kept = {name: array for name, array in arrays.items() if not name.startswith("against/")}
+        assert len(kept) < len(arrays)
+        write_archive(path, header, kept, compress=True)
+    old = load_supernet_study(copy)
+    assert [result.against for result in old.methods] == [None] * 2
+    same(old.methods, study.methods)
+    assert "Against random search" not in supernet_report(old)
+    assert random_search_csv(old) is None
+    assert "Share of random searches" not in supernet_results_text(old)
+    bare = old._replace(methods=tuple(result._replace(one_shot=None) for result in old.methods))
+    assert ranking_csv(bare) is None
+
+
+def test_what_a_released_encoding_reaches_is_kept_and_told(whole):
+    space = nasbench101(max_vertices=4)
+    values = np.linspace(80, 95, 91, dtype=np.float32)
+    judge = make_table(space, accuracy={"test": values})
+    targets = (Target("data", "test", 1),)
+    method = methods()["rsps"]._replace(settings={"reachable": "released"})
+    plan = SupernetPlan({"darts-v2": method}, TOY, dataset(), judge, targets, values[None], (), np.zeros(0, int), {})
+    archs = np.asarray(judge.archs[:6]).reshape(2, 1, 3, -1)
+    found = against_table(plan, "darts-v2", archs, values[None, [[5], [90]]])
+    assert found.candidate_values.tolist() == values[:6].reshape(2, 1, 3).tolist()
+    assert found.reachable[:2].tolist() == [19, 91]
+    assert found.reachable[5:].tolist() == pytest.approx([95, values.mean()])
+    assert found.at_least[0].tolist() == [[pytest.approx(86 / 91)], [pytest.approx(1 / 91)]]
+    study, _ = whole
+    told = study._replace(
+        methods=tuple(r._replace(against=r.against._replace(reachable=found.reachable)) for r in study.methods)
+    )
+    assert "The released encoding of gdas expresses 19 of the 91 cells" in supernet_report(told)

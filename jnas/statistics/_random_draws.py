@@ -87,7 +87,7 @@ def best_of_draws(
     below = _all_among_lowest(score.size, num_draws, replacement)[np.concatenate([[0], np.cumsum(size)])]
     each = np.diff(below) / size  # among equal scores, any may be the first
     value, place = np.unique(worth, return_inverse=True)
-    probability = np.bincount(place, weights=each[group])
+    probability = np.asarray(np.bincount(place, weights=each[group]), np.float64)
     can = probability > 0
     return BestOfDraws(value[can], probability[can])
 

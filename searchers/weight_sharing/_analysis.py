@@ -1,5 +1,6 @@
 """What shared weights know: accuracies of architectures under them, and how these agree with a table."""
 
+import functools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -19,8 +20,9 @@ COEFFICIENTS: Mapping[str, Callable[[Floats, Floats], float]] = {
     "spearman": spearman_correlation,
     "kendall": kendall_tau,
     "sparse_kendall": sparse_kendall_tau,
+    "sparse_kendall_floor": functools.partial(sparse_kendall_tau, bins="floor_adaptive"),
 }
-"""By name; each takes truth and prediction `[N]`."""
+"""By name; each takes truth and prediction `[N]`. The last has the bins of the published code."""
 
 
 def one_shot_accuracies(

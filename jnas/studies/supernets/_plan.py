@@ -261,7 +261,7 @@ def _judges(
         return (), np.zeros((0, 0), np.float32), (), []
     targets = judging_targets(table)
     columns = target_columns(table, targets)
-    selecting = [_validation_of(targets, i) for i in range(len(targets))]
+    selecting = [selecting_column(targets, i) for i in range(len(targets))]
     random = tuple(
         Reference(
             "random cell" if draws == 1 else f"random search, {draws} cells",
@@ -284,7 +284,7 @@ def _gaps(table: Table, targets: Sequence[Target], columns: NDArray[np.float32])
     ]
 
 
-def _validation_of(targets: Sequence[Target], judged: int) -> int:
+def selecting_column(targets: Sequence[Target], judged: int) -> int:
     """Returns the column by which random search chooses, where another judges: validation, of the same data set."""
     same = [i for i, t in enumerate(targets) if t.dataset == targets[judged].dataset and "val" in t.split]
     return same[0] if same else judged

@@ -15,6 +15,7 @@ from jnas.pages._plots import mark
 from jnas.studies._compared import known_space
 from jnas.studies._over_seeds import best_rows, few_words
 from jnas.studies.supernets._plots import EpochCurves, epoch_panel
+from jnas.studies.supernets._ranking_sections import random_search_section, ranking_section
 from jnas.studies.supernets._results import INFOS, MethodResult, SupernetStudy, diverged
 from jnas.studies.supernets._summary import (
     diverged_text,
@@ -41,8 +42,10 @@ def supernet_report(study: SupernetStudy) -> str:
         sections = {
             ("results", "What the searches found"): _results_section(study),
             ("epochs", "After each epoch"): _curves_section(study),
+            ("random", "Against random search"): random_search_section(study),
             ("collapse", "What they prefer"): _collapse_section(study),
             ("weights", "What shared weights know"): weights_section(study),
+            ("ranking", "The ranking of the pool"): ranking_section(study),
             ("cells", "The derived cells"): _cells_section(study, known_space(study.space)),
             ("times", "What it took"): training_time_section(study),
         }

@@ -9,8 +9,16 @@ from numpy.typing import NDArray
 
 from jnas.core._folder import FolderKind, read_part
 from jnas.io._archive import write_archive
-from jnas.io._tree import as_members, fill, find_leaves
+from jnas.io._tree import as_members, check_members, fill, find_leaves
 from jnas.searchers.weight_sharing._loop import SearchRun
+from jnas.studies.supernets._against_table import (
+    MEMBERS,
+    PREFIX,
+    AgainstTable,
+    against_members,
+    find_against,
+    join_against,
+)
 from jnas.tables._targets import Reference, Target
 
 FOLDER = FolderKind(
@@ -83,6 +91,7 @@ class MethodResult(NamedTuple):
     values: NDArray[np.float32]  # [C, S, L] percent, of the architectures in `record.archs`
     ranks: NDArray[np.int32]  # [S, L] of the table's cells by the main column, 1 is the best; -1 where unknown
     one_shot: OneShot | None
+    against: AgainstTable | None = None  # None without a table, and in folders made before it
 
 
 class SupernetStudy(NamedTuple):
@@ -184,6 +193,7 @@ def join_methods(parts: Sequence[MethodResult]) -> MethodResult:
         values=np.concatenate([part.values for part in parts], axis=1),
         ranks=np.concatenate([part.ranks for part in parts]),
         one_shot=one_shot,
+        against=join_against([part.against for part in parts]),
     )
 
 
@@ -192,6 +202,7 @@ def save_method(path: Path, result: MethodResult, identity: Mapping[str, Any]) -
     arrays: dict[str, Any] = {**result.record._asdict(), "values": result.values, "ranks": result.ranks}
     if result.one_shot is not None:
         arrays |= {f"one_shot/{name}": array for name, array in result.one_shot._asdict().items()}
+    arrays |= {} if result.against is None else against_members(result.against)
     write_archive(path, identity, arrays, compress=True)
 
 
@@ -199,9 +210,14 @@ def load_method(path: Path, name: str, identity: Mapping[str, Any], config: Mapp
     """Returns what `save_method` wrote; errors are those of `read_part`."""
     sizes = {"S": config["num_seeds"], "T": config["epochs"][name], "C": len(config["judged_by"])}
     sizes |= {"N": config["one_shot"], "P": len(config["batch_norms"])}
-    arrays = read_part(path, identity, FOLDER, {**_RECORD, **_JUDGED}, sizes, optional=_ONE_SHOT).arrays
+
+    def fits(arrays: Mapping[str, np.ndarray]) -> None:
+        if any(name.startswith(PREFIX) for name in arrays):
+            check_members(arrays, {**_RECORD, **MEMBERS}, sizes)
+
+    arrays = read_part(path, identity, FOLDER, {**_RECORD, **_JUDGED}, sizes, optional=_ONE_SHOT, fits=fits).arrays
     one_shot = None
     if "one_shot/truth" in arrays:
         one_shot = OneShot._make(arrays[f"one_shot/{field}"] for field in OneShot._fields)
     record = Record._make(arrays[field] for field in Record._fields)
-    return MethodResult(name, record, arrays["values"], arrays["ranks"], one_shot)
+    return MethodResult(name, record, arrays["values"], arrays["ranks"], one_shot, find_against(arrays))

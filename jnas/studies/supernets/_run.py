@@ -17,6 +17,7 @@ from jnas.searchers.weight_sharing._analysis import one_shot_accuracies
 from jnas.searchers.weight_sharing._loop import Look, SearchRun, begin_search, compiled_over_seeds, look_at, train_epoch
 from jnas.studies._engine import Work
 from jnas.studies._keys import seed_keys
+from jnas.studies.supernets._against_table import against_table
 from jnas.studies.supernets._pieces import (
     check_division,
     count_pieces,
@@ -195,7 +196,8 @@ def _judged(plan: SupernetPlan, name: str, record: Record, one_shot: OneShot | N
     known = np.sort(column[np.isfinite(column)])
     better = len(known) - np.searchsorted(known, own, side="right")
     ranks = np.where(np.isnan(own), -1, better + 1).astype(np.int32)
-    return MethodResult(name, record, values, ranks, one_shot)
+    against = against_table(plan, name, record.candidates, values)
+    return MethodResult(name, record, values, ranks, one_shot, against)
 
 
 def _one_shot(plan: SupernetPlan, name: str, dataset: Any, run: SearchRun, bar: ProgressBar) -> OneShot | None:

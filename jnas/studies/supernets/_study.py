@@ -18,6 +18,7 @@ from jnas.studies._pieces import Pieces
 from jnas.studies._settings import plan_arguments
 from jnas.studies.supernets._pieces import count_pieces, method_file_name, save_whole_method, seeds_path
 from jnas.studies.supernets._plan import Cells, SupernetMethod, SupernetPlan, plan_supernet_study
+from jnas.studies.supernets._ranking_text import random_search_csv, ranking_csv
 from jnas.studies.supernets._results import FOLDER, MethodResult, SupernetStudy, load_method
 from jnas.studies.supernets._run import run_method, run_seeds
 from jnas.studies.supernets._summary import as_study_results
@@ -169,6 +170,8 @@ KIND = _engine.Kind(
         "summary.csv": supernet_summary_csv,
         "epochs.csv": epochs_csv,
         "one_shot.csv": one_shot_csv,
+        "ranking.csv": ranking_csv,
+        "random_search.csv": random_search_csv,
         "report.html": _page,
     },
     same=_SAME,

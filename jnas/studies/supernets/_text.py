@@ -10,6 +10,8 @@ from jnas import spaces
 from jnas.io._text import aligned, csv_text, number_cell
 from jnas.searchers.weight_sharing._analysis import COEFFICIENTS
 from jnas.studies._over_seeds import OVER_SEEDS, csv_cells, mean_text
+from jnas.studies.supernets._ranking import best_rank
+from jnas.studies.supernets._ranking_text import candidates_lines, random_search_lines
 from jnas.studies.supernets._results import INFOS, SupernetStudy, diverged
 from jnas.studies.supernets._summary import (
     agreement,
@@ -17,6 +19,7 @@ from jnas.studies.supernets._summary import (
     entropy,
     final_columns_of,
     finite_moments,
+    judged_column,
     median_rank,
     operation_counts,
     operation_names,
@@ -29,17 +32,23 @@ def supernet_summary_csv(study: SupernetStudy) -> str:
     """Returns a row for each method and column of the table, accuracies of final architectures in percent.
 
     `seeds` is the number of searches whose architecture the table knows. The references (random cells, the optimum)
-    follow; of one random cell there is the standard deviation over all cells.
+    follow; of one random cell there is the standard deviation over all cells. The column that ranks are taken by has
+    the best rank of the searches among the table's cells, and the probability to surpass random search.
     """
     rows: list[list[Any]] = []
+    main = study.targets[judged_column(study)] if study.targets else None
     for result in study.methods:
+        best = best_rank(result)
         for target, found in zip(study.targets, final_columns_of(result), strict=True):
-            rows.append([result.name, *target, *csv_cells(found, (), ".6g")])
+            judged = best if target == main else None
+            told = ["", "", ""] if judged is None else [judged.rank, judged.num_archs, _number(judged.surpasses)]
+            rows.append([result.name, *target, *csv_cells(found, (), ".6g"), *told])
     for reference in study.references:
         spread = reference_spread(study, reference)
         for target, value, deviation in zip(study.targets, reference.values, spread, strict=True):
-            rows.append([reference.name, *target, "", _number(float(value)), _number(deviation), "", ""])
-    return csv_text(("method", "dataset", "split", "epochs", *OVER_SEEDS), rows)
+            rows.append([reference.name, *target, "", _number(float(value)), _number(deviation), *[""] * 5])
+    last = ("best_rank", "num_archs", "probability_to_surpass_random")
+    return csv_text(("method", "dataset", "split", "epochs", *OVER_SEEDS, *last), rows)
 
 
 def epochs_csv(study: SupernetStudy) -> str:
@@ -117,6 +126,8 @@ def supernet_results_text(study: SupernetStudy) -> str:
             taus = [a.coefficients["kendall"] for a in each if a.part == "all"]
             rows.append([f"  {name}", *(mean_text(*finite_moments(tau), digits=3) for tau in taus)])
         lines += ["", *aligned(rows, "l" + "r" * len(predictors))]
+    for more in (random_search_lines(study), candidates_lines(study)):
+        lines += ["", *more] if more else []
     return "\n".join(lines)
 
 

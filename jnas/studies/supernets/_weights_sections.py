@@ -21,6 +21,7 @@ _NAMES = {
     "reestimated": "accuracy, estimated anew",
 }
 _TITLES = {"pearson": "Pearson", "spearman": "Spearman", "kendall": "Kendall", "sparse_kendall": "sparse Kendall"}
+_TITLES |= {"sparse_kendall_floor": "sparse Kendall, published bins"}
 _PARTS = {"all": "All evaluated cells", "best": "The truly best tenth of them"}
 
 
@@ -50,7 +51,8 @@ def weights_section(study: SupernetStudy) -> Html | None:
         "that it gives to cells, and that of the cells' accuracies under its shared weights on all images of the "
         f"{config['split']} split, with each policy of batch-norm. Correlations are means over seeds, with standard "
         "deviations; a search that prefers nothing has none for its probability. Sparse Kendall's tau does not count "
-        "true differences below 0.1 points. The cells are drawn from all that the table knows."
+        "true differences below 0.1 points: true accuracies are rounded to tenths, or, as the published code does, cut "
+        "to them in floating point. The cells are drawn from all that the table knows."
     )
     return section(
         "What the shared weights know", element("p", text), tables, _published(study), _pictures(study), id="weights"

@@ -1,0 +1,160 @@
+"""How a search's ranking of its pool holds against a table at each look, and its cells against random search."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jnas.searchers.weight_sharing._analysis import best_share, shared_weight_correlations
+from jnas.statistics._intervals import Floats
+from jnas.statistics._predicted_best import predicted_best_percentiles, subset_kendall_tau
+from jnas.statistics._random_draws import DrawsComparison, compare_with_tails
+from jnas.statistics._rank_correlation import kendall_tau, probability_to_surpass_random
+from jnas.studies.supernets._results import MethodResult, SupernetStudy, diverged
+
+CORRELATIONS = ("spearman", "kendall", "sparse_kendall", "sparse_kendall_floor")
+SUBSETS = (10, 20, 50, 100)
+BEST = (3, 5, 10, 20)
+CANDIDATES = "candidates"
+"""The pool of a look: what the search itself compared then."""
+
+MEASURES = (
+    *CORRELATIONS,
+    *(f"best_tenth_{name}" for name in CORRELATIONS),
+    *(f"kendall_of_{size}_{part}" for size in SUBSETS for part in ("min", "mean", "max")),
+    *(f"best_{k}_percentile_{part}" for k in BEST for part in ("min", "median", "max")),
+)
+"""What is taken of a ranking, by name."""
+
+
+class Ranking(NamedTuple):
+    """How a ranking of a pool agrees with the table, for each of `S` searches at `L` looks."""
+
+    pool: str  # `CANDIDATES`, or a predictor of the one-shot analysis
+    epochs: Any  # [L]
+    cells: Any  # [S, L], of the pool that both sides know
+    measures: dict[str, Floats]  # each of `MEASURES`, [S, L]; NaN where there is nothing to order
+
+
+class AgainstRandom(NamedTuple):
+    """What a method's final cells are against the best of `draws` random cells."""
+
+    draws: int
+    expected: float  # percent
+    quantiles: Floats  # [Q] percent
+    comparison: DrawsComparison
+
+
+class BestRank(NamedTuple):
+    """The best rank that a method's runs reached."""
+
+    rank: int
+    num_archs: int
+    runs: int
+    surpasses: float  # `probability_to_surpass_random`
+
+
+def ranking_measures(truth: Any, predicted: Any) -> dict[str, float]:
+    """Returns each of `MEASURES` of a prediction `[N]` of the truth `[N]`, which is in percent; NaN where it has none.
+
+    Subsets are drawn from a fixed seed: pools of one size have the same places in them.
+
+    References:
+      "Evaluating the Search Phase of Neural Architecture Search", Yu et al., 2020, and its released code.
+    """
+    true, guess = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
+    there = np.isfinite(true) & np.isfinite(guess)
+    true, guess = true[there], guess[there]
+    best = best_share(true, 0.1)
+    whole, tenth = shared_weight_correlations(true, guess), shared_weight_correlations(true[best], guess[best])
+    values = [*(whole[name] for name in CORRELATIONS), *(tenth[name] for name in CORRELATIONS)]
+    nothing = (np.nan,) * 3
+    for size in SUBSETS:
+        rng = np.random.default_rng(size)
+        values += subset_kendall_tau(true, guess, size, rng) if size <= true.size else nothing
+    for k in BEST:
+        values += predicted_best_percentiles(true, guess, k) if 2 <= true.size >= k else nothing
+    return dict(zip(MEASURES, values, strict=True))
+
+
+def candidates_ranking(result: MethodResult, last: bool = False) -> Ranking | None:
+    """Returns how the scores of a method's candidates agree with the table; None where it compares none.
+
+    Args:
+      result: Of the method.
+      last: Whether to take the last look alone.
+    """
+    looks = slice(-1, None) if last else slice(None)
+    found = _candidates(result, looks)
+    return None if found is None else _ranking(CANDIDATES, result.record.looked[looks], *found)
+
+
+def candidates_kendall(result: MethodResult) -> Floats | None:
+    """Returns Kendall's tau of that alone, at each look `[S, L]`."""
+    found = _candidates(result, slice(None))
+    if found is None:
+        return None
+    pairs = zip(*(array.reshape(-1, array.shape[-1]) for array in found), strict=True)
+    taus = [kendall_tau(*each, nan_policy="omit") if _known(*each).sum() > 1 else np.nan for each in pairs]
+    return np.reshape(taus, found[0].shape[:-1])
+
+
+def _candidates(result: MethodResult, looks: slice) -> tuple[Any, Any] | None:
+    """Returns truth and scores of candidates, `[S, L, M]` each, NaN where unknown; None if nothing can be ordered."""
+    if result.against is None:
+        return None
+    scores, truth = result.record.scores[:, looks], result.against.candidate_values[:, looks]
+    scores = np.where(diverged(result.record)[:, looks, None], np.nan, scores)
+    return (truth, scores) if (_known(truth, scores).sum(axis=-1) > 1).any() else None
+
+
+def _known(truth: Any, predicted: Any) -> Any:
+    return np.isfinite(truth) & np.isfinite(predicted)
+
+
+def one_shot_rankings(study: SupernetStudy, result: MethodResult) -> list[Ranking]:
+    """Returns the same of each predictor of the one-shot analysis, at the last look; empty where there was none."""
+    shot = result.one_shot
+    if shot is None:
+        return []
+    predictions = {"probability": shot.log_probability}
+    predictions |= dict(zip(study.config["batch_norms"], shot.accuracies, strict=True))
+    found = []
+    for name, values in predictions.items():
+        truth = np.broadcast_to(shot.truth, values.shape)
+        found.append(_ranking(name, result.record.looked[-1:], truth[:, None], values[:, None]))
+    return found
+
+
+def _ranking(pool: str, epochs: Any, truth: Any, predicted: Any) -> Ranking:
+    """Returns what is taken of predictions `[S, L, N]` of the truth."""
+    found = [[ranking_measures(*each) for each in zip(*s, strict=True)] for s in zip(truth, predicted, strict=True)]
+    measures = {name: np.asarray([[look[name] for look in seed] for seed in found]) for name in MEASURES}
+    return Ranking(pool, epochs, _known(truth, predicted).sum(axis=-1), measures)
+
+
+def against_random(study_column: int, result: MethodResult) -> list[AgainstRandom]:
+    """Returns a method's final cells against random search, for each number of draws; empty where no table knows.
+
+    Args:
+      study_column: The main one, by which both are judged.
+      result: Of the method.
+    """
+    own = result.against
+    if own is None or not np.isfinite(final := result.values[study_column, :, -1].astype(np.float64)).any():
+        return []
+    tails = zip(own.at_least[:, :, -1], own.above[:, :, -1], strict=True)
+    tests = [
+        compare_with_tails(final, float(mean), *each, nan_policy="omit")
+        for mean, each in zip(own.expected, tails, strict=True)
+    ]
+    rows = zip(own.draws.tolist(), own.expected.tolist(), own.quantiles, tests, strict=True)
+    return [AgainstRandom(*row) for row in rows]
+
+
+def best_rank(result: MethodResult) -> BestRank | None:
+    """Returns the best rank of a method's final cells; None where the table knows none of them."""
+    ranks = result.ranks[:, -1]
+    if result.against is None or not (ranks > 0).any():
+        return None
+    rank, runs, size = int(ranks[ranks > 0].min()), int((ranks > 0).sum()), int(result.against.num_archs)
+    return BestRank(rank, size, runs, float(probability_to_surpass_random(rank, size, runs)))

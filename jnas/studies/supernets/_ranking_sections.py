@@ -1,0 +1,156 @@
+"""The sections of the report on rankings of candidates against a table, and on random search in a method's place."""
+
+from typing import Any
+
+import numpy as np
+
+from jnas.pages._html import Html, details, element, section
+from jnas.pages._html import table as html_table
+from jnas.pages._parts import mean_words, named, p_text, panels
+from jnas.pages._plots import mark
+from jnas.studies.supernets._plots import EpochCurves, epoch_panel
+from jnas.studies.supernets._ranking import (
+    BEST,
+    CORRELATIONS,
+    SUBSETS,
+    AgainstRandom,
+    BestRank,
+    Ranking,
+    against_random,
+    best_rank,
+    candidates_kendall,
+    candidates_ranking,
+    one_shot_rankings,
+)
+from jnas.studies.supernets._results import MethodResult, SupernetStudy
+from jnas.studies.supernets._summary import finite_moments, judged_column
+from jnas.tables._reachable import Reachable
+
+_TITLES = {"spearman": "Spearman", "kendall": "Kendall", "sparse_kendall": "sparse Kendall"}
+_TITLES |= {"sparse_kendall_floor": "sparse, published bins"}
+
+
+def random_search_section(study: SupernetStudy) -> Html | None:
+    """Returns the final cells against the exact distribution of random search; None where nothing is known of it."""
+    main = judged_column(study)
+    if main < 0:
+        return None
+    rows: list[list[Any]] = []
+    for k, result in enumerate(study.methods):
+        found, best = against_random(main, result), best_rank(result)
+        if found and best is not None:
+            rows.append([named(mark(k), result.name), *map(_against_cell, found), *_best_cells(best)])
+            head = ["method", *(f"best of {each.draws:,}" if each.draws > 1 else "one cell" for each in found)]
+            random = ["random search", *(_random_cell(each) for each in found), "–", "–"]
+    if not rows:
+        return None
+    text = (
+        f"Each run's final cell by {study.targets[main].label}, against so many cells drawn uniformly with "
+        "replacement, the best of which is chosen by validation accuracy: not a few draws, but their exact "
+        "distribution over all cells of the table. The share of random searches that are worse than a run (equal "
+        "ones counted half, 0.5 is no difference) with its 95 % bootstrap interval over runs, the mean difference in "
+        "points, and a two-sided p-value (Edgington's sum of the runs' tail probabilities, exact where no two cells "
+        "are equal and careful elsewhere). Of random search: mean, and the middle 90 %. Then the best rank r that n "
+        "runs reached among N cells, and the probability to surpass random search of the evaluation of search phases "
+        "(Yu et al., 2020), p = (1 − r/N)ⁿ: that n random cells are all worse. It counts the luckiest run alone, the "
+        "columns before it all of them."
+    )
+    table = html_table([*head, "best rank", "p"], [*rows, random], class_="numbers")
+    parts = [_reachable_note(study, result) for result in study.methods]
+    return section("Against random search", element("p", text), table, parts, id="random")
+
+
+def _against_cell(found: AgainstRandom) -> Html:
+    test = found.comparison
+    share = f"{test.superiority:.3f}"
+    interval = "" if np.isnan(test.superiority_low) else f" [{test.superiority_low:.3f}, {test.superiority_high:.3f}]"
+    below = f"{test.difference:+.2f} points, p {p_text(test.p_value)}"
+    return element("div", share + interval, element("small", below))
+
+
+def _random_cell(found: AgainstRandom) -> Html:
+    ends = f"[{found.quantiles[0]:.2f}, {found.quantiles[-1]:.2f}]"
+    return element("div", f"{found.expected:.2f}", element("small", ends))
+
+
+def _best_cells(best: BestRank) -> list[Any]:
+    runs = f"{best.runs} run{'' if best.runs == 1 else 's'}"
+    return [element("div", f"{best.rank:,} of {best.num_archs:,}", element("small", runs)), f"{best.surpasses:.2f}"]
+
+
+def _reachable_note(study: SupernetStudy, result: MethodResult) -> Html | None:
+    """Returns what a method's encoding can express at all, where that is a part."""
+    if result.against is None or np.isnan(result.against.reachable).any():
+        return None
+    part = Reachable(*result.against.reachable.tolist())
+    text = (
+        f"The released encoding of {result.name} expresses {part.num_reachable:,.0f} of the {part.num_archs:,.0f} "
+        f"cells: at best {part.best:.2f} % (rank {part.rank:,.0f}), {part.mean:.2f} % on average, where all cells have "
+        f"{part.whole_best:.2f} % and {part.whole_mean:.2f} %. Whatever its weights say, the search chooses among "
+        "these; random search above draws from all."
+    )
+    return element("p", text, class_="note")
+
+
+def ranking_section(study: SupernetStudy) -> Html | None:
+    """Returns how the methods rank their candidates at the looks, and small subsets and the predicted best."""
+    last = [candidates_ranking(result, last=True) for result in study.methods]
+    rows = [(k, r.name, each) for k, (r, each) in enumerate(zip(study.methods, last, strict=True)) if each is not None]
+    rows += [(k, r.name, each) for k, r in enumerate(study.methods) for each in one_shot_rankings(study, r)]
+    if not rows:
+        return None
+    text = (
+        "A pool of cells in the order that the shared weights give them, against the table's by "
+        f"{study.targets[judged_column(study)].label}; means over seeds, with standard deviations. Candidates are what "
+        "a search itself compared at its last look, each on images of its own where it was published so; the other "
+        "pools are those of the one-shot analysis. Subsets: the least, mean and largest Kendall's tau of five random "
+        "ones of so many cells: how far a figure of few cells can be trusted. Percentiles of the predicted best: the "
+        "least, median and largest share of the pool that is not truly better (1 is the best of the pool). Each look "
+        "and seed is in ranking.csv."
+    )
+    subsets = [(f"{size} cells", f"kendall_of_{size}_{{}}", "mean") for size in SUBSETS]
+    best = [(f"best {k}", f"best_{k}_percentile_{{}}", "median") for k in BEST]
+    tables = [
+        details("Correlations over the pool, and its truly best tenth", _correlations(rows), open=True),
+        details("Kendall's tau of small subsets", _triples(rows, subsets)),
+        details("Percentiles of the predicted best", _triples(rows, best)),
+    ]
+    return section("The ranking of the pool", element("p", text), tables, _curves(study), id="ranking")
+
+
+def _name(k: int, name: str, ranking: Ranking) -> Html:
+    return element("div", named(mark(k), name), element("small", f"{ranking.pool}, {int(ranking.cells.max()):,} cells"))
+
+
+def _correlations(rows: list[tuple[int, str, Ranking]]) -> Html:
+    body = []
+    for k, name, ranking in rows:
+        means = [mean_words(*finite_moments(ranking.measures[m]), ".3f") for m in CORRELATIONS]
+        tenth = mean_words(*finite_moments(ranking.measures["best_tenth_kendall"]), ".3f")
+        body.append([_name(k, name, ranking), *means, tenth])
+    head = ["method and pool", *(_TITLES[m] for m in CORRELATIONS), "Kendall, best tenth"]
+    return html_table(head, body, class_="numbers")
+
+
+def _triples(rows: list[tuple[int, str, Ranking]], columns: list[tuple[str, str, str]]) -> Html:
+    """Returns a table of a middle over the least and the largest, each a mean over seeds."""
+    body: list[list[Any]] = []
+    for k, name, ranking in rows:
+        cells: list[Any] = [_name(k, name, ranking)]
+        for _, form, middle in columns:
+            low, mid, high = (finite_moments(ranking.measures[form.format(p)])[0] for p in ("min", middle, "max"))
+            ends = None if np.isnan(low) else element("small", f"{low:.3f} to {high:.3f}")
+            cells.append(element("div", mean_words(mid, form=".3f"), ends))
+        body.append(cells)
+    return html_table(["method and pool", *(title for title, _, _ in columns)], body, class_="numbers")
+
+
+def _curves(study: SupernetStudy) -> Html | None:
+    found = [(k, r, taus) for k, r in enumerate(study.methods) if (taus := candidates_kendall(r)) is not None]
+    lines = [EpochCurves(r.name, mark(k), r.record.looked, taus) for k, r, taus in found if len(r.record.looked) > 1]
+    if not any(np.isfinite(line.values).any() for line in lines):
+        return None
+    title = "Kendall's tau of the searches' ranking of their candidates against epochs"
+    picture = epoch_panel(lines, label="Kendall's tau", title=title)
+    caption = "Of the candidates of each look with the table; thick lines are means over seeds, thin ones single seeds."
+    return panels([("Kendall's tau of the candidates", picture)], caption)
