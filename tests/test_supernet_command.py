@@ -23,7 +23,7 @@ from tests._fewer_stages import stages
 SMALL = ("--train-images", 40, "--eval-images", 20, "--batch-size", 16, "--candidates", 4, "--channels", 2)
 
 
-def quick_supernet(dataset, *, channels, cells, space):
+def quick_supernet(dataset, *, channels, cells, space, rematerialize=False):
     """A linear classifier whose logits a cell scales: the more convolutions, the larger."""
     size, gains = int(np.prod(dataset.image_shape)), np.asarray([0.0, 0.2, 0.5, 0.8, 0.3], np.float32)
 
