@@ -25,8 +25,8 @@ from jnas.studies.supernets._ranking import (
     MEASURES,
     against_random,
     best_rank,
-    candidates_kendall,
-    candidates_ranking,
+    look_kendall,
+    look_rankings,
     ranking_measures,
 )
 from jnas.studies.supernets._ranking_text import random_search_csv, ranking_csv
@@ -68,7 +68,7 @@ def methods():
 
 
 def go(out=None, names=("gdas", "rsps"), **changes):
-    options = {"table": table(), "num_seeds": 2, "one_shot": "all", "look_every": 2, "out": out, **changes}
+    options = {"table": table(), "num_seeds": 2, "one_shot": "all", "look_every": 2, "out": out, "pool": 5, **changes}
     options = {"batch_norms": ("batch", "running"), **options}
     return supernet_study({name: methods()[name] for name in names}, TOY, dataset(), **options)
 
@@ -351,7 +351,11 @@ def test_a_search_that_diverges_is_said_and_not_judged(tmp_path):
 
 def test_errors_say_what_to_do():
     with pytest.raises(ValueError, match="one_shot needs a table"):
-        go(table=None, one_shot=5)
+        go(table=None, one_shot=5, pool=0)
+    with pytest.raises(ValueError, match="pool is 5, and needs a table"):
+        go(table=None, one_shot=0)
+    with pytest.raises(ValueError, match="pool is 10, and the table knows 9 cells"):
+        go(pool=10)
     with pytest.raises(TypeError, match="methods is no mapping of names to SupernetMethod"):
         supernet_study({"gdas": methods()["gdas"].searcher}, TOY, dataset())
     with pytest.raises(ValueError, match="look_every is 0"):
@@ -420,16 +424,21 @@ def test_the_candidates_of_each_look_are_ranked_against_the_table(whole):
     rsps = study.methods[1]
     truth = TRUTH[rsps.record.candidates @ np.asarray([3, 1])]
     np.testing.assert_array_equal(rsps.against.candidate_values, truth)
-    ranking = candidates_ranking(rsps)
-    assert ranking.cells.tolist() == [[4, 4]] * 2
+    candidates, pool = look_rankings(rsps)
+    assert (candidates.cells.tolist(), pool.cells.tolist()) == ([[4, 4]] * 2, [[5, 5]] * 2)
     expected = scipy.stats.kendalltau(truth[1, 0], rsps.record.scores[1, 0]).statistic
-    assert ranking.measures["kendall"][1, 0] == pytest.approx(expected, nan_ok=True)
-    np.testing.assert_allclose(candidates_kendall(rsps), ranking.measures["kendall"])
-    assert candidates_ranking(study.methods[0]) is candidates_kendall(study.methods[0]) is None  # gdas compares nothing
+    assert candidates.measures["kendall"][1, 0] == pytest.approx(expected, nan_ok=True)
+    for each in (candidates, pool):
+        np.testing.assert_allclose(look_kendall(rsps)[each.pool], each.measures["kendall"])
+    rows_of_pool = np.random.default_rng([0, 0x0E5107]).permutation(9)[:5]
+    np.testing.assert_array_equal(rsps.against.pool_truth, TRUTH[rows_of_pool])
+    at_end = rsps.one_shot.accuracies[study.config["batch_norms"].index("batch")][:, rows_of_pool]
+    np.testing.assert_allclose(rsps.record.pool[:, -1], at_end, atol=1e-4)
+    assert [ranking.pool for ranking in look_rankings(study.methods[0])] == ["pool"]  # gdas compares no candidates
     rows = rows_of(folder / "ranking.csv")
     assert {(r["method"], r["pool"]) for r in rows} == {
         ("rsps", "candidates"),
-        *((name, pool) for name in ("gdas", "rsps") for pool in ("probability", "batch", "running")),
+        *((name, pool) for name in ("gdas", "rsps") for pool in ("pool", "probability", "batch", "running")),
     }
     own = [r for r in rows if (r["method"], r["pool"], r["seed"]) == ("rsps", "candidates", "1")]
     assert [r["epoch"] for r in own] == ["2", "3"]
@@ -459,7 +468,7 @@ def test_final_cells_stand_beside_the_exact_distribution_of_random_search(whole)
     assert "Against random search" in page
     assert f"{best.rank} of 9" in page
     assert f"{best.rank} of 9" in told
-    assert "The searches' ranking of their candidates" in told
+    assert "The ranking of the last look" in told
 
 
 def test_a_folder_made_before_is_shown_without_them(whole, tmp_path):

@@ -81,7 +81,8 @@ def test_a_study_from_the_command_line(quick, tmp_path, capsys, monkeypatch):
     first = told.out.splitlines()[0]
     assert first.startswith("2 methods x 2 seeds on digits-train40-validation20-test20 (40 training")
     assert "2 channels, 3 cells; gdas 2 epochs and rsps 2 epochs" in first
-    for word in ("random cell", "optimum", "Kendall's tau with the table", f"report: {out / 'report.html'}"):
+    told_of = ("Share of random searches that are worse", "of 15,625", f"ranking: {out / 'ranking.csv'}")
+    for word in (*told_of, "random cell", "optimum", "Kendall's tau with the table", f"report: {out / 'report.html'}"):
         assert word in told.out
     config = json.loads((out / "config.json").read_text())["config"]
     assert config["epochs"] == {"gdas": 2, "rsps": 2}

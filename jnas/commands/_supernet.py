@@ -52,7 +52,8 @@ def run_supernet(options: argparse.Namespace) -> None:
     asked |= {"split": None, "batch_norms": _POLICIES, "sizes": sizes, "command": options.command}
     plan = plan_supernet_study(methods, net, dataset, table=table, **asked)
     told = [*plan.config["methods"], plan.config["dataset"], plan.config["num_seeds"]]
-    more = (*(("one_shot.csv",) if plan.config["one_shot"] else ()), *(("random_search.csv",) if plan.targets else ()))
+    more = [*(["one_shot.csv"] if plan.config["one_shot"] else []), *(["random_search.csv"] if plan.targets else [])]
+    more += ["ranking.csv"] if plan.config["one_shot"] or plan.config.get("pool") else []
     files = ("summary.csv", "epochs.csv", *more, "report.html")
     carry_out_and_tell(options, "supernet", plan, told, carry_out_supernets, supernet_results_text, files)
 

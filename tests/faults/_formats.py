@@ -106,7 +106,7 @@ def _write_supernets(folder: Path, rng: np.random.Generator) -> None:
             kind, *axes = text.split()
             shape = [sizes[axis] for axis in axes]
             arrays[field] = rng.integers(0, 3, shape) if kind == "i" else np.asarray(rng.random(shape), np.float32)
-        record = supernets.Record._make(arrays[field] for field in supernets.Record._fields)
+        record = supernets.Record(**{field: arrays[field] for field in supernets._RECORD})
         result = supernets.MethodResult(name, record, arrays["values"], arrays["ranks"], None)
         path = _load.KINDS["jnas-supernet"].path(folder, name)
         supernets.save_method(path, result, {**identity, "method": name})

@@ -30,6 +30,7 @@ MEMBERS = {
     "against/at_least": "f D S L",
     "against/above": "f D S L",
     "against/reachable": "f 7",
+    "against/pool_truth": "f P",
 }
 """Of a method's file; those of folders made before it have none of them."""
 
@@ -49,6 +50,7 @@ class AgainstTable(NamedTuple):
     at_least: NDArray[np.float64]  # [D, S, L], probability that random search is as good as the look's cell, or better
     above: NDArray[np.float64]  # [D, S, L], that it is better
     reachable: NDArray[np.float64]  # [7], fields of `Reachable` where a method's encoding is a released one, or NaN
+    pool_truth: NDArray[np.float32]  # [P] percent, of the cells that are ranked at each look
 
 
 def against_table(plan: SupernetPlan, name: str, candidates: Any, values: NDArray[np.float32]) -> AgainstTable:
@@ -76,6 +78,7 @@ def against_table(plan: SupernetPlan, name: str, candidates: Any, values: NDArra
         at_least=np.asarray([probability_at_least(each, values[main]) for each in spread]).reshape(-1, *shape),
         above=np.asarray([probability_above(each, values[main]) for each in spread]).reshape(-1, *shape),
         reachable=_reachable(plan, name, main),
+        pool_truth=column[plan.pool],
     )
 
 

@@ -70,6 +70,12 @@ class SupernetPlan(NamedTuple):
         return int(self.config["num_seeds"])
 
     @property
+    def pool(self) -> NDArray[np.int64]:
+        """Returns the rows of the table that are ranked at each look, `[P]`."""
+        main = judging_column(self.targets, self.dataset.name)
+        return _cells(self.table, self.columns, self.config.get("pool", 0), self.config.get("root_seed", 0), main)
+
+    @property
     def result_bytes(self) -> float:
         """Returns how much memory the supernets of all seeds take."""
         return _result_bytes(self.config["parameters"], self.num_seeds)
@@ -165,7 +171,9 @@ def plan_supernet_study(
     rows = dataset.rows(split)
     table = None if table is None else _fitting(table, supernet)
     targets, columns, references, known = _judges(table, supernet)
-    cells = _cells(table, columns, given.one_shot, given.root_seed, judging_column(targets, dataset.name))
+    main = judging_column(targets, dataset.name)
+    _check_pool(given.pool, table, columns, main)
+    cells = _cells(table, columns, given.one_shot, given.root_seed, main)
     config: dict[str, Any] = {
         "methods": list(methods),
         "dataset": dataset.name,
@@ -193,7 +201,9 @@ def plan_supernet_study(
         "notes": [] if table is None else [*table.header.notes, *_gaps(table, targets, columns)],
         "command": given.command,
         "clock": "measured",
-        **({"rematerialize": True} if supernet.rematerialize else {}),  # which folders of before do not know
+        # What folders of before do not know.
+        **({"rematerialize": True} if supernet.rematerialize else {}),
+        **({"pool": int(given.pool)} if given.pool else {}),
     }
     return SupernetPlan(dict(methods), supernet, dataset, table, targets, columns, references, cells, config)
 
@@ -211,6 +221,14 @@ def _check(methods: Any, batch_norms: Sequence[Any]) -> None:
         raise ValueError(
             f"batch_norms has {unknown[0]!r}{offer} expected some of {', '.join(get_args(BatchNormPolicy))}"
         )
+
+
+def _check_pool(pool: int, table: Table | None, columns: NDArray[np.float32], main: int) -> None:
+    """Raises ValueError where a table does not have so many cells to rank at each look."""
+    if pool and table is None:
+        raise ValueError(f"pool is {pool}, and needs a table to compare with; pass table, or pool=0")
+    if table is not None and pool > (known := int(np.isfinite(columns[main]).sum())):
+        raise ValueError(f"pool is {pool}, and the table knows {known} cells; expected no more than these")
 
 
 def _result_bytes(parameters: int, num_seeds: int) -> float:

@@ -14,8 +14,8 @@ from jnas.studies.supernets._results import MethodResult, SupernetStudy, diverge
 CORRELATIONS = ("spearman", "kendall", "sparse_kendall", "sparse_kendall_floor")
 SUBSETS = (10, 20, 50, 100)
 BEST = (3, 5, 10, 20)
-CANDIDATES = "candidates"
-"""The pool of a look: what the search itself compared then."""
+CANDIDATES, POOL = "candidates", "pool"
+"""Pools of each look: what the search itself compared then, and the same cells of the table for all searches."""
 
 MEASURES = (
     *CORRELATIONS,
@@ -29,7 +29,7 @@ MEASURES = (
 class Ranking(NamedTuple):
     """How a ranking of a pool agrees with the table, for each of `S` searches at `L` looks."""
 
-    pool: str  # `CANDIDATES`, or a predictor of the one-shot analysis
+    pool: str  # `CANDIDATES`, `POOL`, or a predictor of the one-shot analysis
     epochs: Any  # [L]
     cells: Any  # [S, L], of the pool that both sides know
     measures: dict[str, Floats]  # each of `MEASURES`, [S, L]; NaN where there is nothing to order
@@ -76,35 +76,38 @@ def ranking_measures(truth: Any, predicted: Any) -> dict[str, float]:
     return dict(zip(MEASURES, values, strict=True))
 
 
-def candidates_ranking(result: MethodResult, last: bool = False) -> Ranking | None:
-    """Returns how the scores of a method's candidates agree with the table; None where it compares none.
+def look_rankings(result: MethodResult, last: bool = False) -> list[Ranking]:
+    """Returns how the pools of a method's looks agree with the table; empty where there is none.
 
     Args:
       result: Of the method.
       last: Whether to take the last look alone.
     """
     looks = slice(-1, None) if last else slice(None)
-    found = _candidates(result, looks)
-    return None if found is None else _ranking(CANDIDATES, result.record.looked[looks], *found)
+    return [_ranking(pool, result.record.looked[looks], *found) for pool, found in _pools(result, looks).items()]
 
 
-def candidates_kendall(result: MethodResult) -> Floats | None:
-    """Returns Kendall's tau of that alone, at each look `[S, L]`."""
-    found = _candidates(result, slice(None))
-    if found is None:
-        return None
-    pairs = zip(*(array.reshape(-1, array.shape[-1]) for array in found), strict=True)
-    taus = [kendall_tau(*each, nan_policy="omit") if _known(*each).sum() > 1 else np.nan for each in pairs]
-    return np.reshape(taus, found[0].shape[:-1])
+def look_kendall(result: MethodResult) -> dict[str, Floats]:
+    """Returns Kendall's tau of each of these pools alone, at each look `[S, L]`."""
+    taus = {}
+    for pool, found in _pools(result, slice(None)).items():
+        pairs = zip(*(array.reshape(-1, array.shape[-1]) for array in found), strict=True)
+        each = [kendall_tau(*p, nan_policy="omit") if _known(*p).sum() > 1 else np.nan for p in pairs]
+        taus[pool] = np.reshape(each, found[0].shape[:-1])
+    return taus
 
 
-def _candidates(result: MethodResult, looks: slice) -> tuple[Any, Any] | None:
-    """Returns truth and scores of candidates, `[S, L, M]` each, NaN where unknown; None if nothing can be ordered."""
+def _pools(result: MethodResult, looks: slice) -> dict[str, tuple[Any, Any]]:
+    """Returns truth and predictions `[S, L, N]` of pools, NaN where unknown; those in which something is ordered."""
     if result.against is None:
-        return None
-    scores, truth = result.record.scores[:, looks], result.against.candidate_values[:, looks]
-    scores = np.where(diverged(result.record)[:, looks, None], np.nan, scores)
-    return (truth, scores) if (_known(truth, scores).sum(axis=-1) > 1).any() else None
+        return {}
+    found = {CANDIDATES: (result.against.candidate_values[:, looks], result.record.scores[:, looks])}
+    if result.record.pool is not None:
+        ranked = result.record.pool[:, looks]
+        found[POOL] = (np.broadcast_to(result.against.pool_truth, ranked.shape), ranked)
+    lost = diverged(result.record)[:, looks, None]
+    pools = {pool: (truth, np.where(lost, np.nan, predicted)) for pool, (truth, predicted) in found.items()}
+    return {pool: each for pool, each in pools.items() if (_known(*each).sum(axis=-1) > 1).any()}
 
 
 def _known(truth: Any, predicted: Any) -> Any:

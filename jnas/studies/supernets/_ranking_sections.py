@@ -11,15 +11,17 @@ from jnas.pages._plots import mark
 from jnas.studies.supernets._plots import EpochCurves, epoch_panel
 from jnas.studies.supernets._ranking import (
     BEST,
+    CANDIDATES,
     CORRELATIONS,
+    POOL,
     SUBSETS,
     AgainstRandom,
     BestRank,
     Ranking,
     against_random,
     best_rank,
-    candidates_kendall,
-    candidates_ranking,
+    look_kendall,
+    look_rankings,
     one_shot_rankings,
 )
 from jnas.studies.supernets._results import MethodResult, SupernetStudy
@@ -94,19 +96,18 @@ def _reachable_note(study: SupernetStudy, result: MethodResult) -> Html | None:
 
 def ranking_section(study: SupernetStudy) -> Html | None:
     """Returns how the methods rank their candidates at the looks, and small subsets and the predicted best."""
-    last = [candidates_ranking(result, last=True) for result in study.methods]
-    rows = [(k, r.name, each) for k, (r, each) in enumerate(zip(study.methods, last, strict=True)) if each is not None]
+    rows = [(k, r.name, each) for k, r in enumerate(study.methods) for each in look_rankings(r, last=True)]
     rows += [(k, r.name, each) for k, r in enumerate(study.methods) for each in one_shot_rankings(study, r)]
     if not rows:
         return None
     text = (
         "A pool of cells in the order that the shared weights give them, against the table's by "
         f"{study.targets[judged_column(study)].label}; means over seeds, with standard deviations. Candidates are what "
-        "a search itself compared at its last look, each on images of its own where it was published so; the other "
-        "pools are those of the one-shot analysis. Subsets: the least, mean and largest Kendall's tau of five random "
-        "ones of so many cells: how far a figure of few cells can be trusted. Percentiles of the predicted best: the "
-        "least, median and largest share of the pool that is not truly better (1 is the best of the pool). Each look "
-        "and seed is in ranking.csv."
+        "a search itself compared at its last look, each on images of its own where it was published so; `pool` are "
+        "cells of the table that all searches rank at each look; the others are those of the one-shot analysis. "
+        "Subsets: the least, mean and largest Kendall's tau of five random ones of so many cells: how far a figure of "
+        "few cells can be trusted. Percentiles of the predicted best: the least, median and largest share of the pool "
+        "that is not truly better (1 is the best of the pool). Each look and seed is in ranking.csv."
     )
     subsets = [(f"{size} cells", f"kendall_of_{size}_{{}}", "mean") for size in SUBSETS]
     best = [(f"best {k}", f"best_{k}_percentile_{{}}", "median") for k in BEST]
@@ -146,11 +147,15 @@ def _triples(rows: list[tuple[int, str, Ranking]], columns: list[tuple[str, str,
 
 
 def _curves(study: SupernetStudy) -> Html | None:
-    found = [(k, r, taus) for k, r in enumerate(study.methods) if (taus := candidates_kendall(r)) is not None]
-    lines = [EpochCurves(r.name, mark(k), r.record.looked, taus) for k, r, taus in found if len(r.record.looked) > 1]
-    if not any(np.isfinite(line.values).any() for line in lines):
-        return None
-    title = "Kendall's tau of the searches' ranking of their candidates against epochs"
-    picture = epoch_panel(lines, label="Kendall's tau", title=title)
-    caption = "Of the candidates of each look with the table; thick lines are means over seeds, thin ones single seeds."
-    return panels([("Kendall's tau of the candidates", picture)], caption)
+    found = [(k, r, look_kendall(r)) for k, r in enumerate(study.methods) if len(r.record.looked) > 1]
+    boxes = []
+    for pool in (CANDIDATES, POOL):
+        lines = [EpochCurves(r.name, mark(k), r.record.looked, taus[pool]) for k, r, taus in found if pool in taus]
+        if any(np.isfinite(line.values).any() for line in lines):
+            title = f"Kendall's tau of the shared weights' ranking of the {pool} with the table against epochs"
+            boxes.append((f"Kendall's tau: {pool}", epoch_panel(lines, label="Kendall's tau", title=title)))
+    caption = (
+        "Of the candidates of each look, and of the pool that is the same at all looks where one was asked for "
+        "(`--pool`), with the table; thick lines are means over seeds, thin ones single seeds."
+    )
+    return panels(boxes, caption) if boxes else None

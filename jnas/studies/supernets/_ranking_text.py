@@ -13,7 +13,7 @@ from jnas.studies.supernets._ranking import (
     Ranking,
     against_random,
     best_rank,
-    candidates_ranking,
+    look_rankings,
     one_shot_rankings,
 )
 from jnas.studies.supernets._results import SupernetStudy
@@ -23,8 +23,8 @@ from jnas.studies.supernets._summary import finite_moments, judged_column
 def ranking_csv(study: SupernetStudy) -> str | None:
     """Returns a row for each method, pool, seed and look: how its ranking agrees with the table; None if none has one.
 
-    `pool` is `candidates`, what the search itself compared then, or at the last look a predictor of the one-shot
-    analysis. Percentiles are shares of the pool, 1 is its best.
+    `pool` is `candidates`, what the search itself compared then; `pool`, the cells that were asked for at each look; or
+    at the last look a predictor of the one-shot analysis. Percentiles are shares of the pool, 1 is its best.
     """
     rows = [row for name, ranking in _rankings(study) for row in _ranking_rows(name, ranking)]
     return csv_text(("method", "pool", "seed", "epoch", "cells", *MEASURES), rows) if rows else None
@@ -32,8 +32,7 @@ def ranking_csv(study: SupernetStudy) -> str | None:
 
 def _rankings(study: SupernetStudy) -> Iterator[tuple[str, Ranking]]:
     for result in study.methods:
-        candidates = candidates_ranking(result)
-        for ranking in [*([] if candidates is None else [candidates]), *one_shot_rankings(study, result)]:
+        for ranking in [*look_rankings(result), *one_shot_rankings(study, result)]:
             yield result.name, ranking
 
 
@@ -79,20 +78,19 @@ def random_search_lines(study: SupernetStudy) -> list[str]:
     return aligned(rows, "l" + "r" * (len(rows[0]) - 1)) if rows else []
 
 
-def candidates_lines(study: SupernetStudy) -> list[str]:
-    """Returns how the last look's candidates were ranked, as lines; empty where no method compares any."""
+def ranking_lines(study: SupernetStudy) -> list[str]:
+    """Returns how the last look's pools were ranked, as lines; empty where there are none."""
     shown = {
         "kendall": "Kendall",
         "spearman": "Spearman",
         "sparse_kendall": "sparse",
         "best_10_percentile_median": "best 10",
     }
-    rows = [["The searches' ranking of their candidates", "cells", *shown.values()]]
+    rows = [["The ranking of the last look, and the table's", "cells", *shown.values()]]
     for result in study.methods:
-        ranking = candidates_ranking(result, last=True)
-        if ranking is not None:
+        for ranking in look_rankings(result, last=True):
             cells = (mean_text(*finite_moments(ranking.measures[name]), digits=3) for name in shown)
-            rows.append([f"  {result.name}", f"{int(ranking.cells.max()):,}", *cells])
+            rows.append([f"  {result.name}, {ranking.pool}", f"{int(ranking.cells.max()):,}", *cells])
     return aligned(rows, "l" + "r" * (len(shown) + 1)) if len(rows) > 1 else []
 
 

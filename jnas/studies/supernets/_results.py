@@ -45,6 +45,7 @@ _RECORD = {
     "look_seconds": "f L",
     "compile_seconds": "f",
 }
+_POOL = {"pool": "f S L P"}
 _JUDGED = {"values": "f C S L", "ranks": "i S L"}
 _ONE_SHOT = {
     "one_shot/archs": "i N E",
@@ -71,6 +72,7 @@ class Record(NamedTuple):
     train_seconds: NDArray[np.float64]  # [T]
     look_seconds: NDArray[np.float64]  # [L]
     compile_seconds: NDArray[np.float64]  # [], of all programs
+    pool: NDArray[np.float32] | None = None  # [S, L, P], accuracies of the plan's pool in percent; None: not asked for
 
 
 class OneShot(NamedTuple):
@@ -122,7 +124,7 @@ def save_search(path: Path, run: SearchRun, record: Record, identity: Mapping[st
       record: What was seen of them so far.
       identity: What the file is to say of itself.
     """
-    write_archive(path, identity, {**as_members(run, "state/"), **record._asdict()})
+    write_archive(path, identity, {**as_members(run, "state/"), **_record_members(record)})
 
 
 def load_search(path: Path, identity: Mapping[str, Any], template: SearchRun) -> tuple[SearchRun, Record]:
@@ -137,10 +139,18 @@ def load_search(path: Path, identity: Mapping[str, Any], template: SearchRun) ->
       ValueError: The file is damaged, or of another study.
     """
     arrays = read_part(
-        path, identity, FOLDER, _RECORD, fits=lambda arrays: find_leaves(arrays, template, "state/")
+        path, identity, FOLDER, _RECORD, optional=_POOL, fits=lambda arrays: find_leaves(arrays, template, "state/")
     ).arrays
     run: SearchRun = fill(template, find_leaves(arrays, template, "state/"), place=True)
-    return run, Record._make(arrays[field] for field in Record._fields)
+    return run, _find_record(arrays)
+
+
+def _record_members(record: Record) -> dict[str, Any]:
+    return {field: array for field, array in record._asdict().items() if array is not None}
+
+
+def _find_record(arrays: Mapping[str, Any]) -> Record:
+    return Record._make(arrays.get(field) for field in Record._fields)
 
 
 def join_searches(
@@ -157,11 +167,11 @@ def join_searches(
     Raises:
       ValueError: A file is damaged, or of another study.
     """
-    parts = [read_part(at, said, FOLDER, _RECORD).arrays for at, said in zip(paths, whose, strict=True)]
+    parts = [read_part(at, said, FOLDER, _RECORD, optional=_POOL).arrays for at, said in zip(paths, whose, strict=True)]
     state = [name for name in parts[0] if name.startswith("state/")]
     joined = {name: np.concatenate([arrays[name] for arrays in parts]) for name in state}
-    records = [Record._make(arrays[field] for field in Record._fields) for arrays in parts]
-    write_archive(path, identity, {**joined, **join_records(records)._asdict()})
+    records = [_find_record(arrays) for arrays in parts]
+    write_archive(path, identity, {**joined, **_record_members(join_records(records))})
 
 
 def join_records(records: Sequence[Record]) -> Record:
@@ -169,6 +179,8 @@ def join_records(records: Sequence[Record]) -> Record:
     joined: dict[str, Any] = {"looked": records[0].looked}
     for field in ("info", "archs", "candidates", "scores", "weights", "eigenvalues"):
         joined[field] = np.concatenate([getattr(record, field) for record in records])
+    pools = [record.pool for record in records if record.pool is not None]
+    joined["pool"] = np.concatenate(pools) if len(pools) == len(records) else None
     for field in ("train_seconds", "look_seconds", "compile_seconds"):
         joined[field] = np.sum([getattr(record, field) for record in records], axis=0)
     return Record(**joined)
@@ -199,7 +211,7 @@ def join_methods(parts: Sequence[MethodResult]) -> MethodResult:
 
 def save_method(path: Path, result: MethodResult, identity: Mapping[str, Any]) -> None:
     """Writes what a method's searches came to."""
-    arrays: dict[str, Any] = {**result.record._asdict(), "values": result.values, "ranks": result.ranks}
+    arrays: dict[str, Any] = {**_record_members(result.record), "values": result.values, "ranks": result.ranks}
     if result.one_shot is not None:
         arrays |= {f"one_shot/{name}": array for name, array in result.one_shot._asdict().items()}
     arrays |= {} if result.against is None else against_members(result.against)
@@ -209,15 +221,16 @@ def save_method(path: Path, result: MethodResult, identity: Mapping[str, Any]) -
 def load_method(path: Path, name: str, identity: Mapping[str, Any], config: Mapping[str, Any]) -> MethodResult:
     """Returns what `save_method` wrote; errors are those of `read_part`."""
     sizes = {"S": config["num_seeds"], "T": config["epochs"][name], "C": len(config["judged_by"])}
+    own = {**sizes, "P": config.get("pool", 0)}
     sizes |= {"N": config["one_shot"], "P": len(config["batch_norms"])}
 
     def fits(arrays: Mapping[str, np.ndarray]) -> None:
         if any(name.startswith(PREFIX) for name in arrays):
-            check_members(arrays, {**_RECORD, **MEMBERS}, sizes)
+            check_members(arrays, {**_RECORD, **MEMBERS, **(_POOL if "pool" in arrays else {})}, own)
 
     arrays = read_part(path, identity, FOLDER, {**_RECORD, **_JUDGED}, sizes, optional=_ONE_SHOT, fits=fits).arrays
     one_shot = None
     if "one_shot/truth" in arrays:
         one_shot = OneShot._make(arrays[f"one_shot/{field}"] for field in OneShot._fields)
-    record = Record._make(arrays[field] for field in Record._fields)
+    record = _find_record(arrays)
     return MethodResult(name, record, arrays["values"], arrays["ranks"], one_shot, find_against(arrays))

@@ -91,6 +91,7 @@ def _run_method(work: Work, name: str, identity: Mapping[str, Any], seeds: range
         run, record = load_search(path, identity, run)
     record = _nothing(plan, name, run) if record is None else record
     epoch, look = _compile(plan, name, dataset, run)
+    rank = _pool_program(plan, searcher.shared, dataset, run)
     work.check_memory(name, epoch, look)
     spent = time.perf_counter() - start
     record = record._replace(compile_seconds=np.asarray(float(record.compile_seconds) + spent))
@@ -104,7 +105,8 @@ def _run_method(work: Work, name: str, identity: Mapping[str, Any], seeds: range
         record = _with_epoch(record, np.stack(info, axis=-1), seconds)
         if done in looks:
             seen, seconds = _timed(look, dataset, run)
-            record = _with_look(record, done, seen, seconds)
+            ranked, more = _timed(rank, dataset, run)
+            record = _with_look(record, done, seen, seconds + more, ranked)
         if path is not None:
             save_search(path, run, record, identity)
         bar.advance(share)
@@ -124,6 +126,16 @@ def _compile(plan: SupernetPlan, name: str, dataset: Any, run: SearchRun) -> tup
     programs = [compiled_over_seeds(function, plan.supernet, plan.num_seeds) for function in (epoch, look)]
     first, second = (program.lower(dataset, run).compile() for program in programs)
     return first, second
+
+
+def _pool_program(plan: SupernetPlan, shared_of: Callable[[Any], Any], dataset: Any, run: SearchRun) -> _Program:
+    """Returns the compiled accuracies `[S, P]` of the plan's pool under the shared weights; or None."""
+    rows = plan.pool
+    if plan.table is None or not len(rows):
+        return lambda dataset, run: None
+    archs = _repeated(np.asarray(plan.table.archs[rows], np.int32), plan.num_seeds)
+    program = _scoring(plan, "batch").lower(dataset, (shared_of(run.state), archs)).compile()
+    return lambda dataset, run: program(dataset, (shared_of(run.state), archs))
 
 
 def _timed(program: _Program, dataset: Any, run: SearchRun) -> tuple[Any, float]:
@@ -151,6 +163,7 @@ def _nothing(plan: SupernetPlan, name: str, run: SearchRun) -> Record:
         train_seconds=np.zeros(0),
         look_seconds=np.zeros(0),
         compile_seconds=np.zeros(()),
+        pool=np.zeros((plan.num_seeds, 0, len(plan.pool)), np.float32) if plan.config.get("pool") else None,
     )
 
 
@@ -167,7 +180,7 @@ def _with_epoch(record: Record, info: NDArray[np.float32], seconds: float) -> Re
     )
 
 
-def _with_look(record: Record, done: int, look: Look, seconds: float) -> Record:
+def _with_look(record: Record, done: int, look: Look, seconds: float, ranked: Any) -> Record:
     longer: dict[str, Any] = {
         field: np.concatenate([old, np.asarray(new)[:, None].astype(old.dtype)], axis=1)
         for field, new in _seen(look).items()
@@ -177,6 +190,7 @@ def _with_look(record: Record, done: int, look: Look, seconds: float) -> Record:
         **longer,
         looked=np.append(record.looked, np.int32(done)),
         look_seconds=np.append(record.look_seconds, seconds),
+        pool=None if record.pool is None else np.concatenate([record.pool, np.asarray(ranked)[:, None]], axis=1),
     )
 
 
@@ -227,13 +241,7 @@ def _accuracies(
     policy: BatchNormPolicy,
 ) -> NDArray[np.float32]:
     """Returns accuracies `[S, N]`, chunk by chunk of the architectures, all on the same images."""
-
-    def evaluate(dataset: Any, each: Any) -> Array:
-        shared, archs = each
-        key = jax.random.key(plan.config["root_seed"])
-        return one_shot_accuracies(key, plan.supernet, shared, archs, dataset, plan.split, batch_norm=policy)
-
-    program = compiled_over_seeds(evaluate, plan.supernet, plan.num_seeds)
+    program = _scoring(plan, policy)
     width = min(_CHUNK, len(archs))
     padded = np.concatenate([archs, np.repeat(archs[-1:], -len(archs) % width, axis=0)])
     shared = shared_of(run.state)
@@ -242,6 +250,17 @@ def _accuracies(
         for i in range(0, len(padded), width)
     ]
     return np.concatenate(chunks, axis=1)[:, : len(archs)]
+
+
+def _scoring(plan: SupernetPlan, policy: BatchNormPolicy) -> Any:
+    """Returns the program of accuracies of architectures under the shared weights, both with an axis of seeds."""
+
+    def evaluate(dataset: Any, each: Any) -> Array:
+        shared, archs = each
+        key = jax.random.key(plan.config["root_seed"])
+        return one_shot_accuracies(key, plan.supernet, shared, archs, dataset, plan.split, batch_norm=policy)
+
+    return compiled_over_seeds(evaluate, plan.supernet, plan.num_seeds)
 
 
 def _repeated(archs: NDArray[np.int32], num_seeds: int) -> Array:

@@ -99,6 +99,13 @@ LOOK_SETTINGS = (
         "evaluate so many cells of the table, or `all`, under the shared weights (default 1000 with a table)",
     ),
     Setting(
+        "pool",
+        NATURAL,
+        "N",
+        "rank so many cells of the table by the shared weights at each look, and not at the end alone (default 0)",
+        0,
+    ),
+    Setting(
         "hessian",
         FLAG,
         help="the largest eigenvalue of the validation loss's Hessian in the architecture parameters, at each look",

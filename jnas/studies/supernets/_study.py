@@ -48,6 +48,7 @@ def supernet_study(
     sizes: Mapping[str, Any] | None = None,
     command: str | None = None,
     log: Callable[[str], None] | None = None,
+    pool: int = 0,
 ) -> SupernetStudy:
     """Returns what weight-sharing searches find on a data set over some seeds, each method's as one compiled program.
 
@@ -74,6 +75,8 @@ def supernet_study(
       sizes: What else the supernet is, for the report and for telling studies apart: channels, cells.
       command: The command line that does the same, for the report.
       log: Called with lines about what is to be done.
+      pool: How many of the table's architectures, the first of those of `one_shot`, to rank by their accuracies under
+        the shared weights at each look, with batch-norm's statistics of each batch.
 
     Raises:
       ValueError: An argument is out of range, the table is of another space, or the folder holds another study.
@@ -119,7 +122,7 @@ def _guess(plan: SupernetPlan, name: str) -> float:
     compared = method.settings.get("num_candidates", usual.num_candidates) if kind in _COMPARING else 0
     seen = rows if method.settings.get("comparison") == "same_batches" else min(usual.batch_size, rows)
     classified = method.searcher.extra_steps * method.batch_size * method.epochs
-    classified += len(plan.looks(name)) * compared * seen
+    classified += len(plan.looks(name)) * (compared * seen + config.get("pool", 0) * rows)
     policies = config["batch_norms"]
     again = min(train_rows, usual.batch_norm_batches * usual.batch_size) if "reestimated" in policies else 0
     classified += len(plan.cells) * (len(policies) * rows + again)

@@ -11,7 +11,7 @@ from jnas.io._text import aligned, csv_text, number_cell
 from jnas.searchers.weight_sharing._analysis import COEFFICIENTS
 from jnas.studies._over_seeds import OVER_SEEDS, csv_cells, mean_text
 from jnas.studies.supernets._ranking import best_rank
-from jnas.studies.supernets._ranking_text import candidates_lines, random_search_lines
+from jnas.studies.supernets._ranking_text import random_search_lines, ranking_lines
 from jnas.studies.supernets._results import INFOS, SupernetStudy, diverged
 from jnas.studies.supernets._summary import (
     agreement,
@@ -126,7 +126,7 @@ def supernet_results_text(study: SupernetStudy) -> str:
             taus = [a.coefficients["kendall"] for a in each if a.part == "all"]
             rows.append([f"  {name}", *(mean_text(*finite_moments(tau), digits=3) for tau in taus)])
         lines += ["", *aligned(rows, "l" + "r" * len(predictors))]
-    for more in (random_search_lines(study), candidates_lines(study)):
+    for more in (random_search_lines(study), ranking_lines(study)):
         lines += ["", *more] if more else []
     return "\n".join(lines)
 
