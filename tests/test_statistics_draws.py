@@ -17,8 +17,8 @@ from jnas.statistics._random_draws import (
     compare_with_draws,
     compare_with_tails,
     expected_best,
-    probability_above,
     probability_at_least,
+    probability_at_most,
 )
 from jnas.statistics._rank_correlation import probability_to_surpass_random
 
@@ -46,7 +46,7 @@ def test_the_distribution_is_that_of_all_draws(scores, data):
     assert expected_best(found) == pytest.approx(every.mean(), abs=1e-12)
     asked = np.arange(-4, 5) / 2
     np.testing.assert_allclose(probability_at_least(found, asked), [np.mean(every >= x) for x in asked], atol=1e-12)
-    np.testing.assert_allclose(probability_above(found, asked), [np.mean(every > x) for x in asked], atol=1e-12)
+    np.testing.assert_allclose(probability_at_most(found, asked), [np.mean(every <= x) for x in asked], atol=1e-12)
     levels = [0, 0.1, 0.25, 0.5, 0.9, 1]
     inverse = np.quantile(every, levels, method="inverted_cdf")
     np.testing.assert_array_equal(best_quantiles(found, levels), inverse)
@@ -116,6 +116,8 @@ def test_found_ones_are_compared_by_hand():
     test = compare_with_draws(np.asarray([20, 30, 20, 30, 20, 30]), draws)
     assert test.difference_low < 10 < test.difference_high
     assert test.superiority_low < 0.75 < test.superiority_high
+    far = compare_with_draws([0], best_of_draws([0, 10, 20, 30], 100))
+    assert far.p_value == pytest.approx(2 * 0.25**100)  # small, but not nothing
 
 
 @pytest.mark.statistical
@@ -124,8 +126,8 @@ def test_the_p_value_is_uniform_where_runs_are_random_draws_and_small_where_they
     rng, size, trials = np.random.default_rng(runs), 100_000, 200
     draws = best_of_draws(np.arange(size), k)
     best = rng.integers(0, size, (trials, runs, k)).max(axis=-1)
-    reached, passed = probability_at_least(draws, best), probability_above(draws, best)
-    sides = [[_random_draws._uniform_sum(each) for each in side] for side in (reached, 1 - passed)]
+    reached, passed = probability_at_least(draws, best), probability_at_most(draws, best)
+    sides = [[_random_draws._uniform_sum(each) for each in side] for side in (reached, passed)]
     p = np.minimum(1, 2 * np.min(sides, axis=0))
     assert scipy.stats.kstest(p, "uniform").pvalue > 1e-3
     assert compare_with_draws(best[0], draws).p_value == p[0]

@@ -39,8 +39,8 @@ from jnas.statistics._random_draws import (
     compare_with_draws,
     compare_with_tails,
     expected_best,
-    probability_above,
     probability_at_least,
+    probability_at_most,
 )
 from jnas.statistics._rank_correlation import (
     kendall_tau,
@@ -88,8 +88,8 @@ __all__ = [
     "pearson_correlation",
     "precision_at_k",
     "predicted_best_percentiles",
-    "probability_above",
     "probability_at_least",
+    "probability_at_most",
     "probability_to_surpass_random",
     "quantiles_over_seeds",
     "rank_of",

@@ -160,25 +160,23 @@ def probability_at_least(distribution: BestOfDraws, values: ArrayLike) -> Floats
       >>> jnas.statistics.probability_at_least(found, [89, 92, 92.5, 94]).tolist()
       [1.0, 0.75, 0.4375, 0.0]
     """
-    return _tail(distribution, values, "left")
+    asked = np.asarray(values, np.float64)
+    from_here = np.append(np.cumsum(distribution.probability[::-1])[::-1], 0.0)
+    place = np.searchsorted(distribution.value, asked, side="left")
+    return np.asarray(np.where(np.isnan(asked), np.nan, from_here[place] / from_here[0]))
 
 
-def probability_above(distribution: BestOfDraws, values: ArrayLike) -> Floats:
-    """Returns the probability `[...]` that the best of some draws is better than values `[...]`; NaN for NaN.
+def probability_at_most(distribution: BestOfDraws, values: ArrayLike) -> Floats:
+    """Returns the probability `[...]` that the best of some draws is no better than values `[...]`; NaN for NaN.
 
     Example:
-      >>> jnas.statistics.probability_above(jnas.statistics.best_of_draws([90, 91, 92, 93], 2), [92]).tolist()
-      [0.4375]
+      >>> jnas.statistics.probability_at_most(jnas.statistics.best_of_draws([90, 91, 92, 93], 2), [92]).tolist()
+      [0.5625]
     """
-    return _tail(distribution, values, "right")
-
-
-def _tail(distribution: BestOfDraws, values: ArrayLike, side: str) -> Floats:
     asked = np.asarray(values, np.float64)
-    place = np.searchsorted(distribution.value, asked, side=side)  # type: ignore[call-overload]
-    from_here = np.append(np.cumsum(distribution.probability[::-1])[::-1], 0.0)
-    from_here = np.minimum(from_here / from_here[0], 1.0)
-    return np.asarray(np.where(np.isnan(asked), np.nan, from_here[place]))
+    up_to = np.append(0.0, np.cumsum(distribution.probability))
+    place = np.searchsorted(distribution.value, asked, side="right")
+    return np.asarray(np.where(np.isnan(asked), np.nan, up_to[place] / up_to[-1]))
 
 
 def compare_with_draws(
@@ -204,12 +202,12 @@ def compare_with_draws(
       (465.5, 0.9655, 0.00039)
     """
     scores = as_samples("found", found, nan_policy)
-    at_least, above = probability_at_least(distribution, scores), probability_above(distribution, scores)
-    return compare_with_tails(scores, expected_best(distribution), at_least, above, nan_policy=nan_policy)
+    tails = probability_at_least(distribution, scores), probability_at_most(distribution, scores)
+    return compare_with_tails(scores, expected_best(distribution), *tails, nan_policy=nan_policy)
 
 
 def compare_with_tails(
-    found: ArrayLike, expected: float, at_least: ArrayLike, above: ArrayLike, *, nan_policy: NanPolicy = "raise"
+    found: ArrayLike, expected: float, at_least: ArrayLike, at_most: ArrayLike, *, nan_policy: NanPolicy = "raise"
 ) -> DrawsComparison:
     """Returns `compare_with_draws` from what is kept of a distribution: its mean, and its tails at what was found.
 
@@ -222,7 +220,7 @@ def compare_with_tails(
       found: `[S]`, one score for each run.
       expected: `expected_best`.
       at_least: `[S]`, `probability_at_least` of each.
-      above: `[S]`, `probability_above` of each.
+      at_most: `[S]`, `probability_at_most` of each.
       nan_policy: With 'omit', runs with a NaN are left out.
 
     Raises:
@@ -233,21 +231,21 @@ def compare_with_tails(
       of Psychology 80).
 
     Example:
-      >>> test = jnas.statistics.compare_with_tails([93.0, 94.0], 90.0, [0.1, 0.05], [0.1, 0.05])
+      >>> test = jnas.statistics.compare_with_tails([93.0, 94.0], 90.0, [0.1, 0.05], [0.9, 0.95])
       >>> round(test.superiority, 3), round(test.p_value, 4)
       (0.925, 0.0225)
     """
-    scores, reached, passed = (as_samples("found", each, nan_policy) for each in (found, at_least, above))
+    scores, reached, passed = (as_samples("found", each, nan_policy) for each in (found, at_least, at_most))
     if scores.ndim != 1 or not scores.shape == reached.shape == passed.shape:
         raise ValueError(
-            f"found, at_least and above have shapes {scores.shape}, {reached.shape} and {passed.shape}, expected [S]"
+            f"found, at_least and at_most have shapes {scores.shape}, {reached.shape} and {passed.shape}, expected [S]"
         )
     there = ~np.isnan(scores + reached + passed)
     scores, reached, passed = scores[there], reached[there], passed[there]
     if not scores.size:
         raise ValueError("found holds no run with a score, expected at least one")
-    better = 1 - (reached + passed) / 2
-    sides = (_uniform_sum(reached), _uniform_sum(1 - passed))
+    better = (1 - reached + passed) / 2
+    sides = (_uniform_sum(reached), _uniform_sum(passed))
     intervals = [mean_interval(values[:, None]) for values in (scores - expected, better)]
     (low, high), (own_low, own_high) = ((float(a[0]), float(b[0])) for a, b in intervals)
     return DrawsComparison(

@@ -192,7 +192,9 @@ def probability_to_surpass_random(rank: ArrayLike, num_archs: int, num_runs: int
     """Returns the probability that random search does not reach a rank: `(1 - rank / num_archs) ** num_runs`.
 
     It is the chance that as many architectures drawn at random, one for each run of the searcher, are all worse than
-    the best that its runs found.
+    the best that its runs found. Of ten runs on the 423,624 cells of NAS-Bench-101 the reference gives 0.07, 0.24 and
+    0.62 with shared weights, which are ranks of 96,939, 57,079 and 19,552, and 0.90 and 0.92 without, 4,610 and 3,543.
+    The best run alone counts; `compare_with_draws` takes all of them.
 
     Args:
       rank: `[...]`, the best rank that a searcher reached in `num_runs` runs, 1 for the best: see `rank_of`.

@@ -11,8 +11,8 @@ from jnas.statistics._random_draws import (
     best_of_draws,
     best_quantiles,
     expected_best,
-    probability_above,
     probability_at_least,
+    probability_at_most,
 )
 from jnas.studies.supernets._plan import DRAWS, SupernetPlan, judging_column, selecting_column
 from jnas.tables._reachable import reachable_part
@@ -28,7 +28,7 @@ MEMBERS = {
     "against/expected": "f D",
     "against/quantiles": f"f D {len(LEVELS)}",
     "against/at_least": "f D S L",
-    "against/above": "f D S L",
+    "against/at_most": "f D S L",
     "against/reachable": "f 7",
     "against/pool_truth": "f P",
 }
@@ -48,7 +48,7 @@ class AgainstTable(NamedTuple):
     expected: NDArray[np.float64]  # [D] percent, the mean of random search
     quantiles: NDArray[np.float64]  # [D, Q] percent, at `LEVELS`
     at_least: NDArray[np.float64]  # [D, S, L], probability that random search is as good as the look's cell, or better
-    above: NDArray[np.float64]  # [D, S, L], that it is better
+    at_most: NDArray[np.float64]  # [D, S, L], that it is no better
     reachable: NDArray[np.float64]  # [7], fields of `Reachable` where a method's encoding is a released one, or NaN
     pool_truth: NDArray[np.float32]  # [P] percent, of the cells that are ranked at each look
 
@@ -76,7 +76,7 @@ def against_table(plan: SupernetPlan, name: str, candidates: Any, values: NDArra
         expected=np.asarray([expected_best(each) for each in spread], np.float64),
         quantiles=np.asarray([best_quantiles(each, LEVELS) for each in spread]).reshape(-1, len(LEVELS)),
         at_least=np.asarray([probability_at_least(each, values[main]) for each in spread]).reshape(-1, *shape),
-        above=np.asarray([probability_above(each, values[main]) for each in spread]).reshape(-1, *shape),
+        at_most=np.asarray([probability_at_most(each, values[main]) for each in spread]).reshape(-1, *shape),
         reachable=_reachable(plan, name, main),
         pool_truth=column[plan.pool],
     )
@@ -99,7 +99,7 @@ def join_against(parts: Sequence[AgainstTable | None]) -> AgainstTable | None:
     return there[0]._replace(
         candidate_values=np.concatenate([part.candidate_values for part in there]),
         at_least=np.concatenate([part.at_least for part in there], axis=1),
-        above=np.concatenate([part.above for part in there], axis=1),
+        at_most=np.concatenate([part.at_most for part in there], axis=1),
     )
 
 

@@ -145,7 +145,7 @@ def against_random(study_column: int, result: MethodResult) -> list[AgainstRando
     own = result.against
     if own is None or not np.isfinite(final := result.values[study_column, :, -1].astype(np.float64)).any():
         return []
-    tails = zip(own.at_least[:, :, -1], own.above[:, :, -1], strict=True)
+    tails = zip(own.at_least[:, :, -1], own.at_most[:, :, -1], strict=True)
     tests = [
         compare_with_tails(final, float(mean), *each, nan_policy="omit")
         for mean, each in zip(own.expected, tails, strict=True)

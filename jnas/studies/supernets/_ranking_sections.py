@@ -57,7 +57,7 @@ def random_search_section(study: SupernetStudy) -> Html | None:
         "(Yu et al., 2020), p = (1 − r/N)ⁿ: that n random cells are all worse. It counts the luckiest run alone, the "
         "columns before it all of them."
     )
-    table = html_table([*head, "best rank", "p"], [*rows, random], class_="numbers")
+    table = html_table([*head, "best rank", "surpasses"], [*rows, random], class_="numbers")
     parts = [_reachable_note(study, result) for result in study.methods]
     return section("Against random search", element("p", text), table, parts, id="random")
 
