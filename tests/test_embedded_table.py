@@ -72,10 +72,10 @@ def test_cells_trained_again_land_where_the_table_says(table):
     """The same data and keys; rounding may part two runs of a few hundred steps.
 
     It differs on another processor, and in the program that a cell has for itself, which compiles in half the time;
-    these two, a 1x1 convolution and a pooling, are among the cells with the least to do.
+    these two have every operation once between them, and no more.
     """
     dataset, recipe = training.load_dataset("digits"), training.get_recipe("digits-8")
-    for cell in (97, 199):
+    for cell in (816, 199):
         arch = table.archs[cell].astype(np.int32)
         network = training.make_network(dataset, recipe, "static", arch)
         run = jax.jit(lambda key, arch=arch, own=network: training.train(key, arch, dataset, recipe, own))

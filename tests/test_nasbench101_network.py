@@ -1,6 +1,7 @@
 """Networks of NAS-Bench-101 against a plain implementation, their two forms against one another, and their recipe."""
 
 import argparse
+import functools
 import json
 import math
 
@@ -18,8 +19,11 @@ from jnas.spaces.nasbench101._cells import NUM_EDGES, OPERATIONS, host_pruned, n
 from jnas.spaces.nasbench101._cost import compute_vertex_channels
 from jnas.training._recipe import read_recipe, recipe_words
 from jnas.training.networks.nasbench101 import _network
+from jnas.training.networks.nasbench101._masked import masked_module
+from jnas.training.networks.nasbench101._module import ModuleSettings, static_module
 from jnas.training.networks.nasbench101._network import nasbench101_network
 from jnas.training.operations._convolutions import max_pool_2x2, max_pool_3x3
+from jnas.training.operations._layouts import CHANNELS_LAST, batch_last
 from jnas.training.runs._build import plan_table
 from jnas.training.runs._train import _running
 from tests._plain_images import assert_gradients, convolve, windows
@@ -479,3 +483,26 @@ class TestListedCells:
         assert (len(plan.cells), plan.jobs.seeds.tolist()) == (8, [0] * 6 + [1] * 2)
         few = plan_table(seeds=(0,), num_cells=4, archs=archs)
         assert len(few.archs) == len(few.cells) == 4
+
+
+def test_channels_last_give_the_same(one_stack):
+    """Modules in the order of large images on CPUs."""
+    arch = ARCHS[2]
+    network = nasbench101_network(**SMALL)
+    own = jax.tree.map(np.float32, float64_weights(network, arch)[0].modules[0])
+    images = np.random.default_rng(1).normal(size=(3, 4, 8, SMALL["channels"])).astype(np.float32)
+
+    def masked(arch, settings, *arguments):
+        return masked_module(2, settings, jnp.asarray(arch), *arguments)
+
+    found = []
+    for layout in (batch_last("patches"), CHANNELS_LAST):
+        for module in (static_module, masked):
+
+            def loss(own, images, module=module, layout=layout):
+                out, used = module(arch, ModuleSettings(1e-5, layout), layout.enter(images), own, None)
+                return jnp.sum(jnp.sin(out)), used
+
+            found.append(jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(own, images))
+    for other in found[1:]:
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4), found[0], other)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax
 
-from jnas.core._vocabulary import Array
+from jnas.core._vocabulary import Array, FormName
 from jnas.training.operations import _channels_last, _many_kernels
 from jnas.training.operations._convolutions import (
     Convolution,
@@ -19,7 +19,7 @@ from jnas.training.operations._convolutions import (
     fits_cache,
     patches,
 )
-from jnas.training.operations._forms import Form, branches
+from jnas.training.operations._forms import branches
 
 
 class Layout(NamedTuple):
@@ -85,7 +85,7 @@ def batch_last(convolution: Convolution) -> Layout:
     )
 
 
-def fastest_layout(images: Array, channels: int, form: Form, otherwise: Layout) -> Layout:
+def fastest_layout(images: Array, channels: int, form: FormName, otherwise: Layout) -> Layout:
     """Returns channels last where native convolutions are the fastest, else another layout.
 
     That is on CPUs, for one network at a time (`vmap` would make grouped convolutions of them), and for large images.
@@ -96,9 +96,15 @@ def fastest_layout(images: Array, channels: int, form: Form, otherwise: Layout) 
       form: Of the network's choices.
       otherwise: What to return elsewhere.
     """
-    if jax.default_backend() == "cpu" and branches(form.name) and are_large(images, channels):
+    if jax.default_backend() == "cpu" and branches(form) and are_large(images, channels):
         return CHANNELS_LAST
     return otherwise
+
+
+def layout_for(images: Array, channels: int, form: FormName, convolution: Convolution) -> Layout:
+    """Returns the layout of one candidate's network: `fastest_layout`, unless 3x3 convolutions are said in some way."""
+    layout = batch_last(convolution)
+    return fastest_layout(images, channels, form, layout) if convolution == "auto" else layout
 
 
 def are_large(images: Array, channels: int) -> bool:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from jnas.core._vocabulary import Array
@@ -30,7 +29,7 @@ from jnas.training.networks.nasbench101._module import (
     normalize_and_rectify,
     project_to_output,
 )
-from jnas.training.operations._convolutions import batch_norm, channelwise, convolve_1x1, convolve_3x3, max_pool_3x3
+from jnas.training.operations._convolutions import batch_norm, channelwise, max_pool_3x3, pixels
 
 
 class _Vertex(NamedTuple):
@@ -49,9 +48,9 @@ class _Vertex(NamedTuple):
 class _Saved(NamedTuple):
     """What a vertex's gradient needs; of all `n` of them, with a leading axis."""
 
-    images: Array  # [W, ...]: what goes into its operation
-    convolved: Array  # [W, ...]: before batch-norm; zeros where the operation is no convolution
-    projected: Array  # [W, ...]: the convolution of the module's input, before batch-norm; zeros where there is none
+    images: Array  # [W, H, W, B], or in the order of the layout: what goes into its operation
+    convolved: Array  # the same: before batch-norm; zeros where the operation is no convolution
+    projected: Array  # the same: the convolution of the module's input, before batch-norm; zeros where there is none
     moments: Array  # [2, W]: of `convolved`
     moments_of_projected: Array  # [2, W]
 
@@ -72,7 +71,7 @@ def masked_module(
         architectures of a smaller number the result means nothing.
       settings: Of the network.
       arch: int32 `[26]`.
-      images: `[C, H, W, B]`.
+      images: `[C, H, W, B]`, or in the order of the layout.
       parameters: Scales and shifts are zero where the architecture has nothing.
       statistics: To normalize with, or `None` for the batch's own.
       graph: The architecture's `wiring` with the module's channels, where that is known already.
@@ -154,8 +153,8 @@ _learning.defvjp(_learning_forward, _learning_backward)
 def _forward(
     settings: ModuleSettings, outputs: int, vertices: _Vertex, images: Array, own: _Own, given: Any
 ) -> tuple[Array, _Saved]:
-    """Returns the concatenation `[C', H, W, B]`, and what the gradient needs of each vertex."""
-    width, space = own[0].scale.shape[1], images.shape[1:]
+    """Returns the concatenation, and what the gradient needs of each vertex."""
+    width, layout = own[0].scale.shape[1], settings.layout
     convolutions = _convolutions(settings)
     no_moments = jnp.zeros((2, width), images.dtype)
 
@@ -164,7 +163,7 @@ def _forward(
         vertex, (operation, projection), statistics = each
 
         def project(total: Array) -> tuple[Array, Array, Array]:
-            projected = convolve_1x1(images, projection.kernel)
+            projected = layout.convolve_1x1(images, projection.kernel)
             out, used = _rectified(settings, projected, projection, None if statistics is None else statistics[1])
             return total + out, projected, used
 
@@ -182,7 +181,7 @@ def _forward(
         def present(nodes: Array) -> tuple[Array, _Saved]:
             total = jnp.sum(jnp.where(_along(vertex.sources, nodes), nodes, 0), 0)
             total, projected, used_by_input = lax.cond(vertex.from_input, project, keep, total)
-            total = _truncated(total, vertex.channels)
+            total = _truncated(total, vertex.channels, layout.axis)
             out, convolved, used = lax.cond(vertex.operation == MAX_POOL, pool, convolve, total)
             return out, _Saved(total, convolved, projected, used, used_by_input)
 
@@ -193,24 +192,26 @@ def _forward(
         node, saved = lax.cond(vertex.is_used, present, absent, nodes)
         nodes = lax.dynamic_update_index_in_dim(nodes, node, vertex.number, 0)
         # A block is as wide as the widest vertex: the next vertex's overwrites what is not its own.
-        joined = lax.dynamic_update_slice_in_dim(joined, node, vertex.offset, 0)
+        joined = lax.dynamic_update_slice_in_dim(joined, node, vertex.offset, layout.axis)
         return (nodes, joined), saved
 
-    start = (
-        jnp.zeros((len(own[0].scale), width, *space), images.dtype),
-        jnp.zeros((outputs + width, *space), images.dtype),
-    )
+    def zeros(channels: int) -> Array:
+        shape = list(images.shape)
+        shape[layout.axis] = channels
+        return jnp.zeros(shape, images.dtype)
+
+    start = jnp.stack([zeros(width)] * len(own[0].scale)), zeros(outputs + width)
     (_, joined), saved = lax.scan(step, start, (vertices, own, given))
-    return joined[:outputs], saved
+    return settings.channels(joined, 0, outputs), saved
 
 
 def _backward(
     settings: ModuleSettings, vertices: _Vertex, images: Array, own: _Own, saved: _Saved, gradient: Array
 ) -> tuple[Array, _Own]:
     """Returns the gradients of the images and of the parameters, from that of the concatenation."""
-    width = own[0].scale.shape[1]
+    width, layout = own[0].scale.shape[1], settings.layout
     # A vertex that is not part of the concatenation has its end as offset, and reads zeros there.
-    gradient = jnp.pad(gradient, ((0, width), (0, 0), (0, 0), (0, 0)))
+    gradient = jnp.pad(gradient, [(0, width if axis == layout.axis else 0) for axis in range(4)])
     convolutions = _convolutions_backward(settings)
 
     def step(carry: tuple[Array, Array], each: Any) -> tuple[tuple[Array, Array], _Own]:
@@ -221,7 +222,7 @@ def _backward(
             to_projected, *rest = _rectified_backward(
                 settings, kept.projected, projection, kept.moments_of_projected, to_total
             )
-            _, transpose = jax.vjp(convolve_1x1, images, projection.kernel)
+            _, transpose = jax.vjp(layout.convolve_1x1, images, projection.kernel)
             more, to_kernel = transpose(to_projected)
             return to_images + more, ConvBatchNorm(to_kernel, *rest)
 
@@ -240,12 +241,12 @@ def _backward(
             return to_total, jax.tree.map(jnp.zeros_like, operation)
 
         def present(to_sums: Array, to_images: Array) -> tuple[Array, Array, _Own]:
-            block = lax.dynamic_slice_in_dim(gradient, vertex.offset, width, 0)
+            block = lax.dynamic_slice_in_dim(gradient, vertex.offset, width, layout.axis)
             to_node = jnp.sum(jnp.where(_along(vertex.targets, to_sums), to_sums, 0), 0)
             # A block is as wide as the widest vertex: what lies beyond this one's channels is the next one's gradient.
-            to_node += _truncated(block, vertex.channels)
+            to_node += _truncated(block, vertex.channels, layout.axis)
             to_total, to_operation = lax.cond(vertex.operation == MAX_POOL, pool, convolve, to_node)
-            to_total = _truncated(to_total, vertex.channels)
+            to_total = _truncated(to_total, vertex.channels, layout.axis)
             to_images, to_projection = lax.cond(vertex.from_input, project, keep, to_total, to_images)
             return to_total, to_images, (to_operation, to_projection)
 
@@ -266,9 +267,9 @@ def _convolutions(settings: ModuleSettings) -> tuple[Callable[[Array, Array], Ar
     """Returns a 3x3 and a 1x1 convolution of images with a kernel `[W, 9 W]`."""
 
     def convolution_1x1(images: Array, kernel: Array) -> Array:
-        return convolve_1x1(images, _middle(kernel))
+        return settings.layout.convolve_1x1(images, _middle(kernel))
 
-    return functools.partial(convolve_3x3, convolution=settings.convolution), convolution_1x1
+    return settings.layout.convolve_3x3, convolution_1x1
 
 
 def _convolutions_backward(settings: ModuleSettings) -> tuple[Callable[..., tuple[Array, Array]], ...]:
@@ -290,7 +291,7 @@ def _middle(kernel: Array) -> Array:
 def _rectified(
     settings: ModuleSettings, images: Array, own: ConvBatchNorm, statistics: Array | None
 ) -> tuple[Array, Array]:
-    return normalize_and_rectify(images, own.scale, own.shift, statistics, settings.epsilon)
+    return normalize_and_rectify(images, own.scale, own.shift, statistics, settings.epsilon, settings.layout.axis)
 
 
 def _rectified_backward(
@@ -298,15 +299,17 @@ def _rectified_backward(
 ) -> tuple[Array, Array, Array]:
     """Returns the gradients of the images, the scale and the shift, where the batch's own moments were used."""
     # Where ReLU was active is computed again rather than kept: an image less for each vertex.
-    gradient = jnp.where(batch_norm(images, own.scale, own.shift, moments, settings.epsilon)[0] > 0, gradient, 0)
+    axis = settings.layout.axis
+    out, _ = batch_norm(images, own.scale, own.shift, moments, settings.epsilon, axis)
+    gradient = jnp.where(out > 0, gradient, 0)
     factor = lax.rsqrt(moments[1] + settings.epsilon)
-    normalized = (images - channelwise(moments[0])) * channelwise(factor)
-    to_shift = jnp.sum(gradient, (1, 2, 3))
-    to_scale = jnp.sum(gradient * normalized, (1, 2, 3))
-    count = gradient.size // gradient.shape[0]
+    normalized = (images - channelwise(moments[0], axis)) * channelwise(factor, axis)
+    to_shift = jnp.sum(gradient, pixels(axis))
+    to_scale = jnp.sum(gradient * normalized, pixels(axis))
+    count = gradient.size // gradient.shape[axis]
     # The two means are what the batch's mean and variance, which depend on the images, give to the gradient.
-    centred = gradient - channelwise(to_shift / count) - normalized * channelwise(to_scale / count)
-    return centred * channelwise(own.scale * factor), to_scale, to_shift
+    centred = gradient - channelwise(to_shift / count, axis) - normalized * channelwise(to_scale / count, axis)
+    return centred * channelwise(own.scale * factor, axis), to_scale, to_shift
 
 
 def _along(chosen: Array, nodes: Array) -> Array:
@@ -314,6 +317,6 @@ def _along(chosen: Array, nodes: Array) -> Array:
     return chosen.reshape(-1, *(1,) * (nodes.ndim - 1))
 
 
-def _truncated(images: Array, channels: Array) -> Array:
+def _truncated(images: Array, channels: Array, axis: int) -> Array:
     """Returns images whose channels from `channels` on are zero."""
-    return jnp.where((np.arange(images.shape[0]) < channels)[:, None, None, None], images, 0)
+    return jnp.where(channelwise(jnp.arange(images.shape[axis]) < channels, axis), images, 0)

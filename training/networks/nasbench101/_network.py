@@ -37,7 +37,8 @@ from jnas.training.networks.nasbench101._module import (
     normalize_and_rectify,
     static_module,
 )
-from jnas.training.operations._convolutions import Convolution, check_convolution, max_pool_2x2, patches
+from jnas.training.operations._convolutions import Convolution, check_convolution, max_pool_2x2
+from jnas.training.operations._layouts import layout_for
 
 _TRUNCATED_DEVIATION = 0.87962566103423978
 """Standard deviation of a normal distribution that is cut at two of its own."""
@@ -118,7 +119,6 @@ def nasbench101_network(
     check_image_sizes(channels=channels, modules=modules, classes=num_classes, image_channels=image_channels)
     check_image_size(height, width)
     check_convolution(convolution)
-    settings = ModuleSettings(epsilon, convolution)
     stages = tuple(stack for stack in range(NUM_STACKS) for _ in range(modules))
     widths = [channels, *(channels * 2**stack for stack in stages)]
 
@@ -128,8 +128,10 @@ def nasbench101_network(
     def apply_by(
         module: _Module, parameters: Any, statistics: Any, arch: Array, images: Array
     ) -> tuple[Array, NasBench101Statistics]:
-        module = jax.checkpoint(module) if rematerialize else module
-        return apply_by_modules(module, settings, modules, parameters, statistics, jnp.asarray(arch), images)
+        settings = ModuleSettings(epsilon, layout_for(images, channels, "switch", convolution))
+        own: Callable[..., Any] = functools.partial(module, settings)
+        own = jax.checkpoint(own) if rematerialize else own
+        return apply_by_modules(own, settings, modules, parameters, statistics, jnp.asarray(arch), images)
 
     def has(arch: Array) -> NasBench101Parameters:
         arch = jnp.asarray(arch)
@@ -146,7 +148,7 @@ def nasbench101_network(
 
     def specialize(arch: Array, function: Callable[..., Any]) -> Callable[..., Any]:
         def program(in_degree: int) -> Callable[..., Any]:
-            apply = functools.partial(apply_by, functools.partial(masked_module, in_degree, settings))
+            apply = functools.partial(apply_by, functools.partial(masked_module, in_degree))
             return functools.partial(function, apply)
 
         return by_in_degree(arch, channels, program)
@@ -177,7 +179,7 @@ def nasbench101_network(
         return Network(apply=apply_any, form="switch", specialize=specialize, **shared)
     own = _checked(arch)
 
-    def module(arch: Array, *arguments: Any) -> tuple[Array, ModuleStatistics]:
+    def module(settings: ModuleSettings, arch: Array, *arguments: Any) -> tuple[Array, ModuleStatistics]:
         return static_module(own, settings, *arguments)
 
     return Network(apply=functools.partial(apply_by, module), form="static", **shared)
@@ -224,14 +226,14 @@ def apply_by_modules(
     Of `parameters`, `modules` is what these are given; `arch` is whatever they want to know. Where it is `looped`,
     modules of a stack that are of one size are a loop, which is compiled once.
     """
-    images = images.transpose(3, 1, 2, 0)
-    stem = parameters.stem
+    stem, layout = parameters.stem, settings.layout
     images, used_by_stem = normalize_and_rectify(
-        (stem.kernel @ patches(images)).reshape(-1, *images.shape[1:]),
+        layout.convolve_first(layout.enter(images), stem.kernel),
         stem.scale,
         stem.shift,
         None if statistics is None else statistics.stem,
         settings.epsilon,
+        layout.axis,
     )
     used: list[Any] = []
     while len(used) < len(parameters.modules):
@@ -253,7 +255,7 @@ def apply_by_modules(
         images, together = lax.scan(step, images, stacked)
         used += [jax.tree.map(lambda leaf, place=place: leaf[place], together) for place in range(len(own))]
     features = jnp.mean(images, (1, 2))
-    logits = (parameters.head.kernel @ features).T + parameters.head.bias[None, :]
+    logits = layout.classify(features, *parameters.head)
     return logits, NasBench101Statistics(used_by_stem, tuple(used))
 
 

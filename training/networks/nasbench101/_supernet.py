@@ -42,6 +42,7 @@ from jnas.training.networks.nasbench101._shared_module import (
     spread_statistics,
 )
 from jnas.training.operations._convolutions import Convolution, check_convolution
+from jnas.training.operations._layouts import batch_last, layout_for
 
 
 class NasBench101Shared(NamedTuple):
@@ -135,7 +136,6 @@ def nasbench101_supernet(
         if value not in known:
             raise ValueError(not_one_of(argument, value, known))
     space = nasbench101(sampling="uniform", max_vertices=max_vertices)
-    settings = ModuleSettings(epsilon, convolution)
     stacks = tuple(stack for stack in range(NUM_STACKS) for _ in range(cells))
     sizes = _Sizes(
         vertices=max_vertices - 2,
@@ -149,11 +149,14 @@ def nasbench101_supernet(
     def init(key: Key) -> tuple[NasBench101Shared, NasBench101Statistics]:
         return initial_arrays(key, _starts(sizes, image_channels, num_classes)), _fresh(sizes)
 
+    def how(images: Array) -> ModuleSettings:
+        return ModuleSettings(epsilon, layout_for(images, channels, "switch", convolution))
+
     def specialize(arch: Array, function: Callable[..., Any]) -> Callable[..., Any]:
         read = _readings(sizes, slices, arch)  # before the branches, each of which would have it compiled
 
         def program(in_degree: int) -> Callable[..., Any]:
-            return functools.partial(function, functools.partial(_sampled, sizes, settings, in_degree, read))
+            return functools.partial(function, functools.partial(_sampled, sizes, how, in_degree, read))
 
         return by_in_degree(arch, channels, program, sizes.vertices)
 
@@ -166,6 +169,7 @@ def nasbench101_supernet(
 
     def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
         mixed = edge_weights(weights, sizes.vertices)
+        settings = ModuleSettings(epsilon, batch_last(convolution))
         module = functools.partial(mixture_module, settings)
         return _apply(module, sizes, settings, parameters, statistics, mixed, images)
 
@@ -188,7 +192,7 @@ def nasbench101_supernet(
 
 def _sampled(
     sizes: _Sizes,
-    settings: ModuleSettings,
+    how: Callable[[Array], ModuleSettings],
     in_degree: int,
     read: dict[int, Reading],
     parameters: NasBench101Shared,
@@ -197,6 +201,8 @@ def _sampled(
     images: Array,
 ) -> tuple[Array, NasBench101Statistics]:
     """Returns logits and the statistics used, for cells with at least so many vertices before the output."""
+
+    settings = how(images)
 
     def module(arch: Array, images: Array, shared: SharedModule, given: Any) -> tuple[Array, SharedStatistics]:
         what = read[shared.output.scale.shape[0]]

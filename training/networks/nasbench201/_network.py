@@ -24,7 +24,7 @@ from jnas.training.operations._convolutions import (
     check_convolution,
 )
 from jnas.training.operations._forms import Form, switch_form
-from jnas.training.operations._layouts import Layout, batch_last, fastest_layout
+from jnas.training.operations._layouts import Layout, layout_for
 
 NUM_STAGES = 3
 _NOTHING: Any = (None, (None,) * NUM_STAGES, (None,) * (NUM_STAGES - 1), None)
@@ -135,9 +135,7 @@ def nasbench201_network(
         parameters: NasBench201Parameters, statistics: NasBench201Statistics | None, arch: Array, images: Array
     ) -> tuple[Array, NasBench201Statistics]:
         given: Any = statistics or NasBench201Statistics(*_NOTHING)
-        layout = batch_last(convolution)
-        if convolution == "auto":
-            layout = fastest_layout(images, channels, form, layout)
+        layout = layout_for(images, channels, form.name, convolution)
         edge, normalize = (
             make_edge(form, epsilon, layout),
             functools.partial(batch_norm, epsilon=epsilon, axis=layout.axis),

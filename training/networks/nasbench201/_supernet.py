@@ -103,7 +103,7 @@ def nasbench201_supernet(
         )
 
     def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
-        layout = fastest_layout(images, channels, form, MANY_KERNELS)
+        layout = fastest_layout(images, channels, form.name, MANY_KERNELS)
 
         def stage(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
             def cell(images: Array, own: tuple[Kernels, Array | None]) -> tuple[Array, Array]:
@@ -115,7 +115,7 @@ def nasbench201_supernet(
         return network(stage, parameters, statistics, images, epsilon, layout)
 
     def sampled(parameters: Any, statistics: Any, arch: Array, images: Array) -> tuple[Array, Any]:
-        layout = fastest_layout(images, channels, form, MANY_KERNELS)
+        layout = fastest_layout(images, channels, form.name, MANY_KERNELS)
         sampled_stage = make_sampled_stage(form, epsilon, layout)
 
         def stage(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
@@ -126,7 +126,7 @@ def nasbench201_supernet(
     def straight_through(
         parameters: Any, statistics: Any, weights: Array, arch: Array, images: Array
     ) -> tuple[Array, Any]:
-        layout = fastest_layout(images, channels, form, MANY_KERNELS)
+        layout = fastest_layout(images, channels, form.name, MANY_KERNELS)
         sampled_stage = make_sampled_stage(form, epsilon, layout)
 
         def stage(images: Array, kernels: Kernels, given: Array | None) -> tuple[Array, Array]:
