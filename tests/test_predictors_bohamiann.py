@@ -54,17 +54,17 @@ def test_steps_adapt_to_their_gradients():
     """On white noise of a known deviation the averages find its square, over ever longer windows."""
     slopes = np.random.default_rng(0).normal(size=(3000, 2)).astype(np.float32) * [1.0, 30.0]
     one, zero = jnp.ones((2,)), jnp.zeros((2,))
-    start = _bohamiann.Chain(zero, zero, window=one, gradient=zero, square=one)
-    chain, windows = jax.jit(
+    start = _bohamiann.Averages(window=one, gradient=zero, square=one)
+    averages, windows = jax.jit(
         lambda slopes: jax.lax.scan(
-            lambda chain, slope: ((new := _bohamiann.adapted(chain, slope)), new.window), start, slopes
+            lambda averages, slope: ((new := _bohamiann.adapted(averages, slope)), new.window), start, slopes
         )
     )(slopes.astype(np.float32))
-    np.testing.assert_allclose(np.sqrt(chain.square), [1.0, 30.0], rtol=0.15)
+    np.testing.assert_allclose(np.sqrt(averages.square), [1.0, 30.0], rtol=0.15)
     assert (windows[-1] > 100).all()
     assert (windows > 0.99).all()
     steady = jnp.full((50, 2), 3.0)  # a gradient that only has a direction is followed at once
-    _, windows = jax.lax.scan(lambda chain, g: ((new := _bohamiann.adapted(chain, g)), new.window), start, steady)
+    _, windows = jax.lax.scan(lambda found, g: ((new := _bohamiann.adapted(found, g)), new.window), start, steady)
     assert (windows[-1] < 2).all()
 
 
@@ -87,7 +87,10 @@ def test_gradient_is_that_of_the_posterior():
 
     @jax.jit
     def gradient(x, y):
-        return _bohamiann.energy_gradient(jnp.asarray(position), shapes, x, y, 6, weight_std=2.5, noise=0.03)
+        network = _bohamiann.as_position(jnp.asarray(position), shapes)
+        inputs = _bohamiann.with_bias(jnp.asarray(x))
+        slopes = _bohamiann.energy_gradient(network, inputs, y, 6, weight_std=2.5, noise=0.03)
+        return _bohamiann.as_rows(jax.tree.map(lambda leaf: leaf[None], slopes))[0]
 
     found = gradient(x, y)
     expected = jax.jit(jax.grad(negative_log_posterior))(position) / 6
@@ -99,11 +102,11 @@ def test_gradient_is_that_of_the_posterior():
 def test_start_keeps_units_in_range():
     shapes = _bohamiann.layer_shapes(100, 50, 2)
     position = np.asarray(_bohamiann.initial_position(jax.random.key(0), shapes, 0.01))
-    layers = _bohamiann.unravel(position, shapes)
+    layers = _bohamiann.as_position(position, shapes).layers
     assert position[-1] == pytest.approx(np.log(0.01))
-    for weights, biases in layers:
-        assert weights.std() == pytest.approx(weights.shape[0] ** -0.5, rel=0.3)
-        assert not biases.any()
+    for weights in layers:
+        assert weights[:-1].std() == pytest.approx((len(weights) - 1) ** -0.5, rel=0.3)
+        assert not weights[-1].any()
 
 
 def test_mini_batches_go_round_the_rows_that_count():

@@ -2,18 +2,21 @@
 
 import itertools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._draws import below
+from jnas.core._draws import below, split, uniform
+from jnas.core._once import once
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
 from jnas.core._widths import in_32_bits
 from jnas.searchers._checks import check_fraction, check_positive, check_positive_int, check_sizes
+from jnas.searchers.predictors._bayesian_linear import with_bias
 from jnas.searchers.predictors._numerics import Standard, shares, standard, standardized
 from jnas.searchers.predictors._predictor import check_fit, check_vectors
+from jnas.spaces._hashing import mix
 
 
 class Bohamiann(NamedTuple):
@@ -24,14 +27,33 @@ class Bohamiann(NamedTuple):
     of_scores: Standard  # []
 
 
-class Chain(NamedTuple):
-    """A chain of stochastic gradient Hamiltonian Monte Carlo, with what it knows of its gradients."""
+class Position(NamedTuple):
+    """All parameters of a network, or what belongs to each of them."""
 
-    position: Array  # [P]
-    velocity: Array  # [P]
-    window: Array  # [P], over how many steps the averages below reach back
-    gradient: Array  # [P], smoothed
-    square: Array  # [P], of the gradient, smoothed: what steps are scaled by
+    layers: tuple[Array, ...]  # of [I + 1, O]: a row for each input, the last that of the biases
+    log_variance: Array  # []
+
+
+class Motion(NamedTuple):
+    """Where some parameters of a chain are, and where they go."""
+
+    position: Array  # [...]
+    velocity: Array  # [...]
+
+
+class Averages(NamedTuple):
+    """What a chain knows of the gradients of some parameters."""
+
+    window: Array  # [...], over how many steps the averages below reach back
+    gradient: Array  # [...], smoothed
+    square: Array  # [...], of the gradient, smoothed: what steps are scaled by
+
+
+class Chain(NamedTuple):
+    """Some parameters of a chain of stochastic gradient Hamiltonian Monte Carlo that adapts."""
+
+    motion: Motion
+    averages: Averages
 
 
 def bohamiann(
@@ -98,15 +120,14 @@ def bohamiann(
         of_features, of_scores = standard(features, mask), standard(scores, mask)
         order_key, init_key, chain_key = jax.random.split(key, 3)
         order, num_rows = shuffled(order_key, mask, batch_size)
-        xs = standardized(features, of_features, mask)[order]
+        xs = with_bias(standardized(features, of_features, mask)[order])
         ys = standardized(scores, of_scores, mask)[order]
         shapes = layer_shapes(features.shape[1], width, num_layers)
 
-        def gradient(word: Array, position: Array) -> Array:
+        def gradient(word: Array, position: Position) -> Position:
             start = below(word, jnp.maximum(num_rows, 1))
             return energy_gradient(
                 position,
-                shapes,
                 jax.lax.dynamic_slice_in_dim(xs, start, batch_size),
                 jax.lax.dynamic_slice_in_dim(ys, start, batch_size),
                 num_rows,
@@ -114,10 +135,10 @@ def bohamiann(
                 noise,
             )
 
-        networks = sample_chain(
+        positions = sample_chain(
             chain_key,
             gradient,
-            initial_position(init_key, shapes, noise),
+            as_position(initial_position(init_key, shapes, noise), shapes),
             num_rows,
             num_burn_in=num_burn_in,
             num_kept=num_kept,
@@ -125,13 +146,13 @@ def bohamiann(
             learning_rate=learning_rate,
             friction=friction,
         )
-        return Bohamiann(networks, of_features, of_scores)
+        return Bohamiann(as_rows(positions), of_features, of_scores)
 
     def members(model: Bohamiann, features: Features) -> Array:
         x = standardized(check_vectors("bohamiann", features), model.of_features)
-        shapes = layer_shapes(x.shape[1], width, num_layers)
+        shapes, inputs = layer_shapes(x.shape[1], width, num_layers), with_bias(x)
         # One after the other: all layers of 180 networks at all cells of a space would not fit into memory.
-        outputs = jax.lax.map(lambda position: forward(unravel(position, shapes), x), model.networks)
+        outputs = jax.lax.map(lambda network: forward(as_position(network, shapes).layers, inputs), model.networks)
         values: Array = model.of_scores.center + model.of_scores.scale * outputs
         return values
 
@@ -173,22 +194,26 @@ def layer_shapes(num_features: int, width: int, num_layers: int) -> tuple[tuple[
     return tuple(itertools.pairwise(sizes))
 
 
-def unravel(position: Array, shapes: tuple[tuple[int, int], ...]) -> list[tuple[Array, Array]]:
-    """Returns the weights `[I, O]` and biases `[O]` of each layer; the logarithm of the variance comes after them."""
+def as_position(row: Array, shapes: tuple[tuple[int, int], ...]) -> Position:
+    """Returns a network of which all parameters are a row `[P]`."""
     layers, start = [], 0
     for inputs, outputs in shapes:
-        end = start + inputs * outputs
-        layers.append((position[start:end].reshape(inputs, outputs), position[end : end + outputs]))
-        start = end + outputs
-    return layers
+        end = start + (inputs + 1) * outputs
+        layers.append(row[start:end].reshape(inputs + 1, outputs))
+        start = end
+    return Position(tuple(layers), row[-1])
 
 
-def forward(layers: list[tuple[Array, Array]], x: Array) -> Array:
-    """Returns what the network says of standardised features `[B, F]`: `[B]`."""
-    for weights, biases in layers[:-1]:
-        x = jnp.tanh(x @ weights + biases[None])
-    weights, biases = layers[-1]
-    return (x @ weights + biases[None])[:, 0]
+def as_rows(positions: Position) -> Array:
+    """Returns all parameters of networks `[M]` in rows `[M, P]`: layer by layer the weights, then the biases."""
+    return jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(positions)], axis=1)
+
+
+def forward(layers: tuple[Array, ...], x: Array) -> Array:
+    """Returns what the network says of standardised features with a column of ones `[B, F + 1]`: `[B]`."""
+    for weights in layers[:-1]:
+        x = with_bias(jnp.tanh(x @ weights))
+    return (x @ layers[-1])[:, 0]
 
 
 def relative_std(shapes: tuple[tuple[int, int], ...], of_biases: float) -> np.ndarray:
@@ -210,20 +235,13 @@ def initial_position(key: Key, shapes: tuple[tuple[int, int], ...], noise: Array
 
 @in_32_bits
 def energy_gradient(
-    position: Array,
-    shapes: tuple[tuple[int, int], ...],
-    x: Array,
-    y: Array,
-    num_rows: Array,
-    weight_std: Array | float,
-    noise: Array | float,
-) -> Array:
-    """Returns the gradient `[P]` of the negative log posterior over the number of rows, from a mini-batch.
+    position: Position, x: Array, y: Array, num_rows: Array, weight_std: Array | float, noise: Array | float
+) -> Position:
+    """Returns the gradient of the negative log posterior over the number of rows, from a mini-batch.
 
     Args:
-      position: `[P]`.
-      shapes: Of the layers' weights.
-      x: `[B, F]`; only the first `num_rows` count where there are fewer than `B`.
+      position: Of the chain.
+      x: `[B, F + 1]`, the last of each row 1; only the first `num_rows` count where there are fewer than `B`.
       y: `[B]`.
       num_rows: Of the training set, `[]`.
       weight_std: Of the prior.
@@ -231,21 +249,23 @@ def energy_gradient(
     """
     share = shares(jnp.arange(y.size) < num_rows)
 
-    def likelihood(layers: list[tuple[Array, Array]], log_variance: Array) -> Array:
-        error = (forward(layers, x) - y) ** 2
-        return 0.5 * jnp.sum(share * (error * jnp.exp(-log_variance) + log_variance))
+    def likelihood(position: Position) -> Array:
+        error = (forward(position.layers, x) - y) ** 2
+        return 0.5 * jnp.sum(share * (error * jnp.exp(-position.log_variance) + position.log_variance))
 
-    of_layers, of_variance = jax.grad(likelihood, (0, 1))(unravel(position, shapes), position[-1])
-    data = jnp.concatenate([part.reshape(-1) for part in jax.tree.leaves((of_layers, of_variance))])
-    of_weights = position[:-1] / (weight_std * relative_std(shapes, of_biases=1.0)) ** 2
-    prior = jnp.append(of_weights, position[-1] - jnp.log(noise))
-    return data + prior / jnp.maximum(num_rows, 1)
+    def of_prior(weights: Array) -> Array:
+        std = relative_std(((weights.shape[0] - 1, weights.shape[1]),), of_biases=1.0).reshape(weights.shape)
+        return weights / (weight_std * std) ** 2
+
+    prior = Position(tuple(of_prior(weights) for weights in position.layers), position.log_variance - jnp.log(noise))
+    share_of_prior = 1 / jnp.maximum(num_rows, 1).astype(jnp.float32)
+    return jax.tree.map(lambda one, other: one + share_of_prior * other, jax.grad(likelihood)(position), prior)
 
 
 def sample_chain(
     key: Key,
-    gradient: Callable[[Array, Array], Array],
-    position: Array,
+    gradient: Callable[[Array, Any], Any],
+    position: Any,
     num_rows: Array | int,
     *,
     num_burn_in: int,
@@ -253,14 +273,14 @@ def sample_chain(
     keep_every: int,
     learning_rate: float,
     friction: float,
-) -> Array:
-    """Returns positions of a chain whose density is `exp(-num_rows * energy)`: `[num_kept, P]`.
+) -> Any:
+    """Returns positions of a chain whose density is `exp(-num_rows * energy)`: arrays `[num_kept, ...]`.
 
     Args:
       key: Of the chain.
-      gradient: `gradient(word, position [P]) -> [P]`, of the energy; the uniform word uint32 `[]` may choose a
+      gradient: `gradient(word, position) -> slopes`, of the energy; the uniform word uint32 `[]` may choose a
         mini-batch.
-      position: `[P]`, where it begins.
+      position: Arrays, where it begins.
       num_rows: What the energy is divided by.
       num_burn_in: Steps before the first that counts, rounded up to a multiple of `keep_every`; the chain adapts
         during these.
@@ -271,36 +291,86 @@ def sample_chain(
     """
     burn_in = -(-num_burn_in // keep_every)
     temperature = 1 / jnp.maximum(jnp.asarray(num_rows, jnp.float32), 1)
+    leaves, structure = jax.tree.flatten(position)
+    sizes = [leaf.size for leaf in leaves]
 
-    def advance(chain: Chain, given: tuple[Array, Array, Array]) -> tuple[Chain, None]:
-        adapts, word, normals = given
-        slope = gradient(word, chain.position)
-        chain = jax.tree.map(lambda new, old: jnp.where(adapts, new, old), adapted(chain, slope), chain)
-        scale = learning_rate**2 * jax.lax.rsqrt(chain.square + 1e-16)
+    def scaled(square: Array) -> tuple[Array, Array]:
+        """Returns what slopes and normals are multiplied by."""
+        scale = learning_rate**2 * jax.lax.rsqrt(square + 1e-16)
         # Less what the mini-batch's own noise adds, Section 4.1.
-        variance = jnp.maximum(2 * friction * temperature * scale - learning_rate**4, 0)
-        velocity = (1 - friction) * chain.velocity - scale * slope + jnp.sqrt(variance) * normals
-        return chain._replace(position=chain.position + velocity, velocity=velocity), None
+        return scale, jnp.sqrt(jnp.maximum(2 * friction * temperature * scale - learning_rate**4, 0))
 
-    def stretch(carry: tuple[Key, Chain], i: Array) -> tuple[tuple[Key, Chain], Array]:
-        key, chain = carry
-        key, word_key, normal_key = jax.random.split(key, 3)
-        words = jax.random.bits(word_key, (keep_every,), jnp.uint32)
-        normals = jax.random.normal(normal_key, (keep_every, position.size), jnp.float32)
-        chain, _ = jax.lax.scan(advance, chain, (jnp.full((keep_every,), i < burn_in), words, normals))
-        return (key, chain), chain.position
+    def moved(motion: Motion, slope: Array, scale: Array, noise: Array) -> Motion:
+        velocity = (1 - friction) * motion.velocity - scale * slope + noise
+        return Motion(motion.position + velocity, velocity)
 
-    one, zero = jnp.ones_like(position), jnp.zeros_like(position)
-    start = Chain(position, velocity=zero, window=one, gradient=zero, square=one)
-    _, positions = jax.lax.scan(stretch, (key, start), jnp.arange(burn_in + num_kept))
-    return positions[burn_in:]
+    def slopes_at(motions: list[Motion], word: Array) -> list[Array]:
+        found = gradient(word, jax.tree.unflatten(structure, [motion.position for motion in motions]))
+        return jax.tree.leaves(found)
+
+    def adapt(chains: list[Chain], given: tuple[Array, list[Array]]) -> tuple[list[Chain], None]:
+        word, normals = given
+        slopes = slopes_at([chain.motion for chain in chains], word)
+        averages = [adapted(chain.averages, slope) for chain, slope in zip(chains, slopes, strict=True)]
+        new = []
+        for chain, average, slope, normal in zip(chains, averages, slopes, normals, strict=True):
+            scale, deviation = scaled(average.square)
+            new.append(Chain(moved(chain.motion, slope, scale, deviation * normal), average))
+        return new, None
+
+    def drawn(key: Key) -> tuple[Key, Array, list[Array]]:
+        """Returns words and normals for `keep_every` steps, made in one loop over all of them."""
+        key, own = split(key)
+        words = hashed(own, keep_every * (1 + sum(sizes)))
+        parts = jnp.split(once(normal(words[keep_every:])), keep_every * np.cumsum(sizes)[:-1])
+        shaped = [part.reshape(keep_every, *leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+        return key, words[:keep_every], shaped
+
+    def warm_up(_: Array, carry: tuple[Key, list[Chain]]) -> tuple[Key, list[Chain]]:
+        key, words, normals = drawn(carry[0])
+        return key, jax.lax.scan(adapt, carry[1], (words, normals))[0]
+
+    chains = [
+        Chain(Motion(leaf, zero), Averages(one, zero, one))
+        for leaf, one, zero in ((leaf, jnp.ones_like(leaf), jnp.zeros_like(leaf)) for leaf in leaves)
+    ]
+    key, chains = jax.lax.fori_loop(0, burn_in, warm_up, (key, chains))
+    scales, deviations = zip(*(scaled(chain.averages.square) for chain in chains), strict=True)
+
+    def advance(motions: list[Motion], given: tuple[Array, list[Array]]) -> tuple[list[Motion], None]:
+        word, normals = given
+        noises = [deviation * part for deviation, part in zip(deviations, normals, strict=True)]
+        return list(map(moved, motions, slopes_at(motions, word), scales, noises)), None
+
+    def stretch(carry: tuple[Key, list[Motion]], _: None) -> tuple[tuple[Key, list[Motion]], Any]:
+        key, words, normals = drawn(carry[0])
+        motions, _ = jax.lax.scan(advance, carry[1], (words, normals))
+        return (key, motions), jax.tree.unflatten(structure, [motion.position for motion in motions])
+
+    return jax.lax.scan(stretch, (key, [chain.motion for chain in chains]), None, length=num_kept)[1]
 
 
-def adapted(chain: Chain, slope: Array) -> Chain:
-    """Returns the chain with its averages moved towards a gradient `[P]`: equations 9 and 10 of the paper."""
-    rate = 1 / (chain.window + 1)  # of 1 / window nothing would be averaged: a window of one step would stay one
-    return chain._replace(
-        window=1 + chain.window * (1 - chain.gradient**2 / (chain.square + 1e-16)),
-        gradient=(1 - rate) * chain.gradient + rate * slope,
-        square=(1 - rate) * chain.square + rate * slope**2,
+def hashed(key: Key, num_words: int) -> Array:
+    """Returns uniform words uint32 `[num_words]`: hashes of the key and of their places.
+
+    JAX's generator would take as long as all the rest of a chain's step.
+    """
+    seeds = jax.random.key_data(key)
+    places = jnp.arange(num_words, dtype=jnp.uint32)
+    return mix(mix(seeds[0] + places * np.uint32(0x9E3779B9)) ^ seeds[1])
+
+
+def normal(words: Array) -> Array:
+    """Returns standard normal numbers float32 from uniform words uint32, those of JAX's generator for these."""
+    least = np.nextafter(np.float32(-1), np.float32(0))
+    return np.sqrt(2).astype(np.float32) * jax.lax.erf_inv(jnp.maximum(uniform(words) * (1 - least) + least, least))
+
+
+def adapted(averages: Averages, slope: Array) -> Averages:
+    """Returns the averages moved towards a gradient: equations 9 and 10 of the paper."""
+    rate = 1 / (averages.window + 1)  # of 1 / window nothing would be averaged: a window of one step would stay one
+    return Averages(
+        window=1 + averages.window * (1 - averages.gradient**2 / (averages.square + 1e-16)),
+        gradient=(1 - rate) * averages.gradient + rate * slope,
+        square=(1 - rate) * averages.square + rate * slope**2,
     )
