@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._draws import below, split, uniform
+from jnas.core._draws import below, split
 from jnas.core._once import once
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
 from jnas.core._widths import in_32_bits
@@ -309,26 +309,27 @@ def sample_chain(
         return jax.tree.leaves(found)
 
     def adapt(chains: list[Chain], given: tuple[Array, list[Array]]) -> tuple[list[Chain], None]:
-        word, normals = given
+        word, normal = given
         slopes = slopes_at([chain.motion for chain in chains], word)
         averages = [adapted(chain.averages, slope) for chain, slope in zip(chains, slopes, strict=True)]
         new = []
-        for chain, average, slope, normal in zip(chains, averages, slopes, normals, strict=True):
+        for chain, average, slope, numbers in zip(chains, averages, slopes, normal, strict=True):
             scale, deviation = scaled(average.square)
-            new.append(Chain(moved(chain.motion, slope, scale, deviation * normal), average))
+            new.append(Chain(moved(chain.motion, slope, scale, deviation * numbers), average))
         return new, None
 
     def drawn(key: Key) -> tuple[Key, Array, list[Array]]:
         """Returns words and normals for `keep_every` steps, made in one loop over all of them."""
         key, own = split(key)
-        words = hashed(own, keep_every * (1 + sum(sizes)))
-        parts = jnp.split(once(normal(words[keep_every:])), keep_every * np.cumsum(sizes)[:-1])
+        count = keep_every * sum(sizes)
+        words = once(hashed(own, keep_every - (-count // 2)))
+        parts = jnp.split(once(normals(words[keep_every:])[:count]), keep_every * np.cumsum(sizes)[:-1])
         shaped = [part.reshape(keep_every, *leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
         return key, words[:keep_every], shaped
 
     def warm_up(_: Array, carry: tuple[Key, list[Chain]]) -> tuple[Key, list[Chain]]:
-        key, words, normals = drawn(carry[0])
-        return key, jax.lax.scan(adapt, carry[1], (words, normals))[0]
+        key, words, normal = drawn(carry[0])
+        return key, jax.lax.scan(adapt, carry[1], (words, normal))[0]
 
     chains = [
         Chain(Motion(leaf, zero), Averages(one, zero, one))
@@ -338,13 +339,13 @@ def sample_chain(
     scales, deviations = zip(*(scaled(chain.averages.square) for chain in chains), strict=True)
 
     def advance(motions: list[Motion], given: tuple[Array, list[Array]]) -> tuple[list[Motion], None]:
-        word, normals = given
-        noises = [deviation * part for deviation, part in zip(deviations, normals, strict=True)]
+        word, normal = given
+        noises = [deviation * part for deviation, part in zip(deviations, normal, strict=True)]
         return list(map(moved, motions, slopes_at(motions, word), scales, noises)), None
 
     def stretch(carry: tuple[Key, list[Motion]], _: None) -> tuple[tuple[Key, list[Motion]], Any]:
-        key, words, normals = drawn(carry[0])
-        motions, _ = jax.lax.scan(advance, carry[1], (words, normals))
+        key, words, normal = drawn(carry[0])
+        motions, _ = jax.lax.scan(advance, carry[1], (words, normal))
         return (key, motions), jax.tree.unflatten(structure, [motion.position for motion in motions])
 
     return jax.lax.scan(stretch, (key, [chain.motion for chain in chains]), None, length=num_kept)[1]
@@ -360,10 +361,14 @@ def hashed(key: Key, num_words: int) -> Array:
     return mix(mix(seeds[0] + places * np.uint32(0x9E3779B9)) ^ seeds[1])
 
 
-def normal(words: Array) -> Array:
-    """Returns standard normal numbers float32 from uniform words uint32, those of JAX's generator for these."""
-    least = np.nextafter(np.float32(-1), np.float32(0))
-    return np.sqrt(2).astype(np.float32) * jax.lax.erf_inv(jnp.maximum(uniform(words) * (1 - least) + least, least))
+def normals(words: Array) -> Array:
+    """Returns standard normal numbers float32 `[2 N]`, two of each uniform word uint32 `[N]`.
+
+    They are 65,536 equally likely values, none beyond 4.4: a chain adds up thousands of them.
+    """
+    numbers = (words[None] >> np.array([[0], [16]], np.uint32)) & np.uint32(0xFFFF)
+    places = (2 * numbers + 1).astype(jnp.float32).reshape(-1) * 2.0**-16 - 1
+    return np.sqrt(2).astype(np.float32) * jax.lax.erf_inv(places)
 
 
 def adapted(averages: Averages, slope: Array) -> Averages:
