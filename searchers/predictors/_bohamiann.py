@@ -259,7 +259,9 @@ def energy_gradient(
 
     prior = Position(tuple(of_prior(weights) for weights in position.layers), position.log_variance - jnp.log(noise))
     share_of_prior = 1 / jnp.maximum(num_rows, 1).astype(jnp.float32)
-    return jax.tree.map(lambda one, other: one + share_of_prior * other, jax.grad(likelihood)(position), prior)
+    of_data = jax.grad(likelihood)(position)
+    slopes: Position = jax.tree.map(lambda one, other: one + share_of_prior * other, of_data, prior)
+    return slopes
 
 
 def sample_chain(
@@ -354,7 +356,7 @@ def sample_chain(
 def hashed(key: Key, num_words: int) -> Array:
     """Returns uniform words uint32 `[num_words]`: hashes of the key and of their places.
 
-    JAX's generator would take as long as all the rest of a chain's step.
+    JAX's generator would take a good part of a chain's step.
     """
     seeds = jax.random.key_data(key)
     places = jnp.arange(num_words, dtype=jnp.uint32)
@@ -368,7 +370,8 @@ def normals(words: Array) -> Array:
     """
     numbers = (words[None] >> np.array([[0], [16]], np.uint32)) & np.uint32(0xFFFF)
     places = (2 * numbers + 1).astype(jnp.float32).reshape(-1) * 2.0**-16 - 1
-    return np.sqrt(2).astype(np.float32) * jax.lax.erf_inv(places)
+    found: Array = np.sqrt(2).astype(np.float32) * jax.lax.erf_inv(places)
+    return found
 
 
 def adapted(averages: Averages, slope: Array) -> Averages:
