@@ -45,6 +45,8 @@ def test_every_part_lists_what_the_library_has(scripts):
 
     from jnas import searchers
     from jnas.searchers import predictors
+    from jnas.searchers._benchmarks import find_benchmark
+    from jnas.training.networks._families import FAMILIES
 
     context = make_context(SIZES["published"], None)
     modules = {part.name: __import__(f"accelerator_parts.{part.module}", fromlist=["tasks"]) for part in PARTS}
@@ -53,7 +55,10 @@ def test_every_part_lists_what_the_library_has(scripts):
     forms = ("switch", "mixture", "dispatch")
     assert {f"nasbench201, {form}" for form in (*forms, "static")} < set(names["check-training"])
     assert {"nasbench101, switch", "nasbench101, static"} < set(names["check-training"])
-    assert all(f"{m} in nasbench201, dispatch" in names["check-supernets"] for m in searchers.weight_sharing_names())
+    rows = [row for row in FAMILIES.rows.values() if row.supernet]
+    compared = {(method, row.name) for row in rows for method in find_benchmark(row.name).shared}
+    assert {m for m, _ in compared} == set(searchers.weight_sharing_names())
+    assert all(any(name.startswith(f"{m} in {space}, ") for name in names["check-supernets"]) for m, space in compared)
     assert set(names["check-predictors"]) == {n for n in predictors.names() if predictors.entry(n).compiled}
     assert len(names["check-searchers"]) >= 18
     assert {f"{form}, K = {k}" for form in forms for k in (1, 8, 32, 128)} < set(names["training"])

@@ -222,9 +222,17 @@ def test_closed_streams(tmp_path, numbers):
 _WORKS = {
     "study": (_study, "run_study", "lower --num-seeds or --max-evaluations"),
     "predictors": (_predictors, "run_predictors", "lower --train-sizes or --test-cells"),
-    "train 0": (_train, "run_train", "lower --chunk-size or --batch-size, with another --out"),
-    "supernet gdas": (_supernet, "run_supernet", "lower --num-seeds, --batch-size or --channels"),
-    "table build -o t.npz": (_build, "run_build", "lower --chunk-size or --batch-size, with another --out"),
+    "train 0": (_train, "run_train", "lower --chunk-size or --batch-size, or give --rematerialize, with another --out"),
+    "supernet gdas": (
+        _supernet,
+        "run_supernet",
+        "lower --num-seeds, --batch-size or --channels, or give --rematerialize",
+    ),
+    "table build -o t.npz": (
+        _build,
+        "run_build",
+        "lower --chunk-size or --batch-size, or give --rematerialize, with another --out",
+    ),
     "report .": (_report, "report_folders", "end what else uses it, or take a machine that has more"),
     "table show t.npz": (_table, "show", "end what else uses it, or take a machine that has more"),
 }

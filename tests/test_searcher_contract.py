@@ -441,6 +441,7 @@ def test_all_factories_have_a_row():
     # of their own.
     others = {"bananas_adjacency", "bananas_random_ranking", "nasbot", "dngo", "bohamiann", "bonas", "gcn_predictor"}
     others |= {"naszilla_evolution"}
+    others |= {"nao"}  # compiles for long: its own file holds the laws of keys, lanes, and evaluations without a score
     assert set(names()) <= {row.make(PLAIN).name for row in ROWS.values()} | others
     for name in names(space=PLAIN):
         assert make(name, PLAIN, MANY).name == name

@@ -253,6 +253,7 @@ def test_the_supernet_of_nasbench101(in_this_process, tmp_path, capsys, monkeypa
     assert len(np.unique(found.one_shot.accuracies)) > 1
     config = json.loads((out / "config.json").read_text())["config"]
     assert (config["space"], config["vertices"], config["channels"], config["cells"]) == ("nasbench101", 3, 4, 1)
-    (row,) = csv.DictReader((out / "epochs.csv").open())
+    with (out / "epochs.csv").open() as file:
+        (row,) = csv.DictReader(file)
     assert sum(int(row[name]) for name in OPERATIONS) == 1  # of the one vertex
     assert "Kendall" in (out / "report.html").read_text()

@@ -258,7 +258,7 @@ def test_gradients_of_the_mixture_have_forward_derivatives():
 
     def quick(stem, kernels, weights):
         start, _ = normalize_batch(convolution_3x3(images.transpose(3, 1, 2, 0), stem), None, 1e-5)
-        return jnp.sum(jnp.tanh(mixture_cell(start, kernels, None, weights, 1e-5)[0]) * target)
+        return jnp.sum(jnp.tanh(mixture_cell(start, kernels, None, weights, 1e-5, MANY_KERNELS)[0]) * target)
 
     def slow(stem, kernels, weights):
         start, _ = plain_normalize(plain_convolution(images, stem), None)

@@ -181,14 +181,15 @@ def _policy(
             score=lambda parameters, choices: predecessors_log_probability(parameters, choices, predecessors),
             to_arch=sequence.to_arch,
         )
-    rows = np.arange(length)
+    rows = np.arange(length, dtype=np.int32)
+    choice_of, word_of = (np.asarray(each, np.int32) for each in (sequence.choice_of, sequence.word_of))
 
     def sample(parameters: Controller, noise: Array) -> Array:
         words = sample_choices(parameters, noise, controller, jnp.asarray(sequence.mask))
-        return jnp.asarray(sequence.choice_of)[rows, words]
+        return jnp.asarray(choice_of)[rows, words]
 
     def score(parameters: Controller, choices: Array) -> tuple[Array, Array]:
-        words = jnp.asarray(sequence.word_of)[rows, choices]
+        words = jnp.asarray(word_of)[rows, choices]
         return log_probability_and_entropy(parameters, words, controller, jnp.asarray(sequence.mask))
 
     return _Policy(

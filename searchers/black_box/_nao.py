@@ -95,7 +95,7 @@ def nao(
     check_fraction("model.trade_off", model.trade_off)
     sequence = sequence_of(space, reachable, "nao")
     (length, num_words), round_size = sequence.mask.shape, num_new + num_random
-    rows = np.arange(length)
+    rows = np.arange(length, dtype=np.int32)
 
     def begin(key: Key) -> Any:
         return init_nao(key, num_words, length, model)

@@ -57,7 +57,7 @@ def sequence_of(space: Space, reachable: Reachable, sampler: str) -> Sequence:
     if reachable == "released":
         decisions = released(space, sampler).decisions
         return _sequence(decisions.choices, decisions.to_arch)
-    free = np.flatnonzero(np.asarray(space.num_choices) > 1)
+    free = np.flatnonzero(np.asarray(space.num_choices) > 1).astype(np.int32)
 
     def to_arch(choices: Array) -> Array:
         return jnp.zeros(space.num_decisions, jnp.int32).at[free].set(choices)

@@ -81,10 +81,11 @@ def fair_archs(key: Key, supernet: Supernet, arch: Array) -> Array:
     """
     decisions = decisions_of(supernet)
     chosen = np.ones(len(decisions.mask), bool) if decisions.operations is None else decisions.operations
-    noise = jax.random.uniform(key, decisions.shape)
-    orders = jnp.argsort(jnp.where(decisions.mask, noise, jnp.inf), axis=1)  # [E, K], choices that there are first
+    noise = jnp.where(decisions.mask, jax.random.uniform(key, decisions.shape, jnp.float32), jnp.inf)
+    number = jax.lax.broadcasted_iota(jnp.int32, decisions.shape, 1)
+    _, orders = jax.lax.sort_key_val(noise, number, dimension=1)  # [E, K], choices that there are first
     places = np.arange(decisions.counts[chosen].max())[:, None] % decisions.counts[None]
-    operations = orders[np.arange(len(chosen))[None], places].astype(jnp.int32)
+    operations = jnp.take_along_axis(orders, places.T.astype(np.int32), axis=1).T
     archs = jnp.where(chosen[None], operations, arch[None])
     return jax.vmap(lambda each: as_architecture(supernet, each))(archs)
 
