@@ -199,11 +199,11 @@ def with_gradients(function, images, parameters, direction):
 def test_channels_are_last_on_cpus_where_images_are_large(monkeypatch):
     large, small = (jnp.zeros((64, size, size, 3), jnp.float32) for size in (32, 8))
     other = batch_last("auto")
-    assert fastest_layout(large, 16, switch_form(), other) is CHANNELS_LAST
-    assert fastest_layout(large, 4, switch_form(), other) is other
-    assert fastest_layout(large, 16, mixture_form(), other) is fastest_layout(small, 16, switch_form(), other) is other
+    assert fastest_layout(large, 16, "switch", other) is CHANNELS_LAST
+    assert fastest_layout(large, 4, "switch", other) is other
+    assert fastest_layout(large, 16, "mixture", other) is fastest_layout(small, 16, "switch", other) is other
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert fastest_layout(large, 16, switch_form(), other) is other
+    assert fastest_layout(large, 16, "switch", other) is other
 
 
 @pytest.mark.parametrize(("layout", "given"), [("native", False), ("patches", True), ("channels last", False)])
