@@ -109,10 +109,13 @@ def nasbench201_supernet(
             def cell(images: Array, own: tuple[Kernels, Array | None]) -> tuple[Array, Array]:
                 return mixture_cell(images, own[0], own[1], weights, epsilon, layout)
 
-            images, used = lax.scan(cell, images, (kernels, given))
-            return images, used
+            turned = images if layout.axis == MANY_KERNELS.axis else images.swapaxes(0, 3)
+            turned, used = lax.scan(cell, turned, (kernels, given))
+            return turned if layout.axis == MANY_KERNELS.axis else turned.swapaxes(0, 3), used
 
-        return network(stage, parameters, statistics, images, epsilon, layout)
+        # Between stages as ever: convolutions with channels last have no forward mode where nothing but they depends on
+        # what is differentiated along, as the stem does in second-order DARTS.
+        return network(stage, parameters, statistics, images, epsilon, MANY_KERNELS)
 
     def sampled(parameters: Any, statistics: Any, arch: Array, images: Array) -> tuple[Array, Any]:
         layout = fastest_layout(images, channels, form.name, MANY_KERNELS)
