@@ -49,6 +49,7 @@ def genotype_of(arch: Any) -> Genotype:
       ValueError: It does not have 32 of them, each a choice of its decision.
 
     Example:
+      >>> from jnas.spaces.darts._genotype import PUBLISHED
       >>> genotype_of(arch_of(PUBLISHED["DARTS_V2"])) == PUBLISHED["DARTS_V2"]
       True
     """
@@ -71,6 +72,7 @@ def arch_of(genotype: Genotype, operations: Sequence[str] = OPERATIONS) -> np.nd
         the message names the edge.
 
     Example:
+      >>> from jnas.spaces.darts._genotype import PUBLISHED
       >>> arch_of(PUBLISHED["DARTS_V2"]).reshape(2, 4, 2, 2)[0, 3].tolist()  # node 5 of the normal cell
       [[0, 2], [2, 5]]
     """
