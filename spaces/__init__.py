@@ -4,6 +4,11 @@ from jnas.spaces._categorical import categorical
 from jnas.spaces._nats_size import nats_size
 from jnas.spaces._registry import from_config, get, names, to_cell
 from jnas.spaces._subset import subset
+from jnas.spaces.darts._cells import arch_of, genotype_of
+from jnas.spaces.darts._cost import darts_flops, darts_parameters, genotype_cost
+from jnas.spaces.darts._genotype import PUBLISHED as PUBLISHED_GENOTYPES
+from jnas.spaces.darts._genotype import Genotype, format_genotype, parse_genotype
+from jnas.spaces.darts._space import darts
 from jnas.spaces.nasbench101._configurations import Configurations, decoded, nasbench101_configurations
 from jnas.spaces.nasbench101._cost import nasbench101_flops, nasbench101_parameters
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
@@ -15,10 +20,19 @@ from jnas.spaces.nasbench201._cost import nasbench201_flops, nasbench201_paramet
 from jnas.spaces.nasbench201._space import nasbench201
 
 __all__ = [
+    "PUBLISHED_GENOTYPES",
     "Configurations",
+    "Genotype",
+    "arch_of",
     "categorical",
+    "darts",
+    "darts_flops",
+    "darts_parameters",
     "decoded",
+    "format_genotype",
     "from_config",
+    "genotype_cost",
+    "genotype_of",
     "get",
     "names",
     "nasbench1shot1_1",
@@ -34,6 +48,7 @@ __all__ = [
     "nasbench201_flops",
     "nasbench201_parameters",
     "nats_size",
+    "parse_genotype",
     "reachable_cells",
     "released_decisions",
     "subset",

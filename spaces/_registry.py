@@ -9,6 +9,9 @@ from jnas.core._vocabulary import Array, Space
 from jnas.io._text import did_you_mean, short
 from jnas.spaces._categorical import categorical
 from jnas.spaces._nats_size import nats_size
+from jnas.spaces.darts._cells import check_inputs
+from jnas.spaces.darts._genotype import PUBLISHED, format_genotype
+from jnas.spaces.darts._space import darts
 from jnas.spaces.nasbench101._cells import check_cell
 from jnas.spaces.nasbench101._configurations import nasbench101_configuration_space
 from jnas.spaces.nasbench101._one_shot import cell_of, nasbench1shot1_1, nasbench1shot1_2, nasbench1shot1_3
@@ -61,6 +64,13 @@ SPACES = make_registry(
             SpaceEntry(make.__name__, f"NAS-Bench-1Shot1, space {number}", make, to_cell=cell_of(number))
             for number, make in enumerate((nasbench1shot1_1, nasbench1shot1_2, nasbench1shot1_3), start=1)
         ),
+        SpaceEntry(
+            "darts",
+            "DARTS",
+            darts,
+            named_cells={name: format_genotype(genotype) for name, genotype in PUBLISHED.items()},
+            check=check_inputs,
+        ),
     ),
     otherwise="other products of choices are made by jnas.spaces.categorical",
 )
@@ -78,7 +88,7 @@ def names() -> tuple[str, ...]:
 
     Example:
       >>> jnas.spaces.names()
-      ('nasbench101', 'nasbench201', 'nats_size', 'nasbench1shot1_1', 'nasbench1shot1_2', 'nasbench1shot1_3')
+      ('nasbench101', 'nasbench201', 'nats_size', 'nasbench1shot1_1', 'nasbench1shot1_2', 'nasbench1shot1_3', 'darts')
     """
     return SPACES.names()
 

@@ -159,7 +159,8 @@ ROWS = {  # one for each layer that has something to say of a space
     "jnas.searchers._benchmarks",
 }
 OWN = (  # what is of one space, and readers of published formats; the faces that export it
-    *("jnas.spaces.nasbench101", "jnas.spaces.nasbench201", "jnas.spaces._nats_size", "jnas.tables.readers"),
+    *("jnas.spaces.nasbench101", "jnas.spaces.nasbench201", "jnas.spaces._nats_size", "jnas.spaces.darts"),
+    *("jnas.tables.readers", "jnas.training.networks.darts"),
     *("jnas.training.networks.nasbench101", "jnas.training.networks.nasbench201"),
     *("jnas.nasbench101", "jnas.tables._nasbench101", "jnas.tables.report._nasbench101"),
 )
@@ -168,7 +169,7 @@ SPACE_EXPORTS = {"jnas", "jnas.spaces", "jnas.training"}
 
 def places_that_name_a_space(name):
     """Yields where a module names a space: its name as a string, an import of what is its own, a question for it."""
-    own = re.compile(r"jnas\.(spaces|training\.networks)\.(nasbench|_nats)")
+    own = re.compile(r"jnas\.(spaces|training\.networks)\.(nasbench|_nats|darts)")
     names = re.compile(r"nasbench[12]01|nats_size|NAS-Bench-[12]01")
     for node in ast.walk(ast.parse(modules()[name].read_text())):
         if (

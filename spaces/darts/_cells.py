@@ -107,3 +107,21 @@ def check_inputs(arch: Any) -> None:
             f"{edge_name(CELLS[cell], first + 1)} reads state {cells[cell, node, 1, 0]} as edge {first} does, expected "
             "the two inputs of a node to differ"
         )
+
+
+def check_operations(arch: np.ndarray, allowed: np.ndarray) -> None:
+    """Raises ValueError for an architecture `[32]` with an operation that its edge does not have.
+
+    Args:
+      arch: Of choices in range.
+      allowed: Bool `[2, 4, 5, K]`: by cell, node and state read, which operations there are.
+    """
+    for c, cell in enumerate(arch.reshape(SHAPE[0], -1, 2)):
+        for i, (state, operation) in enumerate(cell):
+            here = allowed[c, i // 2, state]
+            if not here[operation]:
+                known = ", ".join(ALL_OPERATIONS[o] for o in np.flatnonzero(here))
+                raise ValueError(
+                    f"{edge_name(CELLS[c], i)} has the operation {ALL_OPERATIONS[operation]!r} from state {state}, "
+                    f"expected one of {known}"
+                )

@@ -139,7 +139,7 @@ def _published(**texts: tuple[str, str]) -> Mapping[str, Genotype]:
     short_names = {
         "max": "max_pool_3x3", "avg": "avg_pool_3x3", "skip": "skip_connect", "sep3": "sep_conv_3x3",
         "sep5": "sep_conv_5x5", "sep7": "sep_conv_7x7", "dil3": "dil_conv_3x3", "dil5": "dil_conv_5x5",
-        "conv71": "conv_7x1_1x7",
+        "conv71": "conv_7x1_1x7", "conv31": "conv_3x1_1x3", "none": "none",
     }  # fmt: skip
 
     def cell(text: str) -> tuple[tuple[Edge, ...], tuple[int, ...]]:
@@ -160,6 +160,38 @@ PUBLISHED = _published(
     DARTS_V2=(
         "sep3~0 sep3~1 sep3~0 sep3~1 sep3~1 skip~0 skip~0 dil3~2",
         "max~0 max~1 skip~2 max~1 max~0 skip~2 skip~2 max~1",
+    ),
+    # "PC-DARTS: Partial Channel Connections for Memory-Efficient Architecture Search", Xu et al., 2020: the search on
+    # CIFAR-10, and that on ImageNet.
+    PC_DARTS=(
+        "sep3~1 skip~0 sep3~0 dil3~1 sep5~0 sep3~1 avg~0 dil3~1",
+        "sep5~1 max~0 sep5~1 sep5~2 sep3~0 sep3~3 sep3~1 sep3~2",
+    ),
+    PC_DARTS_ImageNet=(
+        "skip~1 sep3~0 sep3~0 skip~1 sep3~1 sep3~3 sep3~1 dil5~4",
+        "sep3~0 skip~1 dil5~2 max~1 sep3~2 sep3~1 sep5~0 sep3~3",
+    ),
+    # "Progressive Differentiable Architecture Search", Chen et al., 2019.
+    P_DARTS=(
+        "skip~0 dil3~1 skip~0 sep3~1 sep3~1 sep3~3 sep3~0 dil5~4",
+        "avg~0 sep5~1 sep3~0 dil5~2 max~0 dil3~1 dil3~1 dil5~3",
+    ),
+    # "Searching for A Robust Neural Architecture in Four GPU Hours", Dong and Yang, 2019.
+    GDAS_V1=(
+        "skip~0 skip~1 skip~0 sep5~2 sep3~3 skip~0 sep5~4 sep3~3",
+        "sep5~0 sep3~1 sep5~2 sep5~1 dil5~2 sep3~1 sep5~0 sep5~1",
+    ),
+    # "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture Search", White et al., 2021; one
+    # of its edges is `none`.
+    BANANAS=(
+        "sep3~1 skip~0 sep5~2 sep5~0 skip~0 sep5~2 sep3~0 skip~2",
+        "sep3~1 max~0 max~0 none~1 dil3~2 sep5~3 sep5~4 sep3~1",
+    ),
+    # "One-Shot Neural Architecture Search via Self-Evaluated Template Network", Dong and Yang, 2019; it has an
+    # operation of its own.
+    SETN=(
+        "skip~0 sep5~1 sep5~0 sep3~1 sep5~1 sep5~3 max~1 conv31~4",
+        "sep3~0 sep5~1 avg~0 sep5~1 avg~0 sep5~1 avg~0 skip~1",
     ),
     # In the words of DARTS's code, with what no node reads concatenated. "Learning Transferable Architectures for
     # Scalable Image Recognition", Zoph et al., 2018.
