@@ -9,9 +9,8 @@ import numpy as np
 
 from jnas.core._vocabulary import Array
 from jnas.io._text import did_you_mean
-from jnas.spaces.darts._cells import ALL_OPERATIONS, CELLS, CONCAT, SHAPE
-from jnas.spaces.darts._genotype import CELLS as _NAMES
-from jnas.spaces.darts._genotype import Genotype, edge_name
+from jnas.spaces.darts._cells import ALL_OPERATIONS, CONCAT, SHAPE
+from jnas.spaces.darts._genotype import CELLS, Genotype, edge_name
 
 
 class Cost(NamedTuple):
@@ -160,7 +159,7 @@ def genotype_cost(
     area = _checked(image_size, channels=channels, layers=layers, classes=classes, image_channels=image_channels)
     concats = len(genotype.normal_concat), len(genotype.reduce_concat)
     cost, head, places = _skeleton(concats, channels, layers, classes, area, image_channels)
-    for reduces, (name, edges) in enumerate(zip(_NAMES, (genotype.normal, genotype.reduce), strict=True)):
+    for reduces, (name, edges) in enumerate(zip(CELLS, (genotype.normal, genotype.reduce), strict=True)):
         for i, (operation, state) in enumerate(edges):
             if operation not in _OPERATIONS:
                 offer = did_you_mean(operation, _OPERATIONS) or ","

@@ -9,7 +9,8 @@ import numpy as np
 from jnas.core._vocabulary import Array, Graph
 from jnas.spaces._batch_last import batch_last
 from jnas.spaces._categorical import one_hot, unknown_feature
-from jnas.spaces.darts._cells import CELLS, EDGES, NODES, SHAPE, num_choices
+from jnas.spaces.darts._cells import EDGES, NODES, SHAPE, num_choices
+from jnas.spaces.darts._genotype import CELLS
 
 FEATURE_NAMES = ("one_hot", "ordinal", "adjacency", "path", "truncated_path", "graph")
 
@@ -102,7 +103,7 @@ def _graph(arch: Array, operations: int) -> Graph:
     to_output = np.zeros((size, size), np.float32)
     to_output[2:-1, -1] = 1
     adjacency = jnp.zeros((len(CELLS), size, size), jnp.float32)
-    vertices = []
+    vertices: list[Array | np.ndarray] = []
     for c in range(len(CELLS)):
         reads = jnp.zeros((size, size), jnp.float32).at[:, 2:-1].set(jnp.asarray(makes)[cells[c, :, 0]].T)
         adjacency = adjacency.at[c].set(reads + to_output)

@@ -9,7 +9,8 @@ import numpy as np
 from jnas.core._vocabulary import Array
 from jnas.spaces._batch_last import batch_last
 from jnas.spaces._hashing import hash_digits
-from jnas.spaces.darts._cells import ALL_OPERATIONS, CELLS
+from jnas.spaces.darts._cells import ALL_OPERATIONS
+from jnas.spaces.darts._genotype import CELLS
 
 _NEVER = np.int32(2**31 - 1)
 
@@ -36,7 +37,9 @@ def canonical_cell(cell: Array) -> Array:
     orders = _orders(nodes)
     place = np.argsort(orders, axis=1).astype(np.int32)  # of each node in each order
     batch = cell.shape[3:]
-    new_state = np.concatenate([np.tile(np.int32([[0, 1]]), (len(orders), 1)), place + 2], axis=1)  # [P, 2 + nodes]
+    new_state = np.concatenate(
+        [np.broadcast_to(np.arange(2, dtype=np.int32), (len(orders), 2)), place + 2], axis=1
+    )  # [P, 2 + nodes]
     state = jnp.take(jnp.asarray(new_state), cell[:, :, 0], axis=1)  # [P, nodes, 2, ...]
     legal = jnp.all(state < (place + 2).reshape(*place.shape, 1, *(1,) * len(batch)), axis=(1, 2))
     code = state * len(ALL_OPERATIONS) + cell[None, :, :, 1]

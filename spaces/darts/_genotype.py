@@ -51,9 +51,8 @@ def parse_genotype(text: str) -> Genotype:
         raise TypeError(f"an architecture of darts is read from a string, not from {type(text).__name__}")
     try:
         fields = _fields(bare(text))
-        return Genotype(
-            *(part for cell in CELLS for part in _cell(cell, _value(fields[cell]), _value(fields[f"{cell}_concat"])))
-        )
+        normal, reduce = (_cell(cell, _value(fields[cell]), _value(fields[f"{cell}_concat"])) for cell in CELLS)
+        return Genotype(*normal, *reduce)
     except ValueError as error:
         raise ValueError(f"{short(repr(text.strip()), 200)}: {error}") from None
 

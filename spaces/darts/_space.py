@@ -161,7 +161,7 @@ def _sample(edges: EdgeChoices, key: Key) -> Array:
     first = below(words[0, ..., 0], jnp.asarray(_NODE[..., 0] + 2))
     second = below(words[0, ..., 1], jnp.asarray(_NODE[..., 0] + 1))
     state = jnp.stack([first, second + (second >= first)], axis=-1)
-    return _arch(state, edges.operation(state, below(words[1], edges.count(state))))
+    return _arch(state, edges.operation(state, below(words[1], edges.how_many(state))))
 
 
 def _mutation(
@@ -177,7 +177,7 @@ def _mutation(
         ticket = below(words[0], int(above[-1]))
         chosen = ((ticket >= above - weights) & (ticket < above)).reshape(SHAPE)
         state, operation = _fields(arch)
-        count, rank = edges.count(state), edges.rank(state, operation)
+        count, rank = edges.how_many(state), edges.rank(state, operation)
         sibling = state[..., ::-1]
         if of_all:
             drawn = below(words[1], jnp.asarray(np.broadcast_to(_NODE + 2, SHAPE[:3])))

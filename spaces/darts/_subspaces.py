@@ -8,7 +8,8 @@ import numpy as np
 
 from jnas.core._vocabulary import Array
 from jnas.io._text import not_one_of
-from jnas.spaces.darts._cells import ALL_OPERATIONS, CELLS, EDGES, NODES, OPERATIONS, SHAPE
+from jnas.spaces.darts._cells import ALL_OPERATIONS, EDGES, NODES, OPERATIONS, SHAPE
+from jnas.spaces.darts._genotype import CELLS
 
 _SKIP, _SEPARABLE = "skip_connect", "sep_conv_3x3"
 _S1 = (  # a letter for each edge
@@ -39,7 +40,7 @@ class EdgeChoices(NamedTuple):
     listed: np.ndarray  # int32 [2, 4, 5, K]: the operations of each edge in ascending order, repeated to fill the row
     alike: bool  # all edges allow all operations
 
-    def count(self, state: Array) -> Array:
+    def how_many(self, state: Array) -> Array:
         """Returns how many operations the edges from states int32 `[2, 4, 2]` have, int32 `[2, 4, 2]`."""
         if self.alike:
             return jnp.full(SHAPE[:3], self.num_operations, jnp.int32)
