@@ -21,6 +21,7 @@ _IMPORTED = [
     "jnas.commands._train",
     "jnas.pages._plots",
     "jnas.studies.search._report",
+    "tests._contexts",
 ]
 
 

@@ -21,6 +21,8 @@ import hypothesis
 import jax
 import pytest
 
+import tests._contexts  # noqa: F401  for what it does
+
 hypothesis.settings.register_profile("fixed", derandomize=True)  # a check that fails must fail again
 hypothesis.settings.load_profile("fixed")
 
@@ -29,6 +31,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Tracing allocates much that lives on: each collection would go through all of it, and through all modules.
 gc.freeze()
 gc.set_threshold(50_000, 20, 50)
+
+
+def pytest_collection_finish():
+    """All modules are imported: no collection need go through them."""
+    gc.collect()
+    gc.freeze()
+
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
