@@ -28,6 +28,7 @@ from jnas.searchers.weight_sharing._controller import ControllerSettings
 from jnas.searchers.weight_sharing._darts import darts
 from jnas.searchers.weight_sharing._enas import PolicyGradient, enas
 from jnas.searchers.weight_sharing._fairnas import fairnas
+from jnas.searchers.weight_sharing._fbnet import fbnet
 from jnas.searchers.weight_sharing._gdas import gdas
 from jnas.searchers.weight_sharing._registry import (
     WeightSharingEntry,
@@ -65,6 +66,7 @@ __all__ = [
     "enas_controller",
     "entry",
     "fairnas",
+    "fbnet",
     "gcn_predictor",
     "gdas",
     "geometric_budgets",

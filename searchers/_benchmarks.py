@@ -99,7 +99,7 @@ BENCHMARKS = make_registry(
             all_epochs=True,
             budget_seconds=1_000_000.0,
             # "Evaluating the Search Phase of Neural Architecture Search", Yu et al., 2020.
-            shared=("spos", "fairnas", "rsps"),
+            shared=("spos", "fairnas", "rsps", "darts-v1", "darts-v2", "fbnet"),
         ),
         # Of its cells, by other decisions.
         *(

@@ -42,6 +42,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "rsps": {"selection": SELECTION},
     "spos": {"selection": SELECTION},
     "fairnas": {"selection": SELECTION},
+    "fbnet": {"adam": ADAM, "sgd": Sgd(0.05), "decay": 0.3},
 }
 every_searcher = pytest.mark.parametrize("name", ROWS)
 
@@ -242,7 +243,7 @@ def test_a_ragged_space_and_the_rule_of_its_supernet_are_obeyed(name):
     np.testing.assert_allclose(np.exp(logs).sum(), 1, rtol=1e-5)
     marginal = np.einsum("a,aek->ek", np.exp(logs), allowed[:, :, None] == np.arange(K))
     np.testing.assert_allclose(probabilities, marginal, atol=0.02)  # estimated by ENAS
-    if name in ("darts-v1", "darts-v2", "gdas"):
+    if name in ("darts-v1", "darts-v2", "gdas", "fbnet"):
         alpha = jnp.where(MASK, state.alpha, -jnp.inf)
         np.testing.assert_array_equal(derived.arch, ruled_discretize(alpha))
 
@@ -282,6 +283,7 @@ def test_every_name_has_a_row_and_its_published_settings():
             "enas": (250, 128),
             "spos": (200, 256),
             "fairnas": (200, 256),
+            "fbnet": (200, 64),
         }.get(name, (250, 64))
     with pytest.raises(ValueError, match="no weight-sharing searcher 'nao'"):
         weight_sharing_entry("nao")

@@ -4,7 +4,7 @@
 in a folder from which killed work goes on.
 """
 
-from jnas.core._vocabulary import Decisions, Examples, Network, Supernet, Task, Weights
+from jnas.core._vocabulary import Decisions, Examples, Network, Preferences, Supernet, Task, Weights
 from jnas.training._recipe import RECIPES, Recipe, get_recipe, make_optimizer
 from jnas.training.data._augmentation import Augmentation, augment, normalize
 from jnas.training.data._dataset import Dataset, dataset_from_arrays
@@ -44,6 +44,7 @@ __all__ = [
     "Examples",
     "Jobs",
     "Network",
+    "Preferences",
     "Recipe",
     "RunState",
     "Runs",

@@ -180,6 +180,34 @@ def likeliest_choices(logits: Array) -> Array:
     return jnp.argmax(logits, axis=1).astype(jnp.int32)
 
 
+class Preferences(NamedTuple):
+    """What gradient-based searches learn of a supernet, where that is no preference for each choice of its decisions.
+
+    `alpha [D, C]` holds them: `D` rows of at most `C` choices, that only in the end become decisions of the supernet.
+    """
+
+    decisions: Decisions  # [D, C], which of alpha's numbers there are
+
+    mixture: Callable[[Any, Any, Array, Any], tuple[Any, Any]]
+    """As `Supernet.mixture`, by weights `[D, C]`."""
+
+    discretize: Callable[[Array], Array]
+    """As `Supernet.discretize`, of logits `[D, C]`."""
+
+    probabilities: Callable[[Array], Array]
+    """`probabilities(logits [D, C]) -> [E, K]`, marginal ones, of the choices of the supernet's own decisions."""
+
+    log_probability: Callable[[Array, Array], Array]
+    """`log_probability(logits [D, C], archs [N, E]) -> float32 [N]`."""
+
+    start: NDArray[np.float32] | None = None
+    """`[D, C]`, what alpha starts around; None for 0."""
+
+    draw: Callable[[Key, Array], Array] | None = None
+    """`draw(key, logits [D, C]) -> arch int32 [E]`: what a search returns, where that is drawn; None for `discretize`.
+    Logits of choices that a row lacks are minus infinity."""
+
+
 class Supernet(NamedTuple):
     """One network that holds the weights of all architectures of a space, as pure functions.
 
@@ -234,6 +262,12 @@ class Supernet(NamedTuple):
 
     rematerialize: bool = False
     """Whether gradients compute the insides of cells again: less memory and more time, and last bits may differ."""
+
+    preferences: Preferences | None = None
+    """What DARTS and FBNet learn; None for a preference for each choice of each decision."""
+
+    released: Preferences | None = None
+    """What the released DARTS and FBNet learn in this space, where it expresses a part of the space alone."""
 
 
 def decisions_of(supernet: Supernet) -> Decisions:
@@ -298,6 +332,8 @@ class WeightSharingSearcher(NamedTuple):
       shared: `shared(state) -> Shared`.
       name: For tables and legends.
       extra_steps: Steps of an epoch beyond those that go through the training examples once (a controller's).
+      mixed: The supernet with the decisions and the mixture that the state's `alpha` is of, where it is of others than
+        the supernet's own; see `Preferences`.
     """
 
     init: Callable[[Key], Any]
@@ -308,6 +344,7 @@ class WeightSharingSearcher(NamedTuple):
     shared: Callable[[Any], Shared]
     name: str
     extra_steps: int = 0
+    mixed: Supernet | None = None
 
     @property
     def weights(self) -> Callable[[Any], Array]:

@@ -4,8 +4,9 @@ Of spaces and searches: an architecture is an element of a `Space`; a `Searcher`
 answers with an `Evaluation`, and a run leaves a `Trace`; a `Predictor` of scores makes a `Prediction`.
 
 Of training: a `Task` says what is learned from `Examples`; a `Network` holds every architecture of a space by itself, a
-`Supernet` all of them at once, with `Decisions` left open. A `WeightSharingSearcher` trains one, sees a `Batch`, tells
-a `StepInfo`, holds `Shared` weights, and comes to what it has `Derived`.
+`Supernet` all of them at once, with `Decisions` left open, of which gradients may learn other `Preferences`. A
+`WeightSharingSearcher` trains one, sees a `Batch`, tells a `StepInfo`, holds `Shared` weights, and comes to what it has
+`Derived`.
 """
 
 from jnas.core._search_words import (
@@ -36,6 +37,7 @@ from jnas.core._training_words import (
     Examples,
     FormName,
     Network,
+    Preferences,
     Shared,
     StepInfo,
     Supernet,
@@ -63,6 +65,7 @@ __all__ = [
     "Objective",
     "Prediction",
     "Predictor",
+    "Preferences",
     "Proposal",
     "Searcher",
     "Shared",

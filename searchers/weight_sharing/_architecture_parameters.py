@@ -1,15 +1,20 @@
 """What the searchers share that learn a preference `alpha [E, K]` for each operation on each edge."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jnas.core._vocabulary import Array, Derived, Examples, Key, Shared, Supernet, decisions_of
+from jnas.core._vocabulary import Array, Derived, Examples, Key, Preferences, Shared, Supernet, decisions_of
 from jnas.core._widths import narrow_optimizer
+from jnas.io._text import not_one_of
+from jnas.searchers.weight_sharing._candidates import derive_key
 from jnas.searchers.weight_sharing._shared_weights import Forward, Measured, WeightsState, begin_weights, loss_of
+
+Reachable = Literal["whole", "released"]
+"""Whether alpha can express the whole space, or what the released search in it can; see `Supernet.released`."""
 
 
 class Adam(NamedTuple):
@@ -94,22 +99,77 @@ class AlphaFunctions(NamedTuple):
     shared: Callable[[AlphaState], Shared]
 
 
-def alpha_functions(supernet: Supernet) -> AlphaFunctions:
-    """Returns what a state says by its alpha: independent decisions, by a softmax over the choices of each."""
-    decisions = decisions_of(supernet)
+def alpha_functions(supernet: Supernet, preferences: Preferences | None = None) -> AlphaFunctions:
+    """Returns what a state says by its alpha: independent rows, by a softmax over the choices of each.
+
+    Args:
+      supernet: Whose decisions alpha is of.
+      preferences: What it is of, where it is of others.
+    """
+    own = _own_preferences(supernet) if preferences is None else preferences
 
     def derive(state: AlphaState, dataset: Any, split: str) -> Derived:
         del dataset, split
-        arch = supernet.discretize(decisions.restrict(state.alpha))
+        logits = own.decisions.restrict(state.alpha)
+        arch = own.discretize(logits) if own.draw is None else own.draw(derive_key(state.key), logits)
         return Derived(arch, arch[None], jnp.full((1,), jnp.nan, jnp.float32))
 
     def log_probability(state: AlphaState, archs: Array) -> Array:
-        return log_probability_of(jax.nn.log_softmax(decisions.restrict(state.alpha), axis=1), archs)
+        return own.log_probability(own.decisions.restrict(state.alpha), archs)
 
     def probabilities(state: AlphaState) -> Array:
-        return jax.nn.softmax(decisions.restrict(state.alpha), axis=1)
+        return own.probabilities(own.decisions.restrict(state.alpha))
 
     return AlphaFunctions(derive, log_probability, probabilities, lambda state: state.weights.shared)
+
+
+def preferences_of(supernet: Supernet, reachable: Reachable) -> Preferences:
+    """Returns what a search by a mixture learns of a supernet.
+
+    Raises:
+      ValueError: There is no such reach, or the supernet has no released one.
+    """
+    if reachable not in get_args(Reachable):
+        raise ValueError(not_one_of("reachable", reachable, get_args(Reachable)))
+    if reachable == "whole":
+        return supernet.preferences or _own_preferences(supernet)
+    if supernet.released is None:
+        raise ValueError(
+            f"reachable is 'released', and the supernet of {supernet.space.name} has no released decisions of its own; "
+            "use reachable='whole'"
+        )
+    return supernet.released
+
+
+def with_preferences(supernet: Supernet, preferences: Preferences) -> Supernet:
+    """Returns a supernet whose decisions and mixture are those of preferences; nothing else of it knows of them."""
+    return supernet._replace(
+        decisions=preferences.decisions,
+        mixture=preferences.mixture,
+        discretize=preferences.discretize,
+        straight_through=None,
+    )
+
+
+def begin_preferences(key: Key, mixed: Supernet, preferences: Preferences, scale: Any, settings: Adam) -> AlphaState:
+    """Returns a search before its first step, as `begin_alpha`, alpha around where preferences start."""
+    state = begin_alpha(key, mixed, scale, settings)
+    return state if preferences.start is None else state._replace(alpha=state.alpha + preferences.start)
+
+
+def _own_preferences(supernet: Supernet) -> Preferences:
+    """Returns a preference for each choice of each decision."""
+
+    def log_probability(logits: Array, archs: Array) -> Array:
+        return log_probability_of(jax.nn.log_softmax(logits, axis=1), archs)
+
+    return Preferences(
+        decisions=decisions_of(supernet),
+        mixture=supernet.mixture,
+        discretize=supernet.discretize,
+        probabilities=lambda logits: jax.nn.softmax(logits, axis=1),
+        log_probability=log_probability,
+    )
 
 
 def most_probable(log_probabilities: Array, count: int) -> Array:

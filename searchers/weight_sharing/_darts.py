@@ -11,12 +11,15 @@ from jnas.io._text import not_one_of
 from jnas.searchers.weight_sharing._architecture_parameters import (
     Adam,
     AlphaState,
+    Reachable,
     alpha_functions,
-    begin_alpha,
+    begin_preferences,
     mixture_gradient,
     mixture_loss,
     mixture_of,
+    preferences_of,
     update_alpha,
+    with_preferences,
 )
 from jnas.searchers.weight_sharing._shared_weights import (
     Measured,
@@ -46,6 +49,7 @@ def darts(
     adam: Adam = Adam(),  # noqa: B008
     init_scale: Any = 1e-3,
     unroll_rate: Any = None,
+    reachable: Reachable = "whole",
 ) -> WeightSharingSearcher:
     """Returns DARTS, with the published hyper-parameters of NAS-Bench-201's comparison.
 
@@ -71,14 +75,18 @@ def darts(
       init_scale: Standard deviation of the first alpha.
       unroll_rate: The learning rate of `w'`, by default that of the weights; 0 makes the second order's gradient that
         of the first.
+      reachable: `'whole'`: what reaches every architecture; on NAS-Bench-101 a softmax over whether each edge is there,
+        and over the operations of each vertex. `'released'`, there: as the evaluation of search phases mixes, one
+        predecessor or none for each vertex and all vertices at the output, which expresses few cells
+        (`jnas.spaces.reachable_cells`).
 
     Returns:
       A searcher that derives what the supernet's `discretize` makes of alpha; on NAS-Bench-201 the operation of the
-      largest alpha on each edge, `none` included.
+      largest alpha on each edge, `none` included. With `reachable='released'`, the most frequent of 1,000 draws.
 
     Raises:
       TypeError: `steps_per_epoch` or `epochs` is not a Python int.
-      ValueError: An argument is out of range.
+      ValueError: An argument is out of range, or the supernet has no released decisions.
 
     References:
       "DARTS: Differentiable Architecture Search", Liu, Simonyan and Yang, 2019, Section 2.3, Equations 5 to 8, and
@@ -88,20 +96,22 @@ def darts(
         if value not in known:
             raise ValueError(not_one_of(name, value, known))
     schedule = check_schedule(steps_per_epoch, epochs)
+    preferences = preferences_of(supernet, reachable)
+    mixed = with_preferences(supernet, preferences)
 
     def loss_on(examples: Examples) -> Loss:
-        return lambda parameters, alpha: mixture_loss(supernet, parameters, alpha, examples)
+        return lambda parameters, alpha: mixture_loss(mixed, parameters, alpha, examples)
 
     def train(state: AlphaState, batch: Batch) -> tuple[AlphaState, Measured]:
         rate = learning_rate(sgd, schedule, state.step)
-        forward = mixture_of(supernet, state.alpha)
-        trained, measured = train_weights(supernet, state.weights, forward, batch.train, rate, sgd)
+        forward = mixture_of(mixed, state.alpha)
+        trained, measured = train_weights(mixed, state.weights, forward, batch.train, rate, sgd)
         return state._replace(weights=trained), measured
 
     def learn(state: AlphaState, batch: Batch) -> tuple[AlphaState, Measured]:
         if order == "first":
             parameters = state.weights.shared.parameters
-            gradient, measured = mixture_gradient(supernet, parameters, state.alpha, batch.validation)
+            gradient, measured = mixture_gradient(mixed, parameters, state.alpha, batch.validation)
         else:
             rate = learning_rate(sgd, schedule, state.step) if unroll_rate is None else unroll_rate
             losses = loss_on(batch.train), loss_on(batch.validation)
@@ -110,7 +120,7 @@ def darts(
         return state._replace(alpha=alpha, optimizer=optimizer), measured
 
     def init(key: Key) -> AlphaState:
-        return begin_alpha(key, supernet, init_scale, adam)
+        return begin_preferences(key, mixed, preferences, init_scale, adam)
 
     def step(state: AlphaState, batch: Batch) -> tuple[AlphaState, StepInfo]:
         if order == "first":
@@ -122,7 +132,7 @@ def darts(
         return state._replace(step=state.step + 1), StepInfo(*on_train, *on_validation)
 
     name = "darts-v1" if order == "first" else "darts-v2"
-    return WeightSharingSearcher(init, step, *alpha_functions(supernet), name)
+    return WeightSharingSearcher(init, step, *alpha_functions(supernet, preferences), name, mixed=mixed)
 
 
 def unrolled_gradient(

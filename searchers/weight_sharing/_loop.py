@@ -121,7 +121,8 @@ def look_at(
     eigenvalue = jnp.float32(jnp.nan)
     if hessian and has_alpha(run.state):
         key = jax.random.fold_in(derive_key(run.state.key), 2)
-        eigenvalue = hessian_eigenvalue(key, supernet, searcher.shared(run.state), run.state.alpha, dataset, split)
+        mixed = searcher.mixed or supernet
+        eigenvalue = hessian_eigenvalue(key, mixed, searcher.shared(run.state), run.state.alpha, dataset, split)
     probabilities = searcher.probabilities(run.state)
     alive = _finite(searcher.shared(run.state).parameters) & jnp.all(jnp.isfinite(probabilities))
     return Look(searcher.derive(run.state, dataset, split), jnp.where(alive, probabilities, jnp.nan), eigenvalue)

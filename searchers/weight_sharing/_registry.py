@@ -1,4 +1,4 @@
-"""The weight-sharing searchers by name, with published settings: on NAS-Bench-201, of spos and fairnas on 101."""
+"""The weight-sharing searchers by name, with published settings: on NAS-Bench-201, of the last three on 101."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,6 +8,7 @@ from jnas.core._vocabulary import Supernet, WeightSharingSearcher
 from jnas.searchers.weight_sharing._darts import darts
 from jnas.searchers.weight_sharing._enas import enas
 from jnas.searchers.weight_sharing._fairnas import fairnas
+from jnas.searchers.weight_sharing._fbnet import fbnet
 from jnas.searchers.weight_sharing._gdas import gdas
 from jnas.searchers.weight_sharing._rsps import rsps
 from jnas.searchers.weight_sharing._setn import setn
@@ -90,6 +91,14 @@ _ENTRIES = (
         256,
         "a step by the sum of the gradients of architectures that have each operation once everywhere; else as spos",
     ),
+    WeightSharingEntry(
+        "fbnet",
+        fbnet,
+        {},
+        200,
+        64,
+        "a Gumbel-softmax mixture of all choices whose temperature falls, mixture and weights by gradient descent",
+    ),
 )
 WEIGHT_SHARING = make_registry("weight-sharing searcher", _ENTRIES)
 
@@ -99,7 +108,7 @@ def weight_sharing_names() -> tuple[str, ...]:
 
     Example:
       >>> jnas.searchers.weight_sharing_names()
-      ('darts-v1', 'darts-v2', 'gdas', 'setn', 'enas', 'rsps', 'spos', 'fairnas')
+      ('darts-v1', 'darts-v2', 'gdas', 'setn', 'enas', 'rsps', 'spos', 'fairnas', 'fbnet')
     """
     return WEIGHT_SHARING.names()
 

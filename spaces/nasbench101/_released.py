@@ -70,7 +70,6 @@ def released_decisions(sampler: Sampler, max_vertices: int = MAX_VERTICES) -> De
     return _ENCODINGS[sampler](max_vertices - 2)
 
 
-@functools.cache
 def reachable_cells(sampler: Sampler, max_vertices: int = MAX_VERTICES) -> np.ndarray:
     """Returns the cells that a released sampler can express, each once, int32 `[R, 26]`.
 
@@ -89,6 +88,28 @@ def reachable_cells(sampler: Sampler, max_vertices: int = MAX_VERTICES) -> np.nd
       >>> len(reachable_cells("enas", 4)), len(reachable_cells("darts", 4))
       (15, 19)
     """
+    return enumerate_released(sampler, max_vertices).cells
+
+
+class Enumerated(NamedTuple):
+    """All that a released sampler can say, the `R` cells of the space in the order in which they come."""
+
+    cells: np.ndarray  # int32 [R, 26]
+    fingerprints: np.ndarray  # uint32 [R, 2]
+    rows: np.ndarray  # int32, of each combination of choices, in lexicographic order, its cell; -1: not in the space
+
+
+@functools.cache
+def enumerate_released(sampler: Sampler, max_vertices: int = MAX_VERTICES) -> Enumerated:
+    """Returns what each combination of a released sampler's choices stands for.
+
+    Args:
+      sampler: As for `released_decisions`.
+      max_vertices: As there.
+
+    Raises:
+      ValueError: As `released_decisions`.
+    """
     decisions = released_decisions(sampler, max_vertices)
     _, from_index = lexicographic_index(decisions.num_choices)
     size = int(np.prod(decisions.num_choices))
@@ -99,7 +120,10 @@ def reachable_cells(sampler: Sampler, max_vertices: int = MAX_VERTICES) -> np.nd
 
     with jax.ensure_compile_time_eval():
         archs, words, valid = map(np.asarray, jax.jit(jax.vmap(cell))(jnp.arange(size)))
-    _, first = np.unique(words[valid], axis=0, return_index=True)
-    found: np.ndarray = archs[valid][np.sort(first)]
-    found.flags.writeable = False
+    _, first, which = np.unique(words[valid], axis=0, return_index=True, return_inverse=True)
+    order, rows = np.sort(first), np.full(size, -1, np.int32)
+    rows[valid] = np.searchsorted(order, first)[which.reshape(-1)]
+    found = Enumerated(archs[valid][order], words[valid][order], rows)
+    for array in found:
+        array.flags.writeable = False
     return found

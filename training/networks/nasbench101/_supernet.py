@@ -25,6 +25,7 @@ from jnas.training.networks.nasbench101._network import (
     apply_by_modules,
     by_in_degree,
 )
+from jnas.training.networks.nasbench101._preferences import released_preferences
 from jnas.training.networks.nasbench101._shared_module import (
     NormName,
     Reading,
@@ -114,7 +115,7 @@ def nasbench101_supernet(
 
     Returns:
       A supernet whose architectures are int32 `[26]`. Its mixture has a weight for each edge, of which the second
-      column counts, and for each operation; see `mixture_module` (and `predecessor_weights` for DARTS and FBNet as
+      column counts, and for each operation; see `mixture_module` (and `released_preferences` for DARTS and FBNet as
       released). At one-hot weights it is the sampled cell where all
       `max_vertices - 2` vertices go to the output; of other cells, vertices are wider in the cell than in the mixture,
       and a vertex without predecessors gives a constant. There is no straight-through pass, since
@@ -184,6 +185,7 @@ def nasbench101_supernet(
         discretize=likeliest_cell,
         specialize=specialize,
         rematerialize=rematerialize,
+        released=released_preferences(mixture, max_vertices),
     )
     are_operations = np.arange(space.num_decisions) >= NUM_EDGES
     decisions = decisions_of(supernet)._replace(independent=False, operations=are_operations)
