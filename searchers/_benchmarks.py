@@ -109,6 +109,7 @@ BENCHMARKS = make_registry(
                 settings=_CELLS_SETTINGS,
                 all_epochs=True,
                 budget_seconds=1_000_000.0,
+                shared=("darts-v1", "darts-v2", "gdas", "rsps", "enas"),
             )
             for number in (1, 2, 3)
         ),

@@ -1,6 +1,7 @@
 """The three spaces of NAS-Bench-1Shot1: parts of NAS-Bench-101 in which each vertex reads a fixed number of others."""
 
 import functools
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -60,6 +61,20 @@ def nasbench1shot1_3() -> Space:
 def cell_of(number: int) -> Callable[[Array], Array]:
     """Returns the function from an architecture of a space of NAS-Bench-1Shot1 to that of `nasbench101`, `[26]`."""
     return _decisions(number).to_arch
+
+
+def parent_rows(number: int) -> list[np.ndarray]:
+    """Returns which vertices are in each set that a vertex can read, for the vertices 1 to `n` and then the output.
+
+    Bool `[sets, v]` of vertex `v` (the output is `n + 1`), in the order of the space's choices; vertices with one set
+    alone have no decision.
+    """
+    parents, output_parents = _PARENTS[number]
+    rows = []
+    for vertex, count in enumerate((*parents, output_parents), 1):
+        sets = itertools.combinations(range(vertex), count)
+        rows.append(np.array([[source in chosen for source in range(vertex)] for chosen in sets]))
+    return rows
 
 
 @functools.cache

@@ -139,7 +139,7 @@ def _begin(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Train
 def _check_header(header: Mapping[str, Any]) -> TrainedNetwork:
     """Returns what a header says, without the weights."""
     check_keys(header, _FIELDS, _FIELDS, "its header")
-    if (header["format"], header["version"]) != (FORMAT, VERSION) or header["space"] not in FAMILIES.rows:
+    if (header["format"], header["version"]) != (FORMAT, VERSION) or not _is_trained(header["space"]):
         told = f"it is of the kind {header['format']!r}, version {header['version']!r}, space {header['space']!r}"
         raise ValueError(told)
     recipe = read_recipe(header["recipe"])
@@ -159,6 +159,10 @@ def _check_header(header: Mapping[str, Any]) -> TrainedNetwork:
     return TrainedNetwork(arch, none, recipe, header["dataset"], shape, num_classes, mean, std, space.name)
 
 
+def _is_trained(space: Any) -> bool:
+    return space in FAMILIES.rows and FAMILIES.rows[space].network is not None
+
+
 def _checked_cell(arch: Any, space: Space) -> np.ndarray:
     cell = space.from_string(arch) if isinstance(arch, str) else checked_arch(arch, space.num_choices)
     check_arch(space, cell)
@@ -173,6 +177,7 @@ def _empty(space: Space, recipe: Recipe, image_shape: tuple[int, int, int], num_
     family = FAMILIES.entry(space.name)
     sizes: Any = {"image_shape": image_shape, "num_classes": num_classes}
     sizes |= {"channels": recipe.channels, "cells": recipe.cells, "epsilon": recipe.batch_norm_epsilon}
+    assert family.network is not None
     network = family.network(family.forms[0], None, **sizes)
     arch = np.zeros(space.num_decisions, np.int32)
     shapes = jax.eval_shape(network.init, jax.eval_shape(lambda: jax.random.key(0)), arch)

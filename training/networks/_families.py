@@ -11,11 +11,12 @@ from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._family import Family
 from jnas.training.networks.nasbench101._family import FAMILY as NASBENCH101
+from jnas.training.networks.nasbench101._one_shot_family import ONE_SHOT_FAMILIES
 from jnas.training.networks.nasbench201._family import FAMILY as NASBENCH201
 from jnas.training.operations._forms import fastest_form
 
-FAMILIES = make_registry("space with networks", (NASBENCH201, NASBENCH101))
-"""The spaces whose networks can be trained."""
+FAMILIES = make_registry("space with networks", (NASBENCH201, NASBENCH101, *ONE_SHOT_FAMILIES))
+"""The spaces whose networks, or supernets, can be trained."""
 
 
 def make_network(
@@ -49,6 +50,12 @@ def make_network(
       0.0603
     """
     family = FAMILIES.entry(space)
+    if family.network is None:
+        known = ", ".join(row.name for row in FAMILIES.rows.values() if row.network)
+        raise ValueError(
+            f"space is {space!r}, whose cells have no networks of their own, expected one of {known}; train them by "
+            "their strings, as cells of the space that these are of"
+        )
     if form == "static" and (archs is None or np.ndim(archs) != 1):
         raise ValueError("the form 'static' is a program of one architecture; pass it as archs, [E]")
     return family.network(
@@ -81,7 +88,8 @@ def make_supernet(
       cells: In each stage; published searches have 5, and 3 modules on NAS-Bench-101.
       form: How one operation among several becomes a program; by default the fastest on this backend, a branch
         (`'switch'`) on CPUs, sorted batches (`'dispatch'`) elsewhere. See `jnas.training.train_many`.
-      space: `'nasbench201'`; or `'nasbench101'`, whose form is `'switch'` everywhere.
+      space: `'nasbench201'`; or `'nasbench101'`, `'nasbench1shot1_1'`, `'nasbench1shot1_2'` or `'nasbench1shot1_3'`,
+        whose form is `'switch'` everywhere.
       vertices: Of `'nasbench101'`: the most vertices of a cell, 3 to 7; by default 7.
       rematerialize: Whether gradients compute the insides of cells again, which takes less memory and more time; their
         last bits may differ.

@@ -35,7 +35,8 @@ class Family(NamedTuple):
     Attributes:
       name: Of the space, as `jnas.spaces.get` knows it.
       network: `network(form, archs, image_shape=, num_classes=, channels=, cells=, epsilon=) -> Network`; `archs` as
-        `make_network` is given them. Where it is asked for, with `rematerialize=True`; so is `supernet`.
+        `make_network` is given them. Where it is asked for, with `rematerialize=True`; so is `supernet`. None for
+        a space of decisions about cells of another, which are trained as that one's.
       forms: The names that `network` takes.
       recipes: The names of the default recipes, for the digits and for other data.
       parameters: The type of what `Network.init` returns first, by which weights are known again.
@@ -57,7 +58,7 @@ class Family(NamedTuple):
     """
 
     name: str
-    network: Callable[..., Network]
+    network: Callable[..., Network] | None
     forms: tuple[FormName, ...]
     recipes: tuple[str, str]
     parameters: type

@@ -1,4 +1,4 @@
-"""How the arrays of networks start."""
+"""How the arrays of networks start, and how running estimates go on."""
 
 from typing import Any, NamedTuple
 
@@ -48,3 +48,16 @@ def fresh_moments(*shape: int) -> Array:
     """Returns means of 0 and variances of 1, float32 `[..., 2, C]`, of batch-norms `[..., C]`."""
     *lead, width = shape
     return jnp.broadcast_to(jnp.asarray([0.0, 1.0], jnp.float32)[:, None], (*lead, 2, width))
+
+
+def moved_moments(old: Array, new: Array, keep: float, count: int) -> Array:
+    """Returns running means and variances `[..., 2, C]` after a batch's own, whose variances are made unbiased.
+
+    Args:
+      old: Before.
+      new: Of the batch.
+      keep: What they keep of themselves.
+      count: How many numbers the batch's are of.
+    """
+    unbiased = jnp.asarray([1.0, count / max(count - 1, 1)], new.dtype)
+    return keep * old + (1 - keep) * new * unbiased.reshape((1,) * (new.ndim - 2) + (2, 1))

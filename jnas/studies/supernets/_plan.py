@@ -16,6 +16,7 @@ from jnas.searchers.weight_sharing._analysis import expected_random_search
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._loop import has_alpha
 from jnas.searchers.weight_sharing._registry import make_weight_sharing, weight_sharing_entry
+from jnas.spaces._registry import to_cell
 from jnas.studies._compared import table_words
 from jnas.studies._memory import check_memory
 from jnas.studies._settings import check_settings
@@ -260,6 +261,8 @@ def _fitting(table: Table, supernet: Supernet) -> Table:
     # Which mutation or isomorphism a table carries does not matter here.
     own, wanted = table.space, supernet.space
     if own.name != wanted.name:
+        if to_cell(wanted) is not None:  # of decisions about the table's cells
+            return table_in_space(table, wanted, partly=True)
         raise ValueError(f"the table is of the space {own.name!r}, the supernet of {wanted.name!r}")
     if own.choices == wanted.choices:
         return table

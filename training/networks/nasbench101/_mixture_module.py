@@ -101,7 +101,7 @@ def mixture_module(
         for choice, raw in enumerate(convolved):
             scale, shift = (values[vertex, choice, norm, :width] for values in parameters.vertices[2:])
             known = None if statistics is None else given.vertices[vertex, choice, norm, :, :width]
-            out, moments = _rectified(settings, raw, scale, shift, known)
+            out, moments = rectified(settings, raw, scale, shift, known)
             result = result + weights.operations[vertex, choice] * out
             each.append(moments)
         nodes.append(result)
@@ -109,7 +109,7 @@ def mixture_module(
     joined = jnp.concatenate([weights.outputs[v] * node for v, node in enumerate(nodes, start=1)])
     own_output = parameters.output
     raw = convolve_1x1(images, own_output.kernel)
-    added, of_output = _rectified(settings, raw, own_output.scale, own_output.shift, given.output)
+    added, of_output = rectified(settings, raw, own_output.scale, own_output.shift, given.output)
     return joined + weights.outputs[0] * added, SharedStatistics(jnp.stack(used), of_inputs, of_output)
 
 
@@ -124,13 +124,13 @@ def _project(
 
     kernel, scale, shift = map(joined, own)
     known = None if given is None else joined(given.transpose(0, 2, 1)).T
-    out, used = _rectified(settings, convolve_1x1(images, kernel), scale, shift, known)
+    out, used = rectified(settings, convolve_1x1(images, kernel), scale, shift, known)
     outputs = own.scale.shape[1]
     rows = [jnp.pad(each, ((0, 0), (0, outputs - each.shape[1]))) for each in jnp.split(used, ends, 1)]
     return jnp.split(out, ends), jnp.stack(rows)
 
 
-def _rectified(
+def rectified(
     settings: ModuleSettings, images: Array, scale: Array, shift: Array, given: Array | None
 ) -> tuple[Array, Array]:
     """Returns what follows a convolution, batch-norm and ReLU, and the statistics used `[2, C]`."""

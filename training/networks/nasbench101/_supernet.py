@@ -14,7 +14,7 @@ from jnas.io._text import not_one_of
 from jnas.spaces.nasbench101._cells import MAX_VERTICES, NUM_EDGES
 from jnas.spaces.nasbench101._cost import NUM_STACKS, check_image_size, check_image_sizes
 from jnas.spaces.nasbench101._space import nasbench101
-from jnas.training.networks._initial import Constant, Uniform, fresh_moments, initial_arrays
+from jnas.training.networks._initial import Constant, Uniform, fresh_moments, initial_arrays, moved_moments
 from jnas.training.networks.nasbench101._discretize import likeliest_cell
 from jnas.training.networks.nasbench101._masked import masked_module
 from jnas.training.networks.nasbench101._mixture_module import edge_weights, mixture_channels, mixture_module
@@ -250,9 +250,7 @@ def _running(
     count = shape[0] * pixels
 
     def update(old: Array, new: Array, stack: int) -> Array:
-        number = count // 4**stack
-        unbiased = jnp.asarray([1.0, number / max(number - 1, 1)], new.dtype).reshape((1,) * (new.ndim - 2) + (2, 1))
-        return keep * old + (1 - keep) * new * unbiased
+        return moved_moments(old, new, keep, count // 4**stack)
 
     if arch is None:
         masks = {width: _ran_in_mixture(sizes, width) for width in dict.fromkeys(sizes.widths)}

@@ -11,7 +11,7 @@ from jax import lax
 from jnas.core._vocabulary import Array, Key, Supernet
 from jnas.spaces.nasbench201._cells import EDGES
 from jnas.spaces.nasbench201._space import nasbench201
-from jnas.training.networks._initial import Uniform, fresh_moments, initial_arrays
+from jnas.training.networks._initial import Uniform, fresh_moments, initial_arrays, moved_moments
 from jnas.training.networks.nasbench201._mixture_cell import ONE, THREE, mixture_cell
 from jnas.training.networks.nasbench201._network import NUM_STAGES, check_network_sizes
 from jnas.training.networks.nasbench201._sampled_cell import make_sampled_stage
@@ -213,8 +213,7 @@ def _running(
     counts = [shape[0] * shape[1] * shape[2] // 4**stage for stage in range(NUM_STAGES)]
 
     def update(old: Array, new: Array, count: int) -> Array:
-        unbiased = jnp.asarray([1.0, count / max(count - 1, 1)], new.dtype)
-        return keep * old + (1 - keep) * new * unbiased.reshape((1,) * (new.ndim - 2) + (2, 1))
+        return moved_moments(old, new, keep, count)
 
     cells = list(map(update, statistics.cells, used.cells, counts))
     if arch is not None:
