@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 import optax
 
 from jnas.core._registry import make_registry
+from jnas.searchers.weight_sharing._enas import EVALUATED_POLICY
+from jnas.searchers.weight_sharing._shared_weights import Sgd
+from jnas.searchers.weight_sharing._spos import EVALUATED_SELECTION
 from jnas.spaces._registry import SPACES
 from jnas.tables._published import PAIRS
 
@@ -25,6 +28,8 @@ class Benchmark(NamedTuple):
       budget_seconds: Of a search, where the table has times; without them, and for None, 100 evaluations.
       budget_datasets: The data sets for which it holds; None for all.
       shared: The weight-sharing searchers that are compared.
+      published: By weight-sharing searcher, what of its entry was published otherwise for this space: `settings`,
+        `epochs`, `batch_size`.
       agreement: By weight-sharing searcher, the published correlations with the ground truth on CIFAR-10 of its
         probability of a cell, and of its accuracy under the shared weights with statistics of each batch and with
         running estimates.
@@ -51,6 +56,7 @@ class Benchmark(NamedTuple):
     budget_seconds: float | None = None
     budget_datasets: tuple[str, ...] | None = None
     shared: tuple[str, ...] = ("darts-v1", "darts-v2", "gdas", "setn", "enas", "rsps")
+    published: Mapping[str, Mapping[str, Any]] = {}
     agreement: Mapping[str, tuple[float, float, float]] = {}
 
     @property
@@ -70,6 +76,21 @@ _CELLS_SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "hyperband": {"eta": 3},
     "bohb": {"eta": 3, "num_samples": 64, "random_fraction": 0.33, "min_bandwidth": 0.3},
     "smac": {"num_trees": 10, "random_fraction": 0.33, "refit_growth": 0.01},
+}
+
+# "Evaluating the Search Phase of Neural Architecture Search", Yu et al., 2020, and its released code.
+_ENAS_OF_CELLS: Mapping[str, Any] = {
+    "epochs": 200,
+    "batch_size": 160,
+    "settings": {
+        "reachable": "released",
+        "compared": "pool",
+        "controller_steps": 30,
+        "controller_samples": 10,
+        "policy": EVALUATED_POLICY,
+        "sgd": Sgd(0.05, 0.0005, weight_decay=2.5e-4, nesterov=False),
+        "selection": EVALUATED_SELECTION,
+    },
 }
 
 BENCHMARKS = make_registry(
@@ -99,7 +120,8 @@ BENCHMARKS = make_registry(
             all_epochs=True,
             budget_seconds=1_000_000.0,
             # "Evaluating the Search Phase of Neural Architecture Search", Yu et al., 2020.
-            shared=("spos", "fairnas", "rsps", "darts-v1", "darts-v2", "fbnet"),
+            shared=("spos", "fairnas", "enas", "darts-v1", "darts-v2", "fbnet"),
+            published={"enas": _ENAS_OF_CELLS},
         ),
         # Of its cells, by other decisions.
         *(

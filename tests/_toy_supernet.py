@@ -116,7 +116,12 @@ def _or_nan(obeyed, result):
 
 
 RULED = TOY._replace(
-    space=TOY.space._replace(sample=_ruled_sample, is_valid=lambda arch: jnp.asarray(_VALID)[arch[0], arch[1]]),
+    space=TOY.space._replace(
+        size=int(_VALID.sum()),
+        sample=_ruled_sample,
+        from_index=lambda index: jnp.asarray(np.argwhere(_VALID), jnp.int32)[index],
+        is_valid=lambda arch: jnp.asarray(_VALID)[arch[0], arch[1]],
+    ),
     decisions=Decisions(MASK, (_NAMES,) * E, independent=False),
     discretize=ruled_discretize,
     mixture=lambda p, s, weights, x: _or_nan(jnp.all(jnp.where(MASK, True, weights == 0)), mixture(p, s, weights, x)),

@@ -21,6 +21,10 @@ from tests._toy_supernet import ARCHS, TOY, E, K, batch, toy_dataset
 SMALL = ControllerSettings(hidden=8, temperature=0.5)  # sharper than published, so that preferences matter
 
 
+def score(parameters, arch):
+    return log_probability_and_entropy(parameters, arch, SMALL)
+
+
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
@@ -131,7 +135,7 @@ def test_the_policy_gradient_in_expectation_is_that_of_the_expected_reward():
         return jnp.sum(jnp.exp(each) * rewards)
 
     exact = flatten(jax.jit(jax.grad(expected_reward))(controller()))
-    one = jax.jit(jax.vmap(lambda arch, advantage: policy_gradient(controller(), arch, advantage, SMALL)))
+    one = jax.jit(jax.vmap(lambda arch, advantage: policy_gradient(score, controller(), arch, advantage)))
     for baseline in (0.0, 0.7):
         each = flatten(one(jnp.asarray(ARCHS), rewards - np.float32(baseline)), lead=1)
         np.testing.assert_allclose(np.exp(of_all()[0]) @ each, -exact, atol=2e-6)
@@ -195,7 +199,7 @@ def test_two_epochs_by_hand(baseline, batch_norm):
     state = init(jax.random.key(0))._replace(controller=controller())
     policy = optax.chain(optax.clip_by_global_norm(0.05), optax.adam(0.01, b1=0.0, b2=0.999, eps=1e-3))
     optimizer, average, expected = policy.init(controller()), None, controller()
-    gradient_of = jax.jit(lambda c, arch, advantage: policy_gradient(c, arch, advantage, SMALL))
+    gradient_of = jax.jit(lambda c, arch, advantage: policy_gradient(score, c, arch, advantage))
     look = jax.jit(lambda c, arch: log_probability_and_entropy(c, arch, SMALL)[1])
     draw = jax.jit(lambda c, key: sample_choices(c, jax.random.gumbel(jax.random.split(key)[1], (E, K)), SMALL))
     total = jax.tree.map(jnp.zeros_like, expected)

@@ -10,6 +10,8 @@ import pytest
 from jnas.searchers import Selection, rsps
 from jnas.searchers.weight_sharing._rsps import uniform_archs
 from jnas.spaces import categorical
+from jnas.spaces.nasbench101._enumeration import nasbench101_cells
+from tests._toy_cells import cells_supernet
 from tests._toy_supernet import ARCHS, TOY, K, batch, flat, numpy_loss, toy_dataset
 
 
@@ -55,3 +57,14 @@ def test_it_compares_uniform_candidates():
     one = jax.tree.map(lambda x: x[0], states)
     np.testing.assert_allclose(searcher.log_probability(one, jnp.asarray(ARCHS)), np.full(9, np.log(1 / 9)), rtol=1e-6)
     np.testing.assert_allclose(searcher.probabilities(one), np.full((2, 3), 1 / 3), rtol=1e-6)
+
+
+def test_where_choices_depend_on_one_another_each_listed_architecture_is_as_likely():
+    supernet = cells_supernet(4)
+    searcher = rsps(supernet, steps_per_epoch=10)
+    cells = nasbench101_cells(4).astype(np.int32)
+    without_a_path = np.zeros((1, 26), np.int32)
+    logs = jax.jit(lambda archs: searcher.log_probability(None, archs))(np.concatenate([cells, without_a_path]))
+    np.testing.assert_allclose(logs, [*np.full(91, -np.log(91)), -np.inf], rtol=1e-6)
+    marginal = jax.jit(lambda: searcher.probabilities(None))()
+    np.testing.assert_allclose(marginal, (cells[:, :, None] == np.arange(3)).mean(axis=0), rtol=1e-6)

@@ -19,7 +19,7 @@ from jnas.searchers.black_box._history import (
 )
 from jnas.searchers.black_box._nao_model import NaoSettings, ascend, flat_nao, init_nao, train_nao
 from jnas.searchers.black_box._predictor_search import training_scores
-from jnas.searchers.black_box._sequences import Reachable, draw_valid, leaves_of, sequence_of
+from jnas.searchers.black_box._sequences import Reachable, draw_valid, leaves_of, sequence_of, uniform_choices
 
 
 class NaoState(NamedTuple):
@@ -127,14 +127,12 @@ def nao(
             learned = jax.tree.map(lambda new, old: jnp.where(begins, new, old), learned, _known(state))
             state = state._replace(model=learned[0], queue=learned[1], num_queued=learned[2])
         is_queued = (state.num_asked >= num_init) & (place < state.num_queued)
-        _, drawn, valid = draw_valid(draw_key, sequence.choice_shape, uniform_choices, is_valid, max_draws)
+        _, drawn, valid = draw_valid(
+            draw_key, sequence.choice_shape, lambda noise: uniform_choices(sequence, noise), is_valid, max_draws
+        )
         asked = jnp.where(is_queued, state.queue[jnp.minimum(place, num_new - 1)], drawn)
         proposal = propose(sequence.to_arch(asked)[None], valid=is_queued | valid)
         return proposal, state._replace(key=key, asked=asked, num_asked=state.num_asked + 1)
-
-    def uniform_choices(noise: Array) -> Array:
-        exists = np.arange(noise.shape[1])[None] < np.asarray(sequence.num_choices)[:, None]
-        return jnp.argmax(jnp.where(exists, noise, -jnp.inf), axis=1).astype(jnp.int32)
 
     def is_valid(choices: Array) -> Array:
         return space.is_valid(sequence.to_arch(choices))

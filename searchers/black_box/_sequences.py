@@ -77,6 +77,12 @@ def _sequence(choices: tuple[tuple[str, ...], ...], to_arch: Callable[[Array], A
     return Sequence(words, word_of, mask, counts, to_arch)
 
 
+def uniform_choices(sequence: Sequence, noise: Array) -> Array:
+    """Returns choices int32 `[D]`, each as likely as the others of its decision, by Gumbel noise `[D, C]`."""
+    exists = np.arange(noise.shape[1])[None] < np.asarray(sequence.num_choices)[:, None]
+    return jnp.argmax(jnp.where(exists, noise, -jnp.inf), axis=1).astype(jnp.int32)
+
+
 def gumbel(words: Array) -> Array:
     """Returns standard Gumbel noise float32 of uniform words uint32, of any shape."""
     return -jnp.log(-jnp.log(uniform(words) + np.float32(2.0**-24)))

@@ -1,5 +1,6 @@
 """ENAS: a controller draws architectures, which train the shared weights and whose accuracy rewards it."""
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
@@ -7,33 +8,19 @@ import jax.numpy as jnp
 import optax
 
 from jnas.core._lanes import all_lanes
-from jnas.core._vocabulary import (
-    Array,
-    Batch,
-    Derived,
-    Key,
-    Shared,
-    StepInfo,
-    Supernet,
-    WeightSharingSearcher,
-    decisions_of,
-)
+from jnas.core._vocabulary import Array, Batch, Derived, Key, Shared, StepInfo, Supernet, WeightSharingSearcher
 from jnas.core._widths import narrow_optimizer
 from jnas.io._text import not_one_of
 from jnas.searchers._checks import check_positive_int, check_sizes
+from jnas.searchers.black_box._sequences import Reachable
 from jnas.searchers.weight_sharing._candidates import Selection, check_selection, choose, derive_key
-from jnas.searchers.weight_sharing._controller import (
-    Controller,
-    ControllerSettings,
-    init_controller,
-    log_probabilities,
-    log_probability_and_entropy,
-    sample_choices,
-)
+from jnas.searchers.weight_sharing._controller import ControllerSettings
+from jnas.searchers.weight_sharing._pool import Pool, empty_pool, with_all, with_drawn
+from jnas.searchers.weight_sharing._predecessor_controller import PredecessorSettings
+from jnas.searchers.weight_sharing._samplers import make_sampler
 from jnas.searchers.weight_sharing._shared_weights import (
     Sgd,
     WeightsState,
-    as_architecture,
     begin_weights,
     check_schedule,
     clipped,
@@ -43,7 +30,8 @@ from jnas.searchers.weight_sharing._shared_weights import (
 )
 from jnas.training.data._dataset import Dataset
 
-Baseline = Literal["moving", "released"]
+Baseline = Literal["moving", "released", "each_epoch"]
+Compared = Literal["drawn", "pool"]
 
 
 class PolicyGradient(NamedTuple):
@@ -59,6 +47,14 @@ class PolicyGradient(NamedTuple):
     baseline_decay: Any = 0.99
     baseline: Baseline = "moving"
     clip: Any = 5.0  # largest norm of a step's gradient, or None
+    reward_scale: Any = 1.0  # what the task's reward is multiplied by: `PERCENT` of an accuracy as a fraction
+
+
+PERCENT = 100.0
+"""The scale of rewards where they are accuracies in percent, as released for the evaluation of search phases."""
+
+EVALUATED_POLICY = PolicyGradient(0.0035, b1=0.1, baseline="each_epoch", clip=None, reward_scale=PERCENT)
+"""How the controller is trained in the evaluation of search phases."""
 
 
 class EnasState(NamedTuple):
@@ -67,11 +63,12 @@ class EnasState(NamedTuple):
     key: Key  # []
     step: Array  # [] int32, steps done
     weights: WeightsState
-    controller: Controller
+    controller: Any  # its parameters, a pytree
     optimizer: Any  # of the controller
-    gradients: Controller  # the sum over the samples since the controller's last step
+    gradients: Any  # like the controller: the sum over the samples since the controller's last step
     baseline: Array  # [] float32, minus infinity before the first reward
     earlier: Array  # [] float32, the baseline at the end of the epoch before; minus infinity in the first
+    pool: Pool | None = None  # what trained the weights last; None where nothing but new draws is compared
 
 
 def enas(
@@ -85,6 +82,11 @@ def enas(
     policy: PolicyGradient = PolicyGradient(),  # noqa: B008
     sgd: Sgd = Sgd(0.05, 0.0005, weight_decay=2.5e-4, period=10),  # noqa: B008
     selection: Selection = Selection(batch_size=128),  # noqa: B008
+    reachable: Reachable = "whole",
+    predecessors: PredecessorSettings = PredecessorSettings(),  # noqa: B008
+    compared: Compared = "drawn",
+    num_new: int = 10,
+    num_random: int = 10,
 ) -> WeightSharingSearcher:
     """Returns ENAS, with the published hyper-parameters of NAS-Bench-201's comparison.
 
@@ -97,10 +99,12 @@ def enas(
     The baseline is a moving average of the rewards that starts at the first accuracy and takes in a reward before the
     advantage is formed. The released scripts form it anew for each reward from that of the epoch before, and in the
     first epoch take the reward's own accuracy, so that nothing but the entropy is learned there: `'released'`.
+    Those of the evaluation of search phases begin anew with the first reward of each epoch: `'each_epoch'`.
     Their gradient may also flow through the entropy in the reward; here the reward is a number. Their last comparison
     looks at augmented images, here as everywhere at images as they are.
 
-    Published with batches of 128, training and validation alike.
+    Published with batches of 128, training and validation alike; for NAS-Bench-101, whose studies have the settings of
+    that comparison, with 160, and rewards by 64 images.
 
     Args:
       supernet: What is trained.
@@ -114,6 +118,17 @@ def enas(
       selection: How architectures that the controller draws, 100 unless it says otherwise, are compared at the end;
         with its `batch_norm='running'` the rewards too are taken with running estimates, otherwise with batch
         statistics.
+      reachable: `'whole'`: the controller decides one of the space's decisions after another, and what is no
+        architecture is mended by the supernet's rule. `'released'`, for the cells of NAS-Bench-101: the controller
+        that was released for them, one predecessor by attention and one operation for each vertex, which expresses few
+        of the cells (`jnas.spaces.reachable_cells`). What is not valid is drawn again (the released code trains it),
+        and isomorphic draws are one cell, as the space lists it (there each trains weights of its own).
+      predecessors: Size and logits of the controller for `'released'`.
+      compared: `'drawn'`: at the end new draws are compared. `'pool'`, as released for NAS-Bench-101: the last
+        distinct architectures that trained the weights, as many as the selection's `num_candidates`; the oldest make
+        room for new draws and for random architectures, and new draws stand where it was not full.
+      num_new: New draws that enter the pool before it is compared.
+      num_random: Random architectures that do.
 
     Raises:
       TypeError: A count is not a Python int, or `selection` is no `Selection`.
@@ -121,21 +136,24 @@ def enas(
 
     References:
       "Efficient Neural Architecture Search via Parameter Sharing", Pham et al., 2018, Sections 2.2 and 2.3; in
-        "NAS-Bench-201", Dong and Yang, 2020, Section 4.
+        "NAS-Bench-201", Dong and Yang, 2020, Section 4; for NAS-Bench-101 in "Evaluating the Search Phase of Neural
+        Architecture Search", Yu et al., 2020 (its released code).
     """
     check_sizes(controller_steps=controller_steps, controller_samples=controller_samples)
-    check_positive_int("the controller's hidden", controller.hidden)
+    check_positive_int("num_new", num_new, 0)
+    check_positive_int("num_random", num_random, 0)
+    if compared not in get_args(Compared):
+        raise ValueError(not_one_of("compared", compared, get_args(Compared)))
     if policy.baseline not in get_args(Baseline):
         raise ValueError(not_one_of("the policy's baseline", policy.baseline, get_args(Baseline)))
     schedule = check_schedule(steps_per_epoch, epochs, controller_steps * controller_samples)
-    decisions, task = decisions_of(supernet), supernet.task
-    shape, mask = decisions.shape, jnp.asarray(decisions.mask) if decisions.ragged else None
+    sampler, task = make_sampler(supernet, reachable, controller, predecessors), supernet.task
     check_selection(selection)
     adam = narrow_optimizer(optax.adam(policy.learning_rate, b1=policy.b1, b2=policy.b2, eps=policy.eps))
 
     def init(key: Key) -> EnasState:
         key, weights_key, controller_key = jax.random.split(key, 3)
-        fresh = init_controller(controller_key, shape[1], controller.hidden)
+        fresh = sampler.init(controller_key)
         nothing = jnp.float32(-jnp.inf)
         return EnasState(
             key=key,
@@ -146,24 +164,26 @@ def enas(
             gradients=jax.tree.map(jnp.zeros_like, fresh),
             baseline=nothing,
             earlier=nothing,
+            pool=empty_pool(selection.num_candidates, supernet.space.num_decisions) if compared == "pool" else None,
         )
 
     def step(state: EnasState, batch: Batch) -> tuple[EnasState, StepInfo]:
         key, noise_key = jax.random.split(state.key)
-        choices = sample_choices(state.controller, jax.random.gumbel(noise_key, shape, jnp.float32), controller, mask)
+        choices = sampler.draw(state.controller, noise_key)
         on_weights = all_lanes(schedule.place(state.step) < steps_per_epoch)
         state, info = jax.lax.cond(on_weights, train, learn, state, batch, choices)
         return state._replace(key=key, step=state.step + 1), info
 
     def train(state: EnasState, batch: Batch, choices: Array) -> tuple[EnasState, StepInfo]:
-        arch = as_architecture(supernet, choices)
+        arch = sampler.to_arch(choices)
         rate = learning_rate(sgd, schedule, state.step)
         trained, measured = train_arch(supernet, state.weights, arch, batch.train, rate, sgd)
         nothing = jnp.float32(jnp.nan)
-        return state._replace(weights=trained), StepInfo(*measured, nothing, nothing)
+        pool = None if state.pool is None else with_drawn(state.pool, arch, state.step)
+        return state._replace(weights=trained, pool=pool), StepInfo(*measured, nothing, nothing)
 
     def learn(state: EnasState, batch: Batch, choices: Array) -> tuple[EnasState, StepInfo]:
-        arch, shared = as_architecture(supernet, choices), state.weights.shared
+        arch, shared = sampler.to_arch(choices), state.weights.shared
         statistics = shared.statistics if selection.batch_norm == "running" else None
         _, (measured, _) = loss_of(
             task,
@@ -177,19 +197,12 @@ def enas(
         return state, StepInfo(nothing, nothing, *measured)
 
     def policy_step(state: EnasState, choices: Array, fraction: Array) -> EnasState:
-        _, entropy = log_probability_and_entropy(state.controller, choices, controller, mask)
-        reward = fraction + policy.entropy_weight * entropy
+        _, entropy = sampler.score(state.controller, choices)
+        first = policy.reward_scale * fraction
+        reward = first + policy.entropy_weight * entropy
         place = schedule.place(state.step) - steps_per_epoch  # among the controller's samples of this epoch
-        if policy.baseline == "moving":
-            start = jnp.where(jnp.isneginf(state.baseline), fraction, state.baseline)
-            baseline = start - (1 - policy.baseline_decay) * (start - reward)
-            earlier = state.earlier
-        else:
-            earlier = jnp.where(place == 0, state.baseline, state.earlier)
-            start = jnp.where(jnp.isneginf(earlier), 0, earlier)
-            baseline = start - (1 - policy.baseline_decay) * (start - reward)
-            baseline = jnp.where(jnp.isneginf(earlier), fraction, baseline)
-        gradient = policy_gradient(state.controller, choices, reward - baseline, controller, mask)
+        baseline, earlier = _baselines(policy, state, place, first, reward)
+        gradient = policy_gradient(sampler.score, state.controller, choices, reward - baseline)
         gradients = jax.tree.map(lambda total, new: total + new / controller_samples, state.gradients, gradient)
         ends = (place + 1) % controller_samples == 0
         updates, optimizer = adam.update(clipped(gradients, policy.clip), state.optimizer, state.controller)
@@ -203,23 +216,25 @@ def enas(
         state = state._replace(baseline=baseline, earlier=earlier)
         return state._replace(controller=after[0], optimizer=after[1], gradients=after[2])
 
-    def draw(state: EnasState, key: Key, count: int) -> Array:
-        noise = jax.random.gumbel(key, (count, *shape), jnp.float32)
-        return jax.vmap(lambda noise: sample_choices(state.controller, noise, controller, mask))(noise)
-
     def derive(state: EnasState, dataset: Dataset, split: str) -> Derived:
         arch_key, choose_key = jax.random.split(derive_key(state.key))
-        choices = draw(state, arch_key, selection.num_candidates)
-        archs = jax.vmap(lambda each: as_architecture(supernet, each))(choices)
+        count = selection.num_candidates + (0 if state.pool is None else num_new)
+        archs = jax.vmap(sampler.to_arch)(sampler.draws(state.controller, arch_key, count))
+        if state.pool is not None:
+            archs = of_pool(state, state.pool, archs)
         return choose(choose_key, supernet, state.weights.shared, archs, dataset, split, selection)
 
+    def of_pool(state: EnasState, pool: Pool, drawn: Array) -> Array:
+        key = jax.random.fold_in(derive_key(state.key), 4)  # 0 to 3 have their uses
+        size = selection.num_candidates
+        filled = with_all(pool, jnp.concatenate([drawn[size:], sampler.uniform(key, num_random)]))
+        return jnp.where((filled.drawn >= 0)[:, None], filled.archs, drawn[:size])
+
     def log_probability(state: EnasState, archs: Array) -> Array:
-        return jax.vmap(lambda arch: log_probability_and_entropy(state.controller, arch, controller, mask)[0])(archs)
+        return sampler.log_probability(state.controller, archs)
 
     def probabilities(state: EnasState) -> Array:
-        choices = draw(state, jax.random.fold_in(derive_key(state.key), 3), _SAMPLES)  # a split has 0 and 1
-        each = jax.vmap(lambda drawn: log_probabilities(state.controller, drawn, controller, mask))(choices)
-        return jnp.mean(jnp.exp(each), axis=0)
+        return sampler.probabilities(state.controller, jax.random.fold_in(derive_key(state.key), 3))  # a split has 0, 1
 
     def shared(state: EnasState) -> Shared:
         return state.weights.shared
@@ -229,16 +244,39 @@ def enas(
     )
 
 
-_SAMPLES = 512  # in the estimate of marginal probabilities: each brings the exact conditional ones
+def _baselines(
+    policy: PolicyGradient, state: EnasState, place: Array, first: Array, reward: Array
+) -> tuple[Array, Array]:
+    """Returns the baseline, and that of the epoch before.
+
+    Args:
+      policy: How it is formed.
+      state: Before this reward.
+      place: int32 `[]`, of this reward among those of its epoch.
+      first: float32 `[]`, the reward without the entropy.
+      reward: float32 `[]`.
+    """
+    takes = 1 - policy.baseline_decay
+    if policy.baseline == "released":
+        earlier = jnp.where(place == 0, state.baseline, state.earlier)
+        start = jnp.where(jnp.isneginf(earlier), 0, earlier)
+        return jnp.where(jnp.isneginf(earlier), first, start - takes * (start - reward)), earlier
+    if policy.baseline == "moving":
+        start = jnp.where(jnp.isneginf(state.baseline), first, state.baseline)
+    else:
+        start = jnp.where(place == 0, reward, state.baseline)
+    return start - takes * (start - reward), state.earlier
 
 
 def policy_gradient(
-    controller: Controller, choices: Array, advantage: Array, settings: ControllerSettings, mask: Array | None = None
-) -> Controller:
-    """Returns the gradient of `-log(probability of the choices) * advantage` in the controller's parameters."""
+    score: Callable[[Any, Array], tuple[Array, Array]], parameters: Any, choices: Array, advantage: Array
+) -> Any:
+    """Returns the gradient of `-log(probability of the choices) * advantage` in a controller's parameters.
 
-    def loss(controller: Controller) -> Array:
-        return -advantage * log_probability_and_entropy(controller, choices, settings, mask)[0]
-
-    gradient: Controller = jax.grad(loss)(controller)
-    return gradient
+    Args:
+      score: `score(parameters, choices)`, the log-probability of choices and their entropy.
+      parameters: A pytree.
+      choices: int32 `[D]`.
+      advantage: float32 `[]`.
+    """
+    return jax.grad(lambda parameters: -advantage * score(parameters, choices)[0])(parameters)

@@ -1,10 +1,14 @@
-"""The weight-sharing searchers by name, with published settings: on NAS-Bench-201, of the last three on 101."""
+"""The weight-sharing searchers by name, with published settings: on NAS-Bench-201, of the last three on 101.
+
+What was published otherwise for another space stands in that space's row of `_benchmarks.py`.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jnas.core._registry import make_registry
 from jnas.core._vocabulary import Supernet, WeightSharingSearcher
+from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers.weight_sharing._darts import darts
 from jnas.searchers.weight_sharing._enas import enas
 from jnas.searchers.weight_sharing._fairnas import fairnas
@@ -113,8 +117,12 @@ def weight_sharing_names() -> tuple[str, ...]:
     return WEIGHT_SHARING.names()
 
 
-def weight_sharing_entry(name: str) -> WeightSharingEntry:
+def weight_sharing_entry(name: str, space: str | None = None) -> WeightSharingEntry:
     """Returns what is known of a weight-sharing searcher.
+
+    Args:
+      name: Of the searcher.
+      space: The name of a space, for what was published for it.
 
     Raises:
       ValueError: There is none of that name.
@@ -123,14 +131,18 @@ def weight_sharing_entry(name: str) -> WeightSharingEntry:
       >>> entry = jnas.searchers.weight_sharing_entry("enas")
       >>> entry.epochs, entry.batch_size
       (250, 128)
+      >>> entry = jnas.searchers.weight_sharing_entry("enas", "nasbench101")
+      >>> entry.epochs, entry.batch_size, entry.settings["reachable"]
+      (200, 160, 'released')
     """
-    return WEIGHT_SHARING.entry(name)
+    entry = WEIGHT_SHARING.entry(name)
+    return entry if space is None else entry._replace(**find_benchmark(space).published.get(name, {}))
 
 
 def make_weight_sharing(
     name: str, supernet: Supernet, *, steps_per_epoch: int, epochs: int | None = None, **settings: Any
 ) -> WeightSharingSearcher:
-    """Returns a weight-sharing searcher with its published settings.
+    """Returns a weight-sharing searcher with the settings that were published for the supernet's space.
 
     Args:
       name: One of `weight_sharing_names()`.
@@ -149,6 +161,6 @@ def make_weight_sharing(
       >>> searcher.name
       'darts-v2'
     """
-    entry = weight_sharing_entry(name)
+    entry = weight_sharing_entry(name, supernet.space.name)
     epochs = entry.epochs if epochs is None else epochs
     return entry.factory(supernet, steps_per_epoch=steps_per_epoch, epochs=epochs, **{**entry.settings, **settings})

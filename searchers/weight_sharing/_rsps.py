@@ -1,10 +1,13 @@
 """RSPS: random search with parameter sharing. Uniform architectures train the weights, then some are compared."""
 
+import functools
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from jnas.core._draws import below
 from jnas.core._vocabulary import (
@@ -13,6 +16,7 @@ from jnas.core._vocabulary import (
     Derived,
     Key,
     Shared,
+    Space,
     StepInfo,
     Supernet,
     WeightSharingSearcher,
@@ -50,7 +54,8 @@ def rsps(
 
     Each step draws a uniform architecture, the same in all cells, and makes a step of the weights with it on the
     training batch. At the end uniform architectures, 100 unless `selection` says otherwise, are compared under the
-    shared weights.
+    shared weights. Where choices depend on one another each architecture that the space lists is as likely, so that its
+    log-probability is minus the logarithm of their number.
 
     Published with batches of 64.
 
@@ -92,16 +97,36 @@ def rsps(
 
     def log_probability(state: RspsState, archs: Array) -> Array:
         del state
-        return jnp.full(archs.shape[:1], np.float32(-np.sum(np.log(decisions.counts))))
+        if decisions.independent:
+            return jnp.full(archs.shape[:1], np.float32(-np.sum(np.log(decisions.counts))))
+        one = -math.log(_size(supernet.space))
+        return jnp.where(jax.vmap(supernet.space.is_valid)(archs), jnp.float32(one), -jnp.inf)
 
     def probabilities(state: RspsState) -> Array:
         del state
-        return jnp.asarray(decisions.mask / decisions.counts[:, None], jnp.float32)
+        if decisions.independent:
+            return jnp.asarray(decisions.mask / decisions.counts[:, None], jnp.float32)
+        return jnp.asarray(_shares(supernet.space, decisions.shape[1]))
 
     def shared(state: RspsState) -> Shared:
         return state.weights.shared
 
     return WeightSharingSearcher(init, step, derive, log_probability, probabilities, shared, "rsps")
+
+
+def _size(space: Space) -> int:
+    """Returns how many architectures a space has, of which each is as likely."""
+    assert space.size is not None, "a space of choices that depend on one another is listed by its index"
+    return space.size
+
+
+@functools.lru_cache(maxsize=8)
+def _shares(space: Space, num_choices: int) -> NDArray[np.float32]:
+    """Returns how often each decision has each choice among all architectures that a space lists, `[E, K]`."""
+    assert space.from_index is not None
+    with jax.ensure_compile_time_eval():
+        archs = np.asarray(jax.vmap(space.from_index)(jnp.arange(_size(space))))
+    return np.stack([(archs == choice).mean(axis=0) for choice in range(num_choices)], axis=1).astype(np.float32)
 
 
 def uniform_archs(key: Key, supernet: Supernet, count: int) -> Array:

@@ -122,14 +122,14 @@ def supernet_methods(
     made, taken = {}, set[str]()
     for name in names:
         spec = read_spec(name)
-        entry = weight_sharing_entry(spec.name)
+        entry = weight_sharing_entry(spec.name, supernet.space.name)
         size = entry.batch_size if batch_size is None else batch_size
         takes = inspect.signature(entry.factory).parameters
         taken |= takes.keys()
-        settings: dict[str, Any] = {}
+        settings = dict(entry.settings)
         told: dict[str, Any] = {}
         if selection and "selection" in takes:
-            usual: Selection = takes["selection"].default
+            usual: Selection = settings.get("selection", takes["selection"].default)
             settings["selection"] = usual._replace(**selection)
             told |= dict(selection)
         if controller_steps is not None and "controller_steps" in takes:

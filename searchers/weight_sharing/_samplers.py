@@ -1,0 +1,149 @@
+"""What ENAS draws architectures from: a controller of a space's decisions, or the released one of predecessors."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jnas.core._vocabulary import Array, Key, Supernet, decisions_of
+from jnas.searchers._checks import check_positive_int
+from jnas.searchers.black_box._sequences import Reachable, Sequence, draw_valid, sequence_of, uniform_choices
+from jnas.searchers.weight_sharing._controller import (
+    Controller,
+    ControllerSettings,
+    init_controller,
+    log_probabilities,
+    log_probability_and_entropy,
+    sample_choices,
+)
+from jnas.searchers.weight_sharing._listed_cells import listed_cells
+from jnas.searchers.weight_sharing._predecessor_controller import (
+    PredecessorController,
+    PredecessorSettings,
+    init_predecessor_controller,
+    predecessors_log_probability,
+    sample_predecessors,
+)
+from jnas.searchers.weight_sharing._rsps import uniform_archs
+from jnas.searchers.weight_sharing._shared_weights import as_architecture
+
+_SAMPLES = 512  # in the estimate of marginal probabilities
+_TRIES = 100  # until choices are valid: with five interior vertices one in 120 has all of them on the input
+_AT_ONCE = 1024  # sequences of which probabilities are computed together
+
+
+class Sampler(NamedTuple):
+    """A distribution over sequences of `D` choices, as functions of its parameters."""
+
+    init: Callable[[Key], Any]
+    draw: Callable[[Any, Key], Array]  # (parameters, key) -> choices int32 [D]
+    draws: Callable[[Any, Key, int], Array]  # (parameters, key, count) -> [count, D]
+    uniform: Callable[[Key, int], Array]  # (key, count) -> architectures [count, E] that owe nothing to the parameters
+    score: Callable[[Any, Array], tuple[Array, Array]]  # (parameters, choices) -> log-probability, entropy; in nats
+    to_arch: Callable[[Array], Array]  # choices -> architecture int32 [E]
+    log_probability: Callable[[Any, Array], Array]  # (parameters, architectures [N, E]) -> [N]
+    probabilities: Callable[[Any, Key], Array]  # (parameters, key) -> marginal ones [E, K], estimated
+
+
+def make_sampler(
+    supernet: Supernet, reachable: Reachable, controller: ControllerSettings, predecessors: PredecessorSettings
+) -> Sampler:
+    """Returns what ENAS draws from.
+
+    Args:
+      supernet: Of whose space.
+      reachable: `'whole'` or `'released'`.
+      controller: Of `'whole'`.
+      predecessors: Of `'released'`.
+
+    Raises:
+      TypeError: A size is not a Python int.
+      ValueError: A size is out of range, `reachable` is neither, or the space has no released sampler.
+    """
+    check_positive_int("the controller's hidden", controller.hidden)
+    check_positive_int("the predecessors' hidden", predecessors.hidden)
+    sequence = sequence_of(supernet.space, reachable, "enas")
+    if reachable == "released":
+        return _predecessors(supernet, sequence, predecessors)
+    return _decisions(supernet, controller)
+
+
+def _decisions(supernet: Supernet, settings: ControllerSettings) -> Sampler:
+    """Returns a sampler of one decision of the supernet after another; what is no architecture is mended."""
+    decisions = decisions_of(supernet)
+    shape, mask = decisions.shape, jnp.asarray(decisions.mask) if decisions.ragged else None
+
+    def draw(parameters: Controller, key: Key) -> Array:
+        return sample_choices(parameters, jax.random.gumbel(key, shape, jnp.float32), settings, mask)
+
+    def draws(parameters: Controller, key: Key, count: int) -> Array:
+        noise = jax.random.gumbel(key, (count, *shape), jnp.float32)
+        return jax.vmap(lambda noise: sample_choices(parameters, noise, settings, mask))(noise)
+
+    def score(parameters: Controller, choices: Array) -> tuple[Array, Array]:
+        return log_probability_and_entropy(parameters, choices, settings, mask)
+
+    def probabilities(parameters: Controller, key: Key) -> Array:
+        choices = draws(parameters, key, _SAMPLES)  # each brings the exact conditional ones
+        return jnp.mean(jnp.exp(jax.vmap(lambda c: log_probabilities(parameters, c, settings, mask))(choices)), axis=0)
+
+    return Sampler(
+        init=lambda key: init_controller(key, shape[1], settings.hidden),
+        draw=draw,
+        draws=draws,
+        uniform=lambda key, count: uniform_archs(key, supernet, count),
+        score=score,
+        to_arch=lambda choices: as_architecture(supernet, choices),
+        log_probability=lambda parameters, archs: jax.vmap(lambda arch: score(parameters, arch)[0])(archs),
+        probabilities=probabilities,
+    )
+
+
+def _predecessors(supernet: Supernet, sequence: Sequence, settings: PredecessorSettings) -> Sampler:
+    """Returns the released sampler, which is drawn from until a sequence is valid."""
+    space, num_operations = supernet.space, sequence.num_choices[1]
+    listed = listed_cells(space, sequence)
+
+    def draw_with(sample: Callable[[Array], Array], key: Key) -> Array:
+        return draw_valid(key, sequence.choice_shape, sample, listed().is_valid, _TRIES)[1]
+
+    def draw(parameters: PredecessorController, key: Key) -> Array:
+        return draw_with(lambda noise: sample_predecessors(parameters, noise, settings), key)
+
+    def draws(parameters: PredecessorController, key: Key, count: int) -> Array:
+        return jax.vmap(lambda key: draw(parameters, key))(jax.random.split(key, count))
+
+    def uniform(key: Key, count: int) -> Array:
+        one = lambda key: draw_with(lambda noise: uniform_choices(sequence, noise), key)  # noqa: E731
+        return jax.vmap(lambda key: listed().to_arch(one(key)))(jax.random.split(key, count))
+
+    def log_probability(parameters: PredecessorController, archs: Array) -> Array:
+        assert space.index is not None
+        cells = listed()
+        score = lambda each: predecessors_log_probability(parameters, each, settings)[0]  # noqa: E731
+        each = jnp.exp(jax.lax.map(score, jnp.asarray(cells.choices), batch_size=min(_AT_ONCE, len(cells.choices))))
+        of_cells = jnp.zeros(len(cells.rows)).at[cells.places].add(each, mode="drop")
+        wanted, rows = jax.vmap(space.index)(archs), jnp.asarray(cells.rows)
+        place = jnp.minimum(jnp.searchsorted(rows, wanted), len(cells.rows) - 1)
+        return jnp.where(rows[place] == wanted, jnp.log(of_cells[place] / jnp.sum(of_cells)), -jnp.inf)
+
+    def probabilities(parameters: PredecessorController, key: Key) -> Array:
+        archs = jax.vmap(lambda choices: listed().to_arch(choices))(draws(parameters, key, _SAMPLES))
+        return marginals(archs, jnp.full(_SAMPLES, 1 / _SAMPLES, jnp.float32), decisions_of(supernet).shape[1])
+
+    return Sampler(
+        init=lambda key: init_predecessor_controller(key, num_operations, settings),
+        draw=draw,
+        draws=draws,
+        uniform=uniform,
+        score=lambda parameters, choices: predecessors_log_probability(parameters, choices, settings),
+        to_arch=lambda choices: listed().to_arch(choices),
+        log_probability=log_probability,
+        probabilities=probabilities,
+    )
+
+
+def marginals(archs: Array, shares: Array, num_choices: int) -> Array:
+    """Returns how often each decision has each choice, float32 `[E, K]`, of architectures `[N, E]` by shares `[N]`."""
+    return jnp.einsum("n,nek->ek", shares, jax.nn.one_hot(archs, num_choices, dtype=jnp.float32))
