@@ -7,7 +7,7 @@ from jnas.commands._words import add_command
 from jnas.studies._settings import DATASET, NAMES, PROCESSES, Setting, add_settings
 from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
 from jnas.studies.search._settings import SEARCH_SETTINGS
-from jnas.studies.supernets._settings import LOOK_SETTINGS, NET_SETTINGS, SUPERNET_SETTINGS
+from jnas.studies.supernets._settings import LOOK_SETTINGS, NET_SETTINGS, SCRATCH_SETTINGS, SUPERNET_SETTINGS
 
 _STUDY = """\
 Runs searchers on a table over many seeds, and writes a report. The study stands in a folder: stopped at any moment,
@@ -67,6 +67,7 @@ def add_supernet(commands: Any) -> None:
     add_settings(parser.add_argument_group("data"), data)
     add_settings(parser.add_argument_group("supernet and searches"), NET_SETTINGS)
     add_settings(parser.add_argument_group("what is looked at"), LOOK_SETTINGS)
+    add_settings(parser.add_argument_group("training what was found"), SCRATCH_SETTINGS)
     _add_processes(parser)
 
 

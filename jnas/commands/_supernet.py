@@ -4,8 +4,9 @@ import argparse
 import json
 from typing import Any
 
+from jnas.commands._from_scratch import carry_out_with, scratch_recipe
 from jnas.commands._study_work import carry_out_and_tell
-from jnas.commands._training_setup import count_cores, make_dataset, prepare_devices
+from jnas.commands._training_setup import count_cores, make_dataset, prepare_devices, show_recipes
 from jnas.core._registry import DEFAULT_SPACE
 from jnas.io._text import aligned
 from jnas.searchers._benchmarks import find_benchmark
@@ -30,9 +31,13 @@ def run_supernet(options: argparse.Namespace) -> None:
     if options.methods == ("help",):
         print(_methods_text())
         return
+    if options.from_scratch == "help":
+        show_recipes(argparse.Namespace(recipe="help"))
+        return
     names = _method_names(options.methods, options.space)
-    prepare_devices(options, most=_devices(-(-options.num_seeds // (options.num_processes or 1))))
+    prepare_devices(options, most=_devices(options))
     dataset = make_dataset(options)
+    recipe = scratch_recipe(options, dataset)
     on_digits = options.dataset == "digits"
     embedded = on_digits and options.space == DEFAULT_SPACE
     path = options.table or ("digits" if embedded else None)
@@ -54,8 +59,10 @@ def run_supernet(options: argparse.Namespace) -> None:
     told = [*plan.config["methods"], plan.config["dataset"], plan.config["num_seeds"]]
     more = [*(["one_shot.csv"] if plan.config["one_shot"] else []), *(["random_search.csv"] if plan.targets else [])]
     more += ["ranking.csv"] if plan.config["one_shot"] or plan.config.get("pool") else []
+    more += [] if recipe is None else ["from_scratch.csv", "from_scratch_cells.csv"]
     files = ("summary.csv", "epochs.csv", *more, "report.html")
-    carry_out_and_tell(options, "supernet", plan, told, carry_out_supernets, supernet_results_text, files)
+    carry_out = carry_out_with(options, recipe, carry_out_supernets)
+    carry_out_and_tell(options, "supernet", plan, told, carry_out, supernet_results_text, files)
 
 
 def _sizes(options: argparse.Namespace, table: Table | None) -> dict[str, Any]:
@@ -80,9 +87,13 @@ def _method_names(wanted: tuple[str, ...], space: str) -> list[str]:
     return names
 
 
-def _devices(seeds: int) -> int:
-    """Returns among how many CPU devices seeds are divided: no more than it takes for the fewest seeds on each."""
-    return -(-seeds // -(-seeds // count_cores()))
+def _devices(options: argparse.Namespace) -> int | None:
+    """Returns among how many CPU devices seeds are divided: no more than it takes for the fewest seeds on each.
+
+    None for all that there are, where more than seeds is to be divided.
+    """
+    seeds = -(-options.num_seeds // (options.num_processes or 1))
+    return None if options.from_scratch else -(-seeds // -(-seeds // count_cores()))
 
 
 def _selection(options: argparse.Namespace) -> dict[str, Any]:

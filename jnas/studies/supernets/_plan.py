@@ -21,6 +21,7 @@ from jnas.studies._compared import table_words
 from jnas.studies._memory import check_memory
 from jnas.studies._settings import check_settings
 from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
+from jnas.studies.supernets._yardsticks import Yardstick, table_yardsticks
 from jnas.tables._in_space import table_in_space
 from jnas.tables._known_part import whole_size
 from jnas.tables._numbers import table_name
@@ -75,6 +76,15 @@ class SupernetPlan(NamedTuple):
         """Returns the rows of the table that are ranked at each look, `[P]`."""
         main = judging_column(self.targets, self.dataset.name)
         return _cells(self.table, self.columns, self.config.get("pool", 0), self.config.get("root_seed", 0), main)
+
+    @property
+    def yardsticks(self) -> list[Yardstick]:
+        """Returns how well other things than shared weights rank the cells of the one-shot analysis, or of the pool."""
+        if self.table is None or not self.targets:
+            return []
+        main = judging_column(self.targets, self.dataset.name)
+        rows = self.cells if len(self.cells) else self.pool
+        return table_yardsticks(self.table, self.targets[main], rows)
 
     @property
     def result_bytes(self) -> float:

@@ -25,6 +25,7 @@ from jnas.studies.supernets._ranking import (
     one_shot_rankings,
 )
 from jnas.studies.supernets._results import MethodResult, SupernetStudy
+from jnas.studies.supernets._scratch_section import yardstick_cells, yardstick_words
 from jnas.studies.supernets._summary import finite_moments, judged_column
 from jnas.tables._reachable import Reachable
 
@@ -112,7 +113,7 @@ def ranking_section(study: SupernetStudy) -> Html | None:
     subsets = [(f"{size} cells", f"kendall_of_{size}_{{}}", "mean") for size in SUBSETS]
     best = [(f"best {k}", f"best_{k}_percentile_{{}}", "median") for k in BEST]
     tables = [
-        details("Correlations over the pool, and its truly best tenth", _correlations(rows), open=True),
+        details("Correlations over the pool, and its truly best tenth", _correlations(study, rows), open=True),
         details("Kendall's tau of small subsets", _triples(rows, subsets)),
         details("Percentiles of the predicted best", _triples(rows, best)),
     ]
@@ -123,14 +124,17 @@ def _name(k: int, name: str, ranking: Ranking) -> Html:
     return element("div", named(mark(k), name), element("small", f"{ranking.pool}, {int(ranking.cells.max()):,} cells"))
 
 
-def _correlations(rows: list[tuple[int, str, Ranking]]) -> Html:
-    body = []
+def _correlations(study: SupernetStudy, rows: list[tuple[int, str, Ranking]]) -> Html:
+    body: list[list[Any]] = []
     for k, name, ranking in rows:
         means = [mean_words(*finite_moments(ranking.measures[m]), ".3f") for m in CORRELATIONS]
         tenth = mean_words(*finite_moments(ranking.measures["best_tenth_kendall"]), ".3f")
         body.append([_name(k, name, ranking), *means, tenth])
+    for name, cell in yardstick_cells(study.yardsticks):
+        body.append([name, "–", cell, *["–"] * (len(CORRELATIONS) - 1)])
     head = ["method and pool", *(_TITLES[m] for m in CORRELATIONS), "Kendall, best tenth"]
-    return html_table(head, body, class_="numbers")
+    words = element("p", yardstick_words()) if study.yardsticks else None
+    return element("div", html_table(head, body, class_="numbers"), words)
 
 
 def _triples(rows: list[tuple[int, str, Ranking]], columns: list[tuple[str, str, str]]) -> Html:

@@ -17,6 +17,7 @@ from jnas.studies._over_seeds import best_rows, few_words
 from jnas.studies.supernets._plots import EpochCurves, epoch_panel
 from jnas.studies.supernets._ranking_sections import random_search_section, ranking_section
 from jnas.studies.supernets._results import INFOS, MethodResult, SupernetStudy, diverged
+from jnas.studies.supernets._scratch_section import from_scratch_section
 from jnas.studies.supernets._summary import (
     diverged_text,
     entropy,
@@ -46,6 +47,7 @@ def supernet_report(study: SupernetStudy) -> str:
             ("collapse", "What they prefer"): _collapse_section(study),
             ("weights", "What shared weights know"): weights_section(study),
             ("ranking", "The ranking of the pool"): ranking_section(study),
+            ("scratch", "Trained from scratch"): from_scratch_section(study),
             ("cells", "The derived cells"): _cells_section(study, known_space(study.space)),
             ("times", "What it took"): training_time_section(study),
         }

@@ -19,6 +19,7 @@ from jnas.studies.supernets._against_table import (
     find_against,
     join_against,
 )
+from jnas.studies.supernets._yardsticks import Yardstick
 from jnas.tables._targets import Reference, Target
 
 FOLDER = FolderKind(
@@ -96,6 +97,22 @@ class MethodResult(NamedTuple):
     against: AgainstTable | None = None  # None without a table, and in folders made before it
 
 
+class FromScratch(NamedTuple):
+    """What training from scratch says of `A` cells with `R` seeds, by `C` splits, and what `K` methods say of them."""
+
+    recipe: Mapping[str, Any]
+    splits: tuple[str, ...]
+    judged: int  # the split by which cells are judged: that of the test, if there is one
+    methods: tuple[str, ...]
+    archs: NDArray[np.int8]  # [A, E]
+    found: NDArray[np.int32]  # [K, S], which of them each search of each method ended with; -1 where it diverged
+    random: NDArray[np.int32]  # [N], which of them were drawn; the same one may have been drawn again
+    accuracies: NDArray[np.float32]  # [C, A, R], percent after the last epoch; NaN where a training diverged
+    shared: NDArray[np.float32]  # [K, S, A], percent under the weights that each search ended with
+    log_probability: NDArray[np.float32]  # [K, S, A], that each search gives to them
+    costs: NDArray[np.float32]  # [2, A], millions of parameters and of multiply-adds
+
+
 class SupernetStudy(NamedTuple):
     """A whole study of weight-sharing searches."""
 
@@ -105,6 +122,8 @@ class SupernetStudy(NamedTuple):
     targets: tuple[Target, ...]  # the columns of the table; empty without one
     references: tuple[Reference, ...]  # the optimum, cells known by name, random cells
     methods: tuple[MethodResult, ...]  # those that have finished
+    yardsticks: tuple[Yardstick, ...] = ()  # of the cells that the shared weights are asked about
+    scratch: FromScratch | None = None  # None where nothing was trained from scratch
 
 
 def diverged(record: Record) -> NDArray[np.bool_]:

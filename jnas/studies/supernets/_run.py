@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jnas.core._devices import place_shared
+from jnas.core._folder import config_digest
 from jnas.core._vocabulary import Array
 from jnas.io._progress import ProgressBar
 from jnas.searchers.weight_sharing._analysis import one_shot_accuracies
@@ -29,6 +30,7 @@ from jnas.studies.supernets._pieces import (
 )
 from jnas.studies.supernets._plan import SupernetPlan, judging_column
 from jnas.studies.supernets._results import (
+    FOLDER,
     MethodResult,
     OneShot,
     Record,
@@ -144,6 +146,43 @@ def _timed(program: _Program, dataset: Any, run: SearchRun) -> tuple[Any, float]
     return result, time.perf_counter() - start
 
 
+def under_shared_weights(
+    plan: SupernetPlan, name: str, folder: Path, archs: NDArray[np.int32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns what the weights that a method's searches ended with say of architectures.
+
+    Args:
+      plan: Of the study.
+      name: Of the method.
+      folder: Of the study, where the searches have ended.
+      archs: `[A, E]`.
+
+    Returns:
+      Their accuracies on the images that the architecture is learned from, percent `[S, A]`, with batch-norm's
+      statistics of each batch; and the logarithm of the probability that a search gives to each, `[S, A]`.
+
+    Raises:
+      ValueError: The file of the searches is damaged, or of another study.
+      OSError: It is not there.
+    """
+    searcher, dataset = plan.methods[name].searcher, place_shared(plan.dataset)
+    keys = seed_keys(plan.config["root_seed"], name, plan.num_seeds)
+    begin = compiled_over_seeds(lambda _, key: begin_search(key, searcher), plan.supernet, plan.num_seeds)
+    identity = {**FOLDER.header, "study": config_digest(plan.config), "method": name}
+    run, _ = load_search(search_path(folder, name), identity, begin(dataset, keys))
+    accuracies = _accuracies(plan, searcher.shared, dataset, run, archs, "batch")
+    return accuracies, _log_probability(plan, name, dataset, run, archs)
+
+
+def _log_probability(
+    plan: SupernetPlan, name: str, dataset: Any, run: SearchRun, archs: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """Returns the logarithm of the probability that each search gives to architectures, `[S, A]`."""
+    searcher = plan.methods[name].searcher
+    probable = compiled_over_seeds(lambda _, each: searcher.log_probability(*each), plan.supernet, plan.num_seeds)
+    return np.asarray(probable(dataset, (run.state, _repeated(archs, plan.num_seeds))))
+
+
 # The record.
 
 
@@ -226,8 +265,7 @@ def _one_shot(plan: SupernetPlan, name: str, dataset: Any, run: SearchRun, bar: 
         start = time.perf_counter()
         found.append(_accuracies(plan, searcher.shared, dataset, run, archs, policy))
         seconds.append(time.perf_counter() - start)
-    probable = compiled_over_seeds(lambda _, each: searcher.log_probability(*each), plan.supernet, plan.num_seeds)
-    log_probability = np.asarray(probable(dataset, (run.state, _repeated(archs, plan.num_seeds))))
+    log_probability = _log_probability(plan, name, dataset, run, archs)
     truth = plan.columns[judging_column(plan.targets, plan.dataset.name)][plan.cells]
     return OneShot(archs.astype(np.int8), truth, np.stack(found), log_probability, np.asarray(seconds))
 

@@ -112,3 +112,18 @@ LOOK_SETTINGS = (
         default=False,
     ),
 )
+
+SCRATCH_SETTINGS = tuple(
+    setting._replace(of_study=False)
+    for setting in (
+        Setting(
+            "from_scratch",
+            TEXT,
+            "RECIPE",
+            "train the cells that all searches end with, and random ones, from scratch by this recipe, when the "
+            "searches have ended; RECIPE:epochs=N:channels=N:cells=N:batch_size=N changes it, `help` lists recipes",
+        ),
+        Setting("random", POSITIVE, "N", "so many random cells (default 20)"),
+        Setting("trainings", POSITIVE, "N", "of each cell, with seeds 0 to N-1 (default 1)"),
+    )
+)

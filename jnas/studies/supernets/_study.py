@@ -16,13 +16,16 @@ from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.studies import _engine
 from jnas.studies._pieces import Pieces
 from jnas.studies._settings import plan_arguments
+from jnas.studies.supernets._from_scratch import load_from_scratch
 from jnas.studies.supernets._pieces import count_pieces, method_file_name, save_whole_method, seeds_path
 from jnas.studies.supernets._plan import Cells, SupernetMethod, SupernetPlan, plan_supernet_study
 from jnas.studies.supernets._ranking_text import random_search_csv, ranking_csv
 from jnas.studies.supernets._results import FOLDER, MethodResult, SupernetStudy, load_method
 from jnas.studies.supernets._run import run_method, run_seeds
+from jnas.studies.supernets._scratch_text import from_scratch_csv, scratch_cells_csv
 from jnas.studies.supernets._summary import as_study_results
 from jnas.studies.supernets._text import epochs_csv, one_shot_csv, supernet_summary_csv
+from jnas.studies.supernets._yardsticks import yardsticks_as_json, yardsticks_from_json
 from jnas.tables._table import Table
 from jnas.training._recipe import BatchNormPolicy
 from jnas.training.data._batches import batches_per_epoch
@@ -146,7 +149,15 @@ def supernet_headline(plan: SupernetPlan) -> str:
 def _collect(
     said: Mapping[str, Any], found: Mapping[str, MethodResult], folder: Path | None, plan: SupernetPlan | None
 ) -> SupernetStudy:
-    return SupernetStudy(said["config"], dict(said["versions"]), *_engine.judged_by(said), tuple(found.values()))
+    judged, config = _engine.judged_by(said), said["config"]
+    sticks = yardsticks_from_json(said.get("yardsticks", ()))  # folders of before lack them
+    scratch = None if folder is None else load_from_scratch(folder, config, tuple(found))
+    return SupernetStudy(config, dict(said["versions"]), *judged, tuple(found.values()), sticks, scratch)
+
+
+def _describe(plan: SupernetPlan) -> dict[str, Any]:
+    judged = _engine.Judged(plan.supernet.space.config, plan.targets, plan.references)
+    return {**judged.describe(), "yardsticks": yardsticks_as_json(plan.yardsticks)}
 
 
 def _page(study: SupernetStudy) -> str:
@@ -159,7 +170,7 @@ KIND = _engine.Kind(
     folder=FOLDER,
     results=SupernetStudy,
     headline=supernet_headline,
-    describe=lambda plan: _engine.Judged(plan.supernet.space.config, plan.targets, plan.references).describe(),
+    describe=_describe,
     parts=lambda config: tuple(map(str, config["methods"])),
     memory=lambda plan: plan.result_bytes,
     file_name=method_file_name,
@@ -175,6 +186,8 @@ KIND = _engine.Kind(
         "one_shot.csv": one_shot_csv,
         "ranking.csv": ranking_csv,
         "random_search.csv": random_search_csv,
+        "from_scratch.csv": from_scratch_csv,
+        "from_scratch_cells.csv": scratch_cells_csv,
         "report.html": _page,
     },
     same=_SAME,

@@ -13,6 +13,7 @@ from jnas.studies._over_seeds import OVER_SEEDS, csv_cells, mean_text
 from jnas.studies.supernets._ranking import best_rank
 from jnas.studies.supernets._ranking_text import random_search_lines, ranking_lines
 from jnas.studies.supernets._results import INFOS, SupernetStudy, diverged
+from jnas.studies.supernets._scratch_text import scratch_lines
 from jnas.studies.supernets._summary import (
     agreement,
     diverged_text,
@@ -126,7 +127,7 @@ def supernet_results_text(study: SupernetStudy) -> str:
             taus = [a.coefficients["kendall"] for a in each if a.part == "all"]
             rows.append([f"  {name}", *(mean_text(*finite_moments(tau), digits=3) for tau in taus)])
         lines += ["", *aligned(rows, "l" + "r" * len(predictors))]
-    for more in (random_search_lines(study), ranking_lines(study)):
+    for more in (random_search_lines(study), ranking_lines(study), scratch_lines(study)):
         lines += ["", *more] if more else []
     return "\n".join(lines)
 

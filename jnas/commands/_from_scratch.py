@@ -1,0 +1,107 @@
+"""What `jnas supernet --from-scratch` does once the searches have ended: it trains what they found."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jnas.commands._processes import say
+from jnas.commands._training_work import begun_work, load_work, make_runs, plan_work
+from jnas.io._text import counted
+from jnas.searchers._settings import naming, read_settings, read_spec
+from jnas.studies._engine import write_outputs
+from jnas.studies.supernets._from_scratch import (
+    TRAININGS,
+    choose_cells,
+    collect_from_scratch,
+    save_from_scratch,
+    scratch_jobs,
+)
+from jnas.studies.supernets._plan import SupernetPlan
+from jnas.studies.supernets._results import SupernetStudy
+from jnas.studies.supernets._study import KIND
+from jnas.training._recipe import Recipe, get_recipe
+from jnas.training.data._dataset import Dataset
+from jnas.training.runs._train import steps_per_epoch
+
+_MOST_AT_ONCE = 16  # candidates of a CPU device between two files
+_ONLY_WITH = ("random", "trainings")
+_RANDOM, _TRAININGS = 20, 1
+
+
+def scratch_recipe(options: argparse.Namespace, dataset: Dataset) -> Recipe | None:
+    """Returns the recipe that `--from-scratch` names, None without it.
+
+    Raises:
+      ValueError: There is no such recipe, the data set does not fit it, or what belongs to it is given alone.
+    """
+    if options.from_scratch is None:
+        alone = [name for name in _ONLY_WITH if getattr(options, name) is not None]
+        if alone:
+            raise ValueError(f"--{alone[0]} is of what is trained from scratch; give --from-scratch RECIPE too")
+        return None
+    spec = read_spec(options.from_scratch)
+    with naming(options.from_scratch):
+        recipe = get_recipe(spec.name, **read_settings(f"the recipe {spec.name}", _changes, spec.settings))
+        steps_per_epoch(dataset, recipe)
+    return recipe
+
+
+def _changes(
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    channels: int | None = None,
+    cells: int | None = None,
+) -> None:
+    """What can be changed of a recipe, as options of `jnas train` do."""
+
+
+def train_from_scratch(
+    options: argparse.Namespace, recipe: Recipe, plan: SupernetPlan, study: SupernetStudy, out: Path
+) -> SupernetStudy:
+    """Returns a study with what training says of the cells that it found and of random ones; its outputs are written.
+
+    Stopped at any moment, it goes on where it was.
+
+    Args:
+      options: Of the command.
+      recipe: From `scratch_recipe`.
+      plan: Of the study.
+      study: Its results, all of them.
+      out: Its folder.
+
+    Raises:
+      ValueError: The folder of the trainings holds others, or a file is damaged.
+      OSError: It cannot be written, or another process is at work in it.
+    """
+    folder, seeds = out / TRAININGS, options.trainings or _TRAININGS
+    chosen = choose_cells(study, plan.supernet.space, options.random or _RANDOM)
+    how = argparse.Namespace(space=options.space, rematerialize=options.rematerialize, form=None, chunk_size=None)
+    work = plan_work(scratch_jobs(chosen, seeds), plan.dataset, recipe, how, folder, most=_MOST_AT_ONCE)
+    with begun_work(folder, work) as begun:
+        before = load_work(begun, work).done
+        told = "" if not before.any() else f"; {'all' if before.all() else counted(before.sum(), 'run')} done before"
+        say(
+            f"from scratch: {counted(len(chosen.archs), 'cell')} ({counted(len(set(chosen.random)), 'random one')}) x "
+            f"{counted(seeds, 'training')}, recipe {recipe.name}, {counted(recipe.epochs, 'epoch')} each{told}"
+        )
+        make_runs(work, begun)
+        runs = load_work(begun, work)
+    scratch = collect_from_scratch(plan, study, chosen, runs, recipe, work.network, out)
+    study = study._replace(scratch=scratch)
+    if jax.process_index() == 0:
+        save_from_scratch(out, scratch, plan.config)
+        write_outputs(KIND, study, out)
+    return study
+
+
+def carry_out_with(options: argparse.Namespace, recipe: Recipe | None, searches: Any) -> Any:
+    """Returns what carries out a plan's searches, and then trains what they found where a recipe is given."""
+
+    def carry_out(plan: SupernetPlan, *, out: Path, log: Any) -> SupernetStudy:
+        study: SupernetStudy = searches(plan, out=out, log=log)
+        return study if recipe is None else train_from_scratch(options, recipe, plan, study, out)
+
+    return carry_out

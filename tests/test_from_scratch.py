@@ -1,0 +1,130 @@
+"""`jnas supernet --from-scratch` on the toy space: what is trained, what it says, and that it goes on."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from jnas.commands import _from_scratch, _supernet
+from jnas.commands._cli import main
+from jnas.spaces._registry import SPACES, SpaceEntry
+from jnas.studies._load import load_results
+from jnas.studies.supernets import _from_scratch as scratch_of
+from jnas.studies.supernets._scratch_summary import against_drawn, scratch_agreement, trained_accuracies
+from jnas.training.networks._families import FAMILIES
+from tests.test_toy_space import FAMILY, SMALL, toy
+
+WORDS = ["supernet", "rsps,gdas", "--space", "toy", "--num-seeds", "3", "--num-candidates", "4", *SMALL]
+SCRATCH = ["--from-scratch", "small-12:epochs=1:batch_size=16", "--random", "14", "--trainings", "2"]
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    """The toy's networks, and devices as they are: JAX has started already."""
+    monkeypatch.setitem(SPACES.rows, "toy", SpaceEntry("toy", "Toy", toy))
+    monkeypatch.setitem(FAMILIES.rows, "toy", FAMILY)
+    monkeypatch.setattr(_supernet, "prepare_devices", lambda options, most=None: None)
+
+
+def fails(capsys, *words):
+    assert main([*WORDS, *map(str, words)]) == 2
+    return capsys.readouterr().err
+
+
+def read(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+class Killed(Exception):
+    """What stops a command in a test."""
+
+
+def test_found_and_random_cells_are_trained_alike(rows, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    words = [*WORDS, "--out", str(out)]
+    assert main(words) == 0  # the searches alone: training can be asked for later
+    assert "scratch" not in (out / "report.html").read_text()
+
+    def die(*arguments):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_from_scratch, "make_runs", die)
+        with pytest.raises(Killed):
+            main([*words, *SCRATCH])
+    capsys.readouterr()
+    assert main([*words, *SCRATCH]) == 0
+    told = capsys.readouterr().out
+    assert "all of it was done before" in told
+    assert "Trained from scratch, digits-train64-validation40-test40 test" in told
+    page = (out / "report.html").read_text()
+    for part in ("Trained from scratch", "another training seed", "number of parameters", "recipe small-12, 1 epoch"):
+        assert part in page
+
+    study, _ = load_results(out)
+    found = study.scratch
+    archs = found.archs.astype(int).tolist()
+    assert len({tuple(arch) for arch in archs}) == len(archs) <= 9
+    assert len(found.random) == 14
+    for k, result in enumerate(study.methods):
+        np.testing.assert_array_equal(found.archs[found.found[k]], result.record.archs[:, -1])
+    assert json.loads((out / "from-scratch" / "config.json").read_text())["jobs"] == 2 * len(archs)
+    assert found.splits == ("validation", "test")
+
+    value = found.accuracies[1].astype(float).mean(axis=1)
+    np.testing.assert_allclose(trained_accuracies(found), value)
+    (test, _), (agreed, _) = against_drawn(found), scratch_agreement(found)
+    own, drawn = value[found.found[0]], value[found.random]
+    assert test.own.mean == pytest.approx(own.mean())
+    better = np.mean(own[:, None] > drawn) + np.mean(own[:, None] == drawn) / 2
+    assert test.test.superiority == pytest.approx(better)
+    assert test.low <= better <= test.high
+    places = np.unique(found.random)
+    taus = [scipy.stats.kendalltau(value[places], seed[places]).statistic for seed in found.shared[0]]
+    np.testing.assert_allclose(agreed.taus[0], taus)
+
+    first, second, random = read(out / "from_scratch.csv")
+    assert (first["method"], second["method"], random["runs"]) == ("rsps", "gdas", "14")
+    assert float(first["mean"]) == pytest.approx(own.mean(), rel=1e-5)
+    cells = read(out / "from_scratch_cells.csv")
+    assert [row["arch"] for row in cells] == [toy().to_string(np.asarray(arch)) for arch in archs]
+    assert sum(int(row["drawn"]) for row in cells) == 14
+
+    (out / "from_scratch.npz").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"from_scratch\.npz is not a file of `jnas supernet`"):
+        load_results(out)
+    (out / "from_scratch.npz").unlink()
+    assert main([*words, *SCRATCH]) == 0
+    assert "; all done before" in capsys.readouterr().out
+    again = load_results(out)[0].scratch
+    for name in ("archs", "accuracies", "shared", "log_probability", "costs"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
+    assert (out / "report.html").read_text() == page
+    told = fails(capsys, *SCRATCH[:-1], 3, "--out", out)
+    assert "from-scratch holds training runs with another configuration: jobs" in told
+
+
+def test_random_cells_are_uniform_and_begin_with_the_fewer():
+    cells = scratch_of._draw(toy(), 900, 3)
+    np.testing.assert_array_equal(scratch_of._draw(toy(), 20, 3), cells[:20])
+    counts = np.bincount(cells @ [3, 1], minlength=9)
+    assert scipy.stats.chisquare(counts).pvalue > 0.001
+    assert (scratch_of._draw(toy(), 20, 4) != cells[:20]).any()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--random", "3"], "--random is of what is trained from scratch; give --from-scratch RECIPE too"),
+        (["--from-scratch", "smal-12"], "there is no recipe 'smal-12'; did you mean 'small-12'?"),
+        (["--from-scratch", "small-12:epoch=3"], "the recipe small-12 has no setting 'epoch' (did you mean 'epochs'?)"),
+        (["--from-scratch", "small-12:epochs=0"], "the recipe's epochs is 0, expected at least 1"),
+        (["--from-scratch", "small-12:batch_size=65"], "64 training images"),
+    ],
+)
+def test_errors_are_a_sentence(rows, tmp_path, capsys, words, told):
+    assert told in fails(capsys, *words, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
