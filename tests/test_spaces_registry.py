@@ -35,8 +35,8 @@ def test_configuration_of_a_users_product_of_choices():
         ("{}", "is no JSON object with a 'kind'"),
         ('{"kind": ["categorical"]}', "is no JSON object with a 'kind'"),
         (
-            '{"kind": "darts"}',
-            "'darts', which jnas does not have; expected one of categorical, .* pass the Space itself",
+            '{"kind": "nasnet"}',
+            "'nasnet', which jnas does not have; expected one of categorical, .* pass the Space itself",
         ),
         ('{"kind": "__class__"}', "'__class__', which jnas does not have"),
         ('{"kind": "nasbench201", "colour": 3}', "does not describe a space: .*colour"),

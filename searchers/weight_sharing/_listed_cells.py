@@ -61,7 +61,7 @@ def listed_cells(space: Space, sequence: Sequence) -> Callable[[], ListedCells]:
         with jax.ensure_compile_time_eval():
             found = np.asarray(jax.jit(jax.vmap(lambda each: index(sequence.to_arch(each))))(choices))
             rows = np.unique(found[found >= 0]).astype(np.int32)
-            archs = np.asarray(jax.vmap(from_index)(rows), np.int32)
+            archs = np.asarray(jax.vmap(from_index)(jnp.asarray(rows)), np.int32)
         places = np.where(found >= 0, np.searchsorted(rows, found), len(rows)).astype(np.int32)
         return ListedCells(choices, places, archs, rows)
 

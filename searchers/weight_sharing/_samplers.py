@@ -115,8 +115,10 @@ def _predecessors(supernet: Supernet, sequence: Sequence, settings: PredecessorS
         return jax.vmap(lambda key: draw(parameters, key))(jax.random.split(key, count))
 
     def uniform(key: Key, count: int) -> Array:
-        one = lambda key: draw_with(lambda noise: uniform_choices(sequence, noise), key)  # noqa: E731
-        return jax.vmap(lambda key: listed().to_arch(one(key)))(jax.random.split(key, count))
+        def one(key: Key) -> Array:
+            return listed().to_arch(draw_with(lambda noise: uniform_choices(sequence, noise), key))
+
+        return jax.vmap(one)(jax.random.split(key, count))
 
     def log_probability(parameters: PredecessorController, archs: Array) -> Array:
         assert space.index is not None
