@@ -137,6 +137,12 @@ class Network(NamedTuple):
     rematerialize: bool = False
     """Whether gradients compute the insides of cells again: less memory and more time, and last bits may differ."""
 
+    regularized: Callable[..., tuple[Any, tuple[Any, ...], Any]] | None = None
+    """`regularized(parameters, arch, inputs, key, drop_path) -> (outputs, outputs of auxiliary heads, used)`: a pass in
+    training, with the batch's own statistics. Of each example, each path is left out with the probability `drop_path`,
+    float32 `[]`, drawn from the key, and the others weigh more; None leaves out none. None for networks that have
+    neither auxiliary heads nor paths to drop."""
+
 
 class Weights(NamedTuple):
     """What a run learned."""

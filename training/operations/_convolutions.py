@@ -219,15 +219,15 @@ def batch_norm(
     return (images - channelwise(used[0], axis)) * channelwise(factor, axis) + channelwise(shift, axis), used
 
 
-def max_pool_3x3(images: Array) -> Array:
-    """Returns the largest of each pixel's 3x3 neighbours within the image, `[C, H, W, B]`."""
+def max_pool_3x3(images: Array, stride: int = 1) -> Array:
+    """Returns the largest of each pixel's 3x3 neighbours within the image, `[C, H / stride, W / stride, B]`."""
     for axis in (2, 1):
         # Along a row first, so that the first of equal pixels is the first in reading order.
         border = [(0, 0, 0)] * images.ndim
         border[axis] = (1, 1, 0)
         size = images.shape[axis]
         padded = lax.pad(images, jnp.array(-jnp.inf, images.dtype), border)
-        before, here, after = (lax.slice_in_dim(padded, place, place + size, axis=axis) for place in range(3))
+        before, here, after = (lax.slice_in_dim(padded, place, place + size, stride, axis) for place in range(3))
         images = _larger(_larger(before, here), after)
     return images
 

@@ -1,0 +1,132 @@
+"""The operations on an edge of a DARTS cell, with the parameters that any of them needs."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.core._vocabulary import Array
+from jnas.spaces.darts._cells import ALL_OPERATIONS, OPERATIONS
+from jnas.training.operations._convolutions import max_pool_3x3
+from jnas.training.operations._depthwise import rectified_depthwise
+from jnas.training.operations._normalized import learned_norm, pointwise
+from jnas.training.operations._pooling import average_pool
+
+MAX_POOL, AVG_POOL, SKIP, SEP_3, SEP_5, DIL_3, DIL_5 = range(len(OPERATIONS))
+NONE = ALL_OPERATIONS.index("none")
+
+KERNEL_SIZES = {SEP_3: 3, SEP_5: 5, DIL_3: 3, DIL_5: 5}
+TAPS = 5  # the side of the kernels that all of them fit
+ROUNDS = 2  # of depthwise convolution, 1x1 convolution and batch-norm: two in a separable convolution
+
+
+class EdgeParameters(NamedTuple):
+    """What an edge can learn, whichever operation it has."""
+
+    depthwise: Array  # float [2, C, 5, 5]; a 3x3 kernel has its numbers in the middle
+    pointwise: (
+        Array  # float [2, C, C], a row for each output channel; the first is that of a skip that halves, too: the
+    )
+    # first half of its rows reads pixels of even row and column, the second the others
+    scale: Array  # float [2, C]
+    shift: Array  # float [2, C]
+
+
+Operation = Callable[[Array, EdgeParameters, Array | None], tuple[Array, Array]]
+"""`operation(images, parameters, statistics) -> (images, statistics used [2, 2, C])`; zeros for a batch-norm that it has
+not. Statistics are given for each of the two batch-norms, or `None` for the batch's own."""
+
+
+def edge_operations(stride: int, epsilon: float) -> list[Operation]:
+    """Returns the operations in the order of the space, `none` last; images are `[C, H, W, B]`.
+
+    Args:
+      stride: 1; or 2, for images of half the size.
+      epsilon: Of batch-norm.
+    """
+
+    def normalized(
+        number: int, images: Array, parameters: EdgeParameters, statistics: Array | None
+    ) -> tuple[Array, Array]:
+        given = None if statistics is None else statistics[number]
+        return learned_norm(images, parameters.scale[number], parameters.shift[number], given, epsilon)
+
+    def without_parameters(function: Callable[[Array], Array]) -> Operation:
+        def operation(images: Array, parameters: EdgeParameters, statistics: Array | None) -> tuple[Array, Array]:
+            return function(images), _nothing(images)
+
+        return operation
+
+    def convolution(choice: int) -> Operation:
+        size, rounds = KERNEL_SIZES[choice], 2 if choice in (SEP_3, SEP_5) else 1
+        dilation, border = 3 - rounds, (TAPS - size) // 2
+        taps = slice(border, border + size)
+
+        def operation(images: Array, parameters: EdgeParameters, statistics: Array | None) -> tuple[Array, Array]:
+            used = [jnp.zeros((2, images.shape[0]), images.dtype)] * ROUNDS
+            for number in range(rounds):
+                kernel = parameters.depthwise[number, :, taps, taps]
+                images = rectified_depthwise(images, kernel, dilation, 1 if number else stride)
+                images = pointwise(images, parameters.pointwise[number])
+                images, used[number] = normalized(number, images, parameters, statistics)
+            return images, jnp.stack(used)
+
+        return operation
+
+    def halved(images: Array, parameters: EdgeParameters, statistics: Array | None) -> tuple[Array, Array]:
+        images = factorized_reduction(jax.nn.relu(images), parameters.pointwise[0])
+        images, used = normalized(0, images, parameters, statistics)
+        return images, jnp.stack([used, jnp.zeros_like(used)])
+
+    def nothing(images: Array) -> Array:
+        return jnp.zeros_like(images[:, ::stride, ::stride])
+
+    return [
+        without_parameters(lambda images: max_pool_3x3(images, stride)),
+        without_parameters(lambda images: average_pool(images, stride)),
+        without_parameters(lambda images: images) if stride == 1 else halved,
+        *map(convolution, KERNEL_SIZES),
+        without_parameters(nothing),
+    ]
+
+
+def factorized_reduction(images: Array, kernel: Array) -> Array:
+    """Returns `[C', H / 2, W / 2, B]`: half of the channels from every other pixel, half from those one further down.
+
+    Args:
+      images: `[C, H, W, B]`, of even height and width.
+      kernel: `[C', C]`; the first half of the rows, rounded down, is that of the pixels in even rows and columns.
+    """
+    half = kernel.shape[0] // 2
+    even, odd = images[:, ::2, ::2], images[:, 1::2, 1::2]
+    return jnp.concatenate([pointwise(even, kernel[:half]), pointwise(odd, kernel[half:])])
+
+
+def has_parameters(choice: Array, stride: Any, channels: int) -> EdgeParameters:
+    """Returns which numbers of an edge its operation has, bool arrays of their shapes.
+
+    Args:
+      choice: int32 `[]`.
+      stride: 1 or 2; may be traced.
+      channels: Of the edge.
+    """
+    choice = jnp.asarray(choice)
+    separable = (choice == SEP_3) | (choice == SEP_5)
+    dilated = (choice == DIL_3) | (choice == DIL_5)
+    rounds = jnp.stack([separable | dilated, separable])  # [2]
+    inner = np.pad(np.ones((3, 3), bool), 1)
+    taps = inner | (choice == SEP_5) | (choice == DIL_5)
+    halved = (choice == SKIP) & (jnp.asarray(stride) == 2)
+    norms = jnp.broadcast_to((rounds | (halved & jnp.asarray([True, False])))[:, None], (ROUNDS, channels))
+    return EdgeParameters(
+        depthwise=jnp.broadcast_to((rounds[:, None, None] & taps[None])[:, None], (ROUNDS, channels, TAPS, TAPS)),
+        pointwise=jnp.broadcast_to(norms[:, :, None], (ROUNDS, channels, channels)),
+        scale=norms,
+        shift=norms,
+    )
+
+
+def _nothing(images: Array) -> Array:
+    return jnp.zeros((ROUNDS, 2, images.shape[0]), images.dtype)
