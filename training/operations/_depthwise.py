@@ -1,9 +1,10 @@
 """Depthwise convolutions after a ReLU, dilated and of stride 2 too, as sums of shifted images, and their gradients.
 
-Activations are `[C, H, W, B]`, as in `jnas.training.operations._convolutions`: a shift moves whole runs of memory, and so
-does a stride. XLA's own grouped convolution takes 50 times as long on CPUs, and its kernel's gradient grows with the
-square of the channels. That gradient is a sum over all pixels for each tap, in which XLA adds one number at a time; said as
-a product of rows of pixels, of whose result the diagonals count, it does more and takes a fifth to an eighth of the time.
+Activations are `[C, H, W, B]`, as in `jnas.training.operations._convolutions`: a shift moves whole runs of memory, and
+so does a stride. XLA's own grouped convolution takes 50 times as long on CPUs, and its kernel's gradient grows with the
+square of the channels. That gradient is a sum over all pixels for each tap, in which XLA adds one number at a time;
+said as a product of rows of pixels, of whose result the diagonals count, it does more and takes a fifth to an eighth of
+the time.
 """
 
 import functools
@@ -21,7 +22,7 @@ from jnas.core._vocabulary import Array
 def rectified_depthwise(images: Array, kernel: Array, dilation: int = 1, stride: int = 1) -> Array:
     """Returns ReLU and a convolution of each channel by itself, `[C, H / stride, W / stride, B]`.
 
-    The border is of zeros. Windows are centred on every pixel, or on every other one, the first being that in the corner.
+    The border is of zeros. Windows are centred on every pixel, or on every other one from that in the corner.
 
     Args:
       images: `[C, H, W, B]`.
@@ -99,14 +100,10 @@ def _bordered(images: Array, reach: int) -> Array:
 
 def _shifted_sum(padded: Array, kernel: Array, dilation: int, stride: int, shape: tuple[int, ...]) -> Array:
     """Returns the convolution of images of a shape, whose border is there already."""
-    places = [
-        range(dilation * tap, dilation * tap + size, stride) for size in shape[1:3] for tap in range(kernel.shape[1])
-    ]
-    rows, columns = places[: kernel.shape[1]], places[kernel.shape[1] :]
+    starts = [dilation * tap for tap in range(kernel.shape[1])]
     terms = [
-        kernel[:, i, j][:, None, None, None]
-        * padded[:, row.start : row.stop : stride, column.start : column.stop : stride]
-        for i, row in enumerate(rows)
-        for j, column in enumerate(columns)
+        kernel[:, i, j][:, None, None, None] * padded[:, y : y + shape[1] : stride, x : x + shape[2] : stride]
+        for i, y in enumerate(starts)
+        for j, x in enumerate(starts)
     ]
     return functools.reduce(jnp.add, terms)

@@ -35,8 +35,8 @@ class EdgeParameters(NamedTuple):
 
 
 Operation = Callable[[Array, EdgeParameters, Array | None], tuple[Array, Array]]
-"""`operation(images, parameters, statistics) -> (images, statistics used [2, 2, C])`; zeros for a batch-norm that it has
-not. Statistics are given for each of the two batch-norms, or `None` for the batch's own."""
+"""`operation(images, parameters, statistics) -> (images, statistics used [2, 2, C])`; zeros for a batch-norm that it
+has not. Statistics are given for each of the two batch-norms, or `None` for the batch's own."""
 
 
 def edge_operations(stride: int, epsilon: float) -> list[Operation]:
