@@ -191,9 +191,10 @@ def test_preferences_come_to_the_likeliest_predecessors_of_as_many_as_are_read()
     np.testing.assert_allclose(logs, expected, rtol=1e-4)
 
 
-def test_second_derivatives_of_the_mixture_exist():
+def test_second_derivatives_of_the_mixture_exist(monkeypatch):
     """As second-order DARTS takes them; lowered, since what has no forward mode is found out no earlier."""
-    own = nasbench1shot1_supernet(3, **SIZES, cells=2, rematerialize=True)
+    monkeypatch.setattr(_one_shot_supernet, "NUM_STACKS", 1)
+    own = nasbench1shot1_supernet(1, **SIZES, cells=1, rematerialize=True)
 
     def loss(parameters, weights):
         return jnp.sum(own.preferences.mixture(parameters, None, weights, images())[0] ** 2)
@@ -201,10 +202,15 @@ def test_second_derivatives_of_the_mixture_exist():
     parameters = jax.eval_shape(own.init, jax.random.key(0))[0]
     weights = jnp.full(own.preferences.decisions.shape, 0.2, jnp.float32)
     jax.jit(lambda p: jax.jvp(lambda p: jax.grad(loss, 1)(p, weights), (p,), (p,))).lower(parameters)
+
+
+def test_sizes_are_the_published_ones():
+    own = nasbench1shot1_supernet(3, **SIZES, cells=2)
+    parameters = jax.eval_shape(own.init, jax.random.key(0))[0]
     assert decisions_of(own).operations.tolist() == [False] * 5 + [True] * 5
-    assert len({leaf.shape for leaf in parameters.modules[0].blocks}) == 2
     assert [each.last is None for each in parameters.modules] == [True] * 5 + [False]
     assert parameters.modules[2].inputs.kernel.shape == (5, 8, 5 * 4)  # all blocks of the narrower stack come in
+    assert parameters.modules[5].last.shape == (16, 5 * 16)
 
 
 def test_bad_input():
