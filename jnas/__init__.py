@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from jnas.studies.supernets._results import SupernetStudy as SupernetStudy
     from jnas.studies.supernets._study import load_supernet_study as load_supernet_study
     from jnas.studies.supernets._study import supernet_study as supernet_study
+    from jnas.studies.trainings._results import TrainingSearch as TrainingSearch
+    from jnas.studies.trainings._study import training_search as training_search
     from jnas.tables._in_space import table_in_space as table_in_space
     from jnas.tables._known_part import known_part as known_part
     from jnas.tables._load import load_table as load_table
@@ -67,6 +69,8 @@ _DEFINED = {
     "jnas.studies.supernets._plan": "SupernetMethod supernet_methods",
     "jnas.studies.supernets._results": "SupernetStudy",
     "jnas.studies.supernets._study": "load_supernet_study supernet_study",
+    "jnas.studies.trainings._results": "TrainingSearch",
+    "jnas.studies.trainings._study": "training_search",
     "jnas.tables._in_space": "table_in_space",
     "jnas.tables._known_part": "known_part",
     "jnas.tables._load": "load_table save_table table_from_arrays",

@@ -111,6 +111,7 @@ LATE = {  # imports that stand in functions, and why
     ("jnas.studies.predictors._study", "jnas.studies.predictors._report"),
     ("jnas.studies.search._study", "jnas.studies.search._report"),
     ("jnas.studies.supernets._study", "jnas.studies.supernets._report"),
+    ("jnas.studies.trainings._study", "jnas.studies.search._report"),
     # The options of `jnas train` know this file, and are free of JAX.
     ("jnas.tables._named_cells", "jnas.spaces._registry"),
     # Flax need not be installed.

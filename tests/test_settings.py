@@ -26,6 +26,8 @@ from jnas.studies.search._study import load_study, study
 from jnas.studies.supernets._plan import supernet_methods
 from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
 from jnas.studies.supernets._study import supernet_study
+from jnas.studies.trainings._settings import TRAINING_SEARCH_SETTINGS
+from jnas.studies.trainings._study import training_search
 from jnas.tables._make import make_table
 from jnas.training.data._sources import load_dataset
 from jnas.training.networks._families import make_supernet
@@ -35,6 +37,7 @@ KINDS = (
     (SEARCH_SETTINGS, study),
     (PREDICTOR_SETTINGS, predictor_study),
     ((*SUPERNET_SETTINGS, *LOOK_SETTINGS), supernet_study),
+    (TRAINING_SEARCH_SETTINGS, training_search),
 )
 
 

@@ -76,7 +76,7 @@ def network(dataset):
 def compiled_once():
     """Before `whole`, whose programs all tests share; networks have two stages."""
     with stages(2), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_jobs, "_Programs", functools.cache(_jobs._Programs))
+        patch.setattr(_jobs, "Programs", functools.cache(_jobs.Programs))
         yield
 
 

@@ -128,7 +128,7 @@ def search(
     search_key, objective_key = jax.random.split(key)
     init = jax.jit(searcher.init, static_argnums=1) if searcher.compiled else searcher.init
     state = init(search_key, capacity)
-    steps = _compile_steps(searcher, capacity, budget_seconds, overshoot)
+    steps = compile_steps(searcher, capacity, budget_seconds, overshoot)
     progress, pending = start_progress(), Pending([], [], [])
     proposal = _first_proposal(searcher, steps, state, progress, objective_key)
     if isinstance(evaluate, Objective):
@@ -162,7 +162,7 @@ def search(
         state, progress, rows = steps.tell(asked, progress, proposal, evaluation)
         if not searcher.compiled:  # Python's steps cannot be rehearsed; a checkpoint keeps exact types
             check_state(searcher, before, state, lambda leaf: getattr(leaf, "dtype", None) or np.asarray(leaf).dtype)
-        _write_rows(trace, rows, progress)
+        write_rows(trace, rows, progress)
         pending = Pending([], [], [])
         # The file of a Python function's evaluations has this step already, as pending.
         if isinstance(evaluate, Objective) or bool(progress.stopped):
@@ -172,7 +172,8 @@ def search(
 
 
 @functools.lru_cache(maxsize=16)  # so that a second search with another key compiles nothing
-def _compile_steps(searcher: Searcher, capacity: int, budget_seconds: float | None, overshoot: Overshoot) -> _Steps:
+def compile_steps(searcher: Searcher, capacity: int, budget_seconds: float | None, overshoot: Overshoot) -> _Steps:
+    """Returns the parts of a search's steps, for whoever answers proposals in another way than `search`."""
     budget = np.float32(np.inf if budget_seconds is None else budget_seconds)
 
     def ask(state: State, progress: RunProgress, objective_key: Key) -> tuple[Proposal, State, Key]:
@@ -389,7 +390,7 @@ def _told(answer: Any) -> str:
         return f"a {type(answer).__name__} too long to be written"
 
 
-def _write_rows(trace: Trace, rows: Any, progress: RunProgress) -> None:
+def write_rows(trace: Trace, rows: Any, progress: RunProgress) -> None:
     """Writes a step's accepted rows behind those that the trace has, in place."""
     accepted = np.asarray(rows.accepted)
     first = int(trace.mask.sum())

@@ -12,9 +12,11 @@ from jnas.studies.predictors import _study as predictors
 from jnas.studies.search import _study as search
 from jnas.studies.search._report import write_report
 from jnas.studies.supernets import _study as supernets
+from jnas.studies.trainings import _study as trainings
 from jnas.training.runs._job_files import FOLDER as TRAINING
 
-KINDS: dict[str, Kind] = {kind.folder.format: kind for kind in (search.KIND, predictors.KIND, supernets.KIND)}
+_ROWS = (search.KIND, predictors.KIND, supernets.KIND, trainings.KIND)
+KINDS: dict[str, Kind] = {kind.folder.format: kind for kind in _ROWS}
 """Every kind of study, by the format that config.json says."""
 
 

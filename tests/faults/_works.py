@@ -33,6 +33,7 @@ COMMANDS = {
     "study": "study --table table.npz --searchers random_search,local_search --num-seeds 1001 --max-evaluations 5",
     "train": f"train square|none 4 --num-seeds 2 --chunk-size 2 {_SMALL}",
     "table build": f"table build -o made.npz --num-seeds 1 --chunk-size 2 {_SMALL}",
+    "training search": f"search --searchers random_search,local_search --num-seeds 2 --max-evaluations 4 {_SMALL}",
     "supernet": f"supernet rsps --num-seeds 1 --num-candidates 2 --one-shot 0 {_SMALL}",
 }
 EVALUATIONS = 40  # of the search

@@ -161,6 +161,7 @@ def run_jobs(
     keep_weights: bool = False,
     progress: Callable[[JobsProgress], None] = lambda _: None,
     compiled: Callable[[float], None] = lambda _: None,
+    programs: "Programs | None" = None,
 ) -> None:
     """Makes all runs that a folder lacks, of those that this process is to make.
 
@@ -175,6 +176,7 @@ def run_jobs(
       keep_weights: Whether the parameters and statistics of each run are kept too.
       progress: Called after each checkpoint.
       compiled: Called before a program runs for the first time, with the bytes that it takes on each device.
+      programs: Those of other runs of the same recipe, network and `chunk_size`, so that nothing is compiled again.
 
     Raises:
       MemoryError: A device has less memory than a program takes.
@@ -182,7 +184,16 @@ def run_jobs(
     """
     with making_own_share(folder):
         _run_chunks(
-            jobs, dataset, recipe, network, folder, chunk_size, epochs_per_checkpoint, keep_weights, progress, compiled
+            jobs,
+            dataset,
+            recipe,
+            network,
+            folder,
+            chunk_size,
+            epochs_per_checkpoint,
+            keep_weights,
+            progress,
+            programs or Programs(recipe, network, compiled),
         )
 
 
@@ -196,7 +207,7 @@ def _run_chunks(
     epochs_per_checkpoint: int | None,
     keep_weights: bool,
     progress: Callable[[JobsProgress], None],
-    compiled: Callable[[float], None],
+    programs: "Programs",
 ) -> None:
     chunks = divide(len(jobs.archs), chunk_size)
     mine = range(jax.process_index(), len(chunks), jax.process_count())
@@ -207,7 +218,6 @@ def _run_chunks(
         return
     step = min(epochs_per_checkpoint or recipe.epochs, recipe.epochs)
     devices, width = _width(chunk_size)
-    programs = _Programs(recipe, network, compiled)
     shared, whose = place_shared(dataset), identities(folder)
     begun_at = 1 - len(left) / len(mine)
     begun_with, now = read_description(folder, FOLDER)["versions"], versions()
@@ -315,7 +325,7 @@ def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, spli
     return Runs(accuracy, loss, seconds, failed, done)
 
 
-class _Programs:
+class Programs:
     """The two compiled programs of a chunk: its beginning, and some more epochs of it."""
 
     def __init__(self, recipe: Recipe, network: Network, compiled: Callable[[float], None]):

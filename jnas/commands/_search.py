@@ -1,0 +1,94 @@
+"""The command `jnas search`."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jnas import spaces
+from jnas.commands._processes import say
+from jnas.commands._study_work import carry_out_and_tell
+from jnas.commands._training_setup import make_dataset, make_recipe, prepare_devices, show_recipes
+from jnas.core._version import __version__
+from jnas.core._vocabulary import Searcher, Space
+from jnas.io._text import aligned, listed
+from jnas.searchers import _registry
+from jnas.searchers._settings import naming, read_settings, read_spec, setting_names, settings_text
+from jnas.studies._settings import study_arguments
+from jnas.studies.trainings._plan import plan_training_search
+from jnas.studies.trainings._results import as_table
+from jnas.studies.trainings._settings import TRAINING_SEARCH_SETTINGS
+from jnas.studies.trainings._study import carry_out_training_search, training_search_text
+from jnas.tables._file import save_arrays
+from jnas.training.networks._families import FAMILIES, make_network
+
+
+def run_search(options: argparse.Namespace) -> None:
+    """Runs `jnas search`."""
+    if options.searchers == ("help",):
+        print(_searchers_text())
+        return
+    if show_recipes(options):
+        return
+    _refuse_processes(options)
+    space = spaces.get(FAMILIES.entry(options.space).name)
+    searchers = {name: _make_searcher(name, space, options.batch) for name in _names(options.searchers, space)}
+    prepare_devices(options)
+    dataset = make_dataset(options)
+    recipe = make_recipe(options, dataset)
+    network = make_network(dataset, recipe, options.form, space=options.space, rematerialize=options.rematerialize)
+    asked = study_arguments(TRAINING_SEARCH_SETTINGS, options)
+    asked |= {"chunk_size": options.chunk_size, "command": options.command}
+    plan = plan_training_search(searchers, network, dataset, recipe, **asked)
+    told = [options.space, *searchers, plan.config["dataset"], recipe.name, plan.config["num_seeds"]]
+    folder: list[Path] = []
+
+    def carry_out(plan: Any, *, out: Path, log: Any) -> Any:
+        study = carry_out_training_search(plan, out=out, log=log)
+        source = f"trained by jnas {__version__} with recipe {recipe.name}: {options.command}"
+        header, arrays = as_table(study, network, dataset, recipe, source=source)
+        save_arrays(out / "table.npz", header, arrays)
+        folder.append(out)
+        return study
+
+    files = ("summary.csv", "evaluations.csv", "curves.csv", "table.npz", "report.html")
+    carry_out_and_tell(options, "search", plan, told, carry_out, training_search_text, files)
+    say(f"what its trainings say of other searchers: jnas study --table {folder[0] / 'table.npz'} --among known")
+
+
+def _refuse_processes(options: argparse.Namespace) -> None:
+    words = ("distributed", "coordinator", "num_processes", "process_id")
+    given = [name for name in words if getattr(options, name) not in (None, False)]
+    if given:
+        told = listed([f"--{name.replace('_', '-')}" for name in given])
+        raise ValueError(f"{told} was given, and `jnas search` uses the devices of one host; leave it out")
+
+
+def _names(wanted: tuple[str, ...], space: Space) -> list[str]:
+    """Returns the searchers asked for; `all` are those of one fidelity that can search the space."""
+    every = [name for name in _registry.names(space=space) if not _registry.entry(name).random_at_one]
+    return list(dict.fromkeys(name for word in wanted for name in (every if word == "all" else (word,))))
+
+
+def _make_searcher(text: str, space: Space, batch: int | None) -> Searcher:
+    """Returns a searcher with its settings, which proposes so many architectures at once if it can."""
+    name, level, given = read_spec(text)
+    known = _registry.entry(name)
+    if level is not None:
+        raise ValueError(f"{text} names epochs, and all trainings here have the recipe's; leave @{level} out")
+    if known.needs not in (None, *space.feature_names):
+        raise ValueError(f"{text} cannot search here: the space {space.name} has no features {known.needs!r}")
+    settings: Mapping[str, Any] = read_settings(f"the searcher {name}", known.factory, given)
+    if batch is not None:
+        takes = setting_names(known.factory)
+        sizes = [n for n in ("batch_size", "num_init") if n in takes and "batch_size" in takes and n not in settings]
+        settings = {**dict.fromkeys(sizes, batch), **settings}
+    with naming(text):
+        return _registry.make(name, space, (1.0,), **settings)
+
+
+def _searchers_text() -> str:
+    """Returns the searchers, a line each, and their settings."""
+    rows = [_registry.entry(name) for name in _registry.names()]
+    lines = aligned([(row.name, row.description) for row in rows], "ll")
+    return "\n".join([*lines, "", *settings_text({row.name: row.factory for row in rows})])

@@ -1,0 +1,1 @@
+"""Studies of searchers whose evaluations are real trainings."""

@@ -1,0 +1,84 @@
+"""What a study of searches by real trainings does: everything that its results depend on, checked."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from jnas.core._checks import check_fidelities
+from jnas.core._vocabulary import Network, Objective, Searcher
+from jnas.studies._compared import check_rows
+from jnas.studies._settings import check_settings
+from jnas.studies.trainings._settings import TRAINING_SEARCH_SETTINGS
+from jnas.tables._numbers import table_name
+from jnas.tables._targets import Target
+from jnas.training._recipe import Recipe, recipe_words
+from jnas.training.data._dataset import Dataset
+from jnas.training.runs._jobs import dataset_digest
+
+
+class TrainingSearchPlan(NamedTuple):
+    """What to do."""
+
+    searchers: Mapping[str, Searcher]
+    dataset: Dataset
+    recipe: Recipe
+    network: Network
+    chunk_size: int | None  # candidates in one program; None for as many as a searcher's seeds propose at once
+    targets: tuple[Target, ...]  # how what was found is judged: the data set's validation and test splits
+    config: Mapping[str, Any]
+
+
+def plan_training_search(
+    searchers: Mapping[str, Searcher],
+    network: Network,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    max_evaluations: int = 100,
+    num_seeds: int = 3,
+    root_seed: int = 0,
+    training_seed: int = 0,
+    last_epochs: int = 1,
+    chunk_size: int | None = None,
+    command: str | None = None,
+) -> TrainingSearchPlan:
+    """Returns the plan of a study; arguments and errors are those of `training_search`."""
+    check_settings(TRAINING_SEARCH_SETTINGS, locals())
+    check_rows("searchers", searchers, Searcher, "jnas.searchers makes them")
+    if network.form == "dispatch":
+        raise ValueError("form is 'dispatch', whose programs are made for known batches; give 'switch' or 'mixture'")
+    if dataset.validation_split is None:
+        raise ValueError(f"the data set {dataset.name!r} has no validation split, and searches need one")
+    if last_epochs > recipe.epochs:
+        raise ValueError(f"last_epochs is {last_epochs}, expected at most the recipe's {recipe.epochs} epochs")
+    objective = Objective(lambda keys, proposal: None, (recipe.epochs,))  # type: ignore[arg-type, return-value]
+    for searcher in searchers.values():
+        check_fidelities(searcher, objective)
+    own = table_name(dataset.name)
+    splits = {"validation": dataset.validation_split, "test": dataset.test_split}
+    targets = tuple(Target(own, role, recipe.epochs) for role, split in splits.items() if split is not None)
+    config = {
+        "searchers": list(searchers),
+        "space": network.space.config,
+        "dataset": own,
+        "dataset_digest": dataset_digest(dataset),
+        "split": "validation",
+        "splits": {role: split for role, split in splits.items() if split is not None},
+        "images": {split: len(rows) for split, rows in dataset.splits.items()},
+        "image_shape": [int(n) for n in dataset.image_shape],
+        "recipe": recipe_words(recipe),
+        "epochs": [recipe.epochs],
+        "form": network.form,
+        "rematerialize": bool(network.rematerialize),
+        "reward": "mean" if last_epochs == 1 else f"the mean of the last {last_epochs} epochs",
+        "last_epochs": int(last_epochs),
+        "training_seed": int(training_seed),
+        "max_evaluations": int(max_evaluations),
+        "budget_seconds": None,
+        "num_seeds": int(num_seeds),
+        "root_seed": int(root_seed),
+        "judged_by": [target.label for target in targets],
+        "table_name": None,
+        "notes": [],
+        "command": command,
+    }
+    return TrainingSearchPlan(dict(searchers), dataset, recipe, network, chunk_size, targets, config)

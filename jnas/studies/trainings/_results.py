@@ -1,0 +1,121 @@
+"""What a study of searches by real trainings comes to: in the form of a study of searchers, as text, as a table."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jnas.core._folder import StudyConfig
+from jnas.core._vocabulary import Network
+from jnas.io._text import counted, csv_text
+from jnas.spaces._registry import from_config
+from jnas.studies._compared import known_space
+from jnas.studies.search._results import SearcherResult, StudyResults
+from jnas.studies.trainings._store import Trainings
+from jnas.tables._file import Header
+from jnas.tables._targets import Target
+from jnas.training._recipe import Recipe
+from jnas.training.data._dataset import Dataset
+from jnas.training.runs._build import TablePlan, assemble_table
+from jnas.training.runs._jobs import Jobs
+
+
+class TrainingSearch(NamedTuple):
+    """A whole study."""
+
+    config: Mapping[str, Any]  # the study's configuration, as config.json holds it
+    versions: Mapping[str, str]
+    targets: tuple[Target, ...]
+    searchers: tuple[SearcherResult, ...]
+    trainings: Trainings | None  # all that were made; None before the first
+
+
+def as_study_results(study: TrainingSearch) -> StudyResults:
+    """Returns the searches in the form of `jnas.study`, so that they have its page and can be compared with others."""
+    told = StudyConfig({**study.config, "sentences": _sentences(study)})
+    return StudyResults(told, study.versions, study.config["space"], study.targets, (), study.searchers)
+
+
+def _sentences(study: TrainingSearch) -> list[str]:
+    config = study.config
+    images, recipe = config["images"], config["recipe"]
+    made = 0 if study.trainings is None else len(study.trainings.archs)
+    evaluated = sum(int(np.sum(searcher.traces.mask)) for searcher in study.searchers)
+    last = config["last_epochs"]
+    score = f"after {counted(recipe['epochs'], 'epoch')}" if last == 1 else f"over its last {last} epochs"
+    height, width, _ = config["image_shape"]
+    failed = 0 if study.trainings is None else int(np.sum(study.trainings.runs.failed))
+    return [
+        f"{counted(len(config['searchers']), 'searcher')} looked for the architecture with the best validation "
+        f"accuracy on {config['dataset']} ({height}x{width}; {', '.join(f'{n:,} of {s}' for s, n in images.items())}) "
+        f"{score}, with {counted(config['num_seeds'], 'seed')} each.",
+        f"Every evaluation is a real training with the recipe {recipe['name']} and seed {config['training_seed']}; "
+        f"what several searches asked for was trained once: {made:,} trainings for {counted(evaluated, 'evaluation')}"
+        f"{f', of which {failed:,} diverged' if failed else ''}.",
+        f"A search ended after {counted(config['max_evaluations'], 'evaluation')}. What it returns is the best "
+        "architecture that it evaluated by that score alone.",
+    ]
+
+
+def evaluations_csv(study: TrainingSearch) -> str:
+    """Returns a row for each evaluation of each search, in order."""
+    space = known_space(study.config["space"])
+    rows = []
+    for searcher in study.searchers:
+        traces = searcher.traces
+        for seed, place in np.argwhere(np.asarray(traces.mask)):
+            arch = np.asarray(traces.arch)[seed, place]
+            text = space.to_string(arch) if space is not None else " ".join(map(str, arch))
+            best = [str(values[seed, place]) for values in searcher.values]
+            rows.append([searcher.name, seed, place, text, str(np.asarray(traces.score)[seed, place]), *best])
+    head = ("searcher", "seed", "evaluation", "arch", "score", *(f"best: {target.label}" for target in study.targets))
+    return csv_text(head, rows)
+
+
+def curves_csv(study: TrainingSearch) -> str | None:
+    """Returns a row for each epoch of each training and split, accuracy in percent; None before the first training."""
+    if study.trainings is None:
+        return None
+    space, (archs, runs) = known_space(study.config["space"]), study.trainings
+    rows = []
+    for row, arch in enumerate(archs):
+        text = space.to_string(arch) if space is not None else " ".join(map(str, arch))
+        for split in runs.accuracy:
+            pairs = zip(runs.accuracy[split][row], runs.loss[split][row], strict=True)
+            rows += [[row, text, epoch, split, str(a), str(b)] for epoch, (a, b) in enumerate(pairs, 1)]
+    return csv_text(("training", "arch", "epoch", "split", "accuracy_percent", "loss"), rows)
+
+
+def as_table(
+    study: TrainingSearch, network: Network, dataset: Dataset, recipe: Recipe, *, source: str
+) -> tuple[Header, dict[str, np.ndarray]]:
+    """Returns the trainings as a table of the architectures that were trained, as `save_arrays` takes it.
+
+    `jnas study` and `jnas predictors` take it; the seconds of an epoch are those that its training took here.
+
+    Raises:
+      ValueError: There is no training.
+    """
+    if study.trainings is None:
+        raise ValueError("the folder holds no training yet, so that there is no table to write")
+    archs, runs = study.trainings
+    seed = int(study.config["training_seed"])
+    everyone = np.arange(len(archs), dtype=np.int32)
+    jobs = Jobs(archs, np.full(len(archs), seed, np.int64))
+    plan = TablePlan(archs, everyone, jobs, everyone, np.zeros(len(archs), np.int32), (seed,))
+    seconds = np.asarray(runs.seconds, np.float64) / recipe.epochs
+    return assemble_table(
+        plan,
+        runs,
+        dataset,
+        recipe,
+        network,
+        seconds,
+        name=f"trainings of {', '.join(study.config['searchers'])} on {study.config['dataset']} (recipe {recipe.name})",
+        source=source,
+        notes=(
+            "what searches asked for, not a sample of the space: the architectures are better than random ones",
+            "seconds are of an epoch with its evaluations, the mean over what was trained in one program",
+        ),
+        space=from_config(study.config["space"]),
+    )

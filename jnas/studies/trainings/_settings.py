@@ -1,0 +1,60 @@
+"""The settings of a search by real trainings, in the order of the help."""
+
+from jnas.core._registry import DEFAULT_SPACE
+from jnas.studies._settings import (
+    MAX_EVALUATIONS,
+    NAMES,
+    NUM_SEEDS,
+    OTHER_DEVICE,
+    OUT,
+    POSITIVE,
+    ROOT_SEED,
+    SEED,
+    TEXT,
+    Setting,
+    integer,
+)
+
+SEARCHED_SETTINGS = tuple(
+    setting._replace(of_study=False)
+    for setting in (
+        Setting("space", TEXT, "NAME", f"any space with networks (default {DEFAULT_SPACE})", DEFAULT_SPACE),
+        Setting(
+            "searchers",
+            NAMES,
+            "NAME,NAME",
+            "which searchers, each by itself (default bananas; `help` says what they are); `NAME:SETTING=VALUE` "
+            "changes a setting of one",
+            ("bananas",),
+            older=("searcher",),
+        ),
+        Setting(
+            "batch",
+            integer(1, most=10_000),
+            "N",
+            "architectures that searchers propose at once, those that can (default: each one's own; bananas 10)",
+        ),
+    )
+)
+
+TRAINING_SEARCH_SETTINGS = (
+    MAX_EVALUATIONS.of("trainings of each search (default 100)", 100),
+    NUM_SEEDS.of("searches of each searcher (default 3)", 3),
+    ROOT_SEED,
+    Setting(
+        "training_seed",
+        SEED,
+        "K",
+        "of every training: its first weights, the order of images and their augmentation (default 0)",
+        0,
+    ),
+    Setting(
+        "last_epochs",
+        POSITIVE,
+        "N",
+        "the score is the mean of the validation accuracies after the last N epochs (default 1)",
+        1,
+    ),
+    OUT.of("the study's folder (default: a folder in jnas-search/ named after the study)"),
+    OTHER_DEVICE,
+)

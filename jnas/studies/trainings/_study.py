@@ -1,0 +1,152 @@
+"""A study of searches by real trainings: searchers times seeds on a data set, in a folder from which it goes on."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jnas.core._folder import config_digest
+from jnas.core._versions import SAME
+from jnas.core._vocabulary import Network, Searcher
+from jnas.io._text import counted
+from jnas.studies import _engine
+from jnas.studies.search._results import Chunk, as_result, load_whole, save_traces, traces_file_name
+from jnas.studies.search._text import search_results_text, search_summary_csv
+from jnas.studies.trainings._plan import TrainingSearchPlan, plan_training_search
+from jnas.studies.trainings._results import TrainingSearch, as_study_results, curves_csv, evaluations_csv
+from jnas.studies.trainings._run import begin, estimate, run_searcher
+from jnas.studies.trainings._store import FOLDER, all_trainings
+from jnas.tables._targets import Target
+from jnas.training._recipe import Recipe
+from jnas.training.data._dataset import Dataset
+
+_SAME = ("jnas", "numpy", *SAME)  # where a study goes on
+
+
+def training_search(
+    searchers: Mapping[str, Searcher],
+    network: Network,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    out: str | os.PathLike[str],
+    max_evaluations: int = 100,
+    num_seeds: int = 3,
+    root_seed: int = 0,
+    training_seed: int = 0,
+    last_epochs: int = 1,
+    chunk_size: int | None = None,
+    command: str | None = None,
+    log: Callable[[str], None] | None = None,
+) -> TrainingSearch:
+    """Returns what searchers find where every evaluation is a real training.
+
+    All seeds of a searcher go on side by side: what they propose is trained together, as programs over the devices,
+    and an architecture that several of them ask for, or several searchers, is trained once. Every training has the same
+    seed, so an architecture has one score, whoever asks, and a searcher's searches do not depend on the others.
+
+    Args:
+      searchers: By the names under which they are to appear, all of `network.space` and of one fidelity.
+      network: What is trained, of the form `'switch'` or `'mixture'`.
+      dataset: On what; its validation split is what searchers see.
+      recipe: How.
+      out: The folder for trainings, results and report. A study that was stopped there goes on, to the same results.
+      max_evaluations: Of each search.
+      num_seeds: Searches of each searcher.
+      root_seed: From which, with the searcher's name and the number of the search, its PRNG key comes.
+      training_seed: Of every training.
+      last_epochs: The score is the mean of the validation accuracies after so many last epochs.
+      chunk_size: Candidates in one program; by default as many as a searcher's seeds propose at first.
+      command: The command line that does the same, for the report.
+      log: Called with lines about what is to be done.
+
+    Raises:
+      ValueError: An argument is out of range, or the folder holds another study.
+      TypeError: `searchers` is no mapping of names to searchers.
+      OSError: The folder cannot be written.
+
+    References:
+      "BANANAS: Bayesian Optimization with Neural Architectures for Neural Architecture Search", White et al., 2021,
+      Section 5 (on DARTS's space 100 trainings of 50 epochs, the score the mean of the last five).
+    """
+    plan = plan_training_search(
+        searchers,
+        network,
+        dataset,
+        recipe,
+        max_evaluations=max_evaluations,
+        num_seeds=num_seeds,
+        root_seed=root_seed,
+        training_seed=training_seed,
+        last_epochs=last_epochs,
+        chunk_size=chunk_size,
+        command=command,
+    )
+    return carry_out_training_search(plan, out=out, log=log)
+
+
+def carry_out_training_search(
+    plan: TrainingSearchPlan, *, out: str | os.PathLike[str], log: Callable[[str], None] | None
+) -> TrainingSearch:
+    """Returns the results of a plan; arguments and errors are those of `training_search`."""
+    study: TrainingSearch = _engine.carry_out(KIND, plan, out, log)
+    return study
+
+
+def training_search_text(study: TrainingSearch) -> str:
+    """Returns mean and standard deviation of every searcher, as lines."""
+    return search_results_text(as_study_results(study))
+
+
+def _headline(plan: TrainingSearchPlan) -> str:
+    config = plan.config
+    last = "" if config["last_epochs"] == 1 else f", mean of the last {config['last_epochs']}"
+    return (
+        f"{counted(len(plan.searchers), 'searcher')} x {counted(config['num_seeds'], 'seed')} in "
+        f"{plan.network.space.name}: {config['dataset']} validation accuracy after "
+        f"{counted(plan.recipe.epochs, 'epoch')} of training{last} (recipe "
+        f"{plan.recipe.name}: {plan.recipe.channels} channels, batches of {plan.recipe.batch_size}), "
+        f"{counted(config['max_evaluations'], 'evaluation')}"
+    )
+
+
+def _collect(
+    said: Mapping[str, Any], found: Mapping[str, Chunk], folder: Path | None, plan: TrainingSearchPlan | None
+) -> TrainingSearch:
+    config = said["config"]
+    assert folder is not None
+    targets = tuple(Target(config["dataset"], role, int(config["epochs"][0])) for role in config["splits"])
+    searchers = tuple(as_result(name, chunk) for name, chunk in found.items())
+    identity = {**FOLDER.header, "study": config_digest(config)}
+    trainings = all_trainings(folder, config["searchers"], identity, config)
+    return TrainingSearch(config, dict(said["versions"]), targets, searchers, trainings)
+
+
+def _page(study: TrainingSearch) -> str:
+    from jnas.studies.search._report import search_report  # it brings matplotlib, which is needed at the end alone
+
+    return search_report([as_study_results(study)])
+
+
+KIND = _engine.Kind(
+    folder=FOLDER,
+    results=TrainingSearch,
+    headline=_headline,
+    parts=lambda config: tuple(map(str, config["searchers"])),
+    file_name=traces_file_name,
+    identity=lambda work, name: {"searcher": name},
+    estimate=estimate,
+    begin=begin,
+    run=run_searcher,
+    save=save_traces,
+    load=load_whole,
+    collect=_collect,
+    outputs={
+        "summary.csv": lambda study: search_summary_csv(as_study_results(study)),
+        "evaluations.csv": evaluations_csv,
+        "curves.csv": curves_csv,
+        "report.html": _page,
+    },
+    same=_SAME,
+    as_search=as_study_results,
+)

@@ -1,0 +1,158 @@
+"""`jnas search`: searchers whose evaluations are real trainings, on networks that compile at once."""
+
+import csv
+
+import jax
+import numpy as np
+import pytest
+
+import jnas
+from jnas.commands import _search
+from jnas.commands._cli import main
+from jnas.core._trace_statistics import incumbent_rows
+from jnas.studies._load import load_results
+from jnas.studies.trainings import _store, _study
+from tests.test_toy_space import SMALL, rows  # noqa: F401 - a fixture
+
+TOY = ("search", "--space", "toy", *SMALL[2:], "--epochs", "2", "--evaluations", "5", "--seeds", "2")
+SEARCHERS = "random_search,local_search"
+FILES = ("summary.csv", "evaluations.csv", "curves.csv")
+
+
+@pytest.fixture(autouse=True)
+def quick(rows, monkeypatch):  # noqa: F811
+    """The toy space's networks, and devices as they are: JAX has started already."""
+    monkeypatch.setattr(_search, "prepare_devices", lambda options, most=None: None)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The architectures of each call that trains, in order; `stop` is the number of the call at which Ctrl-C comes."""
+    calls, run_jobs = [], _store.run_jobs
+
+    def counted(jobs, *arguments, **how):
+        if len(calls) == counted.stop:
+            raise KeyboardInterrupt
+        run_jobs(jobs, *arguments, **how)
+        calls.append(jobs.archs)
+
+    counted.calls, counted.stop = calls, None
+    monkeypatch.setattr(_store, "run_jobs", counted)
+    return counted
+
+
+@pytest.fixture
+def pageless(monkeypatch):
+    """Studies without a page, which takes longer than all else."""
+    outputs = {name: make for name, make in _study.KIND.outputs.items() if name != "report.html"}
+    monkeypatch.setattr(_study, "KIND", _study.KIND._replace(outputs=outputs))
+
+
+def search(out, *words, searchers=SEARCHERS):
+    return main([*TOY, "--searchers", searchers, "--out", str(out), *words])
+
+
+def read(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_evaluation_is_a_training_that_is_made_once(tmp_path, capsys, trained):
+    assert search(tmp_path / "all", "--last-epochs", "2") == 0
+    told = capsys.readouterr().out
+    made = np.concatenate(trained.calls)
+    assert len(np.unique(made, axis=0)) == len(made)
+    study, left = load_results(tmp_path / "all")
+    assert not left
+    np.testing.assert_array_equal(study.trainings.archs, made)
+    curves = study.trainings.runs.accuracy["validation"]
+    scores = {
+        arch.tobytes(): np.float32(curve.mean(dtype=np.float64)) for arch, curve in zip(made, curves, strict=True)
+    }
+    for searcher in study.searchers:
+        traces = searcher.traces
+        assert traces.mask.all()
+        asked = traces.arch.reshape(-1, 2)
+        expected = np.asarray([scores[arch.tobytes()] for arch in asked]).reshape(2, 5)
+        np.testing.assert_array_equal(traces.score, expected)
+        np.testing.assert_array_equal(searcher.incumbent, incumbent_rows(traces))
+    assert len(read(tmp_path / "all" / "evaluations.csv")) == 20
+    assert len(read(tmp_path / "all" / "curves.csv")) == len(made) * 2 * 3  # epochs and splits
+    assert f"{len(made)} trainings for 20 evaluations" in (tmp_path / "all" / "report.html").read_text()
+    assert "random_search" in told
+
+    table = jnas.load_table(tmp_path / "all" / "table.npz")
+    assert (table.space.name, table.num_archs) == ("toy", len(made))
+    words = ("--searchers", "random_search", "--seeds", "2", "--evaluations", "3", "--among", "known")
+    path = tmp_path / "all" / "table.npz"
+    assert main(["study", "--table", str(path), *words, "--out", str(tmp_path / "study")]) == 0
+    capsys.readouterr()
+    assert main(["report", str(tmp_path / "all"), "-o", str(tmp_path / "again.html")]) == 0
+
+
+def test_a_stopped_search_goes_on_to_the_same_result_and_trains_nothing_twice(tmp_path, capsys, trained, pageless):
+    assert search(tmp_path / "whole") == 0
+    whole, trained.calls[:] = [arch.tobytes() for arch in np.concatenate(trained.calls)], []
+    made = []
+    for stop in (0, 1, 1, None):
+        trained.stop = stop
+        assert search(tmp_path / "parts") == (0 if stop is None else 130)
+        made += [arch.tobytes() for archs in trained.calls for arch in archs]
+        trained.calls[:] = []
+    assert made == whole
+    for name in FILES:
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert search(tmp_path / "parts") == 0
+    assert not trained.calls
+    capsys.readouterr()
+    assert search(tmp_path / "parts", "--last-epochs", "2") == 2
+    assert "reward is" in (told := capsys.readouterr().err)
+    assert "last_epochs is 1 there and 2 here" in told
+
+
+def test_searches_do_not_depend_on_others(tmp_path, pageless):
+    """Not on other searchers, nor on how many seeds there are, though they share trainings."""
+    assert search(tmp_path / "both") == 0
+    assert search(tmp_path / "one", "--seeds", "1", searchers="local_search") == 0
+    kept = ("searcher", "seed", "evaluation", "arch", "score")
+    both, one = ([tuple(r[k] for k in kept) for r in read(tmp_path / n / "evaluations.csv")] for n in ("both", "one"))
+    assert [row for row in both if row[:2] == ("local_search", "0")] == one
+
+
+def test_a_damaged_file_is_said(tmp_path, capsys, pageless):
+    assert search(tmp_path / "s", searchers="random_search") == 0
+    path = tmp_path / "s" / "trainings" / "random_search-00000.npz"
+    path.write_bytes(path.read_bytes()[:-40])
+    (tmp_path / "s" / "traces" / "random_search.npz").unlink()
+    capsys.readouterr()
+    assert search(tmp_path / "s", searchers="random_search") == 2
+    assert "random_search-00000.npz" in (told := capsys.readouterr().err)
+    assert "delete it, and the same command makes it again" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--searchers", "banana"), "did you mean 'bananas'"),
+        (("--searchers", "bohb@2"), "names epochs, and all trainings here have the recipe's"),
+        (("--searchers", "bonas"), "bonas cannot search here: the space toy has no features 'graph'"),
+        (("--searchers", "random_search", "--last-epochs", "3"), "expected at most the recipe's 2 epochs"),
+        (("--searchers", "random_search", "--form", "dispatch"), "form is 'dispatch'"),
+        (("--searchers", "random_search", "--num-processes", "2"), "--num-processes was given"),
+        (("--searchers", "local_search:color=2"), "color"),
+        (("--space", "nats_size"), "no space with networks 'nats_size'"),
+    ],
+)
+def test_bad_input_is_one_sentence(tmp_path, capsys, words, told):
+    assert main([*TOY, "--out", str(tmp_path / "x"), *words]) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "x" / "config.json").exists()
+
+
+def test_batches_are_as_large_as_asked_for():
+    for name, size in (("bananas", 4), ("random_search", 1)):
+        searcher = _search._make_searcher(name, jnas.spaces.nasbench201(), 4)
+        state = jax.eval_shape(lambda key, searcher=searcher: searcher.init(key, 8), jax.random.key(0))
+        assert jax.eval_shape(searcher.ask, state)[0].archs.shape[0] == size
