@@ -81,6 +81,33 @@ def studies_compiled_quickly():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def pictures_left_out():
+    """Leaves out what matplotlib draws, an eighth of a second each; all else is on a page as it is, and empty frames.
+
+    Tests marked `pictures` have them whole, and so have commands in processes of their own.
+    """
+    from jnas.pages import _plots
+
+    class Frame(_plots.FigureCanvasSVG):
+        def print_svg(self, file, **options):
+            if _asked_for_pictures:
+                return super().print_svg(file, **options)
+            return file.write("<svg></svg>")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_plots, "FigureCanvasSVG", Frame)
+        yield
+
+
+_asked_for_pictures: list[str] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    _asked_for_pictures[:] = [item.nodeid] if item.get_closest_marker("pictures") else []
+
+
 @pytest.fixture(scope="module")
 def studies_compiled_once():
     """Compiles a program of studies once for all tests of a file, and each only when a study needs it."""

@@ -28,6 +28,8 @@ from jnas.statistics._average_ranks import compare_ranks
 from jnas.studies.search._plots import _tiers, critical_difference_picture, final_panel
 from jnas.tables.report._plots import histogram, ranks_of
 
+pytestmark = pytest.mark.pictures
+
 
 def drawn(text="a & <b> $x_1$", title="a <title>"):
     with styled():

@@ -29,6 +29,8 @@ from jnas.studies.predictors._summary import differences, lines
 from jnas.tables._make import make_table
 from tests._descriptions import read_said, write_said
 
+pytestmark = pytest.mark.pictures
+
 SPACE = categorical((3, 3, 3, 3))
 WEIGHTS = np.random.default_rng(0).normal(0, 4, (4, 3))
 RNG = np.random.default_rng(1)

@@ -213,6 +213,7 @@ def check_alone(text):
     return page
 
 
+@pytest.mark.pictures
 def test_a_page_stands_alone_and_is_the_same_each_time():
     text = page_of_a_study()
     page = check_alone(text)
@@ -229,6 +230,7 @@ def test_a_page_stands_alone_and_is_the_same_each_time():
         assert sentence in page.text
 
 
+@pytest.mark.pictures
 def test_the_table_holds_the_numbers_of_the_runs():
     study = make_study()
     page = check_alone(page_of_a_study())
@@ -253,6 +255,7 @@ def test_the_table_holds_the_numbers_of_the_runs():
     assert np.sum(bold) == 6
 
 
+@pytest.mark.pictures
 def test_intervals_in_small_print_hold_their_mean():
     study = make_study()
     numbers = finals(compare([study])[0])
@@ -274,6 +277,7 @@ HOSTILE = (
 )
 
 
+@pytest.mark.pictures
 def test_hostile_names_are_text_everywhere():
     searchers = [some_searcher(name, seeds=6, capacity=12) for name in HOSTILE]
     study = some_study(searchers, notes=list(HOSTILE), command=HOSTILE[0], table_name=HOSTILE[1], dataset=HOSTILE[0])
@@ -334,6 +338,7 @@ EDGES = {
 }
 
 
+@pytest.mark.pictures
 @pytest.mark.parametrize("name", EDGES)
 def test_edges_make_a_page(name):
     page = check_alone(search_report([EDGES[name]()]))

@@ -28,6 +28,8 @@ from jnas.tables.report._summary import (
     table_correlations,
 )
 
+pytestmark = pytest.mark.pictures
+
 SPACE = spaces.categorical((3, 4), (("a", "b", "c"), ("1", "2", "3", "4")), decisions=("op", "width"), name="mine <b>")
 
 

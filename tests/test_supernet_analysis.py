@@ -42,6 +42,8 @@ from tests._descriptions import read_said, write_said
 from tests._shares import in_two_processes, make_share
 from tests._toy_supernet import ARCHS, TOY, toy_dataset
 
+pytestmark = pytest.mark.pictures
+
 TRUTH = np.asarray([50, 60.04, 60, 52, 71, 80, 58, 90, 71.3], np.float32)
 VALIDATION = TRUTH + np.asarray([1, -2, 3, 0, 0, 2, 5, -1, 0], np.float32)
 RNG = np.random.default_rng(5)
