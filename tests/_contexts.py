@@ -4,6 +4,7 @@ JAX makes a context of MLIR for each program, in which it registers all operatio
 of what a small program takes from its tracing to its machine code, and the tests have thousands of them.
 """
 
+import threading
 from typing import Any
 
 from jax._src.interpreters import mlir
@@ -20,6 +21,8 @@ def _share_contexts() -> None:
 
     def make_ir_context() -> Any:
         nonlocal context, programs
+        if threading.current_thread() is not threading.main_thread() or mlir.ir.Context.current is not None:
+            return make()  # a program while another is being lowered would become a part of it
         if programs % _MOST == 0:
             context = make()
         programs += 1

@@ -77,7 +77,7 @@ def _draw(space: Space, number: int, root_seed: int) -> NDArray[np.int32]:
         own = jax.random.fold_in(key, place)
         if space.size is None or space.from_index is None:
             return space.sample(own)
-        return space.from_index(jax.random.randint(own, (), 0, space.size))
+        return space.from_index(jax.random.randint(own, (), 0, space.size, jnp.int32))
 
     return np.asarray(jax.jit(jax.vmap(one))(jnp.arange(number)), np.int32)
 
