@@ -123,6 +123,17 @@ BENCHMARKS = make_registry(
             shared=("spos", "fairnas", "enas", "darts-v1", "darts-v2", "fbnet"),
             published={"enas": _ENAS_OF_CELLS},
         ),
+        Benchmark(
+            "darts",
+            # As BANANAS was published here, but for its networks (`preset=darts`), which take 65 times as long.
+            settings={
+                **Benchmark("").settings,
+                "bananas": {"candidates": "mutation_random", "encoding": "path"},
+                "bananas_random_ranking": {"candidates": "mutation_random"},
+            },
+            evolution="regularized_evolution",
+            prediction="naszilla",
+        ),
         # Of its cells, by other decisions.
         *(
             Benchmark(

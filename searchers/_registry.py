@@ -68,9 +68,16 @@ def _predictor_based(
     factory: Callable[..., Searcher] | None = None,
 ) -> Entry:
     """Returns the row of a searcher of the space with the mutation with which searches by predictors were published."""
+    called = name or make.__name__
+
+    def made(space: Space, _: tuple[float, ...], **changed: Any) -> Searcher:
+        benchmark = find_benchmark(space.name)
+        searched = with_mutation(space, benchmark.prediction)
+        return make(searched, **{**benchmark.settings.get(called, {}), **changed})
+
     return Entry(
-        name or make.__name__,
-        lambda space, _, **changed: make(with_mutation(space, find_benchmark(space.name).prediction), **changed),
+        called,
+        made,
         description,
         quick=quick,
         multi_fidelity=False,
@@ -143,7 +150,7 @@ _ENTRIES = (
     _predictor_based(
         bananas,
         "10 random, then batches of 10 among mutations of the best by independent Thompson sampling; five networks of "
-        "10 layers that read the truncated path encoding",
+        "10 layers that read the truncated path encoding; in DARTS's space mutants and random ones, and all paths",
     ),
     _predictor_based(
         lambda space, **changed: bananas(

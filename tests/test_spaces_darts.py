@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jnas import spaces
+from jnas import searchers, spaces
+from jnas.searchers._benchmarks import find_benchmark
 from jnas.spaces import PUBLISHED_GENOTYPES, Genotype, arch_of, format_genotype, genotype_cost, genotype_of
 from jnas.spaces._registry import check_arch, named_cells
 from jnas.spaces.darts._cells import ALL_OPERATIONS, CONCAT, EDGES, OPERATIONS, SHAPE
@@ -326,6 +327,17 @@ def test_sub_spaces_stay_within_the_operations_of_each_edge(name):
     np.testing.assert_array_equal(space.from_string(space.to_string(archs[0])), archs[0])
     with pytest.raises(ValueError, match=r"edge 0 .* 'sep_conv_5x5' from state \d, expected one"):
         space.from_string(format_genotype(genotype_of(np.where(np.arange(32) == 1, 4, archs[0]))))
+
+
+def test_bananas_searches_as_published():
+    """All paths, and mutants beside random architectures; its slow networks by name."""
+    searcher = searchers.make("bananas", SPACE, preset="darts", num_init=3, batch_size=2)
+    state = jax.eval_shape(lambda key: searcher.init(key, 6), jax.random.key(0))
+    assert jax.eval_shape(searcher.ask, state)[0].archs.shape == (2, 32)
+    with pytest.raises(ValueError, match="preset is 'dart'; did you mean 'darts'"):
+        searchers.make("bananas", SPACE, preset="dart")
+    settings = find_benchmark("darts").settings["bananas"]
+    assert settings == {"candidates": "mutation_random", "encoding": "path"}
 
 
 def test_arguments_are_refused_in_a_sentence():

@@ -68,7 +68,8 @@ def evaluations_csv(study: TrainingSearch) -> str:
             text = space.to_string(arch) if space is not None else " ".join(map(str, arch))
             best = [str(values[seed, place]) for values in searcher.values]
             rows.append([searcher.name, seed, place, text, str(np.asarray(traces.score)[seed, place]), *best])
-    head = ("searcher", "seed", "evaluation", "arch", "score", *(f"best: {target.label}" for target in study.targets))
+    best_of = (f"best_{target.split}_percent" for target in study.targets)
+    head = ("searcher", "seed", "evaluation", "arch", "score", *best_of)
     return csv_text(head, rows)
 
 
