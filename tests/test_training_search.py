@@ -1,6 +1,7 @@
 """`jnas search`: searchers whose evaluations are real trainings, on networks that compile at once."""
 
 import csv
+import re
 
 import jax
 import numpy as np
@@ -91,21 +92,23 @@ def test_every_evaluation_is_a_training_that_is_made_once(tmp_path, capsys, trai
 
 
 def test_a_stopped_search_goes_on_to_the_same_result_and_trains_nothing_twice(tmp_path, capsys, trained, pageless):
-    assert search(tmp_path / "whole") == 0
+    assert search(tmp_path / "whole", searchers="local_search") == 0
     whole, trained.calls[:] = [arch.tobytes() for arch in np.concatenate(trained.calls)], []
     made = []
-    for stop in (0, 1, 1, None):
+    for stop in (1, 1, None):
         trained.stop = stop
-        assert search(tmp_path / "parts") == (0 if stop is None else 130)
+        assert search(tmp_path / "parts", searchers="local_search") == (0 if stop is None else 130)
         made += [arch.tobytes() for archs in trained.calls for arch in archs]
         trained.calls[:] = []
     assert made == whole
     for name in FILES:
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert search(tmp_path / "parts") == 0
+    for path in (tmp_path / "parts" / "trainings").iterdir():
+        assert re.fullmatch(r"local_search-\d{5}\.npz", path.name)
+    assert search(tmp_path / "parts", searchers="local_search") == 0
     assert not trained.calls
     capsys.readouterr()
-    assert search(tmp_path / "parts", "--last-epochs", "2") == 2
+    assert search(tmp_path / "parts", "--last-epochs", "2", searchers="local_search") == 2
     assert "reward is" in (told := capsys.readouterr().err)
     assert "last_epochs is 1 there and 2 here" in told
 
@@ -117,6 +120,19 @@ def test_searches_do_not_depend_on_others(tmp_path, pageless):
     kept = ("searcher", "seed", "evaluation", "arch", "score")
     both, one = ([tuple(r[k] for k in kept) for r in read(tmp_path / n / "evaluations.csv")] for n in ("both", "one"))
     assert [row for row in both if row[:2] == ("local_search", "0")] == one
+
+
+def test_trainings_of_another_folder_are_not_made_again(tmp_path, capsys, trained, pageless):
+    assert search(tmp_path / "first", searchers="random_search") == 0
+    trained.calls[:] = []
+    assert search(tmp_path / "again", "--start-from", str(tmp_path / "first"), searchers="random_search") == 0
+    assert not trained.calls
+    for name in FILES:
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "first" / name).read_bytes()
+    capsys.readouterr()
+    words = ("--start-from", str(tmp_path / "first"), "--training-seed", "1")
+    assert search(tmp_path / "other", *words, searchers="random_search") == 2
+    assert "are not those that are made here: training_seed differ" in capsys.readouterr().err
 
 
 def test_a_damaged_file_is_said(tmp_path, capsys, pageless):

@@ -1,5 +1,6 @@
 """What a study of searches by real trainings does: everything that its results depend on, checked."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ class TrainingSearchPlan(NamedTuple):
     chunk_size: int | None  # candidates in one program; None for as many as a searcher's seeds propose at once
     targets: tuple[Target, ...]  # how what was found is judged: the data set's validation and test splits
     config: Mapping[str, Any]
+    start_from: str | os.PathLike[str] | None = None  # a folder whose trainings are taken over; results are the same
 
 
 def plan_training_search(
@@ -39,6 +41,7 @@ def plan_training_search(
     training_seed: int = 0,
     last_epochs: int = 1,
     chunk_size: int | None = None,
+    start_from: str | os.PathLike[str] | None = None,
     command: str | None = None,
 ) -> TrainingSearchPlan:
     """Returns the plan of a study; arguments and errors are those of `training_search`."""
@@ -81,4 +84,4 @@ def plan_training_search(
         "notes": [],
         "command": command,
     }
-    return TrainingSearchPlan(dict(searchers), dataset, recipe, network, chunk_size, targets, config)
+    return TrainingSearchPlan(dict(searchers), dataset, recipe, network, chunk_size, targets, config, start_from)

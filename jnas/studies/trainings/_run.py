@@ -14,13 +14,13 @@ from jnas.core._loop import RunProgress, empty_trace, start_progress
 from jnas.core._program_memory import program_memory_words
 from jnas.core._search import compile_steps, write_rows
 from jnas.core._trace_statistics import incumbent_rows
-from jnas.core._vocabulary import Evaluation, Key, Proposal, State, Trace
+from jnas.core._vocabulary import Evaluation, Key, Proposal, Searcher, State, Trace
 from jnas.io._progress import duration
 from jnas.io._text import counted
 from jnas.studies._engine import REPORT_SECONDS, Estimate, Work
 from jnas.studies._keys import seed_keys
 from jnas.studies.search._results import Chunk
-from jnas.studies.trainings._store import FOLDER, Store, as_trained
+from jnas.studies.trainings._store import BEFORE, FOLDER, Store, as_trained, searches_path
 
 _MACS_PER_SECOND = {"cpu": 5e9}  # of a device: a first guess
 _SAMPLED = 32  # architectures, for the estimate
@@ -50,16 +50,23 @@ def begin(work: Work) -> Iterator[Store]:
     assert work.folder is not None
     identity = {**FOLDER.header, "study": config_digest(work.plan.config)}
     store = Store(work.plan, work.folder, identity)
+    if work.left and work.plan.start_from is not None:
+        work.say(f"starting from {counted(store.start_from(work.plan.start_from), 'training')}")
+    elif work.left:
+        store.take_up(BEFORE)
     for name in work.plan.searchers:
         if work.left:
             store.take_up(name)
+        if name not in work.left:  # where a kill came between its results and this
+            searches_path(work.folder, name).unlink(missing_ok=True)
     yield store
 
 
 def run_searcher(work: Work, name: str, identity: Mapping[str, Any]) -> Chunk:
-    """Returns the searches of a searcher over all seeds, going on from the trainings that the folder holds.
+    """Returns the searches of a searcher over all seeds, going on from where the folder has them.
 
-    Searchers are asked again for what has been trained: with the same keys and scores they propose the same.
+    Where a kill came between a training and the searchers' next step, they are asked again for what has been trained:
+    with the same keys and scores they propose the same. So are those that only Python can drive, from the beginning.
 
     Raises:
       ValueError: A file of the folder is damaged, or of another study.
@@ -75,19 +82,29 @@ def _run_searcher(work: Work, name: str) -> Chunk:
     steps = compile_steps(searcher, capacity, None, "discard")
     started, canonical = time.perf_counter(), as_trained(plan.network.space)
     runs = [_begin(plan, name, key) for key in seed_keys(plan.config["root_seed"], name, plan.config["num_seeds"])]
-    chunk_size = plan.chunk_size
+    if searcher.compiled:
+        runs = store.load_searches(name, runs)
+    # As many candidates in a program as all seeds propose at once.
+    chunk_size = plan.chunk_size or max(1, len(runs) * _proposed(searcher, steps, runs[0]))
     while going := [i for i, run in enumerate(runs) if not bool(run.progress.stopped)]:
         told = min(int(runs[i].progress.num_done) for i in going)
         work.bar.say(f"{name}: {told:,} of {counted(capacity, 'evaluation')}")
         asked = {i: _ask(steps, runs[i], capacity, canonical) for i in going}
-        if chunk_size is None:  # the first proposals tell how many there are at once
-            chunk_size = max(1, sum(len(each.rows) for each in asked.values()))
         wanted = np.concatenate([each.archs for each in asked.values()])
         _train(work, name, wanted, chunk_size)
         for i, each in asked.items():
             runs[i] = _tell(steps, runs[i], each, store.scores(each.archs), float(plan.recipe.epochs))
+        if searcher.compiled:
+            store.save_searches(name, runs)
     traces = jax.tree.map(lambda *leaves: np.stack(leaves), *(run.trace for run in runs))
     return _judged(work, traces, canonical, time.perf_counter() - started)
+
+
+def _proposed(searcher: Searcher, steps: Any, run: _Run) -> int:
+    """Returns how many rows a proposal has."""
+    ask = (run.state, run.progress, run.objective_key)
+    proposal = (jax.eval_shape(steps.ask, *ask) if searcher.compiled else steps.ask(*ask))[0]
+    return int(proposal.valid.shape[0])
 
 
 def _begin(plan: Any, name: str, key: Key) -> _Run:

@@ -55,6 +55,7 @@ TRAINING_SEARCH_SETTINGS = (
         "the score is the mean of the validation accuracies after the last N epochs (default 1)",
         1,
     ),
+    Setting("start_from", TEXT, "DIR", "the folder of another such study, whose trainings need not be made again"),
     OUT.of("the study's folder (default: a folder in jnas-search/ named after the study)"),
     OTHER_DEVICE,
 )

@@ -3,9 +3,11 @@
 ```
 trainings/NAME-00003.npz   what searcher NAME's fourth round trained: architectures and curves
 trainings/NAME-00003/      the same while it runs, a folder of training runs
+trainings/NAME.npz         the states of searcher NAME's searches after the last round, until all have ended
 ```
 """
 
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,9 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._folder import FolderKind, read_part
+from jnas.core._folder import FolderKind, config_digest, read_description, read_part
 from jnas.core._vocabulary import Space
-from jnas.io._archive import write_archive
+from jnas.io._archive import read_archive, write_archive
+from jnas.io._tree import as_members, fill, find_leaves
 from jnas.studies.trainings._plan import TrainingSearchPlan
 from jnas.training.runs._jobs import (
     Jobs,
@@ -41,6 +44,10 @@ FOLDER = FolderKind(
     remedy="delete it, and the same command makes it again",
 )
 TRAININGS = "trainings"
+BEFORE = "(before)"
+"""Whose trainings those are that were taken over from another folder."""
+
+_SAME_TRAINING = ("space", "dataset_digest", "recipe", "form", "rematerialize", "training_seed", "images")
 
 
 class Trainings(NamedTuple):
@@ -59,6 +66,11 @@ class Trainings(NamedTuple):
 def round_path(folder: Path, name: str, number: int) -> Path:
     """Returns where the trainings of a searcher's round stand."""
     return folder / TRAININGS / f"{quote(name, safe=' ()+,=')}-{number:05d}.npz"
+
+
+def searches_path(folder: Path, name: str) -> Path:
+    """Returns where the states of a searcher's searches stand while there is something left of them."""
+    return folder / TRAININGS / f"{quote(name, safe=' ()+,=')}.npz"
 
 
 def save_trainings(path: Path, trainings: Trainings, identity: Mapping[str, Any]) -> None:
@@ -119,6 +131,60 @@ class Store:
 
     def _add(self, trainings: Trainings) -> None:
         self._rows |= {arch.tobytes(): (trainings, row) for row, arch in enumerate(trainings.archs)}
+
+    def start_from(self, other: str | os.PathLike[str]) -> int:
+        """Takes trainings of another such folder over into this one, and returns how many there are.
+
+        Raises:
+          FileNotFoundError: There is no such folder.
+          ValueError: It holds something else, or trainings of other networks, images or recipes.
+        """
+        path = round_path(self._folder, BEFORE, 0)
+        if not path.exists():
+            said = read_description(Path(other), FOLDER)
+            theirs, ours = said["config"], self._plan.config
+            differing = [name for name in _SAME_TRAINING if theirs.get(name) != ours[name]]
+            if differing:
+                raise ValueError(
+                    f"the trainings in {other} are not those that are made here: {', '.join(differing)} differ; start "
+                    "from another folder, or from none"
+                )
+            identity = {**FOLDER.header, "study": config_digest(theirs)}
+            found = all_trainings(Path(other), theirs["searchers"], identity, theirs)
+            if found is None:
+                return 0
+            save_trainings(path, found, self._whose(BEFORE, 0))
+        self.take_up(BEFORE)
+        return len(self._rows)
+
+    def save_searches(self, name: str, searches: Any) -> None:
+        """Keeps the states of a searcher's searches, a pytree of arrays and keys."""
+        whose = {**self._whose(name, self._rounds[name]), "searches": True}
+        write_archive(searches_path(self._folder, name), whose, as_members(searches, "leaf_"))
+
+    def load_searches(self, name: str, like: Any) -> Any:
+        """Returns the states that the folder holds of a searcher's searches, or those given where it holds none.
+
+        Raises:
+          ValueError: The file is damaged, or of other searches.
+        """
+        path = searches_path(self._folder, name)
+        if not path.exists():
+            return like
+
+        def check(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+            whose = {**self._identity, "searcher": name, "searches": True}
+            try:
+                if any(header.get(key) != value for key, value in whose.items()):
+                    raise ValueError(f"it is not of {FOLDER.this}")
+                if int(header["round"]) > self._rounds[name]:
+                    raise ValueError("trainings of before are missing")
+                find_leaves(arrays, like, "leaf_")
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"{path} is not of these searches ({error}); {FOLDER.remedy}") from None
+
+        arrays = read_archive(path, kind="states of searches", remedy=FOLDER.remedy, check=check).arrays
+        return fill(like, find_leaves(arrays, like, "leaf_"))
 
     def has(self, arch: np.ndarray) -> bool:
         """Returns whether an architecture `[E]` has been trained."""
@@ -196,7 +262,7 @@ def all_trainings(
 ) -> Trainings | None:
     """Returns what a folder holds of all searchers' rounds, in their order; None where there is nothing."""
     found = []
-    for name in names:
+    for name in (BEFORE, *names):
         number = 0
         while (path := round_path(folder, name, number)).exists():
             found.append(load_trainings(path, {**identity, "searcher": name, "round": number}, config))

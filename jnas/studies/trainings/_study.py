@@ -15,7 +15,7 @@ from jnas.studies.search._text import search_results_text, search_summary_csv
 from jnas.studies.trainings._plan import TrainingSearchPlan, plan_training_search
 from jnas.studies.trainings._results import TrainingSearch, as_study_results, curves_csv, evaluations_csv
 from jnas.studies.trainings._run import begin, estimate, run_searcher
-from jnas.studies.trainings._store import FOLDER, all_trainings
+from jnas.studies.trainings._store import FOLDER, all_trainings, searches_path
 from jnas.tables._targets import Target
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
@@ -36,6 +36,7 @@ def training_search(
     training_seed: int = 0,
     last_epochs: int = 1,
     chunk_size: int | None = None,
+    start_from: str | os.PathLike[str] | None = None,
     command: str | None = None,
     log: Callable[[str], None] | None = None,
 ) -> TrainingSearch:
@@ -57,6 +58,8 @@ def training_search(
       training_seed: Of every training.
       last_epochs: The score is the mean of the validation accuracies after so many last epochs.
       chunk_size: Candidates in one program; by default as many as a searcher's seeds propose at first.
+      start_from: The folder of another such study, whose trainings are taken over where they are of the same networks,
+        images, recipe and seed; what searches find stays the same.
       command: The command line that does the same, for the report.
       log: Called with lines about what is to be done.
 
@@ -80,6 +83,7 @@ def training_search(
         training_seed=training_seed,
         last_epochs=last_epochs,
         chunk_size=chunk_size,
+        start_from=start_from,
         command=command,
     )
     return carry_out_training_search(plan, out=out, log=log)
@@ -122,6 +126,11 @@ def _collect(
     return TrainingSearch(config, dict(said["versions"]), targets, searchers, trainings)
 
 
+def _save(path: Path, chunk: Chunk, identity: Mapping[str, Any]) -> None:
+    save_traces(path, chunk, identity)
+    searches_path(path.parent.parent, identity["searcher"]).unlink(missing_ok=True)
+
+
 def _page(study: TrainingSearch) -> str:
     from jnas.studies.search._report import search_report  # it brings matplotlib, which is needed at the end alone
 
@@ -138,7 +147,7 @@ KIND = _engine.Kind(
     estimate=estimate,
     begin=begin,
     run=run_searcher,
-    save=save_traces,
+    save=_save,
     load=load_whole,
     collect=_collect,
     outputs={
