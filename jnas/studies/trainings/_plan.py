@@ -39,7 +39,7 @@ def plan_training_search(
     num_seeds: int = 3,
     root_seed: int = 0,
     training_seed: int = 0,
-    last_epochs: int = 1,
+    last_epochs: int | None = None,
     chunk_size: int | None = None,
     start_from: str | os.PathLike[str] | None = None,
     command: str | None = None,
@@ -51,6 +51,8 @@ def plan_training_search(
         raise ValueError("form is 'dispatch', whose programs are made for known batches; give 'switch' or 'mixture'")
     if dataset.validation_split is None:
         raise ValueError(f"the data set {dataset.name!r} has no validation split, and searches need one")
+    if last_epochs is None:
+        last_epochs = min(int(getattr(recipe, "score_epochs", 1)), recipe.epochs)
     if last_epochs > recipe.epochs:
         raise ValueError(f"last_epochs is {last_epochs}, expected at most the recipe's {recipe.epochs} epochs")
     objective = Objective(lambda keys, proposal: None, (recipe.epochs,))  # type: ignore[arg-type, return-value]

@@ -34,7 +34,7 @@ def training_search(
     num_seeds: int = 3,
     root_seed: int = 0,
     training_seed: int = 0,
-    last_epochs: int = 1,
+    last_epochs: int | None = None,
     chunk_size: int | None = None,
     start_from: str | os.PathLike[str] | None = None,
     command: str | None = None,
@@ -56,7 +56,8 @@ def training_search(
       num_seeds: Searches of each searcher.
       root_seed: From which, with the searcher's name and the number of the search, its PRNG key comes.
       training_seed: Of every training.
-      last_epochs: The score is the mean of the validation accuracies after so many last epochs.
+      last_epochs: The score is the mean of the validation accuracies after so many last epochs; by default as many as
+        the recipe says, or one.
       chunk_size: Candidates in one program; by default as many as a searcher's seeds propose at first.
       start_from: The folder of another such study, whose trainings are taken over where they are of the same networks,
         images, recipe and seed; what searches find stays the same.
