@@ -14,7 +14,8 @@ BatchNormPolicy = Literal["running", "batch", "reestimated"]
 """What batch-norm uses in evaluation; see `Recipe`."""
 
 Optimizer = Literal["sgd", "rmsprop"]
-"""`sgd` with Nesterov's momentum; TensorFlow's `rmsprop`, with epsilon inside the root and a first mean square of 1."""
+"""`sgd` with momentum, Nesterov's unless a recipe says otherwise; TensorFlow's `rmsprop`, with epsilon inside the root
+and a first mean square of 1."""
 
 
 class Recipe(NamedTuple):
@@ -34,7 +35,7 @@ class Recipe(NamedTuple):
     momentum: float = 0.9
     weight_decay: float = 5e-4
     channels: int = 16  # of the network's first stage
-    cells: int = 5  # in each stage of the network
+    cells: int = 5  # in each stage of the network; all cells of DARTS's
     batch_norm_momentum: float = 0.9  # what running estimates keep of themselves at a step
     batch_norm_epsilon: float = 1e-5
     batch_norm: BatchNormPolicy = "running"  # in evaluation: running estimates, each batch's own statistics, or means
@@ -45,10 +46,43 @@ class Recipe(NamedTuple):
     zero_first_step: bool = (
         False  # the learning rate of the first step is 0: it is seen by the optimizer's moments alone
     )
+    nesterov: bool = True  # whether the momentum of `sgd` is Nesterov's
+    clip: float = 0.0  # largest norm of the gradient of all parameters, before weight decay; 0 for none
+    cutout: int = 0  # side of a square cut out of training images, where the data set does not cut out a larger one
+    mixup: float = 0.0  # images and losses are mixed in pairs by a share drawn from Beta(mixup, mixup); 0 for not
+    auxiliary: float = 0.0  # weight of the loss of a network's auxiliary head; 0 for none
+    drop_path: float = 0.0  # probability with which a path is left out, growing from 0 at the first epoch to this
+    train_share: float = 0.0  # share of the images of train and validation that is learned from; 0: splits stay
+    score_epochs: int = 1  # how many last epochs' mean is the score of a run in a search; all of a shorter run
 
 
-_LATER = {"zero_first_step": False}
+_LATER = {
+    "zero_first_step": False,
+    "nesterov": True,
+    "clip": 0.0,
+    "cutout": 0,
+    "mixup": 0.0,
+    "auxiliary": 0.0,
+    "drop_path": 0.0,
+    "train_share": 0.0,
+    "score_epochs": 1,
+}
 """Fields that files and folders of before do not have, and what they mean there."""
+
+
+def _darts(name: str, epochs: int, **changes: Any) -> Recipe:
+    """Returns a recipe of DARTS's evaluation, with changes. (The released scripts change the rate once in an epoch.)"""
+    settings: dict[str, Any] = {
+        "batch_size": 96,
+        "learning_rate": 0.025,
+        "weight_decay": 3e-4,
+        "eval_batch_size": 96,
+        "nesterov": False,
+        "clip": 5.0,
+        "cutout": 16,
+        "auxiliary": 0.4,
+    }
+    return Recipe(name, epochs, **(settings | changes))
 
 
 RECIPES: dict[str, tuple[Recipe, str]] = {
@@ -86,6 +120,26 @@ RECIPES: dict[str, tuple[Recipe, str]] = {
         ),
         "12 epochs of a small network of NAS-Bench-101: 8 channels, one module in each stack, batches of 64; RMSProp",
     ),
+    "darts-600": (
+        _darts("darts-600", 600, channels=36, cells=20, drop_path=0.2),
+        "DARTS: 600 epochs of 36 channels and 20 cells, cutout, auxiliary head, paths dropped up to 0.2",
+    ),
+    "nasbench301-100": (
+        _darts("nasbench301-100", 100, channels=32, cells=8, drop_path=0.2, mixup=0.2),
+        "NAS-Bench-301: 100 epochs of 32 channels and 8 cells, with mixup besides",
+    ),
+    "darts-50": (
+        _darts("darts-50", 50, channels=36, cells=20, drop_path=0.2, train_share=0.7, score_epochs=5),
+        "BANANAS on DARTS's cells: 50 epochs of 36 channels and 20 cells on 0.7 of the images",
+    ),
+    "darts-small-12": (
+        _darts("darts-small-12", 12, batch_size=64, channels=8, cells=5, cutout=8, auxiliary=0.0),
+        "12 epochs of a small network of DARTS's cells, for CIFAR-10 at 16x16: 8 channels, 5 cells, batches of 64",
+    ),
+    "darts-digits-8": (
+        _darts("darts-digits-8", 8, batch_size=64, channels=4, cells=3, cutout=0, auxiliary=0.0, eval_batch_size=120),
+        "8 epochs of a small network of DARTS's cells on images of 8x8: 4 channels, 3 cells, batches of 64",
+    ),
     "digits-8": (
         Recipe("digits-8", 8, batch_size=64, channels=4, cells=3, eval_batch_size=120),
         "8 epochs on images of 8x8: 4 channels, three cells in each stage, batches of 64; what the embedded table has",
@@ -121,14 +175,18 @@ def get_recipe(name: str, **changes: Any) -> Recipe:
     return check_recipe(RECIPES[name][0]._replace(**changes))
 
 
+_COUNTS = ("epochs", "batch_size", "channels", "cells", "batch_norm_batches", "eval_batch_size", "score_epochs")
+_MOST_DROPPED = 0.99
+
+
 def check_recipe(recipe: Recipe) -> Recipe:
     """Returns the recipe, or raises a `ValueError` or `TypeError` that names the field that makes no sense."""
-    for field in ("epochs", "batch_size", "channels", "cells", "batch_norm_batches", "eval_batch_size"):
-        value = getattr(recipe, field)
+    for field in (*_COUNTS, "cutout"):
+        value, least = getattr(recipe, field), int(field in _COUNTS)
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"the recipe's {field} is {value!r}, expected a Python int")
-        if value < 1:
-            raise ValueError(f"the recipe's {field} is {value}, expected at least 1")
+        if value < least:
+            raise ValueError(f"the recipe's {field} is {value}, expected at least {least}")
         if value >= 2**31:
             raise ValueError(f"the recipe's {field} is {value}, expected less than 2**31")
     for field, low, high in (
@@ -138,6 +196,11 @@ def check_recipe(recipe: Recipe) -> Recipe:
         ("batch_norm_momentum", 0.0, 1.0),
         ("batch_norm_epsilon", 0.0, float("inf")),
         ("label_smoothing", 0.0, 1.0),
+        ("clip", 0.0, float("inf")),
+        ("mixup", 0.0, float("inf")),
+        ("auxiliary", 0.0, float("inf")),
+        ("drop_path", 0.0, _MOST_DROPPED),
+        ("train_share", 0.0, _MOST_DROPPED),
     ):
         value = getattr(recipe, field)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -146,8 +209,9 @@ def check_recipe(recipe: Recipe) -> Recipe:
             raise ValueError(f"the recipe's {field} is {value}, expected a number from {low} to {high}")
     if recipe.optimizer not in get_args(Optimizer):
         raise ValueError(not_one_of("the recipe's optimizer", recipe.optimizer, get_args(Optimizer)))
-    if not isinstance(recipe.zero_first_step, bool):
-        raise TypeError(f"the recipe's zero_first_step is {recipe.zero_first_step!r}, expected True or False")
+    for field in ("zero_first_step", "nesterov"):
+        if not isinstance(getattr(recipe, field), bool):
+            raise TypeError(f"the recipe's {field} is {getattr(recipe, field)!r}, expected True or False")
     if recipe.batch_norm not in get_args(BatchNormPolicy):
         raise ValueError(not_one_of("the recipe's batch_norm", recipe.batch_norm, get_args(BatchNormPolicy)))
     return recipe
@@ -182,7 +246,7 @@ def make_optimizer(recipe: Recipe, num_steps: int) -> optax.GradientTransformati
         return jnp.where(step == 0, 0.0, rate) if recipe.zero_first_step else rate
 
     if recipe.optimizer == "sgd":
-        update = optax.sgd(learning_rate, momentum=recipe.momentum, nesterov=True)
+        update = optax.sgd(learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov)
     else:
         update = optax.rmsprop(
             learning_rate,
@@ -192,4 +256,5 @@ def make_optimizer(recipe: Recipe, num_steps: int) -> optax.GradientTransformati
             initial_scale=1.0,
             momentum=recipe.momentum,
         )
-    return narrow_optimizer(optax.chain(optax.add_decayed_weights(recipe.weight_decay), update))
+    clip = [optax.clip_by_global_norm(recipe.clip)] if recipe.clip else []
+    return narrow_optimizer(optax.chain(*clip, optax.add_decayed_weights(recipe.weight_decay), update))

@@ -10,7 +10,7 @@ import numpy as np
 
 from jnas import spaces
 from jnas.commands._processes import say
-from jnas.commands._training_setup import make_dataset, make_recipe, prepare_devices, show_recipes
+from jnas.commands._training_setup import divide_as, make_dataset, make_recipe, prepare_devices, show_recipes
 from jnas.commands._training_work import TrainingWork, begun_recipe, begun_work, load_work, make_runs, plan_work
 from jnas.core._version import __version__
 from jnas.core._vocabulary import Space
@@ -44,6 +44,7 @@ def run_build(options: argparse.Namespace) -> None:
     if dataset.validation_split is None or dataset.test_split is None:
         raise ValueError(f"the data set {dataset.name!r} lacks a validation or a test split, and a table needs both")
     recipe = begun_recipe(out, make_recipe(options, dataset))
+    dataset = divide_as(dataset, recipe, options)
     plan = plan_table(
         seeds=range(options.num_seeds),
         num_cells=options.num_cells,

@@ -14,7 +14,7 @@ import numpy as np
 
 from jnas import spaces
 from jnas.commands._processes import say
-from jnas.commands._training_setup import make_dataset, make_recipe, prepare_devices, show_recipes
+from jnas.commands._training_setup import divide_as, make_dataset, make_recipe, prepare_devices, show_recipes
 from jnas.commands._training_work import TrainingWork, begun_recipe, begun_work, load_work, make_runs, plan_work
 from jnas.core._vocabulary import Network
 from jnas.io._atomic import remove_unfinished
@@ -41,6 +41,7 @@ def run_train(options: argparse.Namespace) -> None:
     prepare_devices(options, most=len(cells) * options.num_seeds)
     dataset = make_dataset(options)
     recipe = begun_recipe(out, make_recipe(options, dataset))
+    dataset = divide_as(dataset, recipe, options)
     with status_line() as show:
         show("looking the cells up")
         archs = find_cells(cells, space)
@@ -69,7 +70,7 @@ def _tell(options: argparse.Namespace, archs: Mapping[int, np.ndarray], work: Tr
     say(
         f"{counted(len(archs), 'architecture')} x {counted(options.num_seeds, 'seed')} on {dataset.name} ({images}); "
         f"recipe {recipe.name}{by_default}: {counted(recipe.epochs, 'epoch')}, {recipe.channels} channels, "
-        f"{counted(recipe.cells, 'cell')} in each stage, batches of {recipe.batch_size}"
+        f"{counted(recipe.cells, 'cell')} {FAMILIES.entry(options.space).cells_counted}, batches of {recipe.batch_size}"
     )
 
 

@@ -47,13 +47,16 @@ _RECIPE_SETTINGS = (
         TEXT,
         "NAME",
         "how to train; `help` lists them (default: digits-8 for the digits, nasbench201-12 for others; for nasbench101 "
-        "small101-12 and nasbench101-108)",
+        "small101-12 and nasbench101-108; for darts darts-digits-8 and darts-small-12)",
     ),
     Setting("epochs", NUM_EPOCHS, "N", "epochs (default: the recipe's)"),
     Setting("batch_size", POSITIVE, "N", "images in a batch (default: the recipe's)"),
     Setting("channels", integer(1, most=65_536), "N", "channels of the network's first stage (default: the recipe's)"),
     Setting(
-        "stage_cells", integer(1, most=1_000), "N", "cells in each of the network's stages (default: the recipe's)"
+        "stage_cells",
+        integer(1, most=1_000),
+        "N",
+        "cells in each of the network's stages, of darts all of them (default: the recipe's)",
     ),
 )
 _DEVICE_SETTINGS = (
@@ -66,12 +69,12 @@ _DEVICE_SETTINGS = (
 )
 _LIGHTER = "--chunk-size or --batch-size, or give --rematerialize, with another --out"
 _TRAIN = """\
-Trains cells of NAS-Bench-201 or NAS-Bench-101 on a data set. DIR gets curves.csv, curves.png and a file of weights for
-each run, which jnas.training.load_weights reads. Of isomorphic cells of NAS-Bench-101, the first that is given is
-trained. Stopped at any moment, the same command goes on, to the same results.
+Trains cells of NAS-Bench-201, NAS-Bench-101 or DARTS (genotypes) on a data set. DIR gets curves.csv, curves.png and
+a file of weights for each run, which jnas.training.load_weights reads. Of isomorphic cells of the last two, the first
+that is given is trained. Stopped at any moment, the same command goes on, to the same results.
 """
 _TRAIN_SETTINGS = (
-    Setting("space", TEXT, "{nasbench201,nasbench101}", f"default {DEFAULT_SPACE}", DEFAULT_SPACE),
+    Setting("space", TEXT, "{nasbench201,nasbench101,darts}", f"default {DEFAULT_SPACE}", DEFAULT_SPACE),
     NUM_SEEDS.of("runs of each, with seeds 0 to N-1 (default 1)", 1),
     OUT.of("the folder of the runs (default jnas-train)", "jnas-train"),
 )

@@ -11,7 +11,7 @@ from jnas.io._compilation_cache import use_compilation_cache
 from jnas.io._text import aligned
 from jnas.training._recipe import RECIPES, Recipe, get_recipe
 from jnas.training.data._dataset import Dataset
-from jnas.training.data._reduce import resized, subset
+from jnas.training.data._reduce import divided, resized, subset
 from jnas.training.data._sources import load_dataset
 from jnas.training.networks._families import FAMILIES
 from jnas.training.runs._train import steps_per_epoch
@@ -91,3 +91,8 @@ def make_recipe(options: argparse.Namespace, dataset: Dataset) -> Recipe:
     recipe = get_recipe(name, **changes)
     steps_per_epoch(dataset, recipe)
     return recipe
+
+
+def divide_as(dataset: Dataset, recipe: Recipe, options: argparse.Namespace) -> Dataset:
+    """Returns the data set with the images of training and validation in the shares that a recipe says, if it does."""
+    return divided(dataset, recipe.train_share, options.split_seed) if recipe.train_share else dataset

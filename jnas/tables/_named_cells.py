@@ -14,22 +14,22 @@ def read_cells(words: Sequence[str], space: "Space") -> "list[int | np.ndarray]"
 
     Args:
       words: Architecture strings of the space, or indices, such as `1234` or `#1234`.
-      space: One with an index; those of `nasbench101` are the rows of `nasbench101_cells`.
+      space: Of one without an index, strings alone; indices of `nasbench101` are the rows of `nasbench101_cells`.
 
     Raises:
       ValueError: There is no word, or one names no cell of the space.
     """
     if not words:
-        raise ValueError("no architecture was given; pass architecture strings or indices, such as 1234")
+        more = "" if space.size is None else " or indices, such as 1234"
+        raise ValueError(f"no architecture was given; pass architecture strings{more}")
     return [_read(word, space) for word in words]
 
 
 def _read(word: str, space: "Space") -> "int | np.ndarray":
     from jnas.spaces._registry import check_arch
 
-    assert space.size is not None
     number = word.strip().removeprefix("#")
-    if number.isdecimal():
+    if number.isdecimal() and space.size is not None:
         if int(number) >= space.size:
             raise ValueError(f"the index {number} is not of {space.name}, whose indices are 0 to {space.size - 1:,}")
         return int(number)
@@ -41,6 +41,8 @@ def _read(word: str, space: "Space") -> "int | np.ndarray":
 def find_cells(cells: "Sequence[int | np.ndarray]", space: "Space") -> "dict[int, np.ndarray]":
     """Returns architectures int32 `[E]` by their index, in the order given; of isomorphic cells the first alone.
 
+    In a space without an index they are numbered from 0.
+
     Args:
       cells: From `read_cells`.
       space: The same. The cells of `nasbench101` are enumerated, which takes some seconds, once in a process.
@@ -49,9 +51,12 @@ def find_cells(cells: "Sequence[int | np.ndarray]", space: "Space") -> "dict[int
     import jax.numpy as jnp
     import numpy as np
 
-    assert space.index is not None
-    assert space.from_index is not None
     found: dict[int, np.ndarray] = {}
+    if space.index is None or space.from_index is None:
+        given = np.asarray(cells, np.int32)
+        prints = np.asarray(jax.vmap(space.fingerprint)(jnp.asarray(given)))
+        first = sorted(np.unique(prints, axis=0, return_index=True)[1].tolist())
+        return {number: given[row] for number, row in enumerate(first)}
     rows = jnp.asarray([cell if isinstance(cell, int) else 0 for cell in cells], jnp.int32)
     archs = np.array(jax.vmap(space.from_index)(rows), np.int32)
     for row, cell in enumerate(cells):

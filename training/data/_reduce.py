@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.training.data._dataset import Dataset, pixel_statistics
-from jnas.training.data._splits import stratified
+from jnas.training.data._splits import split_by_fractions, stratified
 
 _CHUNK = 4096
 
@@ -55,6 +55,29 @@ def resized(dataset: Dataset, size: int, *, name: str | None = None) -> Dataset:
         std=std,
         augmentation=dataset.augmentation._replace(pad=-(-pad // factor), cutout=-(-cutout // factor)),
     )
+
+
+def divided(dataset: Dataset, share: float, seed: int = 0) -> Dataset:
+    """Returns a data set whose images of training and validation are divided anew, each class in its share.
+
+    Args:
+      dataset: What to divide; other splits stay as they are.
+      share: What `'train'` gets; the rest is the validation split.
+      seed: What the splits are drawn from.
+
+    Raises:
+      ValueError: The share is not between 0 and 1, or leaves a split without images.
+
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share is {share}, expected a number between 0 and 1")
+    validation = dataset.validation_split or "validation"
+    names = [name for name in ("train", validation) if name in dataset.splits]
+    rows = np.unique(np.concatenate([np.asarray(dataset.splits[name]) for name in names]))
+    parts = split_by_fractions(np.asarray(dataset.labels)[rows], {validation: 1 - share}, seed)
+    found = {name: jnp.asarray(rows[places].astype(np.int32)) for name, places in parts.items()}
+    others = {name: numbers for name, numbers in dataset.splits.items() if name not in found}
+    return dataclasses.replace(dataset, splits={**found, **others}, validation_split=validation)
 
 
 def subset(dataset: Dataset, split: str, size: int, seed: int = 0, *, name: str | None = None) -> Dataset:

@@ -176,6 +176,7 @@ def _empty(space: Space, recipe: Recipe, image_shape: tuple[int, int, int], num_
         raise ValueError(f"a network of {recipe.channels} channels and {recipe.cells} cells in each stage is too large")
     family = FAMILIES.entry(space.name)
     sizes: Any = {"image_shape": image_shape, "num_classes": num_classes}
+    sizes |= {"auxiliary": True} if recipe.auxiliary and family.auxiliary else {}
     sizes |= {"channels": recipe.channels, "cells": recipe.cells, "epsilon": recipe.batch_norm_epsilon}
     assert family.network is not None
     network = family.network(family.forms[0], None, **sizes)

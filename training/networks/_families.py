@@ -10,12 +10,13 @@ from jnas.io._text import not_one_of
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._family import Family
+from jnas.training.networks.darts._family import FAMILY as DARTS
 from jnas.training.networks.nasbench101._family import FAMILY as NASBENCH101
 from jnas.training.networks.nasbench101._one_shot_family import ONE_SHOT_FAMILIES
 from jnas.training.networks.nasbench201._family import FAMILY as NASBENCH201
 from jnas.training.operations._forms import fastest_form
 
-FAMILIES = make_registry("space with networks", (NASBENCH201, NASBENCH101, *ONE_SHOT_FAMILIES))
+FAMILIES = make_registry("space with networks", (NASBENCH201, NASBENCH101, *ONE_SHOT_FAMILIES, DARTS))
 """The spaces whose networks, or supernets, can be trained."""
 
 
@@ -36,7 +37,8 @@ def make_network(
       form: How an operation is chosen; by default the fastest on this backend, see `train_many`.
       archs: int `[..., K, E]`, for `'dispatch'`: the batches whose counts of operations the program is to have room
         for; by default every operation has room for the whole batch. For `'static'`: the one architecture `[E]`.
-      space: `'nasbench201'`; or `'nasbench101'`, whose forms are `'switch'`, its default everywhere, and `'static'`.
+      space: `'nasbench201'`; or `'nasbench101'` or `'darts'`, whose forms are `'switch'`, their default everywhere, and
+        `'static'`.
       rematerialize: Whether gradients compute the insides of cells again, which takes less memory and more time; their
         last bits may differ.
 
@@ -67,6 +69,7 @@ def make_network(
         cells=recipe.cells,
         epsilon=recipe.batch_norm_epsilon,
         **_asked(rematerialize),
+        **({"auxiliary": True} if recipe.auxiliary and family.auxiliary else {}),
     )
 
 

@@ -54,6 +54,9 @@ class Family(NamedTuple):
       representatives: Returns, for each architecture of the space by its index, the one whose runs it can have, int32
         `[N]`; None where each is trained.
       padding: `padding(batches [..., K, E])`, how many times the work of its candidates a sorted batch does.
+      auxiliary: Whether networks can have an auxiliary head; `network` is then given `auxiliary=True` where a recipe
+        has one.
+      cells_counted: Where a recipe counts cells.
       flax: Imports the module with `Module`, `make_module` and `weights_of`; None where there is none.
     """
 
@@ -73,6 +76,8 @@ class Family(NamedTuple):
     representatives: Callable[[], np.ndarray] | None = None
     padding: Callable[[np.ndarray], float] | None = None
     flax: Callable[[], ModuleType] | None = None
+    auxiliary: bool = False
+    cells_counted: str = "in each stage"
 
 
 def all_archs(space: Space) -> np.ndarray:

@@ -1,5 +1,6 @@
 """A training run as one function: epochs as a scan over steps, every random number from the run's key."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,14 @@ from jnas.training.data import _batches
 from jnas.training.data._batches import filled_batches, shuffled_batches
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import make_network
+from jnas.training.runs._regularizers import (
+    apply_learning,
+    check_regularizers,
+    mean_of,
+    mixed,
+    regularizer_keys,
+    with_cutout,
+)
 
 
 class Curves(NamedTuple):
@@ -78,16 +87,28 @@ def run_epochs(
     num_steps = steps_per_epoch(dataset, recipe)
     optimizer = make_optimizer(recipe, recipe.epochs * num_steps)
     rows, task = dataset.rows("train"), network.task
+    check_regularizers(recipe, network)
+    changed = with_cutout(dataset, recipe.cutout)
     splits = [split for split in dataset.splits if split != "train"]
 
     def step(state: RunState, batch: tuple[Array, Key]) -> tuple[RunState, Array]:
         numbers, key = batch
-        inputs, targets = dataset.augmented(key, numbers)
+        augment_key, path_key, mix_key = regularizer_keys(key, recipe)
+        inputs, targets = changed.augmented(augment_key, numbers)
+        over_targets = functools.partial(mean_of, targets)
+        if recipe.mixup:
+            inputs, over_targets = mixed(mix_key, inputs, targets, recipe.mixup)
 
         def gradients_by(apply: Callable[..., Any], parameters: Any, inputs: Any) -> Any:
             def loss_of(parameters: Any) -> tuple[Array, tuple[Any, Any]]:
-                outputs, used = apply(parameters, None, state.arch, inputs)
-                return jnp.mean(task.loss(outputs, targets, recipe.label_smoothing)), (outputs, used)
+                outputs, others, used = apply_learning(
+                    network, apply, recipe, parameters, state.arch, inputs, path_key, state.epoch
+                )
+                loss = functools.partial(task.loss, smoothing=recipe.label_smoothing)
+                total = over_targets(loss, outputs)
+                for other in others:
+                    total = total + recipe.auxiliary * over_targets(loss, other)
+                return total, (outputs, used)
 
             return jax.value_and_grad(loss_of, has_aux=True)(parameters)
 
@@ -100,8 +121,8 @@ def run_epochs(
         parameters = optax.apply_updates(state.weights.parameters, updates)
         counts = network.counts(jax.tree.map(jnp.shape, inputs))
         statistics = _running(state.weights.statistics, used, recipe.batch_norm_momentum, counts)
-        loss = jnp.mean(task.loss(outputs, targets))
-        metric = task.metric(jnp.mean(task.measure(outputs, targets)))
+        loss = over_targets(task.loss, outputs)
+        metric = task.metric(over_targets(task.measure, outputs))
         state = state._replace(
             weights=Weights(parameters, statistics),
             optimizer=optimizer_state,

@@ -18,7 +18,8 @@ NUM_INPUTS = 2
 Edges = Callable[..., tuple[Array, Array]]
 """`edges(stride, cell, inputs, parameters, statistics, keeps) -> (nodes [4, C, H, W, B], used [8, 2, 2, C])`.
 
-Used are statistics. The stride is that of edges from the inputs, `cell` int `[4, 2, 2]` what the architecture says, `inputs` two images
+Used are statistics. The stride is that of edges from the inputs, `cell` int `[4, 2, 2]` what the architecture says,
+`inputs` two images
 `[C, H, W, B]`. Of each edge, `keeps [8, B]` multiplies what it gives, unless it gives an image as it is; or None."""
 
 

@@ -291,7 +291,7 @@ def _auxiliary(
 
 
 def _overlapping_quarters(images: Array) -> Array:
-    """Returns the means of four windows, `[C, 2, 2, B]`, of five eighths of the sides: of 5 of 8 pixels, as published."""
+    """Returns the means of four windows, `[C, 2, 2, B]`, of five eighths of the sides; published are 5 of 8."""
     for axis in (1, 2):
         size = images.shape[axis]
         window = max(1, round(5 * size / 8))

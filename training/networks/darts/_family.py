@@ -1,0 +1,28 @@
+"""The row of the DARTS space's networks."""
+
+from typing import Any
+
+import numpy as np
+
+from jnas.core._vocabulary import FormName, Network
+from jnas.training.networks._family import Family
+from jnas.training.networks.darts._network import DartsParameters, darts_network
+from jnas.training.networks.darts._weights import darts_named_arrays
+
+
+def _network(form: FormName, archs: np.ndarray | None, **sizes: Any) -> Network:
+    return darts_network(arch=archs if form == "static" else None, **sizes)
+
+
+FAMILY = Family(
+    name="darts",
+    network=_network,
+    forms=("switch", "static"),
+    recipes=("darts-digits-8", "darts-small-12"),
+    parameters=DartsParameters,
+    searched=(16, 8),
+    default_form=lambda: "switch",
+    named_arrays=darts_named_arrays,
+    auxiliary=True,
+    cells_counted="in all",
+)
