@@ -74,8 +74,8 @@ def network(dataset):
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_once():
-    """Before `whole`, whose programs all tests share; networks have two stages."""
-    with stages(2), pytest.MonkeyPatch.context() as patch:
+    """Before `whole`, whose programs all tests share; networks have one stage."""
+    with stages(1), pytest.MonkeyPatch.context() as patch:
         patch.setattr(_jobs, "Programs", functools.cache(_jobs.Programs))
         yield
 

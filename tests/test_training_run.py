@@ -58,9 +58,9 @@ DATASET = make_dataset()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def two_stages():
-    """Two thirds to compile."""
-    with stages(2):
+def one_stage():
+    """A third to compile."""
+    with stages(1):
         yield
 
 
