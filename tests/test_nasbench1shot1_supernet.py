@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas.core._vocabulary import decisions_of
+from jnas.core._vocabulary import Batch, Examples, decisions_of
+from jnas.searchers import Selection, make_weight_sharing
 from jnas.spaces.nasbench101._cells import EDGES, NUM_EDGES
 from jnas.spaces.nasbench101._one_shot import cell_of
 from jnas.training import make_network, make_supernet
@@ -211,6 +212,23 @@ def test_sizes_are_the_published_ones():
     assert [each.last is None for each in parameters.modules] == [True] * 5 + [False]
     assert parameters.modules[2].inputs.kernel.shape == (5, 8, 5 * 4)  # all blocks of the narrower stack come in
     assert parameters.modules[5].last.shape == (16, 5 * 16)
+
+
+@pytest.mark.parametrize("name", ["fbnet", "gdas", "enas"])
+def test_methods_run_on_it(name, monkeypatch):
+    """Traced: a cell of the space comes out, and what is mixed is learned of single predecessors."""
+    monkeypatch.setattr(_one_shot_supernet, "NUM_STACKS", 1)
+    own = nasbench1shot1_supernet(2, **SIZES, cells=1)
+    few = {"controller_steps": 1, "controller_samples": 1, "selection": Selection(num_candidates=2, batch_size=4)}
+    searcher = make_weight_sharing(name, own, steps_per_epoch=2, epochs=2, **(few if name == "enas" else {}))
+    examples = Examples(images(), np.zeros(8, np.int32))
+    state = jax.eval_shape(searcher.init, jax.random.key(0))
+    after, _ = jax.eval_shape(searcher.step, state, Batch(examples, examples))
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
+    assert jax.eval_shape(searcher.probabilities, state).shape == (8, 10)
+    if name == "fbnet":
+        assert state.alpha.shape == (8, 5)
+        assert jax.eval_shape(lambda state: searcher.derive(state, None, "validation").arch, state).shape == (8,)
 
 
 def test_bad_input():

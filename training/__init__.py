@@ -22,6 +22,7 @@ from jnas.training.export._flax import from_flax, to_flax
 from jnas.training.export._weights import TrainedNetwork, load_weights, save_weights
 from jnas.training.networks._families import make_network, make_supernet
 from jnas.training.networks.nasbench101._network import nasbench101_network
+from jnas.training.networks.nasbench101._one_shot_supernet import nasbench1shot1_supernet
 from jnas.training.networks.nasbench101._supernet import nasbench101_supernet
 from jnas.training.networks.nasbench201._network import nasbench201_network
 from jnas.training.networks.nasbench201._supernet import nasbench201_supernet
@@ -70,6 +71,7 @@ __all__ = [
     "make_optimizer",
     "make_supernet",
     "measure_seconds",
+    "nasbench1shot1_supernet",
     "nasbench101_network",
     "nasbench101_supernet",
     "nasbench201_network",
