@@ -10,8 +10,11 @@ import pytest
 
 from jnas.core._vocabulary import Batch, Examples, decisions_of
 from jnas.searchers import Selection, make_weight_sharing
+from jnas.spaces import nasbench101, nasbench101_cells, nasbench201
 from jnas.spaces.nasbench101._cells import EDGES, NUM_EDGES
 from jnas.spaces.nasbench101._one_shot import cell_of
+from jnas.studies.supernets._plan import _fitting
+from jnas.tables._make import make_table
 from jnas.training import make_network, make_supernet
 from jnas.training.networks.nasbench101 import _one_shot_supernet
 from jnas.training.networks.nasbench101._one_shot_supernet import nasbench1shot1_supernet
@@ -229,6 +232,20 @@ def test_methods_run_on_it(name, monkeypatch):
     if name == "fbnet":
         assert state.alpha.shape == (8, 5)
         assert jax.eval_shape(lambda state: searcher.derive(state, None, "validation").arch, state).shape == (8,)
+
+
+def test_a_table_of_nasbench101_judges_its_cells():
+    few = nasbench101_cells(4)
+    table = make_table(nasbench101(), archs=few, accuracy={"test": np.arange(91.0)})
+    found = _fitting(table, net())
+    assert found.space.name == "nasbench1shot1_1"
+    values = found.accuracy(found.archs, dataset="data", split="test", epochs=1, seed="mean")
+    words = np.asarray(jax.jit(jax.vmap(lambda arch: nasbench101().fingerprint(cell_of(1)(arch))))(found.archs))
+    rows = {tuple(each): row for row, each in enumerate(np.asarray(jax.vmap(nasbench101().fingerprint)(few)).tolist())}
+    assert [rows[tuple(each)] for each in words.tolist()] == np.asarray(values).tolist()
+    other = make_table(nasbench201(), archs=np.eye(6, dtype=np.int32)[:2], accuracy={"test": np.array([60.0, 70.0])})
+    with pytest.raises(ValueError, match="'nasbench201', whose architectures are not those of nasbench1shot1_1"):
+        _fitting(other, net())
 
 
 def test_bad_input():
