@@ -70,7 +70,9 @@ def nasbench1shot1_supernet(
     share the channels of the output, so that a cell's accuracy here is not that of its network in the table.
     Batch-norms of operations learn no scale and shift, those of projections do; pooling has none.
 
-    Not as released: pooling between stacks has no border (theirs makes 17 and 9 pixels of 32).
+    Not as released: pooling between stacks has no border (theirs makes 17 and 9 pixels of 32). GDAS, and whatever else
+    draws whole cells, decides among sets of predecessors; the released GDAS draws operations alone, and weighs
+    predecessors softly.
 
     Args:
       number: 1 to 3.
