@@ -20,7 +20,7 @@ from jnas.searchers.weight_sharing._analysis import (
 from jnas.spaces import nasbench101
 from jnas.studies.supernets import _run
 from jnas.studies.supernets._against_table import against_table
-from jnas.studies.supernets._plan import SupernetMethod, SupernetPlan, judging_column, supernet_methods
+from jnas.studies.supernets._plan import SupernetMethod, SupernetPlan, supernet_methods
 from jnas.studies.supernets._ranking import (
     MEASURES,
     against_random,
@@ -36,7 +36,7 @@ from jnas.studies.supernets._study import load_supernet_study, supernet_study
 from jnas.studies.supernets._summary import agreement, as_study_results, entropy, final_columns_of, operation_counts
 from jnas.studies.supernets._text import supernet_results_text
 from jnas.tables._make import make_table
-from jnas.tables._targets import Target
+from jnas.tables._targets import Target, judging_column
 from jnas.training.data._augmentation import normalize
 from tests._descriptions import read_said, write_said
 from tests._shares import in_two_processes, make_share
@@ -71,7 +71,7 @@ def methods():
 
 def go(out=None, names=("gdas", "rsps"), **changes):
     options = {"table": table(), "num_seeds": 2, "one_shot": "all", "look_every": 2, "out": out, "pool": 5, **changes}
-    options = {"batch_norms": ("batch", "running"), **options}
+    options = {"batch_norms": ("batch", "running"), "test_selection": True, **options}
     return supernet_study({name: methods()[name] for name in names}, TOY, dataset(), **options)
 
 
@@ -399,6 +399,30 @@ def test_two_processes_share_the_seeds_of_a_method(whole, tmp_path, monkeypatch)
                 np.testing.assert_array_equal(one[array], two[array], err_msg=f"{name} {array}")
     for found in (first, second):
         np.testing.assert_array_equal(found.methods[1].ranks, study.methods[1].ranks)
+
+
+def test_what_the_test_images_would_have_chosen_is_told_and_not_used(whole):
+    study, folder = whole
+    gdas, rsps = study.methods
+    assert gdas.test_choice is None  # it compares nothing
+    found, data = rsps.test_choice, dataset()
+    runs, _ = load_search(_run.search_path(folder, "rsps"), identity_of(study, "rsps"), begun("rsps"))
+    rows = np.asarray(data.rows("test"))
+    images = normalize(data.images[rows], data.mean, data.std)
+    for seed in range(2):
+        shared = methods()["rsps"].searcher.shared(jax.tree.map(lambda leaf, seed=seed: leaf[seed], runs.state))
+        candidates = rsps.record.candidates[seed, -1].astype(np.int32)
+        logits = np.asarray(LOGITS(shared.parameters, None, ARCHS, images))
+        every = 100 * np.mean(np.argmax(logits, axis=-1) == np.asarray(data.labels[rows]), axis=1)
+        expected = every[candidates @ [3, 1]]
+        np.testing.assert_allclose(found.scores[seed], expected, atol=1e-3)
+        best = candidates[np.argmax(expected)]
+        assert found.archs[seed].tolist() == best.tolist()
+        assert found.values[:, seed].tolist() == [VALIDATION[best @ [3, 1]], TRUTH[best @ [3, 1]]]
+    rows = rows_of(folder / "test_selection.csv")
+    assert [(row["method"], row["seed"]) for row in rows] == [("rsps", "0"), ("rsps", "1")]
+    assert float(rows[1]["toy test 5, chosen on test"]) == pytest.approx(float(found.values[1, 1]))
+    assert "What a selection on the test images would have chosen" in (folder / "report.html").read_text()
 
 
 # Rankings, and random search.

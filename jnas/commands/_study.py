@@ -1,6 +1,7 @@
 """The command `jnas study`."""
 
 import argparse
+import contextlib
 import functools
 import math
 import sys
@@ -19,7 +20,7 @@ from jnas.searchers._settings import naming, read_settings, read_spec, settings_
 from jnas.spaces._registry import get, up_to_vertices
 from jnas.spaces._subset import subset
 from jnas.studies._settings import study_arguments
-from jnas.studies.search._plan import plan_search_study
+from jnas.studies.search._plan import SearchPlan, plan_search_study
 from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.studies.search._study import carry_out_search
 from jnas.studies.search._text import runs_without_results, search_results_text
@@ -27,8 +28,10 @@ from jnas.tables._file import member
 from jnas.tables._in_space import table_in_space
 from jnas.tables._known_part import known_part, known_share
 from jnas.tables._load import load_table
+from jnas.tables._reachable import reachable_part
 from jnas.tables._runs import check_seed, has_times
 from jnas.tables._table import Table
+from jnas.tables._targets import judging_column
 
 
 def run_study(options: argparse.Namespace) -> None:
@@ -54,11 +57,27 @@ def run_study(options: argparse.Namespace) -> None:
     searchers, widths = _make_searchers(options.searchers, space, options.at or epochs)
     asked = {**study_arguments(SEARCH_SETTINGS, options), "dataset": dataset, "epochs": epochs, **limits}
     plan = plan_search_study(searchers, table, **asked, targets=options.targets, chunk=widths, command=options.command)
+    plan = plan._replace(reachable=_reachable(plan))
     told = [plan.config["table_name"], dataset, *plan.config["epochs"], plan.config["num_seeds"]]
     carry_out = functools.partial(carry_out_search, table=table)
     files = ("summary.csv", "report.html")
     results = carry_out_and_tell(options, "study", plan, told, carry_out, search_results_text, files)
     _complain_of_nothing(results)
+
+
+def _reachable(plan: SearchPlan) -> dict[str, list[float]]:
+    """Returns what the released encodings of a study's searchers can express of its table, by searcher."""
+    found, space = {}, plan.table.space.name
+    dataset, split, epochs = plan.targets[judging_column(plan.targets, plan.config["dataset"])]
+    for name in plan.searchers:
+        kind, _, given = read_spec(name)
+        usual = find_benchmark(space).settings.get(kind, {}).get("reachable")
+        if given.get("reachable", usual) == "released":
+            sampler = kind.removesuffix("_controller")
+            with contextlib.suppress(ValueError):  # the table knows none of these cells
+                part = reachable_part(plan.table, sampler, dataset=dataset, split=split, epochs=epochs)
+                found[name] = [float(number) for number in part]
+    return found
 
 
 def _searched_table(options: argparse.Namespace) -> Table:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jnas import spaces
 from jnas.core._vocabulary import Space
 from jnas.io._text import counted
@@ -50,6 +52,16 @@ def table_words(table: Table | None, curves: Sequence[str] = ()) -> dict[str, An
     if table is None:
         return dict.fromkeys(("table_name", "table_path", "table_sha256"))
     return {"table_name": table.header.name, "table_path": table.where, "table_sha256": table_digest(table, curves)}
+
+
+def ranks_among(column: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Returns the ranks int32 `[...]` of values `[...]` among those of a table's column `[N]`, 1 is the best.
+
+    Equal ones share the better rank; -1 for NaN, and NaN of the column have no rank.
+    """
+    known = np.sort(column[np.isfinite(column)])
+    better = len(known) - np.searchsorted(known, values, side="right")
+    return np.where(np.isnan(values), -1, better + 1).astype(np.int32)
 
 
 def known_space(config: str) -> Space | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from jnas.spaces._registry import named_cells
 from jnas.tables._file import member
+from jnas.tables._numbers import table_name
 from jnas.tables._table import Table
 
 
@@ -66,6 +67,20 @@ def judging_targets(table: Table) -> tuple[Target, ...]:
     targets = default_targets(table)
     known = [int((table.runs("accuracy", t.dataset, t.split, t.epochs, "mean").num_runs > 0).sum()) for t in targets]
     return tuple(t for t, count in zip(targets, known, strict=True) if 2 * count >= max(known))
+
+
+def judging_column(targets: Sequence[Target], dataset: str) -> int:
+    """Returns the column by which ranks and correlations are taken: the data set's own test accuracy, if there is one.
+
+    -1 where there are no columns. (`cifar10-valid`, and what is made smaller, is judged by `cifar10`.)
+    """
+
+    def preference(i: int) -> tuple[bool, bool, int, int]:
+        target = targets[i]
+        own = f"{table_name(dataset)}-".startswith(f"{target.dataset}-")
+        return own, "test" in target.split, target.epochs, -i
+
+    return max(range(len(targets)), key=preference, default=-1)
 
 
 def _last_epochs(table: Table, dataset: str, split: str) -> int | None:

@@ -41,6 +41,7 @@ class SearchPlan(NamedTuple):
     config: Mapping[str, Any]
     gaps: list[str]  # notes on what the table lacks of what is searched on, for who starts the study
     searched: Mapping[str, float | None] = {}  # by reference, its accuracy by what is searched on, in percent
+    reachable: Mapping[str, list[float]] = {}  # by searcher with a released encoding, the fields of `Reachable`
 
     def num_chunks(self, name: str) -> int:
         """Returns how many times a searcher's program runs."""

@@ -21,6 +21,7 @@ from jnas.core._folder import FolderKind, read_part
 from jnas.core._trace_statistics import elapsed_seconds
 from jnas.core._vocabulary import Trace
 from jnas.io._archive import write_archive
+from jnas.io._tree import check_members
 from jnas.tables._targets import Reference, Target
 
 FOLDER = FolderKind("jnas-study", 1, "a jnas study", "jnas study", "traces", "the traces of a jnas study")
@@ -36,6 +37,7 @@ _MEMBERS = {
     "incumbent": "i S T",
     "values": "f C S T",
 }
+_RANKS = {"ranks": "i C S", "num_archs": "i C"}  # files of before have none
 _OBJECTIVES = {"objectives": "f S T O"}  # where evaluations have them
 _WIDE = {"i": np.int32, "f": np.float32, "b": np.bool_}
 
@@ -52,6 +54,16 @@ class SearcherResult(NamedTuple):
     final_archs: np.ndarray  # [S, E] int32
     compile_seconds: float  # measured here
     run_seconds: float  # measured here
+    ranks: np.ndarray | None = None  # [num_targets, S] int32, of `final` among the table's; -1 unknown; None: not kept
+    num_archs: np.ndarray | None = None  # [num_targets], architectures that have a number
+
+
+class SharedRanking(NamedTuple):
+    """How the shared weights of `S` searches ranked a pool when they ended, by a table."""
+
+    pool: str  # in words
+    kendall: np.ndarray  # [S]
+    percentiles: Mapping[int, np.ndarray]  # [S], of the predicted best so many: the median one's
 
 
 class StudyResults(NamedTuple):
@@ -64,6 +76,8 @@ class StudyResults(NamedTuple):
     references: tuple[Reference, ...]
     searchers: tuple[SearcherResult, ...]
     searched: Mapping[str, float | None] = {}  # by reference, its accuracy by what was searched on, where it is known
+    rankings: Mapping[str, SharedRanking] = {}  # of weight-sharing searches, by their names
+    reachable: Mapping[str, Sequence[float]] = {}  # by searcher with a released encoding, the fields of `Reachable`
 
 
 class Chunk(NamedTuple):
@@ -74,6 +88,8 @@ class Chunk(NamedTuple):
     values: np.ndarray  # [num_targets, S, T] float32
     compile_seconds: float
     run_seconds: float
+    ranks: np.ndarray | None = None  # as in `SearcherResult`, once all runs are there
+    num_archs: np.ndarray | None = None
 
 
 def traces_file_name(name: str) -> str:
@@ -106,6 +122,8 @@ def save_traces(path: Path, chunk: Chunk, identity: Mapping[str, Any]) -> None:
     arrays = {name: _narrow(held[name]) if text[0] == "i" else held[name] for name, text in _MEMBERS.items()}
     if chunk.traces.objectives is not None:
         arrays["objectives"] = chunk.traces.objectives
+    if chunk.ranks is not None:
+        arrays |= {"ranks": chunk.ranks, "num_archs": chunk.num_archs}
     times = {name: getattr(chunk, name) for name in _TIMES}
     write_archive(path, {**identity, **times}, arrays, compress=True)
 
@@ -126,13 +144,19 @@ def load_whole(path: Path, name: str, identity: Mapping[str, Any], config: Mappi
 
 def load_chunk(path: Path, identity: Mapping[str, Any], sizes: Mapping[str, int] | None = None) -> Chunk:
     """Returns runs of a searcher, of sizes among those that `_MEMBERS` names; errors are those of `read_part`."""
-    header, arrays = read_part(path, identity, FOLDER, _MEMBERS, sizes, _TIMES, optional=_OBJECTIVES)
+
+    def fits(arrays: Mapping[str, np.ndarray]) -> None:
+        if "ranks" in arrays:
+            check_members(arrays, {**_MEMBERS, **_RANKS}, sizes)
+
+    header, arrays = read_part(path, identity, FOLDER, _MEMBERS, sizes, _TIMES, optional=_OBJECTIVES, fits=fits)
     expected = {**_MEMBERS, **_OBJECTIVES}
     read: dict[str, Any] = {
         name: array.astype(_WIDE[expected[name][0]]) for name, array in arrays.items() if name in expected
     }
     traces = Trace._make(read.get(name) for name in Trace._fields)
-    return Chunk(traces, read["incumbent"], read["values"], *(header[name] for name in _TIMES))
+    times, ranks = (header[name] for name in _TIMES), (arrays.get(name) for name in _RANKS)
+    return Chunk(traces, read["incumbent"], read["values"], *times, *ranks)
 
 
 def join_chunks(chunks: Sequence[Chunk], num_seeds: int) -> Chunk:

@@ -15,7 +15,7 @@ from jnas.core._vocabulary import Key, Trace
 from jnas.io._text import counted
 from jnas.spaces._rows import encoding_finder, many_are_one
 from jnas.studies import _engine
-from jnas.studies._compared import seeds_text
+from jnas.studies._compared import ranks_among, seeds_text
 from jnas.studies.search._cost import estimate_study
 from jnas.studies.search._plan import SearchPlan
 from jnas.studies.search._program import Program, Runs, compile_program, make_program
@@ -152,7 +152,9 @@ def run_searcher(work: _engine.Work, name: str, identity: Mapping[str, Any]) -> 
       OSError: The folder cannot be written.
     """
     chunks = [run_chunk(work, name, identity, number) for number in range(work.plan.num_chunks(name))]
-    return join_chunks(chunks, work.plan.seeds[name])
+    whole, columns = join_chunks(chunks, work.plan.seeds[name]), work.plan.columns
+    ranks = [ranks_among(column, own[:, -1]) for column, own in zip(columns, whole.values, strict=True)]
+    return whole._replace(ranks=np.stack(ranks), num_archs=np.isfinite(columns).sum(axis=1))
 
 
 def run_chunk(work: _engine.Work, name: str, identity: Mapping[str, Any], number: int) -> Chunk:

@@ -147,12 +147,14 @@ def _collect(
 ) -> StudyResults:
     searchers = tuple(as_result(name, chunk) for name, chunk in found.items())
     seen = dict(said.get("searched", {}))  # folders of before lack it
-    return StudyResults(said["config"], dict(said["versions"]), *_engine.judged_by(said), searchers, seen)
+    judged, reachable = _engine.judged_by(said), dict(said.get("reachable", {}))
+    return StudyResults(said["config"], dict(said["versions"]), *judged, searchers, seen, reachable=reachable)
 
 
 def _describe(plan: SearchPlan) -> dict[str, Any]:
     judged = _engine.Judged(plan.table.space.config, plan.targets, plan.references)
-    return {**judged.describe(), "searched": dict(plan.searched)}
+    more = {"reachable": dict(plan.reachable)} if plan.reachable else {}
+    return {**judged.describe(), "searched": dict(plan.searched), **more}
 
 
 def _page(results: StudyResults, space: Space | None = None) -> str:

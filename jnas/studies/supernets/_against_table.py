@@ -14,8 +14,9 @@ from jnas.statistics._random_draws import (
     probability_at_least,
     probability_at_most,
 )
-from jnas.studies.supernets._plan import DRAWS, SupernetPlan, judging_column, selecting_column
+from jnas.studies.supernets._plan import DRAWS, SupernetPlan, selecting_column
 from jnas.tables._reachable import reachable_part
+from jnas.tables._targets import judging_column
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Of the quantiles of random search that are kept."""
@@ -83,8 +84,9 @@ def against_table(plan: SupernetPlan, name: str, candidates: Any, values: NDArra
 
 
 def _reachable(plan: SupernetPlan, name: str, main: int) -> NDArray[np.float64]:
-    """Returns what a method's encoding can express, where it was told to use the released one."""
-    if plan.table is None or plan.methods[name].settings.get("reachable") != "released":
+    """Returns what a method's encoding can express, where that is the released one."""
+    method = plan.methods[name]
+    if plan.table is None or (method.reachable or method.settings.get("reachable")) != "released":
         return np.full(7, np.nan)
     dataset, split, epochs = plan.targets[main]
     sampler = read_spec(name).name.partition("-")[0]  # of all orders of `darts`

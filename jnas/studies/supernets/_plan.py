@@ -24,9 +24,8 @@ from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
 from jnas.studies.supernets._yardsticks import Yardstick, table_yardsticks
 from jnas.tables._in_space import table_in_space
 from jnas.tables._known_part import whole_size
-from jnas.tables._numbers import table_name
 from jnas.tables._table import Table
-from jnas.tables._targets import Reference, Target, find_references, judging_targets, target_columns
+from jnas.tables._targets import Reference, Target, find_references, judging_column, judging_targets, target_columns
 from jnas.training._recipe import BatchNormPolicy
 from jnas.training.data._batches import batches_per_epoch
 from jnas.training.data._dataset import Dataset
@@ -46,6 +45,7 @@ class SupernetMethod(NamedTuple):
     epochs: int
     batch_size: int  # of training and validation batches alike
     settings: Mapping[str, Any] = {}  # that were changed, as JSON: for the report, and to tell studies apart
+    reachable: str | None = None  # which cells it can express, of methods that can be told
 
 
 class SupernetPlan(NamedTuple):
@@ -147,10 +147,11 @@ def supernet_methods(
         settings = read_settings(f"the searcher {spec.name}", entry.factory, spec.settings, settings)
         told |= {key.removeprefix("selection."): _field(settings, key) for key in spec.settings}
         length = settings.pop("epochs", entry.epochs if epochs is None else epochs)
+        usual_reach = takes["reachable"].default if "reachable" in takes else None
         steps = batches_per_epoch(dataset, size)
         with naming(name):
             searcher = make_weight_sharing(spec.name, supernet, steps_per_epoch=steps, epochs=length, **settings)
-        made[name] = SupernetMethod(searcher, length, size, told)
+        made[name] = SupernetMethod(searcher, length, size, told, settings.get("reachable", usual_reach))
     for setting, given in (("selection", selection), ("controller_steps", controller_steps)):
         if given and setting not in taken:
             named = ", ".join(given) if isinstance(given, Mapping) else setting
@@ -180,6 +181,8 @@ def plan_supernet_study(
         )
     check_memory(_result_bytes(_num_parameters(supernet), int(given.num_seeds)), int(given.num_seeds))
     rows = dataset.rows(split)
+    if given.test_selection and dataset.test_split is None:
+        raise ValueError(f"test_selection is asked for, and the data set {dataset.name!r} has no test split")
     table = None if table is None else _fitting(table, supernet)
     targets, columns, references, known = _judges(table, supernet)
     main = judging_column(targets, dataset.name)
@@ -215,6 +218,7 @@ def plan_supernet_study(
         # What folders of before do not know.
         **({"rematerialize": True} if supernet.rematerialize else {}),
         **({"pool": int(given.pool)} if given.pool else {}),
+        **({"test_selection": True} if given.test_selection else {}),
     }
     return SupernetPlan(dict(methods), supernet, dataset, table, targets, columns, references, cells, config)
 
@@ -250,20 +254,6 @@ def _result_bytes(parameters: int, num_seeds: int) -> float:
 def _num_parameters(supernet: Supernet) -> int:
     shapes = jax.eval_shape(supernet.init, jax.random.key(0))[0]
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
-
-
-def judging_column(targets: Sequence[Target], dataset: str) -> int:
-    """Returns the column by which ranks and correlations are taken: the data set's own test accuracy, if there is one.
-
-    -1 where there are no columns. (`cifar10-valid`, and what is made smaller, is judged by `cifar10`.)
-    """
-
-    def preference(i: int) -> tuple[bool, bool, int, int]:
-        target = targets[i]
-        own = f"{table_name(dataset)}-".startswith(f"{target.dataset}-")
-        return own, "test" in target.split, target.epochs, -i
-
-    return max(range(len(targets)), key=preference, default=-1)
 
 
 def _fitting(table: Table, supernet: Supernet) -> Table:

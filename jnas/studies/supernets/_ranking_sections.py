@@ -8,6 +8,7 @@ from jnas.pages._html import Html, details, element, section
 from jnas.pages._html import table as html_table
 from jnas.pages._parts import mean_words, named, p_text, panels
 from jnas.pages._plots import mark
+from jnas.studies.search._evaluation_section import reachable_note
 from jnas.studies.supernets._plots import EpochCurves, epoch_panel
 from jnas.studies.supernets._ranking import (
     BEST,
@@ -26,8 +27,8 @@ from jnas.studies.supernets._ranking import (
 )
 from jnas.studies.supernets._results import MethodResult, SupernetStudy
 from jnas.studies.supernets._scratch_section import yardstick_cells, yardstick_words
-from jnas.studies.supernets._summary import finite_moments, judged_column
-from jnas.tables._reachable import Reachable
+from jnas.studies.supernets._summary import finite_moments, has_reachable, judged_column
+from jnas.studies.supernets._test_choice_text import chosen_on_test
 
 _TITLES = {"spearman": "Spearman", "kendall": "Kendall", "sparse_kendall": "sparse Kendall"}
 _TITLES |= {"sparse_kendall_floor": "sparse, published bins"}
@@ -60,7 +61,8 @@ def random_search_section(study: SupernetStudy) -> Html | None:
     )
     table = html_table([*head, "best rank", "surpasses"], [*rows, random], class_="numbers")
     parts = [_reachable_note(study, result) for result in study.methods]
-    return section("Against random search", element("p", text), table, parts, id="random")
+    chosen = chosen_on_test(study)
+    return section("Against random search", element("p", text), table, parts, chosen, id="random")
 
 
 def _against_cell(found: AgainstRandom) -> Html:
@@ -83,16 +85,9 @@ def _best_cells(best: BestRank) -> list[Any]:
 
 def _reachable_note(study: SupernetStudy, result: MethodResult) -> Html | None:
     """Returns what a method's encoding can express at all, where that is a part."""
-    if result.against is None or np.isnan(result.against.reachable).any():
+    if result.against is None or not has_reachable(result):
         return None
-    part = Reachable(*result.against.reachable.tolist())
-    text = (
-        f"The released encoding of {result.name} expresses {part.num_reachable:,.0f} of the {part.num_archs:,.0f} "
-        f"cells: at best {part.best:.2f} % (rank {part.rank:,.0f}), {part.mean:.2f} % on average, where all cells have "
-        f"{part.whole_best:.2f} % and {part.whole_mean:.2f} %. Whatever its weights say, the search chooses among "
-        "these; random search above draws from all."
-    )
-    return element("p", text, class_="note")
+    return reachable_note(result.name, result.against.reachable.tolist(), "its weights say")
 
 
 def ranking_section(study: SupernetStudy) -> Html | None:

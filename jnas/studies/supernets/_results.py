@@ -11,6 +11,7 @@ from jnas.core._folder import FolderKind, read_part
 from jnas.io._archive import write_archive
 from jnas.io._tree import as_members, check_members, fill, find_leaves
 from jnas.searchers.weight_sharing._loop import SearchRun
+from jnas.studies.supernets import _test_choice
 from jnas.studies.supernets._against_table import (
     MEMBERS,
     PREFIX,
@@ -19,6 +20,7 @@ from jnas.studies.supernets._against_table import (
     find_against,
     join_against,
 )
+from jnas.studies.supernets._test_choice import ChosenOnTest, choice_members, find_choice, join_choices
 from jnas.studies.supernets._yardsticks import Yardstick
 from jnas.tables._targets import Reference, Target
 
@@ -95,6 +97,7 @@ class MethodResult(NamedTuple):
     ranks: NDArray[np.int32]  # [S, L] of the table's cells by the main column, 1 is the best; -1 where unknown
     one_shot: OneShot | None
     against: AgainstTable | None = None  # None without a table, and in folders made before it
+    test_choice: ChosenOnTest | None = None  # None where nobody asked for it
 
 
 class FromScratch(NamedTuple):
@@ -225,6 +228,7 @@ def join_methods(parts: Sequence[MethodResult]) -> MethodResult:
         ranks=np.concatenate([part.ranks for part in parts]),
         one_shot=one_shot,
         against=join_against([part.against for part in parts]),
+        test_choice=join_choices([part.test_choice for part in parts]),
     )
 
 
@@ -234,6 +238,7 @@ def save_method(path: Path, result: MethodResult, identity: Mapping[str, Any]) -
     if result.one_shot is not None:
         arrays |= {f"one_shot/{name}": array for name, array in result.one_shot._asdict().items()}
     arrays |= {} if result.against is None else against_members(result.against)
+    arrays |= {} if result.test_choice is None else choice_members(result.test_choice)
     write_archive(path, identity, arrays, compress=True)
 
 
@@ -241,15 +246,19 @@ def load_method(path: Path, name: str, identity: Mapping[str, Any], config: Mapp
     """Returns what `save_method` wrote; errors are those of `read_part`."""
     sizes = {"S": config["num_seeds"], "T": config["epochs"][name], "C": len(config["judged_by"])}
     own = {**sizes, "P": config.get("pool", 0)}
+    chosen = dict(sizes)
     sizes |= {"N": config["one_shot"], "P": len(config["batch_norms"])}
 
     def fits(arrays: Mapping[str, np.ndarray]) -> None:
         if any(name.startswith(PREFIX) for name in arrays):
             check_members(arrays, {**_RECORD, **MEMBERS, **(_POOL if "pool" in arrays else {})}, own)
+        if any(name.startswith(_test_choice.PREFIX) for name in arrays):
+            check_members(arrays, {**_RECORD, **_test_choice.MEMBERS}, chosen)
 
     arrays = read_part(path, identity, FOLDER, {**_RECORD, **_JUDGED}, sizes, optional=_ONE_SHOT, fits=fits).arrays
     one_shot = None
     if "one_shot/truth" in arrays:
         one_shot = OneShot._make(arrays[f"one_shot/{field}"] for field in OneShot._fields)
     record = _find_record(arrays)
-    return MethodResult(name, record, arrays["values"], arrays["ranks"], one_shot, find_against(arrays))
+    found = (find_against(arrays), find_choice(arrays))
+    return MethodResult(name, record, arrays["values"], arrays["ranks"], one_shot, *found)

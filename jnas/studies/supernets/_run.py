@@ -16,6 +16,7 @@ from jnas.core._vocabulary import Array
 from jnas.io._progress import ProgressBar
 from jnas.searchers.weight_sharing._analysis import one_shot_accuracies
 from jnas.searchers.weight_sharing._loop import Look, SearchRun, begin_search, compiled_over_seeds, look_at, train_epoch
+from jnas.studies._compared import ranks_among
 from jnas.studies._engine import Work
 from jnas.studies._keys import seed_keys
 from jnas.studies.supernets._against_table import against_table
@@ -28,7 +29,7 @@ from jnas.studies.supernets._pieces import (
     seeds_path,
     whose_seeds,
 )
-from jnas.studies.supernets._plan import SupernetPlan, judging_column
+from jnas.studies.supernets._plan import SupernetPlan
 from jnas.studies.supernets._results import (
     FOLDER,
     MethodResult,
@@ -39,6 +40,8 @@ from jnas.studies.supernets._results import (
     save_method,
     save_search,
 )
+from jnas.studies.supernets._test_choice import ChosenOnTest, choose_on_test
+from jnas.tables._targets import judging_column
 from jnas.training._recipe import BatchNormPolicy
 
 _CHUNK = 500  # architectures of a program of the one-shot analysis
@@ -112,7 +115,8 @@ def _run_method(work: Work, name: str, identity: Mapping[str, Any], seeds: range
         if path is not None:
             save_search(path, run, record, identity)
         bar.advance(share)
-    return _judged(plan, name, record, _one_shot(plan, name, dataset, run, bar))
+    result = _judged(plan, name, record, _one_shot(plan, name, dataset, run, bar))
+    return result._replace(test_choice=_chosen_on_test(plan, name, dataset, run, record, bar))
 
 
 def _compile(plan: SupernetPlan, name: str, dataset: Any, run: SearchRun) -> tuple[Any, Any]:
@@ -246,9 +250,7 @@ def _judged(plan: SupernetPlan, name: str, record: Record, one_shot: OneShot | N
     values = np.where(index >= 0, plan.columns[:, np.maximum(index, 0)], np.float32(np.nan))
     column = plan.columns[judging_column(plan.targets, plan.dataset.name)]
     own = values[judging_column(plan.targets, plan.dataset.name)]
-    known = np.sort(column[np.isfinite(column)])
-    better = len(known) - np.searchsorted(known, own, side="right")
-    ranks = np.where(np.isnan(own), -1, better + 1).astype(np.int32)
+    ranks = ranks_among(column, own)
     against = against_table(plan, name, record.candidates, values)
     return MethodResult(name, record, values, ranks, one_shot, against)
 
@@ -268,6 +270,20 @@ def _one_shot(plan: SupernetPlan, name: str, dataset: Any, run: SearchRun, bar: 
     log_probability = _log_probability(plan, name, dataset, run, archs)
     truth = plan.columns[judging_column(plan.targets, plan.dataset.name)][plan.cells]
     return OneShot(archs.astype(np.int8), truth, np.stack(found), log_probability, np.asarray(seconds))
+
+
+def _chosen_on_test(
+    plan: SupernetPlan, name: str, dataset: Any, run: SearchRun, record: Record, bar: ProgressBar
+) -> ChosenOnTest | None:
+    """Returns what the test images would have chosen of the last candidates, where it is asked and there are some."""
+    candidates = record.candidates[:, -1]
+    if not plan.config.get("test_selection") or candidates.shape[1] < 2:
+        return None
+    bar.say(f"{name}: {candidates.shape[1]:,} candidates on the test images")
+    archs = jnp.asarray(candidates, jnp.int32)
+    program = _scoring(plan, "batch", plan.dataset.test_split)
+    scores = np.asarray(program(dataset, (plan.methods[name].searcher.shared(run.state), archs)))
+    return choose_on_test(candidates, scores, plan.table, plan.columns)
 
 
 def _accuracies(
@@ -290,13 +306,15 @@ def _accuracies(
     return np.concatenate(chunks, axis=1)[:, : len(archs)]
 
 
-def _scoring(plan: SupernetPlan, policy: BatchNormPolicy) -> Any:
+def _scoring(plan: SupernetPlan, policy: BatchNormPolicy, split: str | None = None) -> Any:
     """Returns the program of accuracies of architectures under the shared weights, both with an axis of seeds."""
+
+    images = plan.split if split is None else split
 
     def evaluate(dataset: Any, each: Any) -> Array:
         shared, archs = each
         key = jax.random.key(plan.config["root_seed"])
-        return one_shot_accuracies(key, plan.supernet, shared, archs, dataset, plan.split, batch_norm=policy)
+        return one_shot_accuracies(key, plan.supernet, shared, archs, dataset, images, batch_norm=policy)
 
     return compiled_over_seeds(evaluate, plan.supernet, plan.num_seeds)
 

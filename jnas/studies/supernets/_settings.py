@@ -106,6 +106,13 @@ LOOK_SETTINGS = (
         0,
     ),
     Setting(
+        "test_selection",
+        FLAG,
+        help="report what the last candidates' accuracies on the test images would have chosen, as released code does; "
+        "no search sees it",
+        default=False,
+    ),
+    Setting(
         "hessian",
         FLAG,
         help="the largest eigenvalue of the validation loss's Hessian in the architecture parameters, at each look",

@@ -24,6 +24,7 @@ from jnas.studies.supernets._results import FOLDER, MethodResult, SupernetStudy,
 from jnas.studies.supernets._run import run_method, run_seeds
 from jnas.studies.supernets._scratch_text import from_scratch_csv, scratch_cells_csv
 from jnas.studies.supernets._summary import as_study_results
+from jnas.studies.supernets._test_choice_text import chosen_on_test_csv
 from jnas.studies.supernets._text import epochs_csv, one_shot_csv, supernet_summary_csv
 from jnas.studies.supernets._yardsticks import yardsticks_as_json, yardsticks_from_json
 from jnas.tables._table import Table
@@ -52,6 +53,7 @@ def supernet_study(
     command: str | None = None,
     log: Callable[[str], None] | None = None,
     pool: int = 0,
+    test_selection: bool = False,
 ) -> SupernetStudy:
     """Returns what weight-sharing searches find on a data set over some seeds, each method's as one compiled program.
 
@@ -80,6 +82,8 @@ def supernet_study(
       log: Called with lines about what is to be done.
       pool: How many of the table's architectures, the first of those of `one_shot`, to rank by their accuracies under
         the shared weights at each look, with batch-norm's statistics of each batch.
+      test_selection: Whether to report what the last candidates' accuracies on the test images would have chosen, as
+        released code chooses; no search sees it.
 
     Raises:
       ValueError: An argument is out of range, the table is of another space, or the folder holds another study.
@@ -186,6 +190,7 @@ KIND = _engine.Kind(
         "one_shot.csv": one_shot_csv,
         "ranking.csv": ranking_csv,
         "random_search.csv": random_search_csv,
+        "test_selection.csv": chosen_on_test_csv,
         "from_scratch.csv": from_scratch_csv,
         "from_scratch_cells.csv": scratch_cells_csv,
         "report.html": _page,

@@ -13,13 +13,21 @@ from jnas.io._text import listed
 from jnas.searchers.weight_sharing._analysis import best_share, shared_weight_correlations
 from jnas.statistics._intervals import Floats
 from jnas.studies._over_seeds import OverSeeds, statistics_over_seeds
-from jnas.studies.search._results import Chunk, SearcherResult, StudyResults, as_result
-from jnas.studies.supernets._plan import judging_column
+from jnas.studies.search._results import Chunk, SearcherResult, SharedRanking, StudyResults, as_result
+from jnas.studies.supernets._ranking import BEST, CANDIDATES, POOL, look_rankings, one_shot_rankings
 from jnas.studies.supernets._results import MethodResult, SupernetStudy, diverged
-from jnas.tables._targets import Reference
+from jnas.tables._targets import Reference, judging_column
 
 PARTS = {"all": 1.0, "best": 0.1}
 """Of which share of the evaluated architectures, the truly best ones, correlations are taken."""
+_POOLS = {
+    "batch": "{} cells of the table",
+    "reestimated": "{} cells of the table, batch-norm estimated anew",
+    "running": "{} cells of the table, running estimates",
+    POOL: "{} cells of the table",
+    CANDIDATES: "{} candidates of the search's own",
+}
+"""What a ranking can be of, the one that is shown first, with the words for it."""
 
 
 class Agreement(NamedTuple):
@@ -164,8 +172,30 @@ def as_study_results(study: SupernetStudy) -> StudyResults:
         **{n: v for n, v in study.config.items() if n not in ("epochs", "dataset", "table_name", "split", "clock")},
         "trained_epochs": study.config["epochs"],
     }
-    searchers = tuple(_as_searcher(result) for result in study.methods)
-    return StudyResults(StudyConfig(told), study.versions, study.space, study.targets, study.references, searchers)
+    searchers = tuple(_as_searcher(result, judged_column(study)) for result in study.methods)
+    judged = (study.space, study.targets, study.references)
+    rankings = {r.name: found for r in study.methods if (found := _ranking(study, r)) is not None}
+    reachable = {r.name: r.against.reachable.tolist() for r in study.methods if has_reachable(r) and r.against}
+    config = StudyConfig(told)
+    return StudyResults(config, study.versions, *judged, searchers, rankings=rankings, reachable=reachable)
+
+
+def has_reachable(result: MethodResult) -> bool:
+    """Returns whether it is known what part of the cells a method's encoding can express."""
+    return result.against is not None and not np.isnan(result.against.reachable).any()
+
+
+def _ranking(study: SupernetStudy, result: MethodResult) -> SharedRanking | None:
+    """Returns the ranking of the last look that says most: of cells that no search chose, if there are any."""
+    found = {ranking.pool: ranking for ranking in look_rankings(result, last=True)}
+    found |= {ranking.pool: ranking for ranking in one_shot_rankings(study, result)}
+    for pool, words in _POOLS.items():
+        if (ranking := found.get(pool)) is not None and np.isfinite(ranking.measures["kendall"]).any():
+            last = {name: values[:, -1] for name, values in ranking.measures.items()}
+            percentiles = {k: last[f"best_{k}_percentile_median"] for k in BEST}
+            count = f"{int(ranking.cells[:, -1].max()):,}"
+            return SharedRanking(words.format(count), last["kendall"], percentiles)
+    return None
 
 
 def _sentence(study: SupernetStudy) -> str:
@@ -177,7 +207,7 @@ def _sentence(study: SupernetStudy) -> str:
     )
 
 
-def _as_searcher(result: MethodResult) -> SearcherResult:
+def _as_searcher(result: MethodResult, main: int) -> SearcherResult:
     record = result.record
     seeds, looks, _ = record.archs.shape
     shape = (seeds, looks)
@@ -194,4 +224,9 @@ def _as_searcher(result: MethodResult) -> SearcherResult:
     incumbent = np.broadcast_to(np.arange(looks, dtype=np.int32), shape)
     spent = float(record.train_seconds.sum() + record.look_seconds.sum())
     chunk = Chunk(trace, incumbent, result.values, float(record.compile_seconds), spent)
-    return as_result(result.name, chunk)._replace(elapsed=np.asarray(clock, np.float64))
+    found = as_result(result.name, chunk)._replace(elapsed=np.asarray(clock, np.float64))
+    if result.against is None:
+        return found
+    own = np.arange(len(result.values)) == main  # the column that ranks are taken by
+    ranks = np.where(own[:, None], result.ranks[:, -1], -1).astype(np.int32)
+    return found._replace(ranks=ranks, num_archs=np.where(own, result.against.num_archs, 0))

@@ -1,0 +1,207 @@
+"""The section that says where methods stand among all cells of a table, with and without shared weights."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jnas.io._text import counted, listed
+from jnas.pages._html import Html, details, element, section
+from jnas.pages._html import table as html_table
+from jnas.pages._parts import mean_cell, mean_words, named, percent_text
+from jnas.statistics._rank_correlation import probability_to_surpass_random
+from jnas.studies._compared import known_space
+from jnas.studies._over_seeds import few_words, statistics_over_seeds
+from jnas.studies.search._published import (
+    MEAN_KENDALL,
+    NUM_ARCHS,
+    NUM_EPOCHS,
+    NUM_RUNS,
+    SHARED,
+    UNSHARED,
+    PublishedSearch,
+)
+from jnas.studies.search._results import StudyResults
+from jnas.studies.search._summary import ComparedSearcher, Comparison, main_target
+from jnas.tables._reachable import Reachable
+
+_OF_THE_PAPER = "nasbench101"
+_PERCENTILE = 10  # of the predicted best so many
+
+
+def evaluation_section(comparison: Comparison, suffix: str) -> Html | None:
+    """Returns each method's mean, best and best rank, how its shared weights rank, and published figures beside.
+
+    None where no study has kept ranks.
+    """
+    entries = [(k, entry) for k, entry in enumerate(comparison.entries) if entry.result.ranks is not None]
+    if not entries:
+        return None
+    target = main_target(comparison)
+    published = known_space_name(comparison) == _OF_THE_PAPER
+    rows = [_row(comparison, k, entry, target, published) for k, entry in entries]
+    head = ["method", "weights", "mean", "best", "best rank", "surpasses random", "Kendall", f"best {_PERCENTILE}"]
+    head += ["published: mean", "best", "best rank", "surpasses random", "Kendall"] if published else []
+    parts: list[Any] = [element("p", _words(comparison, target)), html_table(head, rows, class_="numbers")]
+    parts += [_reachable_notes(comparison), _differences(comparison) if published else None]
+    return section("Against all cells", parts, id=f"evaluation{suffix}")
+
+
+def known_space_name(comparison: Comparison) -> str:
+    """Returns the name of the space of compared studies, or nothing."""
+    space = known_space(comparison.studies[0].space)
+    return "" if space is None else space.name
+
+
+def _words(comparison: Comparison, target: int) -> str:
+    runs = min(entry.result.final.shape[1] for entry in comparison.entries)
+    return (
+        f"What each run ended with, by {comparison.targets[target].label}: mean ± standard deviation over runs with "
+        "its 95 % interval, the best run, and that run's rank among all cells that the table knows (1 the best). The "
+        "probability to surpass random search is that of the evaluation of search phases (Yu et al., 2020), "
+        "p = (1 − r/N)ⁿ for the best rank r of n runs among N cells: that n random cells are all worse than the best "
+        "run. It counts the luckiest run alone, so that it grows with no merit of the others; methods with different "
+        "numbers of runs cannot be compared by it. Kendall's tau is of the order that shared weights give to cells "
+        "with the table's, mean ± deviation over searches; small print says of which cells. The last is the share of "
+        f"that pool that is not truly better than the median one of the {_PERCENTILE} that the weights call the best "
+        f"(0.5 by chance). Searchers without shared weights ask the table itself.{few_words(runs, 'run')}"
+    )
+
+
+def _is_shared(study: StudyResults) -> bool:
+    return study.config.get("counts") == "epochs"
+
+
+def _row(comparison: Comparison, k: int, entry: ComparedSearcher, target: int, published: bool) -> list[Any]:
+    result, study = entry.result, comparison.studies[entry.study]
+    assert result.ranks is not None
+    assert result.num_archs is not None
+    final, ranks = np.asarray(result.final[target], np.float64), result.ranks[target]
+    over = [field[0] for field in statistics_over_seeds(final[:, None])]
+    known, size = ranks[ranks > 0], int(result.num_archs[target])
+    rank, surpasses = "–", "–"
+    if known.size:
+        best = int(known.min())
+        rank = f"{best:,} of {size:,}"
+        surpasses = f"{float(probability_to_surpass_random(best, size, known.size)):.2f}"
+    row: list[Any] = [
+        element("div", named(k, entry.label), element("small", counted(len(final), "run"))),
+        "shared" if _is_shared(study) else "none",
+        mean_cell(over[0], over[2], over[3], std=over[1], forms=(".2f", ".2f")),
+        percent_text(float(np.nanmax(final))) if np.isfinite(final).any() else "–",
+        rank,
+        surpasses,
+        *_ranking_cells(study, result.name),
+    ]
+    return [*row, *_published_cells(_published(study, result.name))] if published else row
+
+
+def _ranking_cells(study: StudyResults, name: str) -> list[Any]:
+    ranking = study.rankings.get(name)
+    if ranking is None:
+        return ["–", "–"]
+    mean, std, low, high, _ = (float(field[0]) for field in statistics_over_seeds(ranking.kendall[:, None]))
+    percentile = statistics_over_seeds(ranking.percentiles[_PERCENTILE][:, None])
+    tau = mean_cell(mean, low, high, element("small", ranking.pool), std=std)
+    return [tau, mean_words(float(percentile.mean[0]), float(percentile.std[0]))]
+
+
+def _published(study: StudyResults, name: str) -> PublishedSearch:
+    kind = name.partition("@")[0].partition(":")[0]
+    return (SHARED if _is_shared(study) else UNSHARED).get(kind, PublishedSearch())
+
+
+def _published_cells(figures: PublishedSearch) -> list[Any]:
+    def cell(name: str, form: str, more: str = "") -> Any:
+        value = getattr(figures, name)
+        if value is None:
+            return "–"
+        return f"{value:{form}}{more}{'†' if name in figures.unverified else ''}"
+
+    spread = "" if figures.std is None else f" ± {figures.std:.2f}"
+    cells = [("mean", ".2f", spread), ("best", ".2f"), ("rank", ","), ("surpasses", ".2f"), ("kendall", ".2f")]
+    return [cell(*each) for each in cells]
+
+
+# What a method can reach at all.
+
+
+def reachable_note(name: str, fields: Sequence[float], whatever: str) -> Html:
+    """Returns what a method's encoding can express at all.
+
+    Args:
+      name: Of the method.
+      fields: Of `Reachable`.
+      whatever: What decides among these, for the sentence that says that it cannot help: `its weights say`.
+    """
+    part = Reachable(*fields)  # type: ignore[arg-type]
+    text = (
+        f"The released encoding of {name} expresses {part.num_reachable:,.0f} of the {part.num_archs:,.0f} "
+        f"cells: at best {part.best:.2f} % (rank {part.rank:,.0f}), {part.mean:.2f} % on average, where all cells have "
+        f"{part.whole_best:.2f} % and {part.whole_mean:.2f} %. Whatever {whatever}, the search chooses among "
+        "these; random search draws from all."
+    )
+    return element("p", text, class_="note")
+
+
+def _reachable_notes(comparison: Comparison) -> list[Html]:
+    found = [(e.label, comparison.studies[e.study].reachable.get(e.result.name)) for e in comparison.entries]
+    return [reachable_note(label, fields, "it learns") for label, fields in found if fields is not None]
+
+
+# What differs from the paper.
+
+
+def _differences(comparison: Comparison) -> Html:
+    """Returns a sentence on each thing that is not as it was published."""
+    items = [
+        "Published on CIFAR-10 (32x32) over the whole table: ranks among 423,624 cells by the mean test accuracy of "
+        f"three trainings of {NUM_EPOCHS} epochs, {NUM_RUNS} runs of each method, means of what the found cells are "
+        "worth.",
+        *(sentence for place in range(len(comparison.studies)) for sentence in _study_differences(comparison, place)),
+        "The released selection re-ranked its pool by accuracies on the test images, which flatters what was "
+        "published; here the validation images choose, and the test images only judge.",
+        "The released ENAS and NAO express cells whose vertices have one predecessor each, DARTS and FBNet one or "
+        "none with every vertex wired to the output: at most 0.8 % of the 423,624 cells, none of them among the best "
+        "1,564; a method here does so where its setting says `reachable=released`.",
+        "Published DARTS is always second order (`darts-v2`); its and FBNet's topology weights were shifted by one "
+        "vertex in the released code, which is not made again here.",
+        f"Published as one number for all methods with shared weights: Kendall's tau {MEAN_KENDALL} with trainings "
+        "from scratch, the mean over ten searches.",
+        "† told from memory of the paper, not checked against a second source; ranks agree with the probabilities.",
+    ]
+    return details(
+        "What differs from the published figures", element("ul", [element("li", i) for i in items]), open=True
+    )
+
+
+def _study_differences(comparison: Comparison, place: int) -> list[str]:
+    """Returns what a study did otherwise."""
+    study = comparison.studies[place]
+    config, name = study.config, comparison.names[place]
+    who = f"Study {name}" if name else "Here"
+    sizes = {int(s.num_archs[main_target(comparison)]) for s in study.searchers if s.num_archs is not None}
+    target = comparison.targets[main_target(comparison)]
+    told = [f"accuracies are on {target.dataset}"] if target.dataset != "cifar10" else []
+    told += [f"after {counted(target.epochs, 'epoch')} of training"] if target.epochs != NUM_EPOCHS else []
+    told += [f"ranks are among {max(sizes):,} cells"] if sizes and max(sizes) != NUM_ARCHS else []
+    runs = sorted({s.final.shape[1] for s in study.searchers})
+    if runs != [NUM_RUNS]:
+        told.append(f"there are {listed([str(count) for count in runs])} runs of each method")
+    told += _training_differences(config) if _is_shared(study) else []
+    return [f"{who}: {'; '.join(told)}."] if told else []
+
+
+def _training_differences(config: Mapping[str, Any]) -> list[str]:
+    """Returns how supernets were trained that were published with 200 epochs, batches of 256, 9 modules."""
+    height, width, _ = config["image_shape"]
+    told = [f"{config['dataset']}, {config['train_images']:,} training images of {height}x{width}, not 25,000 of 32x32"]
+    epochs, batches = (sorted(set(config[name].values())) for name in ("trained_epochs", "batch_size"))
+    if epochs != [200]:
+        told.append(f"supernets trained for {listed([str(e) for e in epochs])} epochs, not 200")
+    if batches != [256]:
+        told.append(f"in batches of {listed([str(b) for b in batches])}, not 256 (ENAS 160, DARTS 64)")
+    if "channels" in config:
+        modules = counted(int(config["cells"]), "module")
+        told.append(f"with {config['channels']} channels and {modules} in each of three stacks, not 128 and 3")
+    return told
