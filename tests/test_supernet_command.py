@@ -18,6 +18,7 @@ from jnas.spaces.nasbench201._space import nasbench201
 from jnas.studies._load import load_results
 from jnas.tables._load import load_table, save_table
 from jnas.tables._make import make_table
+from jnas.training.networks._families import make_supernet
 from tests._fewer_stages import stages
 
 SMALL = ("--train-images", 40, "--eval-images", 20, "--batch-size", 16, "--candidates", 4, "--channels", 2)
@@ -57,6 +58,15 @@ def in_this_process(monkeypatch):
 @pytest.fixture
 def quick(monkeypatch, in_this_process):
     monkeypatch.setattr(_supernet, "make_supernet", quick_supernet)
+
+
+@pytest.fixture(scope="module")
+def small_cells(tmp_path_factory):
+    """A table of the seven cells of up to three vertices."""
+    space, path = nasbench101("uniform", max_vertices=3), tmp_path_factory.mktemp("small") / "small.npz"
+    accuracy, cells = np.linspace(60.0, 90.0, 7)[:, None], nasbench101_cells(3).astype(np.int32)
+    save_table(make_table(space, archs=cells, accuracy={"test": accuracy}, dataset="digits", epochs=3), path)
+    return path
 
 
 def fails(capsys, *words):
@@ -128,6 +138,11 @@ def compared_with_a_study(out, page, capsys):
         assert label in text
     assert "Accuracy against the number of epochs." in text
     assert "Accuracy against measured seconds." in text
+    assert "Against all cells" in text
+    searched = load_results("study")[0].searchers[0]
+    test = np.asarray(load_table("digits").runs("accuracy", "digits", "test", 8, "mean").value[:, 0])
+    assert searched.ranks[1].tolist() == [1 + int((test > value).sum()) for value in searched.final[1]]
+    assert searched.num_archs.tolist() == [15_625, 15_625]
     finals = [found for found, _ in map(load_results, ("study", out))]
     assert [r.name for r in finals[1].methods] == ["gdas", "rsps"]
 
@@ -186,6 +201,47 @@ def test_published_epochs_and_batches_are_the_defaults(quick, tmp_path, capsys, 
 def test_errors_are_a_sentence(quick, tmp_path, capsys, monkeypatch, words, told):
     monkeypatch.chdir(tmp_path)
     assert told in fails(capsys, "supernet", *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["--vertices", "4"],
+            "the table has a part of the space 'nasbench101' alone, and the supernet more; pass a",
+        ),
+        (["--pool", "8"], "pool is 8, and the table knows 7 cells; expected no more than these"),
+        (["--table", "digits"], "the table is of the space 'nasbench201', the supernet of 'nasbench101'"),
+        (["--space", "nasbench201", "--vertices", "3"], "nasbench201"),
+        (
+            ["--test-selection", "--dataset", "own.npz"],
+            "test_selection is asked for, and the data set 'own-train40-validation20' has no",
+        ),
+        (["--vertices", "2"], "--vertices: expected an integer from 3 to 7"),
+    ],
+)
+def test_tables_and_pools_that_do_not_fit_are_a_sentence(
+    in_this_process, tmp_path, capsys, monkeypatch, small_cells, words, told
+):
+    def supernet(dataset, *, vertices=7, **sizes):
+        return quick_supernet(dataset, **sizes)._replace(space=nasbench101("uniform", max_vertices=vertices))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_supernet, "make_supernet", supernet)
+    images, labels = np.zeros((200, 4, 4, 1), np.uint8), np.arange(200) % 2
+    splits = {f"{s}_{kind}": v for s in ("train", "validation") for kind, v in (("images", images), ("labels", labels))}
+    np.savez("own.npz", **splits)
+    usual = ["rsps", "--space", "nasbench101", "--table", small_cells, *SMALL]
+    if "nasbench201" in words:
+        monkeypatch.setattr(_supernet, "make_supernet", make_supernet)
+    assert told in fails(capsys, "supernet", *usual, *words, "--out", "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cell_outside_the_sub_space_is_a_sentence():
+    text = nasbench101().to_string(nasbench101_cells(5)[500])
+    with pytest.raises(ValueError, match="has 5 vertices, input and output among them, expected at most 4 in this sub"):
+        nasbench101(max_vertices=4).from_string(text)
 
 
 def test_one_shot_needs_a_table(quick, tmp_path, capsys):
