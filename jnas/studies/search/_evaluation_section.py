@@ -9,6 +9,7 @@ from jnas.io._text import counted, listed
 from jnas.pages._html import Html, details, element, section
 from jnas.pages._html import table as html_table
 from jnas.pages._parts import mean_cell, mean_words, named, percent_text
+from jnas.spaces._registry import SPACES
 from jnas.statistics._rank_correlation import probability_to_surpass_random
 from jnas.studies._compared import known_space
 from jnas.studies._over_seeds import few_words, statistics_over_seeds
@@ -25,7 +26,6 @@ from jnas.studies.search._results import StudyResults
 from jnas.studies.search._summary import ComparedSearcher, Comparison, main_target
 from jnas.tables._reachable import Reachable
 
-_OF_THE_PAPER = "nasbench101"
 _PERCENTILE = 10  # of the predicted best so many
 
 
@@ -38,19 +38,22 @@ def evaluation_section(comparison: Comparison, suffix: str) -> Html | None:
     if not entries:
         return None
     target = main_target(comparison)
-    published = known_space_name(comparison) == _OF_THE_PAPER
+    published = _is_of_the_paper(comparison) and any(
+        any(_published(comparison.studies[entry.study], entry.result.name)) for _, entry in entries
+    )
     rows = [_row(comparison, k, entry, target, published) for k, entry in entries]
-    head = ["method", "weights", "mean", "best", "best rank", "surpasses random", "Kendall", f"best {_PERCENTILE}"]
+    head = ["method", "weights", "mean", "best", "best rank", "surpasses random", "Kendall"]
+    head.append(f"percentile, best {_PERCENTILE}")
     head += ["published: mean", "best", "best rank", "surpasses random", "Kendall"] if published else []
     parts: list[Any] = [element("p", _words(comparison, target)), html_table(head, rows, class_="numbers")]
     parts += [_reachable_notes(comparison), _differences(comparison) if published else None]
     return section("Against all cells", parts, id=f"evaluation{suffix}")
 
 
-def known_space_name(comparison: Comparison) -> str:
-    """Returns the name of the space of compared studies, or nothing."""
+def _is_of_the_paper(comparison: Comparison) -> bool:
+    """Returns whether the space of compared studies is that of the published figures, whose samplers are released."""
     space = known_space(comparison.studies[0].space)
-    return "" if space is None else space.name
+    return space is not None and space.name in SPACES.rows and SPACES.rows[space.name].released is not None
 
 
 def _words(comparison: Comparison, target: int) -> str:
@@ -60,11 +63,12 @@ def _words(comparison: Comparison, target: int) -> str:
         "its 95 % interval, the best run, and that run's rank among all cells that the table knows (1 the best). The "
         "probability to surpass random search is that of the evaluation of search phases (Yu et al., 2020), "
         "p = (1 − r/N)ⁿ for the best rank r of n runs among N cells: that n random cells are all worse than the best "
-        "run. It counts the luckiest run alone, so that it grows with no merit of the others; methods with different "
-        "numbers of runs cannot be compared by it. Kendall's tau is of the order that shared weights give to cells "
-        "with the table's, mean ± deviation over searches; small print says of which cells. The last is the share of "
-        f"that pool that is not truly better than the median one of the {_PERCENTILE} that the weights call the best "
-        f"(0.5 by chance). Searchers without shared weights ask the table itself.{few_words(runs, 'run')}"
+        "run. It counts the luckiest run alone, so that it grows with no merit of the others, and methods with "
+        "different numbers of runs cannot be compared by it. A searcher without shared weights asks the table itself, "
+        "for many cells in each run: what it should be held against is random search with as many. Kendall's tau is "
+        "of the order that shared weights give to cells with the table's, mean ± deviation over searches; small print "
+        "says of which cells. The last is the share of that pool that is not truly better than the median one of the "
+        f"{_PERCENTILE} that the weights call the best (0.5 by chance).{few_words(runs, 'run')}"
     )
 
 
