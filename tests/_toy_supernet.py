@@ -119,6 +119,7 @@ RULED = TOY._replace(
     space=TOY.space._replace(
         size=int(_VALID.sum()),
         sample=_ruled_sample,
+        index=lambda arch: jnp.argmax(jnp.all(np.argwhere(_VALID) == arch[None], axis=1)).astype(jnp.int32),
         from_index=lambda index: jnp.asarray(np.argwhere(_VALID), jnp.int32)[index],
         is_valid=lambda arch: jnp.asarray(_VALID)[arch[0], arch[1]],
     ),

@@ -10,53 +10,49 @@ import pytest
 from jnas import spaces
 from jnas.searchers import Selection, make_weight_sharing
 from jnas.searchers.weight_sharing._enas import EVALUATED_POLICY, EnasState, _baselines, enas
-from jnas.searchers.weight_sharing._loop import begin_search, look_at, train_epoch
 from jnas.searchers.weight_sharing._pool import empty_pool, with_all, with_drawn
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
-from jnas.training.data._batches import batches_per_epoch
-from tests._toy_cells import cells_dataset, cells_supernet
+from tests._toy_cells import STEPS, Search, cells_supernet, from_its_file
 
-NET, DATA, BATCH = cells_supernet(4), cells_dataset(), 25
-STEPS, SAMPLES = batches_per_epoch(DATA, BATCH), 6
+NET, SAMPLES = cells_supernet(4), 6
 SELECTION = Selection("same_batches", num_candidates=6, batch_size=64)
 
 
 @functools.cache
-def searched():
-    """A search of three epochs; what it would give with a controller away from its start; rows that can be expressed.
-
-    The look comes with the log-probabilities of all 91 cells.
-    """
+def search():
     small = {"controller_steps": 2, "controller_samples": SAMPLES // 2, "num_new": 2, "num_random": 1}
-    searcher = make_weight_sharing("enas", NET, steps_per_epoch=STEPS, epochs=3, selection=SELECTION, **small)
+    return Search(make_weight_sharing("enas", NET, steps_per_epoch=STEPS, epochs=3, selection=SELECTION, **small), NET)
 
-    @jax.jit
-    def search(key, cells, reachable):
-        epoch = lambda run, _: train_epoch(run, searcher, DATA, batch_size=BATCH, split="validation")  # noqa: E731
-        run, infos = jax.lax.scan(epoch, begin_search(key, searcher), None, 3)
-        far = jax.tree.map(lambda leaf: leaf + 0.3 * jnp.cos(40 * leaf), run.state.controller)
-        run = run._replace(state=run.state._replace(controller=far))
-        look = look_at(run, searcher, NET, DATA, split="validation")
-        return run, infos, look, searcher.log_probability(run.state, cells), jax.vmap(NET.space.index)(reachable)
 
-    cells = jnp.asarray(nasbench101_cells(4), jnp.int32)
-    with jax.debug_key_reuse(True):
-        return jax.device_get(search(jax.random.key(0), cells, spaces.reachable_cells("enas", 4)))
+@functools.cache
+def searched():
+    """Runs after each epoch and what they told; what is seen with a controller away from its start, and probabilities.
+
+    These are logarithms, of all 91 cells.
+    """
+    runs, infos = [search().begin(jax.random.key(0))], []
+    for _ in range(3):
+        run, info = search().epoch(runs[-1])
+        runs, infos = [*runs, run], [*infos, info]
+    far = jax.tree.map(lambda leaf: leaf + 0.3 * np.cos(40 * leaf), jax.device_get(run.state.controller))
+    run = run._replace(state=run.state._replace(controller=far))
+    return runs, infos, *jax.device_get(search().look(run, jnp.asarray(nasbench101_cells(4), jnp.int32)))
 
 
 def test_a_search_stays_among_what_can_be_expressed():
-    run, infos, look, logs, rows = searched()
+    runs, infos, look, logs = searched()
+    rows = jax.jit(jax.vmap(NET.space.index))(spaces.reachable_cells("enas", 4)).tolist()
     assert sorted(rows) == np.flatnonzero(np.isfinite(logs)).tolist()
     known = {arch.tobytes() for arch in nasbench101_cells(4)[rows].astype(np.int32)}  # as they are listed
     assert len(known) == 15
     assert all(arch.tobytes() in known for arch in look.derived.candidates)
     assert np.isfinite(np.asarray(infos)).all()
     assert np.isfinite(look.derived.scores).all()
-    assert run.state.step == 3 * (STEPS + SAMPLES)
+    assert runs[-1].state.step == 3 * (STEPS + SAMPLES)
 
 
 def test_probabilities_are_those_of_the_cells_that_can_be_expressed():
-    _, _, look, logs, _ = searched()
+    _, _, look, logs = searched()
     probabilities = np.exp(logs)
     assert probabilities.sum() == pytest.approx(1, abs=1e-5)
     assert probabilities.max() > 2 * probabilities[np.isfinite(logs)].min()
@@ -65,8 +61,8 @@ def test_probabilities_are_those_of_the_cells_that_can_be_expressed():
 
 
 def test_the_pool_has_what_trained_the_weights_last_each_once():
-    run, _, look, _, _ = searched()
-    archs, drawn = run.state.pool
+    runs, _, look, _ = searched()
+    archs, drawn = map(np.asarray, runs[-1].state.pool)
     assert (drawn >= 0).sum() > 2
     assert len({arch.tobytes() for arch in archs[drawn >= 0]}) == (drawn >= 0).sum()
     assert (
@@ -74,6 +70,13 @@ def test_the_pool_has_what_trained_the_weights_last_each_once():
     ).all()  # drawn in steps of the weights, not of the controller
     kept = [arch.tobytes() in {each.tobytes() for each in look.derived.candidates} for arch in archs[drawn >= 0]]
     assert sum(kept) >= (drawn >= 0).sum() - 3  # two new ones and a random one may have taken places
+
+
+def test_a_search_goes_on_from_its_file_to_the_same_bits(tmp_path):
+    runs, _, _, _ = searched()
+    again, _ = search().epoch(from_its_file(runs[2], tmp_path))
+    for found, expected in zip(jax.tree.leaves(again), jax.tree.leaves(runs[3]), strict=True):
+        assert bool(jnp.all(found == expected))
 
 
 def test_a_pool_forgets_the_oldest():

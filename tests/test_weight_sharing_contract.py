@@ -13,6 +13,7 @@ import pytest
 from jnas.core._vocabulary import WeightSharingSearcher, decisions_of
 from jnas.searchers import (
     Adam,
+    NaoSettings,
     PolicyGradient,
     Selection,
     Sgd,
@@ -43,6 +44,16 @@ ROWS: dict[str, dict[str, Any]] = {
     "spos": {"selection": SELECTION},
     "fairnas": {"selection": SELECTION},
     "fbnet": {"adam": ADAM, "sgd": Sgd(0.05), "decay": 0.3},
+    "nao": {
+        "num_init": 9,
+        "num_kept": 4,
+        "num_new": 3,
+        "num_random": 2,
+        "num_top": 3,
+        "max_step": 5,
+        "model": NaoSettings(4, predictor_layers=1, predictor_hidden=4, epochs=2, batch_size=4),
+        "selection": SELECTION._replace(num_candidates=9),
+    },
 }
 every_searcher = pytest.mark.parametrize("name", ROWS)
 
@@ -178,7 +189,7 @@ def test_probabilities_are_probabilities(name):
 def test_what_steps_tell(name):
     """Accuracies are percentages that grow; what a searcher does not look at is NaN."""
     _, infos, _ = searched(name)
-    looks = (True, name not in ("rsps", "spos", "fairnas"))
+    looks = (True, name not in ("rsps", "spos", "fairnas", "nao"))
     for loss, accuracy, looked in zip(infos[::2], infos[1::2], looks, strict=True):
         known = np.isfinite(loss)
         np.testing.assert_array_equal(known, np.isfinite(accuracy))
@@ -284,6 +295,7 @@ def test_every_name_has_a_row_and_its_published_settings():
             "spos": (200, 256),
             "fairnas": (200, 256),
             "fbnet": (200, 64),
+            "nao": (200, 256),
         }.get(name, (250, 64))
-    with pytest.raises(ValueError, match="no weight-sharing searcher 'nao'"):
-        weight_sharing_entry("nao")
+    with pytest.raises(ValueError, match="no weight-sharing searcher 'pc-darts'"):
+        weight_sharing_entry("pc-darts")

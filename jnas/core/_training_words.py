@@ -275,6 +275,10 @@ class Supernet(NamedTuple):
     released: Preferences | None = None
     """What the released DARTS and FBNet learn in this space, where it expresses a part of the space alone."""
 
+    parameters: Callable[[Array], Array] | None = None
+    """`parameters(arch)`: the number of parameters of the architecture's own network, float32 `[]`, in millions; None
+    where nobody has counted them."""
+
 
 def decisions_of(supernet: Supernet) -> Decisions:
     """Returns what a supernet leaves open: its `decisions`, or those of its space."""

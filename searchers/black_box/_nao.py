@@ -7,17 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._draws import split
-from jnas.core._lanes import all_lanes, lane_maximum
+from jnas.core._lanes import lane_maximum
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose
-from jnas.searchers._checks import check_fraction, check_sizes
-from jnas.searchers.black_box._history import (
-    History,
-    first_of_each,
-    no_history,
-    remember_evaluations,
-    seen_before,
-)
-from jnas.searchers.black_box._nao_model import NaoSettings, ascend, flat_nao, init_nao, train_nao
+from jnas.searchers._checks import check_sizes
+from jnas.searchers.black_box._history import History, no_history, remember_evaluations, seen_before
+from jnas.searchers.black_box._nao_ascent import Seeking, seek
+from jnas.searchers.black_box._nao_model import NaoSettings, check_nao, flat_nao, init_nao, train_nao
 from jnas.searchers.black_box._predictor_search import training_scores
 from jnas.searchers.black_box._sequences import Reachable, draw_valid, leaves_of, sequence_of, uniform_choices
 
@@ -88,11 +83,8 @@ def nao(
       (1, 6)
     """
     check_sizes(num_init=num_init, num_new=num_new, num_top=num_top, max_step=max_step, max_draws=max_draws)
-    check_sizes(**{f"model.{name}": getattr(model, name) for name in _SIZES})
     check_sizes(**{"num_random + 1": num_random + 1})
-    if model.hidden % 2:
-        raise ValueError(f"model.hidden is {model.hidden}, expected an even number: two decisions are read at once")
-    check_fraction("model.trade_off", model.trade_off)
+    check_nao(model)
     sequence = sequence_of(space, reachable, "nao")
     (length, num_words), round_size = sequence.mask.shape, num_new + num_random
     rows = np.arange(length, dtype=np.int32)
@@ -144,33 +136,14 @@ def nao(
         targets = jnp.where(mask, (scores - least) / spread, 0.0)
         words = jnp.asarray(sequence.word_of)[rows[None], state.choices]
         flat = train_nao(key, state.model, shapes, (words, targets), mask, model)
-        return flat, *seek(flat, words, state.history)
+        return flat, *seek_from(flat, words, state.history)
 
-    def seek(flat: Array, words: Array, history: History) -> tuple[Array, Array]:
+    def seek_from(flat: Array, words: Array, history: History) -> tuple[Array, Array]:
         """Returns new decisions `[Q, D]` and how many there are."""
         values, top = jax.lax.top_k(history.scores, min(num_top, history.scores.shape[0]))
-        begin_at, counts, network = words[top], jnp.isfinite(values), as_model(flat)
-        mask, choice_of = jnp.asarray(sequence.mask), jnp.asarray(sequence.choice_of)
-
-        def step(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-            size, found, known, count = carry
-            moved, _ = jax.vmap(lambda each: ascend(network, each, mask, size.astype(jnp.float32)))(begin_at)
-            choices = choice_of[rows[None], moved]
-            archs = jax.vmap(sequence.to_arch)(choices)
-            words = jax.vmap(space.fingerprint)(archs)
-            fresh = counts & jax.vmap(space.is_valid)(archs) & first_of_each(words)
-            fresh &= ~seen_before(words, history.fingerprints, history.num_told) & ~seen_before(words, known, count)
-            place = jnp.where(fresh, count + jnp.cumsum(fresh) - 1, num_new)
-            found, known = found.at[place].set(choices, mode="drop"), known.at[place].set(words, mode="drop")
-            return size + 1, found, known, jnp.minimum(count + jnp.sum(fresh, dtype=jnp.int32), num_new)
-
-        def goes_on(carry: tuple[Array, Array, Array, Array]) -> Array:
-            ends: Array = all_lanes((carry[0] > max_step) | (carry[3] >= num_new))
-            return ~ends
-
-        nothing = (jnp.zeros((num_new, length), jnp.int32), jnp.zeros((num_new, 2), jnp.uint32), jnp.int32(0))
-        _, found, _, count = jax.lax.while_loop(goes_on, step, (jnp.int32(1), *nothing))
-        return found, count
+        is_known = lambda found: seen_before(found, history.fingerprints, history.num_told)  # noqa: E731
+        wanted = Seeking(num_new, max_step)
+        return seek(as_model(flat), words[top], jnp.isfinite(values), is_known, space, sequence, wanted)
 
     def tell(state: NaoState, proposal: Proposal, evaluation: Evaluation) -> NaoState:
         place = jnp.where(proposal.valid[0], state.history.num_told, state.choices.shape[0])
@@ -180,9 +153,6 @@ def nao(
         )
 
     return Searcher(init, ask, tell, "nao")
-
-
-_SIZES = ("hidden", "predictor_layers", "predictor_hidden", "epochs", "batch_size")
 
 
 def _known(state: NaoState) -> tuple[Array, Array, Array]:

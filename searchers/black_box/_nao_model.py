@@ -12,6 +12,7 @@ import optax
 from jnas.core._draws import fold_in
 from jnas.core._vocabulary import Array, Key
 from jnas.core._widths import narrow_optimizer
+from jnas.searchers._checks import check_fraction, check_sizes
 from jnas.searchers.black_box._sequences import flat_leaves, leaves_of
 from jnas.searchers.predictors._minibatches import train_on_minibatches
 from jnas.searchers.weight_sharing._controller import Lstm, advance_lstm
@@ -30,6 +31,17 @@ class NaoSettings(NamedTuple):
     learning_rate: Any = 1e-3  # Adam's
     weight_decay: Any = 1e-4  # in the gradient
     clip: Any = 5.0  # largest norm of a gradient
+
+
+_SIZES = ("hidden", "predictor_layers", "predictor_hidden", "epochs", "batch_size")
+
+
+def check_nao(model: NaoSettings) -> None:
+    """Raises a `TypeError` or `ValueError` that names the setting of a model that makes no sense."""
+    check_sizes(**{f"model.{name}": getattr(model, name) for name in _SIZES})
+    if model.hidden % 2:
+        raise ValueError(f"model.hidden is {model.hidden}, expected an even number: two decisions are read at once")
+    check_fraction("model.trade_off", model.trade_off)
 
 
 class Linear(NamedTuple):

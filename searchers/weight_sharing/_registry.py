@@ -14,6 +14,7 @@ from jnas.searchers.weight_sharing._enas import enas
 from jnas.searchers.weight_sharing._fairnas import fairnas
 from jnas.searchers.weight_sharing._fbnet import fbnet
 from jnas.searchers.weight_sharing._gdas import gdas
+from jnas.searchers.weight_sharing._nao import nao
 from jnas.searchers.weight_sharing._rsps import rsps
 from jnas.searchers.weight_sharing._setn import setn
 from jnas.searchers.weight_sharing._spos import spos
@@ -103,6 +104,14 @@ _ENTRIES = (
         64,
         "a Gumbel-softmax mixture of all choices whose temperature falls, mixture and weights by gradient descent",
     ),
+    WeightSharingEntry(
+        "nao",
+        nao,
+        {},
+        200,
+        256,
+        "a pool trains the weights; gradient ascent on learned encodings renews it; the 100 first of the pool compared",
+    ),
 )
 WEIGHT_SHARING = make_registry("weight-sharing searcher", _ENTRIES)
 
@@ -112,7 +121,7 @@ def weight_sharing_names() -> tuple[str, ...]:
 
     Example:
       >>> jnas.searchers.weight_sharing_names()
-      ('darts-v1', 'darts-v2', 'gdas', 'setn', 'enas', 'rsps', 'spos', 'fairnas', 'fbnet')
+      ('darts-v1', 'darts-v2', 'gdas', 'setn', 'enas', 'rsps', 'spos', 'fairnas', 'fbnet', 'nao')
     """
     return WEIGHT_SHARING.names()
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jnas.core._vocabulary import Array, Key, Supernet, decisions_of
 from jnas.searchers._checks import check_positive_int
-from jnas.searchers.black_box._sequences import Reachable, Sequence, draw_valid, sequence_of, uniform_choices
+from jnas.searchers.black_box._sequences import Reachable
 from jnas.searchers.weight_sharing._controller import (
     Controller,
     ControllerSettings,
@@ -17,7 +17,7 @@ from jnas.searchers.weight_sharing._controller import (
     log_probability_and_entropy,
     sample_choices,
 )
-from jnas.searchers.weight_sharing._listed_cells import listed_cells
+from jnas.searchers.weight_sharing._encoding import Encoding, make_encoding, marginals
 from jnas.searchers.weight_sharing._predecessor_controller import (
     PredecessorController,
     PredecessorSettings,
@@ -29,7 +29,6 @@ from jnas.searchers.weight_sharing._rsps import uniform_archs
 from jnas.searchers.weight_sharing._shared_weights import as_architecture
 
 _SAMPLES = 512  # in the estimate of marginal probabilities
-_TRIES = 100  # until choices are valid: with five interior vertices one in 120 has all of them on the input
 _AT_ONCE = 1024  # sequences of which probabilities are computed together
 
 
@@ -63,9 +62,9 @@ def make_sampler(
     """
     check_positive_int("the controller's hidden", controller.hidden)
     check_positive_int("the predecessors' hidden", predecessors.hidden)
-    sequence = sequence_of(supernet.space, reachable, "enas")
+    encoding = make_encoding(supernet, reachable, "enas")
     if reachable == "released":
-        return _predecessors(supernet, sequence, predecessors)
+        return _predecessors(supernet, encoding, predecessors)
     return _decisions(supernet, controller)
 
 
@@ -100,52 +99,39 @@ def _decisions(supernet: Supernet, settings: ControllerSettings) -> Sampler:
     )
 
 
-def _predecessors(supernet: Supernet, sequence: Sequence, settings: PredecessorSettings) -> Sampler:
+def _predecessors(supernet: Supernet, encoding: Encoding, settings: PredecessorSettings) -> Sampler:
     """Returns the released sampler, which is drawn from until a sequence is valid."""
-    space, num_operations = supernet.space, sequence.num_choices[1]
-    listed = listed_cells(space, sequence)
-
-    def draw_with(sample: Callable[[Array], Array], key: Key) -> Array:
-        return draw_valid(key, sequence.choice_shape, sample, listed().is_valid, _TRIES)[1]
+    space, num_operations, listed = supernet.space, encoding.sequence.num_choices[1], encoding.cells
+    assert listed is not None
+    assert space.index is not None
+    index = space.index
 
     def draw(parameters: PredecessorController, key: Key) -> Array:
-        return draw_with(lambda noise: sample_predecessors(parameters, noise, settings), key)
+        return encoding.draw(key, lambda noise: sample_predecessors(parameters, noise, settings))
 
     def draws(parameters: PredecessorController, key: Key, count: int) -> Array:
         return jax.vmap(lambda key: draw(parameters, key))(jax.random.split(key, count))
 
-    def uniform(key: Key, count: int) -> Array:
-        def one(key: Key) -> Array:
-            return listed().to_arch(draw_with(lambda noise: uniform_choices(sequence, noise), key))
-
-        return jax.vmap(one)(jax.random.split(key, count))
-
     def log_probability(parameters: PredecessorController, archs: Array) -> Array:
-        assert space.index is not None
         cells = listed()
         score = lambda each: predecessors_log_probability(parameters, each, settings)[0]  # noqa: E731
         each = jnp.exp(jax.lax.map(score, jnp.asarray(cells.choices), batch_size=min(_AT_ONCE, len(cells.choices))))
         of_cells = jnp.zeros(len(cells.rows)).at[cells.places].add(each, mode="drop")
-        wanted, rows = jax.vmap(space.index)(archs), jnp.asarray(cells.rows)
+        wanted, rows = jax.vmap(index)(archs), jnp.asarray(cells.rows)
         place = jnp.minimum(jnp.searchsorted(rows, wanted), len(cells.rows) - 1)
         return jnp.where(rows[place] == wanted, jnp.log(of_cells[place] / jnp.sum(of_cells)), -jnp.inf)
 
     def probabilities(parameters: PredecessorController, key: Key) -> Array:
-        archs = jax.vmap(lambda choices: listed().to_arch(choices))(draws(parameters, key, _SAMPLES))
+        archs = jax.vmap(encoding.to_arch)(draws(parameters, key, _SAMPLES))
         return marginals(archs, jnp.full(_SAMPLES, 1 / _SAMPLES, jnp.float32), decisions_of(supernet).shape[1])
 
     return Sampler(
         init=lambda key: init_predecessor_controller(key, num_operations, settings),
         draw=draw,
         draws=draws,
-        uniform=uniform,
+        uniform=lambda key, count: jax.vmap(encoding.to_arch)(encoding.uniform(key, count)),
         score=lambda parameters, choices: predecessors_log_probability(parameters, choices, settings),
-        to_arch=lambda choices: listed().to_arch(choices),
+        to_arch=encoding.to_arch,
         log_probability=log_probability,
         probabilities=probabilities,
     )
-
-
-def marginals(archs: Array, shares: Array, num_choices: int) -> Array:
-    """Returns how often each decision has each choice, float32 `[E, K]`, of architectures `[N, E]` by shares `[N]`."""
-    return jnp.einsum("n,nek->ek", shares, jax.nn.one_hot(archs, num_choices, dtype=jnp.float32))

@@ -90,6 +90,13 @@ def _train(context: Context, device: Any, space: str, form: str) -> Any:
         return result_on(device, run, dataset, keys, archs.astype(np.int32))
 
 
+_SHORTENED = {
+    "enas": ":controller_steps=1:controller_samples=2",
+    "nao": ":num_init=8:num_new=4:num_random=2:num_top=2:max_step=2:model.epochs=2:epochs_per_round=1",
+}
+"""Settings of methods that would otherwise take long for an epoch."""
+
+
 def _compare_search(context: Context, space: str, form: str, method: str) -> dict[str, Any]:
     pairs = ((context.cpu, "switch"), (context.device, form))
     expected, found = (
@@ -105,7 +112,7 @@ def _search(context: Context, device: Any, space: str, form: str, name: str) -> 
     with on(device, "highest"):
         dataset = _dataset(context)
         supernet = training.make_supernet(dataset, channels=4, cells=1, form=form, space=space)
-        spec = f"{name}:controller_steps=1:controller_samples=2" if name == "enas" else name
+        spec = f"{name}{_SHORTENED.get(name, '')}"
         (method,) = jnas.supernet_methods([spec], supernet, dataset, epochs=2, batch_size=BATCH).values()
 
         def run(dataset: Any, keys: Any) -> Any:

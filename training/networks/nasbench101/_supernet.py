@@ -12,7 +12,7 @@ import numpy as np
 from jnas.core._vocabulary import Array, Key, Supernet, decisions_of
 from jnas.io._text import not_one_of
 from jnas.spaces.nasbench101._cells import MAX_VERTICES, NUM_EDGES
-from jnas.spaces.nasbench101._cost import NUM_STACKS, check_image_size, check_image_sizes
+from jnas.spaces.nasbench101._cost import NUM_STACKS, check_image_size, check_image_sizes, nasbench101_parameters
 from jnas.spaces.nasbench101._space import nasbench101
 from jnas.training.networks._initial import Constant, Uniform, fresh_moments, initial_arrays, moved_moments
 from jnas.training.networks.nasbench101._discretize import likeliest_cell
@@ -186,6 +186,13 @@ def nasbench101_supernet(
         specialize=specialize,
         rematerialize=rematerialize,
         released=released_preferences(mixture, max_vertices),
+        parameters=functools.partial(
+            nasbench101_parameters,
+            channels=channels,
+            modules=cells,
+            classes=num_classes,
+            image_channels=image_channels,
+        ),
     )
     are_operations = np.arange(space.num_decisions) >= NUM_EDGES
     decisions = decisions_of(supernet)._replace(independent=False, operations=are_operations)
