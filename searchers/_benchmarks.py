@@ -120,7 +120,7 @@ BENCHMARKS = make_registry(
             all_epochs=True,
             budget_seconds=1_000_000.0,
             # "Evaluating the Search Phase of Neural Architecture Search", Yu et al., 2020.
-            shared=("spos", "fairnas", "enas", "nao", "darts-v1", "darts-v2", "fbnet"),
+            shared=("spos", "fairnas", "topo_fairnas", "enas", "nao", "darts-v1", "darts-v2", "fbnet"),
             published={"enas": _ENAS_OF_CELLS, "nao": {"settings": {"reachable": "released"}}},
         ),
         Benchmark(

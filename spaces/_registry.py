@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jnas.core._registry import make_registry
-from jnas.core._vocabulary import Array, Space
+from jnas.core._vocabulary import Array, Key, Space
 from jnas.io._text import did_you_mean, short
 from jnas.spaces._categorical import categorical
 from jnas.spaces._nats_size import nats_size
@@ -17,6 +17,7 @@ from jnas.spaces.nasbench101._configurations import nasbench101_configuration_sp
 from jnas.spaces.nasbench101._one_shot import cell_of, nasbench1shot1_1, nasbench1shot1_2, nasbench1shot1_3
 from jnas.spaces.nasbench101._released import Released, released_sampler
 from jnas.spaces.nasbench101._space import nasbench101
+from jnas.spaces.nasbench101._topologies import partition
 from jnas.spaces.nasbench201._space import nasbench201
 
 
@@ -31,6 +32,8 @@ class SpaceEntry(NamedTuple):
     to_cell: Callable[[Array], Array] | None = None  # of a space of decisions about the cells of another: that cell
     up_to_vertices: Callable[[int], Space] | None = None  # of a space of cells: those of at most so many vertices
     released: Callable[[Space, str], Released] | None = None  # what a released sampler, by its name, can express of it
+    # Of a space of cells: architectures that have each vertex in one of them, `[n, E]`, and which there are `[n]`.
+    partition: Callable[[Space, Key], tuple[Array, Array]] | None = None
 
 
 SPACES = make_registry(
@@ -51,6 +54,7 @@ SPACES = make_registry(
             # Each of the unique cells is as likely, as in the published comparisons on sub-spaces.
             up_to_vertices=lambda vertices: nasbench101("uniform", max_vertices=vertices),
             released=released_sampler,
+            partition=partition,
         ),
         SpaceEntry(
             "nasbench201",
@@ -166,6 +170,20 @@ def released(space: Space, sampler: str) -> Released:
         known = " and ".join(row.name for row in SPACES.rows.values() if row.released)
         raise ValueError(f"the space {space.name!r} has no released sampler, expected {known}, or reachable='whole'")
     return make(space, sampler)
+
+
+def partition_of(space: Space) -> Callable[[Key], tuple[Array, Array]] | None:
+    """Returns the function that draws architectures int32 `[n, E]` which share the vertices of a cell among them.
+
+    It says which there are, bool `[n]`, beside them. None for a space whose architectures are no graphs.
+
+    Example:
+      >>> archs, there = partition_of(jnas.spaces.nasbench101(max_vertices=5))(jax.random.key(0))
+      >>> archs.shape, bool(there[0])
+      ((3, 26), True)
+    """
+    make = SPACES.rows[space.name].partition if space.name in SPACES.rows else None
+    return None if make is None else lambda key: make(space, key)
 
 
 def to_cell(space: Space) -> Callable[[Array], Array] | None:

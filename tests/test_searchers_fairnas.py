@@ -1,16 +1,24 @@
 """FairNAS: what its architectures have in common, and that its step is one by the sum of their gradients."""
 
+import functools
 import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from jnas import spaces
+from jnas.core._vocabulary import Batch
 from jnas.searchers import Sgd, fairnas
 from jnas.searchers.weight_sharing._fairnas import fair_archs, train_together
 from jnas.searchers.weight_sharing._shared_weights import WeightsState, begin_weights, loss_of
-from jnas.spaces.nasbench101._cells import NUM_EDGES
+from jnas.spaces._registry import partition_of
+from jnas.spaces.nasbench101._cells import EDGES, NUM_EDGES
+from jnas.spaces.nasbench101._enumeration import nasbench101_cells
+from jnas.spaces.nasbench101._topologies import topologies
 from jnas.training.networks.nasbench101._supernet import nasbench101_supernet
+from tests._toy_cells import cells_dataset, cells_supernet
 from tests._toy_supernet import RULED, TOY, E, K, batch, examples
 
 
@@ -87,3 +95,62 @@ def test_a_step_of_the_searcher_trains_all_three_together():
     assert all(jax.tree.leaves(changed))  # none of the operations was left out
     assert int(after.step) == 1
     assert np.isfinite(info.train_loss)
+
+
+def test_topologies_share_the_vertices():
+    """Each graph that fits is as likely: of two interior vertices, or of one and then one on the other."""
+    draw = jax.jit(jax.vmap(partition_of(spaces.nasbench101(max_vertices=4))))
+    archs, there = jax.device_get(draw(jax.random.split(jax.random.key(0), 3600)))
+    edges, sizes = topologies(4)
+    assert (len(edges), sizes.tolist()) == (12, [1, 1, *[2] * 10])
+    _, targets = np.transpose(EDGES)
+    used = np.stack([(archs[..., :NUM_EDGES] * (targets == v)).any(axis=-1) for v in (1, 2)], axis=-1)  # [N, n, 2]
+    np.testing.assert_array_equal((used & there[..., None]).sum(axis=1), 1)
+    np.testing.assert_array_equal(used.sum(axis=(1, 2)), 2)
+    alone = there.sum(axis=1) == 1
+    assert abs(alone.sum() - 3600 * 10 / 12) < 4 * np.sqrt(3600 * 20 / 144)
+    whole = (archs[alone, 0][:, None, :NUM_EDGES] == edges[None, 2:]).all(axis=2).sum(axis=0)
+    assert whole.sum() == alone.sum()
+    assert np.sum((whole - 300) ** 2 / 300) < 35  # chi-squared of 9 degrees of freedom: 6e-5
+    first = used[~alone, 0, 0].sum()  # which of the two goes first
+    assert abs(first - (~alone).sum() / 2) < 4 * np.sqrt((~alone).sum() / 4)
+    assert np.asarray(jax.jit(jax.vmap(cells_supernet(4).space.is_valid))(archs[there])).all()
+    assert len(topologies(5)[0]) == len(np.unique(nasbench101_cells(5)[:, :NUM_EDGES], axis=0)) - 1
+
+
+def test_a_batch_makes_a_step_for_each_topology():
+    """Without momentum and decay the second step's gradient is taken where the first one led."""
+    net, data = cells_supernet(4), Batch(*[cells_dataset().examples(np.arange(32))] * 2)
+    settings = Sgd(0.5, momentum=0.0, weight_decay=0.0, nesterov=False, clip=None)
+    searcher = fairnas(net, steps_per_epoch=3, epochs=2, sgd=settings, topologies="partition")
+    plain = fairnas(net, steps_per_epoch=3, epochs=2, sgd=settings)
+    assert (searcher.name, plain.name) == ("topo_fairnas", "fairnas")
+
+    @jax.jit
+    def steps(key):
+        state = searcher.init(key)
+        after, info = searcher.step(state, data)
+        _, topology_key, order_key = jax.random.split(state.key, 3)
+        archs, there = partition_of(net.space)(topology_key)
+        weights, seen = state.weights, []
+        for arch, key in zip(archs, jax.random.split(order_key, 2), strict=True):
+            weights, measured = train_together(net, weights, fair_archs(key, net, arch), data.train, 0.5, settings)
+            seen.append((weights.shared.parameters, measured.loss))
+        return after.weights.shared.parameters, info.train_loss, there, seen
+
+    both = set()
+    for seed in range(12):
+        found, loss, there, seen = jax.device_get(steps(jax.random.key(seed)))
+        count = int(there.sum())
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), found, seen[count - 1][0])
+        np.testing.assert_allclose(loss, np.mean([each for _, each in seen[:count]]), rtol=1e-5)
+        both.add(count)
+    assert both == {1, 2}
+
+
+def test_where_there_are_no_topologies_it_is_fairnas():
+    one, other = (fairnas(TOY, steps_per_epoch=3, topologies=which) for which in ("one", "partition"))
+    programs = {str(jax.make_jaxpr(each.step)(each.init(jax.random.key(0)), batch(0))) for each in (one, other)}
+    assert len(programs) == 1
+    with pytest.raises(ValueError, match="topologies is 'all', expected one of 'one', 'partition'"):
+        fairnas(TOY, steps_per_epoch=3, topologies="all")

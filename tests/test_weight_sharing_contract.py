@@ -55,6 +55,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "selection": SELECTION._replace(num_candidates=9),
     },
 }
+ELSEWHERE = {"topo_fairnas"}  # what is like another row where architectures are no graphs
 every_searcher = pytest.mark.parametrize("name", ROWS)
 
 
@@ -282,7 +283,7 @@ def test_decisions_are_those_of_the_space_unless_a_supernet_says_otherwise():
 
 
 def test_every_name_has_a_row_and_its_published_settings():
-    assert set(weight_sharing_names()) == set(ROWS)
+    assert set(weight_sharing_names()) == set(ROWS) | ELSEWHERE
     for name in weight_sharing_names():
         searcher = make_weight_sharing(name, TOY, steps_per_epoch=10)
         assert searcher.name == name
@@ -294,6 +295,7 @@ def test_every_name_has_a_row_and_its_published_settings():
             "enas": (250, 128),
             "spos": (200, 256),
             "fairnas": (200, 256),
+            "topo_fairnas": (200, 256),
             "fbnet": (200, 64),
             "nao": (200, 256),
         }.get(name, (250, 64))

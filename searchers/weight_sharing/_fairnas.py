@@ -1,12 +1,13 @@
 """FairNAS: architectures that have each operation once at every decision make one step of the weights together."""
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array, Batch, Examples, Key, StepInfo, Supernet, WeightSharingSearcher, decisions_of
+from jnas.io._text import not_one_of
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._rsps import RspsState, rsps, uniform_archs
 from jnas.searchers.weight_sharing._shared_weights import (
@@ -20,6 +21,9 @@ from jnas.searchers.weight_sharing._shared_weights import (
     step_weights,
 )
 from jnas.searchers.weight_sharing._spos import EVALUATED_SELECTION, EVALUATED_SGD
+from jnas.spaces._registry import partition_of
+
+Topologies = Literal["one", "partition"]
 
 
 def fairnas(
@@ -29,6 +33,7 @@ def fairnas(
     epochs: int = 200,
     sgd: Sgd = EVALUATED_SGD,
     selection: Selection = EVALUATED_SELECTION,
+    topologies: Topologies = "one",
 ) -> WeightSharingSearcher:
     """Returns FairNAS's strict fairness, with the published hyper-parameters of the evaluation of search phases.
 
@@ -40,6 +45,10 @@ def fairnas(
 
     A decision with fewer operations than another begins again with its first.
 
+    With `topologies='partition'`, known as `topo_fairnas`, a batch makes several such steps, one after another, with
+    topologies of which each vertex is in exactly one: each that fits the vertices that are left is as likely. (The
+    released code also draws those without a vertex.) It is as before in a space whose architectures are no graphs.
+
     Published with batches of 256.
 
     Args:
@@ -48,6 +57,7 @@ def fairnas(
       epochs: Of the whole search.
       sgd: How the weights are trained.
       selection: How candidates are compared.
+      topologies: Of a batch: `'one'`, or a `'partition'` of the vertices.
 
     Raises:
       TypeError: `steps_per_epoch` or `epochs` is not a Python int, or `selection` is no `Selection`.
@@ -57,6 +67,8 @@ def fairnas(
       "FairNAS: Rethinking Evaluation Fairness of Weight Sharing Neural Architecture Search", Chu et al., 2019, Section
         3 and Algorithm 1; in "Evaluating the Search Phase of Neural Architecture Search", Yu et al., 2020.
     """
+    if topologies not in get_args(Topologies):
+        raise ValueError(not_one_of("topologies", topologies, get_args(Topologies)))
     schedule = check_schedule(steps_per_epoch, epochs)
     usual = rsps(supernet, steps_per_epoch=steps_per_epoch, epochs=epochs, sgd=sgd, selection=selection)
 
@@ -68,7 +80,33 @@ def fairnas(
         nothing = jnp.float32(jnp.nan)
         return RspsState(key, state.step + 1, trained), StepInfo(*measured, nothing, nothing)
 
-    return usual._replace(step=step, name="fairnas")
+    def step_of_each(state: RspsState, batch: Batch) -> tuple[RspsState, StepInfo]:
+        assert partition is not None
+        key, topology_key, order_key = jax.random.split(state.key, 3)
+        archs, there = partition(topology_key)
+        rate = learning_rate(sgd, schedule, state.step)
+
+        def train(weights: WeightsState, each: tuple[Array, Array, Key]) -> tuple[WeightsState, Measured]:
+            arch, is_there, key = each
+            together = lambda state: train_together(  # noqa: E731
+                supernet, state, fair_archs(key, supernet, arch), batch.train, rate, sgd
+            )
+            nothing = Measured(jnp.float32(0), jnp.float32(0))
+            found: tuple[WeightsState, Measured] = jax.lax.cond(
+                is_there, together, lambda state: (state, nothing), weights
+            )
+            return found
+
+        keys = jax.random.split(order_key, len(archs))
+        trained, measured = jax.lax.scan(train, state.weights, (archs, there, keys))
+        means = Measured(*(jnp.sum(each) / jnp.sum(there) for each in measured))
+        nothing = jnp.float32(jnp.nan)
+        return RspsState(key, state.step + 1, trained), StepInfo(*means, nothing, nothing)
+
+    if topologies == "one":
+        return usual._replace(step=step, name="fairnas")
+    partition = partition_of(supernet.space)
+    return usual._replace(step=step if partition is None else step_of_each, name="topo_fairnas")
 
 
 def fair_archs(key: Key, supernet: Supernet, arch: Array) -> Array:

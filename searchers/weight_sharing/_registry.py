@@ -97,6 +97,14 @@ _ENTRIES = (
         "a step by the sum of the gradients of architectures that have each operation once everywhere; else as spos",
     ),
     WeightSharingEntry(
+        "topo_fairnas",
+        fairnas,
+        {"topologies": "partition"},
+        200,
+        256,
+        "several such steps a batch, with topologies that have each vertex in one of them; else as fairnas",
+    ),
+    WeightSharingEntry(
         "fbnet",
         fbnet,
         {},
@@ -121,7 +129,7 @@ def weight_sharing_names() -> tuple[str, ...]:
 
     Example:
       >>> jnas.searchers.weight_sharing_names()
-      ('darts-v1', 'darts-v2', 'gdas', 'setn', 'enas', 'rsps', 'spos', 'fairnas', 'fbnet', 'nao')
+      ('darts-v1', 'darts-v2', 'gdas', 'setn', 'enas', 'rsps', 'spos', 'fairnas', 'topo_fairnas', 'fbnet', 'nao')
     """
     return WEIGHT_SHARING.names()
 
