@@ -12,7 +12,8 @@ from jnas.searchers import Selection, make_weight_sharing
 from jnas.searchers.weight_sharing._enas import EVALUATED_POLICY, EnasState, _baselines, enas
 from jnas.searchers.weight_sharing._pool import empty_pool, with_all, with_drawn
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
-from tests._toy_cells import STEPS, Search, cells_supernet, from_its_file
+from jnas.studies.supernets._plan import supernet_methods
+from tests._toy_cells import DATA, STEPS, Search, cells_supernet, from_its_file
 
 NET, SAMPLES = cells_supernet(4), 6
 SELECTION = Selection("same_batches", num_candidates=6, batch_size=64)
@@ -106,6 +107,11 @@ def test_settings_are_those_of_the_space():
     state = jax.eval_shape(whole.init, jax.random.key(0))
     assert state.pool is None
     assert state.controller.embedding.shape == (3, 32)
+    spec = "enas:policy.learning_rate=0.01"
+    method = supernet_methods([spec], NET, DATA, selection={"num_candidates": 7})[spec]
+    assert (method.epochs, method.batch_size) == (200, 160)
+    assert method.settings == {"num_candidates": 7, "policy.learning_rate": 0.01}
+    assert jax.eval_shape(method.searcher.init, jax.random.key(0)).pool.archs.shape == (7, 26)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ _POLICIES: tuple[BatchNormPolicy, ...] = ("batch", "running", "reestimated")
 def run_supernet(options: argparse.Namespace) -> None:
     """Runs `jnas supernet`."""
     if options.methods == ("help",):
-        print(_methods_text())
+        print(_methods_text(options.space))
         return
     if options.from_scratch == "help":
         show_recipes(argparse.Namespace(recipe="help"))
@@ -108,9 +108,9 @@ def _one_shot(options: argparse.Namespace, table: Any) -> Any:
     return 0 if table is None else _ONE_SHOT
 
 
-def _methods_text() -> str:
-    """Returns the methods, a line each."""
-    entries = [weight_sharing_entry(name) for name in weight_sharing_names()]
+def _methods_text(space: str) -> str:
+    """Returns the methods, a line each, as they were published for a space."""
+    entries = [weight_sharing_entry(name, space) for name in weight_sharing_names()]
     rows = [(e.name, f"{e.epochs} epochs, batches of {e.batch_size}", e.description) for e in entries]
     told = "epochs and batches are those that they were published with"
     settings = settings_text({e.name: e.factory for e in entries})

@@ -90,7 +90,11 @@ def _reachable(plan: SupernetPlan, name: str, main: int) -> NDArray[np.float64]:
         return np.full(7, np.nan)
     dataset, split, epochs = plan.targets[main]
     sampler = read_spec(name).name.partition("-")[0]  # of all orders of `darts`
-    return np.asarray(reachable_part(plan.table, sampler, dataset=dataset, split=split, epochs=epochs), np.float64)
+    try:
+        found = reachable_part(plan.table, sampler, dataset=dataset, split=split, epochs=epochs)
+    except ValueError:  # a table of a few cells may know none of these; the searches are not lost for it
+        return np.full(7, np.nan)
+    return np.asarray(found, np.float64)
 
 
 def join_against(parts: Sequence[AgainstTable | None]) -> AgainstTable | None:

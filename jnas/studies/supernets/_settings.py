@@ -64,20 +64,21 @@ NET_SETTINGS = tuple(
             "controller_steps",
             POSITIVE,
             "N",
-            "of enas in an epoch, 20 architectures each (default 50, as published)",
+            "of enas in an epoch, 20 architectures each (default 50, as published; nasbench101 30, of 10 each)",
         ),
         Setting(
             "comparison",
             one_of("published", "same_batches"),
-            help="what setn, enas, rsps, spos and fairnas compare their candidates on: each on the next batch of its "
-            "own (published, the default of the first three), or all on the same images",
+            help="what setn, enas, rsps, spos, fairnas, topo_fairnas and nao compare their candidates on: each on the "
+            "next batch of its own (published, the default of the first three but on nasbench101), or all on the same "
+            "images",
             older=("selection",),
         ),
         Setting(
             "num_candidates",
             POSITIVE,
             "N",
-            "how many these compare (default 100; spos and fairnas 200)",
+            "how many these compare (default 100; spos, fairnas, topo_fairnas, and enas on nasbench101, 200)",
             older=("candidates",),
         ),
         Setting(
