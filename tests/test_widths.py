@@ -26,6 +26,7 @@ from tests import test_predictor_contract as predictors
 from tests import test_searcher_contract as black_box
 from tests import test_weight_sharing_contract as weight_sharing
 from tests._fewer_stages import stages
+from tests._toy_cells import cells_dataset, cells_supernet
 from tests._toy_supernet import TOY, toy_dataset
 from tests.test_layers import modules
 
@@ -209,6 +210,22 @@ def test_supernet_epochs(name):
         return state, info, _loop.look_at(state, searcher, TOY, dataset, split="validation")
 
     assert_same_widths(epoch, jax.random.key(0))
+
+
+@pytest.mark.parametrize("name", ["enas", "topo_fairnas"])
+def test_epochs_on_cells(name):
+    """Of what is drawn otherwise where architectures are graphs."""
+    net, settings = cells_supernet(4), weight_sharing.ROWS.get(name, {"selection": weight_sharing.SELECTION})
+    searcher = searchers.make_weight_sharing(name, net, steps_per_epoch=2, epochs=2, **settings)
+
+    def epoch(key, cells):
+        run, info = _loop.train_epoch(
+            _loop.begin_search(key, searcher), searcher, cells_dataset(), batch_size=64, split="validation"
+        )
+        look = _loop.look_at(run, searcher, net, cells_dataset(), split="validation")
+        return run, info, look, searcher.log_probability(run.state, cells)
+
+    assert_same_widths(epoch, jax.random.key(0), jnp.zeros((3, 26), jnp.int32))
 
 
 def test_a_step_of_the_published_supernet():

@@ -43,7 +43,7 @@ def make_encoding(supernet: Supernet, reachable: Reachable, sampler: str) -> Enc
     """
     space, sequence = supernet.space, sequence_of(supernet.space, reachable, sampler)
     if reachable == "whole":
-        free = np.flatnonzero(np.asarray(space.num_choices) > 1)
+        free = np.flatnonzero(np.asarray(space.num_choices) > 1).astype(np.int32)
         return Encoding(
             sequence,
             uniform=lambda key, count: uniform_archs(key, supernet, count)[:, free],

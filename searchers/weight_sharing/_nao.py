@@ -202,7 +202,7 @@ def _as_pool(supernet: Supernet, encoding: Encoding, choices: Array, valid: Arra
     """Returns a pool of `size` places of decisions int32 `[M, D]`, those that are valid bool `[M]` first."""
     choices = choices[jnp.argsort(~valid, stable=True)]
     archs = jax.vmap(encoding.to_arch)(choices)
-    weights = jnp.ones(len(archs)) if supernet.parameters is None else jax.vmap(supernet.parameters)(archs)
+    weights = jnp.ones(len(archs), jnp.float32) if supernet.parameters is None else jax.vmap(supernet.parameters)(archs)
     shares = jnp.where(jnp.arange(len(archs)) < jnp.sum(valid), weights, 0)
     shares = shares / jnp.sum(shares)
     missing = size - len(archs)

@@ -54,7 +54,7 @@ def init_predecessor_controller(key: Key, num_operations: int, settings: Predece
         now=take(hidden, hidden),
         attention=take(hidden),
         kernel=take(num_operations, hidden),
-        bias=jnp.where(jnp.arange(num_operations) < 2, settings.first_bias, 0.0).astype(jnp.float32),
+        bias=jnp.where(jnp.arange(num_operations) < 2, jnp.asarray(settings.first_bias, jnp.float32), 0.0),
     )
 
 

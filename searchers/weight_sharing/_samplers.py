@@ -116,7 +116,7 @@ def _predecessors(supernet: Supernet, encoding: Encoding, settings: PredecessorS
         cells = listed()
         score = lambda each: predecessors_log_probability(parameters, each, settings)[0]  # noqa: E731
         each = jnp.exp(jax.lax.map(score, jnp.asarray(cells.choices), batch_size=min(_AT_ONCE, len(cells.choices))))
-        of_cells = jnp.zeros(len(cells.rows)).at[cells.places].add(each, mode="drop")
+        of_cells = jnp.zeros(len(cells.rows), jnp.float32).at[cells.places].add(each, mode="drop")
         wanted, rows = jax.vmap(index)(archs), jnp.asarray(cells.rows)
         place = jnp.minimum(jnp.searchsorted(rows, wanted), len(cells.rows) - 1)
         return jnp.where(rows[place] == wanted, jnp.log(of_cells[place] / jnp.sum(of_cells)), -jnp.inf)

@@ -86,7 +86,7 @@ def as_architecture(supernet: Supernet, choices: Array) -> Array:
     if decisions.independent:
         return choices
     chosen = jax.nn.one_hot(choices, decisions.shape[1], dtype=bool)
-    return supernet.discretize(jnp.where(chosen, 0.0, -jnp.inf))
+    return supernet.discretize(jnp.where(chosen, jnp.float32(0), -jnp.inf))
 
 
 def begin_weights(key: Key, supernet: Supernet) -> WeightsState:

@@ -13,7 +13,7 @@ from jnas.core._vocabulary import Array, Key, Space
 from jnas.spaces.nasbench101._cells import EDGES, MAX_VERTICES, NUM_EDGES
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
 
-_SOURCES, _TARGETS = np.transpose(EDGES)
+_SOURCES, _TARGETS = np.asarray(EDGES, np.int32).T
 _NUMBER = np.zeros((MAX_VERTICES, MAX_VERTICES), np.int32)  # of the edge between two vertices
 _NUMBER[_SOURCES, _TARGETS] = np.arange(NUM_EDGES)
 
@@ -57,7 +57,7 @@ def partition(space: Space, key: Key) -> tuple[Array, Array]:
         graph = below(word, jnp.maximum(fitting[jnp.where(there, interior - taken, 1)], 1))
         after = taken + sizes[graph]
         inside = (places >= taken) & (places < after)
-        number = jnp.where(inside, jnp.cumsum(inside), 0)  # in the graph, of each interior vertex
+        number = jnp.where(inside, jnp.cumsum(inside, dtype=jnp.int32), 0)  # in the graph, of each interior vertex
         ends = jnp.zeros(MAX_VERTICES, jnp.int32).at[MAX_VERTICES - 1].set(MAX_VERTICES - 1)
         own = ends.at[1 : interior + 1].set(number)
         has = jnp.ones(MAX_VERTICES, bool).at[1:-1].set(False).at[1 : interior + 1].set(inside)
