@@ -285,18 +285,11 @@ def test_the_whole_supernet_is_differentiable_twice_in_each_of_its_arguments(lar
     def loss(parameters, weights):
         return loss_of(net().mixture(parameters, None, weights, images)[0])
 
-    def in_parameters(parameters):
-        return jax.grad(loss, 1)(parameters, weights)
+    def twice(*each):
+        return jax.jvp(jax.grad(loss, (0, 1)), each, each)
 
-    def in_weights(weights):
-        return jax.grad(loss, 1)(parameters, weights)
-
-    def both(parameters):
-        return jax.grad(loss)(parameters, weights)
-
-    for function, argument in ((in_parameters, parameters), (in_weights, weights), (both, parameters)):
-        # Lowered, since what has no forward mode is found out no earlier.
-        jax.jit(lambda each, function=function: jax.jvp(function, (each,), (each,))).lower(argument)
+    # Lowered, since what has no forward mode is found out no earlier.
+    jax.jit(twice).lower(parameters, weights)
 
 
 @functools.cache
