@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import json
 import math
 import os
 import sys
@@ -110,10 +111,21 @@ def pytest_runtest_setup(item):
 
 @pytest.fixture(scope="module")
 def studies_compiled_once():
-    """Compiles a program of studies once for all tests of a file, and each only when a study needs it."""
+    """Traces and compiles a program of studies once for all tests of a file, and compiles only what a study needs.
+
+    It is traced again for another object as searcher or table, and for another configuration.
+    """
     from jnas.studies.search import _run
 
-    compiled = {}
+    compiled, traced = {}, {}
+
+    def make(plan, name, make_=_run.make_program):
+        given = (plan.searchers[name], plan.table)  # kept, so that no other object has their place in memory
+        said = json.dumps(plan.config, sort_keys=True, default=str)
+        which = (name, *map(id, given), plan.capacity, plan.widths[name], plan.num_chunks(name), said)
+        if which not in traced:
+            traced[which] = make_(plan, name), given
+        return traced[which][0]
 
     def compile_(program, compile_=_run.compile_program):
         if program.digest not in compiled:
@@ -121,6 +133,7 @@ def studies_compiled_once():
         return compiled[program.digest]
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_run, "make_program", make)
         patch.setattr(_run, "compile_program", compile_)
         yield
 
