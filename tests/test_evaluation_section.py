@@ -12,6 +12,7 @@ from jnas.studies.search._evaluation_section import evaluation_section
 from jnas.studies.search._published import NUM_ARCHS, NUM_RUNS, SHARED, UNSHARED
 from jnas.studies.search._results import SharedRanking
 from jnas.studies.search._summary import compare
+from jnas.studies.supernets._yardsticks import Yardstick
 from tests.test_report import Page, some_searcher, some_study
 
 NB101 = spaces.nasbench101(max_vertices=4).config
@@ -36,12 +37,14 @@ def both():
     ranking = SharedRanking("80 cells of the table", taus, {10: np.full(6, 0.75)})
     alone = some_study([ranked("enas_controller", [9, 4, 30, 12, 7]), ranked("mine", [1, 1, 2, 3, 4])], space=NB101)
     shared = some_study([ranked("enas", [20, 11, -1, 40, 50, 60])], space=NB101, **SHARED_WORDS)
-    return alone, shared._replace(rankings={"enas": ranking}, reachable=REACHABLE)
+    sticks = (Yardstick("number of parameters", 91, 0.7, 0.63, 0.77),)
+    return alone, shared._replace(rankings={"enas": ranking}, reachable=REACHABLE, yardsticks=sticks)
 
 
 def test_methods_of_both_kinds_stand_beside_published_figures():
     page = Page(evaluation_section(compare(both())[0], ""))
-    first, _, last = page.rows(0)[1:]
+    first, _, last, stick = page.rows(0)[1:]
+    assert (stick[0], stick[6], len(stick)) == ("number of parameters", "0.700", len(last))
     assert "4 of 91" in first[4]
     assert f"{probability_to_surpass_random(4, 91, 5):.2f}" in first[5]
     assert (first[1], last[1]) == ("none", "shared")

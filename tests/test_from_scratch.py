@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from jnas import spaces
 from jnas.commands import _from_scratch, _supernet
 from jnas.commands._cli import main
 from jnas.spaces._registry import SPACES, SpaceEntry
@@ -48,7 +49,7 @@ def test_found_and_random_cells_are_trained_alike(rows, tmp_path, capsys, monkey
     assert main(words) == 0  # the searches alone: training can be asked for later
     assert "scratch" not in (out / "report.html").read_text()
 
-    def die(*arguments):
+    def die(*arguments, **how):
         raise Killed
 
     with monkeypatch.context() as patch:
@@ -113,6 +114,17 @@ def test_random_cells_are_uniform_and_begin_with_the_fewer():
     counts = np.bincount(cells @ [3, 1], minlength=9)
     assert scipy.stats.chisquare(counts).pvalue > 0.001
     assert (scratch_of._draw(toy(), 20, 4) != cells[:20]).any()
+
+
+def test_cells_of_another_space_are_trained_as_its_cells(rows):
+    one_shot = spaces.get("nasbench1shot1_1")
+    archs = np.asarray([one_shot.from_index(place) for place in (0, 5000)])
+    name, cells = _from_scratch.trained_as("nasbench1shot1_1", archs)
+    assert name == "nasbench101"
+    assert all(spaces.nasbench101().is_valid(cell) for cell in cells)
+    assert _from_scratch.trained_as("toy", archs)[0] == "toy"
+    with pytest.raises(ValueError, match=r"cells of nats_size have no networks to train from scratch"):
+        _from_scratch.trained_as("nats_size", archs)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
+from jnas import spaces
 from jnas.commands._processes import say
 from jnas.commands._training_work import begun_work, load_work, make_runs, plan_work
+from jnas.core._vocabulary import Network
 from jnas.io._text import counted
 from jnas.searchers._settings import naming, read_settings, read_spec
+from jnas.spaces._registry import to_cell
 from jnas.studies._engine import write_outputs
 from jnas.studies.supernets._from_scratch import (
     TRAININGS,
@@ -23,6 +28,7 @@ from jnas.studies.supernets._results import SupernetStudy
 from jnas.studies.supernets._study import KIND
 from jnas.training._recipe import Recipe, get_recipe
 from jnas.training.data._dataset import Dataset
+from jnas.training.networks._families import FAMILIES
 from jnas.training.runs._train import steps_per_epoch
 
 _MOST_AT_ONCE = 16  # candidates of a CPU device between two files
@@ -41,6 +47,7 @@ def scratch_recipe(options: argparse.Namespace, dataset: Dataset) -> Recipe | No
         if alone:
             raise ValueError(f"--{alone[0]} is of what is trained from scratch; give --from-scratch RECIPE too")
         return None
+    trained_as(options.space, np.zeros((1, spaces.get(options.space).num_decisions), np.int32))
     spec = read_spec(options.from_scratch)
     with naming(options.from_scratch):
         recipe = get_recipe(spec.name, **read_settings(f"the recipe {spec.name}", _changes, spec.settings))
@@ -78,8 +85,9 @@ def train_from_scratch(
     """
     folder, seeds = out / TRAININGS, options.trainings or _TRAININGS
     chosen = choose_cells(study, plan.supernet.space, options.random or _RANDOM)
-    how = argparse.Namespace(space=options.space, rematerialize=options.rematerialize, form=None, chunk_size=None)
-    work = plan_work(scratch_jobs(chosen, seeds), plan.dataset, recipe, how, folder, most=_MOST_AT_ONCE)
+    space, cells = trained_as(options.space, chosen.archs)
+    how = argparse.Namespace(space=space, rematerialize=options.rematerialize, form=None, chunk_size=None)
+    work = plan_work(scratch_jobs(cells, seeds), plan.dataset, recipe, how, folder, most=_MOST_AT_ONCE)
     with begun_work(folder, work) as begun:
         before = load_work(begun, work).done
         told = "" if not before.any() else f"; {'all' if before.all() else counted(before.sum(), 'run')} done before"
@@ -87,14 +95,39 @@ def train_from_scratch(
             f"from scratch: {counted(len(chosen.archs), 'cell')} ({counted(len(set(chosen.random)), 'random one')}) x "
             f"{counted(seeds, 'training')}, recipe {recipe.name}, {counted(recipe.epochs, 'epoch')} each{told}"
         )
-        make_runs(work, begun)
+        make_runs(work, begun, epochs_per_checkpoint=1)
         runs = load_work(begun, work)
-    scratch = collect_from_scratch(plan, study, chosen, runs, recipe, work.network, out)
+    scratch = collect_from_scratch(plan, study, chosen, runs, recipe, _costs(work.network, cells), out)
     study = study._replace(scratch=scratch)
     if jax.process_index() == 0:
         save_from_scratch(out, scratch, plan.config)
         write_outputs(KIND, study, out)
     return study
+
+
+def trained_as(space: str, archs: np.ndarray) -> tuple[str, np.ndarray]:
+    """Returns the space whose networks are trained, and what stands there for architectures `[A, E]` of another.
+
+    It is the space itself, or that of whose cells it decides.
+
+    Raises:
+      ValueError: Neither has networks.
+    """
+    cell = to_cell(spaces.get(space))
+    cells = archs if cell is None else np.asarray(jax.jit(jax.vmap(cell))(archs))
+    trained = [row.name for row in FAMILIES.rows.values() if row.network is not None]
+    if cell is None and space in trained:
+        return space, archs
+    fitting = [name for name in trained if cell is not None and spaces.get(name).num_decisions == cells.shape[1]]
+    if not fitting:
+        raise ValueError(f"cells of {space} have no networks to train from scratch, expected a space of {trained}")
+    return fitting[0], cells
+
+
+def _costs(network: Network, cells: np.ndarray) -> np.ndarray:
+    """Returns the millions of parameters and of multiply-adds of cells, `[2, A]`."""
+    each = jnp.asarray(cells, jnp.int32)
+    return np.stack([np.asarray(jax.vmap(cost)(each), np.float32) for cost in (network.parameters, network.flops)])
 
 
 def carry_out_with(options: argparse.Namespace, recipe: Recipe | None, searches: Any) -> Any:

@@ -42,6 +42,7 @@ def evaluation_section(comparison: Comparison, suffix: str) -> Html | None:
         any(_published(comparison.studies[entry.study], entry.result.name)) for _, entry in entries
     )
     rows = [_row(comparison, k, entry, target, published) for k, entry in entries]
+    rows += [_yardstick_row(stick, len(rows[0])) for study in comparison.studies for stick in study.yardsticks]
     head = ["method", "weights", "mean", "best", "best rank", "surpasses random", "Kendall"]
     head.append(f"percentile, best {_PERCENTILE}")
     head += ["published: mean", "best", "best rank", "surpasses random", "Kendall"] if published else []
@@ -67,7 +68,8 @@ def _words(comparison: Comparison, target: int) -> str:
         "different numbers of runs cannot be compared by it. A searcher without shared weights asks the table itself, "
         "for many cells in each run: what it should be held against is random search with as many. Kendall's tau is "
         "of the order that shared weights give to cells with the table's, mean ± deviation over searches; small print "
-        "says of which cells. The last is the share of that pool that is not truly better than the median one of the "
+        "says of which cells; sizes of networks and a second training, the ceiling, stand below. The last "
+        "is the share of that pool that is not truly better than the median one of the "
         f"{_PERCENTILE} that the weights call the best (0.5 by chance).{few_words(runs, 'run')}"
     )
 
@@ -98,6 +100,12 @@ def _row(comparison: Comparison, k: int, entry: ComparedSearcher, target: int, p
         *_ranking_cells(study, result.name),
     ]
     return [*row, *_published_cells(_published(study, result.name))] if published else row
+
+
+def _yardstick_row(stick: Any, width: int) -> list[Any]:
+    """Returns the row of what ranks cells without shared weights."""
+    name = element("div", stick.name, element("small", f"{stick.cells:,} cells"))
+    return [name, *["–"] * 5, mean_cell(stick.kendall, stick.low, stick.high), *["–"] * (width - 7)]
 
 
 def _ranking_cells(study: StudyResults, name: str) -> list[Any]:

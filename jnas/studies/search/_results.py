@@ -77,6 +77,7 @@ class StudyResults(NamedTuple):
     searchers: tuple[SearcherResult, ...]
     searched: Mapping[str, float | None] = {}  # by reference, its accuracy by what was searched on, where it is known
     rankings: Mapping[str, SharedRanking] = {}  # of weight-sharing searches, by their names
+    yardsticks: Sequence[Any] = ()  # each a `Yardstick`: what else ranks the cells that shared weights are asked about
     reachable: Mapping[str, Sequence[float]] = {}  # by searcher with a released encoding, the fields of `Reachable`
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jnas.core._folder import config_digest, read_part
-from jnas.core._vocabulary import Network, Space
+from jnas.core._vocabulary import Space
 from jnas.io._archive import write_archive
 from jnas.studies.supernets._plan import SupernetPlan
 from jnas.studies.supernets._results import FOLDER, FromScratch, SupernetStudy, diverged
@@ -82,10 +82,9 @@ def _draw(space: Space, number: int, root_seed: int) -> NDArray[np.int32]:
     return np.asarray(jax.jit(jax.vmap(one))(jnp.arange(number)), np.int32)
 
 
-def scratch_jobs(chosen: ChosenCells, num_seeds: int) -> Jobs:
-    """Returns the trainings: of each cell with the seeds from 0, all of a cell one after another."""
-    seeds = np.arange(num_seeds, dtype=np.int64)
-    return Jobs(np.repeat(chosen.archs, num_seeds, axis=0), np.tile(seeds, len(chosen.archs)))
+def scratch_jobs(archs: NDArray[np.int32], num_seeds: int) -> Jobs:
+    """Returns the trainings: of each architecture with the seeds from 0, all of one after another."""
+    return Jobs(np.repeat(archs, num_seeds, axis=0), np.tile(np.arange(num_seeds, dtype=np.int64), len(archs)))
 
 
 def collect_from_scratch(
@@ -94,7 +93,7 @@ def collect_from_scratch(
     chosen: ChosenCells,
     runs: Runs,
     recipe: Recipe,
-    network: Network,
+    costs: NDArray[np.float32],
     folder: Path,
 ) -> FromScratch:
     """Returns what the trainings came to, beside what the shared weights in a study's folder say of the same cells.
@@ -105,7 +104,7 @@ def collect_from_scratch(
       chosen: What was trained.
       runs: Of `scratch_jobs`.
       recipe: How.
-      network: What was trained, for its parameters and multiply-adds.
+      costs: float32 `[2, A]`, millions of parameters and of multiply-adds of what was trained.
       folder: Of the study, with the weights that the searches ended with.
 
     Raises:
@@ -115,8 +114,6 @@ def collect_from_scratch(
     count, dataset = len(chosen.archs), plan.dataset
     splits = tuple(split for split in (dataset.validation_split, dataset.test_split) if split is not None)
     seen = [under_shared_weights(plan, result.name, folder, chosen.archs) for result in study.methods]
-    each = jnp.asarray(chosen.archs)
-    costs = [np.asarray(jax.vmap(cost)(each), np.float32) for cost in (network.parameters, network.flops)]
     return FromScratch(
         recipe=recipe_words(recipe),
         splits=splits,
@@ -128,7 +125,7 @@ def collect_from_scratch(
         accuracies=np.stack([runs.accuracy[split][:, -1].reshape(count, -1) for split in splits]),
         shared=np.stack([accuracies for accuracies, _ in seen]),
         log_probability=np.stack([probable for _, probable in seen]),
-        costs=np.stack(costs),
+        costs=costs,
     )
 
 

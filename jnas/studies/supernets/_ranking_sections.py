@@ -6,8 +6,9 @@ import numpy as np
 
 from jnas.pages._html import Html, details, element, section
 from jnas.pages._html import table as html_table
-from jnas.pages._parts import mean_words, named, p_text, panels
+from jnas.pages._parts import mean_cell, mean_words, named, p_text, panels
 from jnas.pages._plots import mark
+from jnas.studies._over_seeds import statistics_over_seeds
 from jnas.studies.search._evaluation_section import reachable_note
 from jnas.studies.supernets._plots import EpochCurves, epoch_panel
 from jnas.studies.supernets._ranking import (
@@ -98,8 +99,8 @@ def ranking_section(study: SupernetStudy) -> Html | None:
         return None
     text = (
         "A pool of cells in the order that the shared weights give them, against the table's by "
-        f"{study.targets[judged_column(study)].label}; means over seeds, with standard deviations. Candidates are what "
-        "a search itself compared at its last look, each on images of its own where it was published so; `pool` are "
+        f"{study.targets[judged_column(study)].label}; means over seeds with standard deviations, of Kendall's tau with "
+        "95 % intervals. Candidates are what a search itself compared at its last look, each on images of its own where it was published so; `pool` are "
         "cells of the table that all searches rank at each look; the others are those of the one-shot analysis. "
         "Subsets: the least, mean and largest Kendall's tau of five random ones of so many cells: how far a figure of "
         "few cells can be trusted. Percentiles of the predicted best: the least, median and largest share of the pool "
@@ -119,10 +120,17 @@ def _name(k: int, name: str, ranking: Ranking) -> Html:
     return element("div", named(mark(k), name), element("small", f"{ranking.pool}, {int(ranking.cells.max()):,} cells"))
 
 
+def _correlation(ranking: Ranking, name: str) -> Html:
+    """Returns a mean over seeds with its deviation, and of Kendall's tau its interval."""
+    over = [float(field[0]) for field in statistics_over_seeds(ranking.measures[name][:, -1:])]
+    low, high = (over[2], over[3]) if name == "kendall" else (np.nan, np.nan)
+    return mean_cell(over[0], low, high, std=over[1])
+
+
 def _correlations(study: SupernetStudy, rows: list[tuple[int, str, Ranking]]) -> Html:
     body: list[list[Any]] = []
     for k, name, ranking in rows:
-        means = [mean_words(*finite_moments(ranking.measures[m]), ".3f") for m in CORRELATIONS]
+        means = [_correlation(ranking, name) for name in CORRELATIONS]
         tenth = mean_words(*finite_moments(ranking.measures["best_tenth_kendall"]), ".3f")
         body.append([_name(k, name, ranking), *means, tenth])
     for name, cell in yardstick_cells(study.yardsticks):

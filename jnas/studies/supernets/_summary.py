@@ -177,7 +177,7 @@ def as_study_results(study: SupernetStudy) -> StudyResults:
     rankings = {r.name: found for r in study.methods if (found := _ranking(study, r)) is not None}
     reachable = {r.name: r.against.reachable.tolist() for r in study.methods if has_reachable(r) and r.against}
     config = StudyConfig(told)
-    return StudyResults(config, study.versions, *judged, searchers, rankings=rankings, reachable=reachable)
+    return StudyResults(config, study.versions, *judged, searchers, {}, rankings, study.yardsticks, reachable)
 
 
 def has_reachable(result: MethodResult) -> bool:
