@@ -99,9 +99,10 @@ def ranking_section(study: SupernetStudy) -> Html | None:
         return None
     text = (
         "A pool of cells in the order that the shared weights give them, against the table's by "
-        f"{study.targets[judged_column(study)].label}; means over seeds with standard deviations, of Kendall's tau with "
-        "95 % intervals. Candidates are what a search itself compared at its last look, each on images of its own where it was published so; `pool` are "
-        "cells of the table that all searches rank at each look; the others are those of the one-shot analysis. "
+        f"{study.targets[judged_column(study)].label}; means over seeds with standard deviations, of Kendall's tau "
+        "with 95 % intervals. Candidates are what a search itself compared at its last look, each on images of its own "
+        "where it was published so; `pool` are cells of the table that all searches rank at each look; the others are "
+        "those of the one-shot analysis. "
         "Subsets: the least, mean and largest Kendall's tau of five random ones of so many cells: how far a figure of "
         "few cells can be trusted. Percentiles of the predicted best: the least, median and largest share of the pool "
         "that is not truly better (1 is the best of the pool). Each look and seed is in ranking.csv."
