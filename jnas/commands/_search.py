@@ -8,7 +8,7 @@ from typing import Any
 from jnas import spaces
 from jnas.commands._processes import say
 from jnas.commands._study_work import carry_out_and_tell
-from jnas.commands._training_setup import make_dataset, make_recipe, prepare_devices, show_recipes
+from jnas.commands._training_setup import divide_as, make_dataset, make_recipe, prepare_devices, show_recipes
 from jnas.core._version import __version__
 from jnas.core._vocabulary import Searcher, Space
 from jnas.io._text import aligned, listed
@@ -36,6 +36,7 @@ def run_search(options: argparse.Namespace) -> None:
     prepare_devices(options)
     dataset = make_dataset(options)
     recipe = make_recipe(options, dataset)
+    dataset = divide_as(dataset, recipe, options)
     network = make_network(dataset, recipe, options.form, space=options.space, rematerialize=options.rematerialize)
     asked = study_arguments(TRAINING_SEARCH_SETTINGS, options)
     asked |= {"chunk_size": options.chunk_size, "command": options.command}
