@@ -10,6 +10,7 @@ from jnas.io._text import did_you_mean, short
 from jnas.spaces._categorical import categorical
 from jnas.spaces._nats_size import nats_size
 from jnas.spaces.darts._cells import check_inputs
+from jnas.spaces.darts._fingerprint import canonical_arch
 from jnas.spaces.darts._genotype import PUBLISHED, format_genotype
 from jnas.spaces.darts._space import darts
 from jnas.spaces.nasbench101._cells import check_cell
@@ -31,6 +32,9 @@ class SpaceEntry(NamedTuple):
     check: Callable[[Any], None] | None = None  # raises for an encoding `[E]` that is not valid, where some are not
     to_cell: Callable[[Array], Array] | None = None  # of a space of decisions about the cells of another: that cell
     up_to_vertices: Callable[[int], Space] | None = None  # of a space of cells: those of at most so many vertices
+    canonical: Callable[[Array], Array] | None = (
+        None  # of an encoding, without an index: that which stands for all alike
+    )
     released: Callable[[Space, str], Released] | None = None  # what a released sampler, by its name, can express of it
     # Of a space of cells: architectures that have each vertex in one of them, `[n, E]`, and which there are `[n]`.
     partition: Callable[[Space, Key], tuple[Array, Array]] | None = None
@@ -74,6 +78,7 @@ SPACES = make_registry(
             darts,
             named_cells={name: format_genotype(genotype) for name, genotype in PUBLISHED.items()},
             check=check_inputs,
+            canonical=canonical_arch,
         ),
     ),
     otherwise="other products of choices are made by jnas.spaces.categorical",
@@ -200,6 +205,27 @@ def to_cell(space: Space) -> Callable[[Array], Array] | None:
       (26,)
     """
     return SPACES.rows[space.name].to_cell if space.name in SPACES.rows else None
+
+
+def canonical(space: Space) -> Callable[[Array], Array]:
+    """Returns the function from an encoding `[E]` to the one that stands for all of the same architecture.
+
+    Of a space without several encodings of one architecture, or that does not know them, each stands for itself.
+
+    Example:
+      >>> arch = jnas.spaces.arch_of(jnas.spaces.PUBLISHED_GENOTYPES["DARTS_V2"])
+      >>> swapped = arch.reshape(-1, 2, 2)[:, ::-1].reshape(-1)
+      >>> of = canonical(jnas.spaces.darts())
+      >>> bool((arch == swapped).all()), bool((of(arch) == of(swapped)).all())
+      (False, True)
+    """
+    row = SPACES.rows.get(space.name)
+    if row is not None and row.canonical is not None:
+        return row.canonical
+    if space.index is None or space.from_index is None:
+        return lambda arch: arch
+    index, from_index = space.index, space.from_index
+    return lambda arch: from_index(index(arch))
 
 
 def check_arch(space: Space, arch: Any) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 import jnas
 from jnas import searchers, spaces
+from jnas.tables._known_part import known_share
 from jnas.tables._targets import default_targets, judging_targets
 
 SPACE = spaces.nasbench201()
@@ -33,6 +34,19 @@ def test_only_what_is_known_is_left(table):
 
 def test_a_whole_table_stays_what_it_is(table):
     assert jnas.known_part(table, dataset="data", split="test", epochs=1) is table
+
+
+def test_a_space_without_an_index_is_never_known_whole():
+    """Its tables list a part, among which studies search without being asked."""
+    space = spaces.categorical((4,) * 20)
+    archs = np.arange(3)[:, None] * np.ones(20, int)
+    table = jnas.make_table(space, archs=archs, accuracy={"validation": [70, 72, 71]})
+    searched = {"dataset": "data", "split": "validation", "epochs": 1}
+    part = jnas.known_part(table, **searched)
+    assert part is not table
+    assert "only the 3 of 3 architectures listed of which" in part.header.notes[-1]
+    np.testing.assert_array_equal(part.archs, archs)
+    assert known_share(table, **searched) == 0
 
 
 def test_searches_stay_among_the_known(table):

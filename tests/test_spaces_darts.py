@@ -16,7 +16,7 @@ from jnas.spaces import PUBLISHED_GENOTYPES, Genotype, arch_of, format_genotype,
 from jnas.spaces._registry import check_arch, named_cells
 from jnas.spaces.darts._cells import ALL_OPERATIONS, CONCAT, EDGES, OPERATIONS, SHAPE
 from jnas.spaces.darts._features import num_paths, path_places
-from jnas.spaces.darts._fingerprint import canonical_cell
+from jnas.spaces.darts._fingerprint import canonical_arch, canonical_cell
 from jnas.spaces.darts._subspaces import SUBSPACES
 
 SPACE = spaces.darts()
@@ -196,6 +196,9 @@ def test_fingerprints_do_not_depend_on_the_order_of_nodes_and_inputs():
             cells.append([[sorted(edges)[i] for i in rng.permutation(2)] for edges in chosen])
         others.append(np.asarray(cells).reshape(-1))
     words = np.asarray(many(SPACE.fingerprint)(archs))
+    standing = np.asarray(many(canonical_arch)(archs))
+    np.testing.assert_array_equal(many(canonical_arch)(np.asarray(others, np.int32)), standing)
+    np.testing.assert_array_equal(many(SPACE.fingerprint)(standing), words)
     np.testing.assert_array_equal(many(SPACE.fingerprint)(np.asarray(others, np.int32)), words)
     np.testing.assert_array_equal(SPACE.fingerprint(archs[7]), words[7])
     neighbors, valid = SPACE.neighbors(archs[0])

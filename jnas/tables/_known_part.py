@@ -34,7 +34,8 @@ def known_part(
       at: Points of one training's curve.
 
     Returns:
-      A table of these rows in their order, with a note that says so; the same object if all of the space is known.
+      A table of these rows in their order, with a note that says so; the same object if all of the space is known,
+      which is never so of a space without an index.
 
     Raises:
       ValueError: As `Table.objective`; or fewer than two architectures are known.
@@ -49,7 +50,8 @@ def known_part(
     levels = fidelity_levels(epochs, at)
     rows = np.flatnonzero(known_rows(table, dataset=dataset, split=split, epochs=epochs, seed=seed, at=at))
     whole = whole_size(table)
-    if len(rows) == table.num_archs == whole:
+    listed_alone = table.space.size is None  # such a space has more than any table lists
+    if len(rows) == table.num_archs == whole and not listed_alone:
         return table
     if len(rows) < 2:
         raise ValueError(
@@ -64,8 +66,9 @@ def known_part(
         arrays[name] = array[rows]
     done = " and ".join(str(e if a is None else a) for e, a in levels)
     of_seed = "" if seed in ("mean", "random") else f" of training seed {seed}"
+    of = f"of {whole:,} architectures" + (" listed" if listed_alone else "")
     note = (
-        f"only the {len(rows):,} of {whole:,} architectures of which the {dataset} {split} accuracy after "
+        f"only the {len(rows):,} {of} of which the {dataset} {split} accuracy after "
         f"{done} epochs{of_seed} is known: searches stay among them, and the optimum is theirs"
     )
     header = table.header._replace(notes=(*table.header.notes, note))
@@ -90,7 +93,7 @@ def known_share(
 ) -> float:
     """Returns which share of its space a table's `known_part` is; arguments and errors as there."""
     rows = known_rows(table, dataset=dataset, split=split, epochs=epochs, seed=seed, at=at)
-    return float(rows.sum()) / whole_size(table)
+    return 0.0 if table.space.size is None else float(rows.sum()) / whole_size(table)
 
 
 def known_rows(

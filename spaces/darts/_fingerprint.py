@@ -65,6 +65,16 @@ def fingerprint(arch: Array) -> Array:
     return hash_digits(batch_last(_canonical)(arch))
 
 
+def canonical_arch(arch: Array) -> Array:
+    """Returns the one encoding int32 `[32]` that stands for all with the fingerprint of a valid architecture `[32]`."""
+    cells = arch.astype(jnp.int32).reshape(len(CELLS), -1, 2, 2)
+    kinds, base = len(ALL_OPERATIONS), (2 + cells.shape[1]) * len(ALL_OPERATIONS)
+    pairs = jnp.stack([canonical_cell(cell) for cell in cells])  # [2, nodes / 2]
+    nodes = jnp.stack(jnp.divmod(pairs, base**2), axis=-1).reshape(len(CELLS), -1)
+    codes = jnp.stack(jnp.divmod(nodes, base), axis=-1)
+    return jnp.stack(jnp.divmod(codes, kinds), axis=-1).reshape(-1).astype(jnp.int32)
+
+
 def _canonical(arch: Array) -> Array:
     cells = arch.astype(jnp.int32).reshape(len(CELLS), -1, 2, 2, *arch.shape[1:])
     return jnp.concatenate([canonical_cell(cell) for cell in cells])

@@ -22,6 +22,7 @@ from jnas.core._folder import FolderKind, config_digest, read_description, read_
 from jnas.core._vocabulary import Space
 from jnas.io._archive import read_archive, write_archive
 from jnas.io._tree import as_members, fill, find_leaves
+from jnas.spaces._registry import canonical
 from jnas.studies.trainings._plan import TrainingSearchPlan
 from jnas.training.runs._jobs import (
     Jobs,
@@ -92,15 +93,9 @@ def load_trainings(path: Path, identity: Mapping[str, Any], config: Mapping[str,
 
 
 def as_trained(space: Space) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns a function from architectures `[N, E]` to those that are trained for them.
-
-    Where an index numbers cells, of which there are several encodings, it is the one that the index gives.
-    """
-    if space.index is None or space.from_index is None:
-        return lambda archs: archs
-    index, from_index = space.index, space.from_index
-    canonical = jax.jit(jax.vmap(lambda arch: from_index(index(arch))))
-    return lambda archs: np.asarray(canonical(jnp.asarray(archs)), np.int32)
+    """Returns a function from valid architectures `[N, E]` to those that are trained for them, int32 `[N, E]`."""
+    program = jax.jit(jax.vmap(canonical(space)))
+    return lambda archs: np.asarray(program(jnp.asarray(archs)), np.int32)
 
 
 class Store:
