@@ -4,14 +4,20 @@ from typing import Any
 
 import numpy as np
 
-from jnas.core._vocabulary import FormName, Network
+from jnas.core._vocabulary import FormName, Network, Supernet
 from jnas.training.networks._family import Family
 from jnas.training.networks.darts._network import DartsParameters, darts_network
+from jnas.training.networks.darts._supernet import darts_supernet
 from jnas.training.networks.darts._weights import darts_named_arrays
 
 
 def _network(form: FormName, archs: np.ndarray | None, **sizes: Any) -> Network:
     return darts_network(arch=archs if form == "static" else None, **sizes)
+
+
+def _supernet(form: FormName, **sizes: Any) -> Supernet:
+    assert form == "switch"
+    return darts_supernet(**sizes)
 
 
 FAMILY = Family(
@@ -20,6 +26,8 @@ FAMILY = Family(
     forms=("switch", "static"),
     recipes=("darts-digits-8", "darts-small-12"),
     parameters=DartsParameters,
+    supernet=_supernet,
+    supernet_forms=("switch",),
     searched=(16, 8),
     default_form=lambda: "switch",
     named_arrays=darts_named_arrays,

@@ -1,0 +1,73 @@
+"""The search network of the DARTS space against plain sums over edges, and what it derives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jnas.spaces.darts._cells import EDGES
+from jnas.training.networks.darts._edge_choices import architecture_of, edge_choices, edge_space, likeliest_cells
+from jnas.training.networks.darts._search_cell import Control, SearchEdges, search_edges
+from jnas.training.networks.darts._supernet import darts_supernet
+
+WIDTH = 2
+
+
+def edge_weights(rng, reduction):
+    shapes = [(14, 3, WIDTH, 3, 3), (14, 3, WIDTH, 5, 5), (14, 6, WIDTH, WIDTH)]
+    arrays = [rng.normal(size=shape) for shape in shapes]
+    return SearchEdges(*arrays, rng.normal(size=(8, WIDTH, WIDTH)) if reduction else None)
+
+
+@pytest.mark.parametrize(("kind", "stride"), [("mixture", 1), ("straight_through", 2)])
+def test_gradients_of_loops_over_edges(kind, stride):
+    """In float64, along a direction in which all arguments change at once."""
+    rng = np.random.default_rng(stride)
+    with jax.enable_x64(True):
+        inputs = tuple(rng.normal(size=(2, WIDTH, 4, 4, 2)))
+        parameters = edge_weights(rng, stride == 2)
+        choice = None if kind == "mixture" else (np.arange(14) % 7).astype(np.int32)
+
+        def loss(weights, inputs, parameters):
+            nodes, _ = search_edges(kind, stride, 1e-5, Control(weights, choice), inputs, parameters, None)
+            return jnp.sum(jnp.sin(nodes))
+
+        measured = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))
+        arguments = (rng.uniform(0.1, 0.5, (14, 8)), inputs, parameters)
+        along = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), arguments)
+        _, gradients = measured(*arguments)
+        moved = [jax.tree.map(lambda a, b, h=h: a + h * b, arguments, along) for h in (1e-6, -1e-6)]
+        up, down = (measured(*each)[0] for each in moved)
+        slope = sum(float(jnp.sum(a * b)) for a, b in zip(*map(jax.tree.leaves, (gradients, along)), strict=True))
+        np.testing.assert_allclose(slope, (up - down) / 2e-6, rtol=1e-6)
+
+
+def test_has_the_published_parameters():
+    for channels, cells, count in ((16, 8, 1_930_618), (4, 5, 136_182)):
+        net = darts_supernet(image_shape=(32, 32, 3), num_classes=10, channels=channels, cells=cells)
+        parameters, _ = jax.eval_shape(net.init, jax.random.key(0))
+        assert sum(leaf.size for leaf in jax.tree.leaves(parameters)) == count
+
+
+def test_architectures_of_edges_are_those_of_the_space():
+    space = edge_space()
+    archs = jax.jit(jax.vmap(space.sample))(jax.random.split(jax.random.key(0), 50))
+    assert jax.jit(jax.vmap(space.is_valid))(archs).all()
+    back = jax.jit(jax.vmap(lambda arch: edge_choices(architecture_of(arch))))(archs)
+    np.testing.assert_array_equal(back, archs)
+    np.testing.assert_array_equal(space.from_string(space.to_string(archs[0])), archs[0])
+    chosen = jnp.where(jax.nn.one_hot(archs, 8, dtype=bool), 0.0, -jnp.inf)
+    np.testing.assert_array_equal(jax.jit(jax.vmap(likeliest_cells))(chosen), archs)
+
+
+def test_derives_as_published():
+    """Two edges a node, by the largest share other than that of `none`; the operation is the likeliest but `none`."""
+    logits = np.random.default_rng(0).normal(size=(28, 8)).astype(np.float32)
+    found = np.asarray(likeliest_cells(jnp.asarray(logits))).reshape(2, 14)
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    best, operations = shares[:, :7].max(1).reshape(2, 14), shares[:, :7].argmax(1).reshape(2, 14)
+    for cell in range(2):
+        for node in range(4):
+            into = [number for number, (_, target) in enumerate(EDGES) if target == node]
+            kept = sorted(into, key=lambda number: -best[cell, number])[:2]
+            assert [found[cell, n] for n in into] == [operations[cell, n] if n in kept else 7 for n in into]
