@@ -10,6 +10,7 @@ from jnas.io._text import did_you_mean, short
 from jnas.spaces._categorical import categorical
 from jnas.spaces._nats_size import nats_size
 from jnas.spaces.darts._cells import check_inputs
+from jnas.spaces.darts._edge_choices import edge_space
 from jnas.spaces.darts._fingerprint import canonical_arch
 from jnas.spaces.darts._genotype import PUBLISHED, format_genotype
 from jnas.spaces.darts._space import darts
@@ -88,6 +89,7 @@ SPACES = make_registry(
 _UNNAMED: dict[str, Callable[..., Space]] = {
     "categorical": categorical,
     "nasbench101_configurations": nasbench101_configuration_space,
+    "darts_edges": edge_space,
 }
 """Other kinds of space that configurations name."""
 

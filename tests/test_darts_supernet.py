@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jnas.spaces.darts._cells import EDGES
-from jnas.training.networks.darts._edge_choices import architecture_of, edge_choices, edge_space, likeliest_cells
+from jnas.spaces.darts._edge_choices import architecture_of, edge_choices, edge_space, likeliest_cells
 from jnas.training.networks.darts._search_cell import Control, SearchEdges, search_edges
 from jnas.training.networks.darts._supernet import darts_supernet
 

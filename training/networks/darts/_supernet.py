@@ -9,9 +9,9 @@ import numpy as np
 
 from jnas.core._vocabulary import Array, Key, Supernet, decisions_of
 from jnas.spaces.darts._cells import EDGES, NODES
+from jnas.spaces.darts._edge_choices import NUM_CELLS, NUM_CHOICES, edge_space, likeliest_cells
 from jnas.training.networks._initial import Constant, Uniform, fresh_moments, initial_arrays
 from jnas.training.networks.darts._edge import factorized_reduction
-from jnas.training.networks.darts._edge_choices import NUM_CELLS, NUM_CHOICES, edge_space, likeliest_cells
 from jnas.training.networks.darts._network import (
     STEM_MULTIPLIER,
     CellSize,

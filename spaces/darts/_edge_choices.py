@@ -1,4 +1,7 @@
-"""Architectures as the search network has them: an operation or none on each of the 14 edges of both cells."""
+"""Architectures as a search network has them: an operation or none on each of the 14 edges of both cells."""
+
+import functools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +11,9 @@ from jnas.core._vocabulary import Array, Key, Space
 from jnas.spaces._categorical import checked_arch
 from jnas.spaces.darts._cells import ALL_OPERATIONS, EDGES, NODES, SHAPE
 from jnas.spaces.darts._space import darts
-from jnas.training.networks.darts._edge import NONE
 
 NUM_CELLS = SHAPE[0]
+NONE = ALL_OPERATIONS.index("none")
 NUM_CHOICES = NONE + 1
 INTO_NODE = tuple(
     slice(first, first + 2 + node) for node, first in enumerate(EDGES.index((0, node)) for node in range(NODES))
@@ -54,8 +57,9 @@ def likeliest_cells(logits: Array) -> Array:
     return jnp.concatenate(cells)
 
 
+@functools.cache
 def edge_space() -> Space:
-    """Returns DARTS's space with architectures `[28]`, as the search network reads them; strings are genotypes."""
+    """Returns DARTS's space with architectures `[28]`, as a search network reads them; strings are genotypes."""
     space = darts()
     names = ALL_OPERATIONS[:NUM_CHOICES]
 
@@ -81,6 +85,7 @@ def edge_space() -> Space:
     return space._replace(
         num_choices=(NUM_CHOICES,) * (NUM_CELLS * len(EDGES)),
         choices=(names,) * (NUM_CELLS * len(EDGES)),
+        config=json.dumps({"kind": "darts_edges"}),
         sample=sample,
         mutate=mutate,
         mutate_from=None,
