@@ -58,7 +58,12 @@ NET_SETTINGS = tuple(
             "those of the table, else 7)"
         ),
         Setting("channels", integer(1, most=65_536), "N", "of the first stage (default 16; digits 4, nasbench101 8)"),
-        Setting("cells", integer(1, most=1_000), "N", "in each stage (default 5, nasbench101 3; digits 3 and 1)"),
+        Setting(
+            "cells",
+            integer(1, most=1_000),
+            "N",
+            "in each stage (default 5, nasbench101 3; digits 3 and 1); all of darts (default 8; digits 3)",
+        ),
         Setting("batch_size", POSITIVE, "N", "images in a batch (default: as published)"),
         Setting(
             "controller_steps",
