@@ -95,7 +95,7 @@ def run_epochs(
         numbers, key = batch
         augment_key, path_key, mix_key = regularizer_keys(key, recipe)
         inputs, targets = changed.augmented(augment_key, numbers)
-        over_targets = functools.partial(mean_of, targets)
+        over_targets: Callable[..., Array] = functools.partial(mean_of, targets)
         if recipe.mixup:
             inputs, over_targets = mixed(mix_key, inputs, targets, recipe.mixup)
 

@@ -77,7 +77,7 @@ def any_edges(epsilon: float) -> Edges:
         if statistics is None:
             result: tuple[Array, Array] = _learning(stride, epsilon, wiring, tuple(inputs), parameters, keeps)
             return result
-        return _through(stride, epsilon, wiring, tuple(inputs), parameters, statistics, keeps)
+        return _through(stride, epsilon, wiring, (inputs[0], inputs[1]), parameters, statistics, keeps)
 
     return edges
 
@@ -99,7 +99,7 @@ def _learning_forward(
 def _learning_backward(stride: int, epsilon: float, saved: _Saved, gradients: tuple[Array, Array]) -> tuple[Any, ...]:
     # The statistics used have no gradient: they enter running estimates, which no loss of this step depends on.
     states = _buffers(stride, saved.inputs, saved.nodes)
-    to_states = _buffers(stride, tuple(jnp.zeros_like(image) for image in saved.inputs), gradients[0])
+    to_states = _buffers(stride, (jnp.zeros_like(saved.inputs[0]),) * 2, gradients[0])
 
     def pull(operation: Operation, place: _Place, to_states: Any, state: Array, own: Any, gradient: Array) -> Any:
         image = _row(states[place.buffer], state - place.first)

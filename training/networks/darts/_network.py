@@ -184,7 +184,7 @@ def darts_network(
         used_auxiliary = None if parameters.auxiliary is None else _fresh_auxiliary()
         for number, size in enumerate(sizes):
             kind = int(size.reduction)
-            through = functools.partial(_cell, edges[kind], size, normalize)
+            through: Callable[..., Any] = functools.partial(_cell, edges[kind], size, normalize)
             through = jax.checkpoint(through) if rematerialize else through
             given = None if statistics is None else statistics.cells[number]
             keep = None if keeps is None else keeps[number]
@@ -317,11 +317,8 @@ def _starts(
     """Returns how every array starts."""
 
     def normalized(outputs: int, inputs: int) -> NormalizedConvolution:
-        return NormalizedConvolution(
-            Uniform((outputs, inputs), inputs),
-            Constant((outputs,), 1.0),
-            Constant((outputs,), 0.0),  # type: ignore[arg-type]
-        )
+        starts: Any = Uniform((outputs, inputs), inputs), Constant((outputs,), 1.0), Constant((outputs,), 0.0)
+        return NormalizedConvolution(*starts)
 
     def linear(inputs: int) -> LinearLayer:
         return LinearLayer(Uniform((num_classes, inputs), inputs), Uniform((num_classes,), inputs))  # type: ignore[arg-type]

@@ -184,10 +184,12 @@ def _backward(
         for place, number in enumerate(numbers):
             to_edges[number] = jax.tree.map(lambda leaf, place=place: leaf[place], to_own)
             to_control[number] = None if to_weights is None else to_weights[place]
-    stacked = [jnp.stack([getattr(edge, name) for edge in to_edges]) for name in ("three", "five", "pointwise")]
+    three, five, products = (
+        jnp.stack([getattr(edge, name) for edge in to_edges]) for name in ("three", "five", "pointwise")
+    )
     skips = None if parameters.skips is None else jnp.stack([to_edges[number].skip for number in _FROM_INPUTS])
     weights = None if control.weights is None else jnp.stack(to_control)
-    return Control(weights, None), (to_images[0][0], to_images[0][1]), SearchEdges(*stacked, skips)
+    return Control(weights, None), (to_images[0][0], to_images[0][1]), SearchEdges(three, five, products, skips)
 
 
 _learning.defvjp(_forward, _backward)
@@ -229,7 +231,7 @@ def _runs(kind: Kind, stride: int, epsilon: float) -> Callable[..., tuple[Array,
         if kind == "mixture":
             results = [operation(image, own, given) for operation in operations[:NONE]]
             out = sum(decides.weights[place] * each for place, (each, _) in enumerate(results))
-            return out, functools.reduce(jnp.add, [used for _, used in results])  # type: ignore[return-value]
+            return out, functools.reduce(jnp.add, [used for _, used in results])
         out, used = lax.switch(decides.choice, operations, image, own, given)
         if kind == "straight_through":
             weight = decides.weights[decides.choice]

@@ -1,6 +1,7 @@
 """The search network of the DARTS space: all operations on all edges of its cells, mixed or one at a time."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -109,7 +110,7 @@ def darts_supernet(
         before, used = last, []
         for number, size in enumerate(sizes):
             own = Control(*(None if leaf is None else leaf[int(size.reduction)] for leaf in control))
-            through = functools.partial(_cell, kind, epsilon, size)
+            through: Callable[..., Any] = functools.partial(_cell, kind, epsilon, size)
             through = jax.checkpoint(through) if rematerialize else through
             out, each = through(
                 own, before, last, parameters.cells[number], None if statistics is None else statistics.cells[number]
