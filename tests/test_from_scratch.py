@@ -135,6 +135,10 @@ def test_cells_of_another_space_are_trained_as_its_cells(rows):
         (["--from-scratch", "small-12:epoch=3"], "the recipe small-12 has no setting 'epoch' (did you mean 'epochs'?)"),
         (["--from-scratch", "small-12:epochs=0"], "the recipe's epochs is 0, expected at least 1"),
         (["--from-scratch", "small-12:batch_size=65"], "64 training images"),
+        (
+            ["--space", "nasbench101", "--from-scratch", "small101-12:channels=2"],
+            "small101-12:channels=2: channels is 2, expected at least 4",
+        ),
     ],
 )
 def test_errors_are_a_sentence(rows, tmp_path, capsys, words, told):

@@ -28,7 +28,7 @@ from jnas.studies.supernets._results import SupernetStudy
 from jnas.studies.supernets._study import KIND
 from jnas.training._recipe import Recipe, get_recipe
 from jnas.training.data._dataset import Dataset
-from jnas.training.networks._families import FAMILIES
+from jnas.training.networks._families import FAMILIES, make_network
 from jnas.training.runs._train import steps_per_epoch
 
 _MOST_AT_ONCE = 16  # candidates of a CPU device between two files
@@ -40,18 +40,20 @@ def scratch_recipe(options: argparse.Namespace, dataset: Dataset) -> Recipe | No
     """Returns the recipe that `--from-scratch` names, None without it.
 
     Raises:
-      ValueError: There is no such recipe, the data set does not fit it, or what belongs to it is given alone.
+      ValueError: There is no such recipe, the data set or the space's networks do not fit it, or what belongs to it is
+        given alone.
     """
     if options.from_scratch is None:
         alone = [name for name in _ONLY_WITH if getattr(options, name) is not None]
         if alone:
             raise ValueError(f"--{alone[0]} is of what is trained from scratch; give --from-scratch RECIPE too")
         return None
-    trained_as(options.space, np.zeros((1, spaces.get(options.space).num_decisions), np.int32))
+    space, _ = trained_as(options.space, np.zeros((1, spaces.get(options.space).num_decisions), np.int32))
     spec = read_spec(options.from_scratch)
     with naming(options.from_scratch):
         recipe = get_recipe(spec.name, **read_settings(f"the recipe {spec.name}", _changes, spec.settings))
         steps_per_epoch(dataset, recipe)
+        make_network(dataset, recipe, space=space)  # what these cannot be is said before the searches, not after
     return recipe
 
 
@@ -120,7 +122,9 @@ def trained_as(space: str, archs: np.ndarray) -> tuple[str, np.ndarray]:
         return space, archs
     fitting = [name for name in trained if cell is not None and spaces.get(name).num_decisions == cells.shape[1]]
     if not fitting:
-        raise ValueError(f"cells of {space} have no networks to train from scratch, expected a space of {trained}")
+        raise ValueError(
+            f"cells of {space} have no networks to train from scratch, expected one of {', '.join(trained)}"
+        )
     return fitting[0], cells
 
 

@@ -263,7 +263,10 @@ def _fitting(table: Table, supernet: Supernet) -> Table:
     if own.name != wanted.name:
         if to_cell(wanted) is not None:  # of decisions about the table's cells
             return table_in_space(table, wanted, partly=True)
-        raise ValueError(f"the table is of the space {own.name!r}, the supernet of {wanted.name!r}")
+        raise ValueError(
+            f"the table is of the space {own.name!r}, the supernet of {wanted.name!r}; pass a table of the latter, or "
+            "make a supernet of the former"
+        )
     if own.choices == wanted.choices:
         return table
     if any(len(few) > len(all_) for few, all_ in zip(wanted.choices, own.choices, strict=True)):
