@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from jnas.searchers.weight_sharing._registry import weight_sharing_names
 from jnas.tables._file import save_arrays
 from jnas.tables._synthetic import synthetic_table
 from tests._fewer_stages import stages
@@ -54,3 +55,10 @@ print(jnas.summarize(traces, table, dataset="cifar10", split="test", epochs=200)
 def test_design_example_is_the_one_in_the_readme():
     """The example that the design promises stands there unchanged."""
     assert f"```python\n{EXAMPLE}```\n" in README.read_text(encoding="utf-8")
+
+
+def test_every_searcher_with_shared_weights_is_named():
+    (row,) = (line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("| searchers |"))
+    told = row.partition("with shared weights")[2]
+    for name in weight_sharing_names():
+        assert f"`{name.removesuffix('-v1').removesuffix('-v2')}`" in told

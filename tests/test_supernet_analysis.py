@@ -314,6 +314,9 @@ def test_the_report_holds_what_it_should(whole):
     for words in ("Weight-sharing searches on toy", "a small table", "random search, 10 cells", "Kendall", "gdas"):
         assert words in text
     assert "nan" not in text.lower().replace("nanmean", "")
+    assert "All evaluated cells: 9" in text
+    for empty in ("The truly best tenth of them: 1", "small subsets"):  # tables in which nothing would stand
+        assert empty not in text
     assert text.count("<article") >= 2
     assert f"{final_columns_of(study.methods[1])[1].mean:.2f}" in text
 
@@ -443,6 +446,7 @@ def test_measures_of_a_perfect_ranking_and_of_a_reversed_one():
     assert few["best_3_percentile_median"] == pytest.approx(2 / 3)
     assert math.isnan(few["kendall_of_10_mean"])
     assert all(math.isnan(value) for value in ranking_measures([1.0], [1.0]).values())
+    assert all(math.isnan(value) for value in ranking_measures(truth, np.zeros(200)).values())
 
 
 def test_the_candidates_of_each_look_are_ranked_against_the_table(whole):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +12,13 @@ import pytest
 from jnas.commands import _supernet
 from jnas.commands._cli import main
 from jnas.core._vocabulary import Supernet
+from jnas.searchers.weight_sharing._registry import weight_sharing_entry, weight_sharing_names
 from jnas.spaces.nasbench101._cells import OPERATIONS
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
 from jnas.spaces.nasbench101._space import nasbench101
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.studies._load import load_results
+from jnas.studies.supernets._settings import SUPERNET_SETTINGS
 from jnas.tables._load import load_table, save_table
 from jnas.tables._make import make_table
 from jnas.training.networks._families import make_supernet
@@ -271,6 +274,19 @@ def test_methods_are_listed(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[:6]] == ["darts-v1", "darts-v2", "gdas", "setn", "enas", "rsps"]
     assert "250 epochs, batches of 128" in lines[4]
+    assert main(["supernet", "help", "--space", "nasbench101"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("enas "))
+    assert "200 epochs, batches of 160" in line
+    assert "its last 200 cells compared" in line
+
+
+def test_help_says_how_long_each_method_was_published():
+    (told,) = (setting.help for setting in SUPERNET_SETTINGS if setting.name == "epochs")
+    of_200 = told.partition("; 200 of ")[2].partition(";")[0]
+    for name in weight_sharing_names():
+        usual, there = (weight_sharing_entry(name, space).epochs for space in (None, "nasbench101"))
+        own = re.search(rf"\b{name}\b( on nasbench101)?", of_200)
+        assert own is None if there != 200 else (own[1] is None) == (usual == 200), name
 
 
 @pytest.mark.slow

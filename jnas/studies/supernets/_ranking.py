@@ -56,7 +56,8 @@ class BestRank(NamedTuple):
 def ranking_measures(truth: Any, predicted: Any) -> dict[str, float]:
     """Returns each of `MEASURES` of a prediction `[N]` of the truth `[N]`, which is in percent; NaN where it has none.
 
-    Subsets are drawn from a fixed seed: pools of one size have the same places in them.
+    Subsets are drawn from a fixed seed: pools of one size have the same places in them. Equal predictions order
+    nothing, and have no predicted best.
 
     References:
       "Evaluating the Search Phase of Neural Architecture Search", Yu et al., 2020, and its released code.
@@ -64,7 +65,7 @@ def ranking_measures(truth: Any, predicted: Any) -> dict[str, float]:
     true, guess = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
     there = np.isfinite(true) & np.isfinite(guess)
     true, guess = true[there], guess[there]
-    best = best_share(true, 0.1)
+    best, orders = best_share(true, 0.1), np.unique(guess).size > 1
     whole, tenth = shared_weight_correlations(true, guess), shared_weight_correlations(true[best], guess[best])
     values = [*(whole[name] for name in CORRELATIONS), *(tenth[name] for name in CORRELATIONS)]
     nothing = (np.nan,) * 3
@@ -72,7 +73,7 @@ def ranking_measures(truth: Any, predicted: Any) -> dict[str, float]:
         rng = np.random.default_rng(size)
         values += subset_kendall_tau(true, guess, size, rng) if size <= true.size else nothing
     for k in BEST:
-        values += predicted_best_percentiles(true, guess, k) if 2 <= true.size >= k else nothing
+        values += predicted_best_percentiles(true, guess, k) if true.size >= k and orders else nothing
     return dict(zip(MEASURES, values, strict=True))
 
 

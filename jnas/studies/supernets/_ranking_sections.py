@@ -111,8 +111,8 @@ def ranking_section(study: SupernetStudy) -> Html | None:
     best = [(f"best {k}", f"best_{k}_percentile_{{}}", "median") for k in BEST]
     tables = [
         details("Correlations over the pool, and its truly best tenth", _correlations(study, rows), open=True),
-        details("Kendall's tau of small subsets", _triples(rows, subsets)),
-        details("Percentiles of the predicted best", _triples(rows, best)),
+        _triples("Kendall's tau of small subsets", rows, subsets),
+        _triples("Percentiles of the predicted best", rows, best),
     ]
     return section("The ranking of the pool", element("p", text), tables, _curves(study), id="ranking")
 
@@ -141,17 +141,20 @@ def _correlations(study: SupernetStudy, rows: list[tuple[int, str, Ranking]]) ->
     return element("div", html_table(head, body, class_="numbers"), words)
 
 
-def _triples(rows: list[tuple[int, str, Ranking]], columns: list[tuple[str, str, str]]) -> Html:
-    """Returns a table of a middle over the least and the largest, each a mean over seeds."""
+def _triples(title: str, rows: list[tuple[int, str, Ranking]], columns: list[tuple[str, str, str]]) -> Html | None:
+    """Returns a table of a middle over the least and the largest, each a mean over seeds; None where all is unknown."""
     body: list[list[Any]] = []
+    known = False
     for k, name, ranking in rows:
         cells: list[Any] = [_name(k, name, ranking)]
         for _, form, middle in columns:
             low, mid, high = (finite_moments(ranking.measures[form.format(p)])[0] for p in ("min", middle, "max"))
+            known |= not np.isnan(mid)
             ends = None if np.isnan(low) else element("small", f"{low:.3f} to {high:.3f}")
             cells.append(element("div", mean_words(mid, form=".3f"), ends))
         body.append(cells)
-    return html_table(["method and pool", *(title for title, _, _ in columns)], body, class_="numbers")
+    head = ["method and pool", *(column for column, _, _ in columns)]
+    return details(title, html_table(head, body, class_="numbers")) if known else None
 
 
 def _curves(study: SupernetStudy) -> Html | None:

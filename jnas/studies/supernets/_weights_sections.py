@@ -44,6 +44,8 @@ def weights_section(study: SupernetStudy) -> Html | None:
             if a.part == part
         ]
         count = next(a.cells for a in found[0] if a.part == part)
+        if count < 2:
+            continue  # nothing to order
         head = ["method and prediction", *_TITLES.values()]
         tables.append(details(f"{title}: {count:,}", html_table(head, rows, class_="numbers"), open=part == "all"))
     text = (
