@@ -70,6 +70,19 @@ def test_every_difference_has_a_sentence():
         assert part in text, part
 
 
+def test_sentences_are_of_the_methods_that_are_there():
+    alone, shared = both()
+    text = text_of(evaluation_section(compare((alone, shared))[0], ""))
+    for part in ("the validation images choose", "the best 1,564; here B · enas does so.", "tau 0.195"):
+        assert part in text, part
+    assert "second order" not in text
+    config = {**alone.config, "split": "test"}
+    text = text_of(evaluation_section(compare([alone._replace(config=config)])[0], ""))
+    assert "here searches on a table looked at the test accuracy that judges them." in text
+    for part in ("0.195", "second order", "does so", "validation images choose"):
+        assert part not in text, part
+
+
 def test_another_space_has_no_published_figures_and_no_ranks_no_section():
     (alone, _) = both()
     text = evaluation_section(compare([alone._replace(space=spaces.nasbench201().config)])[0], "")
