@@ -106,6 +106,8 @@ def test_found_and_random_cells_are_trained_alike(rows, tmp_path, capsys, monkey
     assert (out / "report.html").read_text() == page
     told = fails(capsys, *SCRATCH[:-1], 3, "--out", out)
     assert "from-scratch holds training runs with another configuration: jobs" in told
+    assert "here. Give the recipe, --random and --trainings of before, or delete that folder to train anew" in told
+    assert "jobs is another" not in told
 
 
 def test_random_cells_are_uniform_and_begin_with_the_fewer():

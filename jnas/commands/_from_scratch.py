@@ -34,6 +34,7 @@ from jnas.training.runs._train import steps_per_epoch
 _MOST_AT_ONCE = 16  # candidates of a CPU device between two files
 _ONLY_WITH = ("random", "trainings")
 _RANDOM, _TRAININGS = 20, 1
+_ELSEWHERE = "the recipe, --random and --trainings of before, or delete that folder to train anew; the searches stay"
 
 
 def scratch_recipe(options: argparse.Namespace, dataset: Dataset) -> Recipe | None:
@@ -90,7 +91,7 @@ def train_from_scratch(
     space, cells = trained_as(options.space, chosen.archs)
     how = argparse.Namespace(space=space, rematerialize=options.rematerialize, form=None, chunk_size=None)
     work = plan_work(scratch_jobs(cells, seeds), plan.dataset, recipe, how, folder, most=_MOST_AT_ONCE)
-    with begun_work(folder, work) as begun:
+    with begun_work(folder, work, elsewhere=_ELSEWHERE) as begun:
         before = load_work(begun, work).done
         told = "" if not before.any() else f"; {'all' if before.all() else counted(before.sum(), 'run')} done before"
         say(

@@ -21,6 +21,7 @@ from jnas.io._progress import ProgressBar, progress_bar
 from jnas.training._recipe import Recipe, recipe_words
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import make_network
+from jnas.training.runs._job_files import FOLDER
 from jnas.training.runs._jobs import (
     Jobs,
     Runs,
@@ -112,13 +113,16 @@ def _chunk_size(num_jobs: int, dataset: Dataset, recipe: Recipe, most: int) -> i
 
 
 @contextlib.contextmanager
-def begun_work(out: Path, work: TrainingWork, outputs: Sequence[str] = (), **more: Any) -> Iterator[Path]:
+def begun_work(
+    out: Path, work: TrainingWork, outputs: Sequence[str] = (), *, elsewhere: str = FOLDER.elsewhere, **more: Any
+) -> Iterator[Path]:
     """Gives the folder of the work, made or begun before, in which no other command is meanwhile.
 
     Args:
       out: The folder.
       work: From `plan_work`.
       outputs: The names of the files that are written beside config.json.
+      elsewhere: What to give where the folder holds other work.
       **more: What more config.json says.
 
     Raises:
@@ -126,7 +130,8 @@ def begun_work(out: Path, work: TrainingWork, outputs: Sequence[str] = (), **mor
       OSError: It cannot be written, or another process is at work in it.
     """
     jobs, dataset, recipe, network, chunk, _ = work
-    with begun_folder(out, describe(jobs, dataset, recipe, network, chunk_size=chunk, **more), outputs) as folder:
+    described = describe(jobs, dataset, recipe, network, chunk_size=chunk, **more)
+    with begun_folder(out, described, outputs, elsewhere) as folder:
         yield folder
 
 

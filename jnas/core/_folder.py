@@ -238,6 +238,7 @@ def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any
     differing = [n for n in dict.fromkeys([*now, *before]) if n not in _SILENT and before.get(n) != now.get(n)]
     if differing:
         names = [n for n in differing if n not in _FOLLOWING] or differing
+        names = [n for n in names if not n.endswith("_digest") or n.removesuffix("_digest") not in names]
         told = "; ".join(_told("table_path" if n == "table_sha256" else n, before, now) for n in names)
         other = " (another table)" if "table_sha256" in names else ""
         raise ValueError(f"{folder} holds {kind.work} with another configuration: {told}{other}. Give {kind.elsewhere}")

@@ -124,7 +124,10 @@ def open_folder(folder: str | os.PathLike[str], description: Mapping[str, Any]) 
 
 @contextlib.contextmanager
 def begun_folder(
-    folder: str | os.PathLike[str], description: Mapping[str, Any], outputs: Sequence[str]
+    folder: str | os.PathLike[str],
+    description: Mapping[str, Any],
+    outputs: Sequence[str],
+    elsewhere: str = FOLDER.elsewhere,
 ) -> Iterator[Path]:
     """Gives `open_folder`'s folder to a command, which is alone in it until it has written its outputs.
 
@@ -134,6 +137,7 @@ def begun_folder(
       folder: The folder.
       description: From `describe`.
       outputs: The names of the files that the command writes beside config.json.
+      elsewhere: What to give where the folder holds other work.
 
     Raises:
       ValueError: As `open_folder`.
@@ -143,7 +147,8 @@ def begun_folder(
         yield open_folder(folder, description)
         return
     now = versions()
-    with begun_in(folder, {**description, "versions": now}, FOLDER, outputs, ()) as (path, said):
+    kind = FOLDER._replace(elsewhere=elsewhere)
+    with begun_in(folder, {**description, "versions": now}, kind, outputs, ()) as (path, said):
         check_versions(said["versions"], now, _SAME, work=f"the work in {folder}", elsewhere="another folder")
         yield path
         remove_left_locks(path)
