@@ -181,6 +181,7 @@ def test_text_is_escaped_and_html_is_kept():
 
 def test_names_break_and_stay_the_same_text():
     assert breakable("a_b<c>") == "a_<wbr>b&lt;c&gt;"
+    assert breakable("a:b=c") == "a:<wbr>b=<wbr>c"
     assert breakable("_a|b~0|") == "_<wbr>a|<wbr>b~0|"
 
 

@@ -67,8 +67,8 @@ def section(title: Any, *children: Any, id: str) -> Html:
 
 
 def breakable(name: str) -> Html:
-    """Returns a name that may break onto a new line after each underscore, slash or bar."""
-    return Html(re.sub(r"([_/|+])(?=\w|&)", r"\1<wbr>", html.escape(name)))
+    """Returns a name that may break onto a new line after each underscore, slash, bar, colon or equals sign."""
+    return Html(re.sub(r"([_/|+:=])(?=\w|&)", r"\1<wbr>", html.escape(name)))
 
 
 def details(summary: Any, *children: Any, open: bool = False) -> Html:

@@ -47,6 +47,8 @@ def evaluation_section(comparison: Comparison, suffix: str) -> Html | None:
     head = ["method", "weights", "mean", "best", "best rank", "surpasses random", "Kendall"]
     head.append(f"percentile, best {_PERCENTILE}")
     head += [f"published {name}" for name in ("mean", "best", "best rank", "p", "Kendall")] if published else []
+    kept = [i for i in range(len(head)) if any(row[i] != "–" for row in rows)]  # columns in which something stands
+    head, rows = [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
     parts: list[Any] = [element("p", _words(comparison, target)), html_table(head, rows, class_="numbers")]
     parts += [_reachable_notes(comparison), _differences(comparison) if published else None]
     return section("Against all cells", parts, id=f"evaluation{suffix}")
@@ -60,18 +62,26 @@ def _is_of_the_paper(comparison: Comparison) -> bool:
 
 def _words(comparison: Comparison, target: int) -> str:
     runs = min(entry.result.final.shape[1] for entry in comparison.entries)
+    studies = [comparison.studies[entry.study] for entry in comparison.entries]
+    alone = (
+        "A searcher without shared weights asks the table itself, for many cells in each run: what it should be held "
+        "against is random search with as many. "
+    )
+    ranking = (
+        "Kendall's tau is of the order that shared weights give to cells with the table's, mean ± deviation over "
+        "searches; small print says of which cells; sizes of networks and a second training, the ceiling, stand below. "
+        "The last is the share of that pool that is not truly better than the median one of the "
+        f"{_PERCENTILE} that the weights call the best (0.5 by chance)."
+    )
+    told = ("" if all(map(_is_shared, studies)) else alone) + (ranking if any(map(_is_shared, studies)) else "")
     return (
         f"What each run ended with, by {comparison.targets[target].label}: mean ± standard deviation over runs with "
         "its 95 % interval, the best run, and that run's rank among all cells that the table knows (1 the best). The "
         "probability to surpass random search is that of the evaluation of search phases (Yu et al., 2020), "
         "p = (1 − r/N)ⁿ for the best rank r of n runs among N cells: that n random cells are all worse than the best "
         "run. It counts the luckiest run alone, so that it grows with no merit of the others, and methods with "
-        "different numbers of runs cannot be compared by it. A searcher without shared weights asks the table itself, "
-        "for many cells in each run: what it should be held against is random search with as many. Kendall's tau is "
-        "of the order that shared weights give to cells with the table's, mean ± deviation over searches; small print "
-        "says of which cells; sizes of networks and a second training, the ceiling, stand below. The last "
-        "is the share of that pool that is not truly better than the median one of the "
-        f"{_PERCENTILE} that the weights call the best (0.5 by chance).{few_words(runs, 'run')}"
+        f"different numbers of runs cannot be compared by it. {told}".rstrip()
+        + few_words(runs, "run")
     )
 
 
