@@ -11,8 +11,10 @@ import pytest
 
 from jnas.commands import _supernet
 from jnas.commands._cli import main
+from jnas.commands._study_options import _SUPERNET
 from jnas.core._vocabulary import Supernet
 from jnas.searchers.weight_sharing._registry import weight_sharing_entry, weight_sharing_names
+from jnas.spaces._registry import SPACES
 from jnas.spaces.nasbench101._cells import OPERATIONS
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
 from jnas.spaces.nasbench101._space import nasbench101
@@ -21,7 +23,7 @@ from jnas.studies._load import load_results
 from jnas.studies.supernets._settings import SUPERNET_SETTINGS
 from jnas.tables._load import load_table, save_table
 from jnas.tables._make import make_table
-from jnas.training.networks._families import make_supernet
+from jnas.training.networks._families import FAMILIES, make_supernet
 from tests._fewer_stages import stages
 
 SMALL = ("--train-images", 40, "--eval-images", 20, "--batch-size", 16, "--candidates", 4, "--channels", 2)
@@ -278,6 +280,12 @@ def test_methods_are_listed(capsys):
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("enas "))
     assert "200 epochs, batches of 160" in line
     assert "its last 200 cells compared" in line
+
+
+def test_help_names_every_method_and_space():
+    words = re.split(r"[ ,.\n]+", _SUPERNET)
+    titles = {SPACES.entry(row.name).title.partition(",")[0] for row in FAMILIES.rows.values() if row.supernet}
+    assert titles | {*weight_sharing_names()} <= {*words}
 
 
 def test_help_says_how_long_each_method_was_published():
