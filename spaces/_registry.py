@@ -122,6 +122,28 @@ def named_cells(space: Space) -> Mapping[str, str]:
     return {name: text for name, text in _known_cells(space.name).items() if _has(space, text)}
 
 
+def from_name(space: Space, word: str) -> str:
+    """Returns the string of an architecture that people know by a name, and any other word as it is.
+
+    Raises:
+      ValueError: The word is a bare name that the space does not know.
+
+    Example:
+      >>> from_name(jnas.spaces.darts(), "DARTS_V2")[:41]
+      "Genotype(normal=[('sep_conv_3x3', 0), ('s"
+    """
+    known, name = _known_cells(space.name), word.strip()
+    if name in known:
+        return known[name]
+    if known and name.isidentifier():
+        here = named_cells(space)
+        raise ValueError(
+            f"{short(repr(name))} is no architecture of {space.name} that has a name{did_you_mean(name, here) or ','} "
+            f"expected one of {', '.join(here)}, or an architecture string"
+        )
+    return word
+
+
 def _known_cells(space: str) -> Mapping[str, str]:
     return SPACES.rows[space].named_cells if space in SPACES.rows else {}
 

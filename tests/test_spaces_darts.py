@@ -135,7 +135,9 @@ def test_genotypes_are_read_in_every_form_that_the_field_prints():
         (", ('dil_conv_3x3', 2)", "", "normal has 7 edges, expected two for each node"),
         ("reduce_concat=[2, 3, 4, 5]", "reduce_concat=[3, 4, 5]", r"reduce_concat is \[3, .* expected \[2, 3, 4, 5\]"),
         ("reduce_concat=[2, 3, 4, 5]", "reduce_concat=[2, 3, 4, 6]", "expected a list of states from 0 to 5"),
-        ("reduce_concat=[2, 3, 4, 5]", "reduced=[2]", "expected normal, normal_concat, .*, each once"),
+        ("reduce_concat=[2, 3, 4, 5]", "reduced=[2]", "reduce_concat is missing, 'reduced' .* each once"),
+        (", ('skip_connect', 0), ('dil_conv_3x3', 2)", "", r"from 0 to 4, since normal has 6 edges, two for each node"),
+        ("('dil_conv_3x3', 2)", "('dil_conv_3x3', -1)", r"edge 7 of normal .* is \('dil_conv_3x3', -1\), expected"),
         ("Genotype", "genotype", "expected a text like Genotype"),
     ],
 )  # fmt: skip

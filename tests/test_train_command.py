@@ -1,5 +1,6 @@
 """`jnas train` as a user types it, what it leaves, and weights as files."""
 
+import argparse
 import csv
 import json
 import os
@@ -13,12 +14,14 @@ import numpy as np
 import pytest
 
 from jnas.commands._cli import main
+from jnas.commands._training_setup import make_recipe
 from jnas.core._vocabulary import Weights
 from jnas.io._archive import read_archive, write_archive
 from jnas.spaces.nasbench201._cells import nasbench201_to_string
 from jnas.spaces.nasbench201._space import nasbench201
-from jnas.training._recipe import get_recipe
+from jnas.training._recipe import get_recipe, recipe_words
 from jnas.training.data._dataset import dataset_from_arrays
+from jnas.training.data._reduce import subset
 from jnas.training.data._sources import load_dataset
 from jnas.training.export._weights import load_weights, save_weights
 from jnas.training.networks._families import make_network
@@ -78,6 +81,8 @@ def in_this_process(monkeypatch):
         (["-1"], "has 1 nodes separated by"),
         (["1", "--seeds", "0"], "argument --seeds: expected an integer of at least 1, not '0'"),
         (["1", "--recipe", "nothing"], "there is no recipe 'nothing', expected one of nasbench201-200"),
+        (["resnet"], "'resnet' is no architecture of nasbench201 that has a name; did you mean 'ResNet'?"),
+        (["BANANAS", "--space", "darts"], "BANANAS: edge 3 of reduce (into node 3) has the operation 'none'"),
         (["1", "--dataset", "nothing"], "there is no data set 'nothing', expected one of digits"),
         (["1", "--dataset", "nowhere.npz"], "nowhere.npz"),
         (["1", "--dataset", "cifar10", "--data-dir", "."], "there is no CIFAR-10 in"),
@@ -145,6 +150,17 @@ def test_recipes_are_listed(capsys):
 
 
 # Results. The commands run as processes of their own, with the devices and flags that users get.
+
+
+def test_part_of_the_digits_is_trained_like_all_but_where_it_was_begun_otherwise():
+    asked = dict.fromkeys(("recipe", "epochs", "channels", "stage_cells"))
+    options = argparse.Namespace(space="nasbench201", dataset="digits", batch_size=16, **asked)
+    dataset = subset(load_dataset("digits"), "train", 80)
+    assert make_recipe(options, dataset).name == "digits-8"
+    begun = recipe_words(get_recipe("nasbench201-12", batch_size=16))
+    assert make_recipe(options, dataset, begun).name == "nasbench201-12"
+    options.dataset = "other"
+    assert make_recipe(options, dataset).name == "nasbench201-12"
 
 
 def trained_by(*words):
@@ -368,5 +384,9 @@ def test_summary_and_curves_count_what_did_not_diverge(trained):
     _results.write_curves("c.csv", groups, (0, 1), runs)
     assert Path("c.csv").read_text().splitlines()[13:15] == ["b,8,1,1,train,30.0,0.3", "b,8,1,2,train,80.0,0.8"]
     assert "b,8,0,2,validation,nan,nan" in Path("c.csv").read_text()
+    groups[0] = groups[0]._replace(name="('sep_conv_3x3', 0), " * 20)
+    text = _results.summary_text(groups, (0, 1), runs, dataset).splitlines()
+    assert text[1].split()[:2] == ["#7", "65.00"]
+    assert text[5:] == [f"#7  {groups[0].name}", "#8  b"]
     _results.draw_curves("c.png", groups, runs, dataset)
     assert Path("c.png").stat().st_size > 10_000

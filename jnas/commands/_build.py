@@ -11,7 +11,15 @@ import numpy as np
 from jnas import spaces
 from jnas.commands._processes import say
 from jnas.commands._training_setup import divide_as, make_dataset, make_recipe, prepare_devices, show_recipes
-from jnas.commands._training_work import TrainingWork, begun_recipe, begun_work, load_work, make_runs, plan_work
+from jnas.commands._training_work import (
+    TrainingWork,
+    begun_recipe,
+    begun_setting,
+    begun_work,
+    load_work,
+    make_runs,
+    plan_work,
+)
 from jnas.core._version import __version__
 from jnas.core._vocabulary import Space
 from jnas.io._atomic import check_writable
@@ -19,6 +27,7 @@ from jnas.io._progress import status_line
 from jnas.io._text import counted
 from jnas.spaces._registry import SPACES, up_to_vertices
 from jnas.tables._file import save_arrays
+from jnas.tables._named_cells import read_arch
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import FAMILIES
@@ -43,7 +52,7 @@ def run_build(options: argparse.Namespace) -> None:
     dataset = make_dataset(options)
     if dataset.validation_split is None or dataset.test_split is None:
         raise ValueError(f"the data set {dataset.name!r} lacks a validation or a test split, and a table needs both")
-    recipe = begun_recipe(out, make_recipe(options, dataset))
+    recipe = begun_recipe(out, make_recipe(options, dataset, begun_setting(out, "recipe")))
     dataset = divide_as(dataset, recipe, options)
     plan = plan_table(
         seeds=range(options.num_seeds),
@@ -73,17 +82,25 @@ def _chosen_archs(options: argparse.Namespace) -> np.ndarray | None:
     """Returns the architectures that the options name, `[N, E]`; `None` for all of the space."""
     if options.archs:
         space = spaces.get(options.space)
-        lines = [line.strip() for line in Path(options.archs).read_text("utf-8").splitlines()]
-        archs = np.stack([space.from_string(line) for line in lines if line] or [np.zeros(space.num_decisions, int)])
-        each = jnp.asarray(archs)
-        valid = np.asarray(jax.jit(jax.vmap(space.is_valid))(each))
-        if not valid.all():
-            wrong = space.to_string(archs[int(np.argmin(valid))]) if any(lines) else "an empty file"
-            raise ValueError(f"--archs {options.archs} has {wrong}, expected lines with valid cells of {space.name}")
+        each = jnp.asarray(_read_lines(Path(options.archs), space))
         _, first = np.unique(np.asarray(jax.jit(jax.vmap(space.fingerprint))(each)), axis=0, return_index=True)
         return np.asarray(each)[np.sort(first)]
     cells = FAMILIES.entry(options.space).cells
     return cells(options.vertices) if cells is not None and options.vertices is not None else None
+
+
+def _read_lines(path: Path, space: Space) -> np.ndarray:
+    """Returns the architectures `[N, E]` of a file, one in each line that is not blank."""
+    archs = []
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        if line.strip():
+            try:
+                archs.append(read_arch(line, space))
+            except ValueError as error:
+                raise ValueError(f"--archs {path}, line {number}: {error}") from None
+    if not archs:
+        raise ValueError(f"--archs {path} is empty, expected lines with valid cells of {space.name}")
+    return np.stack(archs)
 
 
 def _table_space(options: argparse.Namespace) -> Space | None:

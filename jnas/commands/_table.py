@@ -11,6 +11,7 @@ import numpy as np
 
 from jnas.io._atomic import check_writable
 from jnas.io._progress import counting_bar
+from jnas.spaces._registry import from_name
 from jnas.tables._file import save_arrays
 from jnas.tables._load import load_space, load_table
 from jnas.tables._synthetic import synthetic_table
@@ -84,6 +85,6 @@ def show(options: argparse.Namespace) -> None:
 def query_table(options: argparse.Namespace) -> None:
     """Runs `jnas table query`."""
     number = options.arch.strip().removeprefix("#")
-    arch = int(number) if number.isdecimal() else options.arch
     table = load_table(options.table)
+    arch = int(number) if number.isdecimal() else from_name(table.space, options.arch)
     print(describe_arch(table, arch, dataset=options.dataset, epochs=options.epochs, at=options.at))

@@ -15,7 +15,15 @@ import numpy as np
 from jnas import spaces
 from jnas.commands._processes import say
 from jnas.commands._training_setup import divide_as, make_dataset, make_recipe, prepare_devices, show_recipes
-from jnas.commands._training_work import TrainingWork, begun_recipe, begun_work, load_work, make_runs, plan_work
+from jnas.commands._training_work import (
+    TrainingWork,
+    begun_recipe,
+    begun_setting,
+    begun_work,
+    load_work,
+    make_runs,
+    plan_work,
+)
 from jnas.core._vocabulary import Network
 from jnas.io._atomic import remove_unfinished
 from jnas.io._progress import status_line
@@ -40,7 +48,7 @@ def run_train(options: argparse.Namespace) -> None:
     _check_folder(out)
     prepare_devices(options, most=len(cells) * options.num_seeds)
     dataset = make_dataset(options)
-    recipe = begun_recipe(out, make_recipe(options, dataset))
+    recipe = begun_recipe(out, make_recipe(options, dataset, begun_setting(out, "recipe")))
     dataset = divide_as(dataset, recipe, options)
     with status_line() as show:
         show("looking the cells up")

@@ -109,7 +109,10 @@ def add_train(commands: Any) -> None:
     words = "train architectures on a data set, over several seeds"
     parser = add_command(commands, "train", words, "_train:run_train", _TRAIN, goes_on=True, lighter=_LIGHTER)
     parser.add_argument(
-        "archs", metavar="ARCH", nargs="*", help="architecture strings (in quotes), or indices in the space"
+        "archs",
+        metavar="ARCH",
+        nargs="*",
+        help="architecture strings (in quotes), published names such as ResNet or DARTS_V2, or indices in the space",
     )
     add_settings(parser, _TRAIN_SETTINGS)
     add_training_options(parser)

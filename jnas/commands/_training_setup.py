@@ -3,13 +3,14 @@
 import argparse
 import contextlib
 import os
+from typing import Any
 
 import jax
 
 from jnas.commands._processes import take_share
 from jnas.io._compilation_cache import use_compilation_cache
 from jnas.io._text import aligned
-from jnas.training._recipe import RECIPES, Recipe, get_recipe
+from jnas.training._recipe import RECIPES, Recipe, get_recipe, recipe_words
 from jnas.training.data._dataset import Dataset
 from jnas.training.data._reduce import divided, resized, subset
 from jnas.training.data._sources import load_dataset
@@ -78,17 +79,24 @@ def make_dataset(options: argparse.Namespace) -> Dataset:
     return dataset
 
 
-def make_recipe(options: argparse.Namespace, dataset: Dataset) -> Recipe:
+def make_recipe(options: argparse.Namespace, dataset: Dataset, begun: Any = None) -> Recipe:
     """Returns the recipe that the options name, after checking that the data set fits it.
+
+    Args:
+      options: Of `add_training_options`, with `space`.
+      dataset: As the options cut it; a part of the digits is trained as all of them are.
+      begun: The words of the recipe in the folder that goes on, if one does: where no recipe is named and that is the
+        other default, as it was once for a part of the digits, it stays.
 
     Raises:
       ValueError: There is no such recipe, or the data set is too small for it.
     """
     small, large = FAMILIES.entry(options.space).recipes
-    name = options.recipe or (small if dataset.name == "digits" else large)
+    by_default = (small, large) if "digits" in (options.dataset, dataset.name) else (large,)
     asked = {field: getattr(options, option) for option, field in _RECIPE_OPTIONS.items()}
     changes = {field: value for field, value in asked.items() if value is not None}
-    recipe = get_recipe(name, **changes)
+    recipes = [get_recipe(name, **changes) for name in ((options.recipe,) if options.recipe else by_default)]
+    recipe = next((one for one in recipes if recipe_words(one) == begun), recipes[0])
     steps_per_epoch(dataset, recipe)
     return recipe
 

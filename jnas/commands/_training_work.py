@@ -72,7 +72,7 @@ def plan_work(
 def begun_recipe(out: Path, recipe: Recipe) -> Recipe:
     """Returns the recipe with which a folder goes on: as it was begun, where the first step was another then."""
     before = recipe._replace(zero_first_step=False)
-    if recipe == before or _begun(out, "recipe") != recipe_words(before):
+    if recipe == before or begun_setting(out, "recipe") != recipe_words(before):
         return recipe
     say(
         f"{out} was begun when the recipe's first step had the learning rate {recipe.learning_rate:g}, and goes on so; "
@@ -83,11 +83,11 @@ def begun_recipe(out: Path, recipe: Recipe) -> Recipe:
 
 def _begun_chunk(out: Path) -> int | None:
     """Returns the size of chunks with which a folder was begun: whoever goes on must use the same."""
-    chunk = _begun(out, "chunk_size")
+    chunk = begun_setting(out, "chunk_size")
     return chunk if isinstance(chunk, int) and chunk > 0 else None
 
 
-def _begun(out: Path, setting: str) -> Any:
+def begun_setting(out: Path, setting: str) -> Any:
     """Returns what the config.json of a folder says, or None."""
     try:
         return read_json(out / "config.json").get(setting)

@@ -1,7 +1,9 @@
-"""Cells as a user names them on the command line: architecture strings and indices."""
+"""Cells as a user names them on the command line: architecture strings, indices, and published names."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from jnas.io._text import short
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +15,8 @@ def read_cells(words: Sequence[str], space: "Space") -> "list[int | np.ndarray]"
     """Returns what words name, an index or an architecture `[E]` each, checked; starts no device.
 
     Args:
-      words: Architecture strings of the space, or indices, such as `1234` or `#1234`.
+      words: Architecture strings of the space, names by which people know some, such as `ResNet` or `DARTS_V2`, or
+        indices, such as `1234` or `#1234`.
       space: Of one without an index, strings alone; indices of `nasbench101` are the rows of `nasbench101_cells`.
 
     Raises:
@@ -26,15 +29,28 @@ def read_cells(words: Sequence[str], space: "Space") -> "list[int | np.ndarray]"
 
 
 def _read(word: str, space: "Space") -> "int | np.ndarray":
-    from jnas.spaces._registry import check_arch
-
     number = word.strip().removeprefix("#")
     if number.isdecimal() and space.size is not None:
         if int(number) >= space.size:
             raise ValueError(f"the index {number} is not of {space.name}, whose indices are 0 to {space.size - 1:,}")
         return int(number)
-    arch = space.from_string(word)
-    check_arch(space, arch)
+    return read_arch(word, space)
+
+
+def read_arch(word: str, space: "Space") -> "np.ndarray":
+    """Returns the architecture `[E]` that a string or a published name says, checked.
+
+    Raises:
+      ValueError: It is none of the space; the message quotes the word.
+    """
+    from jnas.spaces._registry import check_arch, from_name
+
+    text, quoted = from_name(space, word), short(word.strip(), 200)
+    try:
+        arch = space.from_string(text)
+        check_arch(space, arch)
+    except ValueError as error:
+        raise error if quoted[:100] in str(error) else ValueError(f"{quoted}: {error}") from None
     return arch
 
 

@@ -83,12 +83,27 @@ def _fields(text: str) -> Mapping[str, ast.expr]:
     fields = dict(zip(Genotype._fields, call.args, strict=False))
     fields |= {str(keyword.arg): keyword.value for keyword in call.keywords}
     if len(call.args) + len(call.keywords) != 4 or set(fields) != set(Genotype._fields):
-        raise ValueError(f"expected {', '.join(Genotype._fields)}, each once, as in {EXAMPLE}")
+        wrong = [f"{name} is missing" for name in Genotype._fields if name not in fields]
+        wrong += [f"{name!r} is not known" for name in fields if name not in Genotype._fields]
+        raise ValueError(
+            f"{', '.join(wrong) or 'a part is there twice'}, expected {', '.join(Genotype._fields)}, each once, as in "
+            f"{EXAMPLE}"
+        )
     return fields
 
 
+class _Unread:
+    """What is none of the values that a genotype has; messages show its text."""
+
+    def __init__(self, tree: ast.expr) -> None:
+        self._tree = tree
+
+    def __repr__(self) -> str:
+        return ast.unparse(self._tree)
+
+
 def _value(tree: ast.expr) -> Any:
-    """Returns what a list, a tuple, a constant, or a range of constants says; anything else as None."""
+    """Returns what a list, a tuple, a constant, or a range of constants says; anything else as it stands."""
     if isinstance(tree, ast.List | ast.Tuple):
         return tuple(map(_value, tree.elts))
     if isinstance(tree, ast.Constant):
@@ -99,7 +114,7 @@ def _value(tree: ast.expr) -> Any:
             return tuple(range(*bounds)[: _MOST_NODES + 3])
         if tree.func.id in ("list", "tuple") and len(bounds) == 1 and isinstance(bounds[0], tuple):
             return bounds[0]
-    return None
+    return _Unread(tree)
 
 
 def _cell(name: str, edges: Any, concat: Any) -> tuple[tuple[Edge, ...], tuple[int, ...]]:
@@ -117,7 +132,11 @@ def _cell(name: str, edges: Any, concat: Any) -> tuple[tuple[Edge, ...], tuple[i
             raise ValueError(f"{where} reads state {edge[1]}, expected an earlier one, 0 to {1 + i // 2}")
     states = 2 + len(edges) // 2
     if not isinstance(concat, tuple) or not concat or not all(type(c) is int and 0 <= c < states for c in concat):
-        raise ValueError(f"{name}_concat is {short(repr(concat))}, expected a list of states from 0 to {states - 1}")
+        shown = short(repr([*concat] if isinstance(concat, tuple) else concat))
+        raise ValueError(
+            f"{name}_concat is {shown}, expected a list of states from 0 to {states - 1}, since {name} has "
+            f"{len(edges)} edges, two for each node"
+        )
     if len(set(concat)) != len(concat):
         raise ValueError(f"{name}_concat is {list(concat)}, expected each state once")
     return edges, concat

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from jnas.training.data._dataset import Dataset
 from jnas.training.runs._jobs import Runs
 
 _MOST_NAMED = 20  # architectures in the picture's legend
+_NAME_WIDTH = 155  # characters of a line of that legend
+_MOST_IN_A_ROW = 120  # characters of a name in a row of the summary; longer ones have lines of their own
 
 
 class RunGroup(NamedTuple):
@@ -50,13 +53,17 @@ def draw_curves(path: str | os.PathLike[str], groups: Sequence[RunGroup], runs: 
     others = (s for s in dataset.splits if s != "train")
     split = dataset.validation_split or dataset.test_split or next(others, "train")
     shown = groups[:_MOST_NAMED]
-    below = 0.85 + 0.19 * len(shown)  # inches
+    lines = [line for group in shown for line in _legend_lines(group.name)]
+    below = 0.85 + 0.19 * len(lines)  # inches
     width, height = 9.0, below + 2.9
     with styled():
         figure = Figure((width, height), facecolor="white")
         for place, (kind, label) in enumerate((("accuracy", "accuracy, %"), ("loss", "loss (cross-entropy)"))):
             axes = figure.add_axes((0.065 + 0.49 * place, below / height, 0.425, 2.5 / height))
-            _panel(axes, groups, getattr(runs, kind)[split], f"{dataset.name}: {split} {label}")
+            title = f"{dataset.name}: {split} {label}"
+            _panel(
+                axes, groups, getattr(runs, kind)[split], title if len(title) <= 60 else title.replace(": ", ":\n", 1)
+            )
         _legend(figure, shown, below - 0.62, len(groups))
         canvas: Any = FigureCanvasAgg(figure)
         with replacing(path) as file:
@@ -95,17 +102,25 @@ def _panel(axes: Axes, groups: Sequence[RunGroup], values: np.ndarray, title: st
 def _legend(figure: Figure, shown: Sequence[RunGroup], top: float, total: int) -> None:
     """Names architectures below the panels, from `top` inches down."""
     width, height = figure.get_size_inches()
+    above = 0
     for number, group in enumerate(shown):
-        look, y = mark(number), (top - 0.19 * number) / height
+        look, y, lines = mark(number), (top - 0.19 * above) / height, _legend_lines(group.name)
+        above += len(lines)
         line: Any = figure.add_axes((0.065, y - 0.05 / height, 0.4 / width, 0.1 / height))
         line.set_axis_off()
         line.plot([0, 1, 2], [0, 0, 0], color=look.color, dashes=look.dashes, marker=look.marker, markevery=[1], ms=3.5)
         figure.text(0.065 + 0.5 / width, y, f"#{group.number}", fontsize=7, va="center")
-        figure.text(0.065 + 1.0 / width, y, group.name, fontsize=7, va="center")
+        for row, text in enumerate(lines):
+            figure.text(0.065 + 1.0 / width, y - 0.19 * row / height, text, fontsize=7, va="center")
     told = "means over seeds, with bands from the lowest to the highest" if len(shown[0].rows) > 1 else ""
     if total > len(shown):
         told = "; ".join(filter(None, (f"and {total - len(shown)} more architectures", told)))
     figure.text(0.98, 0.1 / height, told, fontsize=7, color=MUTED, ha="right")
+
+
+def _legend_lines(name: str) -> list[str]:
+    """Returns a name as lines of the legend: a genotype of the DARTS space takes three."""
+    return textwrap.wrap(name, _NAME_WIDTH) or [""]
 
 
 def summary_text(groups: Sequence[RunGroup], seeds: Sequence[int], runs: Runs, dataset: Dataset) -> str:
@@ -113,6 +128,7 @@ def summary_text(groups: Sequence[RunGroup], seeds: Sequence[int], runs: Runs, d
     splits = [s for s in dict.fromkeys((dataset.validation_split, dataset.test_split)) if s is not None]
     splits = splits or [s for s in dataset.splits if s != "train"] or ["train"]
     epochs = next(iter(runs.accuracy.values())).shape[1]
+    long = any(len(group.name) > _MOST_IN_A_ROW for group in groups)
     rows = [("architecture", "index", *(f"{split} %" for split in splits), "parameters", "MFLOPs", "")]
     for group in groups:
         finals = [_mean_and_deviation(runs.accuracy[split][group.rows, -1]) for split in splits]
@@ -124,7 +140,10 @@ def summary_text(groups: Sequence[RunGroup], seeds: Sequence[int], runs: Runs, d
     told = f"accuracies after {counted(epochs, 'epoch')}, mean ± standard deviation over the seeds that did not diverge"
     told = f"accuracies after {counted(epochs, 'epoch')}" if len(seeds) == 1 else told
     took = f"an epoch of a run took {seconds:.2g} s of this machine, evaluations included (mean over all runs)"
-    return "\n".join([*aligned(rows, "lr" + "r" * (len(splits) + 2) + "l"), told, took])
+    sides = "lr" + "r" * (len(splits) + 2) + "l"
+    lines = aligned([row[long:] for row in rows], sides[long:])
+    names = [f"#{group.number}  {group.name}" for group in groups] if long else []
+    return "\n".join([*lines, told, took, *names])
 
 
 def _mean_and_deviation(values: np.ndarray) -> str:
