@@ -71,3 +71,15 @@ def test_derives_as_published():
             into = [number for number, (_, target) in enumerate(EDGES) if target == node]
             kept = sorted(into, key=lambda number: -best[cell, number])[:2]
             assert [found[cell, n] for n in into] == [operations[cell, n] if n in kept else 7 for n in into]
+
+
+def test_the_mixture_is_differentiable_twice():
+    """In weights and shares, as second-order DARTS and the Hessian need; one reduction cell has all loops."""
+    net = darts_supernet(image_shape=(4, 4, 1), num_classes=2, channels=1, cells=1)
+    parameters, _ = jax.eval_shape(net.init, jax.random.key(0))
+
+    def loss(*each):
+        return jnp.sum(net.mixture(each[0], None, each[1], jnp.ones((2, 4, 4, 1)))[0])
+
+    # Lowered, since what has no forward mode is found out no earlier.
+    jax.jit(lambda *each: jax.jvp(jax.grad(loss, (0, 1)), each, each)).lower(parameters, jnp.zeros((28, 8)))

@@ -22,11 +22,16 @@ def average_pool(images: Array, stride: int = 1) -> Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _average_pool(images: Array, stride: int) -> Array:
+    return average_pool_plain(images, stride)
+
+
+def average_pool_plain(images: Array, stride: int = 1) -> Array:
+    """As `average_pool`, with no gradient of its own, hence with a forward mode."""
     return average_pool_3x3(images)[:, ::stride, ::stride]
 
 
 def _forward(images: Array, stride: int) -> tuple[Array, tuple[int, ...]]:
-    return _average_pool(images, stride), images.shape[1:3]
+    return average_pool_plain(images, stride), images.shape[1:3]
 
 
 def _backward(stride: int, size: tuple[int, ...], gradient: Array) -> tuple[Array]:

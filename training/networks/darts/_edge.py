@@ -92,16 +92,17 @@ def edge_operations(stride: int, epsilon: float) -> list[Operation]:
     ]
 
 
-def factorized_reduction(images: Array, kernel: Array) -> Array:
+def factorized_reduction(images: Array, kernel: Array, product: Callable[[Array, Array], Array] = pointwise) -> Array:
     """Returns `[C', H / 2, W / 2, B]`: half of the channels from every other pixel, half from those one further down.
 
     Args:
       images: `[C, H, W, B]`, of even height and width.
       kernel: `[C', C]`; the first half of the rows, rounded down, is that of the pixels in even rows and columns.
+      product: The 1x1 convolution.
     """
     half = kernel.shape[0] // 2
     even, odd = images[:, ::2, ::2], images[:, 1::2, 1::2]
-    return jnp.concatenate([pointwise(even, kernel[:half]), pointwise(odd, kernel[half:])])
+    return jnp.concatenate([product(even, kernel[:half]), product(odd, kernel[half:])])
 
 
 def has_parameters(choice: Array, stride: Any, channels: int) -> EdgeParameters:

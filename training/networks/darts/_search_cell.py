@@ -2,7 +2,8 @@
 
 Edges are gone through in a loop that is compiled once for all of one stride. Its gradient goes through them from the
 last to the first and computes each again: what stays is the nodes, and not what eight operations of 14 edges would
-keep. All is plain JAX to a second derivative, so that `jvp(grad(...))` works.
+keep. A gradient can be differentiated again in forward mode, `jvp(grad(...))`, which second-order DARTS needs: what is
+run forward is plain JAX, and what has gradients of its own, without a forward mode, stands where it is differentiated.
 """
 
 import functools
@@ -27,11 +28,11 @@ from jnas.training.networks.darts._edge import (
     SKIP,
     factorized_reduction,
 )
-from jnas.training.operations._convolutions import max_pool_3x3
-from jnas.training.operations._depthwise import rectified_depthwise
+from jnas.training.operations._convolutions import convolve_1x1, max_pool_3x3
+from jnas.training.operations._depthwise import rectified_depthwise, rectified_depthwise_plain
 from jnas.training.operations._many_kernels import normalize_batch
 from jnas.training.operations._normalized import pointwise
-from jnas.training.operations._pooling import average_pool
+from jnas.training.operations._pooling import average_pool, average_pool_plain
 
 Kind = Literal["mixture", "sampled", "straight_through"]
 
@@ -74,7 +75,17 @@ class Control(NamedTuple):
     choice: Any  # int32 [] of one operation
 
 
-def search_operations(stride: int, epsilon: float) -> list[Callable[..., tuple[Array, Array]]]:
+class _Functions(NamedTuple):
+    depthwise: Callable[..., Array]
+    product: Callable[[Array, Array], Array]
+    average_pool: Callable[..., Array]
+
+
+_PLAIN = _Functions(rectified_depthwise_plain, convolve_1x1, average_pool_plain)
+_WITH_GRADIENTS = _Functions(rectified_depthwise, pointwise, average_pool)
+
+
+def search_operations(stride: int, epsilon: float, functions: _Functions) -> list[Callable[..., tuple[Array, Array]]]:
     """Returns `operation(images, own, given) -> (images, statistics used [9, 2, C])` of each choice."""
 
     def placed(images: Array, used: dict[int, Array]) -> Array:
@@ -95,7 +106,7 @@ def search_operations(stride: int, epsilon: float) -> list[Callable[..., tuple[A
         if stride == 1:
             return images, placed(images, {})
         number = NORMS_OF[SKIP][0]
-        out, used = normalized(number, factorized_reduction(jax.nn.relu(images), own.skip), given)
+        out, used = normalized(number, factorized_reduction(jax.nn.relu(images), own.skip, functions.product), given)
         return out, placed(images, {number: used})
 
     def convolution(choice: int) -> Callable[..., tuple[Array, Array]]:
@@ -106,8 +117,8 @@ def search_operations(stride: int, epsilon: float) -> list[Callable[..., tuple[A
             used = {}
             for place, number in enumerate(norms):
                 kernel = getattr(own, name)[place if dilation == 1 else 2]
-                images = rectified_depthwise(images, kernel, dilation, 1 if place else stride)
-                images, used[number] = normalized(number, pointwise(images, own.pointwise[number - 3]), given)
+                images = functions.depthwise(images, kernel, dilation, 1 if place else stride)
+                images, used[number] = normalized(number, functions.product(images, own.pointwise[number - 3]), given)
             return images, placed(images, used)
 
         return operation
@@ -116,7 +127,7 @@ def search_operations(stride: int, epsilon: float) -> list[Callable[..., tuple[A
         return jnp.zeros_like(images[:, ::stride, ::stride]), placed(images, {})
 
     convolutions = [convolution(choice) for choice in (SEP_3, SEP_5, DIL_3, DIL_5)]
-    return [pool(0, max_pool_3x3), pool(1, average_pool), skip, *convolutions, nothing]
+    return [pool(0, max_pool_3x3), pool(1, functions.average_pool), skip, *convolutions, nothing]
 
 
 def search_edges(
@@ -208,7 +219,7 @@ def _through(
     nodes = jnp.zeros((NODES, channels, height // stride, width // stride, batch), inputs[0].dtype)
     images, used = _buffers(stride, inputs, nodes), [jnp.zeros(0)] * len(EDGES)
     for numbers, buffer, step in _groups(stride):
-        run = _runs(kind, step, epsilon)
+        run = _runs(kind, search_operations(step, epsilon, _PLAIN))
 
         def body(images: Any, each: Any, buffer: int = buffer, run: Any = run) -> tuple[Any, Array]:
             (row, node), own, decides, given = each
@@ -223,9 +234,8 @@ def _through(
     return images[-1][-NODES:], jnp.stack(used)
 
 
-def _runs(kind: Kind, stride: int, epsilon: float) -> Callable[..., tuple[Array, Array]]:
+def _runs(kind: Kind, operations: list[Callable[..., tuple[Array, Array]]]) -> Callable[..., tuple[Array, Array]]:
     """Returns `run(image, own, control, given) -> (image, statistics used)` of one edge."""
-    operations = search_operations(stride, epsilon)
 
     def run(image: Array, own: _Edge, decides: Control, given: Array | None) -> tuple[Array, Array]:
         if kind == "mixture":
@@ -243,7 +253,8 @@ def _runs(kind: Kind, stride: int, epsilon: float) -> Callable[..., tuple[Array,
 
 def _pulls(kind: Kind, stride: int, epsilon: float) -> Callable[..., tuple[Array, _Edge, Any]]:
     """Returns the gradients in `image`, `own` and the weights of `_runs`."""
-    run, operations = _runs(kind, stride, epsilon), search_operations(stride, epsilon)
+    operations = search_operations(stride, epsilon, _WITH_GRADIENTS)
+    run = _runs(kind, operations)
 
     def of_mixture(image: Array, own: _Edge, decides: Control, gradient: Array) -> tuple[Array, _Edge, Any]:
         def value(image: Array, own: _Edge, weights: Array) -> Array:
