@@ -5,6 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnas.core._vocabulary import decisions_of
+from jnas.searchers.weight_sharing._fairnas import fair_archs
+from jnas.searchers.weight_sharing._shared_weights import as_architecture
 from jnas.spaces.darts._cells import EDGES
 from jnas.spaces.darts._edge_choices import architecture_of, edge_choices, edge_space, likeliest_cells
 from jnas.training.networks.darts._search_cell import Control, SearchEdges, search_edges
@@ -83,3 +86,26 @@ def test_the_mixture_is_differentiable_twice():
 
     # Lowered, since what has no forward mode is found out no earlier.
     jax.jit(lambda *each: jax.jvp(jax.grad(loss, (0, 1)), each, each)).lower(parameters, jnp.zeros((28, 8)))
+
+
+def test_candidates_are_cells():
+    """Two edges a node of what is compared or trained together; draws of all edges have any of them."""
+    net, space = darts_supernet(image_shape=(4, 4, 1), num_classes=2, channels=1, cells=1), edge_space()
+    decisions = decisions_of(net)
+
+    @jax.jit
+    def draw(key):
+        keys = jax.random.split(key, 3)
+        arch = space.sample(keys[0])
+        draws = jax.random.randint(keys[1], (300, 28), 0, 8)
+        return arch, fair_archs(keys[2], net, arch), jax.vmap(lambda each: as_architecture(net, each))(draws)
+
+    arch, fair, mended = map(np.asarray, draw(jax.random.key(0)))
+    np.testing.assert_array_equal(fair == 7, np.broadcast_to(arch == 7, (7, 28)))
+    assert np.all(np.sort(fair[:, arch != 7], 0) == np.arange(7)[:, None])
+    into_last = (mended.reshape(300, 2, 14)[:, :, 9:] != 7).reshape(600, 5)
+    assert np.all(into_last.sum(1) == 2)
+    assert into_last.mean(0).min() > 0.3  # 0.4 if all are as likely
+    size, shares = decisions.uniform
+    assert size == (49**4 * 1 * 3 * 6 * 10) ** 2
+    np.testing.assert_allclose(shares.reshape(2, 14, 8)[:, 9:].sum((0, 1)), [4 / 7] * 7 + [6], rtol=1e-6)

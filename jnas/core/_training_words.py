@@ -158,6 +158,10 @@ class Decisions(NamedTuple):
     names: tuple[tuple[str, ...], ...]  # of each decision's K columns; what stands at a masked one is never shown
     independent: bool = True  # whether every combination of choices is an architecture; if not, `discretize` mends it
     operations: NDArray[np.bool_] | None = None  # [E], which of them choose an operation; None for all
+    absent: int | None = None  # the choice without which an edge is not there, where `discretize` says which edges are:
+    # then `Supernet.sampled` computes any combination, valid or not
+    uniform: tuple[int, NDArray[np.float32]] | None = None  # where choices depend on one another and the space has no
+    # index: how many architectures its draws are one of, each as likely, and how often they have each choice, [E, K]
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -43,7 +43,8 @@ def fairnas(
     batch are summed (not averaged), clipped together, and make one step. What a step tells is the mean of the three. At
     the end uniform architectures are compared as in `spos`.
 
-    A decision with fewer operations than another begins again with its first.
+    A decision with fewer operations than another begins again with its first. Where not every edge is there, as on
+    DARTS's space, edges that the drawn architecture lacks stay so, and operations of the others are permuted.
 
     With `topologies='partition'`, known as `topo_fairnas`, a batch makes several such steps, one after another, with
     topologies of which each vertex is in exactly one: each that fits the vertices that are left is as likely. (The
@@ -115,9 +116,12 @@ def fair_archs(key: Key, supernet: Supernet, arch: Array) -> Array:
     Args:
       key: Of the permutations.
       supernet: Says which decisions choose operations, and which there are; `M` is the largest number of them.
-      arch: int32 `[E]`, valid: the choices that are no operations.
+      arch: int32 `[E]`, valid: the choices that are no operations, and the edges that are not there.
     """
     decisions = decisions_of(supernet)
+    absent = decisions.absent
+    if absent is not None:  # no operation to be permuted
+        decisions = decisions._replace(mask=decisions.mask & (np.arange(decisions.shape[1]) != absent))
     chosen = np.ones(len(decisions.mask), bool) if decisions.operations is None else decisions.operations
     noise = jnp.where(decisions.mask, jax.random.uniform(key, decisions.shape, jnp.float32), jnp.inf)
     number = jax.lax.broadcasted_iota(jnp.int32, decisions.shape, 1)
@@ -125,6 +129,8 @@ def fair_archs(key: Key, supernet: Supernet, arch: Array) -> Array:
     places = np.arange(decisions.counts[chosen].max())[:, None] % decisions.counts[None]
     operations = jnp.take_along_axis(orders, places.T.astype(np.int32), axis=1).T
     archs = jnp.where(chosen[None], operations, arch[None])
+    if absent is not None:
+        return jnp.where(arch[None] == absent, arch[None], archs)
     return jax.vmap(lambda each: as_architecture(supernet, each))(archs)
 
 

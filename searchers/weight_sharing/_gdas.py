@@ -85,7 +85,7 @@ def gdas(
         key, noise_key = jax.random.split(state.key)
         noise = jax.random.gumbel(noise_key, (2, *decisions.shape), jnp.float32)
         choices, _ = hard_gumbel(decisions.restrict(state.alpha), noise[0], temperature(state.step))
-        arch = as_architecture(supernet, choices)
+        arch = choices if decisions.absent is not None else as_architecture(supernet, choices)
         rate = learning_rate(sgd, schedule, state.step)
         trained, on_train = train_arch(supernet, state.weights, arch, batch.train, rate, sgd)
 

@@ -99,13 +99,15 @@ def rsps(
         del state
         if decisions.independent:
             return jnp.full(archs.shape[:1], np.float32(-np.sum(np.log(decisions.counts))))
-        one = -math.log(_size(supernet.space))
+        one = -math.log(_size(supernet.space) if decisions.uniform is None else decisions.uniform[0])
         return jnp.where(jax.vmap(supernet.space.is_valid)(archs), jnp.float32(one), -jnp.inf)
 
     def probabilities(state: RspsState) -> Array:
         del state
         if decisions.independent:
             return jnp.asarray(decisions.mask / decisions.counts[:, None], jnp.float32)
+        if decisions.uniform is not None:
+            return jnp.asarray(decisions.uniform[1])
         return jnp.asarray(_shares(supernet.space, decisions.shape[1]))
 
     def shared(state: RspsState) -> Shared:

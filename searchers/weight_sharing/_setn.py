@@ -4,8 +4,9 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from jnas.core._vocabulary import Batch, Derived, Key, StepInfo, Supernet, WeightSharingSearcher, decisions_of
+from jnas.core._vocabulary import Array, Batch, Derived, Key, StepInfo, Supernet, WeightSharingSearcher, decisions_of
 from jnas.searchers.weight_sharing._architecture_parameters import (
     Adam,
     AlphaState,
@@ -42,7 +43,8 @@ def setn(
     Each step draws a uniform architecture, the same in all cells, and makes a step of the weights with it on the
     training batch; then makes a step of alpha on the validation batch, with all operations mixed by the softmax of
     alpha. Running estimates of batch-norm are taken from the uniform architectures alone; the published script also
-    moves them in the mixture's passes.
+    moves them in the mixture's passes. Where not every edge is there, as on DARTS's space, what is compared is
+    what alpha derives and draws around it, by Gumbel noise.
 
     Published with batches of 64.
 
@@ -81,10 +83,18 @@ def setn(
         alpha, optimizer = update_alpha(adam, gradient, state.optimizer, state.alpha)
         return AlphaState(key, state.step + 1, trained, alpha, optimizer), StepInfo(*on_train, *on_validation)
 
-    def derive(state: AlphaState, dataset: Dataset, split: str) -> Derived:
+    def candidates(key: Key, logits: Array) -> Array:
+        if decisions.absent is not None:
+            noise = jax.random.gumbel(key, (selection.num_candidates, *decisions.shape), jnp.float32)
+            return jax.vmap(supernet.discretize)(logits[None] + noise.at[0].set(0))
         count = min(selection.num_candidates, math.prod(decisions.counts.tolist()))
-        choices = most_probable(jax.nn.log_softmax(decisions.restrict(state.alpha), axis=1), count)
-        archs = jax.vmap(lambda each: as_architecture(supernet, each))(choices)
-        return choose(derive_key(state.key), supernet, state.weights.shared, archs, dataset, split, selection)
+        choices = most_probable(jax.nn.log_softmax(logits, axis=1), count)
+        return jax.vmap(lambda each: as_architecture(supernet, each))(choices)
+
+    def derive(state: AlphaState, dataset: Dataset, split: str) -> Derived:
+        key = derive_key(state.key)
+        draw_key, key = (key, key) if decisions.absent is None else jax.random.split(key)
+        archs = candidates(draw_key, decisions.restrict(state.alpha))
+        return choose(key, supernet, state.weights.shared, archs, dataset, split, selection)
 
     return WeightSharingSearcher(init, step, derive, *alpha_says[1:], "setn")

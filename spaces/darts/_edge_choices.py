@@ -44,7 +44,8 @@ def likeliest_cells(logits: Array) -> Array:
     """Returns operations int32 `[28]` of logits `[28, 8]`: two edges into each node, never `none`, as DARTS derives.
 
     Of each node, the two edges stay on which an operation other than `none` has the largest share of a softmax over all
-    operations, the first among equals; each has its likeliest operation.
+    operations, the first among equals; each has its likeliest operation. Equals are counted from an edge that the
+    operations say (the sum of their numbers), or draws of one choice for each edge would all have the first two.
     """
     shares = jax.nn.softmax(jnp.where(jnp.isnan(logits), 0, logits), axis=1)[:, :NONE]
     best = jnp.max(jnp.nan_to_num(shares), 1).reshape(NUM_CELLS, len(EDGES))
@@ -52,9 +53,25 @@ def likeliest_cells(logits: Array) -> Array:
     cells = []
     for own, operations in zip(best, likeliest, strict=True):
         for into in INTO_NODE:
-            order = jnp.argsort(jnp.argsort(-own[into], stable=True))
+            here, count = own[into], into.stop - into.start
+            first = jnp.where(jnp.all((here == 0) | (here == 1)), jnp.sum(operations[into]) % count, 0)
+            places = (jnp.arange(count) + first) % count
+            order = (
+                jnp.zeros(count, jnp.int32).at[places[jnp.argsort(-here[places], stable=True)]].set(np.arange(count))
+            )
             cells.append(jnp.where(order < 2, operations[into], NONE))
     return jnp.concatenate(cells)
+
+
+def uniform_choices() -> tuple[int, np.ndarray]:
+    """Returns how many architectures draws of the space are one of, and how often they have each choice `[28, 8]`."""
+    size, shares = 1, np.zeros((NUM_CELLS, len(EDGES), NUM_CHOICES), np.float32)
+    for into in INTO_NODE:
+        states = into.stop - into.start
+        size *= (states * (states - 1) // 2 * NONE**2) ** NUM_CELLS
+        shares[:, into, :NONE] = 2 / states / NONE
+        shares[:, into, NONE] = 1 - 2 / states
+    return size, shares.reshape(-1, NUM_CHOICES)
 
 
 @functools.cache

@@ -10,7 +10,14 @@ import numpy as np
 
 from jnas.core._vocabulary import Array, Key, Supernet, decisions_of
 from jnas.spaces.darts._cells import EDGES, NODES
-from jnas.spaces.darts._edge_choices import NUM_CELLS, NUM_CHOICES, edge_space, likeliest_cells
+from jnas.spaces.darts._edge_choices import (
+    NONE,
+    NUM_CELLS,
+    NUM_CHOICES,
+    edge_space,
+    likeliest_cells,
+    uniform_choices,
+)
 from jnas.training.networks._initial import Constant, Uniform, fresh_moments, initial_arrays
 from jnas.training.networks.darts._edge import factorized_reduction
 from jnas.training.networks.darts._network import (
@@ -74,7 +81,7 @@ def darts_supernet(
     Stem, cells and head are those of `darts_network`; each of a cell's 14 edges has the weights of all operations, none
     of its batch-norms has scale or shift, and pools have one too, as published. An architecture is one of 8 operations
     on each edge of both cells, int32 `[28]`: `none` on all edges but two into each node. `sampled` computes any choice.
-    Preferences become the two cells that DARTS derives.
+    Preferences become the two cells that DARTS derives. (GDAS trains all edges, as published.)
 
     Gradients compute each edge again, so that a search takes the memory of the nodes and of one edge's operations.
 
@@ -144,7 +151,7 @@ def darts_supernet(
         rematerialize=rematerialize,
     )
     decisions = decisions_of(supernet)
-    return supernet._replace(decisions=decisions._replace(independent=False))
+    return supernet._replace(decisions=decisions._replace(independent=False, absent=NONE, uniform=uniform_choices()))
 
 
 def _cell(
