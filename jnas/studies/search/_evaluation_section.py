@@ -46,7 +46,6 @@ def evaluation_section(comparison: Comparison, suffix: str) -> Html | None:
     rows += [_yardstick_row(stick, len(rows[0])) for study in comparison.studies for stick in study.yardsticks]
     head = ["method", "weights", "mean", "best", "best rank", "surpasses random", "Kendall"]
     head.append(f"percentile, best {_PERCENTILE}")
-    head += [f"published {name}" for name in ("mean", "best", "best rank", "p", "Kendall")] if published else []
     kept = [i for i in range(len(head)) if any(row[i] != "–" for row in rows)]  # columns in which something stands
     head, rows = [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
     parts: list[Any] = [element("p", _words(comparison, target)), html_table(head, rows, class_="numbers")]
@@ -110,7 +109,15 @@ def _row(comparison: Comparison, k: int, entry: ComparedSearcher, target: int, p
         surpasses,
         *_ranking_cells(study, result.name),
     ]
-    return [*row, *_published_cells(_published(study, result.name))] if published else row
+    if not published:
+        return row
+    # Beside our own, so that the table stays as narrow as a page.
+    told = [None, None, *_published_words(_published(study, result.name)), None]
+    return [_with_published(cell, words) for cell, words in zip(row, told, strict=True)]
+
+
+def _with_published(cell: Any, words: str | None) -> Any:
+    return cell if words is None else element("div", cell, element("small", f"published {words}"))
 
 
 def _yardstick_row(stick: Any, width: int) -> list[Any]:
@@ -138,11 +145,11 @@ def _kind(name: str) -> str:
     return name.partition("@")[0].partition(":")[0]
 
 
-def _published_cells(figures: PublishedSearch) -> list[Any]:
-    def cell(name: str, form: str, more: str = "") -> Any:
+def _published_words(figures: PublishedSearch) -> list[str | None]:
+    def cell(name: str, form: str, more: str = "") -> str | None:
         value = getattr(figures, name)
         if value is None:
-            return "–"
+            return None
         return f"{value:{form}}{more}{'†' if name in figures.unverified else ''}"
 
     spread = "" if figures.std is None else f" ± {figures.std:.2f}"
