@@ -79,7 +79,11 @@ def test_every_evaluation_is_a_training_that_is_made_once(tmp_path, capsys, trai
         np.testing.assert_array_equal(searcher.incumbent, incumbent_rows(traces))
     assert len(read(tmp_path / "all" / "evaluations.csv")) == 20
     assert len(read(tmp_path / "all" / "curves.csv")) == len(made) * 2 * 3  # epochs and splits
-    assert f"{len(made)} trainings for 20 evaluations" in (tmp_path / "all" / "report.html").read_text()
+    page = (tmp_path / "all" / "report.html").read_text()
+    assert f"{len(made)} trainings for 20 evaluations" in page
+    assert "optimum of the table" not in page
+    assert "compiling included" in page
+    assert "compiling 0" not in page
     assert "random_search" in told
 
     table = jnas.load_table(tmp_path / "all" / "table.npz")
@@ -132,7 +136,7 @@ def test_trainings_of_another_folder_are_not_made_again(tmp_path, capsys, traine
     capsys.readouterr()
     words = ("--start-from", str(tmp_path / "first"), "--training-seed", "1")
     assert search(tmp_path / "other", *words, searchers="random_search") == 2
-    assert "are not those that are made here: training_seed differ" in capsys.readouterr().err
+    assert "are not those that are made here, they have another training_seed; start" in capsys.readouterr().err
 
 
 def test_a_damaged_file_is_said(tmp_path, capsys, pageless):

@@ -117,7 +117,10 @@ def _searcher_row(comparison: Comparison, numbers: Finals, k: int, best: Sequenc
         forms = (".2f", ".3f" if narrow[c] else ".2f")
         cells.append(mean_cell(mean, low, high, std=std, forms=forms, strong=best[c] == k, name="td"))
     compiled, ran = entry.result.compile_seconds, entry.result.run_seconds
-    measured = element("td", seconds_text(compiled + ran), element("small", f"compiling {seconds_text(compiled)}"))
+    told = (
+        f"compiling {seconds_text(compiled)}" if compiled else "compiling included"
+    )  # which real trainings do not time
+    measured = element("td", seconds_text(compiled + ran), element("small", told))
     return element(
         "tr",
         element("th", named(k, entry.label), element("small", _runs_text(comparison, entry)), scope="row"),
@@ -192,9 +195,9 @@ def time_section(comparison: Comparison, suffix: str) -> Html:
     targets = shown_targets(comparison)
     intro = (
         "How good the incumbent is, the best architecture so far by the score searched on. Lines are means over runs, "
-        f"bands their 95 % bootstrap confidence intervals (none for fewer than {FEWEST} runs), dashes the optimum of "
-        "the table. A line begins when nine runs in ten have evaluated something and ends with the searcher's last "
-        "run. Horizontal axes are logarithmic; "
+        f"bands their 95 % bootstrap confidence intervals (none for fewer than {FEWEST} runs)"
+        f"{', dashes the optimum of the table' if _has_optimum(comparison) else ''}. A line begins when nine runs in "
+        "ten have evaluated something and ends with the searcher's last run. Horizontal axes are logarithmic; "
         "vertical axes of accuracies leave out the start of the curves."
         f"{_weight_sharing(comparison)}"
     )
@@ -273,6 +276,11 @@ def _regrets(comparison: Comparison, found: Curves, axis: str) -> Html:
     return panels(drawn, caption, searcher_legend(comparison, _shown(found))) if drawn else Html()
 
 
+def _has_optimum(comparison: Comparison) -> bool:
+    """Returns whether a picture has the line of an optimum, which searches by real trainings do not know."""
+    return any(optimum(comparison, t) is not None for t in shown_targets(comparison))
+
+
 def _drawable(found: Sequence[Curve]) -> bool:
     return any(np.isfinite(curve.mean).any() for curve in found)
 
@@ -287,8 +295,8 @@ def finals_section(comparison: Comparison, suffix: str) -> Html:
         drawn.append((panel_title(comparison, t), final_panel(labels, values, optimum(comparison, t), title=title)))
     caption = (
         "Each line is all runs of a searcher, sorted by the accuracy that they ended with: where it is higher at the "
-        "left, bad runs are less bad. The dashed line is the optimum of the table. The vertical axis leaves out the "
-        "lowest runs (at most 2 in 100)."
+        f"left, bad runs are less bad. {'The dashed line is the optimum of the table. ' * _has_optimum(comparison)}The "
+        "vertical axis leaves out the lowest runs (at most 2 in 100)."
     )
     return section("How reliably", panels(drawn, caption, searcher_legend(comparison)), id=f"finals{suffix}")
 

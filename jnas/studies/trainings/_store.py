@@ -21,6 +21,7 @@ import numpy as np
 from jnas.core._folder import FolderKind, config_digest, read_description, read_part
 from jnas.core._vocabulary import Space
 from jnas.io._archive import read_archive, write_archive
+from jnas.io._text import listed
 from jnas.io._tree import as_members, fill, find_leaves
 from jnas.spaces._registry import canonical
 from jnas.studies.trainings._plan import TrainingSearchPlan
@@ -141,8 +142,8 @@ class Store:
             differing = [name for name in _SAME_TRAINING if theirs.get(name) != ours[name]]
             if differing:
                 raise ValueError(
-                    f"the trainings in {other} are not those that are made here: {', '.join(differing)} differ; start "
-                    "from another folder, or from none"
+                    f"the trainings in {other} are not those that are made here, they have another "
+                    f"{listed(differing)}; start from another folder, or from none"
                 )
             identity = {**FOLDER.header, "study": config_digest(theirs)}
             found = all_trainings(Path(other), theirs["searchers"], identity, theirs)
