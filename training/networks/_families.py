@@ -88,11 +88,11 @@ def make_supernet(
     Args:
       dataset: Says the size of the images and the number of classes.
       channels: Of the first stage; published searches have 16.
-      cells: In each stage; published searches have 5, and 3 modules on NAS-Bench-101.
+      cells: In each stage; published searches have 5, and 3 modules on NAS-Bench-101; of `'darts'` all of them, 8.
       form: How one operation among several becomes a program; by default the fastest on this backend, a branch
         (`'switch'`) on CPUs, sorted batches (`'dispatch'`) elsewhere. See `jnas.training.train_many`.
-      space: `'nasbench201'`; or `'nasbench101'`, `'nasbench1shot1_1'`, `'nasbench1shot1_2'` or `'nasbench1shot1_3'`,
-        whose form is `'switch'` everywhere.
+      space: `'nasbench201'`; or `'nasbench101'`, `'nasbench1shot1_1'`, `'nasbench1shot1_2'`, `'nasbench1shot1_3'` or
+        `'darts'`, whose form is `'switch'` everywhere.
       vertices: Of `'nasbench101'`: the most vertices of a cell, 3 to 7; by default 7.
       rematerialize: Whether gradients compute the insides of cells again, which takes less memory and more time; their
         last bits may differ.
