@@ -116,6 +116,7 @@ LATE = {  # imports that stand in functions, and why
     ("jnas.tables._named_cells", "jnas.spaces._registry"),
     # Flax need not be installed.
     ("jnas.training.networks.nasbench201._family", "jnas.training.networks.nasbench201._flax"),
+    ("jnas.training.networks.darts._family", "jnas.training.networks.darts._flax"),
 }
 
 

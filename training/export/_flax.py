@@ -10,17 +10,17 @@ from jnas.training.networks._families import FAMILIES, family_of
 
 
 def to_flax(arch: Any, weights: Weights, *, batch_norm_epsilon: float = 1e-5, batch_norm_momentum: float = 0.9) -> Any:
-    """Returns the network of a NAS-Bench-201 cell as a Flax NNX module with the given weights.
+    """Returns the network of a NAS-Bench-201 cell or a DARTS genotype as a Flax NNX module with the given weights.
 
-    The module has the operations of this architecture alone, an `nnx.Conv` and an `nnx.BatchNorm` for each
-    convolution. It takes normalized images float `[B, H, W, C]` (`(pixels - dataset.mean) / dataset.std`), of any
-    height and width that are multiples of 4, and returns logits `[B, classes]`. It starts in evaluation mode, where
-    batch-norm uses the running estimates; `module.train()` switches to each batch's own statistics, which then also
-    enter the estimates. These follow Flax's rule, in which the variance is the biased one; `train` follows PyTorch's
-    unbiased one.
+    The module has the operations of this architecture alone, an `nnx.Conv` and an `nnx.BatchNorm` for each convolution.
+    It takes normalized images float `[B, H, W, C]` (`(pixels - dataset.mean) / dataset.std`), of any height and width
+    that are multiples of 4, and returns logits `[B, classes]`. It starts in evaluation mode, where batch-norm uses the
+    running estimates; `module.train()` switches to each batch's own statistics, which then also enter the estimates.
+    These follow Flax's rule, in which the variance is the biased one; `train` follows PyTorch's unbiased one. Of DARTS,
+    `module.with_auxiliary` gives the auxiliary head's logits too, where the recipe has one; no paths are dropped.
 
     Args:
-      arch: int `[6]`, or an architecture string.
+      arch: int `[6]`, of DARTS `[32]`, or an architecture string.
       weights: What `train` returns for it; `Weights(*network.init(key, arch))` for a network that has learned nothing.
         The sizes of the network are those of the weights.
       batch_norm_epsilon: As in the recipe that made the weights.

@@ -97,8 +97,8 @@ def save_weights(path: str | os.PathLike[str], arch: Any, weights: Weights, data
 def load_weights(path: str | os.PathLike[str]) -> TrainedNetwork:
     """Returns what `save_weights` wrote.
 
-    `to_flax(found.arch, found.weights)` makes a module of it, where it is of NAS-Bench-201; `evaluate` takes it with
-    `make_network(dataset, found.recipe, space=found.space)`. Arrays are NumPy's.
+    `to_flax(found.arch, found.weights)` makes a module of it, if it is of NAS-Bench-201 or DARTS; `evaluate` takes it
+    with `make_network(dataset, found.recipe, space=found.space)`. Arrays are NumPy's.
 
     Raises:
       FileNotFoundError: There is no such file.

@@ -41,6 +41,7 @@ class Family(NamedTuple):
       recipes: The names of the default recipes, for the digits and for other data.
       parameters: The type of what `Network.init` returns first, by which weights are known again.
       default_form: Returns the fastest form on the default backend.
+      alone: The form in which commands train one architecture by itself; None for that of many.
       supernet: `supernet(form, image_shape=, num_classes=, channels=, cells=) -> Supernet`; None where there is none.
         With `max_vertices=` too, where `by_vertices`.
       supernet_forms: The names that `supernet` takes.
@@ -78,6 +79,7 @@ class Family(NamedTuple):
     flax: Callable[[], ModuleType] | None = None
     auxiliary: bool = False
     cells_counted: str = "in each stage"
+    alone: FormName | None = None
 
 
 def all_archs(space: Space) -> np.ndarray:

@@ -282,7 +282,7 @@ def _auxiliary(
     head: AuxiliaryHead, images: Array, normalize: Callable[..., tuple[Array, Array]]
 ) -> tuple[Array, tuple[Array, Array]]:
     """Returns logits of the auxiliary head and the statistics of its batch-norms."""
-    pooled = _overlapping_quarters(jax.nn.relu(images))
+    pooled = overlapping_quarters(jax.nn.relu(images))
     out, used_1 = normalize(pointwise(pooled, head.first.kernel), head.first.scale, head.first.shift, None)
     flat = jax.nn.relu(out).transpose(1, 2, 0, 3).reshape(-1, out.shape[-1])
     convolved = (head.second.kernel @ flat)[:, None, None]
@@ -290,7 +290,7 @@ def _auxiliary(
     return _classify(head.linear, jax.nn.relu(out[:, 0, 0])), (used_1, used_2)
 
 
-def _overlapping_quarters(images: Array) -> Array:
+def overlapping_quarters(images: Array) -> Array:
     """Returns the means of four windows, `[C, 2, 2, B]`, of five eighths of the sides; published are 5 of 8."""
     for axis in (1, 2):
         size = images.shape[axis]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jnas.spaces.darts._cells import NODES, SHAPE
+from jnas.spaces.darts._cells import ALL_OPERATIONS, NODES, SHAPE
 from jnas.training.networks._family import Named, name_convolution, name_norm
 from jnas.training.networks.darts._edge import DIL_3, DIL_5, KERNEL_SIZES, SEP_3, SEP_5, SKIP
 
@@ -37,6 +37,34 @@ def darts_named_arrays(arch: np.ndarray, parameters: Any, statistics: Any) -> Na
         yield from name_norm("auxiliary/second", head.second, used[1])
         yield "auxiliary/linear/kernel", head.linear.kernel.T
         yield "auxiliary/linear/bias", head.linear.bias
+
+
+def check_weights(arch: np.ndarray, weights: Any) -> None:
+    """Raises where weights are not those of one run, or hold kernels that the architecture `[32]` does not have."""
+    if weights.parameters.stem.kernel.ndim != 2:
+        shape = list(weights.parameters.stem.kernel.shape)
+        raise TypeError(
+            f"the stem's kernel in weights has the shape {shape}, expected that of one run, [3 C, 9 C']; choose one of "
+            "many by jax.tree.map(lambda x: x[number], weights)"
+        )
+    cells, count = np.asarray(arch).reshape(SHAPE), len(weights.parameters.cells)
+    for number, own in enumerate(weights.parameters.cells):
+        taps, products = (
+            np.any(np.asarray(own.edges.depthwise) != 0, 2),
+            np.any(np.asarray(own.edges.pointwise) != 0, (2, 3)),
+        )
+        reduction = number in (count // 3, 2 * count // 3)
+        for edge, (state, choice) in enumerate(cells[int(reduction)].reshape(2 * NODES, 2)):
+            rounds = 2 if choice in (SEP_3, SEP_5) else int(choice in (DIL_3, DIL_5))
+            expected, around = np.zeros((2, 5, 5), bool), (5 - KERNEL_SIZES.get(choice, 5)) // 2
+            expected[:rounds, around : 5 - around, around : 5 - around] = True
+            halved = choice == SKIP and reduction and state < 2
+            has = np.arange(2) < (1 if halved else rounds)
+            if not (np.array_equal(taps[edge], expected) and np.array_equal(products[edge], has)):
+                raise ValueError(
+                    f"the weights are those of another architecture: edge {edge} of cell {number} has other kernels "
+                    f"than those of {ALL_OPERATIONS[choice]}"
+                )
 
 
 def _name_edge(name: str, edge: int, choice: int, halves: bool, parameters: Any, statistics: Any) -> Named:

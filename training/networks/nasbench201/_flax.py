@@ -12,6 +12,18 @@ from flax import nnx
 
 from jnas.core._vocabulary import Array, Weights
 from jnas.spaces.nasbench201._cells import EDGES, OPERATIONS
+from jnas.training.networks._flax_layers import (
+    ConvolutionNorm,
+    ReluConvolutionNorm,
+    affine_of,
+    batch_norm_of,
+    convolution_of,
+    normalized_of,
+    rows_of,
+    set_value,
+    statistics_of,
+    value_of,
+)
 from jnas.training.networks.nasbench201._edge import EdgeParameters, middle_tap
 from jnas.training.networks.nasbench201._network import (
     Nasbench201Head,
@@ -50,28 +62,6 @@ class Pool(nnx.Module):
         return _average_pool(images, (3, 3), strides=(1, 1), padding="SAME", count_include_pad=False)
 
 
-class ConvolutionNorm(nnx.Module):
-    """A convolution without bias and its batch-norm."""
-
-    def __init__(self, kernel: Any, size: int, parameters: Any, statistics: Any, norm: Any, stride: int = 1):
-        """Takes a kernel `[C', size size C]`, scale and shift `[C']`, and statistics `[2, C']`."""
-        self.convolution = _convolution(kernel, size, stride)
-        self.norm = _norm(parameters.scale, parameters.shift, statistics, norm)
-
-    def __call__(self, images: Array) -> Array:
-        """Returns normalized images `[B, H / stride, W / stride, C']` of `[B, H, W, C]`."""
-        normalized: Array = self.norm(self.convolution(images))
-        return normalized
-
-
-class ReluConvolutionNorm(ConvolutionNorm):
-    """The operations `nor_conv_1x1` and `nor_conv_3x3`: a ReLU before them."""
-
-    def __call__(self, images: Array) -> Array:
-        """Returns normalized images `[B, H / stride, W / stride, C']` of `[B, H, W, C]`."""
-        return super().__call__(nnx.relu(images))
-
-
 class Cell(nnx.Module):
     """Four nodes and six operations between them."""
 
@@ -101,7 +91,7 @@ class ResidualReduction(nnx.Module):
         first, second, shortcut = parameters
         self.first = ReluConvolutionNorm(first.kernel, 3, first, statistics[0], norm, stride=2)
         self.second = ReluConvolutionNorm(second.kernel, 3, second, statistics[1], norm)
-        self.shortcut = _convolution(shortcut, 1)
+        self.shortcut = convolution_of(shortcut, 1)
 
     def __call__(self, images: Array) -> Array:
         """Returns images `[B, H / 2, W / 2, C']`."""
@@ -134,10 +124,10 @@ class NasBench201Module(nnx.Module):
             [ResidualReduction(*pair, norm) for pair in zip(parameters.reductions, statistics.reductions, strict=True)]
         )
         head = parameters.head
-        self.norm = _norm(head.scale, head.shift, statistics.head, norm)
+        self.norm = batch_norm_of(head.scale, head.shift, statistics.head, norm)
         self.linear = nnx.Linear(*reversed(head.kernel.shape), kernel_init=nnx.initializers.zeros, rngs=nnx.Rngs(0))
-        _set(self.linear.kernel, head.kernel.T)
-        _set(self.linear.bias, head.bias)
+        set_value(self.linear.kernel, head.kernel.T)
+        set_value(self.linear.bias, head.bias)
 
     def __call__(self, images: Array) -> Array:
         """Returns logits `[B, classes]` of normalized images `[B, H, W, C]`, height and width multiples of 4."""
@@ -167,15 +157,16 @@ def weights_of(module: NasBench201Module) -> Weights:
     width = module.stem.convolution.kernel.shape[-1]
     cells = [[_edges_of(cell, width * 2**stage) for cell in each] for stage, each in enumerate(module.stages)]
     stages = [jax.tree.map(_stacked, *stage) for stage in cells]
-    blocks = [[_normalized_of(block.first), _normalized_of(block.second)] for block in module.reductions]
-    stem, stem_statistics = _normalized_of(module.stem)
-    shortcuts = [_rows(block.shortcut) for block in module.reductions]
-    head = Nasbench201Head(*_affine(module.norm), _value(module.linear.kernel).T, _value(module.linear.bias))
+    blocks = [[normalized_of(block.first), normalized_of(block.second)] for block in module.reductions]
+    stem, stem_statistics = normalized_of(module.stem)
+    shortcuts = [rows_of(block.shortcut) for block in module.reductions]
+    head = Nasbench201Head(*affine_of(module.norm), value_of(module.linear.kernel).T, value_of(module.linear.bias))
     parameters = NasBench201Parameters(
-        stem=stem,
+        stem=NormalizedConvolution(*stem),
         cells=tuple(parameters for parameters, _ in stages),
         reductions=tuple(
-            Reduction(a, b, shortcut) for ((a, _), (b, _)), shortcut in zip(blocks, shortcuts, strict=True)
+            Reduction(NormalizedConvolution(*a), NormalizedConvolution(*b), shortcut)
+            for ((a, _), (b, _)), shortcut in zip(blocks, shortcuts, strict=True)
         ),
         head=head,
     )
@@ -183,7 +174,7 @@ def weights_of(module: NasBench201Module) -> Weights:
         stem=stem_statistics,
         cells=tuple(statistics for _, statistics in stages),
         reductions=tuple(_stacked(a, b) for (_, a), (_, b) in blocks),
-        head=_statistics_of(module.norm),
+        head=statistics_of(module.norm),
     )
     weights: Weights = jax.tree.map(jnp.asarray, Weights(parameters, statistics))
     return weights
@@ -202,57 +193,6 @@ def _operation(name: str, parameters: EdgeParameters, statistics: Any, norm: Any
     return {"none": Zero, "skip_connect": Skip, "avg_pool_3x3": Pool}[name]()
 
 
-def _convolution(rows: Any, size: int, stride: int = 1) -> nnx.Conv:
-    """Returns a convolution of a kernel `[C', size size C]`: taps row by row, within a tap the input channels."""
-    outputs, inputs = rows.shape[0], rows.shape[1] // size**2
-    convolution = nnx.Conv(
-        inputs,
-        outputs,
-        (size, size),
-        strides=stride,
-        padding=size // 2,
-        use_bias=False,
-        kernel_init=nnx.initializers.zeros,
-        rngs=nnx.Rngs(0),
-    )
-    _set(convolution.kernel, rows.reshape(outputs, size, size, inputs).transpose(1, 2, 3, 0))
-    return convolution
-
-
-def _rows(convolution: nnx.Conv) -> Any:
-    kernel = _value(convolution.kernel)
-    return kernel.transpose(3, 0, 1, 2).reshape(kernel.shape[-1], -1)
-
-
-def _set(variable: Any, value: Any) -> None:
-    variable.set_value(jnp.asarray(value))
-
-
-def _value(variable: Any) -> Any:
-    """Returns a NumPy array: reshaping hundreds of arrays on the device would compile a program for each shape."""
-    return np.asarray(variable[...])
-
-
-def _norm(scale: Any, shift: Any, statistics: Any, norm: Any) -> nnx.BatchNorm:
-    batch_norm: nnx.BatchNorm = norm(len(scale), rngs=nnx.Rngs(0))
-    variables = (batch_norm.scale, batch_norm.bias, batch_norm.mean, batch_norm.var)
-    for variable, value in zip(variables, (scale, shift, *statistics), strict=True):
-        _set(variable, value)
-    return batch_norm
-
-
-def _affine(norm: nnx.BatchNorm) -> tuple[Any, Any]:
-    return _value(norm.scale), _value(norm.bias)
-
-
-def _statistics_of(norm: nnx.BatchNorm) -> Any:
-    return np.stack([_value(norm.mean), _value(norm.var)])
-
-
-def _normalized_of(module: ConvolutionNorm) -> tuple[NormalizedConvolution, Any]:
-    return NormalizedConvolution(_rows(module.convolution), *_affine(module.norm)), _statistics_of(module.norm)
-
-
 def _edges_of(cell: Cell, width: int) -> tuple[EdgeParameters, Any]:
     """Returns a cell's parameters and statistics as arrays `[6, ...]`, as they start where an edge has none."""
     zeros: list[Any] = [np.zeros(shape, np.float32) for shape in ((width, 9 * width), width, width)]
@@ -262,10 +202,10 @@ def _edges_of(cell: Cell, width: int) -> tuple[EdgeParameters, Any]:
     statistics: list[Any] = []
     for edge in cell.edges:
         if isinstance(edge, ConvolutionNorm):
-            own, used = _normalized_of(edge)
-            around = (9 * width - own.kernel.shape[1]) // 2
-            kernel: Any = np.pad(own.kernel, ((0, 0), (around, around)))
-            parameters.append(EdgeParameters(kernel, own.scale, own.shift))
+            (own, *affine), used = normalized_of(edge)
+            around = (9 * width - own.shape[1]) // 2
+            kernel: Any = np.pad(own, ((0, 0), (around, around)))
+            parameters.append(EdgeParameters(kernel, *affine))
             statistics.append(used)
         else:
             parameters.append(nothing)
