@@ -15,6 +15,7 @@ import pytest
 
 from jnas.commands._cli import main
 from jnas.commands._training_setup import make_recipe
+from jnas.commands._training_work import plan_work
 from jnas.core._vocabulary import Weights
 from jnas.io._archive import read_archive, write_archive
 from jnas.spaces.nasbench201._cells import nasbench201_to_string
@@ -26,7 +27,7 @@ from jnas.training.data._sources import load_dataset
 from jnas.training.export._weights import load_weights, save_weights
 from jnas.training.networks._families import make_network
 from jnas.training.runs import _results
-from jnas.training.runs._jobs import Runs
+from jnas.training.runs._jobs import Jobs, Runs
 from jnas.training.runs._train import evaluate
 from tests._processes import start_jnas
 
@@ -390,3 +391,20 @@ def test_summary_and_curves_count_what_did_not_diverge(trained):
     assert text[5:] == [f"#7  {groups[0].name}", "#8  b"]
     _results.draw_curves("c.png", groups, runs, dataset)
     assert Path("c.png").stat().st_size > 10_000
+
+
+def test_one_genotype_has_a_program_of_its_own(tmp_path):
+    """Unless its folder was begun with the one that branches."""
+    one = np.asarray([[node // 2, 3] for node in (0, 2) * 8], np.int32).reshape(-1)
+    options = argparse.Namespace(space="darts", form=None, rematerialize=False, chunk_size=1)
+
+    def form(*archs):
+        jobs = Jobs(np.stack(archs), np.arange(len(archs)))
+        return plan_work(
+            jobs, load_dataset("digits"), get_recipe("darts-digits-8"), options, tmp_path, most=1
+        ).network.form
+
+    two = np.where(np.arange(32) == 1, 4, one)
+    assert [form(one, one), form(one, two)] == ["static", "switch"]
+    (tmp_path / "config.json").write_text('{"form": "switch"}')
+    assert form(one) == "switch"

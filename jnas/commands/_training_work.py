@@ -20,7 +20,7 @@ from jnas.io._json_checks import read_json
 from jnas.io._progress import ProgressBar, progress_bar
 from jnas.training._recipe import Recipe, recipe_words
 from jnas.training.data._dataset import Dataset
-from jnas.training.networks._families import make_network
+from jnas.training.networks._families import FAMILIES, make_network
 from jnas.training.runs._job_files import FOLDER
 from jnas.training.runs._jobs import (
     Jobs,
@@ -61,7 +61,11 @@ def plan_work(
       most: Candidates of one CPU device at once.
     """
     how = {"space": options.space, "rematerialize": options.rematerialize}
-    network, batches = make_network(dataset, recipe, options.form, **how), None
+    form, batches = options.form, None
+    alone = FAMILIES.entry(options.space).alone if len(np.unique(jobs.archs, axis=0)) == 1 else None
+    if form is None and alone is not None:
+        form = _begun(out, "form") or alone
+    network = make_network(dataset, recipe, form, jobs.archs[0] if form == "static" else None, **how)
     chunk = options.chunk_size or _begun_chunk(out) or _chunk_size(len(jobs.archs), dataset, recipe, most)
     if network.form == "dispatch":
         batches = device_batches(jobs, network, chunk)
