@@ -64,7 +64,7 @@ def plan_work(
     form, batches = options.form, None
     alone = FAMILIES.entry(options.space).alone if len(np.unique(jobs.archs, axis=0)) == 1 else None
     if form is None and alone is not None:
-        form = _begun(out, "form") or alone
+        form = begun_setting(out, "form") or alone
     network = make_network(dataset, recipe, form, jobs.archs[0] if form == "static" else None, **how)
     chunk = options.chunk_size or _begun_chunk(out) or _chunk_size(len(jobs.archs), dataset, recipe, most)
     if network.form == "dispatch":
