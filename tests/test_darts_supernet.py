@@ -1,5 +1,7 @@
 """The search network of the DARTS space against plain sums over edges, and what it derives."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from jnas.searchers.weight_sharing._fairnas import fair_archs
 from jnas.searchers.weight_sharing._shared_weights import as_architecture
 from jnas.spaces.darts._cells import EDGES
 from jnas.spaces.darts._edge_choices import architecture_of, edge_choices, edge_space, likeliest_cells
+from jnas.studies.supernets import _report
 from jnas.training.networks.darts._search_cell import Control, SearchEdges, search_edges
 from jnas.training.networks.darts._supernet import darts_supernet
 
@@ -109,3 +112,12 @@ def test_candidates_are_cells():
     size, shares = decisions.uniform
     assert size == (49**4 * 1 * 3 * 6 * 10) ** 2
     np.testing.assert_allclose(shares.reshape(2, 14, 8)[:, 9:].sum((0, 1)), [4 / 7] * 7 + [6], rtol=1e-6)
+
+
+def test_page_counts_the_cells_of_the_whole_network():
+    config = {"image_shape": (8, 8, 1), "channels": 2, "cells": 3, "epochs": {"gdas": 1}, "methods": ["gdas"]}
+    config |= {"train_images": 9, "split_images": 9, "dataset": "digits", "split": "validation", "num_seeds": 1}
+    told = [_report._task(SimpleNamespace(config=config | {"space": s}, targets=())) for s in ("darts", "nasbench201")]
+    assert "supernets of 2 channels and 3 cells in all on" in told[0]
+    assert "supernets of 2 channels and 3 cells in each stage on" in told[1]
+    assert "Epochs over the training images: 1 epoch." in told[0]

@@ -29,6 +29,7 @@ from jnas.studies.supernets._summary import (
     skip_connections,
 )
 from jnas.studies.supernets._weights_sections import training_time_section, weights_section
+from jnas.training.networks._families import FAMILIES
 
 
 def supernet_report(study: SupernetStudy) -> str:
@@ -61,8 +62,12 @@ def _task(study: SupernetStudy) -> str:
     config = study.config
     height, width, _ = config["image_shape"]
     sizes = " and ".join(counted(config[key], key[:-1]) for key in ("channels", "cells") if key in config)
+    family = FAMILIES.rows.get(config.get("space"))
+    where = "in each stage" if family is None else family.cells_counted
     lengths = sorted(set(config["epochs"].values()))
-    epochs = f"{lengths[0]} epochs" if len(lengths) == 1 else listed([f"{n} {e}" for n, e in config["epochs"].items()])
+    epochs = (
+        counted(lengths[0], "epoch") if len(lengths) == 1 else listed([f"{n} {e}" for n, e in config["epochs"].items()])
+    )
     judge = (
         f" A method's cell is judged by {config['table_name']}, of which the searches saw nothing."
         if study.targets
@@ -70,7 +75,7 @@ def _task(study: SupernetStudy) -> str:
     )
     return (
         f"{counted(len(config['methods']), 'method')} trained supernets"
-        f"{f' of {sizes} in each stage' if sizes else ''} on {config['train_images']:,} training images of "
+        f"{f' of {sizes} {where}' if sizes else ''} on {config['train_images']:,} training images of "
         f"{config['dataset']} ({height}x{width}) and learned the architecture from {config['split_images']:,} images "
         f"of its {config['split']} split, {counted(config['num_seeds'], 'seed')} each in one program. Epochs over the "
         f"training images: {epochs}.{judge}"
