@@ -62,7 +62,7 @@ def _task(study: SupernetStudy) -> str:
     config = study.config
     height, width, _ = config["image_shape"]
     sizes = " and ".join(counted(config[key], key[:-1]) for key in ("channels", "cells") if key in config)
-    family = FAMILIES.rows.get(config.get("space"))
+    family = FAMILIES.rows.get(config.get("space", ""))
     where = "in each stage" if family is None else family.cells_counted
     lengths = sorted(set(config["epochs"].values()))
     epochs = (
