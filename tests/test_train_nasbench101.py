@@ -167,7 +167,7 @@ def test_indices_are_rows_of_the_cells_and_isomorphic_cells_are_trained_once():
     [
         ("423624", "the index 423624 is not of nasbench101, whose indices are 0 to 423,623"),
         ("|conv5x5~0|output~1|", "unknown operation 'conv5x5' at vertex 1"),
-        ("nonsense", "'nonsense' does not begin and end with '|'"),
+        ("nonsense", "'nonsense' is no architecture of nasbench101 that has a name, expected one of ResNet, "),
         ("|conv3x3~0|output|", "has no path from the input to the output, expected a valid cell"),
         (
             "|conv3x3~0|conv3x3~0~1|conv3x3~0~1~2|conv3x3~0~1~2~3|output~4|",
