@@ -127,7 +127,7 @@ BENCHMARKS = make_registry(
         ),
         Benchmark(
             "darts",
-            # As BANANAS was published here, but for its networks (`preset=darts`), which take 65 times as long.
+            # As BANANAS was published here, but for its networks (`preset=darts`), which have many more epochs.
             settings={
                 **Benchmark("").settings,
                 "bananas": {"candidates": "mutation_random", "encoding": "path"},

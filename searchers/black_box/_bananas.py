@@ -56,7 +56,7 @@ def bananas(
       num_candidates: How many mutants are candidates; the last parent may bring more.
       preset: How these networks are trained: as published for `'tables'`, 150 epochs at a rate of 0.01 on standardised
         scores; or as published for `'darts'`, 10,000 epochs at a rate of 1e-5 on errors in percent, by the loss
-        `'mape'`, which takes some 65 times as long.
+        `'mape'`: some 65 times as many epochs.
       **options: `training_sizes` and `name` of `predictor_search`.
 
     Raises:

@@ -101,7 +101,7 @@ def nao(
       reachable: `'whole'`: sequences of the space's decisions. `'released'`, for the cells of NAS-Bench-101: one
         predecessor and one operation for each vertex, which expresses few of the cells
         (`jnas.spaces.reachable_cells`).
-      epochs_per_round: Between rounds; None for a quarter of all, 50 as published.
+      epochs_per_round: Between rounds; None for a quarter of all, rounded up; 50 as published.
       num_init: Random architectures of the first pool.
       num_kept: The best that stay in the pool.
       num_new: Architectures that gradient ascent brings to it.
@@ -123,7 +123,8 @@ def nao(
     schedule = check_schedule(steps_per_epoch, epochs)
     check_sizes(num_init=num_init, num_kept=num_kept, num_new=num_new, num_top=num_top, max_step=max_step)
     check_positive_int("num_random", num_random, 0)
-    every = max(1, epochs // 4) if epochs_per_round is None else epochs_per_round
+    # Rounded up, so that there are three rounds at most, as published.
+    every = -(-epochs // 4) if epochs_per_round is None else epochs_per_round
     check_positive_int("epochs_per_round", every)
     check_nao(model)
     check_selection(selection)

@@ -52,7 +52,7 @@ def plan_training_search(
     if dataset.validation_split is None:
         raise ValueError(f"the data set {dataset.name!r} has no validation split, and searches need one")
     if last_epochs is None:
-        last_epochs = min(int(getattr(recipe, "score_epochs", 1)), recipe.epochs)
+        last_epochs = min(recipe.score_epochs, recipe.epochs)
     if last_epochs > recipe.epochs:
         raise ValueError(f"last_epochs is {last_epochs}, expected at most the recipe's {recipe.epochs} epochs")
     objective = Objective(lambda keys, proposal: None, (recipe.epochs,))  # type: ignore[arg-type, return-value]

@@ -102,18 +102,18 @@ def _learning_backward(stride: int, epsilon: float, saved: _Saved, gradients: tu
     to_states = _buffers(stride, (jnp.zeros_like(saved.inputs[0]),) * 2, gradients[0])
 
     def pull(operation: Operation, place: _Place, to_states: Any, state: Array, own: Any, gradient: Array) -> Any:
-        image = _row(states[place.buffer], state - place.first)
+        image = row_of(states[place.buffer], state - place.first)
         _, pulled = jax.vjp(lambda image, own: operation(image, own, None)[0], image, own)
         to_image, to_own = pulled(gradient)
         moved = list(to_states)
-        moved[place.buffer] = _added(moved[place.buffer], state - place.first, to_image)
+        moved[place.buffer] = row_added(moved[place.buffer], state - place.first, to_image)
         return tuple(moved), to_own
 
     branches = _branches(stride, epsilon, pull)
 
     def step(to_states: tuple[Array, ...], each: Any) -> tuple[tuple[Array, ...], EdgeParameters]:
         number, state, choice, own, keep = each
-        gradient = _row(to_states[-1], _node_row(stride, number))
+        gradient = row_of(to_states[-1], _node_row(stride, number))
         if keep is not None:
             gradient = gradient * _kept(stride, state, choice, keep)
         moved: tuple[tuple[Array, ...], EdgeParameters] = lax.switch(
@@ -142,7 +142,7 @@ def _through(
     """Returns the nodes and the statistics used; as `Edges`, of `cell [8, 2]`."""
 
     def run(operation: Operation, place: _Place, states: Any, state: Array, own: Any, given: Any) -> Any:
-        return operation(_row(states[place.buffer], state - place.first), own, given)
+        return operation(row_of(states[place.buffer], state - place.first), own, given)
 
     branches = _branches(stride, epsilon, run)
 
@@ -151,7 +151,7 @@ def _through(
         out, used = lax.switch(_branch(stride, state, choice), branches, states, state, own, given)
         if keep is not None:
             out = out * _kept(stride, state, choice, keep)
-        return (*states[:-1], _added(states[-1], _node_row(stride, number), out)), used
+        return (*states[:-1], row_added(states[-1], _node_row(stride, number), out)), used
 
     channels, height, width, batch = inputs[0].shape
     nodes = jnp.zeros((NODES, channels, height // stride, width // stride, batch), inputs[0].dtype)
@@ -204,11 +204,13 @@ def _kept(stride: int, state: Array, choice: Array, keep: Array) -> Array:
     return jnp.where(as_it_is, jnp.ones_like(keep), keep)[None, None, None]
 
 
-def _row(array: Array, row: Array) -> Array:
+def row_of(array: Array, row: Any) -> Array:
+    """Returns one of the first axis, int32 `[]`, which a program learns as it runs."""
     found: Array = lax.dynamic_index_in_dim(array, row, keepdims=False)
     return found
 
 
-def _added(array: Array, row: Array, values: Array) -> Array:
-    updated: Array = lax.dynamic_update_index_in_dim(array, _row(array, row) + values, row, 0)
+def row_added(array: Array, row: Any, values: Array) -> Array:
+    """Returns the array after values were added to one of its rows."""
+    updated: Array = lax.dynamic_update_index_in_dim(array, row_of(array, row) + values, row, 0)
     return updated

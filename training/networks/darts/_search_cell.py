@@ -17,6 +17,7 @@ from jax import lax
 
 from jnas.core._vocabulary import Array
 from jnas.spaces.darts._cells import EDGES, NODES
+from jnas.training.networks.darts._cell import row_added, row_of
 from jnas.training.networks.darts._edge import (
     AVG_POOL,
     DIL_3,
@@ -185,9 +186,9 @@ def _backward(
 
         def body(carry: Any, each: Any, buffer: int = buffer, pull: Any = pull) -> tuple[Any, Any]:
             (row, node), own, decides = each
-            to_image, to_own, to_weights = pull(_row(images[buffer], row), own, decides, _row(carry[-1], node))
+            to_image, to_own, to_weights = pull(row_of(images[buffer], row), own, decides, row_of(carry[-1], node))
             moved = list(carry)
-            moved[buffer] = _added(moved[buffer], row, to_image)
+            moved[buffer] = row_added(moved[buffer], row, to_image)
             return tuple(moved), (to_own, to_weights)
 
         xs = (_wiring(numbers, buffer, stride), _edges(parameters, numbers, stride), _taken(control, numbers))
@@ -223,8 +224,8 @@ def _through(
 
         def body(images: Any, each: Any, buffer: int = buffer, run: Any = run) -> tuple[Any, Array]:
             (row, node), own, decides, given = each
-            out, statistic = run(_row(images[buffer], row), own, decides, given)
-            return (*images[:-1], _added(images[-1], node, out)), statistic
+            out, statistic = run(row_of(images[buffer], row), own, decides, given)
+            return (*images[:-1], row_added(images[-1], node, out)), statistic
 
         given = None if statistics is None else statistics[np.asarray(numbers)]
         xs = (_wiring(numbers, buffer, stride), _edges(parameters, numbers, stride), _taken(control, numbers), given)
@@ -309,13 +310,3 @@ def _edges(parameters: SearchEdges, numbers: tuple[int, ...], stride: int) -> _E
 def _taken(control: Control, numbers: tuple[int, ...]) -> Control:
     rows = np.asarray(numbers)
     return Control(*(None if leaf is None else leaf[rows] for leaf in control))
-
-
-def _row(array: Array, row: Any) -> Array:
-    found: Array = lax.dynamic_index_in_dim(array, row, keepdims=False)
-    return found
-
-
-def _added(array: Array, row: Any, values: Array) -> Array:
-    updated: Array = lax.dynamic_update_index_in_dim(array, _row(array, row) + values, row, 0)
-    return updated
