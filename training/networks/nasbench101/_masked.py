@@ -179,7 +179,7 @@ def _forward(
             return max_pool_3x3(total), jnp.zeros_like(total), no_moments
 
         def present(nodes: Array) -> tuple[Array, _Saved]:
-            total = jnp.sum(jnp.where(_along(vertex.sources, nodes), nodes, 0), 0)
+            total = _sum_of(vertex.sources, nodes)
             total, projected, used_by_input = lax.cond(vertex.from_input, project, keep, total)
             total = _truncated(total, vertex.channels, layout.axis)
             out, convolved, used = lax.cond(vertex.operation == MAX_POOL, pool, convolve, total)
@@ -242,7 +242,7 @@ def _backward(
 
         def present(to_sums: Array, to_images: Array) -> tuple[Array, Array, _Own]:
             block = lax.dynamic_slice_in_dim(gradient, vertex.offset, width, layout.axis)
-            to_node = jnp.sum(jnp.where(_along(vertex.targets, to_sums), to_sums, 0), 0)
+            to_node = _sum_of(vertex.targets, to_sums)
             # A block is as wide as the widest vertex: what lies beyond this one's channels is the next one's gradient.
             to_node += _truncated(block, vertex.channels, layout.axis)
             to_total, to_operation = lax.cond(vertex.operation == MAX_POOL, pool, convolve, to_node)
@@ -312,9 +312,10 @@ def _rectified_backward(
     return centred * channelwise(own.scale * factor, axis), to_scale, to_shift
 
 
-def _along(chosen: Array, nodes: Array) -> Array:
-    """Returns bool `[n]` in the rank of `nodes`."""
-    return chosen.reshape(-1, *(1,) * (nodes.ndim - 1))
+def _sum_of(chosen: Array, nodes: Array) -> Array:
+    """Returns the sum of the nodes `[n, ...]` that are chosen, bool `[n]`."""
+    # One after another: one pass, where the reduction of CPUs over a first axis takes ten times as long.
+    return functools.reduce(jnp.add, [jnp.where(chosen[place], node, 0) for place, node in enumerate(nodes)])
 
 
 def _truncated(images: Array, channels: Array, axis: int) -> Array:
