@@ -1,5 +1,6 @@
 """`jnas supernet --from-scratch` on the toy space: what is trained, what it says, and that it goes on."""
 
+import argparse
 import csv
 import json
 
@@ -14,7 +15,10 @@ from jnas.spaces._registry import SPACES, SpaceEntry
 from jnas.studies._load import load_results
 from jnas.studies.supernets import _from_scratch as scratch_of
 from jnas.studies.supernets._scratch_summary import against_drawn, scratch_agreement, trained_accuracies
+from jnas.training._recipe import get_recipe
+from jnas.training.data._sources import load_dataset
 from jnas.training.networks._families import FAMILIES
+from jnas.training.runs._jobs import dataset_digest
 from tests.test_toy_space import FAMILY, SMALL, toy
 
 WORDS = ["supernet", "rsps,gdas", "--space", "toy", "--num-seeds", "3", "--num-candidates", "4", *SMALL]
@@ -146,3 +150,20 @@ def test_cells_of_another_space_are_trained_as_its_cells(rows):
 def test_errors_are_a_sentence(rows, tmp_path, capsys, words, told):
     assert told in fails(capsys, *words, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_trainings_learn_from_the_share_of_their_recipe(tmp_path):
+    """A folder that was begun on the splits of the searches goes on so, and says it."""
+    dataset, options = load_dataset("digits"), argparse.Namespace(split_seed=0)
+    recipe = get_recipe("darts-50")
+    trained = _from_scratch._images_of(dataset, recipe, options, tmp_path)
+    both = sum(len(dataset.splits[split]) for split in ("train", "validation"))
+    share = len(trained.splits["train"])
+    assert 0.69 < share / both < 0.71
+    assert share + len(trained.splits["validation"]) == both
+    told = _from_scratch._share_words(dataset, trained, recipe)
+    assert told == f", on {share:,} images: 0.7 of those that the searches learned from or were validated on"
+    (tmp_path / "config.json").write_text(json.dumps({"dataset_digest": dataset_digest(dataset)}))
+    assert _from_scratch._images_of(dataset, recipe, options, tmp_path) is dataset
+    assert "not on the recipe's 0.7" in _from_scratch._share_words(dataset, dataset, recipe)
+    assert _from_scratch._images_of(dataset, get_recipe("darts-600"), options, tmp_path) is dataset

@@ -295,6 +295,14 @@ class TestRecipes:
             assert line
             assert Recipe(**json.loads(json.dumps(recipe._asdict()))) == recipe
 
+    def test_have_what_darts_bench_suite_sweeps(self):
+        nine = [get_recipe(f"dartsbenchsuite{number}-300") for number in range(1, 10)]
+        assert [(row.learning_rate, row.weight_decay) for row in nine[3:]] == [
+            (rate, decay) for rate in (0.1, 0.01) for decay in (1e-4, 3e-4, 1e-3)
+        ]
+        like = get_recipe("darts-600")._replace(name=nine[1].name, epochs=300, batch_size=512, eval_batch_size=512)
+        assert nine[1] == like._replace(channels=18, cells=4, drop_path=0.3)  # whose rate and decay are DARTS's
+
     def test_change_by_field(self):
         assert get_recipe("small-12", epochs=3) == RECIPES["small-12"][0]._replace(epochs=3)
         with pytest.raises(ValueError, match=r"no recipe 'small-13'; did you mean 'small-12'\? expected one of nasb"):

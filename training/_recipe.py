@@ -1,5 +1,12 @@
-"""Recipes: how a network is trained, as data."""
+"""Recipes: how a network is trained, as data.
 
+Published settings are those of the papers and of what was released with them: DARTS's `cnn/train.py`; for NAS-Bench-301
+its appendix; for BANANAS on DARTS's cells `cnn/train_class.py` of naszilla/darts and `darts/arch.py` of naszilla
+(36 channels, 20 cells, validation on 0.3 of the training images, and the mean of the last five epochs); for
+DARTS-Bench-Suite `scripts/benchsuite_experiments` and `DiscreteProfile` of automl/ConfigurableOptimizer.
+"""
+
+import itertools
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
@@ -85,6 +92,22 @@ def _darts(name: str, epochs: int, **changes: Any) -> Recipe:
     return Recipe(name, epochs, **(settings | changes))
 
 
+def _benchsuite() -> dict[str, tuple[Recipe, str]]:
+    """Returns the nine settings of DARTS-Bench-Suite, numbered as its scripts do, on its wide networks.
+
+    Its networks of one cell have eight nodes, which the DARTS space has not.
+    """
+    found = {}
+    for number, (rate, decay) in enumerate(itertools.product((0.025, 0.1, 0.01), (1e-4, 3e-4, 1e-3)), 1):
+        sizes: dict[str, Any] = {"batch_size": 512, "channels": 18, "cells": 4, "drop_path": 0.3}
+        name = f"dartsbenchsuite{number}-300"
+        recipe = _darts(name, 300, learning_rate=rate, weight_decay=decay, eval_batch_size=512, **sizes)
+        more = "; 300 epochs of its wide networks (--channels 7 --stage-cells 18: its deep ones)" if number == 1 else ""
+        words = f"DARTS-Bench-Suite, setting {number} of nine: learning rate {rate:g}, weight decay {decay:g}{more}"
+        found[name] = recipe, words
+    return found
+
+
 RECIPES: dict[str, tuple[Recipe, str]] = {
     "nasbench201-200": (
         Recipe("nasbench201-200", 200),
@@ -132,6 +155,7 @@ RECIPES: dict[str, tuple[Recipe, str]] = {
         _darts("darts-50", 50, channels=36, cells=20, drop_path=0.2, train_share=0.7, score_epochs=5),
         "BANANAS on DARTS's cells: 50 epochs of 36 channels and 20 cells on 0.7 of the images",
     ),
+    **_benchsuite(),
     "darts-small-12": (
         _darts("darts-small-12", 12, batch_size=64, channels=8, cells=5, cutout=8, auxiliary=0.0),
         "12 epochs of a small network of DARTS's cells, for CIFAR-10 at 16x16: 8 channels, 5 cells, batches of 64",

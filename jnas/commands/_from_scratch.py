@@ -10,7 +10,8 @@ import numpy as np
 
 from jnas import spaces
 from jnas.commands._processes import say
-from jnas.commands._training_work import begun_work, load_work, make_runs, plan_work
+from jnas.commands._training_setup import divide_as
+from jnas.commands._training_work import begun_setting, begun_work, load_work, make_runs, plan_work
 from jnas.core._vocabulary import Network
 from jnas.io._text import counted
 from jnas.searchers._settings import naming, read_settings, read_spec
@@ -29,6 +30,7 @@ from jnas.studies.supernets._study import KIND
 from jnas.training._recipe import Recipe, get_recipe
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import FAMILIES, make_network
+from jnas.training.runs._jobs import dataset_digest
 from jnas.training.runs._train import steps_per_epoch
 
 _MOST_AT_ONCE = 16  # candidates of a CPU device between two files
@@ -53,7 +55,7 @@ def scratch_recipe(options: argparse.Namespace, dataset: Dataset) -> Recipe | No
     spec = read_spec(options.from_scratch)
     with naming(options.from_scratch):
         recipe = get_recipe(spec.name, **read_settings(f"the recipe {spec.name}", _changes, spec.settings))
-        steps_per_epoch(dataset, recipe)
+        steps_per_epoch(divide_as(dataset, recipe, options), recipe)
         make_network(dataset, recipe, space=space)  # what these cannot be is said before the searches, not after
     return recipe
 
@@ -90,22 +92,47 @@ def train_from_scratch(
     chosen = choose_cells(study, plan.supernet.space, options.random or _RANDOM)
     space, cells = trained_as(options.space, chosen.archs)
     how = argparse.Namespace(space=space, rematerialize=options.rematerialize, form=None, chunk_size=None)
-    work = plan_work(scratch_jobs(cells, seeds), plan.dataset, recipe, how, folder, most=_MOST_AT_ONCE)
+    dataset = _images_of(plan.dataset, recipe, options, folder)
+    work = plan_work(scratch_jobs(cells, seeds), dataset, recipe, how, folder, most=_MOST_AT_ONCE)
     with begun_work(folder, work, elsewhere=_ELSEWHERE) as begun:
         before = load_work(begun, work).done
         told = "" if not before.any() else f"; {'all' if before.all() else counted(before.sum(), 'run')} done before"
         say(
             f"from scratch: {counted(len(chosen.archs), 'cell')} ({counted(len(set(chosen.random)), 'random one')}) x "
-            f"{counted(seeds, 'training')}, recipe {recipe.name}, {counted(recipe.epochs, 'epoch')} each{told}"
+            f"{counted(seeds, 'training')}, recipe {recipe.name}, {counted(recipe.epochs, 'epoch')} each"
+            f"{_share_words(plan.dataset, dataset, recipe)}{told}"
         )
         make_runs(work, begun, epochs_per_checkpoint=1)
         runs = load_work(begun, work)
-    scratch = collect_from_scratch(plan, study, chosen, runs, recipe, _costs(work.network, cells), out)
+    trained = recipe if dataset is not plan.dataset else recipe._replace(train_share=0.0)  # what the page says
+    scratch = collect_from_scratch(plan, study, chosen, runs, trained, _costs(work.network, cells), out)
     study = study._replace(scratch=scratch)
     if jax.process_index() == 0:
         save_from_scratch(out, scratch, plan.config)
         write_outputs(KIND, study, out)
     return study
+
+
+def _images_of(dataset: Dataset, recipe: Recipe, options: argparse.Namespace, folder: Path) -> Dataset:
+    """Returns the data set of the trainings: with the recipe's share of training images, where it has one.
+
+    A folder that was begun on the splits of the searches, as once all were, goes on with them.
+    """
+    if recipe.train_share and begun_setting(folder, "dataset_digest") == dataset_digest(dataset):
+        return dataset
+    return divide_as(dataset, recipe, options)
+
+
+def _share_words(searched: Dataset, trained: Dataset, recipe: Recipe) -> str:
+    """Returns on which images trainings learn, where that is not what the searches learned from."""
+    if not recipe.train_share:
+        return ""
+    images = f"{len(trained.rows('train')):,} images"
+    if trained is searched:
+        return (
+            f", on the searches' {images} with which this folder was begun, not on the recipe's {recipe.train_share:g}"
+        )
+    return f", on {images}: {recipe.train_share:g} of those that the searches learned from or were validated on"
 
 
 def trained_as(space: str, archs: np.ndarray) -> tuple[str, np.ndarray]:

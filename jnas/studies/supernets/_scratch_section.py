@@ -36,9 +36,13 @@ def _words(study: SupernetStudy) -> str:
     recipe, trainings = scratch.recipe, scratch.accuracies.shape[2]
     seeds = "one training each, with seed 0" if trainings == 1 else f"{trainings} trainings each, with seeds from 0"
     mean = "" if trainings == 1 else ", the mean of its trainings"
+    share = recipe.get("train_share")
+    images = (
+        "the same images" if not share else f"{share:g} of the images of training and validation (the recipe's share)"
+    )
     return (
         f"The cells that the searches ended with and {counted(len(scratch.random), 'cell')} drawn uniformly from the "
-        f"space, {len(scratch.archs):,} different ones, trained alike on the same images: recipe {recipe['name']}, "
+        f"space, {len(scratch.archs):,} different ones, trained alike on {images}: recipe {recipe['name']}, "
         f"{counted(recipe['epochs'], 'epoch')}, {counted(recipe['channels'], 'channel')}, {seeds}; cells that coincide "
         f"were trained once. Judged by {study.config['dataset']} {scratch.splits[scratch.judged]} accuracy after the "
         f"last epoch{mean}. Better than random: the share of pairs of a run's cell and a random one in which the run's "
