@@ -135,6 +135,7 @@ BENCHMARKS = make_registry(
             },
             evolution="regularized_evolution",
             prediction="naszilla",
+            shared=("darts-v1", "darts-v2", "pc-darts", "gdas", "setn", "enas", "rsps"),
         ),
         # Of its cells, by other decisions.
         *(

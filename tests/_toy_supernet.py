@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._vocabulary import Batch, Decisions, Examples, Supernet
+from jnas.core._vocabulary import Batch, Decisions, Examples, Supernet, decisions_of
 from jnas.spaces import categorical
 from jnas.training.data._dataset import dataset_from_arrays
+from jnas.training.networks._edge_weights import weighted_edges
+from jnas.training.operations._partial import check_parts
 
 E, K, C, CLASSES = 2, 3, 2, 2
 EPSILON = 1e-5
@@ -82,14 +84,28 @@ def init(key):
     return parameters, fresh
 
 
-TOY = Supernet(
-    init,
-    mixture,
-    sampled,
-    straight_through,
-    running,
-    categorical((K,) * E, names=["none", "scale", "square"]),
-    "switch",
+def _weighed(net):
+    """A supernet with weights of its two edges; its edges on parts of the channels are those on all of them."""
+    discretize = net.discretize
+    weighed = weighted_edges(decisions_of(net), [range(E)], net.mixture, lambda logits, _: discretize(logits))
+
+    def partial(parts):
+        check_parts(parts, 4)
+        return net._replace(weighted_edges=weighed)
+
+    return net._replace(weighted_edges=weighed, partial=partial)
+
+
+TOY = _weighed(
+    Supernet(
+        init,
+        mixture,
+        sampled,
+        straight_through,
+        running,
+        categorical((K,) * E, names=["none", "scale", "square"]),
+        "switch",
+    )
 )
 
 
@@ -133,6 +149,7 @@ RULED = TOY._replace(
         straight_through(p, s, weights, choices, x),
     ),
 )
+RULED = _weighed(RULED)
 """The toy with a choice fewer on one edge and a rule over both: a ragged space with its own discretization."""
 
 

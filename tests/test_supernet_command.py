@@ -183,8 +183,8 @@ def test_published_epochs_and_batches_are_the_defaults(quick, tmp_path, capsys, 
     ("words", "told"),
     [
         (
-            ["pc-darts"],
-            "there is no weight-sharing searcher 'pc-darts'; did you mean 'darts-v2'? expected one of darts-v1, ",
+            ["pc_darts"],
+            "there is no weight-sharing searcher 'pc_darts'; did you mean 'pc-darts'? expected one of darts-v1, ",
         ),
         ([","], "expected names with commas between them"),
         (["rsps", "--seeds", "0"], "--seeds: expected an integer of at least 1, not '0'"),
@@ -274,8 +274,9 @@ def test_a_folder_without_a_table_is_not_compared(quick, tmp_path, capsys):
 def test_methods_are_listed(capsys):
     assert main(["supernet", "help"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[:6]] == ["darts-v1", "darts-v2", "gdas", "setn", "enas", "rsps"]
-    assert "250 epochs, batches of 128" in lines[4]
+    names = ["darts-v1", "darts-v2", "pc-darts", "gdas", "setn", "enas", "rsps"]
+    assert [line.split()[0] for line in lines[:7]] == names
+    assert "250 epochs, batches of 128" in lines[5]
     assert main(["supernet", "help", "--space", "nasbench101"]) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("enas "))
     assert "200 epochs, batches of 160" in line

@@ -190,6 +190,17 @@ def likeliest_choices(logits: Array) -> Array:
     return jnp.argmax(logits, axis=1).astype(jnp.int32)
 
 
+def log_probability_of(log_probabilities: Array, archs: Array) -> Array:
+    """Returns the logarithm of the probability of architectures `[N, E]` whose decisions are independent.
+
+    Args:
+      log_probabilities: `[E, K]`, of each choice.
+      archs: int32 `[N, E]`.
+    """
+    chosen = jnp.take_along_axis(log_probabilities[None], archs[:, :, None], axis=2)
+    return jnp.sum(chosen[:, :, 0], axis=1)
+
+
 class Preferences(NamedTuple):
     """What gradient-based searches learn of a supernet, where that is no preference for each choice of its decisions.
 
@@ -283,6 +294,14 @@ class Supernet(NamedTuple):
     """`parameters(arch)`: the number of parameters of the architecture's own network, float32 `[]`, in millions; None
     where nobody has counted them."""
 
+    weighted_edges: Preferences | None = None
+    """What PC-DARTS learns: a preference for each choice, and for each edge among those into its node. None where
+    decisions are no edges into nodes."""
+
+    partial: Callable[[int], "Supernet"] | None = None
+    """`partial(k)`: this supernet with edges that compute their operations on the first of `k` parts of the channels,
+    and pass the others on. None where there is no such supernet."""
+
 
 def decisions_of(supernet: Supernet) -> Decisions:
     """Returns what a supernet leaves open: its `decisions`, or those of its space."""
@@ -348,6 +367,7 @@ class WeightSharingSearcher(NamedTuple):
       extra_steps: Steps of an epoch beyond those that go through the training examples once (a controller's).
       mixed: The supernet with the decisions and the mixture that the state's `alpha` is of, where it is of others than
         the supernet's own; see `Preferences`.
+      supernet: What it trains, where that is another than what it was made for; see `Supernet.partial`.
     """
 
     init: Callable[[Key], Any]
@@ -359,6 +379,7 @@ class WeightSharingSearcher(NamedTuple):
     name: str
     extra_steps: int = 0
     mixed: Supernet | None = None
+    supernet: Supernet | None = None
 
     @property
     def weights(self) -> Callable[[Any], Array]:

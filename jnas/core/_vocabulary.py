@@ -45,6 +45,8 @@ from jnas.core._training_words import (
     Weights,
     WeightSharingSearcher,
     decisions_of,
+    likeliest_choices,
+    log_probability_of,
 )
 
 __all__ = [
@@ -79,6 +81,8 @@ __all__ = [
     "Weights",
     "decisions_of",
     "function_objective",
+    "likeliest_choices",
+    "log_probability_of",
     "propose",
     "usable_score",
 ]

@@ -33,12 +33,15 @@ def nearest(word: Any, known: Iterable[str]) -> str | None:
     Example:
       >>> nearest("randm", ("bananas", "random_search")), nearest("mine", ("bananas",))
       ('random_search', None)
+      >>> nearest("darts", ("darts-v1", "pc-darts"))
+      'darts-v1'
     """
     spelled = {name.lower(): name for name in known}
     text = str(word).lower()[:200]  # a comparison takes as long as the product of both lengths
     if not any(map(str.isalnum, text)):
         return None
-    near = difflib.get_close_matches(text, spelled, n=1)
+    near = difflib.get_close_matches(text, spelled)
+    near.sort(key=lambda name: not name.startswith(text))  # of names as near, the one that goes on
     if not near and len(text) > 2:
         begins: dict[str, str] = {}
         for name in spelled:

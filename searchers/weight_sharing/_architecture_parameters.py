@@ -7,7 +7,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jnas.core._vocabulary import Array, Derived, Examples, Key, Preferences, Shared, Supernet, decisions_of
+from jnas.core._vocabulary import (
+    Array,
+    Derived,
+    Examples,
+    Key,
+    Preferences,
+    Shared,
+    Supernet,
+    decisions_of,
+    log_probability_of,
+)
 from jnas.core._widths import narrow_optimizer
 from jnas.io._text import not_one_of
 from jnas.searchers.weight_sharing._candidates import derive_key
@@ -15,6 +25,9 @@ from jnas.searchers.weight_sharing._shared_weights import Forward, Measured, Wei
 
 Reachable = Literal["whole", "released"]
 """Whether alpha can express the whole space, or what the released search in it can; see `Supernet.released`."""
+
+EdgeWeights = Literal["equal", "learned"]
+"""Whether edges into a node weigh the same, or by a softmax that alpha has too; see `Supernet.weighted_edges`."""
 
 
 class Adam(NamedTuple):
@@ -79,17 +92,6 @@ def mixture_gradient(supernet: Supernet, parameters: Any, alpha: Array, examples
     return gradient
 
 
-def log_probability_of(log_probabilities: Array, archs: Array) -> Array:
-    """Returns the logarithm of the probability of architectures `[N, E]` whose decisions are independent.
-
-    Args:
-      log_probabilities: `[E, K]`, of each choice.
-      archs: int32 `[N, E]`.
-    """
-    chosen = jnp.take_along_axis(log_probabilities[None], archs[:, :, None], axis=2)
-    return jnp.sum(chosen[:, :, 0], axis=1)
-
-
 class AlphaFunctions(NamedTuple):
     """What every searcher with architecture parameters says of its state; see `WeightSharingSearcher`."""
 
@@ -123,14 +125,23 @@ def alpha_functions(supernet: Supernet, preferences: Preferences | None = None) 
     return AlphaFunctions(derive, log_probability, probabilities, lambda state: state.weights.shared)
 
 
-def preferences_of(supernet: Supernet, reachable: Reachable) -> Preferences:
+def preferences_of(supernet: Supernet, reachable: Reachable, edge_weights: EdgeWeights = "equal") -> Preferences:
     """Returns what a search by a mixture learns of a supernet.
 
     Raises:
-      ValueError: There is no such reach, or the supernet has no released one.
+      ValueError: There is no such reach, or the supernet has no released one, or no edges that could be weighed.
     """
     if reachable not in get_args(Reachable):
         raise ValueError(not_one_of("reachable", reachable, get_args(Reachable)))
+    if edge_weights not in get_args(EdgeWeights):
+        raise ValueError(not_one_of("edge_weights", edge_weights, get_args(EdgeWeights)))
+    if edge_weights == "learned":
+        if supernet.weighted_edges is None:
+            raise ValueError(
+                f"edge_weights is 'learned', and the supernet of {supernet.space.name} has no edges to weigh; use "
+                "edge_weights='equal'"
+            )
+        return supernet.weighted_edges
     if reachable == "whole":
         return supernet.preferences or _own_preferences(supernet)
     if supernet.released is None:
@@ -139,6 +150,23 @@ def preferences_of(supernet: Supernet, reachable: Reachable) -> Preferences:
             "use reachable='whole'"
         )
     return supernet.released
+
+
+def in_parts(supernet: Supernet, partial: Any) -> Supernet:
+    """Returns a supernet whose edges compute their operations on one of so many parts of the channels; itself for 1.
+
+    Raises:
+      TypeError: `partial` is not a Python int.
+      ValueError: It is not positive, does not divide the channels, or the supernet has no such parts.
+    """
+    if partial == 1:
+        return supernet
+    if supernet.partial is None:
+        raise ValueError(
+            f"partial is {partial!r}, and the supernet of {supernet.space.name} has no edges on a part of its "
+            "channels; use partial=1"
+        )
+    return supernet.partial(partial)
 
 
 def with_preferences(supernet: Supernet, preferences: Preferences) -> Supernet:

@@ -6,14 +6,17 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 
+from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Batch, Examples, Key, StepInfo, Supernet, WeightSharingSearcher
 from jnas.io._text import not_one_of
 from jnas.searchers.weight_sharing._architecture_parameters import (
     Adam,
     AlphaState,
+    EdgeWeights,
     Reachable,
     alpha_functions,
     begin_preferences,
+    in_parts,
     mixture_gradient,
     mixture_loss,
     mixture_of,
@@ -50,8 +53,11 @@ def darts(
     init_scale: Any = 1e-3,
     unroll_rate: Any = None,
     reachable: Reachable = "whole",
+    partial: int = 1,
+    edge_weights: EdgeWeights = "equal",
+    warm_up: float = 0.0,
 ) -> WeightSharingSearcher:
-    """Returns DARTS, with the published hyper-parameters of NAS-Bench-201's comparison.
+    """Returns DARTS, with the published hyper-parameters of NAS-Bench-201's comparison; or PC-DARTS, by its arguments.
 
     First order (DARTS-V1): the weights make a step on the training batch, then alpha one on the validation batch.
     Second order (DARTS-V2): alpha first, by the gradient of the validation loss at
@@ -60,6 +66,9 @@ def darts(
 
     Batch-norm uses the statistics of each batch. Running estimates are taken from the weights' steps alone; the
     published scripts also move them in the passes of the architecture's step and of the finite difference.
+
+    PC-DARTS, for DARTS's space, is the first order with `partial=4`, `edge_weights='learned'`, `warm_up=0.3`, weights
+    trained by `Sgd(0.1, weight_decay=3e-4, nesterov=False)` and alpha by `Adam(6e-4)`, on batches of 256.
 
     Args:
       supernet: What is trained.
@@ -79,6 +88,11 @@ def darts(
         and over the operations of each vertex. `'released'`, there: as the evaluation of search phases mixes, one
         predecessor or none for each vertex and all vertices at the output, which expresses few cells
         (`jnas.spaces.reachable_cells`).
+      partial: In how many parts the channels of an edge are, of which one goes through the operations and the others
+        pass; where the supernet has such edges (`Supernet.partial`).
+      edge_weights: `'equal'`, or `'learned'`: the edges into a node are weighed by a softmax, whose logits are rows of
+        alpha after those of the operations; two edges into each node are derived by the products of both.
+      warm_up: The share of the epochs, the first ones, in which the weights alone are trained; 15 of 50 as published.
 
     Returns:
       A searcher that derives what the supernet's `discretize` makes of alpha; on NAS-Bench-201 the operation of the
@@ -86,18 +100,21 @@ def darts(
 
     Raises:
       TypeError: `steps_per_epoch` or `epochs` is not a Python int.
-      ValueError: An argument is out of range, or the supernet has no released decisions.
+      ValueError: An argument is out of range, or the supernet has no released decisions, partial edges or edges to
+        weigh.
 
     References:
       "DARTS: Differentiable Architecture Search", Liu, Simonyan and Yang, 2019, Section 2.3, Equations 5 to 8, and
         Algorithm 1; in "NAS-Bench-201", Dong and Yang, 2020, Section 4.
+      "PC-DARTS: Partial Channel Connections for Memory-Efficient Architecture Search", Xu et al., 2020, Section 3.
     """
     for name, value, known in (("order", order, get_args(Order)), ("second", second, get_args(SecondOrder))):
         if value not in known:
             raise ValueError(not_one_of(name, value, known))
-    schedule = check_schedule(steps_per_epoch, epochs)
-    preferences = preferences_of(supernet, reachable)
-    mixed = with_preferences(supernet, preferences)
+    schedule, waits = check_schedule(steps_per_epoch, epochs), _warm_up_epochs(warm_up, epochs)
+    trained = in_parts(supernet, partial)
+    preferences = preferences_of(trained, reachable, edge_weights)
+    mixed = with_preferences(trained, preferences)
 
     def loss_on(examples: Examples) -> Loss:
         return lambda parameters, alpha: mixture_loss(mixed, parameters, alpha, examples)
@@ -105,8 +122,8 @@ def darts(
     def train(state: AlphaState, batch: Batch) -> tuple[AlphaState, Measured]:
         rate = learning_rate(sgd, schedule, state.step)
         forward = mixture_of(mixed, state.alpha)
-        trained, measured = train_weights(mixed, state.weights, forward, batch.train, rate, sgd)
-        return state._replace(weights=trained), measured
+        weights, measured = train_weights(mixed, state.weights, forward, batch.train, rate, sgd)
+        return state._replace(weights=weights), measured
 
     def learn(state: AlphaState, batch: Batch) -> tuple[AlphaState, Measured]:
         if order == "first":
@@ -119,20 +136,50 @@ def darts(
         alpha, optimizer = update_alpha(adam, gradient, state.optimizer, state.alpha)
         return state._replace(alpha=alpha, optimizer=optimizer), measured
 
+    def wait(state: AlphaState, batch: Batch) -> tuple[AlphaState, Measured]:
+        return state, Measured(jnp.float32(jnp.nan), jnp.float32(jnp.nan))
+
+    def learn_when_warm(state: AlphaState, batch: Batch) -> tuple[AlphaState, Measured]:
+        if not waits:
+            return learn(state, batch)
+        # Searches side by side have made as many steps, so that the branch stays a branch under `vmap`.
+        return jax.lax.cond(all_lanes(schedule.epoch(state.step) < waits), wait, learn, state, batch)
+
     def init(key: Key) -> AlphaState:
         return begin_preferences(key, mixed, preferences, init_scale, adam)
 
     def step(state: AlphaState, batch: Batch) -> tuple[AlphaState, StepInfo]:
         if order == "first":
             state, on_train = train(state, batch)
-            state, on_validation = learn(state, batch)
+            state, on_validation = learn_when_warm(state, batch)
         else:
-            state, on_validation = learn(state, batch)
+            state, on_validation = learn_when_warm(state, batch)
             state, on_train = train(state, batch)
         return state._replace(step=state.step + 1), StepInfo(*on_train, *on_validation)
 
-    name = "darts-v1" if order == "first" else "darts-v2"
-    return WeightSharingSearcher(init, step, *alpha_functions(supernet, preferences), name, mixed=mixed)
+    name = "pc-darts" if partial > 1 else "darts-v1" if order == "first" else "darts-v2"
+    return WeightSharingSearcher(
+        init,
+        step,
+        *alpha_functions(supernet, preferences),
+        name,
+        mixed=mixed,
+        supernet=None if trained is supernet else trained,
+    )
+
+
+def _warm_up_epochs(share: Any, epochs: int) -> int:
+    """Returns how many epochs a share of all of them is, rounded.
+
+    Raises:
+      TypeError: It is no number.
+      ValueError: It is not from 0 to below 1.
+    """
+    if isinstance(share, bool) or not isinstance(share, (int, float)):
+        raise TypeError(f"warm_up is {share!r}, expected a number: the share of the epochs in which alpha waits")
+    if not 0 <= share < 1:
+        raise ValueError(f"warm_up is {share}, expected a share of the epochs, from 0 to below 1")
+    return min(round(share * epochs), epochs - 1)
 
 
 def unrolled_gradient(

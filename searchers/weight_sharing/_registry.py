@@ -1,6 +1,7 @@
 """The weight-sharing searchers by name, with published settings: on NAS-Bench-201, of the last three on 101.
 
-What was published otherwise for another space stands in that space's row of `_benchmarks.py`.
+Those of `pc-darts` are of DARTS's space. What was published otherwise for another space stands in that space's row of
+`_benchmarks.py`.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 from jnas.core._registry import make_registry
 from jnas.core._vocabulary import Supernet, WeightSharingSearcher
 from jnas.searchers._benchmarks import find_benchmark
+from jnas.searchers.weight_sharing._architecture_parameters import Adam
 from jnas.searchers.weight_sharing._darts import darts
 from jnas.searchers.weight_sharing._enas import enas
 from jnas.searchers.weight_sharing._fairnas import fairnas
@@ -17,6 +19,7 @@ from jnas.searchers.weight_sharing._gdas import gdas
 from jnas.searchers.weight_sharing._nao import nao
 from jnas.searchers.weight_sharing._rsps import rsps
 from jnas.searchers.weight_sharing._setn import setn
+from jnas.searchers.weight_sharing._shared_weights import Sgd
 from jnas.searchers.weight_sharing._spos import spos
 
 
@@ -47,6 +50,20 @@ _ENTRIES = (
         50,
         64,
         "the same, the mixture by its gradient through a step of the weights",
+    ),
+    WeightSharingEntry(
+        "pc-darts",
+        darts,
+        {
+            "partial": 4,
+            "edge_weights": "learned",
+            "warm_up": 0.3,
+            "sgd": Sgd(0.1, weight_decay=3e-4, nesterov=False),
+            "adam": Adam(6e-4),
+        },
+        50,
+        256,
+        "as darts-v1, operations on a quarter of the channels, edges into a node weighed too, alpha after a warm-up",
     ),
     WeightSharingEntry(
         "gdas",
@@ -129,7 +146,8 @@ def weight_sharing_names() -> tuple[str, ...]:
 
     Example:
       >>> jnas.searchers.weight_sharing_names()
-      ('darts-v1', 'darts-v2', 'gdas', 'setn', 'enas', 'rsps', 'spos', 'fairnas', 'topo_fairnas', 'fbnet', 'nao')
+      ('darts-v1', 'darts-v2', 'pc-darts', 'gdas', 'setn', 'enas', 'rsps', 'spos', 'fairnas', 'topo_fairnas', 'fbnet', \
+'nao')
     """
     return WEIGHT_SHARING.names()
 

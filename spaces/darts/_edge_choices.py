@@ -40,15 +40,20 @@ def architecture_of(choices: Array) -> Array:
     return jnp.stack(cells).reshape(-1).astype(jnp.int32)
 
 
-def likeliest_cells(logits: Array) -> Array:
+def likeliest_cells(logits: Array, edge_weights: Array | None = None) -> Array:
     """Returns operations int32 `[28]` of logits `[28, 8]`: two edges into each node, never `none`, as DARTS derives.
 
     Of each node, the two edges stay on which an operation other than `none` has the largest share of a softmax over all
     operations, the first among equals; each has its likeliest operation. Equals are counted from an edge that the
     operations say (the sum of their numbers), or draws of one choice for each edge would all have the first two.
+
+    Args:
+      logits: Of the operations.
+      edge_weights: `[28]`, by which the shares of each edge are multiplied, as PC-DARTS derives.
     """
     shares = jax.nn.softmax(jnp.where(jnp.isnan(logits), 0, logits), axis=1)[:, :NONE]
-    best = jnp.max(jnp.nan_to_num(shares), 1).reshape(NUM_CELLS, len(EDGES))
+    best = jnp.max(jnp.nan_to_num(shares), 1)
+    best = (best if edge_weights is None else best * jnp.nan_to_num(edge_weights)).reshape(NUM_CELLS, len(EDGES))
     likeliest = jnp.argmax(logits[:, :NONE], 1).astype(jnp.int32).reshape(NUM_CELLS, len(EDGES))
     cells = []
     for own, operations in zip(best, likeliest, strict=True):

@@ -188,7 +188,8 @@ def weight_sharing():
     for form in ("switch", "mixture", "dispatch"):
         supernet = training.make_supernet(dataset, channels=2, cells=1, form=form)
         for name in searchers.weight_sharing_names():
-            settings = {"controller_steps": 2, "controller_samples": 3} if name == "enas" else {}
+            few = {"enas": {"controller_steps": 2, "controller_samples": 3}, "pc-darts": {"partial": 2}}
+            settings = few.get(name, {})
             searcher = searchers.make_weight_sharing(name, supernet, steps_per_epoch=4, epochs=3, **settings)
             yield f"program/{form}/{name}/init", program_digest(searcher.init, key)
             state = searcher.init(key)

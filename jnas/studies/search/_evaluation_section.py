@@ -27,7 +27,7 @@ from jnas.studies.search._summary import ComparedSearcher, Comparison, main_targ
 from jnas.tables._reachable import Reachable
 
 _PERCENTILE = 10  # of the predicted best so many
-_GRADIENT = {"darts-v1", "darts-v2", "fbnet"}
+_GRADIENT = {"darts-v1", "darts-v2", "pc-darts", "fbnet"}
 
 
 def evaluation_section(comparison: Comparison, suffix: str) -> Html | None:

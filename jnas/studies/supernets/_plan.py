@@ -91,6 +91,10 @@ class SupernetPlan(NamedTuple):
         """Returns how much memory the supernets of all seeds take."""
         return _result_bytes(self.config["parameters"], self.num_seeds)
 
+    def trained_by(self, name: str) -> Supernet:
+        """Returns the supernet that a method's searches train: the study's, or one that the method makes of it."""
+        return self.methods[name].searcher.supernet or self.supernet
+
     def looks(self, name: str) -> list[int]:
         """Returns after how many epochs a method's searches are looked at; the last epoch is always among them."""
         epochs, every = self.methods[name].epochs, self.config["look_every"]

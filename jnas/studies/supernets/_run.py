@@ -96,7 +96,7 @@ def _run_method(work: Work, name: str, identity: Mapping[str, Any], seeds: range
         run, record = load_search(path, identity, run)
     record = _nothing(plan, name, run) if record is None else record
     epoch, look = _compile(plan, name, dataset, run)
-    rank = _pool_program(plan, searcher.shared, dataset, run)
+    rank = _pool_program(plan, name, dataset, run)
     work.check_memory(name, epoch, look)
     spent = time.perf_counter() - start
     record = record._replace(compile_seconds=np.asarray(float(record.compile_seconds) + spent))
@@ -134,13 +134,13 @@ def _compile(plan: SupernetPlan, name: str, dataset: Any, run: SearchRun) -> tup
     return first, second
 
 
-def _pool_program(plan: SupernetPlan, shared_of: Callable[[Any], Any], dataset: Any, run: SearchRun) -> _Program:
+def _pool_program(plan: SupernetPlan, name: str, dataset: Any, run: SearchRun) -> _Program:
     """Returns the compiled accuracies `[S, P]` of the plan's pool under the shared weights; or None."""
     rows = plan.pool
     if plan.table is None or not len(rows):
         return lambda dataset, run: None
-    archs = _repeated(np.asarray(plan.table.archs[rows], np.int32), plan.num_seeds)
-    program = _scoring(plan, "batch").lower(dataset, (shared_of(run.state), archs)).compile()
+    archs, shared_of = _repeated(np.asarray(plan.table.archs[rows], np.int32), plan.num_seeds), _shared_of(plan, name)
+    program = _scoring(plan, name, "batch").lower(dataset, (shared_of(run.state), archs)).compile()
     return lambda dataset, run: program(dataset, (shared_of(run.state), archs))
 
 
@@ -174,7 +174,7 @@ def under_shared_weights(
     begin = compiled_over_seeds(lambda _, key: begin_search(key, searcher), plan.supernet, plan.num_seeds)
     identity = {**FOLDER.header, "study": config_digest(plan.config), "method": name}
     run, _ = load_search(search_path(folder, name), identity, begin(dataset, keys))
-    accuracies = _accuracies(plan, searcher.shared, dataset, run, archs, "batch")
+    accuracies = _accuracies(plan, name, dataset, run, archs, "batch")
     return accuracies, _log_probability(plan, name, dataset, run, archs)
 
 
@@ -259,13 +259,12 @@ def _one_shot(plan: SupernetPlan, name: str, dataset: Any, run: SearchRun, bar: 
     """Returns the accuracies of many architectures under the shared weights, for each batch-norm policy."""
     if plan.table is None or not len(plan.cells):
         return None
-    searcher = plan.methods[name].searcher
     archs = np.asarray(plan.table.archs[plan.cells], np.int32)
     found, seconds = [], []
     for policy in plan.config["batch_norms"]:
         bar.say(f"{name}: {len(archs):,} architectures under the shared weights, batch-norm {policy}")
         start = time.perf_counter()
-        found.append(_accuracies(plan, searcher.shared, dataset, run, archs, policy))
+        found.append(_accuracies(plan, name, dataset, run, archs, policy))
         seconds.append(time.perf_counter() - start)
     log_probability = _log_probability(plan, name, dataset, run, archs)
     truth = plan.columns[judging_column(plan.targets, plan.dataset.name)][plan.cells]
@@ -281,24 +280,19 @@ def _chosen_on_test(
         return None
     bar.say(f"{name}: {candidates.shape[1]:,} candidates on the test images")
     archs = jnp.asarray(candidates, jnp.int32)
-    program = _scoring(plan, "batch", plan.dataset.test_split)
-    scores = np.asarray(program(dataset, (plan.methods[name].searcher.shared(run.state), archs)))
+    program = _scoring(plan, name, "batch", plan.dataset.test_split)
+    scores = np.asarray(program(dataset, (_shared_of(plan, name)(run.state), archs)))
     return choose_on_test(candidates, scores, plan.table, plan.columns)
 
 
 def _accuracies(
-    plan: SupernetPlan,
-    shared_of: Callable[[Any], Any],
-    dataset: Any,
-    run: SearchRun,
-    archs: Any,
-    policy: BatchNormPolicy,
+    plan: SupernetPlan, name: str, dataset: Any, run: SearchRun, archs: Any, policy: BatchNormPolicy
 ) -> NDArray[np.float32]:
     """Returns accuracies `[S, N]`, chunk by chunk of the architectures, all on the same images."""
-    program = _scoring(plan, policy)
+    program = _scoring(plan, name, policy)
     width = min(_CHUNK, len(archs))
     padded = np.concatenate([archs, np.repeat(archs[-1:], -len(archs) % width, axis=0)])
-    shared = shared_of(run.state)
+    shared = _shared_of(plan, name)(run.state)
     chunks = [
         np.asarray(program(dataset, (shared, _repeated(padded[i : i + width], plan.num_seeds))))
         for i in range(0, len(padded), width)
@@ -306,15 +300,19 @@ def _accuracies(
     return np.concatenate(chunks, axis=1)[:, : len(archs)]
 
 
-def _scoring(plan: SupernetPlan, policy: BatchNormPolicy, split: str | None = None) -> Any:
+def _shared_of(plan: SupernetPlan, name: str) -> Callable[[Any], Any]:
+    return plan.methods[name].searcher.shared
+
+
+def _scoring(plan: SupernetPlan, name: str, policy: BatchNormPolicy, split: str | None = None) -> Any:
     """Returns the program of accuracies of architectures under the shared weights, both with an axis of seeds."""
 
-    images = plan.split if split is None else split
+    images, supernet = plan.split if split is None else split, plan.trained_by(name)
 
     def evaluate(dataset: Any, each: Any) -> Array:
         shared, archs = each
         key = jax.random.key(plan.config["root_seed"])
-        return one_shot_accuracies(key, plan.supernet, shared, archs, dataset, images, batch_norm=policy)
+        return one_shot_accuracies(key, supernet, shared, archs, dataset, images, batch_norm=policy)
 
     return compiled_over_seeds(evaluate, plan.supernet, plan.num_seeds)
 

@@ -39,8 +39,8 @@ SUPERNET_SETTINGS = (
         "epochs",
         NUM_EPOCHS,
         "N",
-        "epochs of all methods (default: 50 on the digits, else as published: 50 of DARTS; 200 of spos, fairnas, "
-        "topo_fairnas, fbnet, nao, and enas on nasbench101; 250 of the others)",
+        "epochs of all methods (default: 50 on the digits, else as published: 50 of DARTS and PC-DARTS; 200 of spos, "
+        "fairnas, topo_fairnas, fbnet, nao, and enas on nasbench101; 250 of the others)",
         of_study=False,
     ),
     OUT.of("the study's folder (default: a folder in jnas-supernet/ named after the study)"),

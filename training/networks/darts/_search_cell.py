@@ -4,6 +4,8 @@ Edges are gone through in a loop that is compiled once for all of one stride. It
 last to the first and computes each again: what stays is the nodes, and not what eight operations of 14 edges would
 keep. A gradient can be differentiated again in forward mode, `jvp(grad(...))`, which second-order DARTS needs: what is
 run forward is plain JAX, and what has gradients of its own, without a forward mode, stands where it is differentiated.
+
+Edges of a mixture that have weights for a part of the channels compute that part, and pass the others on.
 """
 
 import functools
@@ -33,6 +35,7 @@ from jnas.training.operations._convolutions import convolve_1x1, max_pool_3x3
 from jnas.training.operations._depthwise import rectified_depthwise, rectified_depthwise_plain
 from jnas.training.operations._many_kernels import normalize_batch
 from jnas.training.operations._normalized import pointwise
+from jnas.training.operations._partial import beside_operations, first_part
 from jnas.training.operations._pooling import average_pool, average_pool_plain
 
 Kind = Literal["mixture", "sampled", "straight_through"]
@@ -54,7 +57,7 @@ _FROM_NODES = tuple(number for number, (state, _) in enumerate(EDGES) if state >
 
 
 class SearchEdges(NamedTuple):
-    """The weights of 14 edges."""
+    """The weights of 14 edges, of all their channels or of the first part of them."""
 
     three: Array  # float [14, 3, C, 3, 3]: depthwise kernels of both rounds of sep_conv_3x3, and of dil_conv_3x3
     five: Array  # float [14, 3, C, 5, 5]: the same of 5x5
@@ -72,7 +75,7 @@ class _Edge(NamedTuple):
 class Control(NamedTuple):
     """What decides on an edge, or on each of 14."""
 
-    weights: Any  # float [8] of a mixture, and straight through
+    weights: Any  # float [8] of a mixture, and straight through; channels that an edge passes on have their sum
     choice: Any  # int32 [] of one operation
 
 
@@ -240,8 +243,10 @@ def _runs(kind: Kind, operations: list[Callable[..., tuple[Array, Array]]]) -> C
 
     def run(image: Array, own: _Edge, decides: Control, given: Array | None) -> tuple[Array, Array]:
         if kind == "mixture":
-            results = [operation(image, own, given) for operation in operations[:NONE]]
+            part = first_part(image, own.pointwise.shape[-1])
+            results = [operation(part, own, given) for operation in operations[:NONE]]
             out = sum(decides.weights[place] * each for place, (each, _) in enumerate(results))
+            out = beside_operations(out, image, jnp.sum(decides.weights))
             return out, functools.reduce(jnp.add, [used for _, used in results])
         out, used = lax.switch(decides.choice, operations, image, own, given)
         if kind == "straight_through":

@@ -11,6 +11,7 @@ import numpy as np
 from jnas.core._vocabulary import Array, Key, Supernet, decisions_of
 from jnas.spaces.darts._cells import EDGES, NODES
 from jnas.spaces.darts._edge_choices import (
+    INTO_NODE,
     NONE,
     NUM_CELLS,
     NUM_CHOICES,
@@ -18,6 +19,7 @@ from jnas.spaces.darts._edge_choices import (
     likeliest_cells,
     uniform_choices,
 )
+from jnas.training.networks._edge_weights import weighted_edges
 from jnas.training.networks._initial import Constant, Uniform, fresh_moments, initial_arrays
 from jnas.training.networks.darts._edge import factorized_reduction
 from jnas.training.networks.darts._network import (
@@ -40,6 +42,7 @@ from jnas.training.networks.nasbench201._network import check_network_sizes
 from jnas.training.operations._convolutions import patches
 from jnas.training.operations._many_kernels import normalize_batch
 from jnas.training.operations._normalized import learned_norm, pointwise
+from jnas.training.operations._partial import check_parts, one_hot_but
 
 _SHAPE = (NUM_CELLS, len(EDGES))
 
@@ -75,6 +78,7 @@ def darts_supernet(
     cells: int = 8,
     epsilon: float = 1e-5,
     rematerialize: bool = False,
+    partial: int = 1,
 ) -> Supernet:
     """Returns the search network of the DARTS space.
 
@@ -92,20 +96,27 @@ def darts_supernet(
       cells: All of them.
       epsilon: Of batch-norm.
       rematerialize: Whether gradients compute each cell again too, of which then the inputs alone are kept.
+      partial: In how many parts the channels of an edge are, of which the first goes through its operations; the others
+        pass, pooled where the edge halves the image, and the parts are shuffled. Such a network has no straight-through
+        pass, and its `sampled` computes the mixture, by weights of 0 and 1.
 
     Raises:
       TypeError: A size is not a Python int.
-      ValueError: A size is not positive, or the image's is not a multiple of 4.
+      ValueError: A size is not positive, the image's is not a multiple of 4, or channels have no such parts.
 
     References:
       "DARTS: Differentiable Architecture Search", Liu, Simonyan and Yang, 2019, Section 2 and A.1.
+      "PC-DARTS: Partial Channel Connections for Memory-Efficient Architecture Search", Xu et al., 2020, Section 3.
     """
     height, width, image_channels = image_shape
     check_network_sizes(height, width, image_channels, num_classes, channels, cells)
+    check_parts(partial, channels)
     sizes = cell_sizes(channels, cells)
 
     def init(key: Key) -> tuple[DartsShared, SharedMoments]:
-        return initial_arrays(key, _starts(sizes, channels, image_channels, num_classes)), _fresh(sizes, channels)
+        return initial_arrays(key, _starts(sizes, channels, image_channels, num_classes, partial)), _fresh(
+            sizes, channels, partial
+        )
 
     def run(
         kind: Kind, parameters: DartsShared, statistics: SharedMoments | None, control: Control, images: Array
@@ -131,6 +142,8 @@ def darts_supernet(
         return run("mixture", parameters, statistics, Control(weights.reshape(*_SHAPE, -1), None), images)
 
     def sampled(parameters: Any, statistics: Any, arch: Array, images: Array) -> tuple[Array, Any]:
+        if partial > 1:
+            return mixture(parameters, statistics, one_hot_but(NONE, arch, NUM_CHOICES), images)
         return run("sampled", parameters, statistics, Control(None, jnp.asarray(arch).reshape(_SHAPE)), images)
 
     def straight_through(
@@ -139,19 +152,32 @@ def darts_supernet(
         control = Control(weights.reshape(*_SHAPE, -1), jnp.asarray(arch).reshape(_SHAPE))
         return run("straight_through", parameters, statistics, control, images)
 
+    def in_parts(parts: int) -> Supernet:
+        return darts_supernet(
+            image_shape=image_shape,
+            num_classes=num_classes,
+            channels=channels,
+            cells=cells,
+            epsilon=epsilon,
+            rematerialize=rematerialize,
+            partial=parts,
+        )
+
     supernet = Supernet(
         init=init,
         mixture=mixture,
         sampled=sampled,
-        straight_through=straight_through,
+        straight_through=straight_through if partial == 1 else None,
         running=functools.partial(_running, sizes, height * width),
         space=edge_space(),
         form="switch",
         discretize=likeliest_cells,
         rematerialize=rematerialize,
+        partial=in_parts if partial == 1 else None,
     )
-    decisions = decisions_of(supernet)
-    return supernet._replace(decisions=decisions._replace(independent=False, absent=NONE, uniform=uniform_choices()))
+    own = decisions_of(supernet)._replace(independent=False, absent=NONE, uniform=uniform_choices())
+    into = tuple(range(cell + node.start, cell + node.stop) for cell in (0, len(EDGES)) for node in INTO_NODE)
+    return supernet._replace(decisions=own, weighted_edges=weighted_edges(own, into, mixture, likeliest_cells))
 
 
 def _cell(
@@ -213,19 +239,21 @@ def _ran(size: CellSize, choices: Array | None) -> Array:
     return jnp.asarray(of_choice)[choices] & there
 
 
-def _starts(sizes: tuple[CellSize, ...], channels: int, image_channels: int, num_classes: int) -> DartsShared:
+def _starts(
+    sizes: tuple[CellSize, ...], channels: int, image_channels: int, num_classes: int, partial: int
+) -> DartsShared:
     """Returns how every array starts, as `initial_arrays` takes it."""
 
     def uniform(*shape: int, fan_in: int | None = None) -> Any:
         return Uniform(shape, shape[-1] if fan_in is None else fan_in)
 
     def cell(size: CellSize) -> SearchCell:
-        width, edges = size.channels, len(EDGES)
+        width, part, edges = size.channels, size.channels // partial, len(EDGES)
         weights = SearchEdges(
-            uniform(edges, 3, width, 3, 3, fan_in=9),
-            uniform(edges, 3, width, 5, 5, fan_in=25),
-            uniform(edges, 6, width, width),
-            uniform(2 * NODES, width, width) if size.reduction else None,
+            uniform(edges, 3, part, 3, 3, fan_in=9),
+            uniform(edges, 3, part, 5, 5, fan_in=25),
+            uniform(edges, 6, part, part),
+            uniform(2 * NODES, part, part) if size.reduction else None,
         )
         return SearchCell(uniform(width, size.inputs[0]), uniform(width, size.inputs[1]), weights)
 
@@ -238,9 +266,9 @@ def _starts(sizes: tuple[CellSize, ...], channels: int, image_channels: int, num
     )
 
 
-def _fresh(sizes: tuple[CellSize, ...], channels: int) -> SharedMoments:
+def _fresh(sizes: tuple[CellSize, ...], channels: int, partial: int) -> SharedMoments:
     def cell(size: CellSize) -> CellStatistics:
-        width = size.channels
-        return CellStatistics(fresh_moments(width), fresh_moments(width), fresh_moments(len(EDGES), NUM_NORMS, width))
+        width, of_edges = size.channels, fresh_moments(len(EDGES), NUM_NORMS, size.channels // partial)
+        return CellStatistics(fresh_moments(width), fresh_moments(width), of_edges)
 
     return SharedMoments(fresh_moments(STEM_MULTIPLIER * channels), tuple(map(cell, sizes)))

@@ -24,6 +24,7 @@ from jnas.training.operations._convolutions import (
 )
 from jnas.training.operations._layouts import Layout
 from jnas.training.operations._many_kernels import Kernels, normalize_backward, normalized
+from jnas.training.operations._partial import beside_operations, first_part
 
 NONE, SKIP, ONE, THREE, POOL = range(len(OPERATIONS))
 
@@ -47,7 +48,7 @@ def mixture_cell(
 
     Args:
       images: `[C, H, W, B]`, or in the order of the layout.
-      kernels: Of the six edges.
+      kernels: Of the six edges; of the first part of the channels where the others pass them.
       statistics: What batch-norms use, `[6, 2, 2, C]` (edge, 1x1 or 3x3, mean or variance), or `None` for the batch's.
       weights: `[6, 5]`.
       epsilon: Of batch-norm.
@@ -61,12 +62,13 @@ def mixture_cell(
     for source, edges in enumerate(_LEAVING):
         node = functools.reduce(jnp.add, incoming[source])
         own = Kernels(_rows(kernels.one, edges), _rows(kernels.three, edges))
+        part = first_part(node, kernels.one.shape[1], layout.axis)
         if statistics is None:
-            results, each = _learning(node, own, _rows(weights, edges), epsilon, layout)
+            results, each = _learning(part, own, _rows(weights, edges), epsilon, layout)
         else:
-            results, each, _ = _mixed(node, own, _rows(weights, edges), _rows(statistics, edges), epsilon, layout)
+            results, each, _ = _mixed(part, own, _rows(weights, edges), _rows(statistics, edges), epsilon, layout)
         for edge, result, statistic in zip(edges, results, each, strict=True):
-            incoming[EDGES[edge][1]].append(result)
+            incoming[EDGES[edge][1]].append(beside_operations(result, node, jnp.sum(weights[edge]), layout.axis))
             used[edge] = statistic
     return functools.reduce(jnp.add, incoming[-1]), jnp.stack(used)
 

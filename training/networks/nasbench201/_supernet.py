@@ -8,17 +8,19 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jnas.core._vocabulary import Array, Key, Supernet
-from jnas.spaces.nasbench201._cells import EDGES
+from jnas.core._vocabulary import Array, Key, Supernet, decisions_of, likeliest_choices
+from jnas.spaces.nasbench201._cells import EDGES, OPERATIONS
 from jnas.spaces.nasbench201._space import nasbench201
+from jnas.training.networks._edge_weights import weighted_edges
 from jnas.training.networks._initial import Uniform, fresh_moments, initial_arrays, moved_moments
-from jnas.training.networks.nasbench201._mixture_cell import ONE, THREE, mixture_cell
+from jnas.training.networks.nasbench201._mixture_cell import NONE, ONE, THREE, mixture_cell
 from jnas.training.networks.nasbench201._network import NUM_STAGES, check_network_sizes
 from jnas.training.networks.nasbench201._sampled_cell import make_sampled_stage
 from jnas.training.operations._convolutions import average_pool_2x2
 from jnas.training.operations._forms import Form, switch_form
 from jnas.training.operations._layouts import MANY_KERNELS, Layout, fastest_layout
 from jnas.training.operations._many_kernels import Kernels, normalize_batch
+from jnas.training.operations._partial import check_parts, one_hot_but
 
 _NOTHING: Any = (None, (None,) * NUM_STAGES, (None,) * (NUM_STAGES - 1), None)
 
@@ -65,6 +67,7 @@ def nasbench201_supernet(
     form: Form | None = None,
     epsilon: float = 1e-5,
     rematerialize: bool = False,
+    partial: int = 1,
 ) -> Supernet:
     """Returns the supernet of NAS-Bench-201's cells.
 
@@ -80,10 +83,13 @@ def nasbench201_supernet(
       form: How an edge's operation is chosen in `sampled` and `straight_through`; by default a branch (`switch`).
       epsilon: Of batch-norm.
       rematerialize: Whether gradients compute each cell again, of which then the input alone is kept.
+      partial: In how many parts the channels of an edge are, of which the first goes through its operations; the others
+        pass, and the parts are shuffled. Such a network has no straight-through pass, and its `sampled` computes the
+        mixture, by weights of 0 and 1; none of an edge's channels pass where its operation is `none`.
 
     Raises:
       TypeError: A size is not a Python int.
-      ValueError: A size is not positive, or the image's is not a multiple of 4.
+      ValueError: A size is not positive, the image's is not a multiple of 4, or channels have no such parts.
 
     References:
       "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", Dong and Yang, 2020, Section
@@ -92,15 +98,15 @@ def nasbench201_supernet(
     form = form or switch_form()
     height, width, image_channels = image_shape
     check_network_sizes(height, width, image_channels, num_classes, channels, cells)
+    check_parts(partial, channels)
     widths = tuple(channels * 2**stage for stage in range(NUM_STAGES))
 
     def network(stage: Callable[..., tuple[Array, Array]], *arguments: Any) -> tuple[Array, Any]:
         return _network(cell_by_cell(stage) if rematerialize else stage, *arguments)
 
     def init(key: Key) -> tuple[SupernetParameters, SupernetStatistics]:
-        return initial_arrays(key, _shapes(widths, cells, image_channels, num_classes)), _fresh_statistics(
-            widths, cells
-        )
+        shapes = _shapes(widths, cells, image_channels, num_classes, partial)
+        return initial_arrays(key, shapes), _fresh_statistics(widths, cells, partial)
 
     def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
         layout = fastest_layout(images, channels, form.name, MANY_KERNELS)
@@ -118,6 +124,8 @@ def nasbench201_supernet(
         return network(stage, parameters, statistics, images, epsilon, MANY_KERNELS)
 
     def sampled(parameters: Any, statistics: Any, arch: Array, images: Array) -> tuple[Array, Any]:
+        if partial > 1:
+            return mixture(parameters, statistics, one_hot_but(NONE, arch, len(OPERATIONS)), images)
         layout = fastest_layout(images, channels, form.name, MANY_KERNELS)
         sampled_stage = make_sampled_stage(form, epsilon, layout)
 
@@ -137,16 +145,31 @@ def nasbench201_supernet(
 
         return network(stage, parameters, statistics, images, epsilon, layout)
 
-    return Supernet(
+    def in_parts(parts: int) -> Supernet:
+        return nasbench201_supernet(
+            image_shape=image_shape,
+            num_classes=num_classes,
+            channels=channels,
+            cells=cells,
+            form=form,
+            epsilon=epsilon,
+            rematerialize=rematerialize,
+            partial=parts,
+        )
+
+    supernet = Supernet(
         init=init,
         mixture=mixture,
         sampled=sampled,
-        straight_through=straight_through,
+        straight_through=straight_through if partial == 1 else None,
         running=_running,
         space=nasbench201(),
         form=form.name,
         rematerialize=rematerialize,
     )
+    into = [[edge for edge, (_, target) in enumerate(EDGES) if target == node] for node in (1, 2, 3)]
+    weighted = weighted_edges(decisions_of(supernet), into, mixture, lambda logits, _: likeliest_choices(logits))
+    return supernet._replace(weighted_edges=weighted, partial=in_parts if partial == 1 else None)
 
 
 def _network(
@@ -229,12 +252,13 @@ def _running(
     )
 
 
-def _shapes(widths: tuple[int, ...], cells: int, image_channels: int, num_classes: int) -> Any:
+def _shapes(widths: tuple[int, ...], cells: int, image_channels: int, num_classes: int, partial: int) -> Any:
     """Returns the shape and the fan-in of every parameter."""
 
     def edges(width: int) -> Kernels:
-        lead = (cells, len(EDGES), width)
-        return Kernels(_start(*lead, width), _start(*lead, 9 * width))
+        part = width // partial
+        lead = (cells, len(EDGES), part)
+        return Kernels(_start(*lead, part), _start(*lead, 9 * part))
 
     def reduction(narrow: int, wide: int) -> SupernetReduction:
         return SupernetReduction(_start(wide, 9 * narrow), _start(wide, 9 * wide), _start(wide, narrow))
@@ -252,10 +276,10 @@ def _start(*shape: int, fan_in: int | None = None) -> Any:
     return Uniform(shape, shape[-1] if fan_in is None else fan_in)
 
 
-def _fresh_statistics(widths: tuple[int, ...], cells: int) -> SupernetStatistics:
+def _fresh_statistics(widths: tuple[int, ...], cells: int, partial: int) -> SupernetStatistics:
     return SupernetStatistics(
         stem=fresh_moments(widths[0]),
-        cells=tuple(fresh_moments(cells, len(EDGES), 2, width) for width in widths),
+        cells=tuple(fresh_moments(cells, len(EDGES), 2, width // partial) for width in widths),
         reductions=tuple(fresh_moments(2, width) for width in widths[1:]),
         head=fresh_moments(widths[-1]),
     )
