@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from jnas.core._vocabulary import decisions_of
+from jnas.searchers.weight_sharing._controller import ControllerSettings
 from jnas.searchers.weight_sharing._fairnas import fair_archs
+from jnas.searchers.weight_sharing._predecessor_controller import PredecessorSettings
+from jnas.searchers.weight_sharing._samplers import make_sampler
 from jnas.searchers.weight_sharing._shared_weights import as_architecture
 from jnas.spaces.darts._cells import EDGES
 from jnas.spaces.darts._edge_choices import architecture_of, edge_choices, edge_space, likeliest_cells
@@ -112,6 +115,42 @@ def test_candidates_are_cells():
     size, shares = decisions.uniform
     assert size == (49**4 * 1 * 3 * 6 * 10) ** 2
     np.testing.assert_allclose(shares.reshape(2, 14, 8)[:, 9:].sum((0, 1)), [4 / 7] * 7 + [6], rtol=1e-6)
+
+
+def test_choices_of_nodes_are_the_architectures():
+    """What ENAS and NAO decide, one after another: any choices are a cell, and each cell has one sequence."""
+    net, space = darts_supernet(image_shape=(4, 4, 1), num_classes=2, channels=1, cells=1), edge_space()
+    own = net.sequential
+    counts = np.asarray(list(map(len, own.choices)))
+    assert np.prod(counts.astype(float)) == pytest.approx(decisions_of(net).uniform[0])
+    choices = (np.random.default_rng(0).integers(0, 2**31, (200, 24)) % counts).astype(np.int32)
+    archs, back, valid = jax.jit(
+        jax.vmap(lambda each: ((arch := own.to_arch(each)), own.of_arch(arch), space.is_valid(arch)))
+    )(choices)
+    assert valid.all()
+    np.testing.assert_array_equal(back, choices)
+    names = [own.choices[place][choice] for place, choice in enumerate(choices[0])]
+    genotype = space.to_string(archs[0])
+    last = genotype.partition("], normal_concat")[0].split("('")[-2:]
+    inputs = [f"', {state})" for state in names[9].removeprefix("inputs ").split(" and ")]
+    assert [words.rstrip(", ") for words in last] == [a + b for a, b in zip(names[10:12], inputs, strict=True)]
+
+
+def test_enas_decides_inputs_and_operations():
+    """Its draws are cells as they are, of which probabilities sum to what the controller gives to each sequence."""
+    net = darts_supernet(image_shape=(4, 4, 1), num_classes=2, channels=1, cells=1)
+    sampler = make_sampler(net, "whole", ControllerSettings(4), PredecessorSettings())
+    parameters = sampler.init(jax.random.key(0))
+    words = sampler.draws(parameters, jax.random.key(1), 30)
+    archs = jax.vmap(sampler.to_arch)(words)
+    assert jax.vmap(edge_space().is_valid)(archs).all()
+    logs = jax.jit(sampler.log_probability)(parameters, archs)
+    np.testing.assert_allclose(logs[0], sampler.score(parameters, words[0])[0], rtol=1e-5)
+    assert np.isneginf(sampler.log_probability(parameters, jnp.zeros((1, 28), jnp.int32)))
+    shares = np.asarray(sampler.probabilities(parameters, jax.random.key(2)))
+    np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-5)
+    # Hardly anything is learned yet: edges are there as often as two inputs among so many are.
+    np.testing.assert_allclose(1 - shares[:, 7], 1 - decisions_of(net).uniform[1][:, 7], atol=0.15)
 
 
 def test_page_counts_the_cells_of_the_whole_network():

@@ -229,6 +229,19 @@ class Preferences(NamedTuple):
     Logits of choices that a row lacks are minus infinity."""
 
 
+class Sequential(NamedTuple):
+    """Architectures as `D` decisions that are made one after another: any choices are an architecture, each once."""
+
+    choices: tuple[tuple[str, ...], ...]
+    """Of each decision its choices; equal names are one word to who makes them."""
+
+    to_arch: Callable[[Array], Array]
+    """From choices int32 `[D]` to an architecture int32 `[E]`, a valid one."""
+
+    of_arch: Callable[[Array], Array]
+    """The inverse, of valid architectures."""
+
+
 class Supernet(NamedTuple):
     """One network that holds the weights of all architectures of a space, as pure functions.
 
@@ -297,6 +310,10 @@ class Supernet(NamedTuple):
     weighted_edges: Preferences | None = None
     """What PC-DARTS learns: a preference for each choice, and for each edge among those into its node. None where
     decisions are no edges into nodes."""
+
+    sequential: Sequential | None = None
+    """What ENAS and NAO decide, one after another, where choices of `decisions` depend on one another; None for the
+    decisions of `space`."""
 
     partial: Callable[[int], "Supernet"] | None = None
     """`partial(k)`: this supernet with edges that compute their operations on the first of `k` parts of the channels,

@@ -56,17 +56,18 @@ def sequence_of(space: Space, reachable: Reachable, sampler: str) -> Sequence:
         raise ValueError(not_one_of("reachable", reachable, get_args(Reachable)))
     if reachable == "released":
         decisions = released(space, sampler).decisions
-        return _sequence(decisions.choices, decisions.to_arch)
+        return make_sequence(decisions.choices, decisions.to_arch)
     free = np.flatnonzero(np.asarray(space.num_choices) > 1).astype(np.int32)
 
     def to_arch(choices: Array) -> Array:
         return jnp.zeros(space.num_decisions, jnp.int32).at[free].set(choices)
 
     # Words of its own for each decision: what is learned of one says nothing of another until the memory tells.
-    return _sequence(tuple(tuple(f"{i} {name}" for name in space.choices[i]) for i in free), to_arch)
+    return make_sequence(tuple(tuple(f"{i} {name}" for name in space.choices[i]) for i in free), to_arch)
 
 
-def _sequence(choices: tuple[tuple[str, ...], ...], to_arch: Callable[[Array], Array]) -> Sequence:
+def make_sequence(choices: tuple[tuple[str, ...], ...], to_arch: Callable[[Array], Array]) -> Sequence:
+    """Returns decisions of which equal names are one word, and what choices of them stand for."""
     words = tuple(dict.fromkeys(name for names in choices for name in names))
     place = {word: number for number, word in enumerate(words)}
     counts = tuple(map(len, choices))

@@ -119,10 +119,12 @@ def enas(
         with its `batch_norm='running'` the rewards too are taken with running estimates, otherwise with batch
         statistics.
       reachable: `'whole'`: the controller decides one of the space's decisions after another, and what is no
-        architecture is mended by the supernet's rule. `'released'`, for the cells of NAS-Bench-101: the controller
-        that was released for them, one predecessor by attention and one operation for each vertex, which expresses few
-        of the cells (`jnas.spaces.reachable_cells`). What is not valid is drawn again (the released code trains it),
-        and isomorphic draws are one cell, as the space lists it (there each trains weights of its own).
+        architecture is mended by the supernet's rule; on DARTS's space for each node its two inputs, then an operation
+        for each (the published one points at inputs one by one, by attention, and twice at the same).
+        `'released'`, for the cells of NAS-Bench-101: the controller that was released for them, one predecessor by
+        attention and one operation for each vertex, which expresses few of the cells (`jnas.spaces.reachable_cells`).
+        What is not valid is drawn again (the released code trains it), and isomorphic draws are one cell, as the space
+        lists it (there each trains weights of its own).
       predecessors: Size and logits of the controller for `'released'`.
       compared: `'drawn'`: at the end new draws are compared. `'pool'`, as released for NAS-Bench-101: the last
         distinct architectures that trained the weights, as many as the selection's `num_candidates`; the oldest make

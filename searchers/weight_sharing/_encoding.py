@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jnas.core._vocabulary import Array, Key, Space, Supernet
-from jnas.searchers.black_box._sequences import Reachable, Sequence, draw_valid, sequence_of, uniform_choices
+from jnas.searchers.black_box._sequences import (
+    Reachable,
+    Sequence,
+    draw_valid,
+    make_sequence,
+    sequence_of,
+    uniform_choices,
+)
 from jnas.searchers.weight_sharing._rsps import uniform_archs
 
 _TRIES = 100  # until choices are valid: with five interior vertices one in 120 has all of them on the input
@@ -35,13 +42,23 @@ def make_encoding(supernet: Supernet, reachable: Reachable, sampler: str) -> Enc
 
     Args:
       supernet: Of whose space.
-      reachable: `'whole'`: by the space's decisions. `'released'`: by those of the released sampler.
+      reachable: `'whole'`: by the space's decisions, or the supernet's sequential ones. `'released'`: by those of the
+        released sampler.
       sampler: The name of that sampler.
 
     Raises:
       ValueError: `reachable` is neither, or the space has no released sampler.
     """
-    space, sequence = supernet.space, sequence_of(supernet.space, reachable, sampler)
+    space, sequence, own = supernet.space, sequence_of(supernet.space, reachable, sampler), supernet.sequential
+    if reachable == "whole" and own is not None:
+        sequence = make_sequence(own.choices, own.to_arch)
+        return Encoding(
+            sequence,
+            uniform=lambda key, count: jax.vmap(own.of_arch)(uniform_archs(key, supernet, count)),
+            is_valid=lambda choices: jnp.bool_(True),
+            to_arch=sequence.to_arch,
+            cells=None,
+        )
     if reachable == "whole":
         free = np.flatnonzero(np.asarray(space.num_choices) > 1).astype(np.int32)
         return Encoding(

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jnas.core._vocabulary import Array, Key, Supernet, decisions_of
 from jnas.searchers._checks import check_positive_int
@@ -65,13 +66,19 @@ def make_sampler(
     encoding = make_encoding(supernet, reachable, "enas")
     if reachable == "released":
         return _predecessors(supernet, encoding, predecessors)
-    return _decisions(supernet, controller)
+    return _decisions(supernet, encoding, controller)
 
 
-def _decisions(supernet: Supernet, settings: ControllerSettings) -> Sampler:
-    """Returns a sampler of one decision of the supernet after another; what is no architecture is mended."""
-    decisions = decisions_of(supernet)
-    shape, mask = decisions.shape, jnp.asarray(decisions.mask) if decisions.ragged else None
+def _decisions(supernet: Supernet, encoding: Encoding, settings: ControllerSettings) -> Sampler:
+    """Returns a sampler of one decision after another: sequential ones, or the supernet's, where draws are mended."""
+    decisions, own, sequence = decisions_of(supernet), supernet.sequential, encoding.sequence
+    every = decisions.mask if own is None else sequence.mask  # of sequential ones, equal names are one word
+    shape, mask, rows = every.shape, None if every.all() else jnp.asarray(every), np.arange(len(every))
+
+    def to_arch(choices: Array) -> Array:
+        if own is None:
+            return as_architecture(supernet, choices)
+        return own.to_arch(jnp.asarray(sequence.choice_of)[rows, choices])
 
     def draw(parameters: Controller, key: Key) -> Array:
         return sample_choices(parameters, jax.random.gumbel(key, shape, jnp.float32), settings, mask)
@@ -83,8 +90,17 @@ def _decisions(supernet: Supernet, settings: ControllerSettings) -> Sampler:
     def score(parameters: Controller, choices: Array) -> tuple[Array, Array]:
         return log_probability_and_entropy(parameters, choices, settings, mask)
 
+    def log_probability(parameters: Controller, arch: Array) -> Array:
+        if own is None:
+            return score(parameters, arch)[0]
+        words = jnp.asarray(sequence.word_of)[rows, own.of_arch(arch)]
+        return jnp.where(supernet.space.is_valid(arch), score(parameters, words)[0], -jnp.inf)
+
     def probabilities(parameters: Controller, key: Key) -> Array:
-        choices = draws(parameters, key, _SAMPLES)  # each brings the exact conditional ones
+        choices = draws(parameters, key, _SAMPLES)
+        if own is not None:
+            return marginals(jax.vmap(to_arch)(choices), jnp.full(_SAMPLES, 1 / _SAMPLES), decisions.shape[1])
+        # Each draw brings the exact conditional ones.
         return jnp.mean(jnp.exp(jax.vmap(lambda c: log_probabilities(parameters, c, settings, mask))(choices)), axis=0)
 
     return Sampler(
@@ -93,8 +109,8 @@ def _decisions(supernet: Supernet, settings: ControllerSettings) -> Sampler:
         draws=draws,
         uniform=lambda key, count: uniform_archs(key, supernet, count),
         score=score,
-        to_arch=lambda choices: as_architecture(supernet, choices),
-        log_probability=lambda parameters, archs: jax.vmap(lambda arch: score(parameters, arch)[0])(archs),
+        to_arch=to_arch,
+        log_probability=lambda parameters, archs: jax.vmap(lambda arch: log_probability(parameters, arch))(archs),
         probabilities=probabilities,
     )
 

@@ -1,6 +1,7 @@
 """Architectures as a search network has them: an operation or none on each of the 14 edges of both cells."""
 
 import functools
+import itertools
 import json
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 
 from jnas.core._vocabulary import Array, Key, Space
 from jnas.spaces._categorical import checked_arch
-from jnas.spaces.darts._cells import ALL_OPERATIONS, EDGES, NODES, SHAPE
+from jnas.spaces.darts._cells import ALL_OPERATIONS, EDGES, NODES, OPERATIONS, SHAPE
 from jnas.spaces.darts._space import darts
 
 NUM_CELLS = SHAPE[0]
@@ -38,6 +39,30 @@ def architecture_of(choices: Array) -> Array:
             states = jnp.argsort(cell[into] == NONE, stable=True)[:2]
             cells.append(jnp.stack([states, cell[into][states]], 1))
     return jnp.stack(cells).reshape(-1).astype(jnp.int32)
+
+
+_PAIRS = [list(itertools.combinations(range(2 + node), 2)) for node in range(NODES)]
+_STATES = np.asarray([[*pairs, *[(0, 0)] * (len(_PAIRS[-1]) - len(pairs))] for pairs in _PAIRS], np.int32)  # [4, 10, 2]
+
+
+def node_choices() -> tuple[tuple[str, ...], ...]:
+    """Returns the names of what is chosen for each node of both cells: its two inputs, and the operation of each."""
+    names = [tuple(f"inputs {first} and {second}" for first, second in pairs) for pairs in _PAIRS]
+    return tuple(choices for _ in range(NUM_CELLS) for own in names for choices in (own, OPERATIONS, OPERATIONS))
+
+
+def of_node_choices(choices: Array) -> Array:
+    """Returns the operations of all edges int32 `[28]` of what is chosen for each node int32 `[24]`."""
+    inputs, operations = jnp.split(jnp.asarray(choices).reshape(NUM_CELLS, NODES, 3), [1], 2)
+    states = jnp.asarray(_STATES)[np.arange(NODES)[None], inputs[..., 0]]
+    return edge_choices(jnp.stack([states, operations], -1).reshape(-1))
+
+
+def to_node_choices(choices: Array) -> Array:
+    """Returns what is chosen for each node int32 `[24]`, of the operations of all edges `[28]`, two into each node."""
+    states, operations = jnp.moveaxis(architecture_of(choices).reshape(NUM_CELLS, NODES, 2, 2), -1, 0)
+    inputs = jnp.argmax(jnp.all(states[:, :, None] == _STATES[None], -1), -1)
+    return jnp.concatenate([inputs[..., None], operations], -1).reshape(-1).astype(jnp.int32)
 
 
 def likeliest_cells(logits: Array, edge_weights: Array | None = None) -> Array:

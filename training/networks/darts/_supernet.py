@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._vocabulary import Array, Key, Supernet, decisions_of
+from jnas.core._vocabulary import Array, Key, Sequential, Supernet, decisions_of
 from jnas.spaces.darts._cells import EDGES, NODES
 from jnas.spaces.darts._edge_choices import (
     INTO_NODE,
@@ -17,6 +17,9 @@ from jnas.spaces.darts._edge_choices import (
     NUM_CHOICES,
     edge_space,
     likeliest_cells,
+    node_choices,
+    of_node_choices,
+    to_node_choices,
     uniform_choices,
 )
 from jnas.training.networks._edge_weights import weighted_edges
@@ -177,7 +180,11 @@ def darts_supernet(
     )
     own = decisions_of(supernet)._replace(independent=False, absent=NONE, uniform=uniform_choices())
     into = tuple(range(cell + node.start, cell + node.stop) for cell in (0, len(EDGES)) for node in INTO_NODE)
-    return supernet._replace(decisions=own, weighted_edges=weighted_edges(own, into, mixture, likeliest_cells))
+    return supernet._replace(
+        decisions=own,
+        weighted_edges=weighted_edges(own, into, mixture, likeliest_cells),
+        sequential=Sequential(node_choices(), of_node_choices, to_node_choices),
+    )
 
 
 def _cell(
