@@ -9,8 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
-from jnas.commands import _training_work
-from jnas.core._folder import open_result_folder, read_description
+from jnas.core._folder import begun_chunk, open_result_folder, read_description
 from jnas.io._archive import read_archive, write_archive
 from jnas.io._seal import SEAL
 from jnas.studies import _load
@@ -99,7 +98,7 @@ def test_brackets_without_end_are_a_sentence(tmp_path, kind, capsys):
     assert len(str(error.value)) < 500
     with pytest.raises(ValueError, match=r"config\.json is damaged"):
         _load.load_results(tmp_path)
-    assert _training_work._begun_chunk(tmp_path) is None
+    assert begun_chunk(tmp_path) is None
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ from jnas.commands._training_setup import divide_as, make_dataset, make_recipe, 
 from jnas.commands._training_work import (
     TrainingWork,
     begun_recipe,
-    begun_setting,
     begun_work,
     load_work,
     make_runs,
     plan_work,
 )
+from jnas.core._folder import begun_setting
 from jnas.core._version import __version__
 from jnas.core._vocabulary import Space
 from jnas.io._atomic import check_writable

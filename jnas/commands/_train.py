@@ -18,12 +18,12 @@ from jnas.commands._training_setup import divide_as, make_dataset, make_recipe, 
 from jnas.commands._training_work import (
     TrainingWork,
     begun_recipe,
-    begun_setting,
     begun_work,
     load_work,
     make_runs,
     plan_work,
 )
+from jnas.core._folder import begun_setting
 from jnas.core._vocabulary import Network
 from jnas.io._atomic import remove_unfinished
 from jnas.io._progress import status_line

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jnas.commands._processes import say
+from jnas.core._folder import begun_chunk, begun_setting
 from jnas.core._program_memory import program_memory_words
 from jnas.core._shares import wait_for_shares
 from jnas.core._vocabulary import Network
-from jnas.io._json_checks import read_json
 from jnas.io._progress import ProgressBar, progress_bar
 from jnas.training._recipe import Recipe, recipe_words
 from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import FAMILIES, make_network
+from jnas.training.runs._guess import guess_compile_seconds, guess_seconds
 from jnas.training.runs._job_files import FOLDER
 from jnas.training.runs._jobs import (
     Jobs,
@@ -32,8 +32,6 @@ from jnas.training.runs._jobs import (
     owners_left,
     run_jobs,
 )
-
-_MACS_PER_SECOND = {"cpu": 5e9}  # of a device: a first guess, which the bar soon corrects
 
 
 class TrainingWork(NamedTuple):
@@ -66,7 +64,7 @@ def plan_work(
     if form is None and alone is not None:
         form = begun_setting(out, "form") or alone
     network = make_network(dataset, recipe, form, jobs.archs[0] if form == "static" else None, **how)
-    chunk = options.chunk_size or _begun_chunk(out) or _chunk_size(len(jobs.archs), dataset, recipe, most)
+    chunk = options.chunk_size or begun_chunk(out) or _chunk_size(len(jobs.archs), dataset, recipe, most)
     if network.form == "dispatch":
         batches = device_batches(jobs, network, chunk)
         network = make_network(dataset, recipe, "dispatch", batches, **how)
@@ -83,20 +81,6 @@ def begun_recipe(out: Path, recipe: Recipe) -> Recipe:
         "for the published schedule, whose first step has 0, give another folder"
     )
     return before
-
-
-def _begun_chunk(out: Path) -> int | None:
-    """Returns the size of chunks with which a folder was begun: whoever goes on must use the same."""
-    chunk = begun_setting(out, "chunk_size")
-    return chunk if isinstance(chunk, int) and chunk > 0 else None
-
-
-def begun_setting(out: Path, setting: str) -> Any:
-    """Returns what the config.json of a folder says, or None."""
-    try:
-        return read_json(out / "config.json").get(setting)
-    except (OSError, ValueError, AttributeError):  # `begun_folder` will say what is wrong
-        return None
 
 
 def _chunk_size(num_jobs: int, dataset: Dataset, recipe: Recipe, most: int) -> int:
@@ -153,10 +137,8 @@ def make_runs(work: TrainingWork, folder: Path, **how: Any) -> None:
       **how: The other arguments of `run_jobs`.
     """
     jobs, dataset, recipe, network, chunk, _ = work
-    images = sum(len(rows) * (3 if split == "train" else 1) for split, rows in dataset.splits.items())
-    flops = np.asarray(jax.vmap(network.flops)(jnp.asarray(jobs.archs)))
-    speed = _MACS_PER_SECOND.get(jax.default_backend(), 2e12) * jax.device_count()
-    total = 10 + 1e6 * float(flops.sum()) * images * recipe.epochs / speed  # with some seconds to compile
+    total = guess_seconds(jobs.archs, dataset, recipe, network)
+    to_compile = guess_compile_seconds(network)
     pool = ThreadPoolExecutor(1)
     try:
         with progress_bar(total, title="training ") as bar:
@@ -168,8 +150,8 @@ def make_runs(work: TrainingWork, folder: Path, **how: Any) -> None:
                 bar.advance((progress.share - max(shown, progress.begun_at)) * total / (1 - progress.begun_at))
                 shown = progress.share
 
-            bar.say("compiling")
             how |= {"chunk_size": chunk, "progress": show, "compiled": functools.partial(_tell_memory, bar)}
+            how["compiling"] = functools.partial(bar.apart, "compiling", to_compile)
             bar.wait(pool.submit(run_jobs, jobs, dataset, recipe, network, folder, **how))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -150,6 +150,20 @@ def open_result_folder(
     return folder, said
 
 
+def begun_setting(folder: Path, setting: str) -> Any:
+    """Returns what the config.json of a folder of training runs says, or None: opening it says what is wrong."""
+    try:
+        return read_json(folder / "config.json").get(setting)
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def begun_chunk(folder: Path) -> int | None:
+    """Returns the size of chunks with which such a folder was begun: whoever goes on must use the same."""
+    chunk = begun_setting(folder, "chunk_size")
+    return chunk if isinstance(chunk, int) and chunk > 0 else None
+
+
 def read_description(folder: Path, kind: FolderKind) -> dict[str, Any]:
     """Returns what config.json says, its seal included.
 

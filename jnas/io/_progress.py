@@ -22,6 +22,7 @@ class ProgressBar:
         self._done = 0.0
         self._begin = self._latest = time.monotonic()
         self._text = ""
+        self._apart: tuple[float, float] | None = None  # when other work began, and its seconds
 
     def say(self, text: str) -> None:
         """Shows what is being done now."""
@@ -34,6 +35,24 @@ class ProgressBar:
             if self._bar is not None:
                 cleared.enter_context(self._bar.external_write_mode())
             tell(text)
+
+    @contextlib.contextmanager
+    def apart(self, text: str, seconds: float) -> Iterator[None]:
+        """Says what is being done in the block, which is no part of the work: how fast that is, it does not change.
+
+        Args:
+          text: What is done.
+          seconds: Estimated.
+        """
+        before, begin = self._text, time.monotonic()
+        self._apart = begin, seconds
+        self.say(text)
+        try:
+            yield
+        finally:
+            took = time.monotonic() - begin
+            self._begin, self._latest, self._apart = self._begin + took, self._latest + took, None
+            self.say(before)
 
     def advance(self, seconds: float) -> None:
         """Counts work of so many estimated seconds as done."""
@@ -62,8 +81,10 @@ class ProgressBar:
     def seconds_left(self) -> float:
         """Returns the estimate of the time left."""
         # Three seconds of faith in the estimate, so that the first step does not throw it about.
-        pace = (self._latest - self._begin + 3.0) / (self._done + 3.0)
-        return max((self._total - self._done) * pace - (time.monotonic() - self._latest), 0.0)
+        pace, now = (self._latest - self._begin + 3.0) / (self._done + 3.0), time.monotonic()
+        begin, apart = self._apart or (now, 0.0)
+        work = (self._total - self._done) * pace - (begin - self._latest)
+        return max(work, 0.0) + max(apart - (now - begin), 0.0)
 
     def _show(self) -> None:
         if self._bar is None:

@@ -57,6 +57,8 @@ class Family(NamedTuple):
       padding: `padding(batches [..., K, E])`, how many times the work of its candidates a sorted batch does.
       auxiliary: Whether networks can have an auxiliary head; `network` is then given `auxiliary=True` where a recipe
         has one.
+      compile_seconds: What the program of some epochs takes to compile on a CPU core, roughly.
+      macs_per_second: Multiply-adds of a CPU core in training, roughly.
       cells_counted: Where a recipe counts cells.
       flax: Imports the module with `Module`, `make_module` and `weights_of`; None where there is none.
     """
@@ -80,6 +82,8 @@ class Family(NamedTuple):
     auxiliary: bool = False
     cells_counted: str = "in each stage"
     alone: FormName | None = None
+    compile_seconds: float = 10.0
+    macs_per_second: float = 5e9
 
 
 def all_archs(space: Space) -> np.ndarray:

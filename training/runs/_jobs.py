@@ -167,6 +167,7 @@ def run_jobs(
     progress: Callable[[JobsProgress], None] = lambda _: None,
     compiled: Callable[[float], None] = lambda _: None,
     programs: "Programs | None" = None,
+    compiling: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
 ) -> None:
     """Makes all runs that a folder lacks, of those that this process is to make.
 
@@ -182,6 +183,7 @@ def run_jobs(
       progress: Called after each checkpoint.
       compiled: Called before a program runs for the first time, with the bytes that it takes on each device.
       programs: Those of other runs of the same recipe, network and `chunk_size`, so that nothing is compiled again.
+      compiling: Gives a context for each time that something is compiled.
 
     Raises:
       MemoryError: A device has less memory than a program takes.
@@ -198,7 +200,7 @@ def run_jobs(
             epochs_per_checkpoint,
             keep_weights,
             progress,
-            programs or Programs(recipe, network, compiled),
+            programs or Programs(recipe, network, compiled, compiling),
         )
 
 
@@ -333,16 +335,32 @@ def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, spli
 class Programs:
     """The two compiled programs of a chunk: its beginning, and some more epochs of it."""
 
-    def __init__(self, recipe: Recipe, network: Network, compiled: Callable[[float], None]):
-        self._recipe, self._network, self._compiled = recipe, network, compiled
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: Network,
+        compiled: Callable[[float], None],
+        compiling: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
+    ):
+        self._recipe, self._network, self._compiled, self._compiling = recipe, network, compiled, compiling
         self._advance: dict[int, Any] = {}
+        self._begin: Any = None
 
         def begin(dataset: Dataset, keys: Any, archs: Any) -> RunState:
             one = functools.partial(begin_run, dataset=dataset, recipe=recipe, network=network)
             state: RunState = over_candidates(one, network)(keys, archs)
             return state
 
-        self.begin = divided(begin, 1)
+        self._begin_program = divided(begin, 1)
+
+    def begin(self, dataset: Dataset, keys: Any, archs: Any) -> RunState:
+        """Returns runs of which nothing is done yet; the first call compiles."""
+        if self._begin is None:
+            program: Any = self._begin_program
+            with self._compiling():
+                self._begin = program.lower(dataset, keys, archs).compile()
+        state: RunState = self._begin(dataset, keys, archs)
+        return state
 
     def advance(self, epochs: int, dataset: Dataset, state: RunState) -> Any:
         """Returns the program of `epochs` more epochs, compiled before its work is timed."""
@@ -357,7 +375,8 @@ class Programs:
                 return result
 
             program: Any = divided(more, 1)
-            self._advance[epochs] = program.lower(dataset, state).compile()
+            with self._compiling():
+                self._advance[epochs] = program.lower(dataset, state).compile()
             self._compiled(check_program_fits(self._advance[epochs]))
         return self._advance[epochs]
 

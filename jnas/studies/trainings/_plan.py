@@ -23,7 +23,7 @@ class TrainingSearchPlan(NamedTuple):
     dataset: Dataset
     recipe: Recipe
     network: Network
-    chunk_size: int | None  # candidates in one program; None for as many as a searcher's seeds propose at once
+    chunk_size: int | None  # candidates in one program; None: as `training_search` says
     targets: tuple[Target, ...]  # how what was found is judged: the data set's validation and test splits
     config: Mapping[str, Any]
     start_from: str | os.PathLike[str] | None = None  # a folder whose trainings are taken over; results are the same

@@ -15,15 +15,20 @@ from jnas.core._program_memory import program_memory_words
 from jnas.core._search import compile_steps, write_rows
 from jnas.core._trace_statistics import incumbent_rows
 from jnas.core._vocabulary import Evaluation, Key, Proposal, Searcher, State, Trace
-from jnas.io._progress import duration
 from jnas.io._text import counted
-from jnas.studies._engine import REPORT_SECONDS, Estimate, Work
+from jnas.studies._engine import Work
 from jnas.studies._keys import seed_keys
 from jnas.studies.search._results import Chunk
+from jnas.studies.trainings._pace import Pace
 from jnas.studies.trainings._store import BEFORE, FOLDER, Store, as_trained, searches_path
+from jnas.training.operations._forms import branches
 
-_MACS_PER_SECOND = {"cpu": 5e9}  # of a device: a first guess
-_SAMPLED = 32  # architectures, for the estimate
+
+class _Own(NamedTuple):
+    """What the searches of a study share."""
+
+    store: Store
+    pace: Pace
 
 
 class _Run(NamedTuple):
@@ -45,7 +50,7 @@ class _Asked(NamedTuple):
 
 
 @contextlib.contextmanager
-def begin(work: Work) -> Iterator[Store]:
+def begin(work: Work) -> Iterator[_Own]:
     """Gives the trainings that the folder holds; those of searchers that have finished are taken up."""
     assert work.folder is not None
     identity = {**FOLDER.header, "study": config_digest(work.plan.config)}
@@ -59,7 +64,7 @@ def begin(work: Work) -> Iterator[Store]:
             store.take_up(name)
         if name not in work.left:  # where a kill came between its results and this
             searches_path(work.folder, name).unlink(missing_ok=True)
-    yield store
+    yield _Own(store, Pace(work))
 
 
 def run_searcher(work: Work, name: str, identity: Mapping[str, Any]) -> Chunk:
@@ -77,18 +82,20 @@ def run_searcher(work: Work, name: str, identity: Mapping[str, Any]) -> Chunk:
 
 
 def _run_searcher(work: Work, name: str) -> Chunk:
-    plan, store = work.plan, work.own
+    plan, store = work.plan, work.own.store
     searcher, capacity = plan.searchers[name], plan.config["max_evaluations"]
     steps = compile_steps(searcher, capacity, None, "discard")
     started, canonical = time.perf_counter(), as_trained(plan.network.space)
     runs = [_begin(plan, name, key) for key in seed_keys(plan.config["root_seed"], name, plan.config["num_seeds"])]
     if searcher.compiled:
         runs = store.load_searches(name, runs)
-    # As many candidates in a program as all seeds propose at once.
-    chunk_size = plan.chunk_size or max(1, len(runs) * _proposed(searcher, steps, runs[0]))
+    chunk_size = plan.chunk_size or _chunk_size(plan, len(runs), searcher, steps, runs[0])
+    told = work.own.pace.words(sum(capacity - int(run.progress.num_done) for run in runs))
+    if told:
+        work.bar.aside(work.say, f"{name}: {told}")
     while going := [i for i, run in enumerate(runs) if not bool(run.progress.stopped)]:
-        told = min(int(runs[i].progress.num_done) for i in going)
-        work.bar.say(f"{name}: {told:,} of {counted(capacity, 'evaluation')}")
+        fewest = min(int(runs[i].progress.num_done) for i in going)
+        work.bar.say(f"{name}: {fewest:,} of {counted(capacity, 'evaluation')}")
         asked = {i: _ask(steps, runs[i], capacity, canonical) for i in going}
         wanted = np.concatenate([each.archs for each in asked.values()])
         _train(work, name, wanted, chunk_size)
@@ -100,11 +107,18 @@ def _run_searcher(work: Work, name: str) -> Chunk:
     return _judged(work, traces, canonical, time.perf_counter() - started)
 
 
-def _proposed(searcher: Searcher, steps: Any, run: _Run) -> int:
-    """Returns how many rows a proposal has."""
+def _chunk_size(plan: Any, seeds: int, searcher: Searcher, steps: Any, run: _Run) -> int:
+    """Returns how many candidates one program trains, where nobody has said it.
+
+    Where networks branch, a device trains one after another in any case: with one for each, all searchers have the same
+    program, compiled once, and nothing fills up a chunk that is not full. Otherwise as many as all
+    seeds propose at once.
+    """
+    if branches(plan.network.form):
+        return jax.local_device_count()
     ask = (run.state, run.progress, run.objective_key)
     proposal = (jax.eval_shape(steps.ask, *ask) if searcher.compiled else steps.ask(*ask))[0]
-    return int(proposal.valid.shape[0])
+    return max(1, seeds * int(proposal.valid.shape[0]))
 
 
 def _begin(plan: Any, name: str, key: Key) -> _Run:
@@ -136,8 +150,8 @@ def _tell(steps: Any, run: _Run, asked: _Asked, scores: np.ndarray, seconds: flo
 
 def _train(work: Work, name: str, archs: np.ndarray, chunk_size: int) -> None:
     """Trains what has not been, with the bar advanced by what was estimated for as many evaluations."""
-    per = work.estimate.prepared or 0.0
-    shown, doing = 0.0, len({arch.tobytes() for arch in archs if not work.own.has(arch)})
+    per, (store, pace) = work.estimate.prepared or 0.0, work.own
+    shown, doing = 0.0, len({arch.tobytes() for arch in archs if not store.has(arch)})
 
     def show(progress: Any) -> None:
         nonlocal shown
@@ -149,13 +163,14 @@ def _train(work: Work, name: str, archs: np.ndarray, chunk_size: int) -> None:
         if words:
             work.bar.aside(work.say, f"{name}: {words}")
 
-    work.own.train(name, archs, chunk_size, show, told)
+    with pace.training(doing, len(archs)):
+        store.train(name, archs, chunk_size, show, told, pace.compiling)
     work.bar.advance(per * (len(archs) - doing))
 
 
 def _judged(work: Work, traces: Trace, canonical: Any, seconds: float) -> Chunk:
     """Returns traces with what their incumbents are worth by each target."""
-    plan, store = work.plan, work.own
+    plan, store = work.plan, work.own.store
     seeds, length, decisions = np.asarray(traces.arch).shape
     archs = canonical(np.asarray(traces.arch, np.int32).reshape(-1, decisions))
     incumbent = incumbent_rows(traces)
@@ -165,20 +180,3 @@ def _judged(work: Work, traces: Trace, canonical: Any, seconds: float) -> Chunk:
         found = np.take_along_axis(each, np.maximum(incumbent, 0), axis=1)
         values.append(np.where(incumbent >= 0, found, np.float32(np.nan)))
     return Chunk(traces, incumbent, np.stack(values), 0.0, seconds)
-
-
-def estimate(work: Work) -> Estimate:
-    """Returns roughly how long the trainings that are left will take, if no two searches ask for the same."""
-    plan = work.plan
-    if not work.left:
-        return Estimate({}, 0.0, "")
-    network, images = plan.network, plan.config["images"]
-    keys = jax.random.split(jax.random.key(0), _SAMPLED)
-    flops = float(np.mean(jax.jit(jax.vmap(lambda key: network.flops(network.space.sample(key))))(keys)))
-    passes = sum(count * (3 if split == "train" else 1) for split, count in images.items())
-    speed = _MACS_PER_SECOND.get(jax.default_backend(), 2e12) * jax.device_count()
-    per = 1e6 * flops * passes * plan.recipe.epochs / speed
-    number = len(work.left) * plan.config["num_seeds"] * plan.config["max_evaluations"]
-    total = per * number + 10.0 + REPORT_SECONDS
-    told = f"at most {number:,} trainings: about {duration(total)}, by a rough guess"
-    return Estimate(dict.fromkeys(work.left, per * number / len(work.left)), total, told, per)

@@ -7,6 +7,7 @@ trainings/NAME.npz         the states of searcher NAME's searches after the last
 ```
 """
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._folder import FolderKind, config_digest, read_description, read_part
+from jnas.core._folder import FolderKind, begun_chunk, config_digest, read_description, read_part
 from jnas.core._vocabulary import Space
 from jnas.io._archive import read_archive, write_archive
 from jnas.io._text import listed
@@ -209,15 +210,17 @@ class Store:
         chunk_size: int,
         progress: Callable[[JobsProgress], None],
         compiled: Callable[[float], None],
+        compiling: Callable[[], contextlib.AbstractContextManager[Any]],
     ) -> int:
         """Trains those of the architectures `[N, E]` that have not been, and returns how many these were.
 
         Args:
           name: The searcher, which has been taken up.
           archs: What it asks for; one may stand there twice.
-          chunk_size: Candidates in one program.
+          chunk_size: Candidates in one program; those that were begun go on in as many as they were begun with.
           progress: As in `run_jobs`.
           compiled: As there.
+          compiling: As there.
 
         Raises:
           ValueError: The folder was begun with versions that compute other bits, or holds other runs in this place.
@@ -230,8 +233,9 @@ class Store:
         path = round_path(self._folder, name, number)
         jobs = Jobs(np.stack([*new.values()]), np.full(len(new), plan.config["training_seed"], np.int64))
         running = path.with_suffix("")
+        chunk_size = begun_chunk(running) or chunk_size
         said = describe(jobs, plan.dataset, plan.recipe, plan.network, chunk_size=chunk_size)
-        programs = self._programs.setdefault(chunk_size, Programs(plan.recipe, plan.network, compiled))
+        programs = self._programs.setdefault(chunk_size, Programs(plan.recipe, plan.network, compiled, compiling))
         with begun_folder(running, said, ()) as folder:
             run_jobs(
                 jobs,
@@ -254,11 +258,24 @@ class Store:
 
 
 def all_trainings(
-    folder: Path, names: Sequence[str], identity: Mapping[str, Any], config: Mapping[str, Any]
+    folder: Path,
+    names: Sequence[str],
+    identity: Mapping[str, Any],
+    config: Mapping[str, Any],
+    *,
+    before: bool = True,
 ) -> Trainings | None:
-    """Returns what a folder holds of all searchers' rounds, in their order; None where there is nothing."""
+    """Returns what a folder holds of searchers' rounds, in their order; None where there is nothing.
+
+    Args:
+      folder: The study's.
+      names: Of the searchers.
+      identity: What its files say of themselves, but for the searcher and the round.
+      config: The study's configuration.
+      before: Whether trainings that were taken over from another folder count, and come first.
+    """
     found = []
-    for name in (BEFORE, *names):
+    for name in (BEFORE, *names) if before else names:
         number = 0
         while (path := round_path(folder, name, number)).exists():
             found.append(load_trainings(path, {**identity, "searcher": name, "round": number}, config))

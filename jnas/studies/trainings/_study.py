@@ -12,9 +12,10 @@ from jnas.io._text import counted
 from jnas.studies import _engine
 from jnas.studies.search._results import Chunk, as_result, load_whole, save_traces, traces_file_name
 from jnas.studies.search._text import search_results_text, search_summary_csv
+from jnas.studies.trainings._pace import estimate
 from jnas.studies.trainings._plan import TrainingSearchPlan, plan_training_search
 from jnas.studies.trainings._results import TrainingSearch, as_study_results, curves_csv, evaluations_csv
-from jnas.studies.trainings._run import begin, estimate, run_searcher
+from jnas.studies.trainings._run import begin, run_searcher
 from jnas.studies.trainings._store import FOLDER, all_trainings, searches_path
 from jnas.tables._targets import Target
 from jnas.training._recipe import Recipe
@@ -58,7 +59,8 @@ def training_search(
       training_seed: Of every training.
       last_epochs: The score is the mean of the validation accuracies after so many last epochs; by default as many as
         the recipe says, or one.
-      chunk_size: Candidates in one program; by default as many as a searcher's seeds propose at first.
+      chunk_size: Candidates in one program; by default one for each device where networks branch, so that all searchers
+        share a program, and otherwise as many as a searcher's seeds propose at first.
       start_from: The folder of another such study, whose trainings are taken over where they are of the same networks,
         images, recipe and seed; what searches find stays the same.
       command: The command line that does the same, for the report.
