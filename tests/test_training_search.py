@@ -1,6 +1,7 @@
 """`jnas search`: searchers whose evaluations are real trainings, on networks that compile at once."""
 
 import csv
+import itertools
 import re
 
 import jax
@@ -10,9 +11,13 @@ import pytest
 import jnas
 from jnas.commands import _search
 from jnas.commands._cli import main
+from jnas.core import _shares
+from jnas.core._shares import share_lock
 from jnas.core._trace_statistics import incumbent_rows
 from jnas.studies._load import load_results
+from jnas.studies.search._random_order import random_order, share_of_worse
 from jnas.studies.trainings import _store, _study
+from tests._shares import as_process
 from tests.test_toy_space import SMALL, rows  # noqa: F401 - a fixture
 
 TOY = ("search", "--space", "toy", *SMALL[2:], "--epochs", "2", "--evaluations", "5", "--seeds", "2")
@@ -84,6 +89,8 @@ def test_every_evaluation_is_a_training_that_is_made_once(tmp_path, capsys, trai
     assert "optimum of the table" not in page
     assert "compiling included" in page
     assert "compiling 0" not in page
+    assert f"<small>5 of {len(made)} trainings</small>" in page
+    assert "random order of random_search" in page
     assert "random_search" in told
 
     table = jnas.load_table(tmp_path / "all" / "table.npz")
@@ -126,6 +133,28 @@ def test_searches_do_not_depend_on_others(tmp_path, pageless):
     assert [row for row in both if row[:2] == ("local_search", "0")] == one
 
 
+def test_two_processes_train_a_round_together(tmp_path, capsys, monkeypatch, trained, pageless):
+    """Played in turn: each makes its chunk of a round, finds the other gone, and goes on when that has made its."""
+    words, searchers = ("--evaluations", "2", "--chunk-size", "1"), "random_search"
+    assert search(tmp_path / "one", *words, searchers=searchers) == 0
+    trained.calls[:] = []
+    ended = []
+    with monkeypatch.context() as patch:
+        patch.setattr(_shares, "PATIENCE", 0)
+        (tmp_path / "two").mkdir()
+        (tmp_path / "two" / share_lock(0)).write_text("7 on another\n")
+        for process in (1, 0, 1, 0, 1):
+            as_process(patch, process)
+            ended.append(search(tmp_path / "two", *words, searchers=searchers))
+            told = capsys.readouterr().err
+            assert f"process {1 - process} of 2 ended with work left" in told or ended[-1] == 0
+    assert ended == [2, 2, 2, 0, 0]
+    for name in FILES:
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    assert (tmp_path / "two" / "table.npz").exists()
+    assert not list((tmp_path / "two" / "trainings").glob("random_search.npz"))
+
+
 def test_trainings_of_another_folder_are_not_made_again(tmp_path, capsys, trained, pageless):
     assert search(tmp_path / "first", searchers="random_search") == 0
     trained.calls[:] = []
@@ -158,7 +187,6 @@ def test_a_damaged_file_is_said(tmp_path, capsys, pageless):
         (("--searchers", "bonas"), "bonas cannot search here: the space toy has no features 'graph'"),
         (("--searchers", "random_search", "--last-epochs", "3"), "expected at most the recipe's 2 epochs"),
         (("--searchers", "random_search", "--form", "dispatch"), "form is 'dispatch'"),
-        (("--searchers", "random_search", "--num-processes", "2"), "--num-processes was given"),
         (("--searchers", "local_search:color=2"), "color"),
         (("--space", "nats_size"), "no space with networks 'nats_size'"),
     ],
@@ -169,6 +197,23 @@ def test_bad_input_is_one_sentence(tmp_path, capsys, words, told):
     assert told in said
     assert len(said.splitlines()) == 1
     assert not (tmp_path / "x" / "config.json").exists()
+
+
+def test_a_random_order_of_trainings_is_that_of_all_orders():
+    """Against every order written out, with one training that diverged and two that are equal by their score."""
+    scores, worth = np.asarray([3.0, np.nan, 1.0, 3.0, 2.0]), np.asarray([[30.0, 99.0, 11.0, 32.0, 25.0]])
+    ends = []
+    for order in itertools.permutations(range(5), 2):
+        known = [i for i in order if i != 1]
+        best = max(scores[i] for i in known)
+        ends.append(np.mean([worth[0, i] for i in known if scores[i] == best]))
+    order = random_order(scores, worth[0], 2)
+    assert order.mean == pytest.approx(np.mean(ends))
+    assert (order.best, order.low, order.high) == (32, 11, 32)
+    assert share_of_worse(order, np.asarray([40.0, np.nan])) == 1
+    assert share_of_worse(order, np.asarray([11.0])) == pytest.approx(np.mean(np.asarray(ends) == 11) / 2)
+    assert random_order(scores, worth[0] * np.nan, 2) is None
+    assert random_order(scores, worth[0], 99).mean == 31
 
 
 def test_batches_are_as_large_as_asked_for():

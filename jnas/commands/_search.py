@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from jnas import spaces
 from jnas.commands._processes import say
 from jnas.commands._study_work import carry_out_and_tell
 from jnas.commands._training_setup import divide_as, make_dataset, make_recipe, prepare_devices, show_recipes
 from jnas.core._version import __version__
 from jnas.core._vocabulary import Searcher, Space
-from jnas.io._text import aligned, listed
+from jnas.io._text import aligned
 from jnas.searchers import _registry
 from jnas.searchers._settings import naming, read_settings, read_spec, setting_names, settings_text
 from jnas.studies._settings import study_arguments
@@ -30,7 +32,6 @@ def run_search(options: argparse.Namespace) -> None:
         return
     if show_recipes(options):
         return
-    _refuse_processes(options)
     space = spaces.get(FAMILIES.entry(options.space).name)
     searchers = {name: _make_searcher(name, space, options.batch) for name in _names(options.searchers, space)}
     prepare_devices(options)
@@ -47,22 +48,15 @@ def run_search(options: argparse.Namespace) -> None:
     def carry_out(plan: Any, *, out: Path, log: Any) -> Any:
         study = carry_out_training_search(plan, out=out, log=log)
         source = f"trained by jnas {__version__} with recipe {recipe.name}: {options.command}"
-        header, arrays = as_table(study, network, dataset, recipe, source=source)
-        save_arrays(out / "table.npz", header, arrays)
+        if jax.process_index() == 0:
+            header, arrays = as_table(study, network, dataset, recipe, source=source)
+            save_arrays(out / "table.npz", header, arrays)
         folder.append(out)
         return study
 
     files = ("summary.csv", "evaluations.csv", "curves.csv", "table.npz", "report.html")
     carry_out_and_tell(options, "search", plan, told, carry_out, training_search_text, files)
     say(f"what its trainings say of other searchers: jnas study --table {folder[0] / 'table.npz'} --among known")
-
-
-def _refuse_processes(options: argparse.Namespace) -> None:
-    words = ("distributed", "coordinator", "num_processes", "process_id")
-    given = [name for name in words if getattr(options, name) not in (None, False)]
-    if given:
-        told = listed([f"--{name.replace('_', '-')}" for name in given])
-        raise ValueError(f"{told} was given, and `jnas search` uses the devices of one host; leave it out")
 
 
 def _names(wanted: tuple[str, ...], space: Space) -> list[str]:

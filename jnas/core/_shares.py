@@ -65,7 +65,19 @@ def ended_early(folder: Path, owners: Collection[int]) -> list[int]:
     return [process for process in sorted(set(owners)) if is_abandoned(folder / share_lock(process))]
 
 
-def wait_for_shares(folder: Path, owners_left: Callable[[], Collection[int]], total: int, pieces: str) -> None:
+def _nothing_shown() -> contextlib.AbstractContextManager[Callable[[int, int], None]]:
+    return contextlib.nullcontext(lambda done, total: None)
+
+
+def wait_for_shares(
+    folder: Path,
+    owners_left: Callable[[], Collection[int]],
+    total: int,
+    pieces: str,
+    *,
+    show: bool = True,
+    pause: float = 0.5,
+) -> None:
     """Waits until every process has made its share.
 
     Args:
@@ -73,12 +85,14 @@ def wait_for_shares(folder: Path, owners_left: Callable[[], Collection[int]], to
       owners_left: Returns the process that makes it, for each piece that is missing.
       total: How many pieces there are.
       pieces: What they are called, for messages.
+      show: Whether a bar counts them.
+      pause: Seconds between two looks.
 
     Raises:
       ValueError: One ended before it had, and did not come again.
     """
     there = time.monotonic()
-    with counting_bar(f"{pieces} of all processes") as show:
+    with counting_bar(f"{pieces} of all processes") if show else _nothing_shown() as tell:
         while owners := owners_left():
             early = ended_early(folder, owners)
             if not early:
@@ -89,5 +103,5 @@ def wait_for_shares(folder: Path, owners_left: Callable[[], Collection[int]], to
                     f"{told} of {own_share().processes} ended with work left in {folder} ({len(owners)} of {total} "
                     f"{pieces} are missing); run the same commands again: all of them go on"
                 )
-            show(total - len(owners), total)
-            time.sleep(0.5)
+            tell(total - len(owners), total)
+            time.sleep(pause)

@@ -121,6 +121,7 @@ class Kind(NamedTuple):
     memory: Callable[[Any], float] = lambda plan: 0.0  # bytes that all results of a plan take
     as_search: Callable[[Any], Any] | None = None  # all results as a study of searchers, to compare them with others
     pieces: Pieces | None = None  # None: processes share whole parts
+    together: bool = False  # processes make each part step by step together, and the first one keeps it
 
     def path(self, folder: Path, part: Any) -> Path:
         """Returns where the result of a part stands."""
@@ -151,7 +152,7 @@ def carry_out(kind: Kind, plan: Any, out: str | os.PathLike[str] | None, log: Lo
         folder, todo = None, {part: [0] for part in parts}
         if out is not None:
             folder, said = stack.enter_context(_opened(kind, plan, out, said, parts, share))
-            todo = own_pieces(kind, plan, parts, folder, share)
+            todo = todo if kind.together else own_pieces(kind, plan, parts, folder, share)
         for line in (kind.headline(plan), *(f"note: {note}" for note in kind.notes(plan))):
             say(line)
         left = [part for part in parts if folder is None or not kind.path(folder, part).exists()]
@@ -166,7 +167,7 @@ def carry_out(kind: Kind, plan: Any, out: str | os.PathLike[str] | None, log: Lo
         bar = stack.enter_context(progress_bar(estimate.total / share.processes))
         work = work._replace(estimate=estimate, bar=bar, runner=stack.enter_context(threads(1)))
         work = work._replace(own=stack.enter_context(kind.begin(work)))
-        if folder is not None and share.processes > 1:
+        if folder is not None and share.processes > 1 and not kind.together:
             work = _after_sharing(kind, work, parts, todo)
         found = {part: _load_or_run(kind, work, part) for part in parts}
         ran_with = versions_with_devices(said["versions"], folder)
@@ -227,7 +228,7 @@ def _load_or_run(kind: Kind, work: Work, part: Any) -> Any:
         return kind.load(kind.path(work.folder, part), part, work.as_read(name, identity), work.plan.config)
     _note_device(kind, work, part)
     result = kind.run(work, part, identity)
-    if work.folder is not None:
+    if work.folder is not None and (work.share.process == 0 or not kind.together):
         kind.save(kind.path(work.folder, part), result, identity)
     return result
 

@@ -17,6 +17,7 @@ from jnas.pages._settings import settings_section, value_text
 from jnas.studies._compared import known_space
 from jnas.studies.search._differences import differences_section
 from jnas.studies.search._evaluation_section import evaluation_section
+from jnas.studies.search._random_order import random_order_section
 from jnas.studies.search._results import StudyResults
 from jnas.studies.search._searched import with_searched
 from jnas.studies.search._sections import best_found_section, finals_section, results_section, time_section
@@ -111,7 +112,7 @@ def _chapter(comparison: Comparison, space: Space | None, suffix: str) -> list[A
             "p", "No searcher has finished in this study, so there is nothing to show yet.", class_="note"
         )
         return [*head, nothing, _settings(comparison, suffix)]
-    evaluated = evaluation_section(comparison, suffix)
+    evaluated, ordered = evaluation_section(comparison, suffix), random_order_section(comparison, suffix)
     comparison = with_searched(comparison)
     numbers = finals(comparison)
     sections = {
@@ -119,6 +120,7 @@ def _chapter(comparison: Comparison, space: Space | None, suffix: str) -> list[A
         ("time", "How fast"): time_section(comparison, suffix),
         ("finals", "How reliably"): finals_section(comparison, suffix),
         ("evaluation", "Against all cells"): evaluated,
+        ("random-order", "Against a random order"): ordered,
         ("differences", "Who differs"): differences_section(comparison, numbers, suffix),
         ("best", "The best architectures"): best_found_section(comparison, space, suffix),
     }

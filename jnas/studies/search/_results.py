@@ -66,6 +66,14 @@ class SharedRanking(NamedTuple):
     percentiles: Mapping[int, np.ndarray]  # [S], of the predicted best so many: the median one's
 
 
+class TrainedPool(NamedTuple):
+    """The `N` trainings that the searches of a study shared, each once."""
+
+    scores: np.ndarray  # [N], what was searched on; NaN where the training diverged
+    worth: np.ndarray  # [num_targets, N], percent
+    sampled: Mapping[str, np.ndarray]  # by searcher that samples the space, bool [N]: what it asked for
+
+
 class StudyResults(NamedTuple):
     """A whole study."""
 
@@ -79,6 +87,7 @@ class StudyResults(NamedTuple):
     rankings: Mapping[str, SharedRanking] = {}  # of weight-sharing searches, by their names
     yardsticks: Sequence[Any] = ()  # each a `Yardstick`: what else ranks the cells that shared weights are asked about
     reachable: Mapping[str, Sequence[float]] = {}  # by searcher with a released encoding, the fields of `Reachable`
+    pool: TrainedPool | None = None  # where evaluations are trainings
 
 
 class Chunk(NamedTuple):

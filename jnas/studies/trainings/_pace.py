@@ -11,7 +11,7 @@ from jnas.core._folder import config_digest
 from jnas.io._progress import duration
 from jnas.io._text import counted
 from jnas.studies._engine import REPORT_SECONDS, Estimate, Work
-from jnas.studies.trainings._store import FOLDER, all_trainings
+from jnas.studies.trainings._files import FOLDER, all_trainings
 from jnas.training.runs._guess import guess_compile_seconds, guess_seconds
 
 _SAMPLED = 32  # architectures, for the guess
@@ -37,6 +37,7 @@ def estimate(work: Work) -> Estimate:
         keys = jax.random.split(jax.random.key(0), _SAMPLED)
         archs = np.asarray(jax.jit(jax.vmap(plan.network.space.sample))(keys))
         each, how = guess_seconds(archs, plan.dataset, plan.recipe, plan.network) / _SAMPLED, "by a rough guess"
+        each *= work.share.processes  # of one of them
     else:
         each, how = float(np.mean(there.runs.seconds)), f"as long as the {len(there.archs):,} in the folder"
     total = each * number + _START + REPORT_SECONDS

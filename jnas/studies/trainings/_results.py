@@ -10,8 +10,9 @@ from jnas.core._vocabulary import Network
 from jnas.io._text import counted, csv_text
 from jnas.spaces._registry import from_config
 from jnas.studies._compared import known_space
-from jnas.studies.search._results import SearcherResult, StudyResults
-from jnas.studies.trainings._store import Trainings
+from jnas.studies.search._results import SearcherResult, StudyResults, TrainedPool
+from jnas.studies.trainings._files import Trainings
+from jnas.studies.trainings._store import as_trained
 from jnas.tables._file import Header
 from jnas.tables._targets import Target
 from jnas.training._recipe import Recipe
@@ -33,7 +34,25 @@ class TrainingSearch(NamedTuple):
 def as_study_results(study: TrainingSearch) -> StudyResults:
     """Returns the searches in the form of `jnas.study`, so that they have its page and can be compared with others."""
     told = StudyConfig({**study.config, "sentences": _sentences(study)})
-    return StudyResults(told, study.versions, study.config["space"], study.targets, (), study.searchers)
+    judged = study.config["space"], study.targets, ()
+    return StudyResults(told, study.versions, *judged, study.searchers, pool=_pool(study))
+
+
+def _pool(study: TrainingSearch) -> TrainedPool | None:
+    """Returns all trainings with what they are worth, and which of them random search asked for."""
+    space = known_space(study.config["space"])
+    if study.trainings is None or space is None:
+        return None
+    (archs, runs), splits = study.trainings, study.config["splits"]
+    last = runs.accuracy[splits["validation"]][:, -study.config["last_epochs"] :]
+    worth = np.stack([np.asarray(runs.accuracy[splits[target.split]][:, -1], np.float64) for target in study.targets])
+    sampled = {}
+    for searcher in study.searchers:
+        if searcher.name.partition(":")[0] == "random_search":
+            asked = as_trained(space)(np.asarray(searcher.traces.arch, np.int32)[np.asarray(searcher.traces.mask)])
+            names = {arch.tobytes() for arch in asked}
+            sampled[searcher.name] = np.asarray([arch.tobytes() in names for arch in archs], bool)
+    return TrainedPool(last.mean(axis=1, dtype=np.float64), worth, sampled)
 
 
 def _sentences(study: TrainingSearch) -> list[str]:

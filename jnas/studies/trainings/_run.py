@@ -19,8 +19,9 @@ from jnas.io._text import counted
 from jnas.studies._engine import Work
 from jnas.studies._keys import seed_keys
 from jnas.studies.search._results import Chunk
+from jnas.studies.trainings._files import BEFORE, FOLDER, searches_path
 from jnas.studies.trainings._pace import Pace
-from jnas.studies.trainings._store import BEFORE, FOLDER, Store, as_trained, searches_path
+from jnas.studies.trainings._store import Store, as_trained
 from jnas.training.operations._forms import branches
 
 
@@ -54,7 +55,7 @@ def begin(work: Work) -> Iterator[_Own]:
     """Gives the trainings that the folder holds; those of searchers that have finished are taken up."""
     assert work.folder is not None
     identity = {**FOLDER.header, "study": config_digest(work.plan.config)}
-    store = Store(work.plan, work.folder, identity)
+    store = Store(work.plan, work.folder, identity, work.share)
     if work.left and work.plan.start_from is not None:
         work.say(f"starting from {counted(store.start_from(work.plan.start_from), 'training')}")
     elif work.left:
@@ -62,7 +63,7 @@ def begin(work: Work) -> Iterator[_Own]:
     for name in work.plan.searchers:
         if work.left:
             store.take_up(name)
-        if name not in work.left:  # where a kill came between its results and this
+        if name not in work.left and work.share.process == 0:  # where a kill came between its results and this
             searches_path(work.folder, name).unlink(missing_ok=True)
     yield _Own(store, Pace(work))
 
@@ -87,7 +88,8 @@ def _run_searcher(work: Work, name: str) -> Chunk:
     steps = compile_steps(searcher, capacity, None, "discard")
     started, canonical = time.perf_counter(), as_trained(plan.network.space)
     runs = [_begin(plan, name, key) for key in seed_keys(plan.config["root_seed"], name, plan.config["num_seeds"])]
-    if searcher.compiled:
+    keeps = searcher.compiled and work.share.process == 0  # other processes begin anew, with all that has been trained
+    if keeps:
         runs = store.load_searches(name, runs)
     chunk_size = plan.chunk_size or _chunk_size(plan, len(runs), searcher, steps, runs[0])
     told = work.own.pace.words(sum(capacity - int(run.progress.num_done) for run in runs))
@@ -101,7 +103,7 @@ def _run_searcher(work: Work, name: str) -> Chunk:
         _train(work, name, wanted, chunk_size)
         for i, each in asked.items():
             runs[i] = _tell(steps, runs[i], each, store.scores(each.archs), float(plan.recipe.epochs))
-        if searcher.compiled:
+        if keeps:
             store.save_searches(name, runs)
     traces = jax.tree.map(lambda *leaves: np.stack(leaves), *(run.trace for run in runs))
     return _judged(work, traces, canonical, time.perf_counter() - started)
@@ -118,7 +120,8 @@ def _chunk_size(plan: Any, seeds: int, searcher: Searcher, steps: Any, run: _Run
         return jax.local_device_count()
     ask = (run.state, run.progress, run.objective_key)
     proposal = (jax.eval_shape(steps.ask, *ask) if searcher.compiled else steps.ask(*ask))[0]
-    return max(1, seeds * int(proposal.valid.shape[0]))
+    asked = seeds * int(proposal.valid.shape[0])
+    return max(1, -(-asked // int(jax.process_count())))
 
 
 def _begin(plan: Any, name: str, key: Key) -> _Run:
@@ -150,7 +153,7 @@ def _tell(steps: Any, run: _Run, asked: _Asked, scores: np.ndarray, seconds: flo
 
 def _train(work: Work, name: str, archs: np.ndarray, chunk_size: int) -> None:
     """Trains what has not been, with the bar advanced by what was estimated for as many evaluations."""
-    per, (store, pace) = work.estimate.prepared or 0.0, work.own
+    per, (store, pace) = (work.estimate.prepared or 0.0) / work.share.processes, work.own
     shown, doing = 0.0, len({arch.tobytes() for arch in archs if not store.has(arch)})
 
     def show(progress: Any) -> None:

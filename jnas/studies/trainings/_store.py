@@ -1,30 +1,35 @@
-"""The trainings of a study, by architecture: each made once, whichever search asks for it, and kept in the folder.
-
-```
-trainings/NAME-00003.npz   what searcher NAME's fourth round trained: architectures and curves
-trainings/NAME-00003/      the same while it runs, a folder of training runs
-trainings/NAME.npz         the states of searcher NAME's searches after the last round, until all have ended
-```
-"""
+"""The trainings of a study, by architecture: each made once, whichever search asks for it, and kept in the folder."""
 
 import contextlib
+import functools
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import quote
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._folder import FolderKind, begun_chunk, config_digest, read_description, read_part
+from jnas.core._folder import begun_chunk, config_digest, read_description
+from jnas.core._shares import Share, wait_for_shares
 from jnas.core._vocabulary import Space
 from jnas.io._archive import read_archive, write_archive
 from jnas.io._text import listed
 from jnas.io._tree import as_members, fill, find_leaves
 from jnas.spaces._registry import canonical
+from jnas.studies.trainings._files import (
+    BEFORE,
+    FOLDER,
+    TRAININGS,
+    Trainings,
+    all_trainings,
+    load_trainings,
+    round_path,
+    save_trainings,
+    searches_path,
+)
 from jnas.studies.trainings._plan import TrainingSearchPlan
 from jnas.training.runs._jobs import (
     Jobs,
@@ -33,65 +38,14 @@ from jnas.training.runs._jobs import (
     Runs,
     begun_folder,
     describe,
+    divide,
     load_runs,
+    owners_left,
     run_jobs,
 )
 
-FOLDER = FolderKind(
-    "jnas-training-search",
-    1,
-    "a study of searches by trainings",
-    "jnas search",
-    "traces",
-    "results of searches by trainings",
-    remedy="delete it, and the same command makes it again",
-)
-TRAININGS = "trainings"
-BEFORE = "(before)"
-"""Whose trainings those are that were taken over from another folder."""
-
+_PAUSE = 0.05  # seconds between two looks for what other processes make
 _SAME_TRAINING = ("space", "dataset_digest", "recipe", "form", "rematerialize", "training_seed", "images")
-
-
-class Trainings(NamedTuple):
-    """`N` architectures that were trained, in the order in which they were."""
-
-    archs: np.ndarray  # int32 [N, E]
-    runs: Runs
-
-    @classmethod
-    def joined(cls, parts: Sequence["Trainings"]) -> "Trainings":
-        """Returns trainings one after another; at least one part."""
-        together: Trainings = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-        return together
-
-
-def round_path(folder: Path, name: str, number: int) -> Path:
-    """Returns where the trainings of a searcher's round stand."""
-    return folder / TRAININGS / f"{quote(name, safe=' ()+,=')}-{number:05d}.npz"
-
-
-def searches_path(folder: Path, name: str) -> Path:
-    """Returns where the states of a searcher's searches stand while there is something left of them."""
-    return folder / TRAININGS / f"{quote(name, safe=' ()+,=')}.npz"
-
-
-def save_trainings(path: Path, trainings: Trainings, identity: Mapping[str, Any]) -> None:
-    """Writes the trainings of a round."""
-    archs, runs = trainings
-    curves = {f"{kind}/{split}": v for kind in ("accuracy", "loss") for split, v in getattr(runs, kind).items()}
-    write_archive(path, identity, {"archs": archs, **curves, "failed": runs.failed, "seconds": runs.seconds})
-
-
-def load_trainings(path: Path, identity: Mapping[str, Any], config: Mapping[str, Any]) -> Trainings:
-    """Returns the trainings of a round; errors are those of `read_part`."""
-    splits, sizes = list(config["images"]), {"T": int(config["epochs"][0])}
-    curves = {f"{kind}/{split}": "f N T" for kind in ("accuracy", "loss") for split in splits}
-    expected = {"archs": "i N E", **curves, "failed": "b N", "seconds": "f N"}
-    _, arrays = read_part(path, identity, FOLDER, expected, sizes)
-    accuracy, loss = ({split: arrays[f"{kind}/{split}"] for split in splits} for kind in ("accuracy", "loss"))
-    done = np.ones(len(arrays["failed"]), bool)
-    return Trainings(arrays["archs"].astype(np.int32), Runs(accuracy, loss, arrays["seconds"], arrays["failed"], done))
 
 
 def as_trained(space: Space) -> Callable[[np.ndarray], np.ndarray]:
@@ -101,10 +55,13 @@ def as_trained(space: Space) -> Callable[[np.ndarray], np.ndarray]:
 
 
 class Store:
-    """What has been trained, by architecture, and how more is."""
+    """What has been trained, by architecture, and how more is.
 
-    def __init__(self, plan: TrainingSearchPlan, folder: Path, identity: Mapping[str, Any]):
-        self._plan, self._folder, self._identity = plan, folder, identity
+    Several processes search alike and train a round together, each its chunks; the first one keeps what comes of it.
+    """
+
+    def __init__(self, plan: TrainingSearchPlan, folder: Path, identity: Mapping[str, Any], share: Share):
+        self._plan, self._folder, self._identity, self._share = plan, folder, identity, share
         self._rows: dict[bytes, tuple[Trainings, int]] = {}
         self._programs: dict[int, Programs] = {}
         self._rounds: dict[str, int] = {}  # of each searcher, how many the folder holds
@@ -119,10 +76,11 @@ class Store:
         Raises:
           ValueError: A file is damaged, or of another study.
         """
-        number = 0
+        number = self._rounds.get(name, 0)
         while (path := round_path(self._folder, name, number)).exists():
             self._add(load_trainings(path, self._whose(name, number), self._plan.config))
-            shutil.rmtree(path.with_suffix(""), ignore_errors=True)  # where a kill came between the two
+            if self._share.process == 0:
+                shutil.rmtree(path.with_suffix(""), ignore_errors=True)  # where a kill came between the two
             number += 1
         self._rounds[name] = number
 
@@ -137,6 +95,8 @@ class Store:
           ValueError: It holds something else, or trainings of other networks, images or recipes.
         """
         path = round_path(self._folder, BEFORE, 0)
+        if self._share.process > 0:
+            self._await(path)
         if not path.exists():
             said = read_description(Path(other), FOLDER)
             theirs, ours = said["config"], self._plan.config
@@ -226,58 +186,63 @@ class Store:
           ValueError: The folder was begun with versions that compute other bits, or holds other runs in this place.
           OSError: A file cannot be written.
         """
-        new = {arch.tobytes(): arch for arch in archs if not self.has(arch)}
+        new = [arch for arch in {arch.tobytes(): arch for arch in archs}.values() if not self.has(arch)]
         if not new:
             return 0
-        plan, number = self._plan, self._rounds[name]
-        path = round_path(self._folder, name, number)
-        jobs = Jobs(np.stack([*new.values()]), np.full(len(new), plan.config["training_seed"], np.int64))
-        running = path.with_suffix("")
-        chunk_size = begun_chunk(running) or chunk_size
-        said = describe(jobs, plan.dataset, plan.recipe, plan.network, chunk_size=chunk_size)
-        programs = self._programs.setdefault(chunk_size, Programs(plan.recipe, plan.network, compiled, compiling))
-        with begun_folder(running, said, ()) as folder:
-            run_jobs(
-                jobs,
-                plan.dataset,
-                plan.recipe,
-                plan.network,
-                folder,
-                chunk_size=chunk_size,
-                epochs_per_checkpoint=1,
-                progress=progress,
-                programs=programs,
-            )
-            runs = load_runs(folder, len(new), chunk_size, plan.recipe, list(plan.dataset.splits))
-        trainings = Trainings(jobs.archs, runs)
-        save_trainings(path, trainings, self._whose(name, number))
-        shutil.rmtree(running)
-        self._add(trainings)
-        self._rounds[name] = number + 1
+        jobs = Jobs(np.stack(new), np.full(len(new), self._plan.config["training_seed"], np.int64))
+        path = round_path(self._folder, name, self._rounds[name])
+        programs = functools.partial(self._programs_of, compiled=compiled, compiling=compiling)
+        runs = self._run_share(path, jobs, chunk_size, progress, programs)
+        if runs is None:
+            self.take_up(name)
+            self._check_same(new)
+        else:
+            trainings = Trainings(jobs.archs, runs)
+            save_trainings(path, trainings, self._whose(name, self._rounds[name]))
+            shutil.rmtree(path.with_suffix(""))
+            self._add(trainings)
+            self._rounds[name] += 1
         return len(new)
 
+    def _programs_of(self, chunk_size: int, **told: Any) -> Programs:
+        """Returns the programs of chunks of a size, those of earlier rounds where there are any."""
+        if chunk_size not in self._programs:
+            self._programs[chunk_size] = Programs(self._plan.recipe, self._plan.network, **told)
+        return self._programs[chunk_size]
 
-def all_trainings(
-    folder: Path,
-    names: Sequence[str],
-    identity: Mapping[str, Any],
-    config: Mapping[str, Any],
-    *,
-    before: bool = True,
-) -> Trainings | None:
-    """Returns what a folder holds of searchers' rounds, in their order; None where there is nothing.
+    def _run_share(
+        self,
+        path: Path,
+        jobs: Jobs,
+        chunk_size: int,
+        progress: Callable[[JobsProgress], None],
+        programs: Callable[[int], Programs],
+    ) -> Runs | None:
+        """Returns the runs of a round after the processes have made them; None where the first one has kept them."""
+        plan, share, running = self._plan, self._share, path.with_suffix("")
+        chunk_size = begun_chunk(running) or chunk_size
+        chunks = len(divide(len(jobs.archs), chunk_size))
+        if share.process >= chunks or path.exists():
+            self._await(path)
+            return None
+        said = describe(jobs, plan.dataset, plan.recipe, plan.network, chunk_size=chunk_size)
+        how: dict[str, Any] = {"chunk_size": chunk_size, "epochs_per_checkpoint": 1, "progress": progress}
+        with begun_folder(running, said, ()) as folder:
+            run_jobs(jobs, plan.dataset, plan.recipe, plan.network, folder, programs=programs(chunk_size), **how)
+            if share.process == 0:
+                left = functools.partial(owners_left, folder, len(jobs.archs), chunk_size)
+                wait_for_shares(self._folder, left, chunks, "chunks", show=False, pause=_PAUSE)
+                return load_runs(folder, len(jobs.archs), chunk_size, plan.recipe, list(plan.dataset.splits))
+        self._await(path)
+        return None
 
-    Args:
-      folder: The study's.
-      names: Of the searchers.
-      identity: What its files say of themselves, but for the searcher and the round.
-      config: The study's configuration.
-      before: Whether trainings that were taken over from another folder count, and come first.
-    """
-    found = []
-    for name in (BEFORE, *names) if before else names:
-        number = 0
-        while (path := round_path(folder, name, number)).exists():
-            found.append(load_trainings(path, {**identity, "searcher": name, "round": number}, config))
-            number += 1
-    return Trainings.joined(found) if found else None
+    def _await(self, path: Path) -> None:
+        """Waits until the first process has kept a file."""
+        wait_for_shares(self._folder, lambda: () if path.exists() else (0,), 1, "rounds", show=False, pause=_PAUSE)
+
+    def _check_same(self, archs: Sequence[np.ndarray]) -> None:
+        if not all(map(self.has, archs)):
+            raise ValueError(
+                f"the searchers of process {self._share.process} ask for other architectures than those of process 0, "
+                "so that their devices compute other bits; give all processes machines of one kind"
+            )

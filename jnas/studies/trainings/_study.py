@@ -12,11 +12,11 @@ from jnas.io._text import counted
 from jnas.studies import _engine
 from jnas.studies.search._results import Chunk, as_result, load_whole, save_traces, traces_file_name
 from jnas.studies.search._text import search_results_text, search_summary_csv
+from jnas.studies.trainings._files import FOLDER, all_trainings, searches_path
 from jnas.studies.trainings._pace import estimate
 from jnas.studies.trainings._plan import TrainingSearchPlan, plan_training_search
 from jnas.studies.trainings._results import TrainingSearch, as_study_results, curves_csv, evaluations_csv
 from jnas.studies.trainings._run import begin, run_searcher
-from jnas.studies.trainings._store import FOLDER, all_trainings, searches_path
 from jnas.tables._targets import Target
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
@@ -161,4 +161,5 @@ KIND = _engine.Kind(
     },
     same=_SAME,
     as_search=as_study_results,
+    together=True,
 )
