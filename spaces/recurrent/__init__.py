@@ -1,0 +1,1 @@
+"""Recurrent cells, as DARTS and ENAS search them."""
