@@ -18,11 +18,23 @@ from jnas.spaces.nasbench101._space import nasbench101
 from jnas.spaces.nasbench201._cells import nasbench201_classes
 from jnas.spaces.nasbench201._cost import nasbench201_flops, nasbench201_parameters
 from jnas.spaces.nasbench201._space import nasbench201
+from jnas.spaces.recurrent._cells import RecurrentCell
+from jnas.spaces.recurrent._cost import recurrent_cost, recurrent_flops, recurrent_parameters
+from jnas.spaces.recurrent._genotype import (
+    PUBLISHED_RECURRENT,
+    RecurrentGenotype,
+    format_recurrent,
+    parse_recurrent,
+)
+from jnas.spaces.recurrent._space import recurrent
 
 __all__ = [
     "PUBLISHED_GENOTYPES",
+    "PUBLISHED_RECURRENT",
     "Configurations",
     "Genotype",
+    "RecurrentCell",
+    "RecurrentGenotype",
     "arch_of",
     "categorical",
     "darts",
@@ -30,6 +42,7 @@ __all__ = [
     "darts_parameters",
     "decoded",
     "format_genotype",
+    "format_recurrent",
     "from_config",
     "genotype_cost",
     "genotype_of",
@@ -49,7 +62,12 @@ __all__ = [
     "nasbench201_parameters",
     "nats_size",
     "parse_genotype",
+    "parse_recurrent",
     "reachable_cells",
+    "recurrent",
+    "recurrent_cost",
+    "recurrent_flops",
+    "recurrent_parameters",
     "released_decisions",
     "subset",
     "to_cell",

@@ -18,7 +18,7 @@ from jnas.spaces._hashing import hash_digits, hash_number
 Mutation = Literal["different", "any"]
 """Whether a mutated decision gets another choice, or any of its choices (perhaps the one it has)."""
 
-_LARGEST_INDEX = 2**31 - 1  # indices are int32
+LARGEST_INDEX = 2**31 - 1  # indices are int32
 _MOST_CHOICES = 65_536  # what `jnas.core._draws.below` can draw from one word
 
 
@@ -90,7 +90,7 @@ def _categorical(
     mutation: Mutation,
 ) -> Space:
     size = math.prod(num_choices)
-    indexed = size <= _LARGEST_INDEX
+    indexed = size <= LARGEST_INDEX
     counts = np.asarray(num_choices, np.int32)
     index, from_index = lexicographic_index(num_choices) if indexed else (None, None)
     mutate, mutate_from = change_one(num_choices, tuple(int(count > 1) for count in num_choices), mutation)

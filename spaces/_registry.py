@@ -21,6 +21,8 @@ from jnas.spaces.nasbench101._released import Released, released_sampler
 from jnas.spaces.nasbench101._space import nasbench101
 from jnas.spaces.nasbench101._topologies import partition
 from jnas.spaces.nasbench201._space import nasbench201
+from jnas.spaces.recurrent._genotype import PUBLISHED_RECURRENT, format_recurrent
+from jnas.spaces.recurrent._space import canonical_cells, recurrent
 
 
 class SpaceEntry(NamedTuple):
@@ -33,9 +35,8 @@ class SpaceEntry(NamedTuple):
     check: Callable[[Any], None] | None = None  # raises for an encoding `[E]` that is not valid, where some are not
     to_cell: Callable[[Array], Array] | None = None  # of a space of decisions about the cells of another: that cell
     up_to_vertices: Callable[[int], Space] | None = None  # of a space of cells: those of at most so many vertices
-    canonical: Callable[[Array], Array] | None = (
-        None  # of an encoding, without an index: that which stands for all alike
-    )
+    # Of a space without an index: from an encoding to the one that stands for all alike.
+    canonical: Callable[[Space], Callable[[Array], Array]] | None = None
     released: Callable[[Space, str], Released] | None = None  # what a released sampler, by its name, can express of it
     # Of a space of cells: architectures that have each vertex in one of them, `[n, E]`, and which there are `[n]`.
     partition: Callable[[Space, Key], tuple[Array, Array]] | None = None
@@ -79,7 +80,14 @@ SPACES = make_registry(
             darts,
             named_cells={name: format_genotype(genotype) for name, genotype in PUBLISHED.items()},
             check=check_inputs,
-            canonical=canonical_arch,
+            canonical=lambda space: canonical_arch,
+        ),
+        SpaceEntry(
+            "recurrent",
+            "recurrent cells",
+            recurrent,
+            named_cells={name: format_recurrent(genotype) for name, genotype in PUBLISHED_RECURRENT.items()},
+            canonical=canonical_cells,
         ),
     ),
     otherwise="other products of choices are made by jnas.spaces.categorical",
@@ -98,8 +106,8 @@ def names() -> tuple[str, ...]:
     """Returns the names of the spaces that `get` knows.
 
     Example:
-      >>> jnas.spaces.names()
-      ('nasbench101', 'nasbench201', 'nats_size', 'nasbench1shot1_1', 'nasbench1shot1_2', 'nasbench1shot1_3', 'darts')
+      >>> print(*jnas.spaces.names())
+      nasbench101 nasbench201 nats_size nasbench1shot1_1 nasbench1shot1_2 nasbench1shot1_3 darts recurrent
     """
     return SPACES.names()
 
@@ -244,8 +252,8 @@ def canonical(space: Space) -> Callable[[Array], Array]:
       (False, True)
     """
     row = SPACES.rows.get(space.name)
-    if row is not None and row.canonical is not None:
-        return row.canonical
+    if row is not None and row.canonical is not None and space.index is None:
+        return row.canonical(space)
     if space.index is None or space.from_index is None:
         return lambda arch: arch
     index, from_index = space.index, space.from_index

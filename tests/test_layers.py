@@ -162,6 +162,7 @@ ROWS = {  # one for each layer that has something to say of a space
 }
 OWN = (  # what is of one space, and readers of published formats; the faces that export it
     *("jnas.spaces.nasbench101", "jnas.spaces.nasbench201", "jnas.spaces._nats_size", "jnas.spaces.darts"),
+    "jnas.spaces.recurrent",
     *("jnas.tables.readers", "jnas.training.networks.darts"),
     *("jnas.training.networks.nasbench101", "jnas.training.networks.nasbench201"),
     *("jnas.nasbench101", "jnas.tables._nasbench101", "jnas.tables.report._nasbench101"),
@@ -171,7 +172,7 @@ SPACE_EXPORTS = {"jnas", "jnas.spaces", "jnas.training"}
 
 def places_that_name_a_space(name):
     """Yields where a module names a space: its name as a string, an import of what is its own, a question for it."""
-    own = re.compile(r"jnas\.(spaces|training\.networks)\.(nasbench|_nats|darts)")
+    own = re.compile(r"jnas\.(spaces|training\.networks)\.(nasbench|_nats|darts|recurrent)")
     names = re.compile(r"nasbench[12]01|nats_size|NAS-Bench-[12]01")
     for node in ast.walk(ast.parse(modules()[name].read_text())):
         if (

@@ -1,11 +1,11 @@
 """Pairs of cells in the form that the field prints, `Genotype(normal=[('sep_conv_3x3', 1), ...], ...)`."""
 
-import ast
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jnas.io._text import bare, short
+from jnas.spaces._genotype_text import call_fields, value_of
 
 Edge = tuple[str, int]
 """An operation and the state that it reads: 0 and 1 are the outputs of the two cells before, then come the nodes."""
@@ -17,7 +17,6 @@ EXAMPLE = (
 
 CELLS = ("normal", "reduce")
 
-_MOST_CHARACTERS = 20_000
 _MOST_NODES = 64
 
 
@@ -50,8 +49,8 @@ def parse_genotype(text: str) -> Genotype:
     if not isinstance(text, str):
         raise TypeError(f"an architecture of darts is read from a string, not from {type(text).__name__}")
     try:
-        fields = _fields(bare(text))
-        normal, reduce = (_cell(cell, _value(fields[cell]), _value(fields[f"{cell}_concat"])) for cell in CELLS)
+        fields = call_fields(bare(text), Genotype._fields, EXAMPLE)
+        normal, reduce = (_cell(cell, value_of(fields[cell]), value_of(fields[f"{cell}_concat"])) for cell in CELLS)
         return Genotype(*normal, *reduce)
     except ValueError as error:
         raise ValueError(f"{short(repr(text.strip()), 200)}: {error}") from None
@@ -67,54 +66,6 @@ def format_genotype(genotype: Genotype) -> str:
     """
     fields = (f"{name}={[*value]!r}" for name, value in genotype._asdict().items())
     return f"Genotype({', '.join(fields)})"
-
-
-def _fields(text: str) -> Mapping[str, ast.expr]:
-    """Returns the four arguments of the one call that a text consists of."""
-    if len(text) > _MOST_CHARACTERS:
-        raise ValueError(f"it has {len(text):,} characters, expected at most {_MOST_CHARACTERS:,}")
-    try:
-        body = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ValueError(f"this is malformed, expected a text like {EXAMPLE}") from None
-    call = body[0].value if len(body) == 1 and isinstance(body[0], ast.Expr | ast.Assign) else None
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id != "Genotype":
-        raise ValueError(f"this is no genotype, expected a text like {EXAMPLE}")
-    fields = dict(zip(Genotype._fields, call.args, strict=False))
-    fields |= {str(keyword.arg): keyword.value for keyword in call.keywords}
-    if len(call.args) + len(call.keywords) != 4 or set(fields) != set(Genotype._fields):
-        wrong = [f"{name} is missing" for name in Genotype._fields if name not in fields]
-        wrong += [f"{name!r} is not known" for name in fields if name not in Genotype._fields]
-        raise ValueError(
-            f"{', '.join(wrong) or 'a part is there twice'}, expected {', '.join(Genotype._fields)}, each once, as in "
-            f"{EXAMPLE}"
-        )
-    return fields
-
-
-class _Unread:
-    """What is none of the values that a genotype has; messages show its text."""
-
-    def __init__(self, tree: ast.expr) -> None:
-        self._tree = tree
-
-    def __repr__(self) -> str:
-        return ast.unparse(self._tree)
-
-
-def _value(tree: ast.expr) -> Any:
-    """Returns what a list, a tuple, a constant, or a range of constants says; anything else as it stands."""
-    if isinstance(tree, ast.List | ast.Tuple):
-        return tuple(map(_value, tree.elts))
-    if isinstance(tree, ast.Constant):
-        return tree.value
-    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.keywords:
-        bounds = tuple(map(_value, tree.args))
-        if tree.func.id == "range" and 1 <= len(bounds) <= 2 and all(type(b) is int for b in bounds):
-            return tuple(range(*bounds)[: _MOST_NODES + 3])
-        if tree.func.id in ("list", "tuple") and len(bounds) == 1 and isinstance(bounds[0], tuple):
-            return bounds[0]
-    return _Unread(tree)
 
 
 def _cell(name: str, edges: Any, concat: Any) -> tuple[tuple[Edge, ...], tuple[int, ...]]:

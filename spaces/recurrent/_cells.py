@@ -74,8 +74,8 @@ def edges(nodes: int) -> tuple[tuple[int, int], ...]:
     return tuple((state, node) for node in range(1, nodes + 1) for state in range(node))
 
 
-def in_output(cell: RecurrentCell, output: Output = "all") -> Array:
-    """Returns which nodes' mean a cell puts out, bool `[n]`.
+def in_output(cell: RecurrentCell, output: Output = "all") -> Any:
+    """Returns which nodes' mean a cell puts out, bool `[n]`, of NumPy where that or the cell's arrays say enough.
 
     Args:
       cell: A valid one.
@@ -87,8 +87,8 @@ def in_output(cell: RecurrentCell, output: Output = "all") -> Array:
     """
     node = np.arange(1, cell.inputs.shape[0] + 1)
     if output == "leaves":
-        return ~jnp.any(jnp.asarray(cell.inputs)[None, :] == node[:, None], axis=1)
-    return jnp.asarray(np.isin(node, node if output == "all" else output))
+        return ~(cell.inputs[None, :] == node[:, None]).any(axis=1)
+    return np.isin(node, node if output == "all" else output)
 
 
 def check_output(output: Any, nodes: int) -> Output:
