@@ -138,7 +138,7 @@ def test_arguments_are_checked(arguments, kind, said):
 
 
 def computed(arch, chosen, weights, start):
-    """What a cell makes of initial states `[B, d]`, by NumPy in float64; node k has weights `[k - 1]`, `[..., d, 2 d]`."""
+    """What a cell makes of states `[B, d]`, by NumPy in float64; node k has weights `[k - 1]`, `[..., d, 2 d]`."""
     functions = (np.tanh, lambda x: np.maximum(x, 0), lambda x: 1 / (1 + np.exp(-x)), lambda x: x)
     states = [start]
     for (read, operation), matrix in zip(arch.reshape(-1, 2), weights, strict=True):
