@@ -340,3 +340,25 @@ def test_no_rows_and_equal_scores_give_finite_predictions():
 def test_wrong_arguments_are_named(arguments, error, message):
     with pytest.raises(error, match=message):
         mlp_ensemble(**arguments)
+
+
+def test_features_that_are_zero_in_all_rows_are_left_out_of_training(monkeypatch):
+    """Where few of many are not: the same networks, and the others' weights as they began; many are trained all."""
+    monkeypatch.setattr(_mlp, "_FEW", 5)
+    features, scores = problem(9, 5)
+    wide = jnp.zeros((9, 24)).at[:, np.asarray([1, 4, 9, 17, 23])].set(features)
+    rows = (scores - 70) / 4, jnp.ones(9), everything(scores)
+
+    @jax.jit
+    def trained(key, wide):
+        key, weights = _mlp.initial_mlp_weights(key, (2, 3), 24, 1)
+        ways = (_mlp.train_mlp, _mlp.train_mlp_on_few)
+        return weights, *(way(jax.random.clone(key), weights, TRAINING, wide, *rows) for way in ways)
+
+    start, whole, few = trained(jax.random.key(0), wide)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), few, whole)
+    zero = ~np.asarray(wide).any(0)
+    np.testing.assert_array_equal(few.hidden[0][:, :-1][:, zero], start.hidden[0][:, :-1][:, zero])
+    assert (np.asarray(few.hidden[0] != start.hidden[0])[:3, :-1][:, ~zero]).any(0).all()
+    start, whole, all_of_them = trained(jax.random.key(0), wide.at[:, 0].set(1))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), all_of_them, whole)

@@ -186,8 +186,8 @@ def dots(axes: Axes, x: Any, y: Any, look: Mark, *, size: float, alpha: float, m
 
 
 def widened(low: float, high: float, below: float, above: float) -> tuple[float, float]:
-    """Returns limits with some room, as shares of what lies between them."""
-    room = max(high - low, 1e-3)
+    """Returns limits with some room, as shares of what lies between them; of 1 where that is nothing."""
+    room = high - low if high - low > 1e-3 else 1.0  # so that ticks of one value differ in their digits
     return low - below * room, high + above * room
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from jnas.pages._html import Html, element, section, table
 
+_ELSEWHERE = ("command", "notes", "sentences")  # on the page
+
 
 def settings_section(
     configs: Sequence[Mapping[str, Any]], versions: Sequence[Mapping[str, str]], names: Sequence[str], suffix: str
@@ -42,7 +44,7 @@ def settings_section(
 
 def _settings(mappings: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
     rows: list[list[Any]] = []
-    for key in dict.fromkeys(key for mapping in mappings for key in mapping if key not in ("command", "notes")):
+    for key in dict.fromkeys(key for mapping in mappings for key in mapping if key not in _ELSEWHERE):
         values = [value_text(mapping[key]) if key in mapping else "–" for mapping in mappings]
         differs = len(set(values)) > 1
         rows.append([key, *(element("strong", v) if differs else v for v in values)])

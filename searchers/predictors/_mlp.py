@@ -17,6 +17,7 @@ Loss = Literal["mae", "mape", "gaussian"]
 Shape = tuple[int, int]
 """Hidden layers and their width."""
 
+_FEW = 1024  # features; of DARTS's 11,204 paths, a hundred random genotypes have some 600
 _ROW_BITS = 12  # of a word that rows are sorted by; those above are random
 
 
@@ -123,6 +124,34 @@ def train_mlp(
     start = AdamMoments(weights, zeros, zeros, jnp.float32(0))
     _, (trained, *_) = jax.lax.fori_loop(0, training.epochs, epoch, (key, start))
     return MlpWeights(*trained)
+
+
+def train_mlp_on_few(key: Key, weights: MlpWeights, training: MlpTraining, features: Array, *rows: Array) -> MlpWeights:
+    """Returns `train_mlp`, up to rounding, in a tenth of the time where thousands of features are zero in all rows.
+
+    Where a feature is always zero, its weights have no gradient, and Adam leaves them as they were; training goes on
+    without them. Arguments are those of `train_mlp`; rows that do not count are zero.
+    """
+    size = features.shape[1]
+    if size < 4 * _FEW:
+        return train_mlp(key, weights, training, features, *rows)
+    there = jnp.any(features != 0, axis=0)
+    few = jnp.argsort(~there, stable=True)[:_FEW]  # and others, where these are fewer
+
+    def on_few(key: Key, weights: MlpWeights) -> MlpWeights:
+        first, *later = weights.hidden
+        columns = jnp.append(few, size)  # with the bias
+        trained = train_mlp(
+            key, weights._replace(hidden=(first[:, columns], *later)), training, features[:, few], *rows
+        )
+        learned, *later = trained.hidden
+        return trained._replace(hidden=(first.at[:, columns].set(learned), *later))
+
+    def on_all(key: Key, weights: MlpWeights) -> MlpWeights:
+        return train_mlp(key, weights, training, features, *rows)
+
+    trained: MlpWeights = jax.lax.cond(jnp.sum(there) <= _FEW, on_few, on_all, key, weights)
+    return trained
 
 
 def gradients(

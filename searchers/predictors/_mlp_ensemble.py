@@ -18,7 +18,7 @@ from jnas.searchers.predictors._mlp import (
     Shape,
     apply,
     initial_mlp_weights,
-    train_mlp,
+    train_mlp_on_few,
     variance_of,
 )
 from jnas.searchers.predictors._predictor import check_fit, check_vectors
@@ -129,7 +129,7 @@ def mlp_ensemble(
 
         def fit_member(shape: Shape, key: Key, *rows: Array) -> MlpWeights:
             key, weights = initial_mlp_weights(key, shape, features.shape[1], num_heads)
-            return train_mlp(key, weights, training, *rows)
+            return train_mlp_on_few(key, weights, training, *rows)
 
         def fit_all(keys: Key, *rows: Array) -> tuple[MlpWeights, ...]:
             fitted, first = [], 0

@@ -72,7 +72,7 @@ def random_order_section(comparison: Comparison, suffix: str) -> Html | None:
     tables = []
     for number, study in enumerate(comparison.studies):
         entries = [(k, entry) for k, entry in enumerate(comparison.entries) if entry.study == number]
-        if study.pool is not None and entries:
+        if study.pool is not None and entries and len(study.pool.scores) > int(study.config["max_evaluations"]):
             told = f"Study {comparison.names[number]}: " if comparison.names[number] else ""
             tables += [
                 _table(study, study.pool, entries, target, f"{told}{label}")
@@ -86,7 +86,8 @@ def random_order_section(comparison: Comparison, suffix: str) -> Html | None:
         "twice, and the best of them by the score searched on. Its mean, deviation and range (95 % of draws, in small "
         "print) are exact for the trainings that there are. Most of those were asked for by searchers, so that all "
         "together they are better than random genotypes; what random search asked for is a sample of the space. Of a "
-        "searcher: mean ± standard deviation over all runs with the 95 % interval of the mean, the best run, and the "
+        "searcher: mean ± standard deviation over all runs with the 95 % interval of the mean, the best run (below: the "
+        "best of all these trainings in that column, whatever its score), and the "
         "share of random orders that end worse than a run, equal ones counted half (0.5 by chance)."
     )
     return section(
@@ -104,7 +105,9 @@ def _table(
     draws = int(study.config["max_evaluations"])
     pools = {"random order of all": np.ones(len(pool.scores), bool)}
     pools |= {f"random order of {name}'s": rows for name, rows in pool.sampled.items()}
-    orders = {name: random_order(pool.scores[r], pool.worth[target][r], draws) for name, r in pools.items()}
+    # Of as many as are drawn, or fewer, every order ends with the best: that says nothing.
+    more = {name: rows for name, rows in pools.items() if rows.sum() > draws}
+    orders = {name: random_order(pool.scores[r], pool.worth[target][r], draws) for name, r in more.items()}
     known = {name: order for name, order in orders.items() if order is not None}
     rows: list[list[Any]] = []
     for k, entry in entries:
@@ -116,7 +119,7 @@ def _table(
         rows.append([name, mean_cell(mean, low, high, std=std, forms=(".2f", ".2f")), best, *shares])
     for drawn, order in known.items():
         size = int(pools[drawn].sum())
-        told = element("small", f"{min(draws, size):,} of {counted(size, 'training')}")
+        told = element("small", f"{draws:,} of {counted(size, 'training')}")
         reach = element("small", f"{order.low:.2f} to {order.high:.2f}")
         found = element("div", mean_words(order.mean, order.std), reach)
         rows.append([element("div", drawn, told), found, percent_text(order.best), *["–"] * len(known)])
