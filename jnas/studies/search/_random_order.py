@@ -86,9 +86,9 @@ def random_order_section(comparison: Comparison, suffix: str) -> Html | None:
         "twice, and the best of them by the score searched on. Its mean, deviation and range (95 % of draws, in small "
         "print) are exact for the trainings that there are. Most of those were asked for by searchers, so that all "
         "together they are better than random genotypes; what random search asked for is a sample of the space. Of a "
-        "searcher: mean ± standard deviation over all runs with the 95 % interval of the mean, the best run (below: the "
-        "best of all these trainings in that column, whatever its score), and the "
-        "share of random orders that end worse than a run, equal ones counted half (0.5 by chance)."
+        "searcher: mean ± standard deviation over all runs with the 95 % interval of the mean, the best run (below: "
+        "the best of all these trainings in that column, whatever its score), and the share of random orders that end "
+        "worse than a run, equal ones counted half (0.5 by chance)."
     )
     return section(
         "Against a random order", element("p", text + few_words(runs, "run")), tables, id=f"random-order{suffix}"
