@@ -173,9 +173,11 @@ def test_published_epochs_and_batches_are_the_defaults(quick, tmp_path, capsys, 
     labels = np.arange(400) % 2
     arrays = {"train_images": images, "train_labels": labels, "validation_images": images, "validation_labels": labels}
     np.savez(tmp_path / "own.npz", **arrays)
-    fails(capsys, "supernet", "darts-v1,gdas", "--dataset", tmp_path / "own.npz", "--out", tmp_path / "b")
+    own = ("--dataset", tmp_path / "own.npz", "--train-share", 0.8)
+    fails(capsys, "supernet", "darts-v1,gdas", *own, "--out", tmp_path / "b")
     config = plans[1].config
     assert config["epochs"] == {"darts-v1": 50, "gdas": 250}
+    assert (config["train_images"], config["split_images"]) == (640, 160)
     assert (config["channels"], config["cells"], config["one_shot"], config["table_name"]) == (16, 5, 0, None)
 
 
@@ -189,6 +191,7 @@ def test_published_epochs_and_batches_are_the_defaults(quick, tmp_path, capsys, 
         ([","], "expected names with commas between them"),
         (["rsps", "--seeds", "0"], "--seeds: expected an integer of at least 1, not '0'"),
         (["rsps", "--train-images", "20"], "has 20 training images and a batch takes 64; give a smaller batch_size"),
+        (["rsps", "--train-share", "2"], "--train-share: expected a number between 0 and 1, not '2'"),
         (["rsps", "--selection", "best"], "invalid choice: 'best'"),
         (
             ["gdas", "--candidates", "5"],

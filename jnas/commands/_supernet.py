@@ -6,7 +6,7 @@ from typing import Any
 
 from jnas.commands._from_scratch import carry_out_with, scratch_recipe
 from jnas.commands._study_work import carry_out_and_tell
-from jnas.commands._training_setup import count_cores, make_dataset, prepare_devices, show_recipes
+from jnas.commands._training_setup import count_cores, make_dataset, prepare_devices, show_recipes, with_share
 from jnas.core._registry import DEFAULT_SPACE
 from jnas.io._text import aligned
 from jnas.searchers._benchmarks import find_benchmark
@@ -36,7 +36,7 @@ def run_supernet(options: argparse.Namespace) -> None:
         return
     names = _method_names(options.methods, options.space)
     prepare_devices(options, most=_devices(options))
-    dataset = make_dataset(options)
+    dataset = with_share(make_dataset(options), options.train_share, options)
     recipe = scratch_recipe(options, dataset)
     on_digits = options.dataset == "digits"
     embedded = on_digits and options.space == DEFAULT_SPACE

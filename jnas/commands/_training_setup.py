@@ -103,4 +103,9 @@ def make_recipe(options: argparse.Namespace, dataset: Dataset, begun: Any = None
 
 def divide_as(dataset: Dataset, recipe: Recipe, options: argparse.Namespace) -> Dataset:
     """Returns the data set with the images of training and validation in the shares that a recipe says, if it does."""
-    return divided(dataset, recipe.train_share, options.split_seed) if recipe.train_share else dataset
+    return with_share(dataset, recipe.train_share or None, options)
+
+
+def with_share(dataset: Dataset, share: float | None, options: argparse.Namespace) -> Dataset:
+    """Returns the data set with this share of the images of training and validation for training; as it is for None."""
+    return dataset if share is None else divided(dataset, share, options.split_seed)

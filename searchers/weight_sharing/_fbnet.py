@@ -49,9 +49,10 @@ def fbnet(
     draw serves all cells of the network (in the released code each has its own). Weights become one-hot as the
     temperature falls, once an epoch.
 
-    Published with batches of 64, and 4 of 5 images for the weights; here the data set says which images are which. Not
-    as released: those 1,000 draws of the result share one noise, so that at a low temperature they are one cell, and
-    there is none if that is not in the space. Here each draw has noise of its own.
+    Published with batches of 64, and 4 of 5 images for the weights; here the data set says which images are which
+    (`jnas supernet --train-share 0.8` divides them so). Not as released: those 1,000 draws of the result share one
+    noise, so that at a low temperature they are one cell, and there is none if that is not in the space. Here each draw
+    has noise of its own.
 
     Args:
       supernet: What is trained.

@@ -32,6 +32,8 @@ def _is_count(value: Any) -> bool:
     return NATURAL.accepts(value) or (isinstance(value, str) and value == "all")
 
 
+SHARE = ValueKind("a number between 0 and 1", float, lambda value: 0 < value < 1)
+
 SUPERNET_SETTINGS = (
     NUM_SEEDS.of("searches of each method (default 3)", 3),
     ROOT_SEED,
@@ -65,6 +67,13 @@ NET_SETTINGS = tuple(
             "in each stage (default 5, nasbench101 3; digits 3 and 1); all of darts (default 8; digits 3)",
         ),
         Setting("batch_size", POSITIVE, "N", "images in a batch (default: as published)"),
+        Setting(
+            "train_share",
+            SHARE,
+            "SHARE",
+            "divide the images of training and validation anew, of each class that share for the weights and the rest "
+            "for the architecture (default: as the data set does; fbnet was published with 0.8, darts with 0.5)",
+        ),
         Setting(
             "controller_steps",
             POSITIVE,
