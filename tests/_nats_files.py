@@ -6,14 +6,13 @@ import pickle
 import zipfile
 from collections import OrderedDict
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+
+from jnas.tables.readers._nats import _architectures
 
 
 def all_strings(space):
-    archs = np.asarray(jax.jit(jax.vmap(space.from_index))(jnp.arange(space.size)))
-    return [space.to_string(arch) for arch in archs]
+    return [*_architectures(space)[1]]
 
 
 def record(dataset, seed, epochs, *, start=10.0, splits=("x-valid", "ori-test"), **changes):

@@ -4,26 +4,21 @@ NATS-Bench publishes a folder for each of its two spaces (`NATS-tss-v1_0-3ffb9-s
 `meta.pickle.pbz2` lists the architectures, `000000.pickle.pbz2` and so on hold the trials of one architecture each; and
 the same as a single file. NAS-Bench-201 publishes a single file that `torch.save` wrote
 (`NAS-Bench-201-v1_1-096897.pth`). Either way an architecture has a dictionary of trials for each hyper-parameter set,
-which is a number of epochs (`'12'`, `'200'`; `'less'`, `'full'`): see `_trials`.
+which is a number of epochs (`'12'`, `'200'`; `'less'`, `'full'`): see `_nats_records`.
 
 A single file is read as a stream: its architectures are turned into numbers as they pass, so that some gigabytes of
 pickle become some hundred megabytes of arrays without standing in memory.
 """
 
 import bz2
-import collections
 import contextlib
 import functools
-import itertools
-import multiprocessing
 import os
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,23 +28,19 @@ from jnas.core._vocabulary import Space
 from jnas.io._restricted_pickle import load
 from jnas.io._stream import Stream
 from jnas.io._torch_file import has_checksum, read_torch
-from jnas.io._workers import leave_with_parent
+from jnas.io._workers import map_in_order
 from jnas.spaces._nats_size import nats_size
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.tables._file import Header
 from jnas.tables._numbers import check_numbers
 from jnas.tables._published import PAIRS
+from jnas.tables.readers._nats_records import Trial, parse, read_file, saying, unpack
 from jnas.tables.readers._release import check_release, note_without_checksum
-from jnas.tables.readers._trials import Trial, TrialArrays, parse_trials
-
-_Task = TypeVar("_Task")
-_Result = TypeVar("_Result")
+from jnas.tables.readers._trials import TrialArrays
 
 Progress = Callable[[int, int], None]
 """`progress(done, total)`, called now and then with numbers of architectures."""
 
-_MOST_BYTES = 1 << 25  # of one unpacked file of a folder; the real ones have 0.3 MB, the list of architectures 1.4 MB
-_CHUNK = 8  # files that a process is given at once
 _MOST_OBJECTS = 50_000_000  # in a single file of a whole benchmark
 _NUMBERED = re.compile(r"(\d{1,7})\.pickle\.pbz2")
 _NAMES = {"nasbench201": "NATS-Bench topology", "nats_size": "NATS-Bench size"}
@@ -144,7 +135,7 @@ def _folder_table(folder: Path, processes: int, progress: Progress | None) -> tu
             f"{folder} has no meta.pickle.pbz2, so it is not a folder of NATS-Bench; unpack its archive "
             "(NATS-tss-v1_0-3ffb9-simple.tar or NATS-sss-v1_0-50262-simple.tar) and pass the folder inside"
         )
-    space = _space_of_list(load(Stream(BytesIO(_unpack(meta)).read, str(meta))), str(meta))
+    space = _space_of_list(load(Stream(BytesIO(unpack(meta)).read, str(meta))), str(meta))
     archs, texts = _architectures(space)
     files = {int(found[1]): folder / found[0] for name in os.listdir(folder) if (found := _NUMBERED.fullmatch(name))}
     if not files:
@@ -156,49 +147,12 @@ def _folder_table(folder: Path, processes: int, progress: Progress | None) -> tu
         raise ValueError(f"{files[max(files)]} is of an architecture that {meta} does not list; get it again")
     arrays = TrialArrays(len(texts))
     tasks = [(index, texts[index], path) for index, path in sorted(files.items())]
-    with contextlib.closing(_map(_read_file, tasks, processes)) as trials:
+    with contextlib.closing(map_in_order(read_file, tasks, processes)) as trials:
         for done, ((index, _, path), read) in enumerate(zip(tasks, trials, strict=True), start=1):
             _add(arrays, index, read, str(path))
             if progress is not None:
                 progress(done, len(tasks))
     return _finish(arrays, space, archs, _NAMES[space.name], f"NATS-Bench, {folder.resolve().name}")
-
-
-def _map(
-    function: Callable[[_Task], _Result], tasks: Sequence[_Task], processes: int
-) -> Generator[_Result, None, None]:
-    """Yields what a function returns for each task, in order, from processes of their own if there are to be several.
-
-    No more than a few chunks for each process are under way or wait to be taken, so memory stays bounded.
-
-    Raises:
-      ChildProcessError: A process ended by itself or was killed.
-    """
-    if processes == 1:
-        yield from map(function, tasks)
-        return
-    # Spawned, since a fork of a process in which JAX has started its threads may hang. Not `multiprocessing.Pool`,
-    # which waits for ever for what a killed process had been given.
-    spawned = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=spawned, initializer=leave_with_parent)
-    try:
-        chunks = (tasks[i : i + _CHUNK] for i in range(0, len(tasks), _CHUNK))
-        waiting = collections.deque(pool.submit(_each, function, c) for c in itertools.islice(chunks, 4 * processes))
-        while waiting:
-            yield from waiting.popleft().result()
-            waiting.extend(pool.submit(_each, function, c) for c in itertools.islice(chunks, 1))
-    except BrokenProcessPool as error:
-        raise ChildProcessError(
-            f"one of {processes} processes that read files ended before its work was done, most often because memory "
-            "ran out; use fewer processes or free some memory (in a script, also let its own work stand under "
-            '`if __name__ == "__main__":`)'
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _each(function: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> list[_Result]:
-    return [function(task) for task in tasks]
 
 
 def _file_table(
@@ -220,7 +174,7 @@ def _file_table(
         index, before = items.get("arch_index"), arrays.num_filled
         if type(index) is not int or not 0 <= index < len(texts):
             raise ValueError(f"{where} has trials of an architecture without a number; get it again from its source")
-        _add(arrays, index, _parse(items, index, texts[index], where), where)
+        _add(arrays, index, parse(items, index, texts[index], where), where)
         if progress is not None and arrays.num_filled > before:
             progress(arrays.num_filled, len(texts))
         return True
@@ -264,52 +218,9 @@ def _architectures(space: Space) -> tuple[np.ndarray, list[str]]:
     return archs, [space.to_string(arch) for arch in archs]
 
 
-def _read_file(task: tuple[int, str, Path]) -> list[Trial]:
-    """Returns the trials in the file of one architecture; the task is its index, its string and the path."""
-    index, text, path = task
-    states = load(Stream(BytesIO(_unpack(path)).read, str(path)))
-    if not isinstance(states, dict) or not states:
-        raise ValueError(f"{path} is a pickle but not one of NATS-Bench; get it again from its source")
-    return [trial for state in states.values() for trial in _parse(state, index, text, str(path))]
-
-
-def _parse(state: Any, index: int, text: str, where: str) -> list[Trial]:
-    """Returns the trials of one architecture's dictionary, which must be of this index and string."""
-    if not isinstance(state, dict) or state.get("arch_index") != index or state.get("arch_str") != text:
-        raise ValueError(f"{where} does not hold architecture {index} as listed; get it again from its source")
-    with _saying(index, where):
-        return parse_trials(state)
-
-
 def _add(arrays: TrialArrays, index: int, trials: list[Trial], where: str) -> None:
-    with _saying(index, where):
+    with saying(index, where):
         arrays.add(index, trials)
-
-
-@contextlib.contextmanager
-def _saying(index: int, where: str) -> Iterator[None]:
-    """Completes the messages of `_trials`, which know neither the file nor the architecture."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{where} {error} of architecture {index}; get it again from its source") from error
-
-
-def _unpack(path: Path) -> bytes:
-    """Returns the bytes of a bzip2 file that is not larger than it should be."""
-    try:
-        with bz2.open(path) as file:
-            data = file.read(_MOST_BYTES + 1)
-    except (OSError, EOFError) as error:
-        raise ValueError(
-            f"{path} is cut off or not compressed with bzip2 ({error}); get it again from its source"
-        ) from error
-    if len(data) > _MOST_BYTES:
-        raise ValueError(
-            f"{path} unpacks to more than {_MOST_BYTES >> 20} MB, far more than numbers take; "
-            "pass the folder whose name ends in 'simple', which has no trained weights"
-        )
-    return data
 
 
 def _finish(

@@ -1,122 +1,14 @@
-"""The trials of NAS-Bench-201 and NATS-Bench, gathered into the arrays of a table.
+"""The trials of NAS-Bench-201 and NATS-Bench, gathered into the arrays of a table."""
 
-Both benchmarks keep, for an architecture and a number of epochs, a dictionary with `all_results`: for each data set and
-seed the record of one training. Its curves are dictionaries from epoch (0 is the first) to number, or from
-`SPLIT@EPOCH` to number. Nothing of it is trusted: types, names and ranges are checked before a number is kept.
-"""
-
-import functools
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from jnas.tables._file import CURVE_MISSING, LARGEST_HALF, Training, encode_curve, member
-from jnas.tables._published import DATASETS, SPLITS
+from jnas.tables._published import DATASETS
+from jnas.tables.readers._nats_records import MOST_SEEDS, Trial
 
-_MOST_EPOCHS = 1000
 _MOST_TRAININGS = 32
-_MOST_SEEDS = 32
-_COSTS = ("parameters", "flops", "latency")
-_PLAIN = {float, int, type(None)}
-
-
-class Trial(NamedTuple):
-    """One training of one architecture; NaN where the record lacks a number."""
-
-    dataset: str
-    epochs: int
-    seed: int
-    curves: Mapping[tuple[str, str], np.ndarray]  # ('accuracy' | 'loss', split) -> float64 [epochs]
-    train_seconds: float  # mean over epochs
-    eval_seconds: Mapping[str, float]  # split -> mean over epochs
-    costs: Mapping[str, float]  # parameters and multiply-adds in millions, latency in seconds
-
-
-def parse_trials(state: Any) -> list[Trial]:
-    """Returns the trials of one architecture's dictionary.
-
-    Raises:
-      ValueError: It does not have the published form; the message says what is wrong, for a caller to say where.
-    """
-    results = state.get("all_results") if isinstance(state, dict) else None
-    if not isinstance(results, dict) or len(results) > _MOST_SEEDS * len(DATASETS):
-        raise ValueError("has no dictionary 'all_results' of trials")
-    return [_parse_trial(key, record) for key, record in results.items()]
-
-
-def _parse_trial(key: Any, record: Any) -> Trial:
-    if not (type(key) is tuple and len(key) == 2 and key[0] in DATASETS and type(key[1]) is int):
-        raise ValueError("has a trial that is not of one of the data sets " + ", ".join(DATASETS))
-    dataset, seed = key
-    epochs = record.get("epochs") if isinstance(record, dict) else None
-    if type(epochs) is not int or not 1 <= epochs <= _MOST_EPOCHS or not 0 <= seed < 2**31:
-        raise ValueError(f"has a trial on {dataset} without a sensible seed and number of epochs")
-    try:
-        curves = {("accuracy", "train"): _numbers(record.get("train_acc1es"), range(epochs))}
-        curves["loss", "train"] = _numbers(record.get("train_losses"), range(epochs))
-        eval_seconds = {}
-        for split in SPLITS[1:]:
-            keys = _split_keys(split, epochs)
-            curves["accuracy", split] = _numbers(record.get("eval_acc1es"), keys)
-            curves["loss", split] = _numbers(record.get("eval_losses"), keys)
-            eval_seconds[split] = _mean(_numbers(record.get("eval_times"), keys))
-        train_seconds = _mean(_numbers(record.get("train_times"), range(epochs)))
-        latency = dict(enumerate(record.get("latency") or ()))  # of each batch that was timed
-        costs = [record.get("params"), record.get("flop"), _mean(_numbers(latency, latency))]
-        trial = Trial(
-            dataset=dataset,
-            epochs=epochs,
-            seed=seed,
-            curves=curves,
-            train_seconds=train_seconds,
-            eval_seconds=eval_seconds,
-            costs={name: _positive(cost) for name, cost in zip(_COSTS, costs, strict=True)},
-        )
-    except (TypeError, OverflowError, AttributeError) as error:
-        raise ValueError(f"has something other than a number in the trial on {dataset} with seed {seed}") from error
-    _check_trial(trial)
-    return trial
-
-
-def _check_trial(trial: Trial) -> None:
-    name = f"the trial on {trial.dataset} with seed {trial.seed}"
-    for (kind, split), values in trial.curves.items():
-        if kind == "accuracy" and ((values < 0) | (values > 100.001)).any():
-            raise ValueError(f"has an accuracy outside of 0 to 100 percent on {split} in {name}")
-    if any(seconds < 0 or seconds == np.inf for seconds in (trial.train_seconds, *trial.eval_seconds.values())):
-        raise ValueError(f"has a negative or infinite time in {name}")
-    for cost, value in trial.costs.items():
-        if value == np.inf:
-            raise ValueError(f"has an infinite number as {cost} in {name}")
-
-
-@functools.cache
-def _split_keys(split: str, epochs: int) -> tuple[str, ...]:
-    return tuple(f"{split}@{epoch}" for epoch in range(epochs))
-
-
-def _numbers(curve: Any, keys: Iterable[Any]) -> np.ndarray:
-    """Returns the float64 numbers of a dictionary at some keys, NaN where it lacks them (or there is none)."""
-    if curve is None:
-        curve = {}
-    values = list(map(curve.get, keys))
-    if not set(map(type, values)) <= _PLAIN:
-        raise TypeError
-    return np.array(values, np.float64)
-
-
-def _mean(values: np.ndarray) -> float:
-    """Returns the mean of the numbers that are there, NaN if there are none."""
-    there = values[~np.isnan(values)]
-    return float(there.mean()) if len(there) else np.nan
-
-
-def _positive(cost: Any) -> float:
-    """Returns a cost, NaN where the record has none or marks it as unknown with -1."""
-    if type(cost) not in _PLAIN:
-        raise TypeError
-    return float(cost) if cost is not None and cost > 0 else np.nan
 
 
 class TrialArrays:
@@ -140,7 +32,7 @@ class TrialArrays:
         for trial in trials:
             training = (trial.dataset, trial.epochs)
             self._seeds.setdefault(training, set()).add(trial.seed)
-            if len(self._seeds) > _MOST_TRAININGS or len(self._seeds[training]) > _MOST_SEEDS:
+            if len(self._seeds) > _MOST_TRAININGS or len(self._seeds[training]) > MOST_SEEDS:
                 raise ValueError("has far more different trainings than the benchmark")
             for (kind, split), values in trial.curves.items():
                 self._put((kind, *map(str, training), split), trial.seed, row, values[-1])
