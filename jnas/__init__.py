@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from jnas.tables._load import save_table as save_table
     from jnas.tables._load import table_from_arrays as table_from_arrays
     from jnas.tables._make import make_table as make_table
+    from jnas.tables._metric import TableMetric as TableMetric
     from jnas.tables._reachable import Reachable as Reachable
     from jnas.tables._reachable import reachable_part as reachable_part
     from jnas.tables._summary import Summary as Summary
@@ -75,6 +76,7 @@ _DEFINED = {
     "jnas.tables._known_part": "known_part",
     "jnas.tables._load": "load_table save_table table_from_arrays",
     "jnas.tables._make": "make_table",
+    "jnas.tables._metric": "TableMetric",
     "jnas.tables._reachable": "Reachable reachable_part",
     "jnas.tables._summary": "Summary summarize",
     "jnas.tables._table": "Table",

@@ -110,15 +110,6 @@ ROWS = {
     "nasbench1shot1_1": Row(spaces.nasbench1shot1_1(), NASBENCH101_FEATURES, 24, 2685, (1,) * 7, of_cells=True),
     "darts": Row(spaces.darts(), DARTS_FEATURES, 136, None, (), product=False),
     "recurrent": Row(spaces.recurrent(), RECURRENT_FEATURES, 52, None, (0, *(1,) * 15), of_cells=True),
-    "recurrent-of-two": Row(
-        spaces.recurrent(2),
-        {"one_hot": (11,), "ordinal": (4,), "adjacency": (12,), "path": (20,), "truncated_path": (20,)}
-        | {"graph": ((4, 6), (4, 4))},
-        7,
-        26,
-        (0, 1, 1, 1),
-        of_cells=True,
-    ),
     "nats_size": Row(spaces.nats_size(), {"one_hot": (40,), "ordinal": (5,)}, 35, 32768, (1,) * 5),
     "nats_size-any": Row(spaces.nats_size("any"), {"one_hot": (40,), "ordinal": (5,)}, 35, 32768, (1,) * 5, True),
     "categorical": Row(

@@ -9,6 +9,7 @@ from jnas import spaces
 from jnas.core._vocabulary import Space
 from jnas.io._text import counted
 from jnas.tables._digest import table_digest
+from jnas.tables._metric import ACCURACY, TableMetric, metric_words
 from jnas.tables._table import Table
 
 
@@ -51,14 +52,17 @@ def table_words(table: Table | None, curves: Sequence[str] = ()) -> dict[str, An
     """Returns what a configuration says of the table."""
     if table is None:
         return dict.fromkeys(("table_name", "table_path", "table_sha256"))
-    return {"table_name": table.header.name, "table_path": table.where, "table_sha256": table_digest(table, curves)}
+    return {"table_name": table.header.name, "table_path": table.where, "table_sha256": table_digest(table, curves)} | (
+        metric_words(table.metric)
+    )
 
 
-def ranks_among(column: np.ndarray, values: np.ndarray) -> np.ndarray:
+def ranks_among(column: np.ndarray, values: np.ndarray, metric: TableMetric = ACCURACY) -> np.ndarray:
     """Returns the ranks int32 `[...]` of values `[...]` among those of a table's column `[N]`, 1 is the best.
 
     Equal ones share the better rank; -1 for NaN, and NaN of the column have no rank.
     """
+    column, values = (np.float32(metric.sign) * numbers for numbers in (column, values))
     known = np.sort(column[np.isfinite(column)])
     better = len(known) - np.searchsorted(known, values, side="right")
     return np.where(np.isnan(values), -1, better + 1).astype(np.int32)

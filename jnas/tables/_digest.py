@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jnas.tables._file import header_words
 from jnas.tables._table import Table
 
 
@@ -16,7 +17,7 @@ def table_digest(table: Table, curves: Sequence[str] = ()) -> str:
       table: The table.
       curves: Names of the curves that count. Others are left out: they are large, and nothing depends on them.
     """
-    digest = hashlib.sha256(json.dumps(table.header._asdict(), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(header_words(table.header), sort_keys=True).encode())
     for name in sorted(n for n in table.names if "_curve/" not in n or n in curves):
         array = np.ascontiguousarray(table.read(name))
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())

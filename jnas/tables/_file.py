@@ -28,6 +28,9 @@ of epochs; 12 and 200 epochs are different trainings, each with its own learning
 | `device_latency/DEVICE` | float32 `[N]` | milliseconds |
 | `hardware/NAME` | float32 `[N]` | a hardware reading in the unit that its name says |
 
+Where the header names another metric (`metric`: its name, its unit, whether higher is better), the members
+`accuracy...` hold that one in its unit, curves as floats.
+
 Members of one number for each architecture (from `parameter_count` to `hardware`) serve as further objectives beside a
 score: `Table.objective(..., objectives=("flops/cifar10", "hardware/edgegpu_energy"))` names them as they stand here.
 
@@ -48,6 +51,7 @@ from jnas.io._atomic import replacing
 from jnas.io._json_checks import parse_pairs
 from jnas.io._members import DAMAGE, list_members, open_archive, read_header, read_member, read_shape, reason
 from jnas.io._text import did_you_mean, short
+from jnas.tables._metric import ACCURACY, TableMetric, metric_of, metric_words
 
 EMBEDDED = "digits"
 """The name of the table that comes with the package."""
@@ -114,6 +118,19 @@ class Header(NamedTuple):
     pairs: Mapping[str, Mapping[str, tuple[str, str]]]  # dataset -> 'validation' | 'test' -> (dataset, split)
     source: str  # where the numbers come from
     notes: tuple[str, ...] = ()  # what a user of the numbers must know
+    metric: TableMetric = ACCURACY  # what the members `accuracy/...` and `accuracy_...` hold
+
+
+def header_words(header: Header) -> dict[str, Any]:
+    """Returns what a header says, as files hold it and hashes are taken of it."""
+    words = header._asdict()
+    del words["metric"]
+    return words | metric_words(header.metric)
+
+
+def encode_metric_curve(metric: TableMetric, values: np.ndarray) -> np.ndarray:
+    """Returns curves `[N, S, epochs]` of a metric as a table file holds them."""
+    return encode_curve(values) if metric.is_percent else values.astype(np.float32)
 
 
 def encode_curve(percent: np.ndarray) -> np.ndarray:
@@ -123,7 +140,9 @@ def encode_curve(percent: np.ndarray) -> np.ndarray:
 
 
 def decode_curve(steps: np.ndarray) -> np.ndarray:
-    """Returns the uint16 of a table file as float32 percent, NaN where missing."""
+    """Returns the uint16 of a table file as float32 percent, NaN where missing; other metrics' floats as float32."""
+    if steps.dtype.kind == "f":
+        return steps.astype(np.float32)
     percent = steps.astype(np.float32) * np.float32(CURVE_STEP)
     return np.where(steps == CURVE_MISSING, np.float32(np.nan), percent)
 
@@ -157,7 +176,7 @@ def save_arrays(
     """
     check_arrays(header, {name: (array.dtype, array.shape) for name, array in arrays.items()}, "the table")
     parse_pairs(header.pairs, "the table")
-    text = json.dumps({"format": FORMAT, "version": VERSION, **header._asdict()}, allow_nan=False)
+    text = json.dumps({"format": FORMAT, "version": VERSION, **header_words(header)}, allow_nan=False)
     packed = np.frombuffer(text.encode(), np.uint8)
     with replacing(path) as file:
         save = np.savez_compressed if compress else np.savez
@@ -240,6 +259,7 @@ def _parse_header(raw: Mapping[str, Any]) -> Header:
         pairs=parse_pairs(raw["pairs"], "the header"),
         source=str(raw["source"]),
         notes=tuple(map(str, raw["notes"])),
+        metric=metric_of(raw),
     )
 
 

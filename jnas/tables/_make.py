@@ -12,6 +12,7 @@ from jnas.core._vocabulary import Space
 from jnas.spaces._rows import encode_texts
 from jnas.tables._file import Header, arch_dtype, check_archs, member
 from jnas.tables._load import table_from_arrays
+from jnas.tables._metric import ACCURACY, TableMetric, metric_of
 from jnas.tables._numbers import are_fractions, check_numbers, check_training, fractions_text
 from jnas.tables._table import Table
 
@@ -31,6 +32,7 @@ def make_table(
     flops: Any = None,
     latency: Any = None,
     device_latency: Mapping[str, Any] | None = None,
+    metric: TableMetric = ACCURACY,
 ) -> Table:
     """Returns a table of your own numbers.
 
@@ -49,13 +51,16 @@ def make_table(
       flops: Multiply-adds in millions, `[N]`.
       latency: Seconds a batch, `[N]`.
       device_latency: By device, milliseconds `[N]`.
+      metric: What `accuracy` holds, if it is not accuracy in percent; such as
+        `jnas.TableMetric("perplexity", "", higher_is_better=False)`.
 
     Warns:
       UserWarning: No accuracy is above 1, so that they look like fractions, not percent.
 
     Raises:
-      ValueError: Shapes do not fit; an accuracy is not from 0 to 100, another number is negative or infinite; numbers
-        of parameters or multiply-adds are counts and not millions; or an architecture is not of the space.
+      ValueError: Shapes do not fit; an accuracy in percent is not from 0 to 100, another number is negative or
+        infinite; numbers of parameters or multiply-adds are counts and not millions; or an architecture is not of the
+        space.
 
     Example:
       >>> space = jnas.spaces.categorical((2, 3))
@@ -69,8 +74,9 @@ def make_table(
     rows = len(encoded)
     columns = {split: _two_axes(values, rows, f"accuracy[{split!r}]") for split, values in accuracy.items()}
     for split, values in columns.items():
-        check_numbers("accuracy", values, f"accuracy[{split!r}]", scaled=True)
-    if columns and all(are_fractions(values) for values in columns.values()):
+        kind = "accuracy" if metric.is_percent else metric.name
+        check_numbers(kind, values, f"accuracy[{split!r}]", scaled=True)
+    if metric.is_percent and columns and all(are_fractions(values) for values in columns.values()):
         warnings.warn(f"accuracy {fractions_text(np.concatenate(list(columns.values())))}", stacklevel=2)
     width = {c.shape[1] for c in columns.values()}
     if len(width) != 1:
@@ -92,7 +98,7 @@ def make_table(
         what = f"device_latency[{device!r}]"
         numbers[member("device_latency", device)] = _cost("device_latency", values, rows, what)
     arrays = {name: values.astype(np.float32) for name, values in numbers.items()}
-    header = Header(name, space.config, (training,), {}, source)
+    header = Header(name, space.config, (training,), {}, source, metric=metric_of({"metric": [*metric]}))
     return table_from_arrays(header, {"archs": encoded.astype(arch_dtype(space)), **arrays}, space=space)
 
 

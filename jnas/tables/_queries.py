@@ -66,7 +66,7 @@ class SplitStatistics(NamedTuple):
     minimum: float
     median: float
     maximum: float
-    best: int  # index of the architecture with the maximum
+    best: int  # index of the architecture with the maximum; with the minimum where lower is better
 
 
 class Statistics(NamedTuple):
@@ -230,7 +230,8 @@ def best(
       split: As in `Table.accuracy`.
       epochs: As in `Table.accuracy`.
       seed: A seed's name, or `'mean'`.
-      metric: `'accuracy'`, of which the highest is best, or `'loss'`, the lowest.
+      metric: `'accuracy'`, of which the highest is best (of another metric of the table's, as that says), or `'loss'`,
+        the lowest.
       at: As in `Table.accuracy`.
       max_parameters: Most parameters in millions.
       max_flops: Most multiply-adds in millions.
@@ -248,7 +249,7 @@ def best(
     if seed == "random":
         raise ValueError("seed is 'random', expected 'mean' or a seed's name")
     values = table.runs(metric, dataset, split, epochs, seed, at).value[:, 0].astype(np.float64)
-    sign = 1.0 if metric == "accuracy" else -1.0
+    sign = table.sign(metric)
     allowed = ~np.isnan(values)
     of = table.resolve(dataset, split)[0] if cost_dataset is None else cost_dataset
     for kind, most in (("parameters", max_parameters), ("flops", max_flops)):
@@ -289,7 +290,7 @@ def statistics(table: Table, *, dataset: str, epochs: int) -> Statistics:
                 minimum=float(there.min()),
                 median=float(np.median(there)),
                 maximum=float(there.max()),
-                best=int(np.nanargmax(values)),
+                best=int(np.nanargmax(table.metric.sign * values)),
             )
     counts, archs = np.unique(known, return_counts=True)
     return Statistics({int(c): int(n) for c, n in zip(counts, archs, strict=True)}, splits)

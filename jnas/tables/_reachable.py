@@ -51,13 +51,14 @@ def reachable_part(
     own = values[rows[rows >= 0]]
     if not np.isfinite(own).any():
         raise ValueError(f"the table {table.where} has no accuracy of what {sampler} can express, expected some")
-    best = float(np.nanmax(own))
+    sign = table.metric.sign
+    best = float(sign * np.nanmax(sign * own))
     return Reachable(
         num_reachable=len(own),
         num_archs=len(values),
         best=best,
         mean=float(np.nanmean(own)),
-        rank=1 + int(np.sum(values > best)),
-        whole_best=float(np.nanmax(values)),
+        rank=1 + int(np.sum(sign * values > sign * best)),
+        whole_best=float(sign * np.nanmax(sign * values)),
         whole_mean=float(np.nanmean(values)),
     )

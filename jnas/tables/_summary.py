@@ -10,6 +10,7 @@ from jnas.io._text import counted
 from jnas.statistics._bootstrap import bootstrap_interval
 from jnas.statistics._statistics import mean_over_seeds, std_over_seeds
 from jnas.tables._look_ups import Seed
+from jnas.tables._metric import ACCURACY
 from jnas.tables._runs import has_times
 from jnas.tables._table import Table
 
@@ -28,11 +29,12 @@ class Summary(NamedTuple):
     seconds: np.ndarray  # [S] float64, seconds spent
     label: str  # which accuracy it is
     timed: bool = True  # whether the table says what trainings take; otherwise seconds are of no clock
+    unit: str = "percent"  # of these numbers; of another metric than accuracy its name, unit and direction
 
     def __str__(self) -> str:
         spent = f" and {self.seconds.mean():,.0f} s on average" if self.timed else " on average"
         lines = [
-            f"{self.label}, percent",
+            f"{self.label}, {self.unit}",
             f"  mean {self.mean:.2f}   std {self.std:.2f} (ddof 1)   "
             f"95 % interval of the mean {self.ci_low:.2f} to {self.ci_high:.2f} (bootstrap)",
             f"  of {self.num_seeds:,} search{'' if self.num_seeds == 1 else 'es'}, each with "
@@ -98,6 +100,7 @@ def summarize(traces: Trace, table: Table, *, dataset: str, split: str, epochs: 
         seconds=elapsed_seconds(traces)[..., -1].reshape(-1),
         label=_label(table, dataset, split, epochs, seed),
         timed=any(has_times(table, t.dataset, t.epochs) for t in table.header.trainings),
+        unit="percent" if table.metric == ACCURACY else table.metric.words,
     )
 
 

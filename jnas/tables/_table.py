@@ -15,6 +15,7 @@ from jnas.io._text import did_you_mean
 from jnas.spaces._rows import many_are_one, row_locator
 from jnas.tables._file import OBJECTIVE_KINDS, Header, Training, check_archs, member
 from jnas.tables._look_ups import Metric, RunValues, Seed, mean_over_runs
+from jnas.tables._metric import TableMetric
 from jnas.tables._objective import check_times, fidelity_levels, runs_objective
 from jnas.tables._runs import find_readings, find_runs, read_curve, runs_along, seed_slot
 
@@ -157,6 +158,15 @@ class Table:
 
     # Numbers of architectures.
 
+    @property
+    def metric(self) -> TableMetric:
+        """What `accuracy` looks up: accuracy in percent, or the metric that the header names."""
+        return self.header.metric
+
+    def sign(self, metric: Metric) -> float:
+        """Returns 1, or -1 where a lower value of `'accuracy'` (the table's metric) or `'loss'` is better."""
+        return self.metric.sign if metric == "accuracy" else -1.0
+
     def accuracy(
         self,
         archs: Any,
@@ -168,7 +178,7 @@ class Table:
         key: Key | None = None,
         at: int | None = None,
     ) -> Array:
-        """Returns accuracies `[...]` in percent, NaN where missing.
+        """Returns accuracies `[...]` in percent (of another `metric`, its values), NaN where missing.
 
         Args:
           archs: Encoded `[..., E]`, an index, a string or a list of strings.
@@ -313,7 +323,8 @@ class Table:
           epochs: One training, or several (ascending) as the fidelities of a multi-fidelity searcher.
           seed: As for `accuracy`; `'random'` draws anew for each evaluation, the same one where a training goes on.
           at: Points of one training's curve as fidelities (ascending), in epochs done; needs a single `epochs`.
-          metric: `'accuracy'` in percent, or `'loss'`, whose negative is the score.
+          metric: `'accuracy'` in percent, or `'loss'`, whose negative is the score. Where the table's metric is another
+            one, `'accuracy'` is that: its negative is the score if lower is better.
           resume_cost: What going on with a training costs: the `'difference'` to what it has cost (the default along
             one curve, `at`), or the `'full'` cost (the default where fidelities are separate trainings; published
             scripts always charge in full).
@@ -336,7 +347,7 @@ class Table:
             tuple(float(e if a is None else a) for e, a in levels),
             runs,
             self._located_in_space,
-            sign=-1.0 if metric == "loss" else 1.0,
+            sign=self.sign(metric),
             draws=seed == "random",
             pays_difference=resume_cost == "difference" or (resume_cost is None and at is not None),
             missing_seconds=missing_seconds or 0.0,

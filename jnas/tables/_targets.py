@@ -1,6 +1,5 @@
 """By which columns a table judges what searches found, and the rows of a comparison that no search made."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ class Reference(NamedTuple):
     """A row of the comparison that no search made: the optimum of each column, or a cell known by name."""
 
     name: str
-    values: np.ndarray  # [num_targets] float, percent; NaN where unknown
+    values: np.ndarray  # [num_targets] float, of the table's metric (percent); NaN where unknown
     arch: str | None  # its string; None where each column has an architecture of its own
 
 
@@ -92,7 +91,9 @@ def _last_epochs(table: Table, dataset: str, split: str) -> int | None:
 
 
 def target_columns(table: Table, targets: Sequence[Target]) -> np.ndarray:
-    """Returns what the table says of each of its architectures by each target, float32 `[num_targets, N]`, percent.
+    """Returns what the table says of each of its architectures by each target, float32 `[num_targets, N]`.
+
+    In the unit of the table's metric: percent, mostly.
 
     Raises:
       ValueError: There is no target, or the table lacks one; the message lists what it has.
@@ -111,5 +112,5 @@ def find_references(table: Table, columns: np.ndarray) -> tuple[Reference, ...]:
         index = table.row_of(text)
         if index >= 0:
             named.append(Reference(name, columns[:, index].astype(np.float64), text))
-    best = [float(np.nanmax(c)) if np.isfinite(c).any() else math.nan for c in columns]
+    best = [float(table.metric.best(c)) for c in columns]
     return (*named, Reference("optimum", np.asarray(best), None))

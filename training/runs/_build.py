@@ -12,7 +12,8 @@ import scipy.optimize
 from jnas.core._registry import DEFAULT_SPACE
 from jnas.core._vocabulary import Network, Space
 from jnas.spaces._registry import get
-from jnas.tables._file import Header, Training, arch_dtype, encode_curve, member
+from jnas.tables._file import Header, Training, arch_dtype, encode_metric_curve, member
+from jnas.tables._metric import TableMetric
 from jnas.tables._numbers import table_name
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
@@ -130,6 +131,8 @@ def assemble_table(
       Header and members of a table, as `save_arrays` takes them.
     """
     own = table_name(dataset.name)
+    task = network.task
+    metric = TableMetric(task.metric_name, task.unit, task.higher_is_better)
     place = (own, recipe.epochs)
     arrays = {
         "archs": plan.archs.astype(arch_dtype(network.space)),
@@ -143,7 +146,7 @@ def assemble_table(
         accuracy, loss = (_by_cell(plan, values[split]) for values in (runs.accuracy, runs.loss))
         arrays[member("accuracy", *place, split)] = accuracy[:, :, -1]
         arrays[member("loss", *place, split)] = loss[:, :, -1]
-        arrays[member("accuracy_curve", *place, split)] = encode_curve(accuracy)
+        arrays[member("accuracy_curve", *place, split)] = encode_metric_curve(metric, accuracy)
         arrays[member("loss_curve", *place, split)] = loss.astype(np.float16)
         if split != "train":
             arrays[member("eval_seconds", *place, split)] = np.zeros((len(plan.archs), 1), np.float32)
@@ -156,6 +159,7 @@ def assemble_table(
         pairs=pairs,
         source=source,
         notes=(*_what_was_trained(plan, runs), *notes),
+        metric=metric,
     )
     return header, arrays
 

@@ -81,7 +81,7 @@ def plan_predictor_study(predictors: Mapping[str, Predictor], table: Table, **as
     check_seed(table, *table.resolve(given.dataset, given.split), epochs, given.reward, "reward")
     runs = table.runs("accuracy", given.dataset, given.split, epochs, given.reward)
     known = np.flatnonzero(runs.num_runs > 0)
-    what = f"{given.dataset} {given.split} accuracy after {counted(epochs, 'epoch')}"
+    what = f"{given.dataset} {given.split} {table.metric.name} after {counted(epochs, 'epoch')}"
     classes = _classes(table.space, table.archs[known])
     distinct = int(classes.max(initial=-1)) + 1
     check_cells(distinct, test_cells, max(given.train_sizes), what)
@@ -106,7 +106,8 @@ def plan_predictor_study(predictors: Mapping[str, Predictor], table: Table, **as
         "command": given.command,
         **fewer_seeds(seeds, given.num_seeds),
     }
-    cells = DrawnCells(rows.astype(np.int32), runs.value[rows, 0])
+    # Predictors learn scores, of which the higher are better.
+    cells = DrawnCells(rows.astype(np.int32), np.float32(table.metric.sign) * runs.value[rows, 0])
     return PredictorPlan(cases, cells, table.archs, table.space, seeds, widths, config)
 
 

@@ -22,6 +22,7 @@ from jnas.pages._plots import (
     widened,
 )
 from jnas.statistics._intervals import Floats
+from jnas.tables._metric import ACCURACY, TableMetric
 
 _SERIES = 7  # colours; `mark` repeats them with other dashes
 
@@ -75,25 +76,33 @@ def train_size_panel(
 
 
 def scatter_panel(
-    truth: Floats, mean: Floats, lines: tuple[float, float], *, look: Mark, title: str, many: bool
+    truth: Floats,
+    mean: Floats,
+    lines: tuple[float, float],
+    *,
+    look: Mark,
+    title: str,
+    many: bool,
+    metric: TableMetric = ACCURACY,
 ) -> Html:
     """Returns predictions against the truth, with the diagonal on which they would be exact.
 
     Args:
-      truth: `[T]` percent.
+      truth: `[T]`, of the metric.
       mean: `[T]`, what was predicted.
       lines: Where both axes begin and end.
       look: Of the dots.
       title: What the picture shows.
       many: Whether to draw the dots as pixels, where there would be too many of them in the page.
+      metric: What the truth is.
     """
     low, high = lines
     with styled():
         figure, axes = plot_frame(3.0, 2.85)
         axes.plot([low, high], [low, high], color=MUTED, linewidth=0.9, dashes=(5, 3), zorder=1.5)
         dots(axes, truth, mean, look, size=2.6, alpha=0.55, many=many)
-        plain_axis(axes, "x", low, high, "true accuracy (%)", most=5)
-        plain_axis(axes, "y", low, high, "predicted (%)", most=5)
+        plain_axis(axes, "x", low, high, f"true {metric.axis}", most=5)
+        plain_axis(axes, "y", low, high, f"predicted{metric.mark and f' ({metric.mark.strip()})'}", most=5)
         return to_svg(figure, title)
 
 

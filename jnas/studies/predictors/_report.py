@@ -15,6 +15,7 @@ from jnas.studies.predictors._measures import MEASURES, best_index, constant_err
 from jnas.studies.predictors._plots import SizeCurve, look, scatter_limits, scatter_panel, train_size_panel
 from jnas.studies.predictors._results import PredictorStudy
 from jnas.studies.predictors._summary import Difference, Line, differences, lines, measure_index, measure_title
+from jnas.tables._metric import metric_of
 
 _CURVES = ("mae", "kendall", "spearman", "precision_at_k")
 _COMPARED = ("mae", "kendall")  # between encodings
@@ -46,18 +47,19 @@ def predictor_report(study: PredictorStudy) -> str:
 
 def _task(study: PredictorStudy) -> str:
     config = study.config
-    sizes = listed([f"{n:,}" for n in config["train_sizes"]])
+    sizes, metric = listed([f"{n:,}" for n in config["train_sizes"]]), metric_of(config)
+    negative = "" if metric.higher_is_better else f" They learned minus the {metric.name}: higher is better."
     kinds = {"mean": "the mean over training seeds"}
     kind = kinds.get(str(config["reward"]), f"of training seed {config['reward']}")
     fewer = config.get("fewer_seeds", {})
     less = listed([f"{name} {counted(count, 'draw')}" for name, count in fewer.items()]) if fewer else ""
     only = f" ({less}: not compiled)" if less else ""
     return (
-        f"{counted(len(config['predictors']), 'predictor')} learned the {config['split']} accuracy on "
+        f"{counted(len(config['predictors']), 'predictor')} learned the {config['split']} {metric.name} on "
         f"{config['dataset']} after {counted(config['epochs'], 'epoch')} ({kind}) from {sizes} cells of "
         f"{config['table_name']}, and predicted it for {config['test_cells']:,} others. Cells were drawn anew in "
         f"each of {counted(config['num_seeds'], 'draw')}{only}; all predictors got the same ones, the test cells "
-        "serve all training sizes, and each training set holds the smaller ones."
+        f"serve all training sizes, and each training set holds the smaller ones.{negative}"
     )
 
 
@@ -130,9 +132,9 @@ def _error_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
     rows.append(["the mean of the training cells", *(f"{_constant(study, size):.3f}" for size in sizes)])
     head = ["predictor and encoding", *(counted(size, "cell") for size in sizes)]
     caption = (
-        "Mean absolute error on the test cells in percentage points, mean over draws, by the number of training cells; "
-        "in small print its 95 % bootstrap confidence interval (BCa) and the error on the training cells themselves. "
-        "The best of each column is bold. The last row predicts the same for every cell."
+        f"Mean absolute error on the test cells in {metric_of(study.config).points}, mean over draws, by the number of "
+        "training cells; in small print its 95 % bootstrap confidence interval (BCa) and the error on the training "
+        "cells themselves. The best of each column is bold. The last row predicts the same for every cell."
         f"{few_words(least, 'draw')}"
     )
     return section(
@@ -169,13 +171,14 @@ def _constant(study: PredictorStudy, size: int) -> float:
 def _measure_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
     """Returns all measures at each training size, the largest first."""
     sizes = study.config["train_sizes"]
+    metric = metric_of(study.config)
     names = [m.short.replace(" k", f" {study.config['precision_at']}") for m in MEASURES]
     text = (
-        "Errors are in percentage points: the mean of their sizes, the root of their mean square, and the mean size on "
+        f"Errors are in {metric.points}: the mean of their sizes, the root of their mean square, and the mean size on "
         "the training cells themselves. Sparse Kendall's tau does not count true differences below 0.1 points. "
         "Precision at k is the share of the k cells predicted best that are among the k truly best. The last column, "
-        "where a predictor says how uncertain it is, is the share of test cells whose true accuracy lies within two of "
-        "its standard deviations; with Gaussian errors of that size it would be 0.95."
+        f"where a predictor says how uncertain it is, is the share of test cells whose true {metric.name} lies within "
+        "two of its standard deviations; with Gaussian errors of that size it would be 0.95."
     )
     tables = []
     for n in reversed(range(len(sizes))):
@@ -277,6 +280,7 @@ def _curve_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
 def _scatter_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
     """Returns predictions against truth for the first draw: like Figure A.1 of BANANAS."""
     size, tested = study.config["train_sizes"][-1], study.config["test_cells"]
+    metric = metric_of(study.config)
     truth = np.asarray(study.cells.scores[0, :tested], np.float64)
     means = [np.asarray(study.fits[line.predictor, line.encoding, size].mean[0], np.float64) for line in found]
     limits = scatter_limits(truth, means)
@@ -284,19 +288,21 @@ def _scatter_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
         (
             line.label,
             scatter_panel(
-                truth,
-                mean,
-                limits,
+                metric.sign * truth,
+                metric.sign * mean,
+                limits if metric.higher_is_better else (-limits[1], -limits[0]),
                 look=look(*line.place),
-                title=f"Predictions of {line.label} against true accuracies, fitted to {size:,} cells",
+                metric=metric,
+                title=f"Predictions of {line.label} against true {metric.plural}, fitted to {size:,} cells",
                 many=len(found) * tested > _MANY,
             ),
         )
         for line, mean in zip(found, means, strict=True)
     ]
+    worst = "lowest" if metric.higher_is_better else "highest"
     caption = (
-        f"Predictions for the {tested:,} test cells of the first draw against their true accuracies, fitted to "
-        f"{counted(size, 'cell')}. On the dashed line they would be exact. The axes leave out the lowest "
-        "accuracies (2 in 100), and predictions that are far off."
+        f"Predictions for the {tested:,} test cells of the first draw against their true {metric.plural}, fitted to "
+        f"{counted(size, 'cell')}. On the dashed line they would be exact. The axes leave out the {worst} "
+        f"{metric.plural} (2 in 100), and predictions that are far off."
     )
     return section("Predictions against the truth", panels(drawn, caption), id="scatter")

@@ -27,6 +27,7 @@ from jnas.studies.predictors._results import (
 from jnas.studies.predictors._run import estimate_predictor_study, run_fits
 from jnas.studies.predictors._text import predictor_summary_csv, results_csv, times_csv
 from jnas.tables._look_ups import Seed
+from jnas.tables._metric import metric_of
 from jnas.tables._table import Table
 
 _SAME = ("jnas", "numpy", *SAME)  # where a study goes on
@@ -103,7 +104,7 @@ def predictor_headline(plan: PredictorPlan) -> str:
     sizes = listed([f"{n:,}" for n in config["train_sizes"]])
     return (
         f"{counted(len(plan.cases), 'predictor')} by encoding x {sizes} training cells x {seeds_text(config)} on "
-        f"{config['table_name']}: {config['dataset']} {config['split']} accuracy after "
+        f"{config['table_name']}: {config['dataset']} {config['split']} {metric_of(config).name} after "
         f"{counted(config['epochs'], 'epoch')}, tested on {plan.test_cells:,} cells"
     )
 

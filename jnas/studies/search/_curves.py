@@ -20,7 +20,7 @@ _SHARE = 0.9  # of the runs must have an incumbent before a curve begins
 
 
 class Curve(NamedTuple):
-    """The accuracy of an entry's incumbents against time or evaluations.
+    """The value of an entry's incumbents against time or evaluations.
 
     NaN before nine tenths of the runs have an incumbent and after the last run's end.
     """
@@ -28,11 +28,11 @@ class Curve(NamedTuple):
     label: str
     entry: int
     grid: Floats  # [G], seconds or evaluations
-    mean: Floats  # [G], percent
+    mean: Floats  # [G], of the metric (percent)
     low: Floats  # [G], 95 % bootstrap interval of the mean; the mean where there are fewer than `FEWEST` runs
     high: Floats  # [G]
-    median: Floats  # [G], percent
-    lower_quartile: Floats  # [G]
+    median: Floats  # [G], of the metric (percent)
+    lower_quartile: Floats  # [G], the worse one, whatever the metric
     upper_quartile: Floats  # [G]
 
 
@@ -79,7 +79,8 @@ def curves(
             )
         else:
             low = high = mean
-        quartiles = _quartiles(values)
+        sign = comparison.metric.sign
+        quartiles = [sign * line for line in _quartiles(sign * values)]
         for i, target in enumerate(targets):
             rest = (np.where(drawn[i], line[i], np.nan) for line in (low, high, *quartiles))
             found[target].append(Curve(entry.label, k, grid, mean[i], *rest))
@@ -87,7 +88,7 @@ def curves(
 
 
 def _quartiles(values: Floats) -> tuple[Floats, Floats, Floats]:
-    """Returns median, lower and upper quartile over the runs of `values [S, C, G]`; NaN counts as the worst."""
+    """Returns median, lower and upper quartile over the runs of scores `[S, C, G]`; NaN counts as the worst."""
     ordered = np.where(np.isnan(values), -np.inf, values)
     lower, median, upper = np.quantile(ordered, [0.25, 0.5, 0.75], axis=0, method="nearest")
     return tuple(np.where(np.isinf(line), np.nan, line) for line in (median, lower, upper))  # type: ignore[return-value]

@@ -30,7 +30,8 @@ def differences_section(comparison: Comparison, numbers: Finals, suffix: str) ->
         for t, (_, ranking) in compared.items()
         if ranking is not None
     ]
-    main = main_target(comparison)
+    main, metric = main_target(comparison), comparison.metric
+    below = "" if metric.higher_is_better else " (below 0 where the row is better)"
     tests = [(t, tested) for t, (tested, _) in compared.items() if tested is not None]
     if not tests:
         text = "Ranks and tests need at least two searchers with at least two runs each."
@@ -48,9 +49,9 @@ def differences_section(comparison: Comparison, numbers: Finals, suffix: str) ->
         element("h3", "Every pair"),
         element(
             "p",
-            "Difference of mean accuracies in percentage points, row minus column, and p of a two-sided Mann-Whitney "
-            "test with Holm's correction for the number of pairs. Bold where p < 0.05. With many runs a difference too "
-            "small to matter can be significant: read the difference first.",
+            f"Difference of mean {metric.plural} in {metric.points}, row minus column{below}, and p of a two-sided "
+            "Mann-Whitney test with Holm's correction for the number of pairs. Bold where p < 0.05. With many runs a "
+            "difference too small to matter can be significant: read the difference first.",
         ),
         [
             details(comparison.targets[t].label, _pair_table(comparison, numbers, t, tested), open=t == main)

@@ -8,7 +8,7 @@ import numpy as np
 from jnas.io._text import counted, listed
 from jnas.pages._html import Html, details, element, section
 from jnas.pages._html import table as html_table
-from jnas.pages._parts import mean_cell, mean_words, named, percent_text
+from jnas.pages._parts import mean_cell, mean_words, named
 from jnas.spaces._registry import SPACES
 from jnas.statistics._rank_correlation import probability_to_surpass_random
 from jnas.studies._compared import known_space
@@ -24,6 +24,7 @@ from jnas.studies.search._published import (
 )
 from jnas.studies.search._results import StudyResults
 from jnas.studies.search._summary import ComparedSearcher, Comparison, main_target
+from jnas.tables._metric import ACCURACY, TableMetric
 from jnas.tables._reachable import Reachable
 
 _PERCENTILE = 10  # of the predicted best so many
@@ -104,7 +105,7 @@ def _row(comparison: Comparison, k: int, entry: ComparedSearcher, target: int, p
         element("div", named(k, entry.label), element("small", counted(len(final), "run"))),
         "shared" if _is_shared(study) else "none",
         mean_cell(over[0], over[2], over[3], std=over[1], forms=(".2f", ".2f")),
-        percent_text(float(np.nanmax(final))) if np.isfinite(final).any() else "–",
+        comparison.metric.text(float(comparison.metric.best(final))),
         rank,
         surpasses,
         *_ranking_cells(study, result.name),
@@ -160,27 +161,30 @@ def _published_words(figures: PublishedSearch) -> list[str | None]:
 # What a method can reach at all.
 
 
-def reachable_note(name: str, fields: Sequence[float], whatever: str) -> Html:
+def reachable_note(name: str, fields: Sequence[float], whatever: str, metric: TableMetric = ACCURACY) -> Html:
     """Returns what a method's encoding can express at all.
 
     Args:
       name: Of the method.
       fields: Of `Reachable`.
       whatever: What decides among these, for the sentence that says that it cannot help: `its weights say`.
+      metric: What its values are.
     """
     part = Reachable(*fields)  # type: ignore[arg-type]
     text = (
         f"The released encoding of {name} expresses {part.num_reachable:,.0f} of the {part.num_archs:,.0f} "
-        f"cells: at best {part.best:.2f} % (rank {part.rank:,.0f}), {part.mean:.2f} % on average, where all cells have "
-        f"{part.whole_best:.2f} % and {part.whole_mean:.2f} %. Whatever {whatever}, the search chooses among "
-        "these; random search draws from all."
+        f"cells: at best {metric.text(part.best)} (rank {part.rank:,.0f}), {metric.text(part.mean)} on average, where "
+        f"all cells have {metric.text(part.whole_best)} and {metric.text(part.whole_mean)}. Whatever {whatever}, the "
+        "search chooses among these; random search draws from all."
     )
     return element("p", text, class_="note")
 
 
 def _reachable_notes(comparison: Comparison) -> list[Html]:
     found = [(e.label, comparison.studies[e.study].reachable.get(e.result.name)) for e in comparison.entries]
-    return [reachable_note(label, fields, "it learns") for label, fields in found if fields is not None]
+    return [
+        reachable_note(label, fields, "it learns", comparison.metric) for label, fields in found if fields is not None
+    ]
 
 
 # What differs from the paper.

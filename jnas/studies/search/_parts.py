@@ -20,7 +20,7 @@ def panel_title(comparison: Comparison, target: int) -> Html:
     return join(
         [
             f"{comparison.targets[target].label}{searched}",
-            None if best is None else element("small", f"optimum {best:.2f} %"),
+            None if best is None else element("small", f"optimum {comparison.metric.text(best)}"),
         ]
     )
 

@@ -161,9 +161,9 @@ def _gaps(table: Table, searched: Mapping[str, Any], reward: Seed, budget_alone:
     if known == whole or table.is_known_part:
         return []
     return [
-        f"only {known:,} of {whole:,} architectures have the accuracy that is searched on: the others cost nothing, "
-        "find nothing, and count as evaluations (`--among known`, in Python `jnas.known_part`, stays among those)"
-        + (", of which there are as many as the budget pays for at the cheapest cost" if budget_alone else "")
+        f"only {known:,} of {whole:,} architectures have the {table.metric.name} that is searched on: the others cost "
+        "nothing, find nothing, and count as evaluations (`--among known`, in Python `jnas.known_part`, stays among "
+        "those)" + (", of which there are as many as the budget pays for at the cheapest cost" if budget_alone else "")
     ]
 
 

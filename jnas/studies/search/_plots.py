@@ -27,33 +27,39 @@ from jnas.pages._plots import (
 from jnas.statistics._average_ranks import RankComparison
 from jnas.statistics._intervals import Floats
 from jnas.studies.search._curves import Curve
+from jnas.tables._metric import ACCURACY, TableMetric
 
-_FLOOR = 1e-3  # percentage points: regret below this is drawn as this, a logarithm has no zero
+_FLOOR = 1e-3  # of the metric: regret below this is drawn as this, a logarithm has no zero
 
 
-def accuracy_panel(curves: Sequence[Curve], best: float | None, *, axis: str, title: str) -> Html:
-    """Returns mean accuracies against time or evaluations, with bands and the optimum as a line.
+def accuracy_panel(
+    curves: Sequence[Curve], best: float | None, *, axis: str, title: str, metric: TableMetric = ACCURACY
+) -> Html:
+    """Returns mean values against time or evaluations, with bands and the optimum as a line.
 
     Args:
       curves: Of one target; at least one with a point.
-      best: The optimum in percent, if known.
+      best: The optimum, if known.
       axis: What the horizontal axis counts, with its unit.
       title: What the picture shows.
+      metric: What the values are.
     """
     with styled():
         figure, axes = plot_frame()
         for curve in curves:
             _band(axes, curve, curve.mean, curve.low, curve.high)
-        low, high = _accuracy_range(curves, best)
-        plain_axis(axes, "y", low, high, "mean accuracy (%)")
+        low, high = _value_range(curves, best, metric.sign)
+        plain_axis(axes, "y", low, high, f"mean {metric.axis}")
         _grid_axis(axes, curves, axis)
         if best is not None:
             level(axes, best)
-        return to_svg(figure, f"{title}. {_ends(curves)}")
+        return to_svg(figure, f"{title}. {_ends(curves, metric.mark)}")
 
 
-def regret_panel(curves: Sequence[Curve], best: float, *, axis: str, title: str) -> Html:
-    """Returns how far the incumbents lie below the optimum, median and quartiles over runs, both axes logarithmic.
+def regret_panel(
+    curves: Sequence[Curve], best: float, *, axis: str, title: str, metric: TableMetric = ACCURACY
+) -> Html:
+    """Returns how much worse the incumbents are than the optimum: median and quartiles over runs, on logarithmic axes.
 
     Arguments are those of `accuracy_panel`.
 
@@ -62,37 +68,47 @@ def regret_panel(curves: Sequence[Curve], best: float, *, axis: str, title: str)
     """
     with styled():
         figure, axes = plot_frame()
-        medians = [np.maximum(best - curve.median, _FLOOR) for curve in curves]
+        medians = [np.maximum(metric.sign * (best - curve.median), _FLOOR) for curve in curves]
         for curve, middle in zip(curves, medians, strict=True):
-            bounds = [np.maximum(best - q, _FLOOR) for q in (curve.upper_quartile, curve.lower_quartile)]
+            quartiles = (curve.upper_quartile, curve.lower_quartile)
+            bounds = [np.maximum(metric.sign * (best - q), _FLOOR) for q in quartiles]
             _band(axes, curve, middle, *bounds)
         drawn = np.concatenate(medians)
         low, high = float(np.nanmin(drawn)), float(np.nanmax(drawn))
-        log_axis(axes, "y", low / 1.25, max(high, low * 1.5) * 1.15, "median regret (percentage points)")
+        log_axis(axes, "y", low / 1.25, max(high, low * 1.5) * 1.15, f"median regret ({metric.points})")
         _grid_axis(axes, curves, axis)
         return to_svg(figure, title)
 
 
-def final_panel(labels: Sequence[str], samples: Sequence[Floats], best: float | None, *, title: str) -> Html:
-    """Returns the final accuracies of all runs, each entry's sorted from the worst to the best.
+def final_panel(
+    labels: Sequence[str],
+    samples: Sequence[Floats],
+    best: float | None,
+    *,
+    title: str,
+    metric: TableMetric = ACCURACY,
+) -> Html:
+    """Returns the final values of all runs, each entry's sorted from the worst to the best.
 
     Args:
       labels: Names of the entries.
-      samples: Each entry's accuracies `[S]` in percent; NaN for a run that found nothing, and these come first.
-      best: The optimum in percent, if known.
+      samples: Each entry's values `[S]`; NaN for a run that found nothing, and these come first.
+      best: The optimum, if known.
       title: What the picture shows.
+      metric: What the values are.
     """
     with styled():
         figure, axes = plot_frame()
         for k, values in enumerate(samples):
             look = mark(k)
-            ordered = np.concatenate([values[np.isnan(values)], np.sort(values[~np.isnan(values)])])
+            found = metric.sign * np.sort(metric.sign * values[~np.isnan(values)])
+            ordered = np.concatenate([values[np.isnan(values)], found])
             share = 100 * (np.arange(len(ordered)) + 0.5) / len(ordered)
             dots = look.marker if len(ordered) <= 30 else None
             line(axes, share, ordered, look, linewidth=1.6, marker=dots, markersize=3.5)
             if dots is None:
                 _beads(axes, share, ordered, k, len(samples))
-        plain_axis(axes, "y", *_final_range(samples, best), "final accuracy (%)")
+        plain_axis(axes, "y", *_final_range(samples, best, metric), f"final {metric.axis}")
         plain_axis(axes, "x", 0, 100, "runs, from the worst to the best (%)")
         if best is not None:
             level(axes, best)
@@ -101,7 +117,7 @@ def final_panel(labels: Sequence[str], samples: Sequence[Floats], best: float | 
             for label, v in zip(labels, samples, strict=True)
             if np.isfinite(v).any()
         )
-        return to_svg(figure, f"{title}. Medians: {', '.join(middle)} %")
+        return to_svg(figure, f"{title}. Medians: {', '.join(middle)}{metric.mark}")
 
 
 def critical_difference_picture(ranks: RankComparison, styles: Sequence[int], *, title: str) -> Html:
@@ -234,33 +250,38 @@ def _grid_axis(axes: Axes, curves: Sequence[Curve], label: str) -> None:
         plain_axis(axes, "x", low * 0.9, high * 1.1, label)
 
 
-def _accuracy_range(curves: Sequence[Curve], best: float | None) -> tuple[float, float]:
+def _value_range(curves: Sequence[Curve], best: float | None, sign: float) -> tuple[float, float]:
     """Returns limits that show how the curves end: from where the worst of them is after a third of the axis."""
     grid = curves[0].grid
     late = [curve.mean[grid >= grid[0] * (grid[-1] / grid[0]) ** (1 / 3)] for curve in curves]
     first = [values[np.isfinite(values)][0] for values in late if np.isfinite(values).any()]
-    tops = [float(np.nanmax(curve.mean)) for curve in curves if np.isfinite(curve.mean).any()]
-    high = max([*tops, best] if best is not None else tops)
-    low = min([float(v) for v in first] or [high - 1])
-    return widened(low, high, 0.04, 0.08)
+    tops = [float(np.nanmax(sign * curve.mean)) for curve in curves if np.isfinite(curve.mean).any()]
+    high = max([*tops, sign * best] if best is not None else tops)
+    low = min([sign * float(v) for v in first] or [high - 1])
+    return _turned(*widened(low, high, 0.04, 0.08), sign)
 
 
-def _final_range(samples: Sequence[Floats], best: float | None) -> tuple[float, float]:
-    """Returns limits that leave out at most the lowest two in a hundred runs of the worst entry."""
-    found = [v[np.isfinite(v)] for v in samples]
+def _final_range(samples: Sequence[Floats], best: float | None, metric: TableMetric) -> tuple[float, float]:
+    """Returns limits that leave out at most the worst two in a hundred runs of the worst entry."""
+    found = [metric.sign * v[np.isfinite(v)] for v in samples]
     found = [v for v in found if v.size]
     if not found:
         return 0.0, 100.0
-    high = max([*(float(v.max()) for v in found), *([] if best is None else [best])])
+    high = max([*(float(v.max()) for v in found), *([] if best is None else [metric.sign * best])])
     low = min(float(np.quantile(v, 0.02)) for v in found)
-    return widened(low, high, 0.05, 0.08)
+    return _turned(*widened(low, high, 0.05, 0.08), metric.sign)
 
 
-def _ends(curves: Sequence[Curve]) -> str:
+def _turned(low: float, high: float, sign: float) -> tuple[float, float]:
+    """Returns the limits of values whose scores have these."""
+    return (low, high) if sign > 0 else (-high, -low)
+
+
+def _ends(curves: Sequence[Curve], mark: str) -> str:
     """Returns where curves end, in words."""
     ends = []
     for curve in curves:
         values = curve.mean[np.isfinite(curve.mean)]
         if values.size and math.isfinite(values[-1]):
             ends.append(f"{curve.label} {values[-1]:.2f}")
-    return f"At the end: {', '.join(ends)} %" if ends else "Nothing was found"
+    return f"At the end: {', '.join(ends)}{mark}" if ends else "Nothing was found"

@@ -32,6 +32,7 @@ from jnas.studies.search._summary import (
     ranks,
     study_has_times,
 )
+from jnas.tables._metric import ACCURACY, metric_of
 
 _HALVING = ("hyperband", "successive_halving", "bohb")  # searchers that need several fidelities to differ
 
@@ -201,7 +202,7 @@ def _task(study: StudyResults) -> str:
     who = (
         f"{len(names)} searchers were" if len(names) > 1 else f"{names[0]} was" if names else "No searcher has yet been"
     )
-    goal = f"{config['split']} accuracy" if "split" in config else "the objective's score"
+    goal = f"{config['split']} {metric_of(config).name}" if "split" in config else "the objective's score"
     if "dataset" in config:
         goal += f" on {config['dataset']}"
     if "epochs" in config:
@@ -249,12 +250,13 @@ def _budget(config: Mapping[str, Any], timed: bool) -> str:
 def _judgement(study: StudyResults) -> str:
     if not study.targets:
         return ""
+    metric = metric_of(study.config)
     columns = [list(dict.fromkeys(column)) for column in zip(*study.targets, strict=True)]
     datasets, splits, epochs = (list(map(str, column)) for column in columns)
     if len(study.targets) == len(datasets) * len(splits) * len(epochs):
-        judge = f"{listed(splits)} accuracy on {listed(datasets)} after {_epochs(epochs)} of training"
+        judge = f"{listed(splits)} {metric.name} on {listed(datasets)} after {_epochs(epochs)} of training"
     else:
-        judge = f"its accuracies on {listed([t.label for t in study.targets], '; ')}"
+        judge = f"its {metric.plural} on {listed([t.label for t in study.targets], '; ')}"
     return (
         f"What a run returns is the best architecture that it evaluated by that score alone; it is judged by {judge}."
     )
@@ -267,11 +269,11 @@ def _notes(config: Mapping[str, Any]) -> list[str]:
 
 def _findings(comparison: Comparison, numbers: Finals) -> Html | None:
     """Returns the answer in a few sentences: who is best on the main target, by how much, and who is not worse."""
-    target = main_target(comparison)
+    target, metric = main_target(comparison), comparison.metric
     means = numbers.mean[:, target]
     if not np.isfinite(means).any():
         return None
-    best = int(np.nanargmax(means))
+    best = int(np.nanargmax(metric.sign * means))
     label, entries = comparison.targets[target].label, comparison.entries
     average = " on average" if numbers.found[best, target] > 1 else " in its one run"
     interval = (
@@ -279,14 +281,16 @@ def _findings(comparison: Comparison, numbers: Finals) -> Html | None:
         if np.isnan(numbers.low[best, target])
         else f" (95 % confidence interval {numbers.low[best, target]:.3f} to {numbers.high[best, target]:.3f})"
     )
-    text = [
+    named = "" if metric == ACCURACY else f"a {metric.name} of "
+    text: list[Any] = [
         f"On {label}, ",
         element("strong", entries[best].label),
-        f" reached {means[best]:.3f} %{average}{interval}",
+        f" reached {named}{means[best]:.3f}{metric.mark}{average}{interval}",
     ]
     top = optimum(comparison, target)
     if top is not None:
-        text.append(f", {top - means[best]:.3f} points below the table's optimum of {top:.3f} %")
+        side = "below" if metric.higher_is_better else "above"
+        text.append(f", {abs(top - means[best]):.3f} points {side} the table's optimum of {top:.3f}{metric.mark}")
     text.append(". ")
     tests = pairwise(comparison, target)
     if tests is not None:

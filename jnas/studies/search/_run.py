@@ -28,6 +28,7 @@ from jnas.studies.search._results import (
     save_traces,
     traces_chunk_path,
 )
+from jnas.tables._metric import metric_of
 
 _WRITING = ("jnas", "jax", "platform", "device")  # what one and the same searcher's program is written differently by
 
@@ -109,7 +110,7 @@ def search_headline(plan: SearchPlan) -> str:
     of_epochs = f" of {config['of_epochs']}" if config["of_epochs"] else ""
     return (
         f"{counted(len(plan.searchers), 'searcher')} x {seeds_text(config)} on {config['table_name']}: "
-        f"{config['dataset']} {config['split']} accuracy after {epochs}{of_epochs} ({kind}), "
+        f"{config['dataset']} {config['split']} {metric_of(config).name} after {epochs}{of_epochs} ({kind}), "
         f"{' or '.join(limits)} a search"
     )
 
@@ -153,7 +154,8 @@ def run_searcher(work: _engine.Work, name: str, identity: Mapping[str, Any]) -> 
     """
     chunks = [run_chunk(work, name, identity, number) for number in range(work.plan.num_chunks(name))]
     whole, columns = join_chunks(chunks, work.plan.seeds[name]), work.plan.columns
-    ranks = [ranks_among(column, own[:, -1]) for column, own in zip(columns, whole.values, strict=True)]
+    metric, pairs = metric_of(work.plan.config), zip(columns, whole.values, strict=True)
+    ranks = [ranks_among(column, own[:, -1], metric) for column, own in pairs]
     return whole._replace(ranks=np.stack(ranks), num_archs=np.isfinite(columns).sum(axis=1))
 
 

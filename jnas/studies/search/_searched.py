@@ -71,7 +71,8 @@ def _with_scores(comparison: Comparison, target: Target) -> Comparison:
         result = entry.result
         row = np.asarray(result.incumbent)
         score = np.take_along_axis(np.asarray(result.traces.score, np.float32), np.maximum(row, 0), axis=1)
-        values = np.concatenate([np.where(row >= 0, score, np.float32(np.nan))[None], result.values])
+        seen = np.where(row >= 0, np.float32(comparison.metric.sign) * score, np.float32(np.nan))
+        values = np.concatenate([seen[None], result.values])
         return entry._replace(result=result._replace(values=values, final=values[:, :, -1]))
 
     return comparison._replace(

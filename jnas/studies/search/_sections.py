@@ -7,7 +7,7 @@ import numpy as np
 from jnas.core._vocabulary import STOPPED_BY, Space
 from jnas.io._text import counted
 from jnas.pages._html import Html, breakable, element, scrolling, section
-from jnas.pages._parts import card, mean_cell, mean_words, named, panels, percent_text, seconds_text
+from jnas.pages._parts import card, mean_cell, mean_words, named, panels, seconds_text
 from jnas.statistics._intervals import FEWEST
 from jnas.studies._over_seeds import best_rows
 from jnas.studies.search._curves import Curve, curves
@@ -30,15 +30,16 @@ Curves = Mapping[int, Sequence[Curve]]
 
 def results_section(comparison: Comparison, numbers: Finals, suffix: str) -> Html:
     """Returns the table that is read first: like Table 5 of the paper of NAS-Bench-201."""
-    best = best_rows(numbers.mean)
+    best, metric = best_rows(comparison.metric.sign * numbers.mean), comparison.metric
     body = [_searcher_row(comparison, numbers, k, best) for k in range(len(comparison.entries))]
     references = [_reference_row(comparison, r) for r in range(len(comparison.references))]
     clock = clock_name(comparison)
     caption = (
-        "Accuracy in percent of the architectures that the runs returned: mean ± standard deviation over runs (of a "
-        "sample, n − 1), and in small print the 95 % bootstrap confidence interval of the mean (BCa). The best mean of "
-        f"each column is bold. Evaluations and {clock} seconds are medians over runs, at the end of the run; measured "
-        "seconds are what this machine took for all runs together."
+        f"{metric.first_upper}{metric.words.removeprefix(metric.name)} of the architectures that the runs returned: "
+        "mean ± standard deviation over runs (of a sample, n − 1), and in small print the 95 % bootstrap confidence "
+        "interval of the mean (BCa). The "
+        f"best mean of each column is bold. Evaluations and {clock} seconds are medians over runs, at the end of the "
+        "run; measured seconds are what this machine took for all runs together."
         f"{_searched_caption(comparison)}{_interval_caption(numbers)}"
     )
     return section(
@@ -62,8 +63,8 @@ def _searched_caption(comparison: Comparison) -> str:
     if not comparison.searched:
         return ""
     return (
-        " The first column is what the runs searched on and chose by: where it is noisy, it lies above what the same "
-        "architectures are worth anew."
+        " The first column is what the runs searched on and chose by: where it is noisy, it lies "
+        f"{'above' if comparison.metric.higher_is_better else 'below'} what the same architectures are worth anew."
     )
 
 
@@ -184,8 +185,8 @@ def _missing_note(comparison: Comparison, numbers: Finals) -> Html | None:
     if not lines:
         return None
     text = (
-        "Runs without a value in some column (no valid evaluation, or an accuracy that the table lacks) are left "
-        "out of its mean, deviation and interval; in ranks and tests they count as worse than every other run. "
+        "Runs without a value in some column (no valid evaluation, or one of which the table lacks the number) are "
+        "left out of its mean, deviation and interval; in ranks and tests they count as worse than every other run. "
     )
     return element("p", element("strong", "Some runs found nothing. "), text, "; ".join(lines), ".", class_="note")
 
@@ -198,21 +199,21 @@ def time_section(comparison: Comparison, suffix: str) -> Html:
         f"bands their 95 % bootstrap confidence intervals (none for fewer than {FEWEST} runs)"
         f"{', dashes the optimum of the table' if _has_optimum(comparison) else ''}. A line begins when nine runs in "
         "ten have evaluated something and ends with the searcher's last run. Horizontal axes are logarithmic; "
-        "vertical axes of accuracies leave out the start of the curves."
+        f"vertical axes of {comparison.metric.plural} leave out the start of the curves."
         f"{_weight_sharing(comparison)}"
     )
-    timed, counts = [], []
+    timed, counts, metric = [], [], comparison.metric.first_upper
     for name, entries in _by_axis(comparison, clock_name):  # seconds of two kinds never share an axis
         entries = [k for k in entries if study_has_times(comparison.studies[comparison.entries[k].study])]
         clock, found = f"{name} seconds", curves(comparison, targets, "seconds", entries)
         if any(map(_drawable, found.values())):
             timed += [
-                _accuracies(comparison, found, clock, f"Accuracy against {clock}."),
+                _accuracies(comparison, found, clock, f"{metric} against {clock}."),
                 _regrets(comparison, found, clock),
             ]
     for name, entries in _by_axis(comparison, counted_name):
         found = curves(comparison, targets, "evaluations", entries)
-        counts.append(_accuracies(comparison, found, name, f"Accuracy against the number of {name}."))
+        counts.append(_accuracies(comparison, found, name, f"{metric} against the number of {name}."))
     if not timed:
         text = "There are no times to draw against: no evaluation has a cost, or each epoch counts as one second."
         timed = [element("p", text, class_="note")]
@@ -244,7 +245,8 @@ def _accuracies(comparison: Comparison, found: Curves, axis: str, caption: str) 
                 lines,
                 optimum(comparison, t),
                 axis=axis,
-                title=f"Mean accuracy on {comparison.targets[t].label} against {axis}",
+                metric=comparison.metric,
+                title=f"Mean {comparison.metric.name} on {comparison.targets[t].label} against {axis}",
             ),
         )
         for t, lines in found.items()
@@ -262,7 +264,13 @@ def _regrets(comparison: Comparison, found: Curves, axis: str) -> Html:
     drawn = [
         (
             panel_title(comparison, t),
-            regret_panel(lines, best, axis=axis, title=f"Regret on {comparison.targets[t].label} against {axis}"),
+            regret_panel(
+                lines,
+                best,
+                axis=axis,
+                metric=comparison.metric,
+                title=f"Regret on {comparison.targets[t].label} against {axis}",
+            ),
         )
         for t, lines in found.items()
         if (best := optimum(comparison, t)) is not None and _drawable(lines)
@@ -270,8 +278,9 @@ def _regrets(comparison: Comparison, found: Curves, axis: str) -> Html:
     shown = [comparison.entries[k] for k in sorted(_shown(found))]
     runs = ", ".join(f"{e.label} {len(e.result.traces.mask)}" for e in shown)
     caption = (
-        f"The same as regret: by how much the accuracy lies below the optimum, against {axis}, both logarithmic. Lines "
-        f"are medians over runs, bands go from the lower to the upper quartile. Runs: {runs}."
+        f"The same as regret: by how much the {comparison.metric.name} lies {_worse(comparison)} the optimum, against "
+        f"{axis}, both logarithmic. Lines are medians over runs, bands go from the lower to the upper quartile. Runs: "
+        f"{runs}."
     )
     return panels(drawn, caption, searcher_legend(comparison, _shown(found))) if drawn else Html()
 
@@ -281,22 +290,30 @@ def _has_optimum(comparison: Comparison) -> bool:
     return any(optimum(comparison, t) is not None for t in shown_targets(comparison))
 
 
+def _worse(comparison: Comparison) -> str:
+    """Returns on which side of the optimum all else lies."""
+    return "below" if comparison.metric.higher_is_better else "above"
+
+
 def _drawable(found: Sequence[Curve]) -> bool:
     return any(np.isfinite(curve.mean).any() for curve in found)
 
 
 def finals_section(comparison: Comparison, suffix: str) -> Html:
-    """Returns the distributions of final accuracies."""
-    labels = [entry.label for entry in comparison.entries]
+    """Returns the distributions of what runs ended with."""
+    labels, metric = [entry.label for entry in comparison.entries], comparison.metric
     drawn = []
     for t in shown_targets(comparison):
         values = [np.asarray(entry.result.final[t], np.float64) for entry in comparison.entries]
-        title = f"Final accuracies on {comparison.targets[t].label}"
-        drawn.append((panel_title(comparison, t), final_panel(labels, values, optimum(comparison, t), title=title)))
+        title = f"Final {metric.plural} on {comparison.targets[t].label}"
+        picture = final_panel(labels, values, optimum(comparison, t), title=title, metric=metric)
+        drawn.append((panel_title(comparison, t), picture))
+    better, worst = ("higher", "lowest") if metric.higher_is_better else ("lower", "highest")
     caption = (
-        "Each line is all runs of a searcher, sorted by the accuracy that they ended with: where it is higher at the "
-        f"left, bad runs are less bad. {'The dashed line is the optimum of the table. ' * _has_optimum(comparison)}The "
-        "vertical axis leaves out the lowest runs (at most 2 in 100)."
+        f"Each line is all runs of a searcher, sorted by the {metric.name} that they ended with: where it is {better} "
+        "at the left, bad runs are less bad. "
+        f"{'The dashed line is the optimum of the table. ' * _has_optimum(comparison)}The "
+        f"vertical axis leaves out the {worst} runs (at most 2 in 100)."
     )
     return section("How reliably", panels(drawn, caption, searcher_legend(comparison)), id=f"finals{suffix}")
 
@@ -308,8 +325,8 @@ def best_found_section(comparison: Comparison, space: Space | None, suffix: str)
         text = "No run found an architecture."
         return section("The best architectures", element("p", text, class_="note"), id=f"best{suffix}")
     caption = (
-        "The architectures with the best score searched on (not the best test accuracy) among all that runs returned, "
-        "and who returned them: the best six, and each searcher's best."
+        f"The architectures with the best score searched on (not the best test {comparison.metric.name}) among all "
+        "that runs returned, and who returned them: the best six, and each searcher's best."
     )
     cards = [_card(comparison, cell, space) for cell in cells]
     return section(
@@ -324,8 +341,10 @@ def _card(comparison: Comparison, cell: BestCell, space: Space | None) -> Html:
     found = [(k, comparison.entries[k], count) for k, count in cell.found_by]
     finders = [(k, e.label, f"{count:,} of {counted(e.result.final.shape[1], 'run')}") for k, e, count in found]
     judged = list(zip(comparison.targets, cell.values, strict=True))[comparison.searched :]
-    values = [(t.label, percent_text(v)) for t, v in judged]
-    searched = (f"score searched on{_fidelity(comparison, cell)}", f"{cell.score:.3f}")
+    metric = comparison.metric
+    values = [(t.label, metric.text(v)) for t, v in judged]
+    name = "score" if metric.higher_is_better else metric.name
+    searched = (f"{name} searched on{_fidelity(comparison, cell)}", f"{metric.sign * cell.score:.3f}")
     return card(space, cell.arch, finders, [searched, *values])
 
 

@@ -12,6 +12,7 @@ from jnas.statistics._comparison import PairwiseTests, compare_pairwise
 from jnas.statistics._intervals import Floats
 from jnas.studies._over_seeds import OverSeeds, statistics_over_seeds
 from jnas.studies.search._results import SearcherResult, StudyResults
+from jnas.tables._metric import TableMetric, metric_of
 from jnas.tables._targets import Reference, Target
 
 
@@ -34,9 +35,14 @@ class Comparison(NamedTuple):
     entries: tuple[ComparedSearcher, ...]
     searched: bool = False  # whether the first column is what was searched on
 
+    @property
+    def metric(self) -> TableMetric:
+        """What the values of all columns are."""
+        return metric_of(self.studies[0].config)
+
 
 class Finals(NamedTuple):
-    """What the runs of each entry returned, over seeds; `K` entries by `C` targets, percent."""
+    """What the runs of each entry returned, over seeds; `K` entries by `C` targets, of the metric (percent)."""
 
     mean: Floats  # [K, C], of the runs that found something
     std: Floats  # [K, C], of a sample (ddof 1); NaN for one run
@@ -55,7 +61,7 @@ class BestCell(NamedTuple):
     found_by: tuple[tuple[int, int], ...]  # (entry, number of its runs that returned this very architecture)
     fidelity: int  # index into the study's epochs
     score: float  # of the objective, there
-    values: Floats  # [C], percent
+    values: Floats  # [C], of the metric (percent)
 
 
 def compare(results: Sequence[StudyResults], titles: Sequence[str] | None = None) -> list[Comparison]:
@@ -104,7 +110,8 @@ def _comparison(studies: list[StudyResults], names: list[str], titles: list[str]
 
 
 def _comparable(a: StudyResults, b: StudyResults) -> bool:
-    return a.targets == b.targets and np.array_equal(_optima(a.references), _optima(b.references), equal_nan=True)
+    same = a.targets == b.targets and metric_of(a.config) == metric_of(b.config)
+    return same and np.array_equal(_optima(a.references), _optima(b.references), equal_nan=True)
 
 
 def _optima(references: Sequence[Reference]) -> Floats:
@@ -117,7 +124,7 @@ def _letter(index: int) -> str:
 
 
 def optimum(comparison: Comparison, target: int) -> float | None:
-    """Returns the best accuracy that the table holds for a target, or None if the study does not say."""
+    """Returns the best value that the table holds for a target, or None if the study does not say."""
     found = _optima(comparison.references)
     return float(found[target]) if found.size and np.isfinite(found[target]) else None
 
@@ -192,8 +199,11 @@ def study_has_times(study: StudyResults) -> bool:
 
 
 def samples(comparison: Comparison, target: int) -> dict[str, Floats]:
-    """Returns each entry's final accuracies `[S]`; a run that found nothing counts as worse than all others."""
-    values = [np.asarray(e.result.final[target], np.float64) for e in comparison.entries]
+    """Returns each entry's final values `[S]`, higher is better; a run that found nothing is worse than all others.
+
+    Where lower is better, they are the negative ones.
+    """
+    values = [comparison.metric.sign * np.asarray(e.result.final[target], np.float64) for e in comparison.entries]
     worst = min((float(np.nanmin(v)) for v in values if np.isfinite(v).any()), default=0.0) - 1.0
     return {e.label: np.where(np.isnan(v), worst, v) for e, v in zip(comparison.entries, values, strict=True)}
 

@@ -8,12 +8,13 @@ from jnas.studies._over_seeds import OVER_SEEDS, csv_cells, mean_text
 from jnas.studies.search._results import StudyResults
 from jnas.studies.search._searched import with_searched
 from jnas.studies.search._summary import compare, finals
+from jnas.tables._metric import ACCURACY
 
 COLUMNS = ("searcher", "dataset", "split", "epochs", *OVER_SEEDS)
 
 
 def search_summary_csv(results: StudyResults) -> str:
-    """Returns a row for each searcher, data set, split and epochs, accuracies in percent (as in `csv_cells`)."""
+    """Returns a row for each searcher, data set, split and epochs, values in the metric's unit (as in `csv_cells`)."""
     numbers = finals(compare([results])[0])
     rows = (
         [searcher.name, *target, *csv_cells(numbers, (k, c), ".4f")]
@@ -27,7 +28,8 @@ def search_results_text(results: StudyResults) -> str:
     """Returns mean and standard deviation of every searcher by every target, and the references, as lines."""
     comparison = with_searched(compare([results])[0])
     targets, numbers = comparison.targets, finals(comparison)
-    rows = [[""] + [t.dataset for t in targets], [""] + [f"{t.split} {t.epochs}" for t in targets]]
+    what = "" if comparison.metric == ACCURACY else comparison.metric.words
+    rows = [[what] + [t.dataset for t in targets], [""] + [f"{t.split} {t.epochs}" for t in targets]]
     if comparison.searched:
         rows.append(["", "searched on"] + [""] * (len(targets) - 1))
     for k, searcher in enumerate(results.searchers):

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from jnas.pages._html import Html
 from jnas.pages._plots import HIGHLIGHT, INK, SERIES, log_axis, number, plain_axis, plot_frame, styled, to_svg
+from jnas.tables._metric import ACCURACY, TableMetric
 
 Floats = NDArray[np.float64]
 
@@ -15,15 +16,18 @@ _MANY = 3_000  # points; more are drawn as pixels, so that the page stays small
 _DOT = SERIES[5]
 
 
-def network_size_panel(size: Floats, accuracy: Floats, star: int | None, *, label: str, title: str) -> Html:
+def network_size_panel(
+    size: Floats, accuracy: Floats, star: int | None, *, label: str, title: str, metric: TableMetric = ACCURACY
+) -> Html:
     """Returns accuracy against parameters or FLOPs, with a star at one architecture.
 
     Args:
       size: `[N]`.
-      accuracy: `[N]` percent.
+      accuracy: `[N]`, of the metric.
       star: Index of the architecture to mark.
       label: Of the horizontal axis, with its unit.
       title: What the picture shows.
+      metric: What the vertical axis is.
     """
     there = np.isfinite(size) & np.isfinite(accuracy)
     with styled():
@@ -40,9 +44,11 @@ def network_size_panel(size: Floats, accuracy: Floats, star: int | None, *, labe
                 markeredgewidth=0.8,
                 linestyle="",
             )
-        low, high = float(np.quantile(accuracy[there], 0.05)), float(accuracy[there].max())
+        scores = metric.sign * accuracy[there]
+        low, high = float(np.quantile(scores, 0.05)), float(scores.max())
         room = max(high - low, 0.1)
-        plain_axis(axes, "y", low - 0.04 * room, high + 0.06 * room, "accuracy (%)")
+        ends = sorted(metric.sign * end for end in (low - 0.04 * room, high + 0.06 * room))
+        plain_axis(axes, "y", ends[0], ends[1], metric.axis)
         wide = float(np.ptp(size[there]))
         plain_axis(axes, "x", float(size[there].min()) - 0.03 * wide, float(size[there].max()) + 0.03 * wide, label)
         return to_svg(figure, title)
@@ -118,13 +124,14 @@ def histogram(values: Floats, star: float | None, *, label: str, title: str, log
         )
 
 
-def noise_panel(mean: Floats, std: Floats, *, title: str) -> Html:
-    """Returns the deviation between seeds against mean accuracy, with its running median.
+def noise_panel(mean: Floats, std: Floats, *, title: str, metric: TableMetric = ACCURACY) -> Html:
+    """Returns the deviation between seeds against the mean, with its running median.
 
     Args:
-      mean: `[N]` percent.
-      std: `[N]` percentage points.
+      mean: `[N]`, of the metric.
+      std: `[N]`.
       title: What the picture shows.
+      metric: What the horizontal axis is.
     """
     there = np.isfinite(mean) & np.isfinite(std)
     mean, std = mean[there], std[there]
@@ -135,8 +142,11 @@ def noise_panel(mean: Floats, std: Floats, *, title: str) -> Html:
         parts = [part for part in np.array_split(order, min(20, max(1, len(order) // 5))) if len(part)]
         middle = [float(np.median(std[part])) for part in parts]
         axes.plot([float(np.median(mean[part])) for part in parts], middle, color=SERIES[1], linewidth=1.8, zorder=3)
-        low, high = float(np.quantile(mean, 0.05)), float(mean.max())
-        plain_axis(axes, "x", low, high + 0.02 * max(high - low, 0.1), "mean accuracy over seeds (%)")
+        scores = metric.sign * mean
+        low, high = float(np.quantile(scores, 0.05)), float(scores.max())
+        ends = sorted(metric.sign * end for end in (low, high + 0.02 * max(high - low, 0.1)))
+        unit = metric.mark and f" ({metric.mark.strip()})"
+        plain_axis(axes, "x", ends[0], ends[1], f"mean {metric.name} over seeds{unit}")
         plain_axis(axes, "y", 0, max(float(np.quantile(std, 0.98)), 1e-3), "deviation between seeds (points)")
         return to_svg(figure, title)
 

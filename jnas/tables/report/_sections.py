@@ -36,13 +36,15 @@ from jnas.tables.report._summary import (
 
 def accuracy_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html:
     """Returns how good architectures are: quantiles and histograms."""
-    star = reference_index(table)
+    star, metric = reference_index(table), table.metric
     levels = (0, 0.1, 0.5, 0.9, 0.99, 1)
     rows = []
     for c in columns:
-        values = c.values[np.isfinite(c.values)]
+        values = metric.sign * c.values[np.isfinite(c.values)]
         extra = [] if star is None else [_percent(float(c.values[star]))]
-        rows.append([c.label, f"{c.epochs:,}", *(_percent(float(q)) for q in np.quantile(values, levels)), *extra])
+        rows.append(
+            [c.label, f"{c.epochs:,}", *(_percent(metric.sign * float(q)) for q in np.quantile(values, levels)), *extra]
+        )
     head = ["", "epochs", "worst", "10 %", "median", "90 %", "99 %", "best", *([] if star is None else ["ResNet cell"])]
     shown = [c for c in columns if "test" in c.split] or list(columns)
     drawn = [
@@ -51,8 +53,8 @@ def accuracy_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html:
             histogram(
                 c.values,
                 None if star is None else float(c.values[star]),
-                label="accuracy (%)",
-                title=f"How many architectures have which accuracy on {c.label}",
+                label=metric.axis,
+                title=f"How many architectures have which {metric.name} on {c.label}",
             ),
         )
         for c in shown[:6]
@@ -60,10 +62,8 @@ def accuracy_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html:
     line = "" if star is None else " The orange line is the ResNet cell."
     return section(
         "How good architectures are",
-        html_table(
-            head, rows, caption="Quantiles of final accuracy in percent, means over seeds", class_="plain numbers"
-        ),
-        panels(drawn, f"How many architectures have which final accuracy.{line}"),
+        html_table(head, rows, caption=f"Quantiles of final {metric.words}, means over seeds", class_="plain numbers"),
+        panels(drawn, f"How many architectures have which final {metric.name}.{line}"),
         id="accuracy",
     )
 
@@ -74,7 +74,7 @@ def _percent(value: float) -> str:
 
 def size_section(table: Table) -> Html | None:
     """Returns Figure 2 of the paper: accuracies against parameters and against FLOPs."""
-    star = reference_index(table)
+    star, metric = reference_index(table), table.metric
     columns = final_columns(table, train=True)
     kinds = [("parameters", "parameters (millions)"), ("flops", "FLOPs (millions of multiply-adds)")]
     figures: list[Html] = []
@@ -85,17 +85,18 @@ def size_section(table: Table) -> Html | None:
             if found is None or not np.any(np.isfinite(found[0]) & np.isfinite(c.values)):
                 continue
             of.add(found[1])
-            title = f"Accuracy on {c.label} against {label}"
-            drawn.append((c.label, network_size_panel(found[0], c.values, star, label=label, title=title)))
+            title = f"{metric.first_upper} on {c.label} against {label}"
+            picture = network_size_panel(found[0], c.values, star, label=label, title=title, metric=metric)
+            drawn.append((c.label, picture))
         if drawn:
             name = "FLOPs" if kind == "flops" else "Parameters"
             network = "" if len(of) > 1 else f" {name} are those of the network for {of.pop()}."
-            figures.append(panels(drawn, f"Final accuracy against {label}.{network}"))
+            figures.append(panels(drawn, f"Final {metric.name} against {label}.{network}"))
     if not figures:
         return None
     marked = "" if star is None else " The orange star is the ResNet cell."
     text = f"Every point is an architecture; the axis leaves out the worst twentieth.{marked}{after(table, 'Figure 2')}"
-    return section("Accuracy and size", element("p", text), figures, id="size")
+    return section(f"{metric.first_upper} and size", element("p", text), figures, id="size")
 
 
 # Rankings.
@@ -105,6 +106,7 @@ def ranking_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html | N
     """Returns Figures 3 and 4 of the paper: rankings on other sets, and correlations between the sets."""
     if len(columns) < 2:
         return None
+    columns = [c._replace(values=table.metric.sign * c.values) for c in columns]  # as scores, of which 1 is the best
     main = columns[shown_column(columns)]
     others = [c for c in columns if c is not main and (c.dataset != main.dataset or c.split != main.split)]
     tests = [c for c in others if "test" in c.split and c.dataset != main.dataset] or others
@@ -131,7 +133,8 @@ def ranking_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html | N
         ),
         element(
             "p",
-            "How accuracies on the sets correlate: Pearson's coefficient above the diagonal, Kendall's τ-b below it.",
+            f"How {table.metric.plural} on the sets correlate: Pearson's coefficient above the diagonal, Kendall's τ-b "
+            "below it.",
             " Among the best architectures they agree less than among all." if _agree_less(found) else None,
             after(table, "Figure 4"),
         ),
@@ -193,8 +196,8 @@ def early_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html | Non
         (
             join([f"after {row.done:,} of {counted(row.epochs, 'epoch')}", element("small", tau)]),
             rank_panel(
-                main.values,
-                row.values,
+                table.metric.sign * main.values,
+                table.metric.sign * row.values,
                 xlabel=f"rank on {main.label} in the end",
                 ylabel=f"rank on {searched.label} after {row.done:,}",
                 title=f"Ranks on {searched.label} after {row.done:,} of {counted(row.epochs, 'epoch')} against final"
@@ -232,14 +235,14 @@ def _early_table(
             small = ("" if paper is None else f"paper {paper[i]:.3f}, ") + f"τ {tau:.3f}"
             cells.append(join([f"{pearson:.3f}", element("small", small)]))
         body.append(cells)
-    head = ["epochs done / of training", *(c.label for c in columns)]
+    head, name = ["epochs done / of training", *(c.label for c in columns)], table.metric.name
     text = (
-        f"Correlation of accuracy on {searched.label} after some epochs with each final accuracy: Pearson's "
+        f"Correlation of {name} on {searched.label} after some epochs with each final {name}: Pearson's "
         f"coefficient, and in small print Kendall's τ-b.{after(table, 'Table 6')}"
     )
     return join(
         [
-            element("h3", "Correlation with final accuracies"),
+            element("h3", f"Correlation with final {table.metric.plural}"),
             element("p", text, " ", published_sentence(table, columns, rows)),
             html_table(head, body, class_="plain numbers"),
         ]
@@ -271,14 +274,16 @@ def noise_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html:
     """Returns how trainings with different seeds scatter."""
     found = seed_noise(table, columns)
     if not found:
-        text = "The table holds no architecture's accuracy for several seeds, so the noise of a training is not known."
+        name = table.metric.name
+        text = f"The table holds no architecture's {name} for several seeds, so the noise of a training is not known."
         return section("Noise between seeds", element("p", text, class_="note"), id="noise")
     rows: list[list[str]] = []
     drawn: list[tuple[str, Html]] = []
+    sign = table.metric.sign
     for noise in found:
         there = np.isfinite(noise.std)
-        order = np.argsort(-np.where(there, noise.mean, -np.inf), kind="stable")[: max(1, int(there.sum()) // 100)]
-        best = float(np.median(noise.std[order]))
+        order = np.argsort(-np.where(there, sign * noise.mean, -np.inf), kind="stable")
+        best = float(np.median(noise.std[order[: max(1, int(there.sum()) // 100)]]))
         rows.append(
             [
                 noise.column.label,
@@ -290,8 +295,8 @@ def noise_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html:
             ]
         )
         if len(drawn) < 3 or "test" in noise.column.split:
-            title = f"Deviation between seeds on {noise.column.label} against mean accuracy"
-            drawn.append((noise.column.label, noise_panel(noise.mean, noise.std, title=title)))
+            title = f"Deviation between seeds on {noise.column.label} against mean {table.metric.name}"
+            drawn.append((noise.column.label, noise_panel(noise.mean, noise.std, title=title, metric=table.metric)))
     head = [
         "",
         "seeds, at most",
@@ -301,11 +306,11 @@ def noise_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html:
         "τ-b of two seeds",
     ]
     text = (
-        "Each point is an architecture: the standard deviation (n − 1) of its final accuracy between training seeds "
-        "against its mean, with the running median. The axes leave out the worst twentieth of the architectures and "
-        "the noisiest fiftieth."
+        f"Each point is an architecture: the standard deviation (n − 1) of its final {table.metric.name} between "
+        "training seeds against its mean, with the running median. The axes leave out the worst twentieth of the "
+        "architectures and the noisiest fiftieth."
     )
-    caption = "Standard deviation between seeds in percentage points, and how two seeds rank the architectures"
+    caption = f"Standard deviation between seeds in {table.metric.points}, and how two seeds rank the architectures"
     return section(
         "Noise between seeds",
         html_table(head, rows, caption=caption, class_="plain numbers"),
@@ -374,18 +379,18 @@ def best_known_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html:
     """Returns the best architecture of each set, drawn where the space draws."""
     found: dict[int, list[str]] = {}
     for c in columns:
-        found.setdefault(int(np.nanargmax(c.values)), []).append(c.label)
+        found.setdefault(int(np.nanargmax(table.metric.sign * c.values)), []).append(c.label)
     star = reference_index(table)
     cards = [_card(table, columns, index, "best on " + ", ".join(labels)) for index, labels in found.items()]
     if star is not None:
         cards.append(_card(table, columns, star, "the ResNet cell"))
-    text = "The best architecture of each set by its final accuracy, the mean over seeds."
+    text = f"The best architecture of each set by its final {table.metric.name}, the mean over seeds."
     return section("The best architectures", element("p", text), element("div", cards, class_="cards"), id="best")
 
 
 def _card(table: Table, columns: Sequence[AccuracyColumn], index: int, title: str) -> Html:
     arch = table.archs[index]
-    values = [(c.label, f"{_percent(float(c.values[index]))} %") for c in columns]
+    values = [(c.label, table.metric.text(float(c.values[index]))) for c in columns]
     for kind, unit in (("parameters", "million"), ("flops", "million")):
         size = size_of(table, kind, columns[0].dataset)
         if size is not None:

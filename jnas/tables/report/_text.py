@@ -136,7 +136,7 @@ def describe_arch(
         if told:
             lines.append(f"  {name}: {', '.join(told)}")
     lines += _readings(table, first.arch_index)
-    rows = [["training", "seed", "split", "accuracy", "loss", "training s", "evaluation s"]]
+    rows = [["training", "seed", "split", table.metric.name, "loss", "training s", "evaluation s"]]
     for training in trainings:
         means = info(table, first.arch_index, dataset=training.dataset, epochs=training.epochs, seed="mean", at=at)
         each = results(table, first.arch_index, dataset=training.dataset, epochs=training.epochs, at=at)
@@ -148,7 +148,9 @@ def describe_arch(
         if trained != first.arch_index:
             lines.append(f"  {_listed([training])}: the numbers of {trained}, {table.text(trained)}, which is the same")
     if all(cell == "-" for row in rows[1:] for cell in row[3:]):
-        return "\n".join([*lines, "", "This table holds no accuracy, loss or time of it in these trainings."])
+        return "\n".join(
+            [*lines, "", f"This table holds no {table.metric.name}, loss or time of it in these trainings."]
+        )
     return "\n".join([*lines, "", *aligned(rows, "lllrrrr")])
 
 

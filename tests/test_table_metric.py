@@ -1,0 +1,131 @@
+"""Tables of a metric of which lower is better: the look-ups, studies, statistics and pages that know its direction."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import jnas
+from jnas.searchers import random_search
+from jnas.spaces.recurrent._published import ORDER_OF_32
+from jnas.studies.predictors._report import predictor_report
+from jnas.studies.search._report import search_report
+from jnas.studies.search._summary import compare, finals, pairwise, ranks
+from jnas.studies.search._text import search_results_text
+from jnas.tables._file import header_words
+from jnas.tables._metric import ACCURACY, metric_of, metric_words
+from jnas.tables.report._report import table_report
+from jnas.tables.report._text import describe_arch
+
+PERPLEXITY = jnas.TableMetric("perplexity", "", higher_is_better=False)
+SPACE = jnas.spaces.recurrent(num_nodes=2)
+SEARCH = {"dataset": "text", "split": "validation", "epochs": 2}
+
+
+def numbers():
+    """By split `[32, 2]`: about 60 for the best of the published order to 91 for the worst, with noise."""
+    ranked = np.empty(32)
+    ranked[list(ORDER_OF_32)] = 60 + np.arange(32)
+    noise = np.random.default_rng(0).normal(size=(2, 32, 2))
+    return {split: ranked[:, None] + 0.1 * each for split, each in zip(("validation", "test"), noise, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def table():
+    return jnas.make_table(
+        SPACE, accuracy=numbers(), metric=PERPLEXITY, dataset="text", epochs=2, train_seconds=10.0, name="made up"
+    )
+
+
+def test_files_keep_the_metric_and_say_nothing_of_accuracy(table, tmp_path):
+    jnas.save_table(table, tmp_path / "table.npz")
+    again = jnas.load_table(tmp_path / "table.npz")
+    assert again.metric == PERPLEXITY
+    assert again.header == table.header
+    assert metric_words(ACCURACY) == {}
+    assert "metric" not in header_words(jnas.load_table().header)
+    assert json.loads(json.dumps(header_words(table.header)))["metric"] == ["perplexity", "", False]
+    for wrong in ("perplexity", ["perplexity", "", 0], ["", "", False], ["a\nb", "", True]):
+        with pytest.raises(ValueError, match=r"expected a name, a unit .* and whether higher is better"):
+            metric_of({"metric": wrong})
+    with pytest.raises(ValueError, match="infinite numbers, expected finite ones; mark what is missing with NaN"):
+        jnas.make_table(SPACE, accuracy={"test": np.full(32, np.inf)}, metric=PERPLEXITY)
+
+
+def test_the_best_of_a_table_is_the_lowest(table):
+    best = jnas.queries.best(table, dataset="text", split="test", epochs=2)
+    assert best.arch_index == 2
+    assert best.value == pytest.approx(60, abs=0.3)
+    found = jnas.queries.statistics(table, dataset="text", epochs=2).splits["test"]
+    assert found.best == 2
+    assert found.maximum > 90
+    objective = table.objective(**SEARCH, seed="mean")
+    answer = objective(jax.random.split(jax.random.key(0), 2), jnas.propose(table.archs[[2, 31]]))
+    np.testing.assert_allclose(answer.score, [-60, -91], atol=0.3)
+
+
+def negated(study):
+    """The study that a table of minus the metric would give."""
+    searchers = tuple(each._replace(values=-each.values, final=-each.final) for each in study.searchers)
+    references = tuple(each._replace(values=-each.values) for each in study.references)
+    config = {**study.config, "metric": ["score", "", True]}
+    return study._replace(config=config, searchers=searchers, references=references)
+
+
+def test_a_study_is_that_of_minus_the_metric(table):
+    searchers = {"random_search": random_search(SPACE), "another": random_search(SPACE)}
+    ours = jnas.study(searchers, table, **SEARCH, max_evaluations=6, num_seeds=6)
+    assert ours.config["metric"] == ["perplexity", "", False]
+    truth = np.asarray([table.runs("accuracy", "text", s, 2, "mean").value[:, 0] for s in ("validation", "test")])
+    for own in ours.searchers:
+        found = np.asarray(table.index(own.final_archs))
+        np.testing.assert_array_equal(own.final, truth[:, found])
+        np.testing.assert_array_equal(own.values[0, :, -1], own.values[0].min(axis=1))
+        np.testing.assert_array_equal(own.ranks, 1 + (truth[:, None] < own.final[..., None]).sum(-1))
+    best = ours.references[-1]
+    assert best.name == "optimum"
+    np.testing.assert_allclose(best.values, truth.min(1))
+    theirs = negated(ours)
+    own, other = compare([ours])[0], compare([theirs])[0]
+    np.testing.assert_allclose(finals(own).mean, -finals(other).mean, rtol=1e-12)
+    for test in (pairwise, ranks):
+        assert repr(test(own, 1)) == repr(test(other, 1))
+    assert len(compare([ours, theirs])) == 2  # which no page compares
+    text = search_results_text(ours)
+    assert text.splitlines()[0].startswith("perplexity (lower is better)")
+    assert f"{own.references[-1].values[1]:.2f}" in text
+    page = search_report([ours])
+    for words in (
+        "validation perplexity on text",
+        "reached a perplexity of",
+        "points above the table&#x27;s optimum of",
+        "the perplexity lies above the optimum",
+        "Perplexity (lower is better) of the architectures",
+        "where it is lower at the left",
+        "(below 0 where the row is better)",
+        "the best test perplexity",
+    ):
+        assert words in page, words
+    assert "accurac" not in page.split("</style>")[-1]
+
+
+def test_predictors_learn_minus_the_metric(table):
+    predictor = {"mean": jnas.searchers.predictors.bayesian_linear_regression()}
+    study = jnas.predictor_study(
+        predictor, table, encodings=("one_hot",), **SEARCH, train_sizes=(10,), test_cells=5, precision_at=2, num_seeds=2
+    )
+    assert np.all(study.cells.scores < -50)
+    page = predictor_report(study)
+    assert "They learned minus the perplexity: higher is better." in page
+    assert "true perplexities" in page
+
+
+def test_pages_and_lines_of_a_table_name_the_metric(table):
+    page = table_report(table)
+    assert "The best architecture of each set by its final perplexity" in page
+    assert "index 2<" in page
+    assert "Quantiles of final perplexity (lower is better)" in page
+    text = describe_arch(table, 2)
+    assert "perplexity" in text
+    assert "accuracy" not in text
