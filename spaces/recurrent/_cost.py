@@ -75,7 +75,8 @@ def recurrent_parameters(arch: Array, *, units: int = 850, words: int = 10_000, 
       22.96
     """
     _check(units=units, words=words)
-    return _summed(arch, words * units + words + 4 * units**2, 2 * units**2, output)
+    summed: Array = _summed(arch, words * units + words + 4 * units**2, 2 * units**2, output)
+    return summed
 
 
 def recurrent_flops(arch: Array, *, units: int = 850, words: int = 10_000, output: Output = "all") -> Array:
@@ -98,7 +99,8 @@ def recurrent_flops(arch: Array, *, units: int = 850, words: int = 10_000, outpu
       22.95
     """
     _check(units=units, words=words)
-    return _summed(arch, words * units + 4 * units**2, 2 * units**2, output)
+    summed: Array = _summed(arch, words * units + 4 * units**2, 2 * units**2, output)
+    return summed
 
 
 # One program outside of `jit`; inside it as if it were written there.

@@ -1,6 +1,7 @@
 """How recurrent cells are described to predictors."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +46,8 @@ def _paths(cell: RecurrentCell, output: Output, longest: int) -> Array:
         return (numbers.at[new].set(number), powers.at[new].set(power)), number
 
     states = jnp.zeros(nodes + 1, jnp.int32), jnp.ones(nodes + 1, jnp.int32)
-    number = jax.lax.scan(extend, states, (np.arange(1, nodes + 1), *cell))[1]
+    each: Any = (np.arange(1, nodes + 1), *cell)
+    number = jax.lax.scan(extend, states, each)[1]
     shown = in_output(cell, output) & (number <= kept)
     return jnp.zeros(kept, jnp.float32).at[jnp.where(shown, number - 1, kept)].set(1.0, mode="drop")
 

@@ -7,6 +7,7 @@ depends on every node; one over chosen nodes not on those that neither are chose
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +48,7 @@ def _subtrees(cell: RecurrentCell, output: Output) -> tuple[Array, Array, Array]
 
     # The sum over what reads each state, and whether any node that does is used; those that read a node come after it.
     none = jnp.zeros((nodes + 1, 2, *batch), jnp.uint32), jnp.zeros((nodes + 1, *batch), bool)
-    each = np.arange(1, nodes + 1, dtype=np.int32), *cell, chosen
+    each: Any = (np.arange(1, nodes + 1, dtype=np.int32), *cell, chosen)
     (grown, _), (words, used) = jax.lax.scan(grow, none, each, reverse=True)
     return words, used, mix(grown[0] + salts)
 
@@ -84,4 +85,5 @@ def canonical_arch(arch: Array, output: Output = "all") -> Array:
         return place.at[node + 1].set(new), RecurrentCell(parent[node], cell.operations[node])
 
     place = jnp.where(np.arange(nodes + 1) == 0, 0, nodes + 1)
-    return arch_of_cell(jax.lax.scan(number, place, np.arange(1, nodes + 1))[1])
+    numbers: Any = np.arange(1, nodes + 1)
+    return arch_of_cell(jax.lax.scan(number, place, numbers)[1])

@@ -68,16 +68,18 @@ def against_table(plan: SupernetPlan, name: str, candidates: Any, values: NDArra
     column, selecting = plan.columns[main], plan.columns[selecting_column(plan.targets, main)]
     index = np.asarray(plan.table.index(np.asarray(candidates, np.int32)))
     known = np.isfinite(column) & np.isfinite(selecting)
-    spread = [best_of_draws(selecting[known], k, judged_by=column[known]) for k in DRAWS] if known.any() else []
+    sign = plan.table.metric.sign  # draws choose by scores, of which the higher are better
+    scores = sign * selecting[known], sign * column[known]
+    spread = [best_of_draws(scores[0], k, judged_by=scores[1]) for k in DRAWS] if known.any() else []
     shape = values.shape[1:]
     return AgainstTable(
         candidate_values=np.where(index >= 0, column[np.maximum(index, 0)], np.float32(np.nan)),
         num_archs=np.asarray(np.isfinite(column).sum(), np.int64),
         draws=np.asarray(DRAWS[: len(spread)], np.int64),
-        expected=np.asarray([expected_best(each) for each in spread], np.float64),
-        quantiles=np.asarray([best_quantiles(each, LEVELS) for each in spread]).reshape(-1, len(LEVELS)),
-        at_least=np.asarray([probability_at_least(each, values[main]) for each in spread]).reshape(-1, *shape),
-        at_most=np.asarray([probability_at_most(each, values[main]) for each in spread]).reshape(-1, *shape),
+        expected=sign * np.asarray([expected_best(each) for each in spread], np.float64),
+        quantiles=sign * np.asarray([best_quantiles(each, LEVELS) for each in spread]).reshape(-1, len(LEVELS)),
+        at_least=np.asarray([probability_at_least(each, sign * values[main]) for each in spread]).reshape(-1, *shape),
+        at_most=np.asarray([probability_at_most(each, sign * values[main]) for each in spread]).reshape(-1, *shape),
         reachable=_reachable(plan, name, main),
         pool_truth=column[plan.pool],
     )

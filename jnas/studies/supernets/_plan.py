@@ -24,6 +24,7 @@ from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
 from jnas.studies.supernets._yardsticks import Yardstick, table_yardsticks
 from jnas.tables._in_space import table_in_space
 from jnas.tables._known_part import whole_size
+from jnas.tables._metric import TableMetric
 from jnas.tables._table import Table
 from jnas.tables._targets import Reference, Target, find_references, judging_column, judging_targets, target_columns
 from jnas.training._recipe import BatchNormPolicy
@@ -263,8 +264,13 @@ def _num_parameters(supernet: Supernet) -> int:
 def _fitting(table: Table, supernet: Supernet) -> Table:
     """Returns a table of the supernet's space: the one that there is, or its part."""
     # Which mutation or isomorphism a table carries does not matter here.
-    own, wanted = table.space, supernet.space
-    if own.name != wanted.name:
+    own, wanted, task = table.space, supernet.space, supernet.task
+    learned = TableMetric(task.metric_name, task.unit, task.higher_is_better)
+    if table.metric != learned:
+        raise ValueError(
+            f"the table holds {table.metric.words}, and the supernet is judged by {learned.words}; pass a table of that"
+        )
+    if own.name != wanted.name or own.num_decisions != wanted.num_decisions:
         if to_cell(wanted) is not None:  # of decisions about the table's cells
             return table_in_space(table, wanted, partly=True)
         raise ValueError(
@@ -290,10 +296,12 @@ def _judges(
     targets = judging_targets(table)
     columns = target_columns(table, targets)
     selecting = [selecting_column(targets, i) for i in range(len(targets))]
+    sign = table.metric.sign
+    scores = sign * columns
     random = tuple(
         Reference(
             "random cell" if draws == 1 else f"random search, {draws} cells",
-            np.asarray([expected_random_search(columns[s], columns[i], draws) for i, s in enumerate(selecting)]),
+            sign * np.asarray([expected_random_search(scores[s], scores[i], draws) for i, s in enumerate(selecting)]),
             None,
         )
         for draws in DRAWS

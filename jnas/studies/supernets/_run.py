@@ -250,7 +250,7 @@ def _judged(plan: SupernetPlan, name: str, record: Record, one_shot: OneShot | N
     values = np.where(index >= 0, plan.columns[:, np.maximum(index, 0)], np.float32(np.nan))
     column = plan.columns[judging_column(plan.targets, plan.dataset.name)]
     own = values[judging_column(plan.targets, plan.dataset.name)]
-    ranks = ranks_among(column, own)
+    ranks = ranks_among(column, own, plan.table.metric)
     against = against_table(plan, name, record.candidates, values)
     return MethodResult(name, record, values, ranks, one_shot, against)
 
