@@ -1,22 +1,27 @@
 """Tables of a metric of which lower is better: the look-ups, studies, statistics and pages that know its direction."""
 
 import json
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
 import jnas
+from jnas.core._vocabulary import IMAGE_CLASSIFICATION
 from jnas.searchers import random_search
 from jnas.spaces.recurrent._published import ORDER_OF_32
 from jnas.studies.predictors._report import predictor_report
 from jnas.studies.search._report import search_report
 from jnas.studies.search._summary import compare, finals, pairwise, ranks
 from jnas.studies.search._text import search_results_text
+from jnas.studies.supernets._plan import _fitting
 from jnas.tables._file import header_words
+from jnas.tables._load import table_from_arrays
 from jnas.tables._metric import ACCURACY, metric_of, metric_words
+from jnas.tables.readers._arrays import arrays_table
 from jnas.tables.report._report import table_report
-from jnas.tables.report._text import describe_arch
+from jnas.tables.report._text import describe_arch, table_text
 
 PERPLEXITY = jnas.TableMetric("perplexity", "", higher_is_better=False)
 SPACE = jnas.spaces.recurrent(num_nodes=2)
@@ -51,6 +56,27 @@ def test_files_keep_the_metric_and_say_nothing_of_accuracy(table, tmp_path):
             metric_of({"metric": wrong})
     with pytest.raises(ValueError, match="infinite numbers, expected finite ones; mark what is missing with NaN"):
         jnas.make_table(SPACE, accuracy={"test": np.full(32, np.inf)}, metric=PERPLEXITY)
+
+
+def test_arrays_are_imported_with_their_metric(table, tmp_path):
+    values = numbers()["test"]
+    np.savez(tmp_path / "a.npz", archs=table.archs, ppl=values)
+    mapping = {
+        "architectures": {"array": "archs"},
+        "trainings": [{"dataset": "text", "epochs": 2, "seeds": [0, 1]}],
+        "members": {"accuracy/text/2/test": {"array": "ppl"}},
+        "metric": ["perplexity", "", False],
+    }
+    found = table_from_arrays(*arrays_table(tmp_path / "a.npz", SPACE, mapping))
+    assert found.metric == PERPLEXITY
+    np.testing.assert_allclose(found.read("accuracy/text/2/test"), values, rtol=1e-6)
+    text = table_text(found).splitlines()
+    assert "  metric    perplexity (lower is better)" in text
+    assert [f"{values.mean(1).min():.2f}"] in [line.split()[-1:] for line in text]  # as the best one
+    with pytest.raises(ValueError, match="the mapping: metric is 'perplexity', expected a name, a unit"):
+        arrays_table(tmp_path / "a.npz", SPACE, {**mapping, "metric": "perplexity"})
+    with pytest.raises(ValueError, match=r"the table holds perplexity \(lower is better\), .* judged by accuracy in"):
+        _fitting(found, SimpleNamespace(space=SPACE, task=IMAGE_CLASSIFICATION))
 
 
 def test_the_best_of_a_table_is_the_lowest(table):

@@ -9,6 +9,7 @@ spaces, are some to start from. Its entries:
 | `trainings` | a list of `{"dataset": TEXT, "epochs": INT, "seeds": [INT, ...]}`; no seeds where only means are known |
 | `members` | an object: for each member of the table (see `jnas.tables._file`) where its numbers are |
 | `name`, `source`, `notes` | optional: two texts and a list of texts, for who uses the table |
+| `metric` | optional: what `accuracy...` holds, if not percent: name, unit, direction, as `["perplexity", "", false]` |
 | `pairs` | optional: `{DATASET: {"validation": [DATASET, SPLIT], "test": [DATASET, SPLIT]}}` |
 
 and those of a member:
@@ -52,9 +53,10 @@ from typing import Any, NamedTuple
 from jnas.io._json_checks import check_keys, parse_pairs, read_object
 from jnas.io._text import short
 from jnas.tables._file import Training
+from jnas.tables._metric import ACCURACY, TableMetric, metric_of
 from jnas.tables._numbers import check_training
 
-_TOP = ("architectures", "trainings", "members", "name", "source", "notes", "pairs")
+_TOP = ("architectures", "trainings", "members", "name", "source", "notes", "pairs", "metric")
 _ENTRY = ("array", "at", "scale", "missing", "otherwise", "names")
 _TRIANGLES = ("vertices", "bits", "operations")
 DEFAULTS = ("nasbench101", "nasbench201")
@@ -71,6 +73,7 @@ class CheckedMapping(NamedTuple):
     name: str
     source: str
     notes: tuple[str, ...]
+    metric: TableMetric = ACCURACY
 
 
 def default_mapping(space: str = "nasbench201") -> dict[str, Any]:
@@ -116,7 +119,15 @@ def check_mapping(raw: Mapping[str, Any]) -> CheckedMapping:
         name=texts[0] or "table",
         source=texts[1],
         notes=tuple(notes),
+        metric=_metric(raw),
     )
+
+
+def _metric(raw: Mapping[str, Any]) -> TableMetric:
+    try:
+        return metric_of(raw)
+    except ValueError as error:
+        raise ValueError(f'the mapping: {error}, as ["perplexity", "", false]') from None
 
 
 def _check_architectures(entry: Any) -> None:

@@ -21,9 +21,10 @@ from jnas.tables._file import (
     check_archs,
     check_archs_shape,
     check_arrays,
-    encode_curve,
+    encode_metric_curve,
 )
 from jnas.tables._look_ups import check_distinct
+from jnas.tables._metric import ACCURACY, TableMetric
 from jnas.tables._numbers import check_numbers
 from jnas.tables.readers._array_mapping import DEFAULTS, CheckedMapping, check_mapping, default_mapping
 from jnas.tables.readers._upper_triangles import unpack_cells
@@ -64,7 +65,7 @@ def arrays_table(
         announced = [_announced(sources, *entry, len(archs)) for entry in parsed.members.items()]
         check_arrays(header, {"archs": (archs.dtype, archs.shape), **dict(announced)}, here)  # before they are read
         for done, (member, entry) in enumerate(parsed.members.items(), start=1):
-            arrays.update(_members(sources, member, entry, len(archs)))
+            arrays.update(_members(sources, member, entry, len(archs), parsed.metric))
             if progress is not None:
                 progress(done, len(parsed.members))
     check_arrays(header, {n: (a.dtype, a.shape) for n, a in arrays.items()}, here)
@@ -79,6 +80,7 @@ def _header(path: str | os.PathLike[str], space: Space, mapping: CheckedMapping)
         pairs=mapping.pairs,
         source=mapping.source or Path(path).name,
         notes=mapping.notes,
+        metric=mapping.metric,
     )
 
 
@@ -184,7 +186,9 @@ def _architectures(sources: _Sources, entry: Mapping[str, Any], space: Space) ->
     return archs.astype(arch_dtype(space))
 
 
-def _members(sources: _Sources, member: str, entry: Mapping[str, Any], rows: int) -> dict[str, np.ndarray]:
+def _members(
+    sources: _Sources, member: str, entry: Mapping[str, Any], rows: int, metric: TableMetric
+) -> dict[str, np.ndarray]:
     """Returns the arrays of one entry: one, or one for each name."""
     reader = f"member {member!r} of the mapping"
     if member == "published_hash":
@@ -193,7 +197,7 @@ def _members(sources: _Sources, member: str, entry: Mapping[str, Any], rows: int
     if not member.endswith("/*"):
         if "otherwise" in entry:
             values = _otherwise(values, entry.get("missing", ()), sources.read(entry["otherwise"], reader), reader)
-        return {member: _convert(values, member, entry.get("scale"), entry.get("missing", ()))}
+        return {member: _convert(values, member, entry.get("scale"), entry.get("missing", ()), metric)}
     names = entry["names"] if isinstance(entry["names"], list) else sources.texts(entry["names"], reader)
     if values.ndim != 2 or values.shape[1] != len(names) or len(set(names)) != len(names):
         raise ValueError(
@@ -290,18 +294,21 @@ def _hashes(texts: list[str], reader: str) -> np.ndarray:
     return np.frombuffer(bytes.fromhex("".join(texts)), np.uint8).reshape(-1, 16)
 
 
-def _convert(values: np.ndarray, member: str, scale: float | None, missing: Any) -> np.ndarray:
+def _convert(
+    values: np.ndarray, member: str, scale: float | None, missing: Any, metric: TableMetric = ACCURACY
+) -> np.ndarray:
     """Returns numbers in a member's unit and type, NaN where missing; a scale of None is one that nobody gave."""
     numbers = values.astype(np.float64)
     numbers = np.where(_is_missing(numbers, missing), np.nan, numbers) * (1.0 if scale is None else scale)
     kind = member.split("/")[0]
-    check_numbers(kind, numbers, f"member {member!r} of the mapping", scaled=scale is not None)
+    checked = metric.name if kind.startswith("accuracy") and not metric.is_percent else kind
+    check_numbers(checked, numbers, f"member {member!r} of the mapping", scaled=scale is not None)
     if kind == "trained_as" and (numbers >= len(numbers)).any():
         raise ValueError(
             f"member {member!r} of the mapping has {np.nanmax(numbers):g}, expected rows of the table, from 0"
         )
     if kind == "accuracy_curve":
-        return encode_curve(numbers)
+        return encode_metric_curve(metric, numbers)
     if kind == "loss_curve":  # what is beyond its type's range is as bad as a loss can be
         return np.clip(numbers, -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
     if kind in _BY_SEED and numbers.ndim == 1:

@@ -9,6 +9,7 @@ from typing import Any
 
 from jnas.io._text import aligned, counted, did_you_mean
 from jnas.tables._file import Training, member
+from jnas.tables._metric import ACCURACY
 from jnas.tables._queries import Info, costs, info, results, statistics
 from jnas.tables._runs import has_times, points_of, readings_of
 from jnas.tables._table import Table
@@ -27,6 +28,8 @@ def table_text(table: Table) -> str:
         lines.append(f"  file      {table.where}, {Path(table.where).stat().st_size / 1e6:,.1f} MB")
     of_all = "" if space.size is None else f" of {space.size:,}"
     lines.append(f"  space     {space.name}: {table.num_archs:,}{of_all} architectures, for example {table.text(0)}")
+    if table.metric != ACCURACY:
+        lines.append(f"  metric    {table.metric.words}")
     for dataset, kinds in header.pairs.items():
         meant = ", ".join(f"{kind} = {split} of {published}" for kind, (published, split) in kinds.items())
         lines.append(f"  {'pairs' if dataset == next(iter(header.pairs)) else '':8s}  {dataset}: {meant}")
@@ -44,7 +47,7 @@ def table_text(table: Table) -> str:
                 _known_at(table, held),
                 " and ".join(timed) or "nothing",
                 f"{found.mean:.2f}" if found else "-",
-                f"{found.maximum:.2f}" if found else "-",
+                f"{found.maximum if table.metric.higher_is_better else found.minimum:.2f}" if found else "-",
             ]
         )
     lines += ["", *aligned(rows, "llrlllrr")]
