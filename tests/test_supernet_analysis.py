@@ -11,6 +11,7 @@ import pytest
 import scipy.stats
 
 from jnas.io._archive import read_archive, write_archive
+from jnas.pages._plots import number
 from jnas.searchers.weight_sharing._analysis import (
     COEFFICIENTS,
     best_share,
@@ -33,7 +34,14 @@ from jnas.studies.supernets._ranking_text import random_search_csv, ranking_csv
 from jnas.studies.supernets._report import supernet_report
 from jnas.studies.supernets._results import load_search
 from jnas.studies.supernets._study import load_supernet_study, supernet_study
-from jnas.studies.supernets._summary import agreement, as_study_results, entropy, final_columns_of, operation_counts
+from jnas.studies.supernets._summary import (
+    agreement,
+    as_study_results,
+    entropy,
+    final_columns_of,
+    judged_column,
+    operation_counts,
+)
 from jnas.studies.supernets._text import supernet_results_text
 from jnas.tables._make import make_table
 from jnas.tables._targets import Target, judging_column
@@ -313,6 +321,9 @@ def test_the_report_holds_what_it_should(whole):
     text = (folder / "report.html").read_text()
     for words in ("Weight-sharing searches on toy", "a small table", "random search, 10 cells", "Kendall", "gdas"):
         assert words in text
+    regrets = [90 - method.values[judged_column(study), :, -1].mean(dtype=np.float64) for method in study.methods]
+    ends = (f"{m.name} {number(max(float(r), 1e-3))}" for m, r in zip(study.methods, regrets, strict=True))
+    assert f"At the end: {', '.join(ends)} points" in text
     assert "nan" not in text.lower().replace("nanmean", "")
     assert "All evaluated cells: 9" in text
     for empty in ("The truly best tenth of them: 1", "small subsets"):  # tables in which nothing would stand

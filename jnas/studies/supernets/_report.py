@@ -16,6 +16,7 @@ from jnas.studies._compared import known_space
 from jnas.studies._over_seeds import best_rows, few_words
 from jnas.studies.supernets._plots import EpochCurves, epoch_panel
 from jnas.studies.supernets._ranking_sections import random_search_section, ranking_section
+from jnas.studies.supernets._regret_section import regret_section
 from jnas.studies.supernets._results import INFOS, MethodResult, SupernetStudy, diverged
 from jnas.studies.supernets._scratch_section import from_scratch_section
 from jnas.studies.supernets._summary import (
@@ -26,6 +27,7 @@ from jnas.studies.supernets._summary import (
     judged_column,
     median_rank,
     reference_spread,
+    reference_values,
     skip_connections,
 )
 from jnas.studies.supernets._weights_sections import training_time_section, weights_section
@@ -44,6 +46,7 @@ def supernet_report(study: SupernetStudy) -> str:
         sections = {
             ("results", "What the searches found"): _results_section(study),
             ("epochs", "After each epoch"): _curves_section(study),
+            ("regret", "Anytime regret"): regret_section(study),
             ("random", "Against random search"): random_search_section(study),
             ("collapse", "What they prefer"): _collapse_section(study),
             ("weights", "What shared weights know"): weights_section(study),
@@ -90,7 +93,7 @@ def _findings(study: SupernetStudy) -> Html | None:
     known = [(name, c) for name, c in found if np.isfinite(c.mean)]
     if not known:
         return None
-    random = _reference(study, "random cell")
+    random = reference_values(study, "random cell")
     best, column = max(known, key=lambda pair: pair[1].mean)
     below = [name for name, c in known if random is not None and c.mean < random[main]]
     text: list[Any] = [
@@ -124,10 +127,6 @@ def _collapsed(study: SupernetStudy) -> list[str]:
         if count:
             told.append(f"{result.name} in {count} of {counted(len(skips), 'seed')}")
     return told
-
-
-def _reference(study: SupernetStudy, name: str) -> Any:
-    return next((r.values for r in study.references if r.name == name), None)
 
 
 # Tables.
@@ -204,7 +203,7 @@ def _curves_section(study: SupernetStudy) -> Html | None:
     """Returns what the cells are worth that searches would return after each epoch: like Figures 7 and 8."""
     if not study.targets:
         return None
-    optimum, random = _reference(study, "optimum"), _reference(study, "random cell")
+    optimum, random = reference_values(study, "optimum"), reference_values(study, "random cell")
     main, boxes = judged_column(study), []
     shown = [c for c, t in enumerate(study.targets) if t.dataset == study.targets[main].dataset] or [main]
     for c in shown[:3]:

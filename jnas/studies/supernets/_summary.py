@@ -45,6 +45,11 @@ def final_columns_of(result: MethodResult) -> list[OverSeeds]:
     return [OverSeeds(*(x[0] for x in statistics_over_seeds(values[:, None]))) for values in columns]
 
 
+def reference_values(study: SupernetStudy, name: str) -> Any:
+    """Returns what a reference is worth by each column, percent; None where the study has no such reference."""
+    return next((reference.values for reference in study.references if reference.name == name), None)
+
+
 def reference_spread(study: SupernetStudy, reference: Reference) -> list[float]:
     """Returns the deviation over all cells by each column, of one random cell; NaN of other references."""
     known = study.config["random_std"] if reference.name == "random cell" else [None] * len(study.targets)

@@ -1,0 +1,89 @@
+"""By how much the cells of weight-sharing searches lie below the best, epoch by epoch, beside random search."""
+
+from typing import Any
+
+import numpy as np
+
+from jnas.io._text import listed
+from jnas.pages._frame import legend
+from jnas.pages._html import Html, section
+from jnas.pages._parts import panels
+from jnas.pages._plots import MUTED, level, line, log_axis, mark, number, plain_axis, plot_frame, styled, to_svg
+from jnas.statistics._curves import regret
+from jnas.statistics._intervals import FEWEST, Floats, mean_interval
+from jnas.studies.supernets._results import SupernetStudy
+from jnas.studies.supernets._summary import judged_column, reference_values
+
+_FLOOR = 1e-3  # percentage points: regret below this is drawn as this, a logarithm has no zero
+_LEVELS = ("random cell", "random search, 10 cells", "random search, 100 cells")
+
+
+def regret_section(study: SupernetStudy) -> Html | None:
+    """Returns the regret of the derived cells against epochs; None where the table has no optimum or no accuracies.
+
+    References:
+      "NAS-Bench-1Shot1: Benchmarking and Dissecting One-shot Neural Architecture Search", Zela et al., 2020, Figure 3.
+    """
+    optimum, main = reference_values(study, "optimum"), judged_column(study)
+    if main < 0 or optimum is None:
+        return None
+    shown = [c for c, t in enumerate(study.targets) if t.dataset == study.targets[main].dataset and _known(study, c)]
+    if not shown:
+        return None
+    boxes = [(study.targets[c].label, _panel(study, c, float(optimum[c]))) for c in shown[:3]]
+    drawn = [name for name in _LEVELS if reference_values(study, name) is not None]
+    beside = f" Dashes: {listed(drawn)}, which takes the best by validation accuracy; exact means." if drawn else ""
+    caption = (
+        "How many percentage points the cell that a search would have returned after so many epochs lies below the "
+        "best of the table, as the paper of NAS-Bench-1Shot1 draws it. Lines are means over seeds, bands the 95 % "
+        f"interval of the mean where there are {FEWEST} seeds or more.{beside} The cells that random search takes were "
+        "each trained alone, which costs more than an epoch."
+    )
+    key = legend((k, result.name) for k, result in enumerate(study.methods))
+    return section("Anytime regret", panels(boxes, caption, key, "panels wide"), id="regret")
+
+
+def _known(study: SupernetStudy, column: int) -> bool:
+    optimum = reference_values(study, "optimum")
+    return bool(np.isfinite(optimum[column])) and any(np.isfinite(r.values[column]).any() for r in study.methods)
+
+
+def _panel(study: SupernetStudy, column: int, optimum: float) -> Html:
+    """Returns the picture of a column of the table, in percentage points."""
+    levels = _levels(study, column, optimum)
+    means: dict[str, Floats] = {}
+    with styled():
+        figure, axes = plot_frame()
+        for k, result in enumerate(study.methods):
+            values = regret(np.asarray(result.values[column], np.float64), optimum)  # [S, L]
+            there = np.isfinite(values).any(axis=0)
+            if not there.any():
+                continue
+            epochs, look = result.record.looked[there], mark(k)
+            low, high = map(_drawn, mean_interval(values[:, there]))
+            axes.fill_between(epochs, low, high, color=look.color, alpha=0.22, linewidth=0, zorder=2)
+            means[result.name] = _drawn(np.nanmean(values[:, there], axis=0))
+            dots = look.marker if there.sum() <= 12 else None
+            line(axes, epochs, means[result.name], look, linewidth=1.7, marker=dots, markersize=3.6, zorder=3)
+        for name, value in levels.items():
+            level(axes, value, MUTED)
+            place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom"}
+            axes.text(0.99, value, name, fontsize=6.5, color=MUTED, zorder=1.5, **place)
+        drawn = np.concatenate([*means.values(), list(levels.values())])
+        log_axis(axes, "y", drawn.min() / 1.25, max(drawn.max(), drawn.min() * 1.5) * 1.25, "mean regret (points)")
+        last = max(int(result.record.looked[-1]) for result in study.methods)
+        plain_axis(axes, "x", 0.0 if last > 1 else 0.5, last * 1.02, "epochs", whole=True)
+        ends = ", ".join(f"{name} {number(float(mean[-1]))}" for name, mean in means.items())
+        title = f"Mean regret on {study.targets[column].label} of the derived cell against epochs"
+        return to_svg(figure, f"{title}. At the end: {ends} points")
+
+
+def _levels(study: SupernetStudy, column: int, optimum: float) -> dict[str, float]:
+    """Returns the mean regret of random search of several lengths, where the table tells."""
+    found = ((name, reference_values(study, name)) for name in _LEVELS)
+    known = {name: float(values[column]) for name, values in found if values is not None}
+    return {name: float(_drawn(optimum - value)) for name, value in known.items() if np.isfinite(value)}
+
+
+def _drawn(values: Any) -> Floats:
+    return np.maximum(values, _FLOOR)  # a NaN stays one
