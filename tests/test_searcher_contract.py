@@ -18,12 +18,14 @@ from jnas.core._search import search
 from jnas.core._vocabulary import STOPPED_BY, Array, Evaluation, Objective, Proposal, Searcher, Space
 from jnas.searchers import (
     ControllerSettings,
+    NaoSettings,
     bananas,
     bohb,
     enas_controller,
     gp_bayesopt,
     hyperband,
     local_search,
+    nao,
     random_search,
     regularized_evolution,
     reinforce,
@@ -43,6 +45,7 @@ class Row(NamedTuple):
     budgets: tuple[float, ...] = (1,)
     learns: bool = True
     seeds: int = 64
+    certain: int | None = None  # steps whose proposals another rounding cannot change; None for all
 
     @property
     def long(self) -> bool:
@@ -86,6 +89,19 @@ ROWS = {
     "bohb_brackets": Row(lambda space: bohb(space, budgets=MANY), MANY, seeds=16),
     "bananas": Row(lambda space: bananas(space, predictor=TINY(), batch_size=1, training_sizes=()), seeds=8),
     "gp_bayesopt": Row(lambda space: gp_bayesopt(space, candidates="mutation", training_sizes=(80,)), seeds=8),
+    "nao": Row(
+        lambda space: nao(
+            space,
+            num_init=15,
+            num_new=6,
+            num_random=1,
+            num_top=6,
+            max_step=10,
+            model=NaoSettings(8, 1, 8, dropout=0.0, epochs=20, batch_size=10, learning_rate=0.02),
+        ),
+        seeds=8,
+        certain=15,  # what follows is a trained decoder's words
+    ),
     "smac": Row(lambda space: smac(space, num_init=5, refit_every=4, num_trees=6, num_random=40, num_local=3), seeds=6),
 }
 SPACES = {"categorical": categorical((5,) * 6), "mixed": categorical((3, 1, 2, 4)), "nasbench201": nasbench201()}
@@ -333,7 +349,8 @@ def test_steps_driven_from_python_do_what_the_compiled_search_does(name):
         state = case.init(jax.random.split(jax.random.key(lane))[0])
         for i in range(int(traces.mask[lane].sum())):
             proposal, state = case.ask(state)
-            np.testing.assert_array_equal(proposal.archs[0], traces.arch[lane, i])
+            if case.row.certain is None or i < case.row.certain:
+                np.testing.assert_array_equal(proposal.archs[0], traces.arch[lane, i])
             assert proposal.fidelity[0] == traces.fidelity[lane, i]
             state = case.tell(state, proposal, evaluation_of(traces.score[lane, i]))
             if i == 20:
@@ -441,7 +458,6 @@ def test_all_factories_have_a_row():
     # of their own.
     others = {"bananas_adjacency", "bananas_random_ranking", "nasbot", "dngo", "bohamiann", "bonas", "gcn_predictor"}
     others |= {"naszilla_evolution"}
-    others |= {"nao"}  # compiles for long: its own file holds the laws of keys, lanes, and evaluations without a score
     assert set(names()) <= {row.make(PLAIN).name for row in ROWS.values()} | others
     for name in names(space=PLAIN):
         assert make(name, PLAIN, MANY).name == name

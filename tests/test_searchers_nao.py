@@ -11,8 +11,10 @@ import pytest
 import jnas
 from jnas import searchers, spaces
 from jnas.core._vocabulary import Array, Evaluation
+from jnas.searchers.black_box import _nao_model
 from jnas.searchers.black_box._nao_model import (
     NaoSettings,
+    _drawn_share,
     ascend,
     decode,
     encode,
@@ -101,6 +103,32 @@ def test_the_loss_is_that_of_the_words_one_by_one(trained):
     assert float(right) < 0.1 < float(wrong)
 
 
+def test_copies_are_rows_that_stand_there_more_often(monkeypatch):
+    learned = []
+
+    def train(loss: Any, flat: Array, key: Array, rows: Any, mask: Array, **how: Any) -> Array:
+        learned.append((*rows, mask))
+        return flat
+
+    monkeypatch.setattr(_nao_model, "train_on_minibatches", train)
+    rows, mask = (np.arange(12).reshape(4, 3), np.arange(4) / 3), np.arange(4) < 3
+    for model in (TINY, TINY._replace(copies=3), TINY._replace(copies=3, share=0.7)):
+        train_nao(jax.random.key(0), jnp.zeros(5), {"all": jnp.zeros(5)}, rows, jnp.asarray(mask), model)
+    for before, after in zip((*rows, mask), learned[1], strict=True):
+        np.testing.assert_array_equal(after, np.repeat(before, 3, axis=0))
+    np.testing.assert_array_equal(learned[0][2], mask)
+    assert learned[2][2].sum() == 6  # three copies of two of the three that count
+
+
+def test_a_share_of_what_counts_is_learned_from():
+    mask = np.arange(30) % 3 > 0  # 20 of them
+    drawn = np.stack([_drawn_share(jax.random.key(seed), jnp.asarray(mask), 0.9) for seed in range(4)])
+    assert (drawn.sum(axis=1) == 18).all()
+    assert not drawn[:, ~mask].any()
+    assert len({row.tobytes() for row in drawn}) > 1
+    assert _drawn_share(jax.random.key(0), jnp.asarray([False, True]), 0.9).tolist() == [False, True]
+
+
 def run_of(searcher: Any, space: Any, capacity: int) -> Any:
     """Traces of three searches for many 3x3 convolutions; every fifth score is NaN."""
 
@@ -148,6 +176,8 @@ def test_what_it_was_told_and_what_it_asked_stand_beside_one_another():
     ("arguments", "message"),
     [
         ({"num_init": 0}, "num_init is 0, expected at least 1"),
+        ({"model": NaoSettings(copies=0)}, "model.copies is 0, expected at least 1"),
+        ({"model": NaoSettings(share=9)}, "model.share is 9, expected a fraction"),
         ({"model": NaoSettings(7)}, "model.hidden is 7, expected an even number"),
         ({"reachable": "all"}, "reachable is 'all', expected one of"),
     ],

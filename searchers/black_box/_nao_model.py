@@ -14,7 +14,7 @@ from jnas.core._vocabulary import Array, Key
 from jnas.core._widths import narrow_optimizer
 from jnas.searchers._checks import check_fraction, check_sizes
 from jnas.searchers.black_box._sequences import flat_leaves, leaves_of
-from jnas.searchers.predictors._minibatches import train_on_minibatches
+from jnas.searchers.predictors._minibatches import epoch_order, row_words, train_on_minibatches
 from jnas.searchers.weight_sharing._controller import Lstm, advance_lstm
 
 
@@ -31,9 +31,12 @@ class NaoSettings(NamedTuple):
     learning_rate: Any = 1e-3  # Adam's
     weight_decay: Any = 1e-4  # in the gradient
     clip: Any = 5.0  # largest norm of a gradient
+    copies: int = 1  # of each architecture in an epoch; 8 as released
+    share: float = 1.0  # of the architectures that are learned from, drawn each time; 0.9 as released
 
 
-_SIZES = ("hidden", "predictor_layers", "predictor_hidden", "epochs", "batch_size")
+_SIZES = ("hidden", "predictor_layers", "predictor_hidden", "epochs", "batch_size", "copies")
+_CHOOSE = 0xFFFFFFFF  # what a key is folded with for the share: beyond the numbers of steps
 
 
 def check_nao(model: NaoSettings) -> None:
@@ -42,6 +45,7 @@ def check_nao(model: NaoSettings) -> None:
     if model.hidden % 2:
         raise ValueError(f"model.hidden is {model.hidden}, expected an even number: two decisions are read at once")
     check_fraction("model.trade_off", model.trade_off)
+    check_fraction("model.share", model.share)
 
 
 class Linear(NamedTuple):
@@ -188,6 +192,10 @@ def train_nao(
       settings: How.
     """
     order_key, drop_key = jax.random.split(key)
+    if settings.share < 1:
+        mask = _drawn_share(fold_in(drop_key, np.uint32(_CHOOSE)), mask, settings.share)
+    if settings.copies > 1:
+        rows, mask = jax.tree.map(lambda leaf: jnp.repeat(leaf, settings.copies, axis=0), (rows, mask))
     as_model, width = leaves_of(shapes), (settings.predictor_layers, settings.predictor_hidden)
 
     def loss(flat: Array, batch: tuple[Array, Array], counts: Array, number: Array) -> Array:
@@ -223,6 +231,13 @@ def train_nao(
         numbered=True,
     )
     return trained
+
+
+def _drawn_share(key: Key, mask: Array, share: float) -> Array:
+    """Returns which rows stay, bool `[N]`: of those of the mask that share, rounded down but one at least."""
+    order = epoch_order(row_words(key, mask), mask, jnp.int32(0))
+    kept = jnp.maximum(jnp.floor(share * jnp.sum(mask)), 1)
+    return jnp.zeros_like(mask).at[order].set(jnp.arange(len(mask)) < kept) & mask
 
 
 def _logits(model: NaoModel, state: Array, encoding: Array) -> Array:
