@@ -111,7 +111,7 @@ def test_copies_are_rows_that_stand_there_more_often(monkeypatch):
         return flat
 
     monkeypatch.setattr(_nao_model, "train_on_minibatches", train)
-    rows, mask = (np.arange(12).reshape(4, 3), np.arange(4) / 3), np.arange(4) < 3
+    rows, mask = (np.arange(12).reshape(4, 3), np.float32(np.arange(4) / 4)), np.arange(4) < 3
     for model in (TINY, TINY._replace(copies=3), TINY._replace(copies=3, share=0.7)):
         train_nao(jax.random.key(0), jnp.zeros(5), {"all": jnp.zeros(5)}, rows, jnp.asarray(mask), model)
     for before, after in zip((*rows, mask), learned[1], strict=True):

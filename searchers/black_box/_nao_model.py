@@ -193,7 +193,7 @@ def train_nao(
     """
     order_key, drop_key = jax.random.split(key)
     if settings.share < 1:
-        mask = _drawn_share(fold_in(drop_key, np.uint32(_CHOOSE)), mask, settings.share)
+        mask = _drawn_share(fold_in(drop_key, jnp.uint32(_CHOOSE)), mask, settings.share)
     if settings.copies > 1:
         rows, mask = jax.tree.map(lambda leaf: jnp.repeat(leaf, settings.copies, axis=0), (rows, mask))
     as_model, width = leaves_of(shapes), (settings.predictor_layers, settings.predictor_hidden)

@@ -86,4 +86,4 @@ def _levels(study: SupernetStudy, column: int, optimum: float) -> dict[str, floa
 
 
 def _drawn(values: Any) -> Floats:
-    return np.maximum(values, _FLOOR)  # a NaN stays one
+    return np.asarray(np.maximum(values, _FLOOR), np.float64)  # a NaN stays one
