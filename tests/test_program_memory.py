@@ -9,6 +9,7 @@ from jnas.commands import _study
 from jnas.commands._cli import main
 from jnas.core import _program_memory
 from jnas.core._program_memory import check_program_fits, program_bytes, program_memory_words
+from jnas.io import _progress
 from jnas.io._progress import ProgressBar
 
 SEARCHERS = {"random": jnas.searchers.random_search(jnas.spaces.categorical((3, 4)))}
@@ -52,3 +53,18 @@ def test_a_line_goes_past_the_bar():
     lines = []
     ProgressBar(None, 1.0).aside(lines.append, "a line")
     assert lines == ["a line"]
+
+
+def test_work_apart_is_in_the_time_left_and_not_in_the_pace(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: clock[0])
+    bar = ProgressBar(None, 100.0)
+    with bar.apart("compiling", 30.0):
+        clock[0] = 20.0
+        assert bar.seconds_left() == 110.0
+        clock[0] = 90.0
+        assert bar.seconds_left() == 100.0
+    assert bar.seconds_left() == 100.0
+    clock[0] = 100.0
+    bar.advance(10.0)
+    assert bar.seconds_left() == 90.0

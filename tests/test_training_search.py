@@ -92,6 +92,9 @@ def test_every_evaluation_is_a_training_that_is_made_once(tmp_path, capsys, trai
     assert f"<small>5 of {len(made)} trainings</small>" in page
     assert "random order of random_search" in page
     assert "random_search" in told
+    assert re.search(r"at most 20 trainings: about \d+ s, by a rough guess, and before some 10 s to compile", told)
+    assert re.search(r"compiled in \d+ s; \d trainings? took \d+ s, so that at most \d+ more take about \d+ s", told)
+    assert re.search(r"local_search: at most 10 trainings, about \d+ s by those made so far", told)
 
     table = jnas.load_table(tmp_path / "all" / "table.npz")
     assert (table.space.name, table.num_archs) == ("toy", len(made))
@@ -112,6 +115,7 @@ def test_a_stopped_search_goes_on_to_the_same_result_and_trains_nothing_twice(tm
         made += [arch.tobytes() for archs in trained.calls for arch in archs]
         trained.calls[:] = []
     assert made == whole
+    assert re.search(r"at most \d trainings: about \d+ s, as long as the \d in the folder", capsys.readouterr().out)
     for name in FILES:
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     for path in (tmp_path / "parts" / "trainings").iterdir():
