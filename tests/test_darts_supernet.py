@@ -15,7 +15,7 @@ from jnas.searchers.weight_sharing._samplers import make_sampler
 from jnas.searchers.weight_sharing._shared_weights import as_architecture
 from jnas.spaces.darts._cells import EDGES
 from jnas.spaces.darts._edge_choices import architecture_of, edge_choices, edge_space, likeliest_cells
-from jnas.studies.supernets import _report
+from jnas.studies.supernets import _report, _summary
 from jnas.training.networks.darts._search_cell import Control, SearchEdges, search_edges
 from jnas.training.networks.darts._supernet import darts_supernet
 
@@ -151,6 +151,15 @@ def test_enas_decides_inputs_and_operations():
     np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-5)
     # Hardly anything is learned yet: edges are there as often as two inputs among so many are.
     np.testing.assert_allclose(1 - shares[:, 7], 1 - decisions_of(net).uniform[1][:, 7], atol=0.15)
+
+
+def test_equal_operations_have_entropy_1():
+    """Of an edge that is there: how often it is, is no preference for an operation."""
+    weights = decisions_of(darts_supernet(image_shape=(4, 4, 1), num_classes=2, channels=1, cells=1)).uniform[1]
+    study = SimpleNamespace(space=edge_space().config)
+    for other in (weights, np.full((28, 8), 1 / 8), np.eye(8)[np.full(28, 3)]):
+        found = _summary.entropy(study, SimpleNamespace(record=SimpleNamespace(weights=other[None, None])))
+        np.testing.assert_allclose(found, [[float(other.max() < 0.9)]], atol=1e-6)
 
 
 def test_page_counts_the_cells_of_the_whole_network():

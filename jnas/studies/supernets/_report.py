@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jnas import spaces
 from jnas.core._vocabulary import Space
 from jnas.io._text import counted, listed
 from jnas.pages._frame import legend, study_page
@@ -12,6 +13,7 @@ from jnas.pages._html import Html, element, section
 from jnas.pages._html import table as html_table
 from jnas.pages._parts import card, mean_cell, mean_words, named, note_box, panels, percent_text
 from jnas.pages._plots import mark
+from jnas.spaces._registry import absent_choice
 from jnas.studies._compared import known_space
 from jnas.studies._over_seeds import best_rows, few_words
 from jnas.studies.supernets._plots import EpochCurves, epoch_panel
@@ -158,17 +160,19 @@ def _results_section(study: SupernetStudy) -> Html:
         rows.append([reference.name, *cells, *["–"] * (1 + has_skips + 1)])
     head = ["method", *(t.label for t in study.targets), *(["rank"] if study.targets else [])]
     head += [*(["skips"] if has_skips else []), "entropy"]
+    there = "" if absent_choice(spaces.from_config(study.space)) is None else " that is there"
     caption = (
         "Accuracy in percent, by the table, of the cells that the searches ended with: mean ± standard deviation over "
         "seeds (of a sample), the best of each column bold. Of a random cell: mean and deviation over all cells of the "
         "table; random search takes the best of so many random cells by the table's validation accuracy, exact "
         f"expectations. Rank: median over seeds among the table's cells by {main}, 1 is the best. Then "
         "the mean number of edges that are skip connections, and the mean entropy of the probabilities that a search "
-        "gives to the operations of an edge, as a share of that of equal ones. Methods differ in epochs and batches "
-        f"where they were published with others; small print tells.{few_words(study.config['num_seeds'], 'seed')}"
+        f"gives to the operations of an edge{there}, as a share of that of equal ones. Methods differ in epochs "
+        "and batches where they were published with others; small print tells."
+        f"{few_words(study.config['num_seeds'], 'seed')}"
         if study.targets
         else "The mean number of edges that are skip connections, and the mean entropy of the probabilities that a "
-        "search gives to the operations of an edge, as a share of that of equal ones."
+        f"search gives to the operations of an edge{there}, as a share of that of equal ones."
     )
     return section(
         "What the searches found",

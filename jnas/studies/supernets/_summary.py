@@ -11,6 +11,7 @@ from jnas.core._folder import StudyConfig
 from jnas.core._vocabulary import Trace
 from jnas.io._text import listed
 from jnas.searchers.weight_sharing._analysis import best_share, shared_weight_correlations
+from jnas.spaces._registry import absent_choice
 from jnas.statistics._intervals import Floats
 from jnas.studies._over_seeds import OverSeeds, statistics_over_seeds
 from jnas.studies.search._results import Chunk, SearcherResult, SharedRanking, StudyResults, as_result
@@ -77,10 +78,15 @@ def judged_column(study: SupernetStudy) -> int:
 def entropy(study: SupernetStudy, result: MethodResult) -> Floats:
     """Returns the mean over decisions of the entropy of their probabilities `[S, L]`, 1 where all are as likely.
 
-    Each is taken to the base of the number of its choices; decisions that have one alone are left out.
+    Each is taken to the base of the number of its choices; decisions that have one alone are left out. Of edges that
+    may not be there it is that of the operations that they have if they are.
     """
-    counts = np.asarray(spaces.from_config(study.space).num_choices)
+    space = spaces.from_config(study.space)
+    counts, absent = np.asarray(space.num_choices), absent_choice(space)
     weights = np.asarray(result.record.weights, np.float64)
+    if absent is not None:
+        counts, weights = counts - 1, np.delete(weights, absent, axis=-1)
+        weights = weights / np.maximum(weights.sum(axis=-1, keepdims=True), np.finfo(np.float64).tiny)
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(weights > 0, -weights * np.log(weights), 0.0)
     terms = np.where(np.isnan(weights), np.nan, terms)
