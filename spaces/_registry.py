@@ -10,7 +10,7 @@ from jnas.io._text import did_you_mean, short
 from jnas.spaces._categorical import categorical
 from jnas.spaces._nats_size import nats_size
 from jnas.spaces.darts._cells import check_inputs
-from jnas.spaces.darts._edge_choices import NONE, edge_space
+from jnas.spaces.darts._edge_choices import edge_space
 from jnas.spaces.darts._fingerprint import canonical_arch
 from jnas.spaces.darts._genotype import PUBLISHED, format_genotype
 from jnas.spaces.darts._space import darts
@@ -230,7 +230,7 @@ def absent_choice(space: Space) -> int | None:
       >>> absent_choice(jnas.spaces.nasbench201()) is None  # where `none` is an operation like the others
       True
     """
-    return NONE if json.loads(space.config).get("kind") == "darts_edges" else None
+    return space.num_choices[0] - 1 if json.loads(space.config).get("kind") == "darts_edges" else None
 
 
 def to_cell(space: Space) -> Callable[[Array], Array] | None:

@@ -13,9 +13,11 @@ from jnas.searchers.weight_sharing._fairnas import fair_archs
 from jnas.searchers.weight_sharing._predecessor_controller import PredecessorSettings
 from jnas.searchers.weight_sharing._samplers import make_sampler
 from jnas.searchers.weight_sharing._shared_weights import as_architecture
+from jnas.spaces import darts, from_config
 from jnas.spaces.darts._cells import EDGES
 from jnas.spaces.darts._edge_choices import architecture_of, edge_choices, edge_space, likeliest_cells
 from jnas.studies.supernets import _report, _summary
+from jnas.training.networks._families import make_supernet
 from jnas.training.networks.darts._search_cell import Control, SearchEdges, search_edges
 from jnas.training.networks.darts._supernet import darts_supernet
 
@@ -136,6 +138,60 @@ def test_choices_of_nodes_are_the_architectures():
     assert [words.rstrip(", ") for words in last] == [a + b for a, b in zip(names[10:12], inputs, strict=True)]
 
 
+@pytest.mark.parametrize("name", ["s1", "s2", "s3"])
+def test_sub_spaces_of_edges(name):
+    """Choices are places among an edge's own operations; S3 mixes `none`, and what is derived is a cell of S2."""
+    space, whole = edge_space(name), edge_space()
+    assert from_config(space.config) is space
+    archs, valid, moved = jax.jit(
+        jax.vmap(lambda key: ((arch := space.sample(key)), space.is_valid(arch), space.mutate(key, arch)))
+    )(jax.random.split(jax.random.key(0), 20))
+    assert valid.all()
+    assert np.asarray(jax.vmap(space.is_valid)(moved)).all()
+    assert (np.asarray(archs) != moved).any()
+    listed = darts(operations="s2" if name == "s3" else name)
+    for arch in archs[:3]:
+        text = space.to_string(arch)
+        np.testing.assert_array_equal(space.from_string(text), arch)
+        assert listed.is_valid(listed.from_string(text))
+        found = {space.choices[edge][choice] for edge, choice in enumerate(arch.tolist())}
+        assert found == {whole.choices[edge][choice] for edge, choice in enumerate(whole.from_string(text).tolist())}
+    net = darts_supernet(image_shape=(4, 4, 1), num_classes=2, channels=1, cells=1, operations=name)
+    decisions = decisions_of(net)
+    assert (decisions.shape, decisions.counts.tolist()) == ((28, 3), [3 if name == "s3" else 2] * 28)
+    own, sizes = net.sequential, np.asarray(list(map(len, net.sequential.choices)))
+    assert np.prod(sizes.astype(float)) == pytest.approx(decisions.uniform[0])
+    np.testing.assert_array_equal(jax.jit(jax.vmap(lambda arch: own.to_arch(own.of_arch(arch))))(archs), archs)
+    logits = jnp.where(decisions.mask, np.random.default_rng(0).normal(size=(28, 3)), -jnp.inf)
+    assert space.is_valid(net.discretize(logits))
+
+
+def test_a_sub_space_has_operations_of_its_own():
+    """Weights of 1 at an architecture's choices give what it gives, by the numbers of its edges' operations."""
+    sizes = {"image_shape": (4, 4, 1), "num_classes": 2, "channels": 2, "cells": 1}
+    net, arch = darts_supernet(**sizes, operations="s3"), edge_space("s3").sample(jax.random.key(1))
+
+    @jax.jit
+    def look(images):
+        parameters, _ = net.init(jax.random.key(0))
+        weights = jax.nn.one_hot(arch, 3)
+        return net.mixture(parameters, None, weights, images)[0], net.sampled(parameters, None, arch, images)[0]
+
+    mixed, alone = look(jax.random.normal(jax.random.key(2), (4, 4, 4, 1)))
+    np.testing.assert_allclose(mixed, alone, rtol=1e-4, atol=1e-5)
+    assert np.ptp(np.asarray(alone)[:, 0]) > 0
+    with pytest.raises(ValueError, match="operations is 's4', which has noise among them, and the network lacks it"):
+        darts_supernet(**sizes, operations="s4")
+    with pytest.raises(ValueError, match="operations is 's5'"):
+        darts_supernet(**sizes, operations="s5")
+    data = SimpleNamespace(image_shape=(4, 4, 1), num_classes=2)
+    assert decisions_of(make_supernet(data, space="darts", operations="s1")).shape == (28, 3)
+    with pytest.raises(ValueError, match="operations is 's4', expected one of 's1', 's2', 's3'"):
+        make_supernet(data, space="darts", operations="s4")
+    with pytest.raises(ValueError, match="which chooses a sub-space of darts, not of nasbench201"):
+        make_supernet(data, operations="s2")
+
+
 def test_enas_decides_inputs_and_operations():
     """Its draws are cells as they are, of which probabilities sum to what the controller gives to each sequence."""
     net = darts_supernet(image_shape=(4, 4, 1), num_classes=2, channels=1, cells=1)
@@ -169,3 +225,5 @@ def test_page_counts_the_cells_of_the_whole_network():
     assert "supernets of 2 channels and 3 cells in all on" in told[0]
     assert "supernets of 2 channels and 3 cells in each stage on" in told[1]
     assert "Epochs over the training images: 1 epoch." in told[0]
+    part = _report._task(SimpleNamespace(config=config | {"space": "darts", "operations": "s2"}, targets=()))
+    assert "3 cells in all (sub-space S2) on 9 training images" in part

@@ -76,7 +76,8 @@ def _sizes(options: argparse.Namespace, table: Table | None) -> dict[str, Any]:
     vertices = options.vertices
     if vertices is None and family.by_vertices and table is not None and table.space.name == family.name:
         vertices = json.loads(table.space.config).get("max_vertices")  # of a table of few vertices, those
-    return sizes if vertices is None else sizes | {"vertices": vertices}
+    more = {"vertices": vertices, "operations": options.operations}
+    return sizes | {name: value for name, value in more.items() if value is not None}
 
 
 def _method_names(wanted: tuple[str, ...], space: str) -> list[str]:

@@ -82,6 +82,7 @@ def make_supernet(
     space: str = DEFAULT_SPACE,
     vertices: int | None = None,
     rematerialize: bool = False,
+    operations: str | None = None,
 ) -> Supernet:
     """Returns the supernet of a space for a data set.
 
@@ -96,11 +97,12 @@ def make_supernet(
       vertices: Of `'nasbench101'`: the most vertices of a cell, 3 to 7; by default 7.
       rematerialize: Whether gradients compute the insides of cells again, which takes less memory and more time; their
         last bits may differ.
+      operations: Of `'darts'`: `'s1'`, `'s2'` or `'s3'`, a sub-space of RobustDARTS; by default all operations.
 
     Raises:
       TypeError: A size is not a Python int.
       ValueError: The space has no supernet, the form is unknown, a size is out of range, images are not multiples of 4
-        high and wide, or vertices are given for a space whose cells have none.
+        high and wide, or vertices or operations are given for a space that has none to choose.
 
     Example:
       >>> supernet = jnas.training.make_supernet(jnas.training.load_dataset("digits"), channels=4, cells=1)
@@ -111,7 +113,14 @@ def make_supernet(
     if family.supernet is None:
         known = ", ".join(row.name for row in FAMILIES.rows.values() if row.supernet)
         raise ValueError(f"space is {space!r}, which has no supernet, expected one of {known}")
-    more: dict[str, int] = {}
+    more: dict[str, Any] = {}
+    if operations is not None:
+        if not family.sub_spaces:
+            known = ", ".join(row.name for row in FAMILIES.rows.values() if row.sub_spaces)
+            raise ValueError(f"operations is {operations!r}, which chooses a sub-space of {known}, not of {space}")
+        if operations not in family.sub_spaces:
+            raise ValueError(not_one_of("operations", operations, family.sub_spaces))
+        more["operations"] = operations
     if vertices is not None:
         if not family.by_vertices:
             known = " and ".join(row.name for row in FAMILIES.rows.values() if row.supernet and row.by_vertices)

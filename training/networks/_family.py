@@ -51,6 +51,7 @@ class Family(NamedTuple):
       time_features: `time_features(archs [N, E], network) -> float [N, F]`, to which seconds of an epoch are fitted.
       cells: `cells(vertices) -> archs [N, E]`, what a table is made of: all up to so many vertices, where
         `by_vertices`; None for all that the space's index counts.
+      sub_spaces: Names of parts of the space that `supernet` takes as `operations=`.
       by_vertices: Whether cells can be chosen by their number of vertices.
       representatives: Returns, for each architecture of the space by its index, the one whose runs it can have, int32
         `[N]`; None where each is trained.
@@ -75,6 +76,7 @@ class Family(NamedTuple):
     named_arrays: Callable[[np.ndarray, Any, Any], Named] = name_leaves
     time_features: Callable[[np.ndarray, Network], np.ndarray] = count_flops
     cells: Callable[[int | None], np.ndarray] | None = None
+    sub_spaces: tuple[str, ...] = ()
     by_vertices: bool = False
     representatives: Callable[[], np.ndarray] | None = None
     padding: Callable[[np.ndarray], float] | None = None

@@ -222,6 +222,7 @@ def plan_supernet_study(
         "clock": "measured",
         # What folders of before do not know.
         **({"rematerialize": True} if supernet.rematerialize else {}),
+        **({"parameters_of": own} if (own := _own_parameters(methods)) else {}),
         **({"pool": int(given.pool)} if given.pool else {}),
         **({"test_selection": True} if given.test_selection else {}),
     }
@@ -259,6 +260,12 @@ def _result_bytes(parameters: int, num_seeds: int) -> float:
 def _num_parameters(supernet: Supernet) -> int:
     shapes = jax.eval_shape(supernet.init, jax.random.key(0))[0]
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
+
+
+def _own_parameters(methods: Mapping[str, SupernetMethod]) -> dict[str, int]:
+    """Returns how many parameters the supernets have that methods make for themselves."""
+    made = {name: method.searcher.supernet for name, method in methods.items()}
+    return {name: _num_parameters(supernet) for name, supernet in made.items() if supernet is not None}
 
 
 def _fitting(table: Table, supernet: Supernet) -> Table:

@@ -69,6 +69,7 @@ def _task(study: SupernetStudy) -> str:
     sizes = " and ".join(counted(config[key], key[:-1]) for key in ("channels", "cells") if key in config)
     family = FAMILIES.rows.get(config.get("space", ""))
     where = "in each stage" if family is None else family.cells_counted
+    part = f" (sub-space {config['operations'].upper()})" if "operations" in config else ""
     lengths = sorted(set(config["epochs"].values()))
     epochs = (
         counted(lengths[0], "epoch") if len(lengths) == 1 else listed([f"{n} {e}" for n, e in config["epochs"].items()])
@@ -80,7 +81,7 @@ def _task(study: SupernetStudy) -> str:
     )
     return (
         f"{counted(len(config['methods']), 'method')} trained supernets"
-        f"{f' of {sizes} {where}' if sizes else ''} on {config['train_images']:,} training images of "
+        f"{f' of {sizes} {where}' if sizes else ''}{part} on {config['train_images']:,} training images of "
         f"{config['dataset']} ({height}x{width}) and learned the architecture from {config['split_images']:,} images "
         f"of its {config['split']} split, {counted(config['num_seeds'], 'seed')} each in one program. Epochs over the "
         f"training images: {epochs}.{judge}"

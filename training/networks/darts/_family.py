@@ -36,6 +36,7 @@ FAMILY = Family(
     supernet=_supernet,
     supernet_forms=("switch",),
     searched=(16, 8),
+    sub_spaces=("s1", "s2", "s3"),
     default_form=lambda: "switch",
     named_arrays=darts_named_arrays,
     flax=_flax,

@@ -40,6 +40,9 @@ from jnas.training.operations._pooling import average_pool, average_pool_plain
 
 Kind = Literal["mixture", "sampled", "straight_through"]
 
+EVERY = tuple(range(NONE))
+"""The operations but for `none`."""
+
 NUM_NORMS = 9
 NORMS_OF: dict[int, tuple[int, ...]] = {
     MAX_POOL: (0,),
@@ -89,8 +92,13 @@ _PLAIN = _Functions(rectified_depthwise_plain, convolve_1x1, average_pool_plain)
 _WITH_GRADIENTS = _Functions(rectified_depthwise, pointwise, average_pool)
 
 
-def search_operations(stride: int, epsilon: float, functions: _Functions) -> list[Callable[..., tuple[Array, Array]]]:
-    """Returns `operation(images, own, given) -> (images, statistics used [9, 2, C])` of each choice."""
+def search_operations(
+    stride: int, epsilon: float, functions: _Functions, computed: tuple[int, ...] = EVERY
+) -> list[Callable[..., tuple[Array, Array]]]:
+    """Returns `operation(images, own, given) -> (images, statistics used [9, 2, C])` of each choice.
+
+    In the place of those that are not computed stands `none`.
+    """
 
     def placed(images: Array, used: dict[int, Array]) -> Array:
         nothing = jnp.zeros((2, images.shape[0]), images.dtype)
@@ -131,7 +139,8 @@ def search_operations(stride: int, epsilon: float, functions: _Functions) -> lis
         return jnp.zeros_like(images[:, ::stride, ::stride]), placed(images, {})
 
     convolutions = [convolution(choice) for choice in (SEP_3, SEP_5, DIL_3, DIL_5)]
-    return [pool(0, max_pool_3x3), pool(1, functions.average_pool), skip, *convolutions, nothing]
+    every = [pool(0, max_pool_3x3), pool(1, functions.average_pool), skip, *convolutions]
+    return [operation if number in computed else nothing for number, operation in enumerate(every)] + [nothing]
 
 
 def search_edges(
@@ -142,6 +151,7 @@ def search_edges(
     inputs: tuple[Array, Array],
     parameters: SearchEdges,
     statistics: Array | None,
+    computed: tuple[int, ...] = EVERY,
 ) -> tuple[Array, Array]:
     """Returns the nodes `[4, C, H, W, B]` and the statistics used `[14, 9, 2, C]`, zeros for what did not run.
 
@@ -154,29 +164,47 @@ def search_edges(
       inputs: Images `[C, H, W, B]`.
       parameters: Of the cell.
       statistics: What batch-norms use, `[14, 9, 2, C]`, or `None` for the batch's own.
+      computed: Operations that some edge has; others are in no program.
     """
     if statistics is None:
-        result: tuple[Array, Array] = _learning(kind, stride, epsilon, control, inputs, parameters)
+        result: tuple[Array, Array] = _learning(kind, computed, stride, epsilon, control, inputs, parameters)
         return result
-    return _through(kind, stride, epsilon, control, inputs, parameters, statistics)
+    return _through(kind, computed, stride, epsilon, control, inputs, parameters, statistics)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
 def _learning(
-    kind: Kind, stride: int, epsilon: float, control: Control, inputs: tuple[Array, Array], parameters: SearchEdges
+    kind: Kind,
+    computed: tuple[int, ...],
+    stride: int,
+    epsilon: float,
+    control: Control,
+    inputs: tuple[Array, Array],
+    parameters: SearchEdges,
 ) -> tuple[Array, Array]:
-    return _through(kind, stride, epsilon, control, inputs, parameters, None)
+    return _through(kind, computed, stride, epsilon, control, inputs, parameters, None)
 
 
 def _forward(
-    kind: Kind, stride: int, epsilon: float, control: Control, inputs: tuple[Array, Array], parameters: SearchEdges
+    kind: Kind,
+    computed: tuple[int, ...],
+    stride: int,
+    epsilon: float,
+    control: Control,
+    inputs: tuple[Array, Array],
+    parameters: SearchEdges,
 ) -> tuple[tuple[Array, Array], tuple[Any, ...]]:
-    nodes, used = _through(kind, stride, epsilon, control, inputs, parameters, None)
+    nodes, used = _through(kind, computed, stride, epsilon, control, inputs, parameters, None)
     return (nodes, used), (control, inputs, parameters, nodes)
 
 
 def _backward(
-    kind: Kind, stride: int, epsilon: float, saved: tuple[Any, ...], gradients: tuple[Array, Array]
+    kind: Kind,
+    computed: tuple[int, ...],
+    stride: int,
+    epsilon: float,
+    saved: tuple[Any, ...],
+    gradients: tuple[Array, Array],
 ) -> tuple[Any, ...]:
     # The statistics used have no gradient: they enter running estimates, which no loss of this step depends on.
     control, inputs, parameters, nodes = saved
@@ -185,7 +213,7 @@ def _backward(
     to_control: list[Any] = [None] * len(EDGES)
     to_edges: list[Any] = [None] * len(EDGES)
     for numbers, buffer, step in reversed(_groups(stride)):
-        pull = _pulls(kind, step, epsilon)
+        pull = _pulls(kind, computed, search_operations(step, epsilon, _WITH_GRADIENTS, computed))
 
         def body(carry: Any, each: Any, buffer: int = buffer, pull: Any = pull) -> tuple[Any, Any]:
             (row, node), own, decides = each
@@ -212,6 +240,7 @@ _learning.defvjp(_forward, _backward)
 
 def _through(
     kind: Kind,
+    computed: tuple[int, ...],
     stride: int,
     epsilon: float,
     control: Control,
@@ -223,7 +252,7 @@ def _through(
     nodes = jnp.zeros((NODES, channels, height // stride, width // stride, batch), inputs[0].dtype)
     images, used = _buffers(stride, inputs, nodes), [jnp.zeros(0)] * len(EDGES)
     for numbers, buffer, step in _groups(stride):
-        run = _runs(kind, search_operations(step, epsilon, _PLAIN))
+        run = _runs(kind, computed, search_operations(step, epsilon, _PLAIN, computed))
 
         def body(images: Any, each: Any, buffer: int = buffer, run: Any = run) -> tuple[Any, Array]:
             (row, node), own, decides, given = each
@@ -238,14 +267,16 @@ def _through(
     return images[-1][-NODES:], jnp.stack(used)
 
 
-def _runs(kind: Kind, operations: list[Callable[..., tuple[Array, Array]]]) -> Callable[..., tuple[Array, Array]]:
+def _runs(
+    kind: Kind, computed: tuple[int, ...], operations: list[Callable[..., tuple[Array, Array]]]
+) -> Callable[..., tuple[Array, Array]]:
     """Returns `run(image, own, control, given) -> (image, statistics used)` of one edge."""
 
     def run(image: Array, own: _Edge, decides: Control, given: Array | None) -> tuple[Array, Array]:
         if kind == "mixture":
             part = first_part(image, own.pointwise.shape[-1])
-            results = [operation(part, own, given) for operation in operations[:NONE]]
-            out = sum(decides.weights[place] * each for place, (each, _) in enumerate(results))
+            results = [operations[number](part, own, given) for number in computed]
+            out = sum(decides.weights[number] * each for number, (each, _) in zip(computed, results, strict=True))
             out = beside_operations(out, image, jnp.sum(decides.weights))
             return out, functools.reduce(jnp.add, [used for _, used in results])
         out, used = lax.switch(decides.choice, operations, image, own, given)
@@ -257,10 +288,11 @@ def _runs(kind: Kind, operations: list[Callable[..., tuple[Array, Array]]]) -> C
     return run
 
 
-def _pulls(kind: Kind, stride: int, epsilon: float) -> Callable[..., tuple[Array, _Edge, Any]]:
+def _pulls(
+    kind: Kind, computed: tuple[int, ...], operations: list[Callable[..., tuple[Array, Array]]]
+) -> Callable[..., tuple[Array, _Edge, Any]]:
     """Returns the gradients in `image`, `own` and the weights of `_runs`."""
-    operations = search_operations(stride, epsilon, _WITH_GRADIENTS)
-    run = _runs(kind, operations)
+    run = _runs(kind, computed, operations)
 
     def of_mixture(image: Array, own: _Edge, decides: Control, gradient: Array) -> tuple[Array, _Edge, Any]:
         def value(image: Array, own: _Edge, weights: Array) -> Array:

@@ -14,7 +14,7 @@ from jnas.spaces.darts._edge_choices import (
     INTO_NODE,
     NONE,
     NUM_CELLS,
-    NUM_CHOICES,
+    edge_operations,
     edge_space,
     likeliest_cells,
     node_choices,
@@ -82,13 +82,14 @@ def darts_supernet(
     epsilon: float = 1e-5,
     rematerialize: bool = False,
     partial: int = 1,
+    operations: str | None = None,
 ) -> Supernet:
     """Returns the search network of the DARTS space.
 
     Stem, cells and head are those of `darts_network`; each of a cell's 14 edges has the weights of all operations, none
     of its batch-norms has scale or shift, and pools have one too, as published. An architecture is one of 8 operations
-    on each edge of both cells, int32 `[28]`: `none` on all edges but two into each node. `sampled` computes any choice.
-    Preferences become the two cells that DARTS derives. (GDAS trains all edges, as published.)
+    on each edge of both cells, int32 `[28]`: `none`, the last one, on all edges but two into each node. `sampled`
+    computes any choice. Preferences become the two cells that DARTS derives. (GDAS trains all edges, as published.)
 
     Gradients compute each edge again, so that a search takes the memory of the nodes and of one edge's operations.
 
@@ -102,19 +103,40 @@ def darts_supernet(
       partial: In how many parts the channels of an edge are, of which the first goes through its operations; the others
         pass, pooled where the edge halves the image, and the parts are shuffled. Such a network has no straight-through
         pass, and its `sampled` computes the mixture, by weights of 0 and 1.
+      operations: `'s1'`, `'s2'` or `'s3'`, sub-spaces of RobustDARTS: two operations on each edge, and in S3 `none`
+        among what is mixed. Operations that no edge has are not computed; their weights are there, and idle.
 
     Raises:
       TypeError: A size is not a Python int.
-      ValueError: A size is not positive, the image's is not a multiple of 4, or channels have no such parts.
+      ValueError: A size is not positive, the image's is not a multiple of 4, channels have no such parts, or there is
+        no such sub-space, or it has an operation that this network lacks.
 
     References:
       "DARTS: Differentiable Architecture Search", Liu, Simonyan and Yang, 2019, Section 2 and A.1.
       "PC-DARTS: Partial Channel Connections for Memory-Efficient Architecture Search", Xu et al., 2020, Section 3.
+      "Understanding and Robustifying Differentiable Architecture Search", Zela et al., 2020, Section 3.1.
     """
     height, width, image_channels = image_shape
     check_network_sizes(height, width, image_channels, num_classes, channels, cells)
     check_parts(partial, channels)
     sizes = cell_sizes(channels, cells)
+    table = edge_operations(operations)
+    if table.max() > NONE:
+        raise ValueError(f"operations is {operations!r}, which has noise among them, and the network lacks it")
+    absent, computed = table.shape[1], tuple(np.unique(table).tolist())
+    numbers = np.concatenate([table, np.full((len(table), 1), NONE, np.int32)], 1)  # [28, K], of each choice
+
+    def numbered(arch: Array) -> Array:
+        return jnp.asarray(arch) if operations is None else jnp.asarray(numbers)[np.arange(len(table)), arch]
+
+    def by_number(weights: Array) -> Array:
+        if operations is not None:
+            weights = (
+                jnp.zeros((len(table), NONE + 1), weights.dtype)
+                .at[np.arange(len(table))[:, None], numbers]
+                .set(weights)
+            )
+        return weights.reshape(*_SHAPE, -1)
 
     def init(key: Key) -> tuple[DartsShared, SharedMoments]:
         return initial_arrays(key, _starts(sizes, channels, image_channels, num_classes, partial)), _fresh(
@@ -131,7 +153,7 @@ def darts_supernet(
         before, used = last, []
         for number, size in enumerate(sizes):
             own = Control(*(None if leaf is None else leaf[int(size.reduction)] for leaf in control))
-            through: Callable[..., Any] = functools.partial(_cell, kind, epsilon, size)
+            through: Callable[..., Any] = functools.partial(_cell, kind, epsilon, computed, size)
             through = jax.checkpoint(through) if rematerialize else through
             out, each = through(
                 own, before, last, parameters.cells[number], None if statistics is None else statistics.cells[number]
@@ -142,17 +164,17 @@ def darts_supernet(
         return logits, SharedMoments(used_stem, tuple(used))
 
     def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
-        return run("mixture", parameters, statistics, Control(weights.reshape(*_SHAPE, -1), None), images)
+        return run("mixture", parameters, statistics, Control(by_number(weights), None), images)
 
     def sampled(parameters: Any, statistics: Any, arch: Array, images: Array) -> tuple[Array, Any]:
         if partial > 1:
-            return mixture(parameters, statistics, one_hot_but(NONE, arch, NUM_CHOICES), images)
-        return run("sampled", parameters, statistics, Control(None, jnp.asarray(arch).reshape(_SHAPE)), images)
+            return mixture(parameters, statistics, one_hot_but(absent, arch, absent + 1), images)
+        return run("sampled", parameters, statistics, Control(None, numbered(arch).reshape(_SHAPE)), images)
 
     def straight_through(
         parameters: Any, statistics: Any, weights: Array, arch: Array, images: Array
     ) -> tuple[Array, Any]:
-        control = Control(weights.reshape(*_SHAPE, -1), jnp.asarray(arch).reshape(_SHAPE))
+        control = Control(by_number(weights), numbered(arch).reshape(_SHAPE))
         return run("straight_through", parameters, statistics, control, images)
 
     def in_parts(parts: int) -> Supernet:
@@ -164,32 +186,43 @@ def darts_supernet(
             epsilon=epsilon,
             rematerialize=rematerialize,
             partial=parts,
+            operations=operations,
         )
+
+    def running(*each: Any, arch: Array | None = None) -> SharedMoments:
+        return _running(sizes, height * width, *each, arch=None if arch is None else numbered(arch))
 
     supernet = Supernet(
         init=init,
         mixture=mixture,
         sampled=sampled,
         straight_through=straight_through if partial == 1 else None,
-        running=functools.partial(_running, sizes, height * width),
-        space=edge_space(),
+        running=running,
+        space=edge_space(operations),
         form="switch",
         discretize=likeliest_cells,
         rematerialize=rematerialize,
         partial=in_parts if partial == 1 else None,
     )
-    own = decisions_of(supernet)._replace(independent=False, absent=NONE, uniform=uniform_choices())
+    own = decisions_of(supernet)._replace(independent=False, absent=absent, uniform=uniform_choices(absent))
+    if operations not in (None, "s3"):  # `none` is not among what a search mixes
+        own = own._replace(mask=np.tile(np.arange(absent + 1) < absent, (len(table), 1)))
     into = tuple(range(cell + node.start, cell + node.stop) for cell in (0, len(EDGES)) for node in INTO_NODE)
     return supernet._replace(
         decisions=own,
         weighted_edges=weighted_edges(own, into, mixture, likeliest_cells),
-        sequential=Sequential(node_choices(), of_node_choices, to_node_choices),
+        sequential=Sequential(
+            node_choices(table),
+            functools.partial(of_node_choices, none=absent),
+            functools.partial(to_node_choices, none=absent),
+        ),
     )
 
 
 def _cell(
     kind: Kind,
     epsilon: float,
+    computed: tuple[int, ...],
     size: CellSize,
     control: Control,
     before: Array,
@@ -203,7 +236,7 @@ def _cell(
     before, used_1 = normalize_batch(reduce(jax.nn.relu(before), parameters.first), first, epsilon)
     last, used_2 = normalize_batch(pointwise(jax.nn.relu(last), parameters.second), second, epsilon)
     stride = 2 if size.reduction else 1
-    nodes, used = search_edges(kind, stride, epsilon, control, (before, last), parameters.edges, of_edges)
+    nodes, used = search_edges(kind, stride, epsilon, control, (before, last), parameters.edges, of_edges, computed)
     return nodes.reshape(-1, *nodes.shape[2:]), CellStatistics(used_1, used_2, used)
 
 
@@ -236,7 +269,7 @@ def _running(
 
 def _ran(size: CellSize, choices: Array | None) -> Array:
     """Returns which batch-norms of a cell ran, bool `[14, 9]`: of all operations, or of those chosen `[14]`."""
-    of_choice = np.zeros((NUM_CHOICES, NUM_NORMS), bool)
+    of_choice = np.zeros((NONE + 1, NUM_NORMS), bool)
     for choice, norms in NORMS_OF.items():
         of_choice[choice, list(norms)] = True
     halved = np.asarray([size.reduction and state < 2 for state, _ in EDGES])
