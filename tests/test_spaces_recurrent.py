@@ -16,6 +16,7 @@ from jnas.spaces.recurrent._features import num_paths
 from jnas.spaces.recurrent._fingerprint import in_use
 from jnas.spaces.recurrent._genotype import used_nodes
 from jnas.spaces.recurrent._published import ORDER_OF_32
+from jnas.spaces.recurrent._search_cell import edge_weights, likeliest_cell
 
 SPACE = spaces.recurrent()
 TEXT = format_recurrent(PUBLISHED_RECURRENT["DARTS_V2"])
@@ -235,6 +236,23 @@ def test_encodings_are_those_found_by_walking(output):
         assert {*np.flatnonzero(said["path"][i])} == {p for p in expected if p < num_paths(6)}
         assert {*np.flatnonzero(said["truncated_path"][i])} == {p for p in expected if p < num_paths(3)}
         assert {*np.flatnonzero(said["adjacency"][i])} == carried
+
+
+def test_search_cells_are_derived_as_published():
+    rng = np.random.default_rng(4)
+    logits = rng.normal(size=(40, 36, 5)).astype(np.float32)
+    logits[0] = 0  # the first of equals
+    logits[1, :, 0] += 5  # `none` takes its share, and is never derived
+    found, again = jax.device_get(
+        many(lambda alpha: (likeliest_cell(alpha), likeliest_cell(9 * edge_weights(likeliest_cell(alpha)))))(logits)
+    )
+    np.testing.assert_array_equal(again, found)
+    for alpha, arch in zip(logits, found, strict=True):
+        shares = np.exp(alpha) / np.exp(alpha).sum(1, keepdims=True)
+        for node, (state, operation) in enumerate(arch.reshape(8, 2), start=1):
+            into = shares[[edges(8).index((s, node)) for s in range(node)], 1:]
+            assert state == into.max(1).argmax()
+            assert operation == into[state].argmax()
 
 
 @pytest.mark.parametrize(("units", "parameters"), [(850, 22_960_000), (300, 4_810_000), (64, 731_920)])
