@@ -1,6 +1,7 @@
 """The laws that every searcher obeys. A new searcher is a new row of the table.
 
-All laws of a row share four compiled programs: `init`, `ask` and `tell` of one search, and a study of many.
+All laws of a row share `init`, `ask` and `tell`, each traced once for a space, and one study of many searches, in which
+each law has its lanes.
 """
 
 import functools
@@ -35,7 +36,6 @@ from jnas.searchers import (
 )
 from jnas.searchers.predictors._mlp_ensemble import mlp_ensemble
 from jnas.spaces import categorical, nasbench201
-from tests._compilation import LONG_RUNS
 
 
 class Row(NamedTuple):
@@ -45,17 +45,14 @@ class Row(NamedTuple):
     budgets: tuple[float, ...] = (1,)
     learns: bool = True
     seeds: int = 64
+    few: int = 8  # the seeds of laws that are not statistical
+    budget: float = 60  # evaluations at the highest fidelity
     certain: int | None = None  # steps whose proposals another rounding cannot change; None for all
-
-    @property
-    def long(self) -> bool:
-        """Whether its searches take longer than to compile them, which is why it has fewer seeds."""
-        return self.seeds < 64
 
     @property
     def capacity(self) -> int:
         """A few more evaluations than the budget pays for."""
-        return 80 if len(self.budgets) == 1 else 400
+        return round(self.budget * (4 / 3 if len(self.budgets) == 1 else 20 / 3))
 
 
 MANY = (1, 3, 9)
@@ -81,14 +78,19 @@ ROWS = {
             controller=ControllerSettings(8, temperature=1.0),
         ),
         seeds=16,
+        few=2,
     ),
     "successive_halving": Row(lambda space: successive_halving(space, budgets=MANY), MANY),
     "hyperband": Row(lambda space: hyperband(space, budgets=MANY), MANY),
     "bohb": Row(lambda space: bohb(space, budgets=(1,), num_samples=4, random_fraction=0.0)),
     "tpe": Row(tpe),
-    "bohb_brackets": Row(lambda space: bohb(space, budgets=MANY), MANY, seeds=16),
-    "bananas": Row(lambda space: bananas(space, predictor=TINY(), batch_size=1, training_sizes=()), seeds=8),
-    "gp_bayesopt": Row(lambda space: gp_bayesopt(space, candidates="mutation", training_sizes=(80,)), seeds=8),
+    "bohb_brackets": Row(lambda space: bohb(space, budgets=MANY), MANY, seeds=16, few=2),
+    "bananas": Row(
+        lambda space: bananas(space, predictor=TINY(), batch_size=1, training_sizes=()), seeds=8, few=2, budget=45
+    ),
+    "gp_bayesopt": Row(
+        lambda space: gp_bayesopt(space, candidates="mutation", training_sizes=(40,)), seeds=8, few=2, budget=30
+    ),
     "nao": Row(
         lambda space: nao(
             space,
@@ -100,14 +102,15 @@ ROWS = {
             model=NaoSettings(8, 1, 8, dropout=0.0, epochs=20, batch_size=10, learning_rate=0.02),
         ),
         seeds=8,
+        few=2,
         certain=15,  # what follows is a trained decoder's words
     ),
-    "smac": Row(lambda space: smac(space, num_init=5, refit_every=4, num_trees=6, num_random=40, num_local=3), seeds=6),
+    "smac": Row(
+        lambda space: smac(space, num_init=5, refit_every=4, num_trees=6, num_random=40, num_local=3), seeds=6, few=1
+    ),
 }
 SPACES = {"categorical": categorical((5,) * 6), "mixed": categorical((3, 1, 2, 4)), "nasbench201": nasbench201()}
 PLAIN = SPACES["categorical"]
-
-BUDGET = 60.0  # evaluations at the highest fidelity
 
 WEIGHTS = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
 GRID = np.stack(np.unravel_index(np.arange(PLAIN.size), (5,) * 6), axis=1)
@@ -145,66 +148,72 @@ class Compiled(NamedTuple):
     init: Any  # (key) -> state
     ask: Any  # (state) -> (proposal, state)
     tell: Any  # (state, proposal, evaluation) -> state
-    study: Any  # (seeds, scores) -> traces
-    seeds: np.ndarray  # made into keys inside the tests: importing a test touches no device
-    few: np.ndarray  # the seeds of laws that are not statistical: fewer, where that compiles nothing
 
 
 @functools.cache
-def compiled(name: str) -> Compiled:
+def compiled(name: str, space: str = "categorical") -> Compiled:
     row = ROWS[name]
-    searcher = row.make(PLAIN)
-    seeds = np.arange(row.seeds)
-    init = functools.partial(searcher.init, capacity=row.capacity)
-
-    def one_by_one(seeds: np.ndarray, scores: np.ndarray) -> Any:
-        problem = objective(row.budgets, jnp.asarray(scores))
-        limits = {"budget_seconds": BUDGET, "max_evaluations": row.capacity}
-        traces = [search(searcher, problem, jax.random.key(seed), **limits) for seed in seeds]
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *traces)
-
-    if not searcher.compiled:
-        return Compiled(row, searcher, init, searcher.ask, searcher.tell, one_by_one, seeds, seeds[:3])
-
-    def single(seed: Array, scores: Array) -> Any:
-        problem = objective(row.budgets, scores)
-        return run(searcher, problem, jax.random.key(seed), budget_seconds=BUDGET, max_evaluations=row.capacity)
-
-    return Compiled(
-        row,
-        searcher,
-        init=jax.jit(init),
-        ask=jax.jit(searcher.ask),
-        tell=jax.jit(searcher.tell),
-        study=checked(jax.jit(jax.vmap(single, in_axes=(0, None)), compiler_options=LONG_RUNS if row.long else None)),
-        seeds=seeds,
-        few=seeds,
-    )
+    searcher = row.make(SPACES[space])
+    if searcher.compiled:  # a study too takes from `jit` what was traced
+        init = jax.jit(searcher.init, static_argnums=1)
+        searcher = searcher._replace(init=init, ask=jax.jit(searcher.ask), tell=jax.jit(searcher.tell))
+    return Compiled(row, searcher, lambda key: searcher.init(key, row.capacity), searcher.ask, searcher.tell)
 
 
-def checked(study: Any) -> Any:
-    """The study, in which no key is used twice: a law of its own, at no further compilation."""
+class Found(NamedTuple):
+    """What searches of a row found: traces `[seeds, ...]` of those on the additive score, and `[few, ...]` of others.
 
-    def with_checks(*arguments: Any) -> Any:
-        with jax.debug_key_reuse(True):
-            return jax.device_get(study(*arguments))
+    They are lanes of one program, so that what a law compares stands at different places, beside other lanes.
+    """
 
-    return with_checks
+    additive: Any
+    broken: Any  # the best sixteenth gives NaN
+    infinite: Any  # it gives infinity
+    nothing: Any  # all scores are NaN
+    again: Any  # on the additive score, from the last of the few seeds to the first
 
 
 @functools.cache
-def additive_traces(name: str) -> Any:
-    case = compiled(name)
-    return case.study(case.seeds, scores_by_fidelity(len(case.row.budgets)))
+def found(name: str) -> Found:
+    row, searcher = compiled(name)[:2]
+    scores = scores_by_fidelity(len(row.budgets))
+    problems = np.stack([scores, broken_scores(name), infinite_scores(name), np.full_like(scores, np.nan)])
+    # Made into keys inside the program: importing a test touches no device.
+    few = np.arange(row.few)
+    seeds = np.concatenate([np.arange(row.seeds), few, few, few, few[::-1]])
+    problem = np.repeat([0, 1, 2, 3, 0], [row.seeds] + 4 * [row.few])
+    limits = {"budget_seconds": row.budget, "max_evaluations": row.capacity}
+
+    def single(seed: Any, problem: Any, problems: Array) -> Any:
+        look = run if searcher.compiled else search
+        return look(searcher, objective(row.budgets, problems[problem]), jax.random.key(seed), **limits)
+
+    if searcher.compiled:
+        study = jax.jit(jax.vmap(single, in_axes=(0, 0, None)))
+        with jax.debug_key_reuse(True):  # no key is used twice: a law of its own, at no further compilation
+            traces = jax.device_get(study(seeds, problem, problems))
+    else:
+        lanes = [single(*lane, jnp.asarray(problems)) for lane in zip(seeds, problem, strict=True)]
+        traces = jax.tree.map(lambda *leaves: np.stack(leaves), *lanes)
+    ends = row.seeds + row.few * np.arange(4)
+    return Found(*(jax.tree.map(lambda leaf, i=i: np.split(leaf, ends)[i], traces) for i in range(5)))
+
+
+def broken_scores(name: str) -> np.ndarray:
+    """The scores, of which the best sixteenth is NaN."""
+    scores = scores_by_fidelity(len(ROWS[name].budgets))
+    return np.where(scores > np.quantile(SCORES, 15 / 16), np.nan, scores).astype(np.float32)
+
+
+def infinite_scores(name: str) -> np.ndarray:
+    """As `broken_scores`, with infinity for NaN."""
+    broken = broken_scores(name)
+    return np.where(np.isnan(broken), np.float32(np.inf), broken)
 
 
 @functools.cache
-def broken_traces(name: str) -> tuple[np.ndarray, Any]:
-    """The scores, of which the best sixteenth is NaN, and what is found on them."""
-    case = compiled(name)
-    scores = scores_by_fidelity(len(case.row.budgets))
-    broken = np.where(scores > np.quantile(SCORES, 15 / 16), np.nan, scores).astype(np.float32)
-    return broken, case.study(case.few, broken)
+def are_valid(space: str) -> Any:
+    return jax.jit(jax.vmap(SPACES[space].is_valid))
 
 
 every_searcher = pytest.mark.parametrize("name", ROWS)
@@ -244,12 +253,7 @@ def advance(case: Compiled, seed: int, steps: int) -> Any:
 @every_searcher
 @pytest.mark.parametrize("space", SPACES)
 def test_state_keeps_structure_shapes_and_dtypes(name, space):
-    space = SPACES[space]
-    case = compiled(name)
-    searcher, init, ask, tell = case[1:5]
-    if space is not PLAIN:
-        searcher = ROWS[name].make(space)
-        init, ask, tell = functools.partial(searcher.init, capacity=24), searcher.ask, searcher.tell
+    _, searcher, init, ask, tell = compiled(name, space)
     look = jax.eval_shape if searcher.compiled else lambda function, *arguments: function(*arguments)
     state = look(init, jax.random.key(0))
     proposal, asked = look(ask, state)
@@ -262,7 +266,7 @@ def test_state_keeps_structure_shapes_and_dtypes(name, space):
     assert form(asked) == form(state)
     assert form(told) == form(state)
     row = ((1,), jnp.int32)
-    expected = [((1, space.num_decisions), jnp.int32), row, row, row, ((1,), jnp.bool_)]
+    expected = [((1, SPACES[space].num_decisions), jnp.int32), row, row, row, ((1,), jnp.bool_)]
     assert [(field.shape, field.dtype) for field in proposal] == expected
     assert searcher.num_fidelities == len(ROWS[name].budgets)
     assert searcher.name
@@ -302,7 +306,7 @@ def test_nan_is_told_as_an_invalid_architecture_is(name):
 @every_searcher
 def test_nan_never_wins(name):
     """The best sixteenth of the architectures gives NaN: the search goes on and does well among the others."""
-    broken, traces = broken_traces(name)
+    broken, traces = broken_scores(name), found(name).broken
     index = (traces.arch * 5 ** np.arange(6)[::-1]).sum(axis=-1)
     told = broken[traces.fidelity, index]
     np.testing.assert_array_equal(traces.valid, traces.mask & ~np.isnan(told))
@@ -314,19 +318,12 @@ def test_nan_never_wins(name):
 @every_searcher
 def test_an_infinite_score_is_as_nan_to_a_search(name):
     """In what the searcher does, as in the trace."""
-    case = compiled(name)
-    if not case.searcher.compiled:
-        pytest.skip("tests/test_search.py looks at the loop in Python")
-    broken, of_nan = broken_traces(name)
-    of_infinity = case.study(case.few, np.where(np.isnan(broken), np.float32(np.inf), broken))
-    chex.assert_trees_all_equal(of_infinity, of_nan)
+    chex.assert_trees_all_equal(found(name).infinite, found(name).broken)
 
 
 @every_searcher
 def test_all_nan_does_not_end_the_search(name):
-    case = compiled(name)
-    scores = np.full((len(case.row.budgets), PLAIN.size), np.nan, np.float32)
-    traces = case.study(case.few, scores)
+    traces = found(name).nothing
     assert not traces.valid.any()
     assert all(STOPPED_BY[reason] != "exhausted" for reason in traces.stopped_by)
     assert ((traces.arch >= 0) & (traces.arch < 5)).all()
@@ -335,16 +332,15 @@ def test_all_nan_does_not_end_the_search(name):
 
 @every_searcher
 def test_same_keys_give_the_same_searches_wherever_they_stand(name):
-    case, traces = compiled(name), additive_traces(name)
-    moved = case.study(case.few[::-1].copy(), scores_by_fidelity(len(case.row.budgets)))
-    first = jax.tree.map(lambda leaf: leaf[: len(case.few)], traces)
-    chex.assert_trees_all_equal(jax.tree.map(lambda leaf: leaf[::-1], moved), first)
-    assert len({archs.tobytes() for archs in traces.arch}) == case.row.seeds
+    row, traces = ROWS[name], found(name).additive
+    first = jax.tree.map(lambda leaf: leaf[: row.few], traces)
+    chex.assert_trees_all_equal(jax.tree.map(lambda leaf: leaf[::-1], found(name).again), first)
+    assert len({archs.tobytes() for archs in traces.arch}) == row.seeds
 
 
 @every_searcher
 def test_steps_driven_from_python_do_what_the_compiled_search_does(name):
-    case, traces = compiled(name), additive_traces(name)
+    case, traces = compiled(name), found(name).additive
     for lane in (0, 5):
         state = case.init(jax.random.split(jax.random.key(lane))[0])
         for i in range(int(traces.mask[lane].sum())):
@@ -362,11 +358,11 @@ def test_steps_driven_from_python_do_what_the_compiled_search_does(name):
 
 @every_searcher
 def test_budget_ends_the_search(name):
-    traces = additive_traces(name)
+    traces = found(name).additive
     assert set(traces.stopped_by) == {STOPPED_BY.index("budget")}
     spent = traces.seconds.sum(axis=1)
-    assert (spent <= BUDGET + 1e-3).all()  # the sum of float32 costs rounds
-    assert (spent > BUDGET - 1.2).all()
+    assert (spent <= ROWS[name].budget + 1e-3).all()  # the sum of float32 costs rounds
+    assert (spent > ROWS[name].budget - 1.2).all()
 
 
 @every_searcher
@@ -374,7 +370,7 @@ def test_proposals_are_well_formed_and_no_key_is_used_twice(name):
     """Architectures are valid; what is resumed was begun, has that architecture and has reached that fidelity."""
     case = compiled(name)
     row, lanes = case.row, []
-    for seed in range(3):
+    for seed in range(min(3, row.few)):
         proposals = []
         with jax.debug_key_reuse(not case.searcher.compiled):  # of one that is compiled, the study checks its keys
             state = case.init(jax.random.key(seed))
@@ -385,9 +381,9 @@ def test_proposals_are_well_formed_and_no_key_is_used_twice(name):
                 state = case.tell(state, proposal, evaluation_of(np.nan if score % 5 == 0 else score))
         lanes.append(jax.tree.map(lambda *leaves: np.stack(leaves), *proposals))
     proposals = jax.tree.map(lambda *leaves: np.stack(leaves), *lanes)
-    assert jax.jit(jax.vmap(PLAIN.is_valid))(proposals.archs.reshape(-1, PLAIN.num_decisions)).all()
+    assert are_valid("categorical")(proposals.archs.reshape(-1, PLAIN.num_decisions)).all()
     assert proposals.valid.all()
-    for lane in range(3):
+    for lane in range(len(lanes)):
         archs, fidelity, resumes, resumed, _ = (field[lane, :, 0] for field in proposals)
         assert ((fidelity >= 0) & (fidelity < len(row.budgets))).all()
         assert set(fidelity) == set(range(len(row.budgets)))
@@ -409,8 +405,7 @@ def test_proposals_are_well_formed_and_no_key_is_used_twice(name):
 )
 def test_proposals_on_nasbench201_are_architectures_of_it(name):
     """Of searchers that take mutations, neighbours or candidates from the space; some scores are NaN."""
-    row, space = ROWS[name], SPACES["nasbench201"]
-    searcher = row.make(space)
+    _, searcher, init, *_ = compiled(name, "nasbench201")
 
     def step(state: Any, _: Any) -> tuple[Any, Array]:
         proposal, state = searcher.ask(state)
@@ -419,17 +414,17 @@ def test_proposals_on_nasbench201_are_architectures_of_it(name):
         return searcher.tell(state, proposal, Evaluation(score, jnp.ones(1), jnp.ones(1, bool))), proposal.archs[0]
 
     def proposed(key: Array) -> tuple[Any, Array]:
-        return jax.lax.scan(step, searcher.init(key, capacity=row.capacity), None, 40)
+        return jax.lax.scan(step, init(key), None, 40)
 
     if searcher.compiled:
         archs = np.asarray(jax.jit(proposed)(jax.random.key(0))[1])
     else:
-        state, found = searcher.init(jax.random.key(0), capacity=row.capacity), []
+        state, proposals = init(jax.random.key(0)), []
         for _ in range(16):
             state, arch = step(state, None)
-            found.append(np.asarray(arch))
-        archs = np.stack(found)
-    assert np.asarray(jax.jit(jax.vmap(space.is_valid))(archs)).all()
+            proposals.append(np.asarray(arch))
+        archs = np.stack(proposals)
+    assert np.asarray(are_valid("nasbench201")(archs)).all()
     assert len(np.unique(archs, axis=0)) > 10
 
 
@@ -437,17 +432,17 @@ def test_proposals_on_nasbench201_are_architectures_of_it(name):
 @pytest.mark.statistical
 def test_beats_random_search(name):
     """At equal cost, on an additive score. Random search is the best of as many uniform draws as the budget pays."""
-    traces = additive_traces(name)
+    traces = found(name).additive
     top = traces.fidelity == len(ROWS[name].budgets) - 1
     best = np.where(traces.mask & top, traces.score, -np.inf).max(axis=1)
     assert best.max() <= SCORES.max() + 1e-4
-    draws = np.random.default_rng(2).choice(SCORES, size=(4000, int(BUDGET / 0.875)))
+    draws = np.random.default_rng(2).choice(SCORES, size=(4000, int(ROWS[name].budget / 0.875)))
     random = draws.max(axis=1)
     error = np.hypot(best.std() / np.sqrt(len(best)), random.std() / np.sqrt(len(random)))
     if ROWS[name].learns:
         assert best.mean() > random.mean() + 3 * error
     else:
-        fair = np.random.default_rng(3).choice(SCORES, size=(4000, int(BUDGET))).max(axis=1)
+        fair = np.random.default_rng(3).choice(SCORES, size=(4000, int(ROWS[name].budget))).max(axis=1)
         assert abs(best.mean() - fair.mean()) < 4 * error
 
 
