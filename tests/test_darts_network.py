@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jnas.spaces.darts._cells import SHAPE, arch_of
 from jnas.spaces.darts._genotype import PUBLISHED
@@ -189,3 +190,35 @@ def test_arrays_are_those_of_the_published_networks():
         every, auxiliary = jax.jit(jax.vmap(number))(archs)
         assert auxiliary.tolist() == [of_head] * len(counts)
         assert (every - auxiliary).tolist() == list(counts)
+
+
+def test_images_can_be_in_bfloat16():
+    """Near the float32 network; parameters, their gradients, statistics and outputs are float32."""
+    sizes = SMALL | {"cells": 1, "dtype": "bfloat16"}
+    arch, network = ARCHS[1], darts_network(**sizes, arch=ARCHS[1])
+    parameters, statistics = jax.jit(network.init)(jax.random.key(0), arch)
+    images = np.random.default_rng(1).normal(size=(16, *SMALL["image_shape"])).astype(np.float32)
+    labels = np.arange(16) % 3
+
+    def measured(net, rate):
+        def loss(parameters):
+            logits, (helping,), used = net.regularized(parameters, arch, images, jax.random.key(5), rate)
+            return jnp.mean(net.task.loss(logits, labels)) + 0.0 * jnp.mean(helping), (logits, used)
+
+        return jax.value_and_grad(loss, has_aux=True)
+
+    (loss, (logits, used)), gradients = jax.jit(measured(network, None))(parameters)
+    assert {leaf.dtype for leaf in jax.tree.leaves((loss, logits, used, gradients))} == {np.dtype("float32")}
+    plain = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parameters)
+    expected = PlainNetwork(arch, plain)(images)[0]
+    assert 0 < np.abs(logits - expected).max() < 0.03 * np.abs(expected).max()
+    shares = np.exp(expected) / np.exp(expected).sum(1, keepdims=True)
+    np.testing.assert_allclose(gradients.head.bias, np.mean(shares - np.eye(3)[labels], 0), atol=5e-3)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+    shapes = jax.eval_shape(measured(darts_network(**sizes), 0.2), parameters)[1]  # any architecture, paths dropped
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), shapes) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), parameters
+    )
+    jax.tree.map(lambda new, old: np.testing.assert_array_equal(new.shape, old.shape), used, statistics)
+    with pytest.raises(ValueError, match="dtype is 'float16'"):
+        darts_network(**sizes | {"dtype": "float16"})

@@ -34,6 +34,7 @@ from jnas.training.runs._jobs import dataset_digest
 from jnas.training.runs._train import steps_per_epoch
 
 _MOST_AT_ONCE = 16  # candidates of a CPU device between two files
+_ALIKE = ("rematerialize", "precision")
 _ONLY_WITH = ("random", "trainings")
 _RANDOM, _TRAININGS = 20, 1
 _ELSEWHERE = "the recipe, --random and --trainings of before, or delete that folder to train anew; the searches stay"
@@ -91,7 +92,8 @@ def train_from_scratch(
     folder, seeds = out / TRAININGS, options.trainings or _TRAININGS
     chosen = choose_cells(study, plan.supernet.space, options.random or _RANDOM)
     space, cells = trained_as(options.space, chosen.archs)
-    how = argparse.Namespace(space=space, rematerialize=options.rematerialize, form=None, chunk_size=None)
+    alike = {name: getattr(options, name) for name in _ALIKE}
+    how = argparse.Namespace(space=space, form=None, chunk_size=None, **alike)
     dataset = _images_of(plan.dataset, recipe, options, folder)
     work = plan_work(scratch_jobs(cells, seeds), dataset, recipe, how, folder, most=_MOST_AT_ONCE)
     with begun_work(folder, work, elsewhere=_ELSEWHERE) as begun:

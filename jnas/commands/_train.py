@@ -75,10 +75,12 @@ def _tell(options: argparse.Namespace, archs: Mapping[int, np.ndarray], work: Tr
     dataset, recipe = work.dataset, work.recipe
     images = ", ".join(f"{split} {len(rows):,}" for split, rows in dataset.splits.items())
     by_default = "" if options.recipe else " (the default)"
+    narrow = "" if work.network.dtype == "float32" else "; images within in bfloat16, the rest in float32"
     say(
         f"{counted(len(archs), 'architecture')} x {counted(options.num_seeds, 'seed')} on {dataset.name} ({images}); "
         f"recipe {recipe.name}{by_default}: {counted(recipe.epochs, 'epoch')}, {recipe.channels} channels, "
         f"{counted(recipe.cells, 'cell')} {FAMILIES.entry(options.space).cells_counted}, batches of {recipe.batch_size}"
+        f"{narrow}"
     )
 
 

@@ -58,7 +58,8 @@ def plan_work(
       out: The folder, which may have been begun.
       most: Candidates of one CPU device at once.
     """
-    how = {"space": options.space, "rematerialize": options.rematerialize}
+    how: dict[str, Any] = {"space": options.space, "rematerialize": options.rematerialize}
+    how["dtype"] = _dtype(options, out)
     form, batches = options.form, None
     alone = FAMILIES.entry(options.space).alone if len(np.unique(jobs.archs, axis=0)) == 1 else None
     if form is None and alone is not None:
@@ -69,6 +70,17 @@ def plan_work(
         batches = device_batches(jobs, network, chunk)
         network = make_network(dataset, recipe, "dispatch", batches, **how)
     return TrainingWork(jobs, dataset, recipe, network, chunk, batches)
+
+
+def _dtype(options: argparse.Namespace, out: Path) -> str:
+    """Returns in what networks compute their images: as `--precision` says, where they can.
+
+    A folder goes on as it was begun; once that option was about products alone.
+    """
+    if begun_setting(out, "form") is not None:
+        return str(begun_setting(out, "dtype") or "float32")
+    asked = getattr(options, "precision", None) == "bfloat16" and FAMILIES.entry(options.space).bfloat16
+    return "bfloat16" if asked else "float32"
 
 
 def begun_recipe(out: Path, recipe: Recipe) -> Recipe:

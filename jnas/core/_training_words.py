@@ -143,6 +143,9 @@ class Network(NamedTuple):
     float32 `[]`, drawn from the key, and the others weigh more; None leaves out none. None for networks that have
     neither auxiliary heads nor paths to drop."""
 
+    dtype: str = "float32"
+    """Of the images within; parameters, statistics and outputs are float32 with `'bfloat16'` too."""
+
 
 class Weights(NamedTuple):
     """What a run learned."""

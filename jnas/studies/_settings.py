@@ -166,7 +166,8 @@ def check_settings(settings: Iterable[Setting], values: Mapping[str, Any]) -> No
 PRECISION = Setting(
     "precision",
     one_of("float32", "tf32", "bfloat16"),
-    help="with numbers of 24, 11 or 8 bits accelerators multiply (default: the device's own; CPUs use all 24)",
+    help="with numbers of 24, 11 or 8 bits accelerators multiply (default: the device's own; CPUs use all 24); "
+    "networks of darts that are trained have their images in bfloat16 too",
     of_study=False,
 )
 REMATERIALIZE = Setting(

@@ -28,6 +28,7 @@ def make_network(
     *,
     space: str = DEFAULT_SPACE,
     rematerialize: bool = False,
+    dtype: Literal["float32", "bfloat16"] = "float32",
 ) -> Network:
     """Returns the networks of a space's cells for a data set, of the size that a recipe says.
 
@@ -41,9 +42,12 @@ def make_network(
         `'static'`.
       rematerialize: Whether gradients compute the insides of cells again, which takes less memory and more time; their
         last bits may differ.
+      dtype: Of images within the network; `'bfloat16'`, of `'darts'` alone, leaves parameters, batch-norm and the loss
+        in float32.
 
     Raises:
-      ValueError: The space or the form is unknown, or `'static'` without an architecture.
+      ValueError: The space or the form is unknown, `'static'` without an architecture, or `'bfloat16'` of networks that
+        do not have it.
 
     Example:
       >>> dataset, recipe = jnas.training.load_dataset("digits"), jnas.training.get_recipe("digits-8")
@@ -58,6 +62,9 @@ def make_network(
             f"space is {space!r}, whose cells have no networks of their own, expected one of {known}; train them by "
             "their strings, as cells of the space that these are of"
         )
+    if dtype != "float32" and not family.bfloat16:
+        known = ", ".join(row.name for row in FAMILIES.rows.values() if row.bfloat16)
+        raise ValueError(f"dtype is {dtype!r}, which networks of {space} do not have, expected 'float32' (or {known})")
     if form == "static" and (archs is None or np.ndim(archs) != 1):
         raise ValueError("the form 'static' is a program of one architecture; pass it as archs, [E]")
     return family.network(
@@ -69,6 +76,7 @@ def make_network(
         cells=recipe.cells,
         epsilon=recipe.batch_norm_epsilon,
         **_asked(rematerialize),
+        **({} if dtype == "float32" else {"dtype": dtype}),
         **({"auxiliary": True} if recipe.auxiliary and family.auxiliary else {}),
     )
 

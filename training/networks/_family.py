@@ -60,6 +60,8 @@ class Family(NamedTuple):
         has one.
       compile_seconds: What the program of some epochs takes to compile on a CPU core, roughly.
       macs_per_second: Multiply-adds of a CPU core in training, roughly.
+      bfloat16: Whether networks can compute their images in bfloat16; `network` is then given `dtype='bfloat16'` where
+        that is asked for.
       cells_counted: Where a recipe counts cells.
       flax: Imports the module with `Module`, `make_module` and `weights_of`; None where there is none.
     """
@@ -82,6 +84,7 @@ class Family(NamedTuple):
     padding: Callable[[np.ndarray], float] | None = None
     flax: Callable[[], ModuleType] | None = None
     auxiliary: bool = False
+    bfloat16: bool = False
     cells_counted: str = "in each stage"
     alone: FormName | None = None
     compile_seconds: float = 10.0

@@ -72,7 +72,7 @@ def depthwise_to_kernel(padded: Array, gradient: Array, size: int, dilation: int
     """Returns the gradient in the kernel, `[C, S, S]`, of that of the result, given the images with their border.
 
     For each shift along a row, the product of all rows of the images with all rows of the gradient,
-    `[H + border, H']`, of which the diagonals are the taps of a column.
+    `[H + border, H']`, of which the diagonals are the taps of a column. Numbers of 16 bits are added up in 32.
     """
     padded, gradient = kept((padded, gradient))  # or the shifted images would be made long before the gradient is there
     channels, rows, columns = gradient.shape[:3]
@@ -80,11 +80,13 @@ def depthwise_to_kernel(padded: Array, gradient: Array, size: int, dilation: int
     starts = [dilation * tap for tap in range(size)]
     shifted = jnp.stack([padded[:, :, start : start + width : stride] for start in starts], 1)
     left, right = shifted.reshape(channels, size * height, -1), gradient.reshape(channels, rows, -1)
-    products = lax.dot_general(left, right, (((2,), (2,)), ((0,), (0,)))).reshape(channels, size, height, rows)
-    diagonals = np.zeros((size, height, rows), gradient.dtype)
+    total = jnp.promote_types(gradient.dtype, jnp.float32)
+    products = lax.dot_general(left, right, (((2,), (2,)), ((0,), (0,))), preferred_element_type=total)
+    products = products.reshape(channels, size, height, rows)
+    diagonals = np.zeros((size, height, rows), total)
     for tap in range(size):
         diagonals[tap, stride * np.arange(rows) + dilation * tap, np.arange(rows)] = 1
-    return jnp.einsum("cjhy,ihy->cij", products, diagonals)
+    return jnp.einsum("cjhy,ihy->cij", products, diagonals).astype(gradient.dtype)
 
 
 def kept(arrays: Any) -> Any:

@@ -37,7 +37,11 @@ pointwise.defvjp(_pointwise_forward, _pointwise_backward)
 def learned_norm(
     images: Array, scale: Array, shift: Array, statistics: Array | None, epsilon: float
 ) -> tuple[Array, Array]:
-    """As `batch_norm` of `_convolutions`, with a gradient that goes over the images three times."""
+    """As `batch_norm` of `_convolutions`, with a gradient that goes over the images three times.
+
+    Images of fewer bits than the scale has are normalized with all of its bits, and come back in their own; the
+    statistics are as the scale.
+    """
     if statistics is not None:
         return _scaled(images, statistics, scale, shift, epsilon), statistics
     result: tuple[Array, Array] = _learned_norm(images, scale, shift, epsilon)
@@ -46,27 +50,29 @@ def learned_norm(
 
 def _scaled(images: Array, used: Array, scale: Array, shift: Array, epsilon: float) -> Array:
     factor = scale * lax.rsqrt(used[1] + epsilon)
-    return normalized(images, used[0], factor) + channelwise(shift)
+    out = normalized(images.astype(scale.dtype), used[0], factor) + channelwise(shift)
+    return out.astype(images.dtype)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def _learned_norm(images: Array, scale: Array, shift: Array, epsilon: float) -> tuple[Array, Array]:
-    used = moments(images)
+    used = moments(images.astype(scale.dtype))
     return _scaled(images, used, scale, shift, epsilon), used
 
 
 def _norm_forward(images: Array, scale: Array, shift: Array, epsilon: float) -> tuple[Any, tuple[Array, ...]]:
-    used = moments(images)
+    used = moments(images.astype(scale.dtype))
     return (_scaled(images, used, scale, shift, epsilon), used), (images, used, scale)
 
 
 def _norm_backward(epsilon: float, saved: tuple[Array, ...], gradients: tuple[Array, Array]) -> tuple[Array, ...]:
     """The statistics used have no gradient: they enter running estimates, which no loss of this step depends on."""
     images, used, scale = saved
-    factor, gradient = lax.rsqrt(used[1] + epsilon), gradients[0]
-    values = normalized(images, used[0], factor)
+    factor, gradient = lax.rsqrt(used[1] + epsilon), gradients[0].astype(scale.dtype)
+    values = normalized(images.astype(scale.dtype), used[0], factor)
     to_shift, to_scale = jnp.sum(gradient, pixels(0)), jnp.sum(gradient * values, pixels(0))
-    return normalize_backward(gradient, values, factor * scale, to_shift, to_scale), to_scale, to_shift
+    to_images = normalize_backward(gradient, values, factor * scale, to_shift, to_scale)
+    return to_images.astype(images.dtype), to_scale, to_shift
 
 
 _learned_norm.defvjp(_norm_forward, _norm_backward)

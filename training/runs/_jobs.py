@@ -90,7 +90,9 @@ def describe(jobs: Jobs, dataset: Dataset, recipe: Recipe, network: Network, **m
         "form": network.form,
         "jobs": len(jobs.archs),
         "jobs_digest": _digest([jobs.archs.astype(np.int32), jobs.seeds.astype(np.int64)]),
-        **({"rematerialize": True} if network.rematerialize else {}),  # which folders of before do not know
+        # Which folders of before do not know:
+        **({"rematerialize": True} if network.rematerialize else {}),
+        **({} if network.dtype == "float32" else {"dtype": network.dtype}),
         **more,
     }
 

@@ -55,7 +55,7 @@ def edge_operations(stride: int, epsilon: float) -> list[Operation]:
 
     def without_parameters(function: Callable[[Array], Array]) -> Operation:
         def operation(images: Array, parameters: EdgeParameters, statistics: Array | None) -> tuple[Array, Array]:
-            return function(images), _nothing(images)
+            return function(images), _nothing(parameters)
 
         return operation
 
@@ -65,7 +65,7 @@ def edge_operations(stride: int, epsilon: float) -> list[Operation]:
         taps = slice(border, border + size)
 
         def operation(images: Array, parameters: EdgeParameters, statistics: Array | None) -> tuple[Array, Array]:
-            used = [jnp.zeros((2, images.shape[0]), images.dtype)] * ROUNDS
+            used = [*_nothing(parameters)]
             for number in range(rounds):
                 kernel = parameters.depthwise[number, :, taps, taps]
                 images = rectified_depthwise(images, kernel, dilation, 1 if number else stride)
@@ -129,5 +129,5 @@ def has_parameters(choice: Array, stride: Any, channels: int) -> EdgeParameters:
     )
 
 
-def _nothing(images: Array) -> Array:
-    return jnp.zeros((ROUNDS, 2, images.shape[0]), images.dtype)
+def _nothing(parameters: EdgeParameters) -> Array:
+    return jnp.zeros((ROUNDS, 2, parameters.scale.shape[-1]), parameters.scale.dtype)

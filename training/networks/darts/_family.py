@@ -41,6 +41,7 @@ FAMILY = Family(
     named_arrays=darts_named_arrays,
     flax=_flax,
     auxiliary=True,
+    bfloat16=True,
     cells_counted="in all",
     alone="static",  # compiled in half of the time
     compile_seconds=90.0,

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from jnas.core._vocabulary import Array, Key, Network
+from jnas.io._text import not_one_of
 from jnas.spaces._categorical import checked_arch
 from jnas.spaces._registry import check_arch
 from jnas.spaces.darts._cells import NODES, SHAPE
@@ -29,6 +30,9 @@ from jnas.training.networks.darts._edge import (
 from jnas.training.networks.nasbench201._network import check_network_sizes
 from jnas.training.operations._convolutions import patches
 from jnas.training.operations._normalized import learned_norm, pointwise
+
+ImageType = Literal["float32", "bfloat16"]
+"""In what a network computes its images."""
 
 STEM_MULTIPLIER = 3
 AUXILIARY_CHANNELS = (128, 768)
@@ -124,6 +128,7 @@ def darts_network(
     auxiliary: bool = False,
     epsilon: float = 1e-5,
     rematerialize: bool = False,
+    dtype: ImageType = "float32",
 ) -> Network:
     """Returns the networks of the DARTS space's pairs of cells.
 
@@ -149,6 +154,8 @@ def darts_network(
       auxiliary: Whether there is an auxiliary head, of which `regularized` gives the outputs.
       epsilon: Of batch-norm.
       rematerialize: Whether gradients compute each cell again, of which then the inputs alone are kept.
+      dtype: Of the images within the network and of what they are multiplied with. With `'bfloat16'` parameters and
+        their gradients, batch-norm, its statistics, the last layers and the loss stay in float32.
 
     Raises:
       TypeError: A size is not a Python int, or the architecture is not made of integers.
@@ -159,6 +166,9 @@ def darts_network(
     """
     height, width, image_channels = image_shape
     check_network_sizes(height, width, image_channels, num_classes, channels, cells)
+    if dtype not in get_args(ImageType):
+        raise ValueError(not_one_of("dtype", dtype, get_args(ImageType)))
+    narrowed = functools.partial(_narrowed, jnp.bfloat16) if dtype == "bfloat16" else lambda parameters: parameters
     sizes = cell_sizes(channels, cells)
     starts = _starts(sizes, channels, image_channels, num_classes, auxiliary)
 
@@ -178,6 +188,7 @@ def darts_network(
     ) -> tuple[Array, tuple[Array, ...], DartsStatistics]:
         normalize = functools.partial(learned_norm, epsilon=epsilon)
         cell_archs = jnp.asarray(arch).reshape(SHAPE)
+        parameters, keeps = narrowed(parameters), narrowed(keeps)
         images, stem = _stem(parameters.stem, statistics, images, normalize)
         before, last, used = images, images, []
         outputs: tuple[Array, ...] = ()
@@ -194,7 +205,7 @@ def darts_network(
             if with_auxiliary and parameters.auxiliary is not None and number == 2 * cells // 3:
                 logits, used_auxiliary = _auxiliary(parameters.auxiliary, out, normalize)
                 outputs = (logits,)
-        logits = _classify(parameters.head, jnp.mean(last, (1, 2)))
+        logits = _classify(parameters.head, jnp.mean(last, (1, 2), parameters.head.kernel.dtype))
         return logits, outputs, DartsStatistics(stem, tuple(used), used_auxiliary)
 
     def apply(parameters: Any, statistics: Any, arch: Array, images: Array) -> tuple[Array, DartsStatistics]:
@@ -236,6 +247,7 @@ def darts_network(
         form="switch" if own is None else "static",
         rematerialize=rematerialize,
         regularized=regularized,
+        dtype=dtype,
     )
 
 
@@ -248,7 +260,7 @@ def _checked(arch: Any) -> np.ndarray:
 
 
 def _stem(stem: NormalizedConvolution, statistics: Any, images: Array, normalize: Any) -> tuple[Array, Array]:
-    turned = images.transpose(3, 1, 2, 0)
+    turned = images.transpose(3, 1, 2, 0).astype(stem.kernel.dtype)
     convolved = (stem.kernel @ patches(turned)).reshape(-1, *turned.shape[1:])
     result: tuple[Array, Array] = normalize(
         convolved, stem.scale, stem.shift, None if statistics is None else statistics.stem
@@ -301,7 +313,23 @@ def overlapping_quarters(images: Array) -> Array:
 
 
 def _classify(linear: LinearLayer, features: Array) -> Array:
-    return (linear.kernel @ features).T + linear.bias[None]
+    return (linear.kernel @ features.astype(linear.kernel.dtype)).T + linear.bias[None]
+
+
+def _narrowed(dtype: Any, tree: Any) -> Any:
+    """Returns parameters whose kernels of convolutions are of a type, or all of an array; linear layers stay."""
+
+    def narrow(own: Any) -> Any:
+        if isinstance(own, LinearLayer):
+            return own
+        if isinstance(own, NormalizedConvolution):
+            return own._replace(kernel=own.kernel.astype(dtype))
+        if isinstance(own, EdgeParameters):
+            return own._replace(depthwise=own.depthwise.astype(dtype), pointwise=own.pointwise.astype(dtype))
+        return own.astype(dtype)
+
+    parts = (LinearLayer, NormalizedConvolution, EdgeParameters)
+    return jax.tree.map(narrow, tree, is_leaf=lambda own: isinstance(own, parts))
 
 
 def _draw_keeps(key: Key, shape: tuple[int, ...], drop_path: Array) -> Array:
