@@ -25,6 +25,33 @@ Optimizer = Literal["sgd", "rmsprop"]
 and a first mean square of 1."""
 
 
+class TextRecipe(NamedTuple):
+    """What a recipe says of language models besides: windows, what is left out, penalties, averaging.
+
+    A window's length is drawn: `window`, or with a probability of `half_window` half of that, and a normal number of
+    the deviation `window_deviation` more, at least 5 and at most `window` + `most_longer`; the learning rate of its
+    step is in proportion. What is left out is drawn once for a window.
+
+    References:
+      "Regularizing and Optimizing LSTM Language Models", Merity, Keskar and Socher, 2018, Sections 3 to 5; defaults as
+      DARTS trains on Penn Treebank.
+    """
+
+    window: int = 35  # tokens through which gradients go back
+    window_deviation: float = 5.0  # 0 for windows that are not jittered
+    half_window: float = 0.05
+    most_longer: int = 20
+    drop_words: float = 0.1  # of the vocabulary, in the whole window
+    drop_embedding: float = 0.2  # of embedded words
+    drop_input: float = 0.75  # of what enters the cell's first product
+    drop_hidden: float = 0.25  # of the states that enter its products
+    drop_output: float = 0.75
+    activation: float = 0.0  # weight of the mean square of outputs
+    slowness: float = 1e-3  # weight of the mean square of their changes from a step to the next
+    patience: int = 5  # weights are averaged once the validation loss is above that of all but so many last epochs;
+    # 0 for never
+
+
 class Recipe(NamedTuple):
     """The hyper-parameters of a training run; Python values, so that a program is compiled for each recipe.
 
@@ -61,6 +88,7 @@ class Recipe(NamedTuple):
     drop_path: float = 0.0  # probability with which a path is left out, growing from 0 at the first epoch to this
     train_share: float = 0.0  # share of the images of train and validation that is learned from; 0: splits stay
     score_epochs: int = 1  # how many last epochs' mean is the score of a run in a search; all of a shorter run
+    text: TextRecipe | None = None  # of a language model, whose learning rate is constant; `channels` are its units
 
 
 _LATER = {
@@ -73,6 +101,7 @@ _LATER = {
     "drop_path": 0.0,
     "train_share": 0.0,
     "score_epochs": 1,
+    "text": None,
 }
 """Fields that files and folders of before do not have, and what they mean there."""
 
@@ -107,6 +136,26 @@ def _benchsuite() -> dict[str, tuple[Recipe, str]]:
         found[name] = recipe, words
     return found
 
+
+def _text(name: str, epochs: int, text: TextRecipe, **changes: Any) -> Recipe:
+    """Returns a recipe of DARTS's on Penn Treebank, with changes."""
+    settings: dict[str, Any] = {
+        "batch_size": 64,
+        "learning_rate": 20.0,
+        "momentum": 0.0,
+        "weight_decay": 8e-7,
+        "channels": 850,
+        "cells": 1,
+        "nesterov": False,
+        "clip": 0.25,
+        "eval_batch_size": 10,
+        "text": text,
+    }
+    return Recipe(name, epochs, **(settings | changes))
+
+
+_LIGHT = TextRecipe(drop_words=0.0, drop_embedding=0.0, drop_input=0.1, drop_hidden=0.1, drop_output=0.1, slowness=0.0)
+"""For small models, which learn too little to forget."""
 
 RECIPES: dict[str, tuple[Recipe, str]] = {
     "nasbench201-200": (
@@ -163,6 +212,39 @@ RECIPES: dict[str, tuple[Recipe, str]] = {
     "darts-digits-8": (
         _darts("darts-digits-8", 8, batch_size=64, channels=4, cells=3, cutout=0, auxiliary=0.0, eval_batch_size=120),
         "8 epochs of a small network of DARTS's cells on images of 8x8: 4 channels, 3 cells, batches of 64",
+    ),
+    "ptb-darts-8000": (
+        _text("ptb-darts-8000", 8000, TextRecipe()),
+        "DARTS on Penn Treebank: 8,000 epochs of 850 units, batches of 64 windows of about 35 words, averaged SGD",
+    ),
+    "ptb-evalnas-1000": (
+        _text("ptb-evalnas-1000", 1000, TextRecipe()),
+        "the same in 1,000 epochs, as the evaluation of search phases of Yu et al. trains its recurrent cells",
+    ),
+    "ptb-search-50": (
+        _text(
+            "ptb-search-50",
+            50,
+            TextRecipe(window_deviation=0.0, drop_words=0.0),
+            batch_size=256,
+            weight_decay=5e-7,
+            channels=300,
+        ),
+        "DARTS's search on Penn Treebank: 300 units, batches of 256, 50 epochs",
+    ),
+    "text-small-8": (
+        _text("text-small-8", 8, _LIGHT, channels=64, batch_size=32),
+        "8 epochs of a small language model: 64 units, batches of 32 windows; for part of a text or few hours",
+    ),
+    "text-quick-4": (
+        _text(
+            "text-quick-4",
+            4,
+            _LIGHT._replace(window_deviation=0.0, half_window=0.0),
+            channels=32,
+            batch_size=32,
+        ),
+        "4 epochs of a tiny language model, for Python's documentation: 32 units, batches of 32 windows",
     ),
     "digits-8": (
         Recipe("digits-8", 8, batch_size=64, channels=4, cells=3, eval_batch_size=120),
@@ -231,6 +313,8 @@ def check_recipe(recipe: Recipe) -> Recipe:
             raise TypeError(f"the recipe's {field} is {value!r}, expected a Python float")
         if not low <= value <= high or value == float("inf"):
             raise ValueError(f"the recipe's {field} is {value}, expected a number from {low} to {high}")
+    if recipe.text is not None:
+        _check_text(recipe, recipe.text)
     if recipe.optimizer not in get_args(Optimizer):
         raise ValueError(not_one_of("the recipe's optimizer", recipe.optimizer, get_args(Optimizer)))
     for field in ("zero_first_step", "nesterov"):
@@ -241,6 +325,24 @@ def check_recipe(recipe: Recipe) -> Recipe:
     return recipe
 
 
+def _check_text(recipe: Recipe, text: TextRecipe) -> None:
+    """Raises a `ValueError` or `TypeError` that names the field of a language model's that makes no sense."""
+    if not isinstance(text, TextRecipe):
+        raise TypeError(f"the recipe's text is {text!r}, expected a TextRecipe or None")
+    for field, value in text._asdict().items():
+        whole, share = field in ("window", "most_longer", "patience"), field.startswith(("drop_", "half_"))
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            raise TypeError(f"the recipe's {field} is {value!r}, expected a Python {'int' if whole else 'float'}")
+        least, most = float(field == "window"), _MOST_DROPPED if share else float(2**16 if whole else 1e6)
+        if not least <= value <= most:
+            raise ValueError(f"the recipe's {field} is {value}, expected a number from {least:g} to {most:g}")
+    if (recipe.optimizer, recipe.momentum) != ("sgd", 0):
+        raise ValueError(
+            f"the recipe has {recipe.optimizer} of momentum {recipe.momentum}; language models are trained by sgd "
+            "without, expected optimizer 'sgd' and momentum 0"
+        )
+
+
 def recipe_words(recipe: Recipe) -> dict[str, Any]:
     """Returns a recipe as JSON, as files and folders say it: fields that came later only where they change something.
 
@@ -248,12 +350,17 @@ def recipe_words(recipe: Recipe) -> dict[str, Any]:
       >>> [name for name in ("nasbench101-108", "small-12") if "zero_first_step" in recipe_words(get_recipe(name))]
       ['nasbench101-108']
     """
-    return {field: value for field, value in recipe._asdict().items() if value != _LATER.get(field)}
+    words = {field: value for field, value in recipe._asdict().items() if value != _LATER.get(field)}
+    return words | ({} if recipe.text is None else {"text": recipe.text._asdict()})
 
 
 def read_recipe(words: Any) -> Recipe:
     """Returns the recipe that a file says; raises ValueError or TypeError where it is none."""
     check_keys(words, Recipe._fields, tuple(f for f in Recipe._fields if f not in _LATER), "its recipe")
+    text = words.get("text")
+    if text is not None:
+        check_keys(text, TextRecipe._fields, TextRecipe._fields, "its recipe's text")
+        words = {**words, "text": TextRecipe(**text)}
     return check_recipe(Recipe(**words))
 
 

@@ -95,6 +95,32 @@ IMAGE_CLASSIFICATION = Task(
 """Logits `[B, classes]` and classes int32 `[B]`: cross-entropy, and accuracy in percent."""
 
 
+def _token_losses(outputs: Any, targets: Array, smoothing: float = 0.0) -> Array:
+    """Returns the mean cross-entropy of each example's tokens, `[B]` of logits `[B, T, V]` and int32 `[B, T]`."""
+    logits, _ = outputs
+    loss = jax.vmap(_cross_entropy, in_axes=(0, 0, None))(logits, targets, smoothing)
+    return jnp.mean(loss, -1)
+
+
+def _perplexity(total: Any, count: Any = None) -> Any:
+    return jnp.exp(total if count is None else total / count)
+
+
+LANGUAGE_MODELLING = Task(
+    name="language modelling",
+    loss=_token_losses,
+    measure=_token_losses,
+    metric=_perplexity,
+    metric_name="perplexity",
+    unit="",
+    higher_is_better=False,
+    reward=lambda perplexity: 80 / perplexity,  # ENAS's on Penn Treebank
+    carried=lambda outputs: outputs[1],
+)
+"""Logits `[B, T, V]` with the hidden state after them, and tokens int32 `[B, T]`: cross-entropy, and perplexity, which
+is e to its mean."""
+
+
 class Network(NamedTuple):
     """The networks of all architectures of a space, as pure functions of parameters that fit every one of them.
 
@@ -145,6 +171,11 @@ class Network(NamedTuple):
 
     dtype: str = "float32"
     """Of the images within; parameters, statistics and outputs are float32 with `'bfloat16'` too."""
+    window: Callable[..., Any] | None = None
+    """Of language models: `window(parameters, arch, tokens [T, B], targets [T, B], hidden [B, D], length, key=None,
+    settings=None) -> (objective, loss, hidden)`: the mean cross-entropy of the first `length` steps, int32 `[]`, with
+    the penalties of a recipe's `text`, its sum, and the hidden state after them. With a key and settings as in
+    training, what they leave out being drawn from the key. None for networks of independent examples."""
 
 
 class Weights(NamedTuple):

@@ -31,6 +31,7 @@ from jnas.core._search_words import (
 )
 from jnas.core._training_words import (
     IMAGE_CLASSIFICATION,
+    LANGUAGE_MODELLING,
     Batch,
     Decisions,
     Derived,
@@ -52,6 +53,7 @@ from jnas.core._training_words import (
 
 __all__ = [
     "IMAGE_CLASSIFICATION",
+    "LANGUAGE_MODELLING",
     "STOPPED_BY",
     "Array",
     "Batch",

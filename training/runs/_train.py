@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,9 @@ from jnas.training._recipe import Recipe, make_optimizer
 from jnas.training.data import _batches
 from jnas.training.data._batches import filled_batches, shuffled_batches
 from jnas.training.data._dataset import Dataset
+from jnas.training.data._text import TextDataset
 from jnas.training.networks._families import make_network
+from jnas.training.runs._language import begin_text_run, evaluate_text, run_text_epochs, text_windows
 from jnas.training.runs._regularizers import (
     apply_learning,
     check_regularizers,
@@ -24,27 +26,7 @@ from jnas.training.runs._regularizers import (
     regularizer_keys,
     with_cutout,
 )
-
-
-class Curves(NamedTuple):
-    """What was measured after each of `T` epochs; NaN once a run has diverged.
-
-    The fields are named for images; another task's metric stands in the place of accuracy, in its own unit.
-    """
-
-    accuracy: dict[str, Array]  # of each split, float32 [T], percent
-    loss: dict[str, Array]  # of each split, float32 [T], cross-entropy
-
-
-class RunState(NamedTuple):
-    """A run between two epochs: all that the next one needs."""
-
-    key: Key
-    arch: Array  # int32 [E]
-    weights: Weights
-    optimizer: Any  # the optimizer's state
-    epoch: Array  # int32 []: epochs done
-    failed: Array  # bool []: a loss was not finite
+from jnas.training.runs._run_state import Curves, RunState
 
 
 def begin_run(key: Key, arch: Array, dataset: Dataset, recipe: Recipe, network: Network) -> RunState:
@@ -58,6 +40,8 @@ def begin_run(key: Key, arch: Array, dataset: Dataset, recipe: Recipe, network: 
             f"arch has the shape {jnp.shape(arch)}, expected ({network.space.num_decisions},), an architecture of "
             f"{network.space.name}; for another space, pass network=make_network(dataset, recipe, space=...)"
         )
+    if network.window is not None:
+        return begin_text_run(key, arch, dataset, recipe, network)
     init_key, run_key = jax.random.split(key)
     weights = Weights(*network.init(init_key, arch))
     optimizer = make_optimizer(recipe, recipe.epochs * steps_per_epoch(dataset, recipe))
@@ -66,7 +50,9 @@ def begin_run(key: Key, arch: Array, dataset: Dataset, recipe: Recipe, network: 
 
 
 def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
-    """Returns how many batches an epoch has; as `jnas.training.data._batches.batches_per_epoch`."""
+    """Returns how many batches an epoch has, of a text at most; as `jnas.training.data._batches.batches_per_epoch`."""
+    if isinstance(dataset, TextDataset):
+        return text_windows(dataset, recipe)
     return _batches.batches_per_epoch(dataset, recipe.batch_size, "give the recipe a smaller batch_size")
 
 
@@ -84,6 +70,8 @@ def run_epochs(
       network: What it trains.
       num_epochs: How many more epochs, a Python int.
     """
+    if network.window is not None:
+        return run_text_epochs(state, dataset, recipe, network, num_epochs)
     num_steps = steps_per_epoch(dataset, recipe)
     optimizer = make_optimizer(recipe, recipe.epochs * num_steps)
     rows, task = dataset.rows("train"), network.task
@@ -201,6 +189,8 @@ def evaluate(weights: Weights, arch: Array, dataset: Dataset, split: str, recipe
         but belong to the batch's own statistics.
       network: What is evaluated.
     """
+    if network.window is not None:
+        return evaluate_text(weights.parameters, arch, dataset, split, recipe, network)
     return _evaluate_splits(weights, arch, dataset, [split], recipe, network)[split]
 
 

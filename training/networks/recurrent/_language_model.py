@@ -1,0 +1,179 @@
+"""A language model of one recurrent layer, whose embedding is its decoder too."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.core._vocabulary import LANGUAGE_MODELLING, Array, FormName, Key, Network, Space
+from jnas.spaces.recurrent._cells import RecurrentCell, cell_of, in_output
+from jnas.training._recipe import TextRecipe
+from jnas.training.networks.recurrent._cell import CellMasks, CellParameters, run_cell
+from jnas.training.networks.recurrent._decoder import cross_entropy
+
+_START = 0.04  # all products start within it
+
+
+class LanguageModelParameters(NamedTuple):
+    """The parameters of a language model of `V` tokens and `D` units."""
+
+    words: Array  # [V, D], the embedding and, transposed, the decoder
+    bias: Array  # [V], of the decoder
+    cell: CellParameters
+
+
+class Window(NamedTuple):
+    """What a model makes of a window of a text."""
+
+    objective: Array  # [] float32: the mean cross-entropy with the penalties
+    loss: Array  # [] float32: the sum of the cross-entropy of all tokens that count
+    hidden: Array  # [B, D] float32, after the window
+
+
+class _Draws(NamedTuple):
+    """What is left out in training, drawn once for a window; None where nothing is."""
+
+    words: Array | None  # [V] float32
+    embedded: Array | None  # [B, D]
+    outputs: Array | None  # [B, D]
+    cell: CellMasks | None
+
+
+def language_model(
+    space: Space,
+    *,
+    num_words: int,
+    channels: int,
+    form: FormName = "switch",
+    arch: np.ndarray | None = None,
+    output: Any = "all",
+) -> Network:
+    """Returns the language models of all cells of a recurrent space.
+
+    Embedding, cell and output have as many units, and the embedding is the decoder too (Press and Wolf, 2017), as
+    DARTS trains them. All cells of a space have as many parameters.
+
+    Args:
+      space: A space of cells of `n` nodes, as `jnas.spaces.recurrent` makes them.
+      num_words: Tokens of the vocabulary, `V`.
+      channels: Units, `D`.
+      form: `'switch'` and `'static'` go from one member of a batch to the next, `'mixture'` computes them side by side.
+      arch: For `'static'`: the one architecture `[2 n]`.
+      output: Which nodes' mean is put out, as `in_output` takes it.
+
+    References:
+      "DARTS: Differentiable Architecture Search", Liu, Simonyan and Yang, 2019, Section 3.2; "Regularizing and
+      Optimizing LSTM Language Models", Merity, Keskar and Socher, 2018, for what is left out and the penalties.
+    """
+    nodes = space.num_decisions // 2
+    fixed = None if form != "static" or arch is None else np.asarray(arch)
+
+    def chosen(arch: Array) -> tuple[RecurrentCell, Array]:
+        cell = cell_of(arch if fixed is None else fixed)
+        nodes_put_out = jnp.asarray(in_output(cell, output), jnp.float32)
+        return cell, nodes_put_out / jnp.sum(nodes_put_out)
+
+    def init(key: Key, arch: Array) -> tuple[LanguageModelParameters, Any]:
+        shapes = ((num_words, channels), (2 * channels, 2 * channels), (nodes, channels, 2 * channels))
+        drawn = [
+            jax.random.uniform(key, shape, jnp.float32, -_START, _START)
+            for key, shape in zip(jax.random.split(key, 3), shapes, strict=True)
+        ]
+        return LanguageModelParameters(drawn[0], jnp.zeros(num_words), CellParameters(*drawn[1:])), ()
+
+    def window(
+        parameters: LanguageModelParameters,
+        arch: Array,
+        tokens: Array,
+        targets: Array,
+        hidden: Array,
+        length: Array,
+        key: Key | None = None,
+        settings: TextRecipe | None = None,
+    ) -> Window:
+        draws = _Draws(None, None, None, None)
+        if key is not None and settings is not None:
+            draws = _drawn(key, settings, num_words, hidden.shape)
+        embedded = parameters.words[tokens]
+        if draws.words is not None:
+            embedded = embedded * draws.words[tokens][..., None]
+        if draws.embedded is not None:
+            embedded = embedded * draws.embedded
+        cell, shares = chosen(arch)
+        outputs, hidden = run_cell(parameters.cell, cell, shares, embedded, hidden, length, draws.cell)
+        dropped = outputs if draws.outputs is None else outputs * draws.outputs
+        rows, batch = dropped.reshape(-1, channels), tokens.shape[1]
+        loss = cross_entropy(rows, parameters.words, parameters.bias, targets.reshape(-1), length * batch)
+        objective = loss / (jnp.maximum(length, 1) * batch)
+        if key is not None and settings is not None:
+            objective = objective + _penalties(settings, outputs, dropped, length)
+        return Window(objective, loss, hidden)
+
+    def apply(parameters: LanguageModelParameters, statistics: Any, arch: Array, inputs: Any) -> tuple[Any, Any]:
+        tokens, hidden = inputs
+        cell, shares = chosen(arch)
+        embedded = parameters.words[tokens.T]
+        outputs, hidden = run_cell(parameters.cell, cell, shares, embedded, hidden, jnp.int32(tokens.shape[1]))
+        logits = outputs @ parameters.words.T + parameters.bias
+        return (logits.transpose(1, 0, 2), hidden), ()
+
+    products = 2 * (nodes + 2) * channels**2
+    return Network(
+        init=init,
+        apply=apply,
+        has=lambda arch: jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), jax.eval_shape(init, *_EXAMPLE)[0]),
+        counts=lambda shape: (),
+        parameters=lambda arch: jnp.float32((products + num_words * (channels + 1)) / 1e6),
+        flops=lambda arch: jnp.float32((products + num_words * channels) / 1e6),
+        space=space,
+        form=form,
+        task=LANGUAGE_MODELLING,
+        window=window,
+    )
+
+
+_EXAMPLE = (jax.ShapeDtypeStruct((), jax.dtypes.prng_key), None)
+
+
+def _drawn(key: Key, settings: TextRecipe, num_words: int, shape: tuple[int, ...]) -> _Draws:
+    """Returns what a window leaves out; one draw serves all, and what is kept is scaled up."""
+    rates = (settings.drop_embedding, settings.drop_output, settings.drop_input, settings.drop_hidden)
+    size = int(np.prod(shape))
+    needed = len(rates) * size if any(rates) else 0
+    draws = jax.random.uniform(key, (needed + (num_words if settings.drop_words else 0),))
+
+    def kept(draws: Array, rate: float) -> Array:
+        return jnp.where(draws < rate, np.float32(0), np.float32(1 / (1 - rate)))
+
+    masks: list[Array | None] = [
+        kept(draws[place * size : (place + 1) * size].reshape(shape), rate) if rate else None
+        for place, rate in enumerate(rates)
+    ]
+    embedded, outputs, inputs, states = masks
+    whole = functools.partial(jnp.ones, shape)
+    cell = (
+        None
+        if inputs is None and states is None
+        else CellMasks(whole() if inputs is None else inputs, whole() if states is None else states)
+    )
+    words = kept(draws[needed:], settings.drop_words) if settings.drop_words else None
+    return _Draws(words, embedded, outputs, cell)
+
+
+def _penalties(settings: TextRecipe, outputs: Array, dropped: Array, length: Array) -> Array:
+    """Returns the penalties on outputs that are large, and that change from a step to the next."""
+    steps, *each = outputs.shape
+    total, number = jnp.float32(0), jnp.arange(steps)
+    if settings.activation:
+        squares = jnp.sum(dropped**2, (1, 2))
+        total += settings.activation * jnp.sum(jnp.where(number < length, squares, 0)) / _count(length, each)
+    if settings.slowness:
+        changes = jnp.sum((outputs[1:] - outputs[:-1]) ** 2, (1, 2))
+        total += settings.slowness * jnp.sum(jnp.where(number[1:] < length, changes, 0)) / _count(length - 1, each)
+    return total
+
+
+def _count(steps: Array, each: list[int]) -> Array:
+    return jnp.maximum(steps, 1) * float(np.prod(each))

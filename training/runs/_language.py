@@ -1,0 +1,225 @@
+"""A language model's training run: windows of a text in its order, the state carried from each to the next."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jnas.core._vocabulary import Array, Key, Network, Weights
+from jnas.training._recipe import Recipe, TextRecipe
+from jnas.training.data._text import TextDataset, streams_of, windows_of
+from jnas.training.runs._run_state import Curves, RunState
+
+_LEAST = 5  # tokens of a window that is jittered
+_MARGIN = 4.0  # deviations of an epoch's number of windows for which there is room
+
+
+class Averaging(NamedTuple):
+    """The parameters that steps change, and when their mean over steps takes their place in evaluation."""
+
+    parameters: Any  # those of the run's `weights` are the mean, and the same before there is one
+    steps: Array  # int32 []: since averaging began; -1 before
+    best: Array  # float32 []: the lowest validation loss of all but the last `patience` epochs
+    recent: Array  # float32 [patience]: those of the last ones, infinite where there was no epoch yet
+
+
+class _Total(NamedTuple):
+    """What is carried through the windows of an epoch."""
+
+    averaging: Averaging
+    mean: Any  # of the parameters
+    hidden: Array  # [B, D]
+    loss: Array  # [] the sum over all tokens so far
+
+
+def draw_lengths(key: Key, settings: TextRecipe, count: int) -> Array:
+    """Returns the lengths of `count` windows, int32 `[count]`; as `TextRecipe` says."""
+    if not settings.window_deviation and not settings.half_window:
+        return jnp.full(count, settings.window, jnp.int32)
+    half_key, more_key = jax.random.split(key)
+    half = jax.random.uniform(half_key, (count,)) < settings.half_window
+    lengths = jnp.where(half, settings.window / 2, settings.window)
+    if settings.window_deviation:
+        lengths = jnp.maximum(lengths + settings.window_deviation * jax.random.normal(more_key, (count,)), _LEAST)
+    return jnp.clip(lengths.astype(jnp.int32), 1, longest_window(settings))
+
+
+def longest_window(settings: TextRecipe) -> int:
+    """Returns how many tokens a window has at most."""
+    return settings.window + (settings.most_longer if settings.window_deviation else 0)
+
+
+def text_windows(text: TextDataset, recipe: Recipe) -> int:
+    """Returns for how many windows an epoch has room.
+
+    Lengths are drawn until the text is through; their number has a deviation of which there is room for four, and an
+    epoch that would need more leaves the text's last tokens out.
+
+    Raises:
+      ValueError: The recipe is not one of language models, or its windows are longer than the text's streams.
+    """
+    settings = text_settings(recipe)
+    length = len(text.tokens("train")) // recipe.batch_size
+    if length <= settings.window:
+        raise ValueError(
+            f"the training text of {text.name!r} gives {recipe.batch_size} streams of {length} tokens and a window "
+            f"takes {settings.window} and the next; give the recipe a smaller batch_size or a shorter window"
+        )
+    share = settings.half_window
+    mean = settings.window * (1 - share / 2)
+    deviation = math.hypot(settings.window_deviation, settings.window / 2 * math.sqrt(share * (1 - share)))
+    expected = (length - 1) / mean
+    return math.ceil(expected + _MARGIN * deviation / mean * math.sqrt(expected))
+
+
+def text_settings(recipe: Recipe) -> TextRecipe:
+    """Returns what a recipe says of language models; ValueError where it says nothing."""
+    if recipe.text is None:
+        raise ValueError(f"the recipe {recipe.name!r} trains on images; for a text give one such as 'text-small-8'")
+    return recipe.text
+
+
+def begin_text_run(key: Key, arch: Array, text: TextDataset, recipe: Recipe, network: Network) -> RunState:
+    """Returns a run of which nothing is done yet; as `begin_run`."""
+    settings = text_settings(recipe)
+    init_key, run_key = jax.random.split(key)
+    weights = Weights(*network.init(init_key, arch))
+    infinite = jnp.full(settings.patience, jnp.inf, jnp.float32)
+    averaging = Averaging(weights.parameters, jnp.int32(-1), jnp.float32(jnp.inf), infinite)
+    return RunState(run_key, jnp.asarray(arch, jnp.int32), weights, averaging, jnp.int32(0), jnp.bool_(False))
+
+
+def run_text_epochs(
+    state: RunState, text: TextDataset, recipe: Recipe, network: Network, num_epochs: int
+) -> tuple[RunState, Curves]:
+    """Returns a run after more epochs, and what was measured in each of them; as `run_epochs`.
+
+    An epoch goes through the text once, from a hidden state of zeros. The gradient's norm is clipped, weight decay
+    added, and the step's learning rate is in proportion to its window's length. Once the validation loss is higher than
+    the lowest of all but the last `patience` epochs, the mean of the parameters over all later steps (but the first,
+    as PyTorch's ASGD) is evaluated and kept in their place.
+
+    References:
+      "Regularizing and Optimizing LSTM Language Models", Merity, Keskar and Socher, 2018, Algorithm 1.
+    """
+    settings, count = text_settings(recipe), text_windows(text, recipe)
+    streams = streams_of(text.tokens("train"), recipe.batch_size)
+    total_length, longest = streams.shape[1], longest_window(settings)
+    rows = jnp.pad(streams, ((0, 0), (0, longest + 1))).T
+    splits = [split for split in text.splits if split != "train"]
+
+    def epoch(state: RunState, _: None) -> tuple[RunState, Curves]:
+        length_key, drop_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
+        drawn = draw_lengths(length_key, settings, count)
+        starts = jnp.cumsum(drawn) - drawn
+        left = total_length - 1 - starts
+        lengths = jnp.where(left > 1, jnp.minimum(drawn, left), 0)
+
+        def window(total: _Total, each: tuple[Array, Array, Array, Key]) -> tuple[_Total, None]:
+            start, drawn, length, key = each
+            tokens = lax.dynamic_slice_in_dim(rows, start, longest + 1)
+            return _step(total, tokens, drawn, length, key, state.arch, recipe, network), None
+
+        hidden = jnp.zeros((recipe.batch_size, recipe.channels), jnp.float32)
+        total = _Total(state.optimizer, state.weights.parameters, hidden, jnp.float32(0))
+        windows = (jnp.minimum(starts, total_length), drawn, lengths, jax.random.split(drop_key, count))
+        total, _ = lax.scan(window, total, windows)
+        loss = total.loss / (jnp.sum(lengths) * recipe.batch_size)
+        measured = {"train": jnp.stack([network.task.metric(loss), loss])}
+        for split in splits:
+            measured[split] = evaluate_text(total.mean, state.arch, text, split, recipe, network)
+        failed = state.failed | ~jnp.all(jnp.isfinite(jnp.stack(list(measured.values()))))
+        known = {split: jnp.where(failed, jnp.nan, values) for split, values in measured.items()}
+        curves = Curves({s: v[0] for s, v in known.items()}, {s: v[1] for s, v in known.items()})
+        judged = measured.get(text.validation_split or "")
+        averaging = total.averaging if judged is None else _judged(total.averaging, judged[1])
+        weights = Weights(total.mean, state.weights.statistics)
+        return state._replace(weights=weights, optimizer=averaging, epoch=state.epoch + 1, failed=failed), curves
+
+    return lax.scan(epoch, state, None, length=num_epochs)
+
+
+def _step(
+    total: _Total, tokens: Array, drawn: Array, length: Array, key: Key, arch: Array, recipe: Recipe, network: Network
+) -> _Total:
+    """Returns what is carried after a window of tokens `[T + 1, B]`; a window of no length changes nothing."""
+    settings, window = text_settings(recipe), network.window
+    assert window is not None
+
+    def objective(parameters: Any) -> tuple[Array, Any]:
+        found = window(parameters, arch, tokens[:-1], tokens[1:], total.hidden, length, key, settings)
+        return found.objective, found
+
+    gradients, found = jax.grad(objective, has_aux=True)(total.averaging.parameters)
+    norm = jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(gradients)))
+    shrink = jnp.minimum(1.0, recipe.clip / (norm + 1e-6)) if recipe.clip else 1.0
+    rate = jnp.where(length > 0, recipe.learning_rate * drawn / settings.window, 0.0)
+    parameters = jax.tree.map(
+        lambda value, gradient: value - rate * (shrink * gradient + recipe.weight_decay * value),
+        total.averaging.parameters,
+        gradients,
+    )
+    steps, mean = total.averaging.steps, parameters
+    if settings.patience:
+        steps = jnp.where((steps >= 0) & (length > 0), steps + 1, steps)
+        share = jnp.where(length > 0, 1 / jnp.maximum(steps - 1, 1), 0.0)
+        mean = jax.tree.map(
+            lambda mean, value: jnp.where(share == 1, value, mean + share * (value - mean)), total.mean, parameters
+        )
+    averaging = total.averaging._replace(parameters=parameters, steps=steps)
+    return _Total(averaging, mean, found.hidden, total.loss + found.loss)
+
+
+def _judged(averaging: Averaging, loss: Array) -> Averaging:
+    """Returns the same after the validation loss of an epoch."""
+    if not len(averaging.recent):
+        return averaging
+    begins = (averaging.steps < 0) & (loss > averaging.best)
+    recent = jnp.append(averaging.recent[1:], loss)
+    return averaging._replace(
+        steps=jnp.where(begins, 0, averaging.steps),
+        best=jnp.minimum(averaging.best, averaging.recent[0]),
+        recent=recent,
+    )
+
+
+def evaluate_text(
+    parameters: Any,
+    arch: Array,
+    text: TextDataset,
+    split: str,
+    recipe: Recipe,
+    network: Network,
+    *,
+    batch_size: int | None = None,
+) -> Array:
+    """Returns perplexity and mean cross-entropy of a split, float32 `[2]`, the state carried through it.
+
+    The mean is over all tokens that are predicted. (The released scripts divide by one more for each stream.)
+
+    Args:
+      parameters: What is evaluated.
+      arch: int32 `[E]`.
+      text: Where the split is.
+      split: Its name.
+      recipe: Says the length of a window and, in `eval_batch_size`, the number of streams.
+      network: A language model.
+      batch_size: Another number of streams; published test perplexities have 1.
+    """
+    window = network.window
+    assert window is not None
+    streams = streams_of(text.tokens(split), batch_size or recipe.eval_batch_size)
+    inputs, targets, lengths = windows_of(streams, text_settings(recipe).window)
+
+    def add(carried: tuple[Array, Array], each: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], None]:
+        hidden, total = carried
+        found = window(parameters, arch, *each[:2], hidden, each[2])
+        return (found.hidden, total + found.loss), None
+
+    hidden = jnp.zeros((streams.shape[0], recipe.channels), jnp.float32)
+    (_, total), _ = lax.scan(add, (hidden, jnp.float32(0)), (inputs, targets, lengths))
+    count = int(np.prod(streams.shape)) - streams.shape[0]
+    return jnp.stack([network.task.metric(total, count), total / count])
