@@ -5,7 +5,7 @@ in a folder from which killed work goes on.
 """
 
 from jnas.core._vocabulary import Decisions, Examples, Network, Preferences, Supernet, Task, Weights
-from jnas.training._recipe import RECIPES, Recipe, get_recipe, make_optimizer
+from jnas.training._recipe import RECIPES, Recipe, TextRecipe, get_recipe, make_optimizer
 from jnas.training.data._augmentation import Augmentation, augment, normalize
 from jnas.training.data._dataset import Dataset, dataset_from_arrays
 from jnas.training.data._reduce import resized, subset
@@ -18,6 +18,8 @@ from jnas.training.data._sources import (
     dataset_names,
     load_dataset,
 )
+from jnas.training.data._text import TextDataset, Vocabulary, text_dataset
+from jnas.training.data._text_sources import load_text, text_names
 from jnas.training.export._flax import from_flax, to_flax
 from jnas.training.export._weights import TrainedNetwork, load_weights, save_weights
 from jnas.training.networks._families import make_network, make_supernet
@@ -26,10 +28,13 @@ from jnas.training.networks.nasbench101._one_shot_supernet import nasbench1shot1
 from jnas.training.networks.nasbench101._supernet import nasbench101_supernet
 from jnas.training.networks.nasbench201._network import nasbench201_network
 from jnas.training.networks.nasbench201._supernet import nasbench201_supernet
+from jnas.training.networks.recurrent._language_model import language_model
 from jnas.training.operations._forms import over_seeds
 from jnas.training.runs._build import TablePlan, assemble_table, measure_seconds, plan_table
 from jnas.training.runs._jobs import Jobs, Runs, describe, load_runs, open_folder, run_jobs
-from jnas.training.runs._train import Curves, RunState, begin_run, evaluate, run_epochs, train
+from jnas.training.runs._language import evaluate_text
+from jnas.training.runs._run_state import Curves, RunState
+from jnas.training.runs._train import begin_run, evaluate, run_epochs, train
 from jnas.training.runs._train_many import train_many
 
 __all__ = [
@@ -53,7 +58,10 @@ __all__ = [
     "Supernet",
     "TablePlan",
     "Task",
+    "TextDataset",
+    "TextRecipe",
     "TrainedNetwork",
+    "Vocabulary",
     "Weights",
     "assemble_table",
     "augment",
@@ -62,10 +70,13 @@ __all__ = [
     "dataset_names",
     "describe",
     "evaluate",
+    "evaluate_text",
     "from_flax",
     "get_recipe",
+    "language_model",
     "load_dataset",
     "load_runs",
+    "load_text",
     "load_weights",
     "make_network",
     "make_optimizer",
@@ -85,6 +96,8 @@ __all__ = [
     "run_jobs",
     "save_weights",
     "subset",
+    "text_dataset",
+    "text_names",
     "to_flax",
     "train",
     "train_many",

@@ -3,6 +3,7 @@
 import argparse
 import shlex
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,8 +30,8 @@ from jnas.spaces._registry import SPACES, up_to_vertices
 from jnas.tables._file import save_arrays
 from jnas.tables._named_cells import read_arch
 from jnas.training._recipe import Recipe
-from jnas.training.data._dataset import Dataset
-from jnas.training.networks._families import FAMILIES
+from jnas.training.networks._families import FAMILIES, space_of
+from jnas.training.networks._family import all_archs
 from jnas.training.runs._build import TablePlan, assemble_table, measure_seconds, plan_table
 from jnas.training.runs._jobs import Runs
 
@@ -81,10 +82,15 @@ def run_build(options: argparse.Namespace) -> None:
 def _chosen_archs(options: argparse.Namespace) -> np.ndarray | None:
     """Returns the architectures that the options name, `[N, E]`; `None` for all of the space."""
     if options.archs:
-        space = spaces.get(options.space)
+        space = space_of(options.space, options.nodes)
         each = jnp.asarray(_read_lines(Path(options.archs), space))
         _, first = np.unique(np.asarray(jax.jit(jax.vmap(space.fingerprint))(each)), axis=0, return_index=True)
         return np.asarray(each)[np.sort(first)]
+    if options.nodes is not None:
+        space = space_of(options.space, options.nodes)
+        if space.size is None:
+            raise ValueError(f"--nodes is {options.nodes}, too many for a table of all cells; name some by --archs")
+        return all_archs(space)
     cells = FAMILIES.entry(options.space).cells
     return cells(options.vertices) if cells is not None and options.vertices is not None else None
 
@@ -134,8 +140,14 @@ def _write(options: argparse.Namespace, plan: TablePlan, runs: Runs, work: Train
     )
 
 
-def _recipe_text(recipe: Recipe, dataset: Dataset) -> str:
+def _recipe_text(recipe: Recipe, dataset: Any) -> str:
     images = ", ".join(f"{len(rows):,} of {split}" for split, rows in dataset.splits.items())
+    if recipe.text is not None:
+        return (
+            f"recipe {recipe.name}: {recipe.epochs} epochs in batches of {recipe.batch_size}, {recipe.channels} units, "
+            f"windows of about {recipe.text.window}; a text of {dataset.num_tokens:,} different "
+            f"{dataset.vocabulary.unit}: {images}"
+        )
     height, width, channels = dataset.image_shape
     return (
         f"recipe {recipe.name}: {recipe.epochs} epochs in batches of {recipe.batch_size}, {recipe.channels} channels, "

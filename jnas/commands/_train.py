@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas import spaces
 from jnas.commands._processes import say
 from jnas.commands._training_setup import divide_as, make_dataset, make_recipe, prepare_devices, show_recipes
 from jnas.commands._training_work import (
@@ -30,7 +29,7 @@ from jnas.io._progress import status_line
 from jnas.io._text import counted
 from jnas.tables._named_cells import find_cells, read_cells
 from jnas.training.export._weights import save_weights
-from jnas.training.networks._families import FAMILIES
+from jnas.training.networks._families import FAMILIES, space_of
 from jnas.training.runs._job_files import load_chunk_weights
 from jnas.training.runs._jobs import Jobs, Runs, divide
 from jnas.training.runs._results import RunGroup, draw_curves, summary_text, write_curves
@@ -42,7 +41,7 @@ def run_train(options: argparse.Namespace) -> None:
     """Runs `jnas train`."""
     if show_recipes(options):
         return
-    space = spaces.get(FAMILIES.entry(options.space).name)
+    space = space_of(options.space, options.nodes)
     cells = read_cells(options.archs, space)
     out = Path(options.out)
     _check_folder(out)
@@ -76,10 +75,12 @@ def _tell(options: argparse.Namespace, archs: Mapping[int, np.ndarray], work: Tr
     images = ", ".join(f"{split} {len(rows):,}" for split, rows in dataset.splits.items())
     by_default = "" if options.recipe else " (the default)"
     narrow = "" if work.network.dtype == "float32" else "; images within in bfloat16, the rest in float32"
+    size = f"{recipe.channels} channels, {counted(recipe.cells, 'cell')} {FAMILIES.entry(options.space).cells_counted}"
+    if recipe.text is not None:
+        size = f"{recipe.channels} units, windows of {recipe.text.window} {dataset.vocabulary.unit}"
     say(
         f"{counted(len(archs), 'architecture')} x {counted(options.num_seeds, 'seed')} on {dataset.name} ({images}); "
-        f"recipe {recipe.name}{by_default}: {counted(recipe.epochs, 'epoch')}, {recipe.channels} channels, "
-        f"{counted(recipe.cells, 'cell')} {FAMILIES.entry(options.space).cells_counted}, batches of {recipe.batch_size}"
+        f"recipe {recipe.name}{by_default}: {counted(recipe.epochs, 'epoch')}, {size}, batches of {recipe.batch_size}"
         f"{narrow}"
     )
 
@@ -133,8 +134,9 @@ def _write_results(
     """Writes curves, picture and weights, and prints the summary."""
     with status_line() as show:
         show("writing the results")
-        write_curves(folder / "curves.csv", groups, seeds, runs)
-        draw_curves(folder / "curves.png", groups, runs, work.dataset)
+        task = work.network.task
+        write_curves(folder / "curves.csv", groups, seeds, runs, task)
+        draw_curves(folder / "curves.png", groups, runs, work.dataset, task)
         (folder / "weights").mkdir(exist_ok=True)
         for chunk, rows in enumerate(divide(len(work.jobs.archs), work.chunk)):
             weights = load_chunk_weights(folder, chunk, len(rows), work.network)
@@ -144,5 +146,5 @@ def _write_results(
                     one = jax.tree.map(lambda array, place=place: array[place], weights)
                     path = folder / "weights" / f"{group.number:05d}-seed-{seed}.npz"
                     save_weights(path, work.jobs.archs[job], one, work.dataset, work.recipe)
-    print(f"\n{summary_text(groups, seeds, runs, work.dataset)}\n")
+    print(f"\n{summary_text(groups, seeds, runs, work.dataset, work.network.task)}\n")
     print(f"curves: {folder / 'curves.csv'}\nplot: {folder / 'curves.png'}\nweights: {folder / 'weights'}")

@@ -35,8 +35,8 @@ IMAGE_SETTINGS = (
 _DATA_SETTINGS = (
     DATASET.of(
         "digits (default, needs no files), mnist, cifar10-valid, cifar10, cifar100, ImageNet16-120, tfds:NAME, or the "
-        "path of an .npz of your own",
-        "digits",
+        "path of an .npz of your own; for recurrent python-docs (default, needs no files), ptb, ptb:N (its N most "
+        "frequent words), a .txt or a folder with train.txt and valid.txt, and chars: before one of them",
     ),
     *IMAGE_SETTINGS[:-1],
     IMAGE_SETTINGS[-1].of("evaluate on so many of each split"),
@@ -47,11 +47,17 @@ _RECIPE_SETTINGS = (
         TEXT,
         "NAME",
         "how to train; `help` lists them (default: digits-8 for the digits, nasbench201-12 for others; for nasbench101 "
-        "small101-12 and nasbench101-108; for darts darts-digits-8 and darts-small-12)",
+        "small101-12 and nasbench101-108; for darts darts-digits-8 and darts-small-12; for recurrent text-quick-4 "
+        "and text-small-8)",
     ),
     Setting("epochs", NUM_EPOCHS, "N", "epochs (default: the recipe's)"),
     Setting("batch_size", POSITIVE, "N", "images in a batch (default: the recipe's)"),
-    Setting("channels", integer(1, most=65_536), "N", "channels of the network's first stage (default: the recipe's)"),
+    Setting(
+        "channels",
+        integer(1, most=65_536),
+        "N",
+        "channels of the network's first stage, units of a language model (default: the recipe's)",
+    ),
     Setting(
         "stage_cells",
         integer(1, most=1_000),
@@ -59,6 +65,7 @@ _RECIPE_SETTINGS = (
         "cells in each of the network's stages, of darts all of them (default: the recipe's)",
     ),
 )
+_NODES = Setting("nodes", integer(1, most=32), "N", "recurrent: nodes of a cell (default 8)")
 _DEVICE_SETTINGS = (
     Setting("form", one_of("switch", "dispatch", "mixture"), help="how a batch of candidates is computed"),
     Setting("chunk_size", POSITIVE, "N", "candidates in one program", older=("chunk",)),
@@ -69,12 +76,14 @@ _DEVICE_SETTINGS = (
 )
 _LIGHTER = "--chunk-size or --batch-size, or give --rematerialize, with another --out"
 _TRAIN = """\
-Trains cells of NAS-Bench-201, NAS-Bench-101 or DARTS (genotypes) on a data set. DIR gets curves.csv, curves.png and
-a file of weights for each run, which jnas.training.load_weights reads. Of isomorphic cells of the last two, the first
-that is given is trained. Stopped at any moment, the same command goes on, to the same results.
+Trains cells of NAS-Bench-201, NAS-Bench-101 or DARTS (genotypes) on images, or recurrent cells as language models on
+a text. DIR gets curves.csv, curves.png and a file of weights for each run, which jnas.training.load_weights reads. Of
+isomorphic cells (but NAS-Bench-201's) the first that is given is trained. Stopped at any moment, the same command goes
+on, to the same results.
 """
 _TRAIN_SETTINGS = (
-    Setting("space", TEXT, "{nasbench201,nasbench101,darts}", f"default {DEFAULT_SPACE}", DEFAULT_SPACE),
+    Setting("space", TEXT, "{nasbench201,nasbench101,darts,recurrent}", f"default {DEFAULT_SPACE}", DEFAULT_SPACE),
+    _NODES,
     NUM_SEEDS.of("runs of each, with seeds 0 to N-1 (default 1)", 1),
     OUT.of("the folder of the runs (default jnas-train)", "jnas-train"),
 )
@@ -85,7 +94,8 @@ numbers, and the table says so. The runs stand in a folder: stopped at any momen
 """
 _BUILD_SETTINGS = (
     OUT.of("the folder of the runs (default: T, beside the table)"),
-    Setting("space", TEXT, "NAME", "nasbench201 (default) or nasbench101", DEFAULT_SPACE),
+    Setting("space", TEXT, "NAME", "nasbench201 (default), nasbench101, or recurrent with --nodes", DEFAULT_SPACE),
+    _NODES,
     Setting("archs", TEXT, "FILE", "train the cells of this file, an architecture string on each line"),
     VERTICES.of("nasbench101: train the cells of up to so many vertices, input and output among them"),
     NUM_SEEDS.of("runs of each cell, with seeds 0 to N-1 (default 3)", 3),

@@ -11,10 +11,11 @@ from jnas.commands._processes import take_share
 from jnas.io._compilation_cache import use_compilation_cache
 from jnas.io._text import aligned
 from jnas.training._recipe import RECIPES, Recipe, get_recipe, recipe_words
-from jnas.training.data._dataset import Dataset
 from jnas.training.data._reduce import divided, resized, subset
-from jnas.training.data._sources import load_dataset
-from jnas.training.networks._families import FAMILIES
+from jnas.training.data._sources import dataset_names, load_dataset
+from jnas.training.data._text import TextDataset
+from jnas.training.data._text_sources import is_text, load_text
+from jnas.training.networks._families import FAMILIES, check_kind
 from jnas.training.runs._train import steps_per_epoch
 
 _PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
@@ -60,12 +61,22 @@ def show_recipes(options: argparse.Namespace) -> bool:
     return True
 
 
-def make_dataset(options: argparse.Namespace) -> Dataset:
-    """Returns the data set that the options name.
+def make_dataset(options: argparse.Namespace) -> Any:
+    """Returns the data set that the options name, images or a text; with the space's default where they name none.
 
     Raises:
       ValueError, OSError: It cannot be had; the message says what to do.
     """
+    text = FAMILIES.entry(options.space).text
+    if options.dataset is None:
+        options.dataset = "python-docs" if text else "digits"
+    known = options.dataset.lower()
+    if text and (known in map(str.lower, dataset_names()) or known.startswith("tfds:") or known.endswith(".npz")):
+        check_kind(options.dataset, False, options.space)
+    if not text and is_text(options.dataset):
+        check_kind(options.dataset, True, options.space)
+    if text:
+        return _make_text(options)
     try:
         dataset = load_dataset(options.dataset, data_dir=options.data_dir, seed=options.split_seed)
     except (TypeError, ImportError) as error:  # images of another type; a library that reads them is not installed
@@ -79,7 +90,19 @@ def make_dataset(options: argparse.Namespace) -> Dataset:
     return dataset
 
 
-def make_recipe(options: argparse.Namespace, dataset: Dataset, begun: Any = None) -> Recipe:
+def _make_text(options: argparse.Namespace) -> TextDataset:
+    """Returns the text that the options name."""
+    if options.image_size is not None:
+        raise ValueError(f"--image-size is {options.image_size}, which makes images smaller; a text has none")
+    text = load_text(options.dataset, data_dir=options.data_dir)
+    for split in list(text.splits):
+        tokens = options.train_images if split == "train" else options.eval_images
+        if tokens is not None and tokens < len(text.tokens(split)):
+            text = text.first(split, tokens)
+    return text
+
+
+def make_recipe(options: argparse.Namespace, dataset: Any, begun: Any = None) -> Recipe:
     """Returns the recipe that the options name, after checking that the data set fits it.
 
     Args:
@@ -91,17 +114,21 @@ def make_recipe(options: argparse.Namespace, dataset: Dataset, begun: Any = None
     Raises:
       ValueError: There is no such recipe, or the data set is too small for it.
     """
-    small, large = FAMILIES.entry(options.space).recipes
-    by_default = (small, large) if "digits" in (options.dataset, dataset.name) else (large,)
+    family = FAMILIES.entry(options.space)
+    small, large = family.recipes
+    starts = {options.dataset, dataset.name} & {"digits", "python-docs"}
+    by_default = (small, large) if starts else (large,)
     asked = {field: getattr(options, option) for option, field in _RECIPE_OPTIONS.items()}
     changes = {field: value for field, value in asked.items() if value is not None}
     recipes = [get_recipe(name, **changes) for name in ((options.recipe,) if options.recipe else by_default)]
     recipe = next((one for one in recipes if recipe_words(one) == begun), recipes[0])
+    if recipe.text is not None and not family.text:
+        raise ValueError(f"the recipe {recipe.name!r} trains language models, and {options.space} learns images")
     steps_per_epoch(dataset, recipe)
     return recipe
 
 
-def divide_as(dataset: Dataset, recipe: Recipe, options: argparse.Namespace) -> Dataset:
+def divide_as(dataset: Any, recipe: Recipe, options: argparse.Namespace) -> Any:
     """Returns the data set with the images of training and validation in the shares that a recipe says, if it does."""
     return with_share(dataset, recipe.train_share or None, options)
 

@@ -18,7 +18,6 @@ from jnas.core._shares import wait_for_shares
 from jnas.core._vocabulary import Network
 from jnas.io._progress import ProgressBar, progress_bar
 from jnas.training._recipe import Recipe, recipe_words
-from jnas.training.data._dataset import Dataset
 from jnas.training.networks._families import FAMILIES, make_network
 from jnas.training.runs._guess import guess_compile_seconds, guess_seconds
 from jnas.training.runs._job_files import FOLDER
@@ -38,7 +37,7 @@ class TrainingWork(NamedTuple):
     """What is to be trained, and how it is divided."""
 
     jobs: Jobs  # all runs, those of other processes too
-    dataset: Dataset
+    dataset: Any  # a `Dataset`, or a `TextDataset`
     recipe: Recipe
     network: Network
     chunk: int  # candidates in one program
@@ -46,7 +45,7 @@ class TrainingWork(NamedTuple):
 
 
 def plan_work(
-    jobs: Jobs, dataset: Dataset, recipe: Recipe, options: argparse.Namespace, out: Path, *, most: int
+    jobs: Jobs, dataset: Any, recipe: Recipe, options: argparse.Namespace, out: Path, *, most: int
 ) -> TrainingWork:
     """Returns the work of some runs in the form and the chunks that options name, or those that fit.
 
@@ -60,6 +59,8 @@ def plan_work(
     """
     how: dict[str, Any] = {"space": options.space, "rematerialize": options.rematerialize}
     how["dtype"] = _dtype(options, out)
+    if getattr(options, "nodes", None) is not None:
+        how["nodes"] = options.nodes
     form, batches = options.form, None
     alone = FAMILIES.entry(options.space).alone if len(np.unique(jobs.archs, axis=0)) == 1 else None
     if form is None and alone is not None:
@@ -95,7 +96,7 @@ def begun_recipe(out: Path, recipe: Recipe) -> Recipe:
     return before
 
 
-def _chunk_size(num_jobs: int, dataset: Dataset, recipe: Recipe, most: int) -> int:
+def _chunk_size(num_jobs: int, dataset: Any, recipe: Recipe, most: int) -> int:
     """Returns how many candidates to train at once, the same on every process, as evenly as they can be divided.
 
     On a CPU device they are at most `most`, on others as many as their memory holds.
@@ -103,9 +104,12 @@ def _chunk_size(num_jobs: int, dataset: Dataset, recipe: Recipe, most: int) -> i
     devices = -(-int(jax.device_count()) // int(jax.process_count()))
     if jax.default_backend() != "cpu":
         limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 8 << 30)
-        height, width, _ = dataset.image_shape
-        kept = 2 * 6 * 1.75 * recipe.cells + 20  # two arrays for each edge, and what a 3x3 convolution unfolds
-        one = 4 * recipe.batch_size * height * width * recipe.channels * kept
+        if recipe.text is None:
+            height, width, _ = dataset.image_shape
+            kept = 2 * 6 * 1.75 * recipe.cells + 20  # two arrays for each edge, and what a 3x3 convolution unfolds
+            one = 4 * recipe.batch_size * height * width * recipe.channels * kept
+        else:  # three arrays of a window's logits, and of all parameters five
+            one = 4 * dataset.num_tokens * (3 * recipe.batch_size * 2 * recipe.text.window + 5 * recipe.channels)
         most = max(1, min(256, int(0.5 * limit / one)))
     processes = int(jax.process_count())
     rounds = -(-num_jobs // (most * devices * processes))

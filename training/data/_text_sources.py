@@ -34,7 +34,8 @@ def is_text(name: _PathLike) -> bool:
     """Returns whether a name of a data set is one that `load_text` takes."""
     text = os.fspath(name).lower()
     plain = text.removeprefix(_CHARACTERS)
-    return text != plain or plain.partition(":")[0] in text_names() or plain.endswith(".txt")
+    known = plain.partition(":")[0] in text_names() or plain.endswith(".txt")
+    return text != plain or known or (Path(name).expanduser() / "train.txt").is_file()
 
 
 def load_text(

@@ -4,13 +4,13 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import numpy as np
 
 from jnas.core._registry import DEFAULT_SPACE
-from jnas.core._vocabulary import Space, Weights
+from jnas.core._vocabulary import Network, Space, Weights
 from jnas.io._archive import read_archive, write_archive
 from jnas.io._json_checks import check_keys
 from jnas.io._text import short
@@ -18,17 +18,22 @@ from jnas.spaces._categorical import checked_arch
 from jnas.spaces._registry import check_arch, get
 from jnas.training._recipe import Recipe, read_recipe, recipe_words
 from jnas.training.data._dataset import Dataset
-from jnas.training.networks._families import FAMILIES, family_of
+from jnas.training.data._text import TextDataset, Unit, Vocabulary
+from jnas.training.networks._families import FAMILIES, family_of, space_of
 
 FORMAT = "jnas-weights"
 VERSION = 1
 _REMEDY = "give a file that jnas.training.save_weights or `jnas train` wrote"
 _MOST_NUMBERS = 1 << 29  # 2 GiB of float32: a file of few bytes must not ask for more
 _FIELDS = ("format", "version", "space", "arch", "recipe", "dataset", "image_shape", "num_classes", "mean", "std")
+_TEXT_FIELDS = ("format", "version", "space", "arch", "recipe", "dataset", "nodes", "unit", "vocabulary")
 
 
 class TrainedNetwork(NamedTuple):
-    """A trained network, and what one must know to use it."""
+    """A trained network, and what one must know to use it.
+
+    A language model has no images: their shape is zeros, `num_classes` the size of its vocabulary.
+    """
 
     arch: np.ndarray  # int32 [E]
     weights: Weights
@@ -39,9 +44,13 @@ class TrainedNetwork(NamedTuple):
     mean: tuple[float, ...]  # of each channel; the network takes `(pixels - mean) / std`
     std: tuple[float, ...]
     space: str = DEFAULT_SPACE  # that of the architecture
+    vocabulary: Vocabulary | None = None  # of a language model, which takes the numbers of its tokens
+    nodes: int | None = None  # of the architecture, where its space is one of cells of a number of nodes
 
 
-def save_weights(path: str | os.PathLike[str], arch: Any, weights: Weights, dataset: Dataset, recipe: Recipe) -> None:
+def save_weights(
+    path: str | os.PathLike[str], arch: Any, weights: Weights, dataset: Dataset | TextDataset, recipe: Recipe
+) -> None:
     """Writes the weights of one run to an `.npz` file, whole or not at all.
 
     The file has what the architecture has and no more, under names such as `stages/0/cells/2/edge 3/kernel`. Kernels
@@ -50,7 +59,8 @@ def save_weights(path: str | os.PathLike[str], arch: Any, weights: Weights, data
     architecture string. A network of NAS-Bench-101 has `stacks/0/modules/2/vertex 1/kernel` and `input to vertex 1` or
     `input to output` for the convolutions of such edges; vertices are counted as in the architecture string. `header`
     is JSON: the space, the architecture, the recipe, the data set's name, image shape, number of classes and
-    normalization.
+    normalization. A language model's has the vocabulary in the place of the last three, and `words` `[V, D]`, `bias`
+    `[V]`, `cell/initial` and `cell/node 1`, ... are its arrays.
 
     Args:
       path: Where to.
@@ -64,9 +74,9 @@ def save_weights(path: str | os.PathLike[str], arch: Any, weights: Weights, data
       ValueError: The weights are those of many runs, or of another network.
     """
     family = family_of(weights.parameters)
-    space = get(family.name)
+    nodes = family.nodes_of(weights.parameters) if family.nodes_of else None
+    space = space_of(family.name, nodes)
     cell = _checked_cell(arch, space)
-    height, width, channels = (int(size) for size in dataset.image_shape)
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -74,13 +84,18 @@ def save_weights(path: str | os.PathLike[str], arch: Any, weights: Weights, data
         "arch": space.to_string(cell),
         "recipe": recipe_words(recipe),
         "dataset": dataset.name,
-        "image_shape": [height, width, channels],
-        "num_classes": dataset.num_classes,
-        "mean": list(dataset.mean),
-        "std": list(dataset.std),
     }
+    if isinstance(dataset, TextDataset):
+        vocabulary = dataset.vocabulary
+        header |= {"nodes": nodes, "unit": vocabulary.unit, "vocabulary": list(vocabulary.tokens)}
+        shape, num_classes = (0, 0, 0), dataset.num_tokens
+    else:
+        height, width, channels = (int(size) for size in dataset.image_shape)
+        shape, num_classes = (height, width, channels), dataset.num_classes
+        header |= {"image_shape": list(shape), "num_classes": num_classes}
+        header |= {"mean": list(dataset.mean), "std": list(dataset.std)}
     weights = jax.tree.map(np.asarray, weights)
-    expected = _empty(space, recipe, (height, width, channels), dataset.num_classes)
+    expected = _empty(space, recipe, shape, num_classes)
     structures: list[Any] = [jax.tree.structure(tree) for tree in (weights, expected)]
     if structures[0] != structures[1]:
         raise ValueError(f"weights are not those of a network of {space.name} with {recipe.cells} cells in each stage")
@@ -125,7 +140,8 @@ def load_weights(path: str | os.PathLike[str]) -> TrainedNetwork:
 def _begin(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TrainedNetwork:
     """Returns what a header says, with weights that are yet to be filled; raises where the arrays are not theirs."""
     found = _check_header(header)
-    weights, left = _empty(get(found.space), found.recipe, found.image_shape, found.num_classes), dict(arrays)
+    space = space_of(found.space, found.nodes)
+    weights, left = _empty(space, found.recipe, found.image_shape, found.num_classes), dict(arrays)
     for name, place in FAMILIES.entry(found.space).named_arrays(found.arch, *weights):
         array = left.pop(name, None)
         if array is None or array.shape != place.shape or array.dtype != np.float32:
@@ -138,11 +154,15 @@ def _begin(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Train
 
 def _check_header(header: Mapping[str, Any]) -> TrainedNetwork:
     """Returns what a header says, without the weights."""
-    check_keys(header, _FIELDS, _FIELDS, "its header")
+    is_text = "vocabulary" in header
+    fields = _TEXT_FIELDS if is_text else _FIELDS
+    check_keys(header, fields, fields, "its header")
     if (header["format"], header["version"]) != (FORMAT, VERSION) or not _is_trained(header["space"]):
         told = f"it is of the kind {header['format']!r}, version {header['version']!r}, space {header['space']!r}"
         raise ValueError(told)
     recipe = read_recipe(header["recipe"])
+    if is_text:
+        return _check_text_header(header, recipe)
     sizes = (*header["image_shape"], header["num_classes"])
     if len(sizes) != 4 or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
         raise ValueError(f"the sizes of its images and the number of classes are {sizes}")
@@ -157,6 +177,28 @@ def _check_header(header: Mapping[str, Any]) -> TrainedNetwork:
     space = get(header["space"])
     arch, none = _checked_cell(header["arch"], space), Weights(None, None)
     return TrainedNetwork(arch, none, recipe, header["dataset"], shape, num_classes, mean, std, space.name)
+
+
+def _check_text_header(header: Mapping[str, Any], recipe: Recipe) -> TrainedNetwork:
+    """Returns what the header of a language model says, without the weights."""
+    words, nodes = header["vocabulary"], header["nodes"]
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+        raise ValueError("its vocabulary is no list of words")
+    if header["unit"] not in get_args(Unit) or isinstance(nodes, bool) or not isinstance(nodes, int):
+        raise ValueError(f"its vocabulary is of {header['unit']!r}, and its cells have {nodes!r} nodes")
+    for name in ("arch", "dataset"):
+        if not isinstance(header[name], str):
+            raise TypeError(f"{name} is {header[name]!r}, expected text")
+    if recipe.text is None or len(words) * recipe.channels > _MOST_NUMBERS:
+        raise ValueError(f"its recipe {recipe.name!r} is not one of a language model of that size")
+    space = space_of(header["space"], nodes)
+    arch, none, vocabulary = (
+        _checked_cell(header["arch"], space),
+        Weights(None, None),
+        Vocabulary(tuple(words), header["unit"]),
+    )
+    told = (recipe, header["dataset"], (0, 0, 0), len(words), (), ())
+    return TrainedNetwork(arch, none, *told, space.name, Vocabulary(*vocabulary), nodes)
 
 
 def _is_trained(space: Any) -> bool:
@@ -175,12 +217,20 @@ def _empty(space: Space, recipe: Recipe, image_shape: tuple[int, int, int], num_
     if rough > _MOST_NUMBERS:
         raise ValueError(f"a network of {recipe.channels} channels and {recipe.cells} cells in each stage is too large")
     family = FAMILIES.entry(space.name)
-    sizes: Any = {"image_shape": image_shape, "num_classes": num_classes}
+    assert family.network is not None
+    if family.text != (recipe.text is not None):
+        raise ValueError(f"the recipe {recipe.name!r} does not train networks of {space.name}")
+    if family.text:
+        sizes: Any = {"num_words": num_classes, "channels": recipe.channels, "nodes": space.num_decisions // 2}
+        return _of_zeros(family.network(family.forms[0], None, **sizes))
+    sizes = {"image_shape": image_shape, "num_classes": num_classes}
     sizes |= {"auxiliary": True} if recipe.auxiliary and family.auxiliary else {}
     sizes |= {"channels": recipe.channels, "cells": recipe.cells, "epsilon": recipe.batch_norm_epsilon}
-    assert family.network is not None
-    network = family.network(family.forms[0], None, **sizes)
-    arch = np.zeros(space.num_decisions, np.int32)
+    return _of_zeros(family.network(family.forms[0], None, **sizes))
+
+
+def _of_zeros(network: Network) -> Weights:
+    arch = np.zeros(network.space.num_decisions, np.int32)
     shapes = jax.eval_shape(network.init, jax.eval_shape(lambda: jax.random.key(0)), arch)
     parameters, statistics = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     for leaf in jax.tree.leaves(statistics):

@@ -5,23 +5,41 @@ from typing import Any, Literal
 import numpy as np
 
 from jnas.core._registry import DEFAULT_SPACE, make_registry
-from jnas.core._vocabulary import FormName, Network, Supernet
+from jnas.core._vocabulary import FormName, Network, Space, Supernet
 from jnas.io._text import not_one_of
+from jnas.spaces._registry import SPACES, get
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
+from jnas.training.data._text import TextDataset
 from jnas.training.networks._family import Family
 from jnas.training.networks.darts._family import FAMILY as DARTS
 from jnas.training.networks.nasbench101._family import FAMILY as NASBENCH101
 from jnas.training.networks.nasbench101._one_shot_family import ONE_SHOT_FAMILIES
 from jnas.training.networks.nasbench201._family import FAMILY as NASBENCH201
+from jnas.training.networks.recurrent._family import FAMILY as RECURRENT
 from jnas.training.operations._forms import fastest_form
 
-FAMILIES = make_registry("space with networks", (NASBENCH201, NASBENCH101, *ONE_SHOT_FAMILIES, DARTS))
+FAMILIES = make_registry("space with networks", (NASBENCH201, NASBENCH101, *ONE_SHOT_FAMILIES, DARTS, RECURRENT))
 """The spaces whose networks, or supernets, can be trained."""
 
 
+def space_of(space: str, nodes: int | None = None) -> Space:
+    """Returns a space with networks, of cells of so many nodes where that can be chosen.
+
+    Raises:
+      ValueError: It has no networks, or the number of its cells' nodes cannot be chosen.
+    """
+    family = FAMILIES.entry(space)
+    if nodes is None:
+        return get(family.name)
+    if not family.by_nodes:
+        known = " and ".join(row.name for row in FAMILIES.rows.values() if row.by_nodes)
+        raise ValueError(f"nodes is {nodes}, the number of nodes of a cell of {known}, not of {space}; leave it out")
+    return SPACES.entry(family.name).make(num_nodes=nodes)
+
+
 def make_network(
-    dataset: Dataset,
+    dataset: Dataset | TextDataset,
     recipe: Recipe,
     form: FormName | None = None,
     archs: np.ndarray | None = None,
@@ -29,25 +47,29 @@ def make_network(
     space: str = DEFAULT_SPACE,
     rematerialize: bool = False,
     dtype: Literal["float32", "bfloat16"] = "float32",
+    nodes: int | None = None,
 ) -> Network:
     """Returns the networks of a space's cells for a data set, of the size that a recipe says.
 
     Args:
-      dataset: Says the size of the images and the number of classes.
-      recipe: Says the channels and cells.
+      dataset: Says the size of the images and the number of classes; or a text, how many words there are.
+      recipe: Says the channels and cells; of language models `channels` are the units.
       form: How an operation is chosen; by default the fastest on this backend, see `train_many`.
       archs: int `[..., K, E]`, for `'dispatch'`: the batches whose counts of operations the program is to have room
         for; by default every operation has room for the whole batch. For `'static'`: the one architecture `[E]`.
       space: `'nasbench201'`; or `'nasbench101'` or `'darts'`, whose forms are `'switch'`, their default everywhere, and
-        `'static'`.
+        `'static'`; or `'recurrent'`, of texts, whose forms are `'switch'`, `'mixture'` (the default elsewhere than on
+        CPUs) and `'static'`.
       rematerialize: Whether gradients compute the insides of cells again, which takes less memory and more time; their
         last bits may differ.
       dtype: Of images within the network; `'bfloat16'`, of `'darts'` alone, leaves parameters, batch-norm and the loss
         in float32.
+      nodes: Of a cell of `'recurrent'`; by default 8.
 
     Raises:
-      ValueError: The space or the form is unknown, `'static'` without an architecture, or `'bfloat16'` of networks that
-        do not have it.
+      ValueError: The space or the form is unknown, `'static'` without an architecture, images for a space of language
+        models or a text for another, `'bfloat16'` of networks that do not have it, or nodes for a space whose cells have
+        no number of them to choose.
 
     Example:
       >>> dataset, recipe = jnas.training.load_dataset("digits"), jnas.training.get_recipe("digits-8")
@@ -67,8 +89,21 @@ def make_network(
         raise ValueError(f"dtype is {dtype!r}, which networks of {space} do not have, expected 'float32' (or {known})")
     if form == "static" and (archs is None or np.ndim(archs) != 1):
         raise ValueError("the form 'static' is a program of one architecture; pass it as archs, [E]")
+    known_form = _known_form(form or family.default_form(), family.forms, space)
+    check_kind(dataset.name, isinstance(dataset, TextDataset), space)
+    if nodes is not None:
+        space_of(space, nodes)
+    if isinstance(dataset, TextDataset):
+        if recipe.text is None:
+            raise ValueError(f"the recipe {recipe.name!r} trains on images; for a text give one such as 'text-small-8'")
+        if rematerialize:
+            raise ValueError("rematerialize is for networks of images; language models of one layer do not take it")
+        more = {} if nodes is None else {"nodes": nodes}
+        return family.network(known_form, archs, num_words=dataset.num_tokens, channels=recipe.channels, **more)
+    if recipe.text is not None:
+        raise ValueError(f"the recipe {recipe.name!r} trains language models; {space} learns images")
     return family.network(
-        _known_form(form or family.default_form(), family.forms, space),
+        known_form,
         archs,
         image_shape=dataset.image_shape,
         num_classes=dataset.num_classes,
@@ -144,6 +179,16 @@ def make_supernet(
         cells=cells,
         **_asked(rematerialize),
     )
+
+
+def check_kind(dataset: str, is_text: bool, space: str) -> None:
+    """Raises a `ValueError` where a space's networks learn images and a data set is a text, or the reverse."""
+    if FAMILIES.entry(space).text == is_text:
+        return
+    others = ", ".join(row.name for row in FAMILIES.rows.values() if row.text == is_text and row.network)
+    if is_text:
+        raise ValueError(f"the data set {dataset!r} is a text, which {space} does not learn; for it give {others}")
+    raise ValueError(f"the data set {dataset!r} is of images, and {space} learns texts; for it give one of {others}")
 
 
 def _asked(rematerialize: bool) -> dict[str, bool]:

@@ -41,6 +41,10 @@ class Family(NamedTuple):
       recipes: The names of the default recipes, for the digits and for other data.
       parameters: The type of what `Network.init` returns first, by which weights are known again.
       default_form: Returns the fastest form on the default backend.
+      text: Whether they learn texts; `network` is then given `num_words=` and `channels=` alone, and with `nodes=`
+        where `by_nodes`.
+      by_nodes: Whether the number of a cell's nodes can be chosen; it is an argument of the space too, `num_nodes=`.
+      nodes_of: `nodes_of(parameters)`, how many nodes the cells of such parameters have, where `by_nodes`.
       alone: The form in which commands train one architecture by itself; None for that of many.
       supernet: `supernet(form, image_shape=, num_classes=, channels=, cells=) -> Supernet`; None where there is none.
         With `max_vertices=` too, where `by_vertices`.
@@ -89,6 +93,9 @@ class Family(NamedTuple):
     alone: FormName | None = None
     compile_seconds: float = 10.0
     macs_per_second: float = 5e9
+    text: bool = False
+    by_nodes: bool = False
+    nodes_of: Callable[[Any], int] | None = None
 
 
 def all_archs(space: Space) -> np.ndarray:

@@ -36,6 +36,7 @@ from jnas.core._versions import check_versions, versions
 from jnas.core._vocabulary import Network, Weights
 from jnas.training._recipe import Recipe, recipe_words
 from jnas.training.data._dataset import Dataset
+from jnas.training.data._text import TextDataset
 from jnas.training.runs._job_files import (
     FOLDER,
     identities,
@@ -79,7 +80,9 @@ class JobsProgress(NamedTuple):
     begun_at: float  # the share when it began
 
 
-def describe(jobs: Jobs, dataset: Dataset, recipe: Recipe, network: Network, **more: Any) -> dict[str, Any]:
+def describe(
+    jobs: Jobs, dataset: Dataset | TextDataset, recipe: Recipe, network: Network, **more: Any
+) -> dict[str, Any]:
     """Returns what makes these runs these and no others, as JSON."""
     return {
         **FOLDER.header,
@@ -97,9 +100,11 @@ def describe(jobs: Jobs, dataset: Dataset, recipe: Recipe, network: Network, **m
     }
 
 
-def dataset_digest(dataset: Dataset) -> str:
-    """Returns a digest of all images, labels, splits and settings of a data set."""
+def dataset_digest(dataset: Dataset | TextDataset) -> str:
+    """Returns a digest of all images, labels, splits and settings of a data set; of a text of all tokens and words."""
     rows = [array for name in sorted(dataset.splits) for array in (name, dataset.splits[name])]
+    if isinstance(dataset, TextDataset):
+        return _digest([*rows, dataset.vocabulary.digest])
     settings = [dataset.num_classes, dataset.mean, dataset.std, tuple(dataset.augmentation)]
     return _digest([dataset.images, dataset.labels, *rows, json.dumps(settings)])
 
@@ -158,7 +163,7 @@ def begun_folder(
 
 def run_jobs(
     jobs: Jobs,
-    dataset: Dataset,
+    dataset: Dataset | TextDataset,
     recipe: Recipe,
     network: Network,
     folder: Path,
@@ -208,7 +213,7 @@ def run_jobs(
 
 def _run_chunks(
     jobs: Jobs,
-    dataset: Dataset,
+    dataset: Dataset | TextDataset,
     recipe: Recipe,
     network: Network,
     folder: Path,
@@ -348,7 +353,7 @@ class Programs:
         self._advance: dict[int, Any] = {}
         self._begin: Any = None
 
-        def begin(dataset: Dataset, keys: Any, archs: Any) -> RunState:
+        def begin(dataset: Dataset | TextDataset, keys: Any, archs: Any) -> RunState:
             one = functools.partial(begin_run, dataset=dataset, recipe=recipe, network=network)
             state: RunState = over_candidates(one, network)(keys, archs)
             return state
@@ -364,11 +369,11 @@ class Programs:
         state: RunState = self._begin(dataset, keys, archs)
         return state
 
-    def advance(self, epochs: int, dataset: Dataset, state: RunState) -> Any:
+    def advance(self, epochs: int, dataset: Dataset | TextDataset, state: RunState) -> Any:
         """Returns the program of `epochs` more epochs, compiled before its work is timed."""
         if epochs not in self._advance:
 
-            def more(dataset: Dataset, state: RunState) -> tuple[RunState, Curves]:
+            def more(dataset: Dataset | TextDataset, state: RunState) -> tuple[RunState, Curves]:
                 def one(*leaves: Any) -> tuple[RunState, Curves]:
                     run = jax.tree.unflatten(jax.tree.structure(state), leaves)
                     return run_epochs(run, dataset, self._recipe, self._network, epochs)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jnas.core._draws import bits, fold_in, split, uniform
 from jnas.core._vocabulary import Array, Key, Network, Weights
 from jnas.training._recipe import Recipe, TextRecipe
 from jnas.training.data._text import TextDataset, streams_of, windows_of
@@ -39,11 +40,11 @@ def draw_lengths(key: Key, settings: TextRecipe, count: int) -> Array:
     """Returns the lengths of `count` windows, int32 `[count]`; as `TextRecipe` says."""
     if not settings.window_deviation and not settings.half_window:
         return jnp.full(count, settings.window, jnp.int32)
-    half_key, more_key = jax.random.split(key)
-    half = jax.random.uniform(half_key, (count,)) < settings.half_window
-    lengths = jnp.where(half, settings.window / 2, settings.window)
+    half, share = uniform(bits(key, (2, count)))
+    lengths = jnp.where(half < settings.half_window, settings.window / 2, settings.window)
     if settings.window_deviation:
-        lengths = jnp.maximum(lengths + settings.window_deviation * jax.random.normal(more_key, (count,)), _LEAST)
+        normal = math.sqrt(2) * lax.erf_inv(2 * share - 1)
+        lengths = jnp.maximum(lengths + settings.window_deviation * normal, _LEAST)
     return jnp.clip(lengths.astype(jnp.int32), 1, longest_window(settings))
 
 
@@ -85,7 +86,7 @@ def text_settings(recipe: Recipe) -> TextRecipe:
 def begin_text_run(key: Key, arch: Array, text: TextDataset, recipe: Recipe, network: Network) -> RunState:
     """Returns a run of which nothing is done yet; as `begin_run`."""
     settings = text_settings(recipe)
-    init_key, run_key = jax.random.split(key)
+    init_key, run_key = split(key)
     weights = Weights(*network.init(init_key, arch))
     infinite = jnp.full(settings.patience, jnp.inf, jnp.float32)
     averaging = Averaging(weights.parameters, jnp.int32(-1), jnp.float32(jnp.inf), infinite)
@@ -109,10 +110,10 @@ def run_text_epochs(
     streams = streams_of(text.tokens("train"), recipe.batch_size)
     total_length, longest = streams.shape[1], longest_window(settings)
     rows = jnp.pad(streams, ((0, 0), (0, longest + 1))).T
-    splits = [split for split in text.splits if split != "train"]
+    others = [name for name in text.splits if name != "train"]
 
     def epoch(state: RunState, _: None) -> tuple[RunState, Curves]:
-        length_key, drop_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
+        length_key, drop_key = split(fold_in(state.key, state.epoch.astype(jnp.uint32)))
         drawn = draw_lengths(length_key, settings, count)
         starts = jnp.cumsum(drawn) - drawn
         left = total_length - 1 - starts
@@ -125,14 +126,13 @@ def run_text_epochs(
 
         hidden = jnp.zeros((recipe.batch_size, recipe.channels), jnp.float32)
         total = _Total(state.optimizer, state.weights.parameters, hidden, jnp.float32(0))
-        windows = (jnp.minimum(starts, total_length), drawn, lengths, jax.random.split(drop_key, count))
+        windows = (jnp.minimum(starts, total_length), drawn, lengths, split(drop_key, count))
         total, _ = lax.scan(window, total, windows)
         loss = total.loss / (jnp.sum(lengths) * recipe.batch_size)
         measured = {"train": jnp.stack([network.task.metric(loss), loss])}
-        for split in splits:
-            measured[split] = evaluate_text(total.mean, state.arch, text, split, recipe, network)
+        measured |= _evaluate_splits(total.mean, state.arch, text, others, recipe, network, recipe.eval_batch_size)
         failed = state.failed | ~jnp.all(jnp.isfinite(jnp.stack(list(measured.values()))))
-        known = {split: jnp.where(failed, jnp.nan, values) for split, values in measured.items()}
+        known = {name: jnp.where(failed, jnp.nan, values) for name, values in measured.items()}
         curves = Curves({s: v[0] for s, v in known.items()}, {s: v[1] for s, v in known.items()})
         judged = measured.get(text.validation_split or "")
         averaging = total.averaging if judged is None else _judged(total.averaging, judged[1])
@@ -209,17 +209,41 @@ def evaluate_text(
       network: A language model.
       batch_size: Another number of streams; published test perplexities have 1.
     """
-    window = network.window
+    streams = batch_size or recipe.eval_batch_size
+    return _evaluate_splits(parameters, arch, text, [split], recipe, network, streams)[split]
+
+
+def _evaluate_splits(
+    parameters: Any,
+    arch: Array,
+    text: TextDataset,
+    splits: list[str],
+    recipe: Recipe,
+    network: Network,
+    batch_size: int,
+) -> dict[str, Array]:
+    """Returns what `evaluate_text` gives for each split, by one loop over the windows of all, compiled once."""
+    if not splits:
+        return {}
+    window, longest = network.window, text_settings(recipe).window
     assert window is not None
-    streams = streams_of(text.tokens(split), batch_size or recipe.eval_batch_size)
-    inputs, targets, lengths = windows_of(streams, text_settings(recipe).window)
+    streams = {name: streams_of(text.tokens(name), batch_size) for name in splits}
+    each = [windows_of(part, longest) for part in streams.values()]
+    inputs, targets, lengths = (jnp.concatenate(parts) for parts in zip(*each, strict=True))
+    counts = [len(part[2]) for part in each]
+    begins = np.isin(np.arange(sum(counts)), np.cumsum([0, *counts[:-1]]))
+    places = np.repeat(np.arange(len(splits)), counts)
 
-    def add(carried: tuple[Array, Array], each: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], None]:
-        hidden, total = carried
-        found = window(parameters, arch, *each[:2], hidden, each[2])
-        return (found.hidden, total + found.loss), None
+    def add(carried: tuple[Array, Array], each: Any) -> tuple[tuple[Array, Array], None]:
+        hidden, totals = carried
+        tokens, following, length, begins, place = each
+        found = window(parameters, arch, tokens, following, jnp.where(begins, 0.0, hidden), length)
+        return (found.hidden, totals.at[place].add(found.loss)), None
 
-    hidden = jnp.zeros((streams.shape[0], recipe.channels), jnp.float32)
-    (_, total), _ = lax.scan(add, (hidden, jnp.float32(0)), (inputs, targets, lengths))
-    count = int(np.prod(streams.shape)) - streams.shape[0]
-    return jnp.stack([network.task.metric(total, count), total / count])
+    start = jnp.zeros((batch_size, recipe.channels), jnp.float32), jnp.zeros(len(splits), jnp.float32)
+    (_, totals), _ = lax.scan(add, start, (inputs, targets, lengths, jnp.asarray(begins), jnp.asarray(places)))
+    found = {}
+    for place, (name, part) in enumerate(streams.items()):
+        count = batch_size * (part.shape[1] - 1)
+        found[name] = jnp.stack([network.task.metric(totals[place], count), totals[place] / count])
+    return found

@@ -11,10 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from jnas.core._vocabulary import IMAGE_CLASSIFICATION, Task
 from jnas.io._atomic import replacing
 from jnas.io._text import aligned, counted
 from jnas.pages._plots import INK, MUTED, mark, plain_axis, styled
 from jnas.training.data._dataset import Dataset
+from jnas.training.data._text import TextDataset
 from jnas.training.runs._jobs import Runs
 
 _MOST_NAMED = 20  # architectures in the picture's legend
@@ -32,11 +34,21 @@ class RunGroup(NamedTuple):
     flops: float  # millions of multiply-adds
 
 
-def write_curves(path: str | os.PathLike[str], groups: Sequence[RunGroup], seeds: Sequence[int], runs: Runs) -> None:
-    """Writes `arch, seed, epoch, split, accuracy, loss` of every epoch; accuracy in percent, `nan` after divergence."""
+def write_curves(
+    path: str | os.PathLike[str],
+    groups: Sequence[RunGroup],
+    seeds: Sequence[int],
+    runs: Runs,
+    task: Task = IMAGE_CLASSIFICATION,
+) -> None:
+    """Writes `arch, seed, epoch, split, accuracy, loss` of every epoch; accuracy in percent, `nan` after divergence.
+
+    Another task's metric stands in the place of accuracy, under its name.
+    """
+    metric = "_".join(filter(None, (task.metric_name, task.unit)))
     with replacing(path, "w") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(("arch", "index", "seed", "epoch", "split", "accuracy_percent", "loss"))
+        table.writerow(("arch", "index", "seed", "epoch", "split", metric, "loss"))
         for group in groups:
             for seed, row in zip(seeds, group.rows, strict=True):
                 for split in runs.accuracy:
@@ -45,8 +57,14 @@ def write_curves(path: str | os.PathLike[str], groups: Sequence[RunGroup], seeds
                         table.writerow((group.name, group.number, seed, epoch, split, str(a), str(b)))
 
 
-def draw_curves(path: str | os.PathLike[str], groups: Sequence[RunGroup], runs: Runs, dataset: Dataset) -> None:
-    """Writes a PNG: accuracy and loss by epoch, for each architecture the mean over its seeds and their range.
+def draw_curves(
+    path: str | os.PathLike[str],
+    groups: Sequence[RunGroup],
+    runs: Runs,
+    dataset: Dataset | TextDataset,
+    task: Task = IMAGE_CLASSIFICATION,
+) -> None:
+    """Writes a PNG: the task's metric and loss by epoch, for each architecture the mean over its seeds and their range.
 
     The split is the validation split, or the test split where there is no such.
     """
@@ -58,7 +76,8 @@ def draw_curves(path: str | os.PathLike[str], groups: Sequence[RunGroup], runs: 
     width, height = 9.0, below + 2.9
     with styled():
         figure = Figure((width, height), facecolor="white")
-        for place, (kind, label) in enumerate((("accuracy", "accuracy, %"), ("loss", "loss (cross-entropy)"))):
+        metric = task.metric_name + (", %" if task.unit == "percent" else "")
+        for place, (kind, label) in enumerate((("accuracy", metric), ("loss", "loss (cross-entropy)"))):
             axes = figure.add_axes((0.065 + 0.49 * place, below / height, 0.425, 2.5 / height))
             title = f"{dataset.name}: {split} {label}"
             _panel(
@@ -123,13 +142,21 @@ def _legend_lines(name: str) -> list[str]:
     return textwrap.wrap(name, _NAME_WIDTH) or [""]
 
 
-def summary_text(groups: Sequence[RunGroup], seeds: Sequence[int], runs: Runs, dataset: Dataset) -> str:
-    """Returns the final accuracies, mean and standard deviation over the seeds that did not diverge, and the costs."""
+def summary_text(
+    groups: Sequence[RunGroup],
+    seeds: Sequence[int],
+    runs: Runs,
+    dataset: Dataset | TextDataset,
+    task: Task = IMAGE_CLASSIFICATION,
+) -> str:
+    """Returns the task's final metrics, mean and deviation over the seeds that did not diverge, and the costs."""
     splits = [s for s in dict.fromkeys((dataset.validation_split, dataset.test_split)) if s is not None]
     splits = splits or [s for s in dataset.splits if s != "train"] or ["train"]
     epochs = next(iter(runs.accuracy.values())).shape[1]
     long = any(len(group.name) > _MOST_IN_A_ROW for group in groups)
-    rows = [("architecture", "index", *(f"{split} %" for split in splits), "parameters", "MFLOPs", "")]
+    percent = task.unit == "percent"
+    metric, metrics = ("%", "accuracies") if percent else (task.metric_name, f"{task.metric_name} of each split")
+    rows = [("architecture", "index", *(f"{split} {metric}" for split in splits), "parameters", "MFLOPs", "")]
     for group in groups:
         finals = [_mean_and_deviation(runs.accuracy[split][group.rows, -1]) for split in splits]
         failed = [str(seed) for seed, row in zip(seeds, group.rows, strict=True) if runs.failed[row]]
@@ -137,8 +164,8 @@ def summary_text(groups: Sequence[RunGroup], seeds: Sequence[int], runs: Runs, d
         costs = (f"{1e6 * group.parameters:,.0f}", f"{group.flops:,.2f}")
         rows.append((group.name, f"#{group.number}", *finals, *costs, told))
     seconds = float(np.mean(runs.seconds)) / epochs
-    told = f"accuracies after {counted(epochs, 'epoch')}, mean ± standard deviation over the seeds that did not diverge"
-    told = f"accuracies after {counted(epochs, 'epoch')}" if len(seeds) == 1 else told
+    told = f"{metrics} after {counted(epochs, 'epoch')}, mean ± standard deviation over the seeds that did not diverge"
+    told = f"{metrics} after {counted(epochs, 'epoch')}" if len(seeds) == 1 else told
     took = f"an epoch of a run took {seconds:.2g} s of this machine, evaluations included (mean over all runs)"
     sides = "lr" + "r" * (len(splits) + 2) + "l"
     lines = aligned([row[long:] for row in rows], sides[long:])

@@ -29,7 +29,7 @@ from jnas.training.runs._regularizers import (
 from jnas.training.runs._run_state import Curves, RunState
 
 
-def begin_run(key: Key, arch: Array, dataset: Dataset, recipe: Recipe, network: Network) -> RunState:
+def begin_run(key: Key, arch: Array, dataset: Dataset | TextDataset, recipe: Recipe, network: Network) -> RunState:
     """Returns a run of which nothing is done yet.
 
     Raises:
@@ -40,7 +40,7 @@ def begin_run(key: Key, arch: Array, dataset: Dataset, recipe: Recipe, network: 
             f"arch has the shape {jnp.shape(arch)}, expected ({network.space.num_decisions},), an architecture of "
             f"{network.space.name}; for another space, pass network=make_network(dataset, recipe, space=...)"
         )
-    if network.window is not None:
+    if isinstance(dataset, TextDataset):
         return begin_text_run(key, arch, dataset, recipe, network)
     init_key, run_key = jax.random.split(key)
     weights = Weights(*network.init(init_key, arch))
@@ -49,7 +49,7 @@ def begin_run(key: Key, arch: Array, dataset: Dataset, recipe: Recipe, network: 
     return RunState(run_key, jnp.asarray(arch, jnp.int32), weights, state, jnp.int32(0), jnp.bool_(False))
 
 
-def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
+def steps_per_epoch(dataset: Dataset | TextDataset, recipe: Recipe) -> int:
     """Returns how many batches an epoch has, of a text at most; as `jnas.training.data._batches.batches_per_epoch`."""
     if isinstance(dataset, TextDataset):
         return text_windows(dataset, recipe)
@@ -57,7 +57,7 @@ def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
 
 
 def run_epochs(
-    state: RunState, dataset: Dataset, recipe: Recipe, network: Network, num_epochs: int
+    state: RunState, dataset: Dataset | TextDataset, recipe: Recipe, network: Network, num_epochs: int
 ) -> tuple[RunState, Curves]:
     """Returns a run after more epochs, and what was measured in each of them.
 
@@ -70,7 +70,7 @@ def run_epochs(
       network: What it trains.
       num_epochs: How many more epochs, a Python int.
     """
-    if network.window is not None:
+    if isinstance(dataset, TextDataset):
         return run_text_epochs(state, dataset, recipe, network, num_epochs)
     num_steps = steps_per_epoch(dataset, recipe)
     optimizer = make_optimizer(recipe, recipe.epochs * num_steps)
@@ -135,7 +135,7 @@ def run_epochs(
 
 
 def train(
-    key: Key, arch: Array, dataset: Dataset, recipe: Recipe, network: Network | None = None
+    key: Key, arch: Array, dataset: Dataset | TextDataset, recipe: Recipe, network: Network | None = None
 ) -> tuple[Curves, Weights]:
     """Returns what a training run measured and learned; works inside `jit`, `lax.map` and `vmap`.
 
@@ -177,7 +177,9 @@ def train(
     return curves, state.weights
 
 
-def evaluate(weights: Weights, arch: Array, dataset: Dataset, split: str, recipe: Recipe, network: Network) -> Array:
+def evaluate(
+    weights: Weights, arch: Array, dataset: Dataset | TextDataset, split: str, recipe: Recipe, network: Network
+) -> Array:
     """Returns the task's metric (accuracy in percent) and mean loss (cross-entropy) on a split, float32 `[2]`.
 
     Args:
@@ -189,7 +191,7 @@ def evaluate(weights: Weights, arch: Array, dataset: Dataset, split: str, recipe
         but belong to the batch's own statistics.
       network: What is evaluated.
     """
-    if network.window is not None:
+    if isinstance(dataset, TextDataset):
         return evaluate_text(weights.parameters, arch, dataset, split, recipe, network)
     return _evaluate_splits(weights, arch, dataset, [split], recipe, network)[split]
 

@@ -10,6 +10,7 @@ import numpy as np
 from jnas.core._vocabulary import Array, Key, Network, Weights
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
+from jnas.training.data._text import TextDataset
 from jnas.training.networks._families import make_network
 from jnas.training.operations._forms import over_members
 from jnas.training.runs._train import Curves, train
@@ -21,7 +22,7 @@ def over_candidates(function: Callable[..., Any], network: Network) -> Callable[
 
 
 def train_many(
-    keys: Key, archs: Array, dataset: Dataset, recipe: Recipe, network: Network | None = None
+    keys: Key, archs: Array, dataset: Dataset | TextDataset, recipe: Recipe, network: Network | None = None
 ) -> tuple[Curves, Weights]:
     """Returns what the training runs of a batch of candidates measured and learned; works inside `jit`.
 

@@ -3,17 +3,21 @@
 import functools
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._vocabulary import LANGUAGE_MODELLING, Array, FormName, Key, Network, Space
-from jnas.spaces.recurrent._cells import RecurrentCell, cell_of, in_output
+from jnas.core._draws import bits, uniform
+from jnas.core._vocabulary import LANGUAGE_MODELLING, Array, FormName, Key, Network
+from jnas.spaces.recurrent._cells import Output, RecurrentCell, cell_of, in_output
+from jnas.spaces.recurrent._cost import recurrent_flops, recurrent_parameters
+from jnas.spaces.recurrent._fingerprint import in_use
+from jnas.spaces.recurrent._space import recurrent
 from jnas.training._recipe import TextRecipe
+from jnas.training.networks._initial import Constant, Uniform, initial_arrays
 from jnas.training.networks.recurrent._cell import CellMasks, CellParameters, run_cell
 from jnas.training.networks.recurrent._decoder import cross_entropy
 
-_START = 0.04  # all products start within it
+_FAN_IN = 625  # all products start within 0.04, which is one over the root of this
 
 
 class LanguageModelParameters(NamedTuple):
@@ -42,32 +46,32 @@ class _Draws(NamedTuple):
 
 
 def language_model(
-    space: Space,
     *,
     num_words: int,
     channels: int,
+    nodes: int = 8,
+    output: Output = "all",
     form: FormName = "switch",
     arch: np.ndarray | None = None,
-    output: Any = "all",
 ) -> Network:
     """Returns the language models of all cells of a recurrent space.
 
     Embedding, cell and output have as many units, and the embedding is the decoder too (Press and Wolf, 2017), as
-    DARTS trains them. All cells of a space have as many parameters.
+    DARTS trains them.
 
     Args:
-      space: A space of cells of `n` nodes, as `jnas.spaces.recurrent` makes them.
       num_words: Tokens of the vocabulary, `V`.
       channels: Units, `D`.
+      nodes: Of a cell, `n`.
+      output: Whose mean a cell puts out, as `jnas.spaces.recurrent` takes it.
       form: `'switch'` and `'static'` go from one member of a batch to the next, `'mixture'` computes them side by side.
       arch: For `'static'`: the one architecture `[2 n]`.
-      output: Which nodes' mean is put out, as `in_output` takes it.
 
     References:
       "DARTS: Differentiable Architecture Search", Liu, Simonyan and Yang, 2019, Section 3.2; "Regularizing and
       Optimizing LSTM Language Models", Merity, Keskar and Socher, 2018, for what is left out and the penalties.
     """
-    nodes = space.num_decisions // 2
+    space = recurrent(nodes, output=output)
     fixed = None if form != "static" or arch is None else np.asarray(arch)
 
     def chosen(arch: Array) -> tuple[RecurrentCell, Array]:
@@ -76,12 +80,18 @@ def language_model(
         return cell, nodes_put_out / jnp.sum(nodes_put_out)
 
     def init(key: Key, arch: Array) -> tuple[LanguageModelParameters, Any]:
-        shapes = ((num_words, channels), (2 * channels, 2 * channels), (nodes, channels, 2 * channels))
-        drawn = [
-            jax.random.uniform(key, shape, jnp.float32, -_START, _START)
-            for key, shape in zip(jax.random.split(key, 3), shapes, strict=True)
-        ]
-        return LanguageModelParameters(drawn[0], jnp.zeros(num_words), CellParameters(*drawn[1:])), ()
+        shapes = ((2 * channels, 2 * channels), (nodes, channels, 2 * channels))
+        cell = CellParameters(*(Uniform(shape, _FAN_IN) for shape in shapes))
+        words, bias = Uniform((num_words, channels), _FAN_IN), Constant((num_words,), 0.0)
+        drawn = initial_arrays(key, LanguageModelParameters(words, bias, cell))
+        used = in_use(cell_of(arch), output)[:, None, None]
+        cell = drawn.cell._replace(nodes=jnp.where(used, drawn.cell.nodes, 0))
+        return drawn._replace(cell=cell), ()
+
+    def has(arch: Array) -> LanguageModelParameters:
+        used = jnp.broadcast_to(in_use(cell_of(arch), output)[:, None, None], (nodes, channels, 2 * channels))
+        cell = CellParameters(jnp.ones((2 * channels, 2 * channels), bool), used)
+        return LanguageModelParameters(jnp.ones((num_words, channels), bool), jnp.ones(num_words, bool), cell)
 
     def window(
         parameters: LanguageModelParameters,
@@ -119,14 +129,14 @@ def language_model(
         logits = outputs @ parameters.words.T + parameters.bias
         return (logits.transpose(1, 0, 2), hidden), ()
 
-    products = 2 * (nodes + 2) * channels**2
+    sizes: Any = {"units": channels, "words": num_words, "output": output}
     return Network(
         init=init,
         apply=apply,
-        has=lambda arch: jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), jax.eval_shape(init, *_EXAMPLE)[0]),
+        has=has,
         counts=lambda shape: (),
-        parameters=lambda arch: jnp.float32((products + num_words * (channels + 1)) / 1e6),
-        flops=lambda arch: jnp.float32((products + num_words * channels) / 1e6),
+        parameters=functools.partial(recurrent_parameters, **sizes),
+        flops=functools.partial(recurrent_flops, **sizes),
         space=space,
         form=form,
         task=LANGUAGE_MODELLING,
@@ -134,15 +144,12 @@ def language_model(
     )
 
 
-_EXAMPLE = (jax.ShapeDtypeStruct((), jax.dtypes.prng_key), None)
-
-
 def _drawn(key: Key, settings: TextRecipe, num_words: int, shape: tuple[int, ...]) -> _Draws:
     """Returns what a window leaves out; one draw serves all, and what is kept is scaled up."""
     rates = (settings.drop_embedding, settings.drop_output, settings.drop_input, settings.drop_hidden)
     size = int(np.prod(shape))
     needed = len(rates) * size if any(rates) else 0
-    draws = jax.random.uniform(key, (needed + (num_words if settings.drop_words else 0),))
+    draws = uniform(bits(key, (needed + (num_words if settings.drop_words else 0),)))
 
     def kept(draws: Array, rate: float) -> Array:
         return jnp.where(draws < rate, np.float32(0), np.float32(1 / (1 - rate)))
