@@ -164,7 +164,7 @@ OWN = (  # what is of one space, and readers of published formats; the faces tha
     *("jnas.spaces.nasbench101", "jnas.spaces.nasbench201", "jnas.spaces._nats_size", "jnas.spaces.darts"),
     "jnas.spaces.recurrent",
     *("jnas.tables.readers", "jnas.training.networks.darts"),
-    *("jnas.training.networks.nasbench101", "jnas.training.networks.nasbench201"),
+    *("jnas.training.networks.nasbench101", "jnas.training.networks.nasbench201", "jnas.training.networks.recurrent"),
     *("jnas.nasbench101", "jnas.tables._nasbench101", "jnas.tables.report._nasbench101"),
 )
 SPACE_EXPORTS = {"jnas", "jnas.spaces", "jnas.training"}

@@ -90,9 +90,9 @@ def make_network(
     if form == "static" and (archs is None or np.ndim(archs) != 1):
         raise ValueError("the form 'static' is a program of one architecture; pass it as archs, [E]")
     known_form = _known_form(form or family.default_form(), family.forms, space)
-    check_kind(dataset.name, isinstance(dataset, TextDataset), space)
     if nodes is not None:
         space_of(space, nodes)
+    check_kind(dataset.name, isinstance(dataset, TextDataset), space)
     if isinstance(dataset, TextDataset):
         if recipe.text is None:
             raise ValueError(f"the recipe {recipe.name!r} trains on images; for a text give one such as 'text-small-8'")

@@ -62,7 +62,7 @@ def _gated(state: Array, product: Array, operation: Any) -> Array:
 def run_cell(
     parameters: CellParameters,
     cell: RecurrentCell,
-    shares: Array,
+    put_out: Array,
     inputs: Array,
     hidden: Array,
     length: Array,
@@ -73,7 +73,7 @@ def run_cell(
     Args:
       parameters: Of the cell.
       cell: Which cell: int32 `[n]` each; NumPy's for a program of this cell alone.
-      shares: float32 `[n]`, each node's in the output: one over their number for those whose mean it is, else 0.
+      put_out: bool `[n]`, the nodes whose mean is the output.
       inputs: float32 `[T, B, D]`.
       hidden: float32 `[B, D]`, the state before.
       length: int32 `[]`, how many steps count; the state stays as it is after them, and outputs are of no meaning.
@@ -87,7 +87,9 @@ def run_cell(
       Highway Networks", Zilly et al., 2017.
     """
     units, nodes = inputs.shape[-1], parameters.nodes.shape[0]
-    seen = inputs if masks is None else inputs * masks.inputs
+    shares = put_out.astype(inputs.dtype)
+    shares = shares / jnp.sum(shares)
+    seen = inputs if masks is None else inputs * masks.inputs[None]
     products = seen @ parameters.initial[:units]  # of all steps at once
 
     def masked(state: Array) -> Array:

@@ -58,7 +58,7 @@ def _loss_of_block(
     """Returns the sum of a block's losses, the exponentials `[rows, V]`, and what makes gradients of them `[rows]`."""
     rows = len(target)
     counted = (number * rows + jnp.arange(rows) < count).astype(state.dtype)
-    logits = state @ words.T + bias
+    logits = state @ words.T + bias[None, :]
     most = jnp.max(logits, 1)
     powers = jnp.exp(logits - most[:, None])
     total = jnp.sum(powers, 1)

@@ -76,8 +76,7 @@ def language_model(
 
     def chosen(arch: Array) -> tuple[RecurrentCell, Array]:
         cell = cell_of(arch if fixed is None else fixed)
-        nodes_put_out = jnp.asarray(in_output(cell, output), jnp.float32)
-        return cell, nodes_put_out / jnp.sum(nodes_put_out)
+        return cell, in_output(cell, output)
 
     def init(key: Key, arch: Array) -> tuple[LanguageModelParameters, Any]:
         shapes = ((2 * channels, 2 * channels), (nodes, channels, 2 * channels))
@@ -110,10 +109,10 @@ def language_model(
         if draws.words is not None:
             embedded = embedded * draws.words[tokens][..., None]
         if draws.embedded is not None:
-            embedded = embedded * draws.embedded
-        cell, shares = chosen(arch)
-        outputs, hidden = run_cell(parameters.cell, cell, shares, embedded, hidden, length, draws.cell)
-        dropped = outputs if draws.outputs is None else outputs * draws.outputs
+            embedded = embedded * draws.embedded[None]
+        cell, put_out = chosen(arch)
+        outputs, hidden = run_cell(parameters.cell, cell, put_out, embedded, hidden, length, draws.cell)
+        dropped = outputs if draws.outputs is None else outputs * draws.outputs[None]
         rows, batch = dropped.reshape(-1, channels), tokens.shape[1]
         loss = cross_entropy(rows, parameters.words, parameters.bias, targets.reshape(-1), length * batch)
         objective = loss / (jnp.maximum(length, 1) * batch)
@@ -123,10 +122,10 @@ def language_model(
 
     def apply(parameters: LanguageModelParameters, statistics: Any, arch: Array, inputs: Any) -> tuple[Any, Any]:
         tokens, hidden = inputs
-        cell, shares = chosen(arch)
+        cell, put_out = chosen(arch)
         embedded = parameters.words[tokens.T]
-        outputs, hidden = run_cell(parameters.cell, cell, shares, embedded, hidden, jnp.int32(tokens.shape[1]))
-        logits = outputs @ parameters.words.T + parameters.bias
+        outputs, hidden = run_cell(parameters.cell, cell, put_out, embedded, hidden, jnp.int32(tokens.shape[1]))
+        logits = outputs @ parameters.words.T + parameters.bias[None, None, :]
         return (logits.transpose(1, 0, 2), hidden), ()
 
     sizes: Any = {"units": channels, "words": num_words, "output": output}
