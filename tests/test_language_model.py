@@ -8,12 +8,16 @@ import pytest
 from jnas.core._vocabulary import Weights
 from jnas.spaces.recurrent._genotype import PUBLISHED_RECURRENT, format_recurrent
 from jnas.spaces.recurrent._space import recurrent
+from jnas.tables._load import table_from_arrays
 from jnas.training._recipe import RECIPES, TextRecipe, get_recipe, read_recipe, recipe_words
 from jnas.training.data._text import check_vocabulary, text_dataset
 from jnas.training.export._weights import load_weights, save_weights
 from jnas.training.networks._families import make_network
+from jnas.training.networks._family import all_archs
 from jnas.training.networks.recurrent._language_model import _drawn, language_model
 from jnas.training.operations._forms import over_members
+from jnas.training.runs._build import assemble_table, plan_table
+from jnas.training.runs._jobs import Runs
 from jnas.training.runs._language import draw_lengths, text_windows
 from jnas.training.runs._run_state import RunState
 from jnas.training.runs._train import begin_run, run_epochs
@@ -306,6 +310,23 @@ def test_weights_as_files(tmp_path):
     other = text_dataset({"train": [["w0", "else"]]}, name="other")
     with pytest.raises(ValueError, match=r"than that of 'other', of 7 words and the text has 4 words"):
         check_vocabulary(found.vocabulary, other)
+
+
+def test_a_table_of_perplexities():
+    """What `jnas table build` writes: lower is better, and cells that are equal as functions are trained each."""
+    text, recipe = toy_text(), toy_recipe()
+    network = make_network(text, recipe, space="recurrent", nodes=2)
+    plan = plan_table(seeds=(0, 1), archs=all_archs(network.space), space="recurrent")
+    assert len(plan.archs) == 32
+    assert len(plan.jobs.archs) == 64
+    assert plan.archs[16].tolist() == [0, 2, 0, 0]
+    values = {split: np.full((64, 6), 200.0, np.float32) - plan.cells[:, None] for split in text.splits}
+    runs = Runs(values, values, np.ones(64), np.zeros(64, bool), np.ones(64, bool))
+    header, arrays = assemble_table(plan, runs, text, recipe, network, np.ones(32), name="toy", source="test")
+    table = table_from_arrays(header, arrays)
+    assert (table.metric.name, table.metric.higher_is_better) == ("perplexity", False)
+    assert table.sign("accuracy") == -1
+    assert float(table.accuracy(31, dataset="toy", split="test", epochs=6)) == 169.0
 
 
 def test_what_does_not_fit_is_said():

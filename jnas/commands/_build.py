@@ -91,6 +91,8 @@ def _chosen_archs(options: argparse.Namespace) -> np.ndarray | None:
         if space.size is None:
             raise ValueError(f"--nodes is {options.nodes}, too many for a table of all cells; name some by --archs")
         return all_archs(space)
+    if FAMILIES.entry(options.space).by_nodes:
+        raise ValueError(f"--space is {options.space}, all cells of which are no table; add --nodes 2, or --archs FILE")
     cells = FAMILIES.entry(options.space).cells
     return cells(options.vertices) if cells is not None and options.vertices is not None else None
 

@@ -10,7 +10,14 @@ import jax
 from jnas import spaces
 from jnas.commands._processes import say
 from jnas.commands._study_work import carry_out_and_tell
-from jnas.commands._training_setup import divide_as, make_dataset, make_recipe, prepare_devices, show_recipes
+from jnas.commands._training_setup import (
+    divide_as,
+    make_dataset,
+    make_recipe,
+    prepare_devices,
+    refuse_texts,
+    show_recipes,
+)
 from jnas.core._version import __version__
 from jnas.core._vocabulary import Searcher, Space
 from jnas.io._text import aligned
@@ -32,6 +39,7 @@ def run_search(options: argparse.Namespace) -> None:
         return
     if show_recipes(options):
         return
+    refuse_texts(options, "jnas search")
     space = spaces.get(FAMILIES.entry(options.space).name)
     searchers = {name: _make_searcher(name, space, options.batch) for name in _names(options.searchers, space)}
     prepare_devices(options)

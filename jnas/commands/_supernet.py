@@ -6,7 +6,14 @@ from typing import Any
 
 from jnas.commands._from_scratch import carry_out_with, scratch_recipe
 from jnas.commands._study_work import carry_out_and_tell
-from jnas.commands._training_setup import count_cores, make_dataset, prepare_devices, show_recipes, with_share
+from jnas.commands._training_setup import (
+    count_cores,
+    make_dataset,
+    prepare_devices,
+    refuse_texts,
+    show_recipes,
+    with_share,
+)
 from jnas.core._registry import DEFAULT_SPACE
 from jnas.io._text import aligned
 from jnas.searchers._benchmarks import find_benchmark
@@ -34,6 +41,7 @@ def run_supernet(options: argparse.Namespace) -> None:
     if options.from_scratch == "help":
         show_recipes(argparse.Namespace(recipe="help"))
         return
+    refuse_texts(options, "jnas supernet")
     names = _method_names(options.methods, options.space)
     prepare_devices(options, most=_devices(options))
     dataset = with_share(make_dataset(options), options.train_share, options)

@@ -61,6 +61,15 @@ def show_recipes(options: argparse.Namespace) -> bool:
     return True
 
 
+def refuse_texts(options: argparse.Namespace, command: str) -> None:
+    """Raises a `ValueError` for a space of language models, in a command that trains on images alone."""
+    if FAMILIES.entry(options.space).text:
+        raise ValueError(
+            f"{command} trains on images, and {options.space} learns texts; make a table of its cells by `jnas table "
+            "build`, and search in that by `jnas study`"
+        )
+
+
 def make_dataset(options: argparse.Namespace) -> Any:
     """Returns the data set that the options name, images or a text; with the space's default where they name none.
 

@@ -49,7 +49,7 @@ def _state(states: Sequence[Array], number: Any) -> Array:
     """Returns one of the states so far, by a Python number or by data."""
     if len(states) == 1:
         return states[0]
-    return states[number] if isinstance(number, int | np.integer) else lax.select_n(number, *states)
+    return states[int(number)] if isinstance(number, int | np.integer) else lax.select_n(number, *states)
 
 
 def _gated(state: Array, product: Array, operation: Any) -> Array:

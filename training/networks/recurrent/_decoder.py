@@ -35,12 +35,15 @@ def cross_entropy(states: Array, words: Array, bias: Array, targets: Array, coun
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _cross_entropy(rows: int, states: Array, words: Array, bias: Array, targets: Array, count: Array) -> Array:
-    return _one_by_one(functools.partial(_losses, rows))(states, words, bias, targets, count)
+    total: Array = _one_by_one(functools.partial(_losses, rows))(states, words, bias, targets, count)
+    return total
 
 
 def _one_by_one(function: Any) -> Any:
     """Returns a function of which `vmap` makes a loop where caches are small: the members' logits would not fit."""
-    return jax.custom_batching.sequential_vmap(function) if jax.default_backend() == "cpu" else function
+    if jax.default_backend() != "cpu":
+        return function
+    return jax.custom_batching.sequential_vmap(function)  # type: ignore[no-untyped-call]
 
 
 def _blocks(rows: int, states: Array, targets: Array) -> tuple[Array, Array]:
