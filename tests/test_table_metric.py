@@ -16,9 +16,10 @@ from jnas.studies.search._report import search_report
 from jnas.studies.search._summary import compare, finals, pairwise, ranks
 from jnas.studies.search._text import search_results_text
 from jnas.studies.supernets._plan import _fitting
+from jnas.studies.trainings._store import Store
 from jnas.tables._file import header_words
 from jnas.tables._load import table_from_arrays
-from jnas.tables._metric import ACCURACY, metric_of, metric_words
+from jnas.tables._metric import ACCURACY, metric_of, metric_of_task, metric_words
 from jnas.tables.readers._arrays import arrays_table
 from jnas.tables.report._report import table_report
 from jnas.tables.report._text import describe_arch, table_text
@@ -134,6 +135,14 @@ def test_a_study_is_that_of_minus_the_metric(table):
     ):
         assert words in page, words
     assert "accurac" not in page.split("</style>")[-1]
+
+
+def test_searches_by_trainings_maximise_minus_the_metric():
+    assert metric_of_task(IMAGE_CLASSIFICATION) == ACCURACY  # so that tables and studies of images stay as they were
+    task = IMAGE_CLASSIFICATION._replace(metric_name="perplexity", unit="", higher_is_better=False)
+    config = {"splits": {"validation": "valid"}, "last_epochs": 1, **metric_words(metric_of_task(task))}
+    store = SimpleNamespace(_plan=SimpleNamespace(config=config), _read=lambda *asked: np.float32([60, np.nan]))
+    np.testing.assert_array_equal(Store.scores(store, None), np.float32([-60, np.nan]))
 
 
 def test_predictors_learn_minus_the_metric(table):

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from jnas.core._vocabulary import Task
+
 
 class TableMetric(NamedTuple):
     """What the members `accuracy/...` of a table hold, which keep that name whatever the metric.
@@ -44,6 +46,11 @@ class TableMetric(NamedTuple):
         return " %" if self.is_percent else self.unit and f" {self.unit}"
 
     @property
+    def column(self) -> str:
+        """What heads a column of a file: `'accuracy_percent'`, `'perplexity'`."""
+        return "_".join([self.name, *self.unit.split()])
+
+    @property
     def axis(self) -> str:
         """What stands along an axis."""
         return f"{self.name} ({self.mark.strip()})" if self.unit else self.name
@@ -71,6 +78,11 @@ class TableMetric(NamedTuple):
 
 ACCURACY = TableMetric()
 """That of tables which say nothing else."""
+
+
+def metric_of_task(task: Task) -> TableMetric:
+    """Returns the metric by which a task is judged, which the tables of its trainings hold."""
+    return TableMetric(task.metric_name, task.unit, task.higher_is_better)
 
 
 def metric_words(metric: TableMetric) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from jnas.core._registry import DEFAULT_SPACE
 from jnas.core._vocabulary import Network, Space
 from jnas.spaces._registry import get
 from jnas.tables._file import Header, Training, arch_dtype, encode_metric_curve, member
-from jnas.tables._metric import TableMetric
+from jnas.tables._metric import metric_of_task
 from jnas.tables._numbers import table_name
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
@@ -131,8 +131,7 @@ def assemble_table(
       Header and members of a table, as `save_arrays` takes them.
     """
     own = table_name(dataset.name)
-    task = network.task
-    metric = TableMetric(task.metric_name, task.unit, task.higher_is_better)
+    metric = metric_of_task(network.task)
     place = (own, recipe.epochs)
     arrays = {
         "archs": plan.archs.astype(arch_dtype(network.space)),

@@ -24,7 +24,7 @@ from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
 from jnas.studies.supernets._yardsticks import Yardstick, table_yardsticks
 from jnas.tables._in_space import table_in_space
 from jnas.tables._known_part import whole_size
-from jnas.tables._metric import TableMetric
+from jnas.tables._metric import metric_of_task
 from jnas.tables._table import Table
 from jnas.tables._targets import Reference, Target, find_references, judging_column, judging_targets, target_columns
 from jnas.training._recipe import BatchNormPolicy
@@ -271,8 +271,7 @@ def _own_parameters(methods: Mapping[str, SupernetMethod]) -> dict[str, int]:
 def _fitting(table: Table, supernet: Supernet) -> Table:
     """Returns a table of the supernet's space: the one that there is, or its part."""
     # Which mutation or isomorphism a table carries does not matter here.
-    own, wanted, task = table.space, supernet.space, supernet.task
-    learned = TableMetric(task.metric_name, task.unit, task.higher_is_better)
+    own, wanted, learned = table.space, supernet.space, metric_of_task(supernet.task)
     if table.metric != learned:
         raise ValueError(
             f"the table holds {table.metric.words}, and the supernet is judged by {learned.words}; pass a table of that"

@@ -9,6 +9,7 @@ from jnas.core._vocabulary import Network, Objective, Searcher
 from jnas.studies._compared import check_rows
 from jnas.studies._settings import check_settings
 from jnas.studies.trainings._settings import TRAINING_SEARCH_SETTINGS
+from jnas.tables._metric import metric_of_task, metric_words
 from jnas.tables._numbers import table_name
 from jnas.tables._targets import Target
 from jnas.training._recipe import Recipe, recipe_words
@@ -85,5 +86,6 @@ def plan_training_search(
         "table_name": None,
         "notes": [],
         "command": command,
+        **metric_words(metric_of_task(network.task)),
     }
     return TrainingSearchPlan(dict(searchers), dataset, recipe, network, chunk_size, targets, config, start_from)

@@ -14,6 +14,7 @@ from jnas.studies.search._results import SearcherResult, StudyResults, TrainedPo
 from jnas.studies.trainings._files import Trainings
 from jnas.studies.trainings._store import as_trained
 from jnas.tables._file import Header
+from jnas.tables._metric import ACCURACY, metric_of
 from jnas.tables._targets import Target
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
@@ -66,7 +67,8 @@ def _sentences(study: TrainingSearch) -> list[str]:
     failed = 0 if study.trainings is None else int(np.sum(study.trainings.runs.failed))
     return [
         f"{counted(len(config['searchers']), 'searcher')} looked for the architecture with the best validation "
-        f"accuracy on {config['dataset']} ({height}x{width}; {', '.join(f'{n:,} of {s}' for s, n in images.items())}) "
+        f"{metric_of(config).name} on {config['dataset']} ({height}x{width}; "
+        f"{', '.join(f'{n:,} of {s}' for s, n in images.items())}) "
         f"{score}, with {counted(config['num_seeds'], 'seed')} each.",
         f"Every evaluation is a real training with the recipe {recipe['name']} and seed {config['training_seed']}; "
         f"what several searches asked for was trained once: {made:,} trainings for {counted(evaluated, 'evaluation')}"
@@ -87,7 +89,8 @@ def evaluations_csv(study: TrainingSearch) -> str:
             text = space.to_string(arch) if space is not None else " ".join(map(str, arch))
             best = [str(values[seed, place]) for values in searcher.values]
             rows.append([searcher.name, seed, place, text, str(np.asarray(traces.score)[seed, place]), *best])
-    best_of = (f"best_{target.split}_percent" for target in study.targets)
+    metric = metric_of(study.config)
+    best_of = (f"best_{target.split}_{'percent' if metric == ACCURACY else metric.column}" for target in study.targets)
     head = ("searcher", "seed", "evaluation", "arch", "score", *best_of)
     return csv_text(head, rows)
 
@@ -103,7 +106,7 @@ def curves_csv(study: TrainingSearch) -> str | None:
         for split in runs.accuracy:
             pairs = zip(runs.accuracy[split][row], runs.loss[split][row], strict=True)
             rows += [[row, text, epoch, split, str(a), str(b)] for epoch, (a, b) in enumerate(pairs, 1)]
-    return csv_text(("training", "arch", "epoch", "split", "accuracy_percent", "loss"), rows)
+    return csv_text(("training", "arch", "epoch", "split", metric_of(study.config).column, "loss"), rows)
 
 
 def as_table(

@@ -31,6 +31,7 @@ from jnas.studies.trainings._files import (
     searches_path,
 )
 from jnas.studies.trainings._plan import TrainingSearchPlan
+from jnas.tables._metric import metric_of
 from jnas.training.runs._jobs import (
     Jobs,
     JobsProgress,
@@ -148,11 +149,16 @@ class Store:
         return arch.tobytes() in self._rows
 
     def scores(self, archs: np.ndarray) -> np.ndarray:
-        """Returns the scores of trained architectures `[N, E]`, float32 `[N]`; NaN of those whose training diverged."""
-        return self._read(archs, self._plan.config["splits"]["validation"], self._plan.config["last_epochs"])
+        """Returns the scores of trained architectures `[N, E]`, float32 `[N]`; NaN of those whose training diverged.
+
+        Where lower is better, minus the task's metric.
+        """
+        config = self._plan.config
+        values = self._read(archs, config["splits"]["validation"], config["last_epochs"])
+        return np.float32(metric_of(config).sign) * values
 
     def finals(self, archs: np.ndarray, role: str) -> np.ndarray:
-        """Returns the accuracies after the last epoch on a split by its role, float32 `[N]`; NaN without a training."""
+        """Returns the task's metric after the last epoch on a split by its role, float32 `[N]`; NaN without a training."""
         return self._read(archs, self._plan.config["splits"][role], 1)
 
     def _read(self, archs: np.ndarray, split: str, last: int) -> np.ndarray:

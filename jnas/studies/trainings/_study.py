@@ -17,6 +17,7 @@ from jnas.studies.trainings._pace import estimate
 from jnas.studies.trainings._plan import TrainingSearchPlan, plan_training_search
 from jnas.studies.trainings._results import TrainingSearch, as_study_results, curves_csv, evaluations_csv
 from jnas.studies.trainings._run import begin, run_searcher
+from jnas.tables._metric import metric_of
 from jnas.tables._targets import Target
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
@@ -110,7 +111,7 @@ def _headline(plan: TrainingSearchPlan) -> str:
     last = "" if config["last_epochs"] == 1 else f", mean of the last {config['last_epochs']}"
     return (
         f"{counted(len(plan.searchers), 'searcher')} x {counted(config['num_seeds'], 'seed')} in "
-        f"{plan.network.space.name}: {config['dataset']} validation accuracy after "
+        f"{plan.network.space.name}: {config['dataset']} validation {metric_of(config).name} after "
         f"{counted(plan.recipe.epochs, 'epoch')} of training{last} (recipe "
         f"{plan.recipe.name}: {plan.recipe.channels} channels, batches of {plan.recipe.batch_size}), "
         f"{counted(config['max_evaluations'], 'evaluation')}"
