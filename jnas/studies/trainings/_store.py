@@ -158,7 +158,7 @@ class Store:
         return np.float32(metric_of(config).sign) * values
 
     def finals(self, archs: np.ndarray, role: str) -> np.ndarray:
-        """Returns the task's metric after the last epoch on a split by its role, float32 `[N]`; NaN without a training."""
+        """Returns the metric after the last epoch on a split by its role, float32 `[N]`; NaN without a training."""
         return self._read(archs, self._plan.config["splits"][role], 1)
 
     def _read(self, archs: np.ndarray, split: str, last: int) -> np.ndarray:
