@@ -19,7 +19,7 @@ from jnas.training.runs import _job_files
 from jnas.training.runs._job_files import FOLDER as TRAINING
 from jnas.training.runs._job_files import identities, job_chunk_path, load_part, save_job_chunk, save_part
 from jnas.training.runs._jobs import load_runs
-from jnas.training.runs._train import Curves, RunState
+from jnas.training.runs._run_state import Curves, RunState
 from tests._descriptions import read_said, write_said
 
 CONFIG = {"num_seeds": 12, "root_seed": 7, "dataset": "d", "epochs": [4, 8], "judged_by": ["d v, 8 epochs"]}

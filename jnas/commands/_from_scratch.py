@@ -11,7 +11,8 @@ import numpy as np
 from jnas import spaces
 from jnas.commands._processes import say
 from jnas.commands._training_setup import divide_as
-from jnas.commands._training_work import begun_setting, begun_work, load_work, make_runs, plan_work
+from jnas.commands._training_work import begun_work, load_work, make_runs, plan_work
+from jnas.core._folder import begun_setting
 from jnas.core._vocabulary import Network
 from jnas.io._text import counted
 from jnas.searchers._settings import naming, read_settings, read_spec
@@ -122,7 +123,8 @@ def _images_of(dataset: Dataset, recipe: Recipe, options: argparse.Namespace, fo
     """
     if recipe.train_share and begun_setting(folder, "dataset_digest") == dataset_digest(dataset):
         return dataset
-    return divide_as(dataset, recipe, options)
+    divided: Dataset = divide_as(dataset, recipe, options)
+    return divided
 
 
 def _share_words(searched: Dataset, trained: Dataset, recipe: Recipe) -> str:

@@ -142,6 +142,6 @@ def divide_as(dataset: Any, recipe: Recipe, options: argparse.Namespace) -> Any:
     return with_share(dataset, recipe.train_share or None, options)
 
 
-def with_share(dataset: Dataset, share: float | None, options: argparse.Namespace) -> Dataset:
+def with_share(dataset: Any, share: float | None, options: argparse.Namespace) -> Any:
     """Returns the data set with this share of the images of training and validation for training; as it is for None."""
     return dataset if share is None else divided(dataset, share, options.split_seed)

@@ -39,7 +39,7 @@ from jnas.training.data._npz import read_npz
 from jnas.training.export import _weights
 from jnas.training.runs import _job_files as jobs
 from jnas.training.runs._jobs import load_runs
-from jnas.training.runs._train import Curves, RunState
+from jnas.training.runs._run_state import Curves, RunState
 from tests._model_metrics import row, write
 from tests._nats_files import all_strings, make_folder, make_pth, record, state
 from tests._nats_files import write as write_pbz2

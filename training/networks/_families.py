@@ -68,8 +68,8 @@ def make_network(
 
     Raises:
       ValueError: The space or the form is unknown, `'static'` without an architecture, images for a space of language
-        models or a text for another, `'bfloat16'` of networks that do not have it, or nodes for a space whose cells have
-        no number of them to choose.
+        models or a text for another, `'bfloat16'` of networks that do not have it, or nodes for a space whose cells
+        have no number of them to choose.
 
     Example:
       >>> dataset, recipe = jnas.training.load_dataset("digits"), jnas.training.get_recipe("digits-8")

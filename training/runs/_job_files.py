@@ -14,7 +14,7 @@ from jnas.io._archive import read_archive, write_archive
 from jnas.io._atomic import remove_unfinished
 from jnas.io._seal import SEAL
 from jnas.io._tree import as_members, fill, find_leaves, plain
-from jnas.training.runs._train import Curves, RunState
+from jnas.training.runs._run_state import Curves, RunState
 
 FOLDER = FolderKind(
     "jnas-training",

@@ -47,7 +47,8 @@ from jnas.training.runs._job_files import (
     save_part,
     tidy,
 )
-from jnas.training.runs._train import Curves, RunState, begin_run, run_epochs
+from jnas.training.runs._run_state import Curves, RunState
+from jnas.training.runs._train import begin_run, run_epochs
 from jnas.training.runs._train_many import over_candidates
 
 _SAME = ("jax", "platform", "device", "compiler_options")  # versions, where work goes on

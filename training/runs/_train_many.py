@@ -13,7 +13,8 @@ from jnas.training.data._dataset import Dataset
 from jnas.training.data._text import TextDataset
 from jnas.training.networks._families import make_network
 from jnas.training.operations._forms import over_members
-from jnas.training.runs._train import Curves, train
+from jnas.training.runs._run_state import Curves
+from jnas.training.runs._train import train
 
 
 def over_candidates(function: Callable[..., Any], network: Network) -> Callable[..., Any]:
