@@ -10,7 +10,7 @@ from jnas.training.networks.recurrent._language_model import LanguageModelParame
 from jnas.training.operations._forms import fastest_form
 
 
-def _named_arrays(arch: np.ndarray, parameters: LanguageModelParameters, statistics: Any) -> Named:
+def _named_arrays(arch: np.ndarray, parameters: Any, statistics: Any) -> Named:
     """Yields what a language model has."""
     yield "words", parameters.words
     yield "bias", parameters.bias

@@ -13,7 +13,7 @@ from jnas.spaces.recurrent._cost import recurrent_flops, recurrent_parameters
 from jnas.spaces.recurrent._fingerprint import in_use
 from jnas.spaces.recurrent._space import recurrent
 from jnas.training._recipe import TextRecipe
-from jnas.training.networks._initial import Constant, Uniform, initial_arrays
+from jnas.training.networks._initial import Uniform, initial_arrays
 from jnas.training.networks.recurrent._cell import CellMasks, CellParameters, run_cell
 from jnas.training.networks.recurrent._decoder import cross_entropy
 
@@ -79,13 +79,11 @@ def language_model(
         return cell, in_output(cell, output)
 
     def init(key: Key, arch: Array) -> tuple[LanguageModelParameters, Any]:
-        shapes = ((2 * channels, 2 * channels), (nodes, channels, 2 * channels))
-        cell = CellParameters(*(Uniform(shape, _FAN_IN) for shape in shapes))
-        words, bias = Uniform((num_words, channels), _FAN_IN), Constant((num_words,), 0.0)
-        drawn = initial_arrays(key, LanguageModelParameters(words, bias, cell))
+        shapes = ((num_words, channels), (2 * channels, 2 * channels), (nodes, channels, 2 * channels))
+        words, initial, each = initial_arrays(key, tuple(Uniform(shape, _FAN_IN) for shape in shapes))
         used = in_use(cell_of(arch), output)[:, None, None]
-        cell = drawn.cell._replace(nodes=jnp.where(used, drawn.cell.nodes, 0))
-        return drawn._replace(cell=cell), ()
+        cell = CellParameters(initial, jnp.where(used, each, 0))
+        return LanguageModelParameters(words, jnp.zeros(num_words), cell), ()
 
     def has(arch: Array) -> LanguageModelParameters:
         used = jnp.broadcast_to(in_use(cell_of(arch), output)[:, None, None], (nodes, channels, 2 * channels))
@@ -171,15 +169,18 @@ def _drawn(key: Key, settings: TextRecipe, num_words: int, shape: tuple[int, ...
 def _penalties(settings: TextRecipe, outputs: Array, dropped: Array, length: Array) -> Array:
     """Returns the penalties on outputs that are large, and that change from a step to the next."""
     steps, *each = outputs.shape
-    total, number = jnp.float32(0), jnp.arange(steps)
+    number, total = jnp.arange(steps), jnp.zeros((), outputs.dtype)
     if settings.activation:
         squares = jnp.sum(dropped**2, (1, 2))
-        total += settings.activation * jnp.sum(jnp.where(number < length, squares, 0)) / _count(length, each)
+        total = total + settings.activation * jnp.sum(jnp.where(number < length, squares, 0)) / _count(length, each)
     if settings.slowness:
         changes = jnp.sum((outputs[1:] - outputs[:-1]) ** 2, (1, 2))
-        total += settings.slowness * jnp.sum(jnp.where(number[1:] < length, changes, 0)) / _count(length - 1, each)
+        total = total + settings.slowness * jnp.sum(jnp.where(number[1:] < length, changes, 0)) / _count(
+            length - 1, each
+        )
     return total
 
 
 def _count(steps: Array, each: list[int]) -> Array:
-    return jnp.maximum(steps, 1) * float(np.prod(each))
+    count: Array = jnp.maximum(steps, 1) * float(np.prod(each))
+    return count
