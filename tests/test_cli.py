@@ -86,7 +86,7 @@ def command(*words) -> dict:
 # Studies.
 
 
-def test_study_leaves_a_folder_and_prints_its_table(table, capsys):
+def test_study_leaves_a_folder_and_prints_its_table(table, capsys, monkeypatch):
     words = ("study", "--table", table, "--searchers", "random_search,regularized_evolution", "--seeds", 6)
     out = works(capsys, *words)
     lines = out.splitlines()
@@ -114,13 +114,22 @@ def test_study_leaves_a_folder_and_prints_its_table(table, capsys):
     again = works(capsys, *words).splitlines()  # the same command finds the folder again
     assert again[1] == "all of it was done before"
     assert again[2:] == lines[2:]
-    other = works(capsys, *words[:-1], 5)
-    assert other.splitlines()[-1] != lines[-1]
+    folders = []
+
+    def carry_out(plan, table, *, out, log):
+        folders.append(out)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(_study, "carry_out_search", carry_out)
+    fails(capsys, *words)
+    fails(capsys, *words[:-1], 5)
+    assert folders[0] == report.parent
+    assert folders[1] != report.parent == Path("jnas-study") / report.parent.name
 
 
 def test_options_of_a_study_reach_it(table, capsys, plain_page):
     options = {
-        "--searchers": "random_search,bohb,bohb@12",
+        "--searchers": "random_search,successive_halving,successive_halving@12",
         "--num-seeds": 3,
         "--root-seed": 5,
         "--budget-seconds": 30_000,
@@ -137,11 +146,19 @@ def test_options_of_a_study_reach_it(table, capsys, plain_page):
         config[n]
         for n in ("searchers", "num_seeds", "root_seed", "budget_seconds", "max_evaluations", "dataset", "epochs")
     ]
-    assert told == [["random_search", "bohb", "bohb@12"], 3, 5, 30_000.0, None, "cifar100", [12, 200]]
+    assert told == [
+        ["random_search", "successive_halving", "successive_halving@12"],
+        3,
+        5,
+        30_000.0,
+        None,
+        "cifar100",
+        [12, 200],
+    ]
     assert (config["split"], config["reward"], config["overshoot"]) == ("validation", "random", "keep")
     found = {s.name: s for s in load_study("here").searchers}
-    assert set(np.unique(found["bohb"].traces.fidelity)) == {0, 1}
-    assert set(np.unique(found["bohb@12"].traces.fidelity)) == {0}
+    assert set(np.unique(found["successive_halving"].traces.fidelity)) == {0, 1}
+    assert set(np.unique(found["successive_halving@12"].traces.fidelity)) == {0}
     assert (found["random_search"].elapsed[:, -1] >= 30_000).all()
 
 
