@@ -1,4 +1,4 @@
-"""The supernet of NAS-Bench-201: its modes against one another and against a plain implementation in native JAX."""
+"""The supernet of NAS-Bench-201: its modes against one another and against a plain implementation in NumPy."""
 
 import functools
 
@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
 
 from jnas.spaces.nasbench201._cells import EDGES
 from jnas.training.data._sources import load_dataset
@@ -15,10 +14,11 @@ from jnas.training.networks.nasbench201._mixture_cell import mixture_cell
 from jnas.training.networks.nasbench201._sampled_cell import make_sampled_stage
 from jnas.training.networks.nasbench201._supernet import SupernetStatistics, nasbench201_supernet
 from jnas.training.operations import _layouts
-from jnas.training.operations._forms import dispatch_form, mixture_form, over_members, over_seeds, switch_form
+from jnas.training.operations._forms import dispatch_form, mixture_form, over_members, over_seeds
 from jnas.training.operations._layouts import MANY_KERNELS
 from jnas.training.operations._many_kernels import Kernels, convolution_3x3, normalize_batch
 from tests._fewer_stages import stages
+from tests._plain_images import convolve, windows
 
 SIZES = {"image_shape": (8, 8, 3), "num_classes": 4, "channels": 2, "cells": 1}
 COVERING = (np.arange(5)[:, None] + np.array([0, 3, 1, 4, 2, 2])) % 5
@@ -44,52 +44,69 @@ def net(form=None):
 @functools.cache
 def problem():
     """Parameters, estimates of statistics, weights of the operations, images."""
+    rng = np.random.default_rng(0)
 
-    @jax.jit
-    def draw():
-        keys = jax.random.split(jax.random.key(0), 4)
-        parameters, statistics = net().init(keys[0])
-        statistics = jax.tree.map(lambda x: jnp.abs(x + 0.3 * jax.random.normal(keys[3], x.shape)) + 0.1, statistics)
-        weights = jax.nn.softmax(jax.random.normal(keys[1], (6, 5)))
-        return parameters, statistics, weights, jax.random.normal(keys[2], (BATCH, 8, 8, 3))
+    def draw(leaf):
+        return (rng.uniform(-1, 1, leaf.shape) / leaf.shape[-1] ** 0.5).astype(np.float32)
 
-    return draw()
+    def estimates(leaf):
+        """About a mean of 0 and a variance of 1."""
+        return (np.abs([[0.0], [1.0]] + 0.3 * rng.normal(size=leaf.shape)) + 0.1).astype(np.float32)
+
+    parameters, statistics = jax.eval_shape(net().init, jax.random.key(0))
+    return jax.tree.map(draw, parameters), jax.tree.map(estimates, statistics), shares(rng), batch(rng, 3)
 
 
-# The plain implementation: images [B, H, W, C], lax convolutions, a loop over edges and operations, JAX's gradients.
+def shares(rng):
+    weights = np.exp(rng.normal(size=(6, 5)))
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+def batch(rng, channels):
+    return rng.normal(size=(BATCH, 8, 8, channels)).astype(np.float32)
+
+
+# The plain implementation: images [B, H, W, C] in float64, a loop over edges and operations.
+
+
+def relu(images):
+    return np.where(images.real > 0, images, 0)
 
 
 def plain_convolution(images, kernel, stride=1):
-    taps = 9 if kernel.shape[1] == 9 * images.shape[-1] else 1
-    size = {9: 3, 1: 1}[taps]
+    size = 3 if kernel.shape[1] == 9 * images.shape[-1] else 1
     kernel = kernel.reshape(kernel.shape[0], size, size, -1).transpose(1, 2, 3, 0)
-    return lax.conv_general_dilated(
-        images, kernel, (stride, stride), [(size // 2, size // 2)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    out = convolve(images.real, kernel.real, stride)
+    if np.iscomplexobj(images) or np.iscomplexobj(kernel):  # steps, whose product is nothing; NumPy's own takes longer
+        out = out + 1j * (convolve(images.imag, kernel.real, stride) + convolve(images.real, kernel.imag, stride))
+    return out
 
 
 def plain_normalize(images, given):
-    mean, variance = (jnp.mean(images, (0, 1, 2)), jnp.var(images, (0, 1, 2))) if given is None else given
-    return (images - mean[None, None, None]) / jnp.sqrt(variance + 1e-5)[None, None, None], jnp.stack([mean, variance])
+    if given is None:
+        mean = images.mean((0, 1, 2))
+        given = mean, ((images - mean) ** 2).mean((0, 1, 2))
+    return (images - given[0]) / np.sqrt(given[1] + 1e-5), np.stack(given)
 
 
-def plain_pool(images, size, stride, padding):
-    def total(values):
-        return lax.reduce_window(values, 0.0, lax.add, (1, size, size, 1), (1, stride, stride, 1), padding)
+def plain_pool(images, size, stride):
+    def total(images):
+        around = windows(images, size, stride, 0.0)
+        return sum(around[..., row, column] for row in range(size) for column in range(size))
 
-    return total(images) / total(jnp.ones_like(images))
+    return total(images) / total(np.ones_like(images[:1]))
 
 
 def plain_edge(images, one, three, given, weights, done):
     """One edge, and the statistics that its two batch-norms used; where not every operation is done, as GDAS has it."""
-    active = jax.nn.relu(images)
+    active = relu(images)
     given = (None, None) if given is None else given
     one, used_1 = plain_normalize(plain_convolution(active, one), given[0])
     three, used_3 = plain_normalize(plain_convolution(active, three), given[1])
-    results = [jnp.zeros_like(images), images, one, three, plain_pool(images, 3, 1, "SAME")]
+    results = [np.zeros_like(images), images, one, three, plain_pool(images, 3, 1)]
     if done is not None:
-        results = [jnp.where(done[k], each, 1.0) for k, each in enumerate(results)]
-    return sum(weights[k] * each for k, each in enumerate(results)), jnp.stack([used_1, used_3])
+        results = [each if done[k] else np.ones_like(each) for k, each in enumerate(results)]
+    return sum(weights[k] * each for k, each in enumerate(results)), np.stack([used_1, used_3])
 
 
 def plain_cell(images, kernels, given, weights, done=None):
@@ -99,7 +116,7 @@ def plain_cell(images, kernels, given, weights, done=None):
         out, each = plain_edge(nodes[source], *own, weights[number], None if done is None else done[number])
         nodes[target] = nodes[target] + out
         used.append(each)
-    return nodes[3], jnp.stack(used)
+    return nodes[3], np.stack(used)
 
 
 def plain(parameters, statistics, weights, images, done=None):
@@ -115,25 +132,45 @@ def plain(parameters, statistics, weights, images, done=None):
         if stage:
             block, out, used = parameters.reductions[stage - 1], images, []
             for number, (kernel, stride) in enumerate(((block.first, 2), (block.second, 1))):
-                out = plain_convolution(jax.nn.relu(out), kernel, stride)
+                out = plain_convolution(relu(out), kernel, stride)
                 out, each = plain_normalize(out, given("reductions", stage - 1, number))
                 used.append(each)
-            images = out + plain_convolution(plain_pool(images, 2, 2, "VALID"), block.shortcut)
-            reductions.append(jnp.stack(used))
+            images = out + plain_convolution(plain_pool(images, 2, 2), block.shortcut)
+            reductions.append(np.stack(used))
         kernels, used = parameters.cells[stage], []
         for cell in range(kernels.one.shape[0]):
             own = jax.tree.map(lambda each, cell=cell: each[cell], kernels)
             images, each = plain_cell(images, own, given("cells", stage, cell), weights, done)
             used.append(each)
-        cells.append(jnp.stack(used))
+        cells.append(np.stack(used))
     images, head = plain_normalize(images, given("head"))
-    features = jnp.mean(jax.nn.relu(images), (1, 2))
-    logits = features @ parameters.head.kernel.T + parameters.head.bias[None]
+    logits = relu(images).mean((1, 2)) @ parameters.head.kernel.T + parameters.head.bias
     return logits, SupernetStatistics(stem, tuple(cells), tuple(reductions), head)
 
 
 def loss_of(logits):
     return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(logits), LABELS[:, None], 1))
+
+
+def plain_loss(logits):
+    return np.mean(np.log(np.exp(logits).sum(1)) - logits[np.arange(BATCH), LABELS])
+
+
+def doubles(tree):
+    return jax.tree.map(lambda each: np.asarray(each, np.float64), tree)
+
+
+def assert_gradients_close(gradients, at, loss, tolerance=1e-3):
+    """Gradients are the derivatives of a plain loss, in a direction in which each array has the same share.
+
+    They are the imaginary part after an imaginary step: no activation changes its sign, and one of 0 has no slope.
+    """
+    rng, gradients, at = np.random.default_rng(2), doubles(gradients), doubles(at)
+    lengths = jax.tree.map(lambda each: np.linalg.norm(each) or 1.0, gradients)
+    direction = jax.tree.map(lambda each, length: rng.normal(size=each.shape) / length, gradients, lengths)
+    expected = loss(jax.tree.map(lambda x, d: x + 1e-20j * d, at, direction)).imag / 1e-20
+    found = sum(np.sum(g * d) for g, d in zip(*map(jax.tree.leaves, (gradients, direction)), strict=True))
+    assert abs(found - expected) <= tolerance
 
 
 def assert_close(left, right, tolerance=2e-4):
@@ -166,47 +203,49 @@ def quick_sampled():
 
 
 @functools.cache
-def slow():
-    """One program for the mixture, in which every operation of an edge is done, bool `[6, 5]`, and for one of them."""
-    images = problem()[-1]
-    return value_and_gradients(lambda parameters, weights, done: plain(parameters, None, weights, images, done))
+def frozen_sampled():
+    """With estimates of statistics: images of a shape, of one seed."""
+    return jax.jit(net().sampled)
 
 
 def test_mixture_and_its_gradients_are_those_of_the_plain_supernet():
-    parameters, _, weights, _ = problem()
+    parameters, _, weights, images = problem()
     (_, values), gradients = quick_mixture()(parameters, weights)
-    (_, plain_values), plain_gradients = slow()(parameters, weights, np.ones((6, 5), bool))
-    assert_close(values, plain_values)
-    assert_close(gradients, plain_gradients, 1e-3)
+    assert_close(values, plain(*doubles((parameters, None, weights, images))))
+    assert_gradients_close(
+        gradients, (parameters, weights), lambda at: plain_loss(plain(at[0], None, at[1], doubles(images))[0])
+    )
 
 
 def test_estimates_of_statistics_are_used_where_they_are_given():
     parameters, statistics, weights, images = problem()
-    mixed = jax.jit(net().mixture)(parameters, statistics, weights, images)
-    assert_close(mixed, jax.jit(plain)(parameters, statistics, weights, images))
-    arch = jnp.asarray(COVERING[0], jnp.int32)
-    logits, used = jax.jit(net().sampled)(parameters, statistics, arch, images)
-    one_hot = jax.jit(net().mixture)(parameters, statistics, jax.nn.one_hot(arch, 5), images)[0]
-    assert_close(logits, one_hot)
-    ran = arch[:, None] == jnp.array([2, 3])[None]
+    mixture = jax.jit(net().mixture)
+    mixed = mixture(parameters, statistics, weights, images)
+    assert_close(mixed, plain(*doubles((parameters, statistics, weights, images))))
+    arch = COVERING[0].astype(np.int32)
+    logits, used = frozen_sampled()(parameters, statistics, arch, images)
+    assert_close(logits, mixture(parameters, statistics, np.eye(5, dtype=np.float32)[arch], images)[0])
+    ran = arch[:, None] == np.array([2, 3])
     for mine, given in zip(used.cells, statistics.cells, strict=True):
-        assert_close(mine, jnp.where(ran[None, :, :, None, None], given, 0))
+        assert_close(mine, np.where(ran[None, :, :, None, None], given, 0))
 
 
 def test_straight_through_is_the_plain_supernet_with_numbers_for_what_is_not_sampled():
     parameters, _, weights, images = problem()
     quick = value_and_gradients(lambda p, w, arch: net().straight_through(p, None, w, arch, images))
     for number, choices in enumerate(COVERING):
-        arch, one_hot = jnp.asarray(choices, jnp.int32), jax.nn.one_hot(choices, 5)
+        arch, one_hot = choices.astype(np.int32), np.eye(5, dtype=np.float32)[choices]
         used_weights = weights if number == 0 else one_hot
         (_, (logits, used)), gradients = quick(parameters, used_weights, arch)
-        (_, (plain_logits, plain_used)), plain_gradients = slow()(
-            parameters, used_weights, np.eye(5, dtype=bool)[choices]
-        )
+
+        def slow(at, done=one_hot == 1):
+            return plain(at[0], None, at[1], doubles(images), done)
+
+        plain_logits, plain_used = slow(doubles((parameters, used_weights)))
         assert_close(logits, plain_logits)
-        assert_close(gradients, plain_gradients, 2e-3)
-        ran = (arch[:, None] == jnp.array([2, 3])[None])[None, :, :, None, None]
-        assert_close(used.cells, tuple(jnp.where(ran, each, 0) for each in plain_used.cells))
+        assert_gradients_close(gradients, (parameters, used_weights), lambda at, slow=slow: plain_loss(slow(at)[0]))
+        ran = (arch[:, None] == np.array([2, 3]))[None, :, :, None, None]
+        assert_close(used.cells, tuple(np.where(ran, each, 0) for each in plain_used.cells))
         others = np.asarray(gradients[1])[~np.eye(5, dtype=bool)[choices]].reshape(6, 4)
         np.testing.assert_allclose(others, others[:, :1] + np.zeros(4), rtol=1e-6)  # all get the sum of the gradient
         if number:
@@ -220,7 +259,7 @@ def test_channels_last_give_the_same(monkeypatch):
     parameters, _, weights, images = problem()
     monkeypatch.setattr(_layouts, "are_large", lambda *_: True)
     last = value_and_gradients(lambda p, w, arch: net().sampled(p, None, arch, images))
-    for choices in jnp.asarray(COVERING, jnp.int32):
+    for choices in COVERING.astype(np.int32):
         found, expected = (each(parameters, weights, choices) for each in (last, quick_sampled()))
         assert_close(found[0][1], expected[0][1])
         assert_close(found[1][0], expected[1][0], 1e-3)
@@ -231,7 +270,7 @@ def test_channels_last_give_the_same(monkeypatch):
 @pytest.mark.parametrize("choices", COVERING[:3])
 def test_a_one_hot_mixture_is_the_sampled_architecture(choices):
     parameters = problem()[0]
-    arch, one_hot = jnp.asarray(choices, jnp.int32), jax.nn.one_hot(choices, 5)
+    arch, one_hot = choices.astype(np.int32), np.eye(5, dtype=np.float32)[choices]
     (_, (logits, _)), gradients = quick_mixture()(parameters, one_hot)
     (_, (sampled_logits, _)), sampled_gradients = quick_sampled()(parameters, one_hot, arch)
     assert_close(logits, sampled_logits)
@@ -243,38 +282,43 @@ def test_a_one_hot_mixture_is_the_sampled_architecture(choices):
 
 
 def cell_problem(seed=0, channels=2):
-    keys = jax.random.split(jax.random.key(seed), 5)
-    kernels = Kernels(
-        jax.random.normal(keys[0], (6, channels, channels)), jax.random.normal(keys[1], (6, channels, 9 * channels)) / 3
-    )
-    stem = jax.random.normal(keys[2], (channels, 27)) / 5
-    images = jax.random.normal(keys[3], (BATCH, 8, 8, 3))
-    return stem, kernels, jax.nn.softmax(jax.random.normal(keys[4], (6, 5))), images
+    rng = np.random.default_rng(seed)
+    one, three = rng.normal(size=(6, channels, channels)), rng.normal(size=(6, channels, 9 * channels)) / 3
+    stem = rng.normal(size=(channels, 27)) / 5
+    return *jax.tree.map(np.float32, (stem, Kernels(one, three))), shares(rng), batch(rng, 3)
 
 
 def test_gradients_of_the_mixture_have_forward_derivatives():
     stem, kernels, weights, images = cell_problem()
-    target = jax.random.normal(jax.random.key(9), (2, 8, 8, BATCH))
+    rng = np.random.default_rng(9)
+    target = rng.normal(size=(2, 8, 8, BATCH)).astype(np.float32)
+    directions = jax.tree.map(lambda each: np.cos(np.arange(each.size)).reshape(each.shape), (stem, kernels))
 
     def quick(stem, kernels, weights):
         start, _ = normalize_batch(convolution_3x3(images.transpose(3, 1, 2, 0), stem), None, 1e-5)
         return jnp.sum(jnp.tanh(mixture_cell(start, kernels, None, weights, 1e-5, MANY_KERNELS)[0]) * target)
 
-    def slow(stem, kernels, weights):
-        start, _ = plain_normalize(plain_convolution(images, stem), None)
-        return jnp.sum(jnp.tanh(plain_cell(start, kernels, None, weights)[0].transpose(3, 1, 2, 0)) * target)
+    def slow(along, weights):
+        """At the parameters, and an imaginary step along the directions: its derivative is the imaginary part."""
+        moved = jax.tree.map(lambda each, d: each + 1j * along * d, (stem, kernels), directions)
+        start, _ = plain_normalize(plain_convolution(images.astype(np.float64), moved[0]), None)
+        out = plain_cell(start, moved[1], None, weights)[0]
+        return np.sum(np.tanh(out.transpose(3, 1, 2, 0)) * target)
 
-    directions = jax.tree.map(lambda each: jnp.cos(jnp.arange(each.size)).reshape(each.shape), (stem, kernels))
-
-    def second(function, stem, kernels, weights):
+    @jax.jit
+    def second(stem, kernels, weights):
         """As DARTS needs it: the gradient in the weights moves with the parameters, those before the cell too."""
-        return jax.jvp(lambda s, k: jax.grad(function, 2)(s, k, weights), (stem, kernels), directions)
+        moves = jax.tree.map(lambda each: each.astype(np.float32), directions)
+        return jax.jvp(lambda s, k: jax.grad(quick, 2)(s, k, weights), (stem, kernels), moves)
 
-    arguments = stem, kernels, weights
-    expected = jax.jit(functools.partial(second, slow))(*arguments)
-    found = jax.jit(functools.partial(second, quick))(*arguments)
-    assert_close(found, expected, 1e-3)
-    assert np.min(np.abs(np.asarray(found[1])[:, 1:])) > 0
+    found = doubles(second(stem, kernels, weights))
+    for _ in range(6):
+        direction = rng.normal(size=(6, 5))
+        up, down = (slow(1e-20, weights + step * direction) for step in (1e-7, -1e-7))
+        expected = (up - down) / 2e-7
+        for each, value in zip(found, (expected.real, expected.imag / 1e-20), strict=True):
+            assert abs(np.sum(each * direction) - value) <= 1e-3 * np.linalg.norm(each)
+    assert np.min(np.abs(found[1][:, 1:])) > 0
 
 
 @pytest.mark.parametrize("large", [False, True])
@@ -292,13 +336,12 @@ def test_the_whole_supernet_is_differentiable_twice_in_each_of_its_arguments(lar
     jax.jit(twice).lower(parameters, weights)
 
 
-@functools.cache
-def gradients_of_seeds(name):
-    """Those of a sampled cell for three seeds, together or, by the form that branches, in a loop."""
-    form = {"switch": switch_form, "mixture": mixture_form, "dispatch": dispatch_form}[name]()
-    images = jax.random.normal(jax.random.key(1), (3, 2, 8, 8, BATCH))
-    kernels = jax.tree.map(lambda *each: jnp.stack(each), *[cell_problem(seed)[1] for seed in range(3)])
-    archs, weights = jnp.asarray(COVERING[[0, 1, 4]], jnp.int32), cell_problem()[2]
+@pytest.mark.parametrize("form", [mixture_form(), dispatch_form()], ids=lambda form: form.name)
+def test_seeds_under_vmap_are_those_of_a_loop(form):
+    """Gradients of a sampled cell for three seeds, where the number of operations differs from seed to seed."""
+    images = np.random.default_rng(1).normal(size=(3, 2, 8, 8, BATCH)).astype(np.float32)
+    kernels = jax.tree.map(lambda *each: np.stack(each), *[cell_problem(seed)[1] for seed in range(3)])
+    archs, weights = COVERING[[0, 1, 4]].astype(np.int32), shares(np.random.default_rng(3))
     stage = make_sampled_stage(form, 1e-5, MANY_KERNELS)
 
     def loss(kernels, images, weights, arch):
@@ -307,45 +350,55 @@ def gradients_of_seeds(name):
     def gradients(kernels, images, arch):
         return jax.grad(loss, (0, 1, 2))(kernels, images, weights, arch)
 
-    return jax.jit(over_members(gradients, name))(kernels, images, archs)
+    found = jax.jit(over_members(gradients, form.name))(kernels, images, archs)
+    for seed, arch in enumerate(archs):
+        at, own = jax.tree.map(lambda each, seed=seed: each[seed], ((kernels, images), found))
 
+        def slow(at, arch=arch):
+            done = np.eye(5, dtype=bool)[arch]
+            return np.sum(np.sin(plain_cell(at[1].transpose(3, 1, 2, 0), at[0], None, at[2], done)[0]))
 
-@pytest.mark.parametrize("form", ["mixture", "dispatch"])
-def test_seeds_under_vmap_are_those_of_a_loop(form):
-    """Where the number of operations differs from seed to seed."""
-    assert_close(gradients_of_seeds(form), gradients_of_seeds("switch"), 1e-3)
+        assert_gradients_close(own, (*at, weights), slow)
 
 
 def test_gradients_past_frozen_batch_norm_where_batches_are_sorted():
-    parameters, statistics, _, images = problem()
-    arch = jnp.asarray(COVERING[0], jnp.int32)
+    arch = COVERING[0].astype(np.int32)
+    with stages(1):
+        supernet = nasbench201_supernet(**SIZES, form=dispatch_form())
 
-    def total(parameters, statistics, images):
-        return jnp.sum(net("dispatch").sampled(parameters, statistics, arch, images)[0])
+        def total(parameters, statistics, images):
+            return jnp.sum(supernet.sampled(parameters, statistics, arch, images)[0])
 
-    gradients = jax.eval_shape(jax.grad(total, (0, 1, 2)), parameters, statistics, images[:2])
+        parameters, statistics = jax.eval_shape(supernet.init, jax.random.key(0))
+        gradients = jax.eval_shape(jax.grad(total, (0, 1, 2)), parameters, statistics, problem()[-1][:2])
     assert jax.tree.map(jnp.shape, gradients[0]) == jax.tree.map(jnp.shape, parameters)
 
 
 def test_over_seeds_gives_what_each_seed_gives():
     parameters, statistics, _, images = problem()
-    archs = jnp.asarray(COVERING[:2], jnp.int32)
+    archs = COVERING[:2].astype(np.int32)
 
     def sampled(supernet):
         return lambda arch, scale: supernet.sampled(parameters, statistics, arch, scale * images)[0]
 
-    scales = jnp.array([1.0, 0.5])
+    scales = np.array([1.0, 0.5], np.float32)
     looped = jax.jit(over_seeds(sampled(net()), net()))(archs, scales)
-    assert_close(looped[1], jax.jit(sampled(net()))(archs[1], scales[1]))
+    assert_close(looped[1], frozen_sampled()(parameters, statistics, archs[1], 0.5 * images)[0])
     together = jax.jit(over_seeds(sampled(net("dispatch")), net("dispatch")))(archs, scales)
     assert_close(together, looped)
 
 
 def test_running_estimates_move_only_for_what_ran():
     _, statistics, _, _ = problem()
-    arch = jnp.array([2, 3, 0, 1, 4, 2])
-    used = jax.tree.map(lambda each: 3.0 * jnp.ones_like(each), statistics)
-    after = net().running(statistics, used, 0.9, (BATCH, 8, 8, 3), arch)
+    arch = np.array([2, 3, 0, 1, 4, 2])
+    used = jax.tree.map(lambda each: np.full_like(each, 3.0), statistics)
+
+    @jax.jit
+    def move(statistics):
+        running = functools.partial(net().running, statistics, used, 0.9, (BATCH, 8, 8, 3))
+        return running(arch), running()
+
+    after, everything = move(statistics)
     for stage, (old, new) in enumerate(zip(statistics.cells, after.cells, strict=True)):
         count = BATCH * 64 / 4**stage
         moved = 0.9 * old + 0.1 * 3.0 * np.array([1, count / (count - 1)])[None, None, None, :, None]
@@ -354,7 +407,6 @@ def test_running_estimates_move_only_for_what_ran():
         np.testing.assert_allclose(new, np.where(ran[None, :, :, None, None], moved, old), rtol=1e-6)
     np.testing.assert_allclose(after.head[0], 0.9 * statistics.head[0] + 0.3, rtol=1e-6)
     np.testing.assert_allclose(after.stem[1], 0.9 * statistics.stem[1] + 0.3 * 4096 / 4095, rtol=1e-6)
-    everything = net().running(statistics, used, 0.9, (BATCH, 8, 8, 3))
     assert all(np.all(new != old) for new, old in zip(everything.cells, statistics.cells, strict=True))
 
 
