@@ -28,6 +28,8 @@ from tests.test_toy_space import FAMILY, toy
 
 SPACE = jnas.spaces.categorical((3, 3, 3))
 _SMALL = "--space toy --dataset data.npz --epochs 3 --batch-size 10"
+_CELLS = _SMALL.replace("toy", "nasbench101 --vertices 3 --channels 4 --cells 1 --num-candidates 2 --one-shot 0")
+_NAO = "nao:epochs_per_round=1:num_init=5:num_kept=3:num_new=2:num_random=1:num_top=3:max_step=3:model.epochs=2"
 
 COMMANDS = {
     "study": "study --table table.npz --searchers random_search,local_search --num-seeds 1001 --max-evaluations 5",
@@ -35,6 +37,8 @@ COMMANDS = {
     "table build": f"table build -o made.npz --num-seeds 1 --chunk-size 2 {_SMALL}",
     "training search": f"search --searchers random_search,local_search --num-seeds 2 --max-evaluations 4 {_SMALL}",
     "supernet": f"supernet rsps --num-seeds 1 --num-candidates 2 --one-shot 0 {_SMALL}",
+    # What a method has of its own beside the weights goes on too.
+    "supernet nao": f"supernet {_NAO} --num-seeds 1 {_CELLS}",
 }
 EVALUATIONS = 40  # of the search
 WORKS = (*COMMANDS, "search")
