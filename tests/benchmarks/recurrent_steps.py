@@ -33,17 +33,18 @@ WORDS, STEPS = 10_000, 35
 TORCH = Path(__file__).with_name("recurrent_steps_torch.py")
 
 
-def cells(row: str) -> list[list[int]]:
-    """Returns the architectures of a row."""
+def cells(row: str, count: int) -> list[list[int]]:
+    """Returns the architectures of a row, of the 32 so many."""
     from jnas.spaces.recurrent._genotype import PUBLISHED_RECURRENT, format_recurrent
     from jnas.spaces.recurrent._space import recurrent
 
     if row in ("one", "data"):
         return [recurrent().from_string(format_recurrent(PUBLISHED_RECURRENT["DARTS_V2"])).tolist()]
-    return [[0, first, read, second] for first in range(4) for read in range(2) for second in range(4)]
+    all_cells = [[0, first, read, second] for first in range(4) for read in range(2) for second in range(4)]
+    return all_cells[:: max(1, 32 // count)]
 
 
-def worker(row: str, units: int, batch: int, seeds: int) -> None:
+def worker(row: str, units: int, batch: int, count: int, seeds: int) -> None:
     """Answers each line of the input, a number of steps, with the CPU seconds of one of a member."""
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
     import jax
@@ -55,7 +56,7 @@ def worker(row: str, units: int, batch: int, seeds: int) -> None:
     from jnas.training.operations._forms import over_members
     from jnas.training.runs._language import Averaging, _step, _Total
 
-    archs = np.repeat(np.asarray(cells(row), np.int32), seeds if row in ("many", "side") else 1, 0)
+    archs = np.repeat(np.asarray(cells(row, count), np.int32), seeds if row in ("many", "side") else 1, 0)
     form = {"one": "static", "side": "mixture"}.get(row, "switch")
     nodes = archs.shape[1] // 2
     net = language_model(num_words=WORDS, channels=units, nodes=nodes, form=form, arch=archs[0])
@@ -97,10 +98,9 @@ def start(command: list[str], core: int) -> subprocess.Popen[str]:
 def compare(row: str, arguments: argparse.Namespace) -> None:
     """Runs both sides of a row in turn and prints their lines."""
     sizes = [str(arguments.units), str(arguments.batch)]
-    sides = {"jnas": [sys.executable, __file__, "--worker", row, *sizes, str(arguments.seeds)]}
+    sides = {"jnas": [sys.executable, __file__, "--worker", row, *sizes, str(arguments.cells), str(arguments.seeds)]}
     if arguments.torch_python:
-        archs = cells(row)
-        archs = archs[:: max(1, len(archs) // arguments.torch_cells)]
+        archs = cells(row, arguments.torch_cells)
         sides["torch"] = [arguments.torch_python, str(TORCH), *sizes, str(STEPS), str(WORDS), json.dumps(archs)]
     processes = {side: start(command, arguments.core) for side, command in sides.items()}
     try:
@@ -135,11 +135,14 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=64)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=4, help="of each cell, in the rows many and side")
+    parser.add_argument("--cells", type=int, default=32, help="how many of the 32 cells, in the rows many and side")
     parser.add_argument("--torch-cells", type=int, default=8, help="how many of the 32 cells PyTorch trains")
     parser.add_argument("--steps", type=int, default=1, help="in a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--core", type=int, default=0)
-    parser.add_argument("--worker", nargs=4, metavar=("ROW", "UNITS", "BATCH", "SEEDS"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--worker", nargs=5, metavar=("ROW", "UNITS", "BATCH", "CELLS", "SEEDS"), help=argparse.SUPPRESS
+    )
     arguments = parser.parse_args()
     if arguments.worker:
         worker(arguments.worker[0], *map(int, arguments.worker[1:]))
