@@ -375,7 +375,7 @@ def test_gradients_past_frozen_batch_norm_where_batches_are_sorted():
 
 
 def test_over_seeds_gives_what_each_seed_gives():
-    parameters, statistics, _, images = problem()
+    parameters, statistics, _, images = jax.tree.map(jnp.asarray, problem())
     archs = COVERING[:2].astype(np.int32)
 
     def sampled(supernet):
@@ -394,11 +394,11 @@ def test_running_estimates_move_only_for_what_ran():
     used = jax.tree.map(lambda each: np.full_like(each, 3.0), statistics)
 
     @jax.jit
-    def move(statistics):
+    def move(statistics, used):
         running = functools.partial(net().running, statistics, used, 0.9, (BATCH, 8, 8, 3))
         return running(arch), running()
 
-    after, everything = move(statistics)
+    after, everything = move(statistics, used)
     for stage, (old, new) in enumerate(zip(statistics.cells, after.cells, strict=True)):
         count = BATCH * 64 / 4**stage
         moved = 0.9 * old + 0.1 * 3.0 * np.array([1, count / (count - 1)])[None, None, None, :, None]
