@@ -1,10 +1,13 @@
-"""Networks of NAS-Bench-201 with fewer stages, for tests of what does not depend on how many: they compile sooner."""
+"""Networks with fewer stages or stacks, for tests of what does not depend on how many: they compile sooner."""
 
 import contextlib
 from collections.abc import Iterator
 
 import pytest
 
+from jnas.training.networks.nasbench101 import _network as network101
+from jnas.training.networks.nasbench101 import _one_shot_supernet as one_shot
+from jnas.training.networks.nasbench101 import _supernet as supernet101
 from jnas.training.networks.nasbench201 import _network, _supernet
 
 
@@ -15,4 +18,13 @@ def stages(number: int) -> Iterator[None]:
         for module in (_network, _supernet):
             patch.setattr(module, "NUM_STAGES", number)
             patch.setattr(module, "_NOTHING", (None, (None,) * number, (None,) * (number - 1), None))
+        yield
+
+
+@contextlib.contextmanager
+def stacks(number: int) -> Iterator[None]:
+    """Makes networks and supernets of NAS-Bench-101 with so many stacks; three are published, and have their costs."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (network101, supernet101, one_shot):
+            patch.setattr(module, "NUM_STACKS", number)
         yield

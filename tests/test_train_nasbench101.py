@@ -88,16 +88,16 @@ def run(folder, *words):
 
 
 @pytest.fixture(scope="class")
-def two_stacks():
-    """Networks of two stacks, two thirds to compile; files of weights below are of three."""
+def one_stack():
+    """Networks of one stack, a third to compile; files of weights below are of three."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (_network, _weights):
-            patch.setattr(module, "NUM_STACKS", 2)
+            patch.setattr(module, "NUM_STACKS", 1)
         yield
 
 
 @pytest.fixture(scope="class")
-def trained(folder, two_stacks):
+def trained(folder, one_stack):
     """A cell by its string and one by its index."""
     return run(folder, "train", CELLS[0], "2", "--space", "nasbench101", *SMALL, "--out", "runs")
 
