@@ -1,6 +1,7 @@
 """The laws that every predictor obeys. A new predictor is a new row of the table.
 
-All laws of a row share few compiled programs: training sets have `N` rows, of which a mask chooses.
+All laws of a row share few compiled programs: training sets have `N` rows, of which a mask chooses, and those of all
+laws are lanes of one study.
 """
 
 import functools
@@ -60,28 +61,36 @@ ROWS: dict[str, Row] = {
     "dngo": Row(lambda: dngo(num_epochs=60)),
     "random_forest": Row(lambda: random_forest(num_trees=20)),
     "gradient_boosting": Row(lambda: gradient_boosting(num_members=4, num_trees=40)),
-    "bohamiann": Row(lambda: bohamiann(width=20, num_steps=1600, num_burn_in=600, keep_every=20)),
+    "bohamiann": Row(lambda: bohamiann(width=20, num_steps=1000, num_burn_in=400, keep_every=15)),
 }
 every_predictor = pytest.mark.parametrize("name", ROWS)
 
 S, N, T = 4, 96, 64  # seeds, training rows, held-out cells
-FEW = 12
+FEW, ONE = 12, 5  # how many rows are little to learn from, and which is alone
+EVERY_OTHER = np.arange(N) % 2 == 0
 SPACE = nasbench201()
 
 
-class Data(NamedTuple):
-    """Problems of one function, a training set for each seed; NumPy arrays."""
+class Sets(NamedTuple):
+    """Training sets, most often a lane for each of the seeds; NumPy arrays."""
 
-    features: Any  # [S, N, ...]
-    scores: np.ndarray  # [S, N] float32
-    mask: np.ndarray  # [S, N] bool
-    points: Any  # [T, ...]
-    truth: np.ndarray  # [T] float32
+    seeds: np.ndarray  # [L]
+    features: Any  # [L, N, ...]
+    scores: np.ndarray  # [L, N] float32
+    mask: np.ndarray  # [L, N] bool
 
     def lane(self, i: int, rows: Any = slice(None)) -> tuple[Any, np.ndarray, np.ndarray]:
         """The training set of one seed, or some rows of it."""
         features = jax.tree.map(lambda leaf: leaf[i][rows], self.features)
         return features, self.scores[i][rows], self.mask[i][rows]
+
+
+class Data(NamedTuple):
+    """Problems of one function; NumPy arrays."""
+
+    usual: Sets
+    points: Any  # [T, ...]
+    truth: np.ndarray  # [T] float32
 
 
 @functools.cache
@@ -93,12 +102,61 @@ def data(encoding: str) -> Data:
     scores = (70 + 3 * weights[np.arange(6), archs].sum(axis=1)).astype(np.float32)
     features = jax.device_get(jax.jit(jax.vmap(lambda arch: SPACE.features(arch, encoding)))(archs))
     return Data(
-        features=jax.tree.map(lambda leaf: leaf[: S * N].reshape(S, N, *leaf.shape[1:]), features),
-        scores=scores[: S * N].reshape(S, N),
-        mask=np.ones((S, N), bool),
+        usual=Sets(
+            seeds=np.arange(S),
+            features=jax.tree.map(lambda leaf: leaf[: S * N].reshape(S, N, *leaf.shape[1:]), features),
+            scores=scores[: S * N].reshape(S, N),
+            mask=np.ones((S, N), bool),
+        ),
         points=jax.tree.map(lambda leaf: leaf[S * N :], features),
         truth=scores[S * N :],
     )
+
+
+@functools.cache
+def sets(encoding: str) -> dict[str, Sets]:
+    """The training sets that the laws are about."""
+    usual = data(encoding).usual
+    half = usual._replace(mask=np.tile(EVERY_OTHER, (S, 1)))
+    both = np.concatenate([usual.scores[:2] / 4, usual.scores[2:] / 100 - 3])
+    return {
+        "usual": usual,
+        "half": half,
+        "one set": jax.tree.map(lambda leaf: np.stack([leaf[0]] * 2), usual)._replace(seeds=usual.seeds[:2]),
+        "junk": with_junk(half),
+        "another order": reordered(half),
+        "little": with_little(usual),
+        "few": usual._replace(mask=np.tile(np.arange(N) < FEW, (S, 1))),
+        "other units": usual._replace(scores=both),
+    }
+
+
+def with_junk(half: Sets) -> Sets:
+    """NaN, infinities or something very large in masked rows, a seed each."""
+    features, scores = jax.tree.map(np.copy, (half.features, half.scores))
+    for i, junk in enumerate((np.nan, np.inf, -np.inf, 1e30)):
+        for leaf in jax.tree.leaves((features, scores)):
+            leaf[i, ~EVERY_OTHER] = junk
+    return half._replace(features=features, scores=scores)
+
+
+def reordered(half: Sets) -> Sets:
+    """The rows of each seed in an order of its own."""
+    order = [np.random.default_rng(i).permutation(N) for i in range(S)]
+    moved = jax.tree.map(lambda leaf: np.stack([leaf[i][order[i]] for i in range(S)]), half._replace(seeds=None))
+    return moved._replace(seeds=half.seeds)
+
+
+def with_little(usual: Sets) -> Sets:
+    """No row; one row; constant scores; one cell twice with different scores."""
+    features, scores, mask = jax.tree.map(np.copy, usual[1:])
+    mask[0] = False
+    mask[1], mask[1, ONE] = False, True
+    scores[2] = 80
+    mask[3], mask[3, :2] = False, True
+    for leaf in jax.tree.leaves(features):
+        leaf[3, 1] = leaf[3, 0]
+    return Sets(usual.seeds, features, scores, mask)
 
 
 class Said(NamedTuple):
@@ -118,7 +176,7 @@ class Compiled(NamedTuple):
     data: Data
     fit: Any  # (seed, features, scores, mask) -> model
     predict: Any  # (model, features) -> Prediction
-    study: Any  # (seeds [S], features [S, N, ...], scores [S, N], mask [S, N], points) -> Said, over seeds
+    study: Any  # (seeds [L], features [L, N, ...], scores [L, N], mask [L, N], points) -> Said, over lanes
 
 
 @functools.cache
@@ -154,41 +212,17 @@ def compiled(name: str) -> Compiled:
         with jax.debug_key_reuse(True):  # no key is used twice: a law of its own, at no further compilation
             return jax.device_get(study(*arguments))
 
-    checked._cache_size = study._cache_size  # type: ignore[attr-defined]
     return Compiled(row, predictor, data(row.encoding), jax.jit(fit), jax.jit(predictor.predict), checked)
 
 
-SEEDS = np.arange(S)
-
-
-def said(case: Compiled, **changes: Any) -> Said:
-    """What the predictor says after a study of the problem, some of whose parts are changed."""
-    given = case.data._replace(**changes)
-    return case.study(SEEDS, given.features, given.scores, given.mask, given.points)
-
-
 @functools.cache
-def usual(name: str) -> Said:
-    """What the predictor says of the problem as it is."""
-    return said(compiled(name))
-
-
-@functools.cache
-def of_half(name: str) -> Said:
-    """What the predictor says when every other row is masked."""
-    return said(compiled(name), mask=every_other())
-
-
-@functools.cache
-def of_one_set(name: str) -> Said:
-    """What the predictor says after fits to the training set of the first seed, each with a key of its own."""
+def said(name: str) -> dict[str, Said]:
+    """What the predictor says after fits to all training sets."""
     case = compiled(name)
-    features, scores, mask = (jax.tree.map(lambda leaf: np.stack([leaf[0]] * S), part) for part in case.data[:3])
-    return said(case, features=features, scores=scores, mask=mask)
-
-
-def every_other() -> np.ndarray:
-    return np.tile(np.arange(N) % 2 == 0, (S, 1))
+    parts = sets(case.row.encoding)
+    together = case.study(*jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts.values()), case.data.points)
+    starts = np.cumsum([len(part.seeds) for part in parts.values()])[:-1]
+    return {about: jax.tree.map(lambda leaf, i=i: np.split(leaf, starts)[i], together) for i, about in enumerate(parts)}
 
 
 def tau(truth: np.ndarray, means: np.ndarray) -> float:
@@ -204,7 +238,7 @@ def assert_same(one: Said, other: Said, scale: float, tolerance: float = 2e-3) -
 
 @every_predictor
 def test_what_is_said_has_its_form(name):
-    case, found = compiled(name), usual(name)
+    case, found = compiled(name), said(name)["usual"]
     assert case.predictor.name
     assert found.mean.shape == found.std.shape == (S, T)
     assert found.samples.shape[::2] == (S, T)
@@ -216,25 +250,21 @@ def test_what_is_said_has_its_form(name):
 
 
 @every_predictor
-def test_same_key_same_result_and_nothing_compiles_again(name):
-    """Whatever the other lanes are about."""
-    case, found, again = compiled(name), usual(name), of_one_set(name)
+def test_same_key_same_result(name):
+    """In whatever lane, and whatever the others are about."""
+    found, again = said(name)["usual"], said(name)["one set"]
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(a[0], b[0])
-    if case.predictor.compiled:
-        assert case.study._cache_size() == 1
 
 
 @every_predictor
 def test_one_fit_alone_is_that_of_many(name):
     """A lane of the study is what `fit` and `predict` give alone, under `jit`, and as the rows alone give it."""
     case = compiled(name)
-    for found, mask, rows in (
-        (usual(name), case.data.mask, slice(None)),
-        (of_half(name), every_other(), slice(0, N, 2)),
-    ):
-        features, scores, _ = case.data.lane(1, rows)
-        alone = case.predict(case.fit(SEEDS[1], features, scores, mask[1][rows]), case.data.points)
+    for about, rows in (("usual", slice(None)), ("half", slice(0, N, 2))):
+        found, given = said(name)[about], sets(case.row.encoding)[about]
+        features, scores, mask = given.lane(1, rows)
+        alone = case.predict(case.fit(given.seeds[1], features, scores, mask), case.data.points)
         if case.row.rounded:
             assert kendall_tau(alone.mean, found.mean[1]) > 0.8
         else:
@@ -243,38 +273,26 @@ def test_one_fit_alone_is_that_of_many(name):
 
 @every_predictor
 def test_other_keys_matter_unless_none_is_used(name):
-    case, found = compiled(name), of_one_set(name)
+    case, found = compiled(name), said(name)["one set"]
     if case.row.exact:
-        np.testing.assert_allclose(found.mean, found.mean[:1].repeat(S, 0), rtol=1e-5)
+        np.testing.assert_allclose(found.mean, found.mean[:1].repeat(2, 0), rtol=1e-5)
     else:
-        assert len({mean.tobytes() for mean in found.mean}) == S
+        assert len({mean.tobytes() for mean in found.mean}) == 2
 
 
 @every_predictor
 def test_what_masked_rows_hold_does_not_matter(name):
     """NaN, infinities or something very large, a seed each."""
-    case, hidden = compiled(name), ~every_other()
-    features, scores = jax.tree.map(np.copy, (case.data.features, case.data.scores))
-    for i, junk in enumerate((np.nan, np.inf, -np.inf, 1e30)):
-        for leaf in jax.tree.leaves((features, scores)):
-            leaf[i, hidden[i]] = junk
-    found = said(case, features=features, scores=scores, mask=~hidden)
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(of_half(name)), strict=True):
+    for a, b in zip(jax.tree.leaves(said(name)["junk"]), jax.tree.leaves(said(name)["half"]), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 @every_predictor
 def test_order_of_the_rows_does_not_matter(name):
     """To the letter, or in that the predictions rank the cells as well as before, and about as before."""
-    case, found = compiled(name), of_half(name)
-    order = np.stack([np.random.default_rng(i).permutation(N) for i in range(S)])
-    features, scores, mask = (
-        jax.tree.map(lambda leaf: np.stack([leaf[i][order[i]] for i in range(S)]), part)
-        for part in (case.data.features, case.data.scores, every_other())
-    )
-    moved = said(case, features=features, scores=scores, mask=mask)
+    case, found, moved = compiled(name), said(name)["half"], said(name)["another order"]
     if case.row.exact:
-        assert_same((moved.mean, moved.std), (found.mean, found.std), case.data.scores.std())
+        assert_same((moved.mean, moved.std), (found.mean, found.std), case.data.usual.scores.std())
     else:
         between = np.mean([kendall_tau(a, b) for a, b in zip(found.mean, moved.mean, strict=True)])
         assert between > case.row.tau
@@ -284,28 +302,18 @@ def test_order_of_the_rows_does_not_matter(name):
 @every_predictor
 def test_with_little_or_nothing_to_learn_from_predictions_stay_finite(name):
     """No row; one row; constant scores; one cell twice with different scores."""
-    case = compiled(name)
-    scores, mask = case.data.scores.copy(), case.data.mask.copy()
-    features = jax.tree.map(np.copy, case.data.features)
-    mask[0] = False
-    mask[1], mask[1, 5] = False, True
-    scores[2] = 80
-    mask[3], mask[3, :2] = False, True
-    for leaf in jax.tree.leaves(features):
-        leaf[3, 1] = leaf[3, 0]
-    found = said(case, features=features, scores=scores, mask=mask)
+    case, found = compiled(name), said(name)["little"]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
     assert (found.std >= 0).all()
     if not case.row.fixed_units:
-        np.testing.assert_allclose(found.mean[1], scores[1, 5], atol=3)
+        np.testing.assert_allclose(found.mean[1], case.data.usual.scores[1, ONE], atol=3)
         np.testing.assert_allclose(found.mean[2], 80, atol=3)
 
 
 @every_predictor
 @pytest.mark.statistical
 def test_it_learns_and_more_data_helps(name):
-    case, found = compiled(name), usual(name)
-    few = said(case, mask=np.tile(np.arange(N) < FEW, (S, 1)))
+    case, found, few = compiled(name), said(name)["usual"], said(name)["few"]
     truth = case.data.truth
     assert tau(truth, found.mean) > max(case.row.tau, tau(truth, few.mean))
     errors = [np.sqrt(np.mean((means - truth) ** 2)) for means in (found.mean, few.mean)]
@@ -315,12 +323,11 @@ def test_it_learns_and_more_data_helps(name):
 @every_predictor
 def test_scores_have_no_units(name):
     """What is fitted to `a * scores + b` predicts `a` times as much, plus `b`: two kinds of units, two seeds each."""
-    case, found = compiled(name), usual(name)
+    case, found, both = compiled(name), said(name)["usual"], said(name)["other units"]
     if case.row.fixed_units:
         pytest.skip("it wants scores in certain units")
-    scores, spread = case.data.scores, case.data.scores.std()
+    spread = case.data.usual.scores.std()
     # A quarter is a power of two: no rounding. Percent as fractions are rounded, and training amplifies it.
-    both = said(case, scores=np.concatenate([scores[:2] / 4, scores[2:] / 100 - 3]))
     quarter, moved = (jax.tree.map(lambda leaf, part=part: leaf[part], both) for part in (slice(2), slice(2, S)))
     same, found = (jax.tree.map(lambda leaf, part=part: leaf[part], found) for part in (slice(2), slice(2, S)))
     assert_same(jax.tree.map(lambda leaf: 4 * leaf, quarter), same, spread)
@@ -335,20 +342,22 @@ def test_scores_have_no_units(name):
 @every_predictor
 def test_architectures_are_predicted_independently(name):
     case = compiled(name)
-    model = case.fit(SEEDS[0], *case.data.lane(0))
-    together, spread = case.predict(model, case.data.points), case.data.scores.std()
+    model = case.fit(case.data.usual.seeds[0], *case.data.usual.lane(0))
+    together, spread = case.predict(model, case.data.points), case.data.usual.scores.std()
     backwards = case.predict(model, jax.tree.map(lambda leaf: leaf[::-1].copy(), case.data.points))
     assert_same(jax.tree.map(lambda leaf: leaf[::-1], backwards), together, spread, case.row.precision)
     for i in (0, T - 1):
         alone = case.predict(model, jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], case.data.points))
         assert_same(alone, jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], together), spread, case.row.precision)
+    if case.predictor.compiled:  # once for all rows, once for half of them, and not again for another key or other rows
+        assert case.fit._cache_size() <= 2
 
 
 @every_predictor
 @pytest.mark.statistical
 def test_samples_are_drawn_from_what_is_believed(name):
     """Their mean and deviation are those predicted; where there are members, each sample is one of them."""
-    found, spread = of_half(name), compiled(name).data.scores.std()
+    found, spread = said(name)["half"], compiled(name).data.usual.scores.std()
     mean, std, count = found.samples.mean(axis=1), found.samples.std(axis=1), found.samples.shape[1]
     assert (np.abs(mean - found.mean) < 5 * found.std / np.sqrt(count) + 0.01 * spread).all()
     if compiled(name).row.noisy:
@@ -368,7 +377,7 @@ def test_samples_are_drawn_from_what_is_believed(name):
 @every_predictor
 def test_lengths_that_differ_are_refused(name):
     case = compiled(name)
-    features, scores, mask = case.data.lane(0)
+    features, scores, mask = case.data.usual.lane(0)
     with pytest.raises(ValueError, match="with one N"):
         case.predictor.fit(jax.random.key(0), features, jnp.asarray(scores[:-1]), jnp.asarray(mask))
 
