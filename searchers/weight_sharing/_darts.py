@@ -143,7 +143,9 @@ def darts(
         if not waits:
             return learn(state, batch)
         # Searches side by side have made as many steps, so that the branch stays a branch under `vmap`.
-        return jax.lax.cond(all_lanes(schedule.epoch(state.step) < waits), wait, learn, state, batch)
+        cold = all_lanes(schedule.epoch(state.step) < waits)
+        found: tuple[AlphaState, Measured] = jax.lax.cond(cold, wait, learn, state, batch)
+        return found
 
     def init(key: Key) -> AlphaState:
         return begin_preferences(key, mixed, preferences, init_scale, adam)

@@ -65,7 +65,8 @@ def _edge_of(states: Array) -> Array:
 
 def _on_edges(states: Array, choices: Array, none: int) -> Array:
     edges = jnp.full(NUM_CELLS * len(EDGES), none, jnp.int32)
-    return edges.at[_edge_of(states)].set(choices)
+    found: Array = edges.at[_edge_of(states)].set(choices)
+    return found
 
 
 def architecture_of(choices: Array, operations: Operations = EVERY) -> Array:

@@ -189,8 +189,11 @@ def darts_supernet(
             operations=operations,
         )
 
-    def running(*each: Any, arch: Array | None = None) -> SharedMoments:
-        return _running(sizes, height * width, *each, arch=None if arch is None else numbered(arch))
+    def running(
+        statistics: SharedMoments, used: SharedMoments, keep: float, shape: tuple[int, ...], arch: Array | None = None
+    ) -> SharedMoments:
+        ran = None if arch is None else numbered(arch)
+        return _running(sizes, height * width, statistics, used, keep, shape, ran)
 
     supernet = Supernet(
         init=init,
