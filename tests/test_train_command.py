@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnas import spaces
 from jnas.commands._cli import main
 from jnas.commands._training_setup import make_recipe
 from jnas.commands._training_work import plan_work
@@ -24,6 +25,7 @@ from jnas.training._recipe import get_recipe, recipe_words
 from jnas.training.data._dataset import dataset_from_arrays
 from jnas.training.data._reduce import subset
 from jnas.training.data._sources import load_dataset
+from jnas.training.export._flax import from_flax, to_flax
 from jnas.training.export._weights import load_weights, save_weights
 from jnas.training.networks._families import make_network
 from jnas.training.runs import _results
@@ -408,3 +410,22 @@ def test_one_genotype_has_a_program_of_its_own(tmp_path):
     assert [form(one, one), form(one, two)] == ["static", "switch"]
     (tmp_path / "config.json").write_text('{"form": "switch"}')
     assert form(one) == "switch"
+
+
+def test_a_genotype_learns_from_images_of_ones_own_in_bfloat16(in_this_process, capsys):
+    """With cutout, mixup, an auxiliary head and paths to drop; its weights are float32, and those of a module."""
+    pairs = [(0, 2, 1, 0), (0, 3, 1, 1), (2, 2, 1, 2), (0, 1, 2, 2)] * 2
+    text = spaces.darts().to_string(np.asarray(pairs).reshape(-1))
+    words = ["--space", "darts", "--dataset", "tiny.npz", "--recipe", "nasbench301-100", "--epochs", "1", "--channels"]
+    words += ["1", "--stage-cells", "1", "--batch-size", "16", "--precision", "bfloat16", "--out", "out"]
+    assert main(["train", text, *words]) == 0
+    told = capsys.readouterr().out
+    assert "1 cell in all, batches of 16; images within in bfloat16, the rest in float32" in told
+    assert json.loads(Path("out/config.json").read_text())["dtype"] == "bfloat16"
+    saved = load_weights(next(Path("out/weights").iterdir()))
+    leaves = jax.tree.leaves(saved.weights)
+    assert {leaf.dtype for leaf in leaves} == {np.dtype("float32")}
+    assert all(np.isfinite(leaf).all() for leaf in leaves)
+    pytest.importorskip("flax.nnx", reason="needs flax: pip install 'jnas[flax]'")
+    module = to_flax(saved.arch, saved.weights)
+    jax.tree.map(np.testing.assert_array_equal, from_flax(module).parameters, saved.weights.parameters)
