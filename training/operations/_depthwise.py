@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 
 from jnas.core._vocabulary import Array
+from jnas.training.operations._convolutions import contract
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -78,15 +79,20 @@ def depthwise_to_kernel(padded: Array, gradient: Array, size: int, dilation: int
     channels, rows, columns = gradient.shape[:3]
     height, width = padded.shape[1], stride * (columns - 1) + 1
     starts = [dilation * tap for tap in range(size)]
-    shifted = jnp.stack([padded[:, :, start : start + width : stride] for start in starts], 1)
+    if stride == 1:  # along rows of the pixels of all images: faster, and compiled in half of the time
+        batch = padded.shape[3]
+        flat = padded.reshape(channels, height, -1)
+        shifted = jnp.stack([flat[:, :, start * batch : (start + width) * batch] for start in starts], 1)
+    else:
+        shifted = jnp.stack([padded[:, :, start : start + width : stride] for start in starts], 1)
     left, right = shifted.reshape(channels, size * height, -1), gradient.reshape(channels, rows, -1)
     total = jnp.promote_types(gradient.dtype, jnp.float32)
     products = lax.dot_general(left, right, (((2,), (2,)), ((0,), (0,))), preferred_element_type=total)
-    products = products.reshape(channels, size, height, rows)
     diagonals = np.zeros((size, height, rows), total)
     for tap in range(size):
         diagonals[tap, stride * np.arange(rows) + dilation * tap, np.arange(rows)] = 1
-    return jnp.einsum("cjhy,ihy->cij", products, diagonals).astype(gradient.dtype)
+    sums = contract(products.reshape(channels * size, -1), jnp.asarray(diagonals.reshape(size, -1)))
+    return sums.reshape(channels, size, size).swapaxes(1, 2).astype(gradient.dtype)
 
 
 def kept(arrays: Any) -> Any:
@@ -99,9 +105,15 @@ def _reach(kernel: Array, dilation: int) -> int:
 
 
 def _bordered(images: Array, reach: int) -> Array:
-    """Returns images with a border of zeros, which is made once: every tap would look anew where the border is."""
-    padded: Array = kept(jnp.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0))))
-    return padded
+    """Returns images with a border of zeros, which is made once: every tap would look anew where the border is.
+
+    It is added to rows of the pixels of all images: with four axes that is compiled in four times the time.
+    """
+    channels, height, width, batch = images.shape
+    rows = images.reshape(channels, height, width * batch)
+    padded = jnp.pad(rows, ((0, 0), (reach, reach), (reach * batch, reach * batch)))
+    bordered: Array = kept(padded.reshape(channels, height + 2 * reach, width + 2 * reach, batch))
+    return bordered
 
 
 def _shifted_sum(padded: Array, kernel: Array, dilation: int, stride: int, shape: tuple[int, ...]) -> Array:

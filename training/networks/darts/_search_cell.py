@@ -19,7 +19,7 @@ from jax import lax
 
 from jnas.core._vocabulary import Array
 from jnas.spaces.darts._cells import EDGES, NODES
-from jnas.training.networks.darts._cell import row_added, row_of
+from jnas.training.networks.darts._cell import buffers, row_added, row_of
 from jnas.training.networks.darts._edge import (
     AVG_POOL,
     DIL_3,
@@ -208,8 +208,8 @@ def _backward(
 ) -> tuple[Any, ...]:
     # The statistics used have no gradient: they enter running estimates, which no loss of this step depends on.
     control, inputs, parameters, nodes = saved
-    images = _buffers(stride, inputs, nodes)
-    to_images = _buffers(stride, (jnp.zeros_like(inputs[0]),) * 2, gradients[0])
+    images = buffers(stride, inputs, nodes)
+    to_images = buffers(stride, (jnp.zeros_like(inputs[0]),) * 2, gradients[0])
     to_control: list[Any] = [None] * len(EDGES)
     to_edges: list[Any] = [None] * len(EDGES)
     for numbers, buffer, step in reversed(_groups(stride)):
@@ -250,7 +250,7 @@ def _through(
 ) -> tuple[Array, Array]:
     channels, height, width, batch = inputs[0].shape
     nodes = jnp.zeros((NODES, channels, height // stride, width // stride, batch), inputs[0].dtype)
-    images, used = _buffers(stride, inputs, nodes), [jnp.zeros(0)] * len(EDGES)
+    images, used = buffers(stride, inputs, nodes), [jnp.zeros(0)] * len(EDGES)
     for numbers, buffer, step in _groups(stride):
         run = _runs(kind, computed, search_operations(step, epsilon, _PLAIN, computed))
 
@@ -323,12 +323,6 @@ def _pulls(
 def _groups(stride: int) -> list[tuple[tuple[int, ...], int, int]]:
     """Returns edges that are one loop: their numbers, the buffer that they read, their stride."""
     return [(tuple(range(len(EDGES))), 0, 1)] if stride == 1 else [(_FROM_INPUTS, 0, stride), (_FROM_NODES, 1, 1)]
-
-
-def _buffers(stride: int, inputs: tuple[Array, Array], nodes: Array) -> tuple[Array, ...]:
-    """Returns all states together, or inputs and nodes where these have images of half the size."""
-    stacked = jnp.stack(inputs)
-    return (jnp.concatenate([stacked, nodes]),) if stride == 1 else (stacked, nodes)
 
 
 def _wiring(numbers: tuple[int, ...], buffer: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
