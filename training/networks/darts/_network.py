@@ -168,7 +168,6 @@ def darts_network(
     check_network_sizes(height, width, image_channels, num_classes, channels, cells)
     if dtype not in get_args(ImageType):
         raise ValueError(not_one_of("dtype", dtype, get_args(ImageType)))
-    narrowed = functools.partial(_narrowed, jnp.bfloat16) if dtype == "bfloat16" else lambda parameters: parameters
     sizes = cell_sizes(channels, cells)
     starts = _starts(sizes, channels, image_channels, num_classes, auxiliary)
 
@@ -188,7 +187,8 @@ def darts_network(
     ) -> tuple[Array, tuple[Array, ...], DartsStatistics]:
         normalize = functools.partial(learned_norm, epsilon=epsilon)
         cell_archs = jnp.asarray(arch).reshape(SHAPE)
-        parameters, keeps = narrowed(parameters), narrowed(keeps)
+        if dtype == "bfloat16":
+            parameters, keeps = _narrowed(jnp.bfloat16, (parameters, keeps))
         images, stem = _stem(parameters.stem, statistics, images, normalize)
         before, last, used = images, images, []
         outputs: tuple[Array, ...] = ()
