@@ -18,12 +18,20 @@ from jnas.training.networks.nasbench201._supernet import cell_by_cell, nasbench2
 from jnas.training.operations._forms import dispatch_form, static_form
 from jnas.training.operations._layouts import MANY_KERNELS
 from jnas.training.operations._many_kernels import Kernels
+from tests._fewer_stages import stacks, stages
 
 SIZES = {"image_shape": (8, 8, 3), "num_classes": 4, "channels": 2}
 ARCHS = jnp.asarray([[3, 2, 1, 4, 3, 0], [2, 3, 3, 1, 0, 4]])
-IMAGES = jax.random.normal(jax.random.key(1), (32, 8, 8, 3))
-LABELS = jnp.arange(32) % 4
-WEIGHTS = jax.nn.softmax(jax.random.normal(jax.random.key(2), (6, 5)))
+IMAGES = np.random.default_rng(1).normal(size=(32, 8, 8, 3)).astype(np.float32)
+LABELS = np.arange(32) % 4
+WEIGHTS = np.random.default_rng(2).dirichlet(np.ones(5), 6).astype(np.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_stage():
+    """A third to compile: cells are computed again, and nothing between stages."""
+    with stages(1), stacks(1):
+        yield
 
 
 def cross_entropy(logits):
