@@ -34,37 +34,50 @@ class TrainingSearch(NamedTuple):
 
 def as_study_results(study: TrainingSearch) -> StudyResults:
     """Returns the searches in the form of `jnas.study`, so that they have its page and can be compared with others."""
-    told = StudyConfig({**study.config, "sentences": _sentences(study)})
+    asked = _asked(study)
+    told = StudyConfig({**study.config, "sentences": _sentences(study, asked)})
     judged = study.config["space"], study.targets, ()
-    return StudyResults(told, study.versions, *judged, study.searchers, pool=_pool(study))
+    return StudyResults(told, study.versions, *judged, study.searchers, pool=_pool(study, asked))
 
 
-def _pool(study: TrainingSearch) -> TrainedPool | None:
-    """Returns all trainings with what they are worth, and which of them random search asked for."""
+def _asked(study: TrainingSearch) -> dict[str, np.ndarray]:
+    """Returns which of the trainings each searcher that has ended asked for, bool `[N]`; some may be nobody's."""
+    if study.trainings is None:
+        return {}
     space = known_space(study.config["space"])
-    if study.trainings is None or space is None:
-        return None
-    (archs, runs), splits = study.trainings, study.config["splits"]
-    last = runs.accuracy[splits["validation"]][:, -study.config["last_epochs"] :]
-    worth = np.stack([np.asarray(runs.accuracy[splits[target.split]][:, -1], np.float64) for target in study.targets])
-    sampled = {}
+    trained = as_trained(space) if space is not None else lambda archs: archs
+    rows, found = {arch.tobytes(): row for row, arch in enumerate(study.trainings.archs)}, {}
     for searcher in study.searchers:
-        if searcher.name.partition(":")[0] == "random_search":
-            asked = as_trained(space)(np.asarray(searcher.traces.arch, np.int32)[np.asarray(searcher.traces.mask)])
-            names = {arch.tobytes() for arch in asked}
-            sampled[searcher.name] = np.asarray([arch.tobytes() in names for arch in archs], bool)
-    return TrainedPool(last.mean(axis=1, dtype=np.float64), worth, sampled)
+        archs = np.asarray(searcher.traces.arch, np.int32)
+        asked = trained(archs.reshape(-1, archs.shape[-1]))[np.asarray(searcher.traces.mask).reshape(-1)]
+        found[searcher.name] = np.zeros(len(rows), bool)
+        for row in (rows.get(arch.tobytes()) for arch in asked):
+            if row is not None:  # in a space that is not known an architecture may have been trained as another
+                found[searcher.name][row] = True
+    return found
 
 
-def _sentences(study: TrainingSearch) -> list[str]:
+def _pool(study: TrainingSearch, asked: Mapping[str, np.ndarray]) -> TrainedPool | None:
+    """Returns the trainings that searchers asked for, with what they are worth, and which are random search's."""
+    if study.trainings is None or not asked:
+        return None
+    runs, splits, of_all = study.trainings.runs, study.config["splits"], np.any([*asked.values()], axis=0)
+    last = runs.accuracy[splits["validation"]][of_all, -study.config["last_epochs"] :]
+    finals = [runs.accuracy[splits[target.split]][of_all, -1].astype(np.float64) for target in study.targets]
+    sampled = {name: rows[of_all] for name, rows in asked.items() if name.partition(":")[0] == "random_search"}
+    return TrainedPool(last.mean(axis=1, dtype=np.float64), np.stack(finals), sampled)
+
+
+def _sentences(study: TrainingSearch, asked: Mapping[str, np.ndarray]) -> list[str]:
     config = study.config
     images, recipe = config["images"], config["recipe"]
-    made = 0 if study.trainings is None else len(study.trainings.archs)
+    rows = np.any([*asked.values()], axis=0) if asked else np.zeros(0, bool)
+    made = int(rows.sum())
     evaluated = sum(int(np.sum(searcher.traces.mask)) for searcher in study.searchers)
     last = config["last_epochs"]
     score = f"after {counted(recipe['epochs'], 'epoch')}" if last == 1 else f"over its last {last} epochs"
     height, width, _ = config["image_shape"]
-    failed = 0 if study.trainings is None else int(np.sum(study.trainings.runs.failed))
+    failed = int(np.sum(study.trainings.runs.failed[rows])) if study.trainings is not None and asked else 0
     return [
         f"{counted(len(config['searchers']), 'searcher')} looked for the architecture with the best validation "
         f"{metric_of(config).name} on {config['dataset']} ({height}x{width}; "
