@@ -61,7 +61,8 @@ def edge_choices(arch: Array, operations: Operations = EVERY) -> Array:
 def _edge_of(states: Array) -> Array:
     """Returns the edges of both cells `[2, 4, 2]` by which nodes read states `[2, 4, 2]`."""
     first = len(EDGES) * np.arange(NUM_CELLS)[:, None, None] + _FIRST[None, :, None]
-    return states + first
+    edges: Array = states + first
+    return edges
 
 
 def _on_edges(states: Array, choices: Array, none: int) -> Array:
