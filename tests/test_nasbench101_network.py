@@ -457,7 +457,7 @@ class TestListedCells:
     """What `jnas table build` trains."""
 
     def options(self, **changes):
-        return argparse.Namespace(**{"space": "nasbench101", "archs": None, "vertices": None, **changes})
+        return argparse.Namespace(**{"space": "nasbench101", "archs": None, "vertices": None, "nodes": None, **changes})
 
     def test_a_file(self, tmp_path):
         """Those and no others, each row of its own; isomorphic cells once."""

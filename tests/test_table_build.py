@@ -25,8 +25,8 @@ def compiled_once():
     """
     programs, seconds, make = {}, [], _jobs.Programs
 
-    def compiled(recipe, network, told):
-        return programs.setdefault(recipe, make(recipe, network, told))
+    def compiled(recipe, network, *told):
+        return programs.setdefault(recipe, make(recipe, network, *told))
 
     def measured(*arguments):
         seconds[:] = seconds or [measure_seconds(*arguments)]

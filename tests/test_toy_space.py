@@ -164,7 +164,7 @@ def test_a_row_brings_a_space_to_every_command(rows, tmp_path, capsys):
 def test_the_nearest_name_is_offered(rows, capsys, monkeypatch):
     assert main(["train", "0", "--space", "tou"]) == 2
     told = "there is no space with networks 'tou'; did you mean 'toy'? expected one of nasbench201, nasbench101, "
-    told += "nasbench1shot1_1, nasbench1shot1_2, nasbench1shot1_3, darts, toy"
+    told += "nasbench1shot1_1, nasbench1shot1_2, nasbench1shot1_3, darts, recurrent, toy"
     assert told in capsys.readouterr().err
     monkeypatch.setitem(FAMILIES.rows, "nasbench101", FAMILIES.rows["nasbench101"]._replace(supernet=None))
     assert main(["supernet", "gdas", "--space", "nasbench101"]) == 2

@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import random
+import re
 import time
 from pathlib import Path
 
@@ -149,7 +150,7 @@ def test_room_is_looked_for_before_any_work(capsys, in_this_process, monkeypatch
 def test_recipes_are_listed(capsys):
     assert main(["train", "--recipe", "help"]) == 0
     out = capsys.readouterr().out
-    assert "digits-8         8 epochs on images of 8x8" in out
+    assert re.search(r"^digits-8 +8 epochs on images of 8x8", out, re.MULTILINE)
 
 
 # Results. The commands run as processes of their own, with the devices and flags that users get.

@@ -66,8 +66,8 @@ def run(folder, *words):
     network's epochs are timed is seen where cells of NAS-Bench-201 are.
     """
 
-    def compiled(recipe, network, told, make=_jobs.Programs):
-        return PROGRAMS.setdefault(recipe, make(recipe, network, told))
+    def compiled(recipe, network, *told, make=_jobs.Programs):
+        return PROGRAMS.setdefault(recipe, make(recipe, network, *told))
 
     def measured(plan, dataset, recipe, network, measure=_build.measure_seconds):
         def linear(parameters, _, arch, images):

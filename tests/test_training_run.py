@@ -12,7 +12,15 @@ import pytest
 from jax import lax
 
 from jnas.core._vocabulary import IMAGE_CLASSIFICATION, Weights
-from jnas.training._recipe import RECIPES, Recipe, check_recipe, get_recipe, make_optimizer
+from jnas.training._recipe import (
+    RECIPES,
+    Recipe,
+    check_recipe,
+    get_recipe,
+    make_optimizer,
+    read_recipe,
+    recipe_words,
+)
 from jnas.training.data._augmentation import Augmentation, normalize
 from jnas.training.data._dataset import dataset_from_arrays
 from jnas.training.networks.nasbench201._network import nasbench201_network
@@ -293,7 +301,7 @@ class TestRecipes:
         for name, (recipe, line) in RECIPES.items():
             assert check_recipe(recipe).name == name
             assert line
-            assert Recipe(**json.loads(json.dumps(recipe._asdict()))) == recipe
+            assert read_recipe(json.loads(json.dumps(recipe_words(recipe)))) == recipe
 
     def test_have_what_darts_bench_suite_sweeps(self):
         nine = [get_recipe(f"dartsbenchsuite{number}-300") for number in range(1, 10)]

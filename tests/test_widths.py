@@ -192,7 +192,7 @@ def test_searchers(name):
 @pytest.mark.parametrize("name", [name for name, row in predictors.ROWS.items() if row.make().compiled])
 def test_predictors(name):
     row = predictors.ROWS[name]
-    predictor, (features, scores, mask) = row.make(), predictors.data(row.encoding).lane(0, slice(0, 20))
+    predictor, (features, scores, mask) = row.make(), predictors.data(row.encoding).usual.lane(0, slice(0, 20))
     key = jax.random.key(0)
     model = assert_same_widths(predictor.fit, key, features, scores, mask)
     assert_same_widths(predictor.predict, model, features)
