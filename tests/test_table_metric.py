@@ -12,17 +12,24 @@ from jnas.core._vocabulary import IMAGE_CLASSIFICATION
 from jnas.searchers import random_search
 from jnas.spaces.recurrent._published import ORDER_OF_32
 from jnas.studies.predictors._report import predictor_report
+from jnas.studies.search._random_order import random_order, random_order_section, share_of_worse
 from jnas.studies.search._report import search_report
+from jnas.studies.search._results import TrainedPool
 from jnas.studies.search._summary import compare, finals, pairwise, ranks
 from jnas.studies.search._text import search_results_text
 from jnas.studies.supernets._plan import _fitting
+from jnas.studies.trainings._files import Trainings
+from jnas.studies.trainings._results import _pool
 from jnas.studies.trainings._store import Store
 from jnas.tables._file import header_words
 from jnas.tables._load import table_from_arrays
 from jnas.tables._metric import ACCURACY, metric_of, metric_of_task, metric_words
+from jnas.tables._targets import Target
 from jnas.tables.readers._arrays import arrays_table
+from jnas.tables.report._nasbench101 import _rows, _with_rank
 from jnas.tables.report._report import table_report
 from jnas.tables.report._text import describe_arch, table_text
+from jnas.training.runs._jobs import Runs
 
 PERPLEXITY = jnas.TableMetric("perplexity", "", higher_is_better=False)
 SPACE = jnas.spaces.recurrent(num_nodes=2)
@@ -52,11 +59,18 @@ def test_files_keep_the_metric_and_say_nothing_of_accuracy(table, tmp_path):
     assert metric_words(ACCURACY) == {}
     assert "metric" not in header_words(jnas.load_table().header)
     assert json.loads(json.dumps(header_words(table.header)))["metric"] == ["perplexity", "", False]
-    for wrong in ("perplexity", ["perplexity", "", 0], ["", "", False], ["a\nb", "", True]):
+    for wrong in ("perplexity", ["perplexity", "", 0], ["", "", False], ["a\nb", "", True], ["a", "b\n", True]):
         with pytest.raises(ValueError, match=r"expected a name, a unit .* and whether higher is better"):
             metric_of({"metric": wrong})
     with pytest.raises(ValueError, match="infinite numbers, expected finite ones; mark what is missing with NaN"):
         jnas.make_table(SPACE, accuracy={"test": np.full(32, np.inf)}, metric=PERPLEXITY)
+    for name in ("accuracy", "parameters", "measured"):  # kinds of members, which have ranges of their own
+        jnas.make_table(SPACE, accuracy={"test": np.linspace(-300, 300, 32)}, metric=jnas.TableMetric(name, ""))
+
+
+def test_several_values_have_a_name():
+    names = [jnas.TableMetric(name, "").plural for name in ("accuracy", "perplexity", "loss", "error")]
+    assert names == ["accuracies", "perplexities", "losses", "errors"]
 
 
 def test_arrays_are_imported_with_their_metric(table, tmp_path):
@@ -135,6 +149,14 @@ def test_a_study_is_that_of_minus_the_metric(table):
     ):
         assert words in page, words
     assert "accurac" not in page.split("</style>")[-1]
+    draws = ours._replace(pool=TrainedPool(-truth[0], truth, {"random_search": np.arange(32) < 20}))
+    section, order = str(random_order_section(compare([draws])[0], "")), random_order(-truth[0], -truth[1], 6)
+    assert f"{-order.mean:.2f} ± {order.std:.2f}<small>{-order.high:.2f} to {-order.low:.2f}</small>" in section
+    for own in ours.searchers:
+        share = share_of_worse(order, -own.final[1].astype(np.float64))
+        assert f">{own.final[1].min():.2f}</td><td>{share:.2f}</td>" in section
+    assert f">{truth[1].min():.2f}</td>" in section
+    assert "mean, %" not in section
 
 
 def test_searches_by_trainings_maximise_minus_the_metric():
@@ -143,6 +165,12 @@ def test_searches_by_trainings_maximise_minus_the_metric():
     config = {"splits": {"validation": "valid"}, "last_epochs": 1, **metric_words(metric_of_task(task))}
     store = SimpleNamespace(_plan=SimpleNamespace(config=config), _read=lambda *asked: np.float32([60, np.nan]))
     np.testing.assert_array_equal(Store.scores(store, None), np.float32([-60, np.nan]))
+    values = np.float32([[90, 60], [95, 70], [np.nan, np.nan]])
+    trainings = Trainings(np.zeros((3, 4), np.int32), Runs({"valid": values}, {}, *[np.zeros(3)] * 3))
+    study = SimpleNamespace(config=config, trainings=trainings, targets=[Target("text", "validation", 2)])
+    pool = _pool(study, {"random_search": np.asarray([True, False, True])})
+    np.testing.assert_array_equal(pool.scores, [-60, np.nan])
+    np.testing.assert_array_equal(pool.worth, [[60, np.nan]])
 
 
 def test_predictors_learn_minus_the_metric(table):
@@ -161,6 +189,8 @@ def test_pages_and_lines_of_a_table_name_the_metric(table):
     assert "The best architecture of each set by its final perplexity" in page
     assert "index 2<" in page
     assert "Quantiles of final perplexity (lower is better)" in page
+    assert _rows(np.asarray([1, 1, 2]), np.asarray([60.0, 50.0, np.nan]), PERPLEXITY)[0].best == 50
+    assert _with_rank(np.asarray([60.0, 50.0, 70.0]), 0, PERPLEXITY) == "60.00 (rank 2)"
     text = describe_arch(table, 2)
     assert "perplexity" in text
     assert "accuracy" not in text

@@ -158,7 +158,7 @@ def check_split(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> 
         there = sorted({p[3] for p in places if p[0] in kinds and p[1:3] == [published, str(number)]})
         if there and known not in there:
             raise ValueError(
-                f"this table has no {split} accuracy of {dataset} with {counted(number, 'epoch')}; give "
+                f"this table has no {split} {table.metric.name} of {dataset} with {counted(number, 'epoch')}; give "
                 f"{' or '.join(f'--split {name}' for name in there)}"
             )
 

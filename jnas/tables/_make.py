@@ -74,8 +74,7 @@ def make_table(
     rows = len(encoded)
     columns = {split: _two_axes(values, rows, f"accuracy[{split!r}]") for split, values in accuracy.items()}
     for split, values in columns.items():
-        kind = "accuracy" if metric.is_percent else metric.name
-        check_numbers(kind, values, f"accuracy[{split!r}]", scaled=True)
+        check_numbers(metric.checked_as, values, f"accuracy[{split!r}]", scaled=True)
     if metric.is_percent and columns and all(are_fractions(values) for values in columns.values()):
         warnings.warn(f"accuracy {fractions_text(np.concatenate(list(columns.values())))}", stacklevel=2)
     width = {c.shape[1] for c in columns.values()}

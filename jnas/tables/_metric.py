@@ -33,6 +33,8 @@ class TableMetric(NamedTuple):
     @property
     def plural(self) -> str:
         """The name of several values."""
+        if self.name.endswith(("s", "x", "z", "ch", "sh")):
+            return f"{self.name}es"
         return f"{self.name[:-1]}ies" if self.name.endswith("y") else f"{self.name}s"
 
     @property
@@ -65,6 +67,11 @@ class TableMetric(NamedTuple):
         """Name, unit and, where it is not the usual one, direction."""
         how = "" if self.higher_is_better else " (lower is better)"
         return f"{self.name}{self.unit and f' in {self.unit}'}{how}"
+
+    @property
+    def checked_as(self) -> str:
+        """The kind of numbers that values are checked as: of accuracies a range is known, of other metrics none."""
+        return "accuracy" if self.is_percent else "metric"
 
     def text(self, value: float) -> str:
         """Returns a value with its unit, or a dash where it is not known."""
@@ -100,6 +107,6 @@ def metric_of(words: Mapping[str, Any]) -> TableMetric:
     if said is None:
         return ACCURACY
     known = isinstance(said, list | tuple) and [type(each) for each in said] == [str, str, bool]
-    if not known or not said[0].isprintable() or not said[0].strip():
+    if not known or not (said[0] + said[1]).isprintable() or not said[0].strip():
         raise ValueError(f"metric is {said!r}, expected a name, a unit (empty for none) and whether higher is better")
     return TableMetric(*said)

@@ -37,7 +37,7 @@ def check_numbers(kind: str, numbers: np.ndarray, what: str, *, scaled: bool = F
     """Refuses numbers that a kind of member cannot hold.
 
     Args:
-      kind: Of the member, as `jnas.tables._file` lists them.
+      kind: Of the member, as `jnas.tables._file` lists them; `'metric'` where `accuracy...` holds no percent.
       numbers: Of any shape, in the member's unit; NaN where missing.
       what: What holds them, for messages, which go on with "has ...".
       scaled: Whether somebody has said what their unit is, so that no guess is made at it.

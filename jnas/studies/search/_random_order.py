@@ -8,7 +8,7 @@ import numpy as np
 from jnas.io._text import counted
 from jnas.pages._html import Html, element, section
 from jnas.pages._html import table as html_table
-from jnas.pages._parts import mean_cell, mean_words, named, percent_text
+from jnas.pages._parts import mean_cell, mean_words, named
 from jnas.statistics._intervals import Floats
 from jnas.statistics._random_draws import (
     BestOfDraws,
@@ -21,12 +21,16 @@ from jnas.statistics._random_draws import (
 from jnas.studies._over_seeds import few_words, statistics_over_seeds
 from jnas.studies.search._results import StudyResults, TrainedPool
 from jnas.studies.search._summary import ComparedSearcher, Comparison
+from jnas.tables._metric import metric_of
 
 _RANGE = (0.025, 0.975)
 
 
 class RandomOrder(NamedTuple):
-    """What draws without replacement among trainings come to, by one target, the best chosen by the score."""
+    """What draws without replacement among trainings come to, by one target, the best chosen by the score.
+
+    Where lower is better by the target, all of it is of the negative values.
+    """
 
     found: BestOfDraws
     mean: float
@@ -43,7 +47,7 @@ def random_order(scores: Floats, worth: Floats, num_draws: int) -> RandomOrder |
 
     Args:
       scores: `[N]`, by which the best is chosen; NaN where the training diverged.
-      worth: `[N]`, by the target.
+      worth: `[N]`, by the target, higher is better.
       num_draws: How many are drawn, or all where these are fewer.
     """
     known = np.isfinite(scores) & np.isfinite(worth)
@@ -59,7 +63,12 @@ def random_order(scores: Floats, worth: Floats, num_draws: int) -> RandomOrder |
 
 
 def share_of_worse(order: RandomOrder, values: Floats) -> float:
-    """Returns the probability that a random order ends worse than a run, ties counted half; the mean over runs."""
+    """Returns the probability that a random order ends worse than a run, ties counted half; the mean over runs.
+
+    Args:
+      order: Of the same target.
+      values: `[S]`, what runs ended with, higher is better; those left out that are NaN.
+    """
     known = values[np.isfinite(values)]
     if not known.size:
         return float("nan")
@@ -102,26 +111,28 @@ def _table(
     target: int,
     label: str,
 ) -> Html:
-    draws = int(study.config["max_evaluations"])
+    draws, metric = int(study.config["max_evaluations"]), metric_of(study.config)
+    worth = metric.sign * np.asarray(pool.worth[target], np.float64)
     pools = {"random order of all": np.ones(len(pool.scores), bool)}
     pools |= {f"random order of {name}'s": rows for name, rows in pool.sampled.items()}
     # Of as many as are drawn, or fewer, every order ends with the best: that says nothing.
     more = {name: rows for name, rows in pools.items() if rows.sum() > draws}
-    orders = {name: random_order(pool.scores[r], pool.worth[target][r], draws) for name, r in more.items()}
+    orders = {name: random_order(pool.scores[r], worth[r], draws) for name, r in more.items()}
     known = {name: order for name, order in orders.items() if order is not None}
     rows: list[list[Any]] = []
     for k, entry in entries:
         final = np.asarray(entry.result.final[target], np.float64)
         mean, std, low, high = (float(x[0]) for x in statistics_over_seeds(final[:, None])[:4])
         name = element("div", named(k, entry.label), element("small", counted(len(final), "run")))
-        best = percent_text(float(np.nanmax(final))) if np.isfinite(final).any() else "–"
-        shares = [f"{share_of_worse(order, final):.2f}" for order in known.values()]
-        rows.append([name, mean_cell(mean, low, high, std=std, forms=(".2f", ".2f")), best, *shares])
+        shares = [f"{share_of_worse(order, metric.sign * final):.2f}" for order in known.values()]
+        found = mean_cell(mean, low, high, std=std, forms=(".2f", ".2f"))
+        rows.append([name, found, metric.text(float(metric.best(final))), *shares])
     for drawn, order in known.items():
         size = int(pools[drawn].sum())
         told = element("small", f"{draws:,} of {counted(size, 'training')}")
-        reach = element("small", f"{order.low:.2f} to {order.high:.2f}")
-        found = element("div", mean_words(order.mean, order.std), reach)
-        rows.append([element("div", drawn, told), found, percent_text(order.best), *["–"] * len(known)])
-    head = [label, "mean, %", "best", *(f"beats {name}" for name in known)]
+        low, high = sorted(metric.sign * end for end in (order.low, order.high))
+        reach = element("small", f"{low:.2f} to {high:.2f}")
+        found = element("div", mean_words(metric.sign * order.mean, order.std), reach)
+        rows.append([element("div", drawn, told), found, metric.text(metric.sign * order.best), *["–"] * len(known)])
+    head = [label, f"mean{metric.mark and f', {metric.mark.strip()}'}", "best", *(f"beats {name}" for name in known)]
     return html_table(head, rows, class_="numbers")

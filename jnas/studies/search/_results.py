@@ -69,8 +69,8 @@ class SharedRanking(NamedTuple):
 class TrainedPool(NamedTuple):
     """The `N` trainings that the searches of a study shared, each once."""
 
-    scores: np.ndarray  # [N], what was searched on; NaN where the training diverged
-    worth: np.ndarray  # [num_targets, N], percent
+    scores: np.ndarray  # [N], what was searched on, higher is better; NaN where the training diverged
+    worth: np.ndarray  # [num_targets, N], of the metric (percent)
     sampled: Mapping[str, np.ndarray]  # by searcher that samples the space, bool [N]: what it asked for
 
 

@@ -63,9 +63,10 @@ def _pool(study: TrainingSearch, asked: Mapping[str, np.ndarray]) -> TrainedPool
         return None
     runs, splits, of_all = study.trainings.runs, study.config["splits"], np.any([*asked.values()], axis=0)
     last = runs.accuracy[splits["validation"]][of_all, -study.config["last_epochs"] :]
+    scores = np.float32(metric_of(study.config).sign) * last.mean(axis=1, dtype=np.float64).astype(np.float32)
     finals = [runs.accuracy[splits[target.split]][of_all, -1].astype(np.float64) for target in study.targets]
     sampled = {name: rows[of_all] for name, rows in asked.items() if name.partition(":")[0] == "random_search"}
-    return TrainedPool(last.mean(axis=1, dtype=np.float64), np.stack(finals), sampled)
+    return TrainedPool(scores, np.stack(finals), sampled)
 
 
 def _sentences(study: TrainingSearch, asked: Mapping[str, np.ndarray]) -> list[str]:
@@ -109,7 +110,7 @@ def evaluations_csv(study: TrainingSearch) -> str:
 
 
 def curves_csv(study: TrainingSearch) -> str | None:
-    """Returns a row for each epoch of each training and split, accuracy in percent; None before the first training."""
+    """Returns a row for each epoch of each training and split, the metric in its unit; None before the first."""
     if study.trainings is None:
         return None
     space, (archs, runs) = known_space(study.config["space"]), study.trainings

@@ -301,7 +301,7 @@ def _convert(
     numbers = values.astype(np.float64)
     numbers = np.where(_is_missing(numbers, missing), np.nan, numbers) * (1.0 if scale is None else scale)
     kind = member.split("/")[0]
-    checked = metric.name if kind.startswith("accuracy") and not metric.is_percent else kind
+    checked = metric.checked_as if kind.startswith("accuracy") else kind
     check_numbers(checked, numbers, f"member {member!r} of the mapping", scaled=scale is not None)
     if kind == "trained_as" and (numbers >= len(numbers)).any():
         raise ValueError(

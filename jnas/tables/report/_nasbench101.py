@@ -15,6 +15,7 @@ from jnas.pages._html import table as html_table
 from jnas.pages._parts import panels
 from jnas.spaces._registry import named_cells
 from jnas.spaces.nasbench101._cells import pruned
+from jnas.tables._metric import TableMetric
 from jnas.tables._table import Table
 from jnas.tables.report._plots import line_panel
 from jnas.tables.report._summary import AccuracyColumn, shown_column
@@ -29,13 +30,13 @@ class GraphRow(NamedTuple):
 
     number: int
     cells: int  # in the table
-    known: int  # with an accuracy
-    mean: float  # percent
+    known: int  # with a value
+    mean: float  # of the table's metric (percent)
     best: float
 
 
 class Autocorrelation(NamedTuple):
-    """How alike the accuracies of architectures are that lie some changes apart on random walks."""
+    """How alike the values of architectures are that lie some changes apart on random walks."""
 
     lags: NDArray[np.int64]  # [L], 0, 1, ...
     values: Floats  # [L], correlation
@@ -44,12 +45,12 @@ class Autocorrelation(NamedTuple):
 
 def graph_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html:
     """Returns counts by vertices and edges, the walk's autocorrelation and the named cells."""
-    column = columns[shown_column(columns)]
+    column, name = columns[shown_column(columns)], table.metric.name
     counted = [
         html_table(
             [what, "cells", "known", "mean", "best"],
-            [[r.number, f"{r.cells:,}", f"{r.known:,}", _percent(r.mean), _percent(r.best)] for r in rows],
-            caption=f"Cells by {what} after pruning, with the accuracy on {column.label}",
+            [[r.number, f"{r.cells:,}", f"{r.known:,}", _number(r.mean), _number(r.best)] for r in rows],
+            caption=f"Cells by {what} after pruning, with the {name} on {column.label}",
             class_="plain numbers",
         )
         for what, rows in graph_counts(table, column).items()
@@ -60,11 +61,11 @@ def graph_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html:
         walk.values,
         xlabel="changes apart",
         ylabel="autocorrelation",
-        title=f"Random-walk autocorrelation of the accuracy on {column.label}",
+        title=f"Random-walk autocorrelation of the {name} on {column.label}",
     )
     one = walk.values[1] if len(walk.values) > 1 else np.nan
     text = (
-        f"Autocorrelation of the accuracy on {column.label} along {_WALKS:,} random walks of {_STEPS} steps, each to a "
+        f"Autocorrelation of the {name} on {column.label} along {_WALKS:,} random walks of {_STEPS} steps, each to a "
         f"random neighbour (one edge or operation changed): {one:.2f} one change apart. Where it is high, a cell tells "
         "of those around it, and local methods have something to go by. (Section 3.3 of the paper of NAS-Bench-101.)"
     )
@@ -87,16 +88,17 @@ def graph_counts(table: Table, column: AccuracyColumn) -> dict[str, list[GraphRo
         return jnp.sum(used), jnp.sum(matrix)
 
     vertices, edges = map(np.asarray, sizes(table.archs.astype(np.int32)))
-    return {"vertices": _rows(vertices, column.values), "edges": _rows(edges, column.values)}
+    sizes_of = {"vertices": vertices, "edges": edges}
+    return {what: _rows(numbers, column.values, table.metric) for what, numbers in sizes_of.items()}
 
 
-def _rows(numbers: np.ndarray, values: Floats) -> list[GraphRow]:
+def _rows(numbers: np.ndarray, values: Floats, metric: TableMetric) -> list[GraphRow]:
     rows = []
     for number in np.unique(numbers):
         here = values[numbers == number]
         known = here[np.isfinite(here)]
-        mean, best = (known.mean(), known.max()) if known.size else (np.nan, np.nan)
-        rows.append(GraphRow(int(number), len(here), len(known), float(mean), float(best)))
+        mean = known.mean() if known.size else np.nan
+        rows.append(GraphRow(int(number), len(here), len(known), float(mean), float(metric.best(known))))
     return rows
 
 
@@ -150,18 +152,18 @@ def _named_cells(table: Table, columns: Sequence[AccuracyColumn]) -> Html | None
     for name, text in named_cells(table.space).items():
         index = int(table.index(text))
         if index >= 0:
-            rows.append([name, element("code", text), *(_with_rank(c.values, index) for c in columns)])
+            rows.append([name, element("code", text), *(_with_rank(c.values, index, table.metric) for c in columns)])
     if not rows:
         return None
-    best = [_percent(float(np.nanmax(c.values))) for c in columns]
+    best = [_number(float(table.metric.best(c.values))) for c in columns]
     rows.append(["best", "", *best])
     return html_table(["cell", "", *(c.label for c in columns)], rows, caption="Cells known by name")
 
 
-def _with_rank(values: Floats, index: int) -> str:
-    rank = f" (rank {int(np.sum(values > values[index])) + 1:,})" if np.isfinite(values[index]) else ""
-    return _percent(values[index]) + rank
+def _with_rank(values: Floats, index: int, metric: TableMetric) -> str:
+    better = int(np.sum(metric.sign * values > metric.sign * values[index]))
+    return _number(values[index]) + (f" (rank {better + 1:,})" if np.isfinite(values[index]) else "")
 
 
-def _percent(value: float) -> str:
+def _number(value: float) -> str:
     return f"{value:.2f}" if np.isfinite(value) else "–"
