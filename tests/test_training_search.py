@@ -3,6 +3,7 @@
 import csv
 import itertools
 import re
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -12,13 +13,21 @@ import jnas
 from jnas.commands import _search
 from jnas.commands._cli import main
 from jnas.core import _shares
-from jnas.core._shares import share_lock
+from jnas.core._folder import config_digest, read_description
+from jnas.core._shares import Share, share_lock
 from jnas.core._trace_statistics import incumbent_rows
+from jnas.searchers import random_search
 from jnas.studies._load import load_results
 from jnas.studies.search._random_order import random_order, share_of_worse
 from jnas.studies.trainings import _store, _study
+from jnas.studies.trainings._files import FOLDER, TRAININGS
+from jnas.studies.trainings._plan import plan_training_search
+from jnas.training._recipe import get_recipe
+from jnas.training.data._sources import load_dataset
+from jnas.training.data._text import text_dataset
+from jnas.training.networks._families import make_network
 from tests._shares import as_process
-from tests.test_toy_space import SMALL, rows  # noqa: F401 - a fixture
+from tests.test_toy_space import SMALL, rows, toy  # noqa: F401 - a fixture
 
 TOY = ("search", "--space", "toy", *SMALL[2:], "--epochs", "2", "--evaluations", "5", "--seeds", "2")
 SEARCHERS = "random_search,local_search"
@@ -157,6 +166,31 @@ def test_two_processes_train_a_round_together(tmp_path, capsys, monkeypatch, tra
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
     assert (tmp_path / "two" / "table.npz").exists()
     assert not list((tmp_path / "two" / "trainings").glob("random_search.npz"))
+
+
+def test_processes_start_alike_from_a_folder_without_trainings(tmp_path, trained, pageless):
+    trained.stop = 0
+    assert search(tmp_path / "none", searchers="random_search") == 130
+    config = read_description(tmp_path / "none", FOLDER)["config"]
+    identity = {**FOLDER.header, "study": config_digest(config)}
+    plan = SimpleNamespace(config=config, network=SimpleNamespace(space=toy()))
+    for processes, kept in ((1, 0), (2, 1)):
+        (tmp_path / str(processes)).mkdir()
+        for process in range(processes):
+            store = _store.Store(plan, tmp_path / str(processes), identity, Share(process, processes))
+            assert store.start_from(tmp_path / "none") == 0
+        assert len(list((tmp_path / str(processes) / TRAININGS).iterdir())) == kept
+
+
+def test_what_trainings_compute_in_is_said_and_texts_are_refused():
+    dataset, recipe, searchers = load_dataset("digits"), get_recipe("digits-8"), {"r": random_search(toy())}
+    network = make_network(dataset, recipe, space="toy")
+    assert "dtype" not in plan_training_search(searchers, network, dataset, recipe).config
+    narrow = plan_training_search(searchers, network._replace(dtype="bfloat16"), dataset, recipe)
+    assert narrow.config["dtype"] == "bfloat16"
+    text = text_dataset({"train": [["a", "b"]], "validation": [["a"]]}, name="few")
+    with pytest.raises(ValueError, match="'few' is a text, and searches by trainings learn images; make a table"):
+        plan_training_search(searchers, network, text, recipe)
 
 
 def test_trainings_of_another_folder_are_not_made_again(tmp_path, capsys, trained, pageless):

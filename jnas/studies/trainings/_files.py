@@ -46,6 +46,13 @@ class Trainings(NamedTuple):
         return together
 
 
+def no_trainings(num_decisions: int, config: Mapping[str, Any]) -> Trainings:
+    """Returns those of a study in which nothing has been trained yet."""
+    curves = dict.fromkeys(config["images"], np.zeros((0, int(config["epochs"][0])), np.float32))
+    runs = Runs(curves, curves, np.zeros(0), np.zeros(0, bool), np.zeros(0, bool))
+    return Trainings(np.zeros((0, num_decisions), np.int32), runs)
+
+
 def round_path(folder: Path, name: str, number: int) -> Path:
     """Returns where the trainings of a searcher's round stand."""
     return folder / TRAININGS / f"{quote(name, safe=' ()+,=')}-{number:05d}.npz"

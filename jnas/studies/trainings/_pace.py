@@ -33,7 +33,7 @@ def estimate(work: Work) -> Estimate:
     number = len(work.left) * config["num_seeds"] * config["max_evaluations"]
     number -= 0 if made is None else len(made.archs)
     there = all_trainings(work.folder, config["searchers"], identity, config)
-    if there is None:
+    if there is None or not len(there.archs):
         keys = jax.random.split(jax.random.key(0), _SAMPLED)
         archs = np.asarray(jax.jit(jax.vmap(plan.network.space.sample))(keys))
         each, how = guess_seconds(archs, plan.dataset, plan.recipe, plan.network) / _SAMPLED, "by a rough guess"
@@ -57,6 +57,10 @@ class Pace:
         self._left = len(work.left) * work.plan.config["num_seeds"] * work.plan.config["max_evaluations"]
         self._compiling = self._training = 0.0
         self._trainings = 0
+
+    def skip(self, evaluations: int) -> None:
+        """Leaves out evaluations that were made before."""
+        self._left -= evaluations
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ from jnas.tables._numbers import table_name
 from jnas.tables._targets import Target
 from jnas.training._recipe import Recipe, recipe_words
 from jnas.training.data._dataset import Dataset
+from jnas.training.data._text import TextDataset
 from jnas.training.runs._jobs import dataset_digest
 
 
@@ -48,6 +49,11 @@ def plan_training_search(
     """Returns the plan of a study; arguments and errors are those of `training_search`."""
     check_settings(TRAINING_SEARCH_SETTINGS, locals())
     check_rows("searchers", searchers, Searcher, "jnas.searchers makes them")
+    if isinstance(dataset, TextDataset):
+        raise ValueError(
+            f"the data set {dataset.name!r} is a text, and searches by trainings learn images; make a table of its "
+            "language models by `jnas table build`, and search in that by jnas.study"
+        )
     if network.form == "dispatch":
         raise ValueError("form is 'dispatch', whose programs are made for known batches; give 'switch' or 'mixture'")
     if dataset.validation_split is None:
@@ -87,5 +93,7 @@ def plan_training_search(
         "notes": [],
         "command": command,
         **metric_words(metric_of_task(network.task)),
+        # What folders of before do not know.
+        **({} if network.dtype == "float32" else {"dtype": network.dtype}),
     }
     return TrainingSearchPlan(dict(searchers), dataset, recipe, network, chunk_size, targets, config, start_from)

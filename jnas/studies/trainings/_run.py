@@ -91,6 +91,7 @@ def _run_searcher(work: Work, name: str) -> Chunk:
     keeps = searcher.compiled and work.share.process == 0  # other processes begin anew, with all that has been trained
     if keeps:
         runs = store.load_searches(name, runs)
+        work.own.pace.skip(sum(int(run.progress.num_done) for run in runs))
     chunk_size = plan.chunk_size or _chunk_size(plan, len(runs), searcher, steps, runs[0])
     told = work.own.pace.words(sum(capacity - int(run.progress.num_done) for run in runs))
     if told:

@@ -26,6 +26,7 @@ from jnas.studies.trainings._files import (
     Trainings,
     all_trainings,
     load_trainings,
+    no_trainings,
     round_path,
     save_trainings,
     searches_path,
@@ -46,7 +47,7 @@ from jnas.training.runs._jobs import (
 )
 
 _PAUSE = 0.05  # seconds between two looks for what other processes make
-_SAME_TRAINING = ("space", "dataset_digest", "recipe", "form", "rematerialize", "training_seed", "images")
+_SAME_TRAINING = ("space", "dataset_digest", "recipe", "form", "rematerialize", "dtype", "training_seed", "images")
 
 
 def as_trained(space: Space) -> Callable[[np.ndarray], np.ndarray]:
@@ -101,7 +102,7 @@ class Store:
         if not path.exists():
             said = read_description(Path(other), FOLDER)
             theirs, ours = said["config"], self._plan.config
-            differing = [name for name in _SAME_TRAINING if theirs.get(name) != ours[name]]
+            differing = [name for name in _SAME_TRAINING if theirs.get(name) != ours.get(name)]
             if differing:
                 raise ValueError(
                     f"the trainings in {other} are not those that are made here, they have another "
@@ -110,7 +111,9 @@ class Store:
             identity = {**FOLDER.header, "study": config_digest(theirs)}
             found = all_trainings(Path(other), theirs["searchers"], identity, theirs)
             if found is None:
-                return 0
+                if self._share.processes == 1:
+                    return 0
+                found = no_trainings(self._plan.network.space.num_decisions, ours)  # for which the others wait
             save_trainings(path, found, self._whose(BEFORE, 0))
         self.take_up(BEFORE)
         return len(self._rows)
@@ -205,7 +208,8 @@ class Store:
         else:
             trainings = Trainings(jobs.archs, runs)
             save_trainings(path, trainings, self._whose(name, self._rounds[name]))
-            shutil.rmtree(path.with_suffix(""))
+            # Another process may just be leaving it; what stays is removed by who goes on with the folder.
+            shutil.rmtree(path.with_suffix(""), ignore_errors=True)
             self._add(trainings)
             self._rounds[name] += 1
         return len(new)

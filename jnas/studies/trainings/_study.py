@@ -68,7 +68,7 @@ def training_search(
       log: Called with lines about what is to be done.
 
     Raises:
-      ValueError: An argument is out of range, or the folder holds another study.
+      ValueError: An argument is out of range, the data set is a text, or the folder holds another study.
       TypeError: `searchers` is no mapping of names to searchers.
       OSError: The folder cannot be written.
 
