@@ -14,6 +14,7 @@ from jnas.commands._cli import main
 from jnas.spaces._registry import SPACES, SpaceEntry
 from jnas.studies._load import load_results
 from jnas.studies.supernets import _from_scratch as scratch_of
+from jnas.studies.supernets import _scratch_section
 from jnas.studies.supernets._scratch_summary import against_drawn, scratch_agreement, trained_accuracies
 from jnas.training._recipe import get_recipe
 from jnas.training.data._sources import load_dataset
@@ -97,6 +98,13 @@ def test_found_and_random_cells_are_trained_alike(rows, tmp_path, capsys, monkey
     cells = read(out / "from_scratch_cells.csv")
     assert [row["arch"] for row in cells] == [toy().to_string(np.asarray(arch)) for arch in archs]
     assert sum(int(row["drawn"]) for row in cells) == 14
+
+    shared = found._replace(recipe={**found.recipe, "train_share": 0.7})  # as in folders that did not divide images
+    for divided, images in ((False, "the same images"), (True, "0.7 of the images of training and validation")):
+        scratch_of.save_from_scratch(out, shared._replace(divided=divided), study.config)
+        again = load_results(out)[0]
+        assert again.scratch.divided is divided
+        assert f"trained alike on {images}" in _scratch_section._words(again)
 
     (out / "from_scratch.npz").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"from_scratch\.npz is not a file of `jnas supernet`"):

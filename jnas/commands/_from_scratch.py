@@ -107,8 +107,8 @@ def train_from_scratch(
         )
         make_runs(work, begun, epochs_per_checkpoint=1)
         runs = load_work(begun, work)
-    trained = recipe if dataset is not plan.dataset else recipe._replace(train_share=0.0)  # what the page says
-    scratch = collect_from_scratch(plan, study, chosen, runs, trained, _costs(work.network, cells), out)
+    divided, costs = dataset is not plan.dataset, _costs(work.network, cells)
+    scratch = collect_from_scratch(plan, study, chosen, runs, recipe, costs, out, divided=divided)
     study = study._replace(scratch=scratch)
     if jax.process_index() == 0:
         save_from_scratch(out, scratch, plan.config)

@@ -95,6 +95,8 @@ def collect_from_scratch(
     recipe: Recipe,
     costs: NDArray[np.float32],
     folder: Path,
+    *,
+    divided: bool = False,
 ) -> FromScratch:
     """Returns what the trainings came to, beside what the shared weights in a study's folder say of the same cells.
 
@@ -106,6 +108,7 @@ def collect_from_scratch(
       recipe: How.
       costs: float32 `[2, A]`, millions of parameters and of multiply-adds of what was trained.
       folder: Of the study, with the weights that the searches ended with.
+      divided: Whether the recipe's share of the images of training and validation was learned from.
 
     Raises:
       ValueError: The file of the weights is damaged.
@@ -126,12 +129,13 @@ def collect_from_scratch(
         shared=np.stack([accuracies for accuracies, _ in seen]),
         log_probability=np.stack([probable for _, probable in seen]),
         costs=costs,
+        divided=divided,
     )
 
 
 def save_from_scratch(folder: Path, scratch: FromScratch, config: Mapping[str, Any]) -> None:
     """Writes what trainings came to into a study's folder, in place of what stood there."""
-    words = {name: getattr(scratch, name) for name in ("recipe", "splits", "judged", "methods")}
+    words = {name: getattr(scratch, name) for name in ("recipe", "splits", "judged", "methods", "divided")}
     header = {**_identity(config), **words}
     write_archive(folder / _FILE, header, {name: getattr(scratch, name) for name in _MEMBERS}, compress=True)
 
@@ -151,7 +155,8 @@ def load_from_scratch(folder: Path, config: Mapping[str, Any], methods: Sequence
         return None  # of fewer methods than have finished since
     members: dict[str, Any] = {name: arrays[name] for name in _MEMBERS}
     splits, own = tuple(header["splits"]), tuple(header["methods"])
-    return FromScratch(recipe=header["recipe"], splits=splits, judged=int(header["judged"]), methods=own, **members)
+    words = {"recipe": header["recipe"], "splits": splits, "judged": int(header["judged"]), "methods": own}
+    return FromScratch(**words, **members, divided=header.get("divided") is True)  # once there was no such word
 
 
 def _identity(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -114,6 +114,7 @@ class FromScratch(NamedTuple):
     shared: NDArray[np.float32]  # [K, S, A], percent under the weights that each search ended with
     log_probability: NDArray[np.float32]  # [K, S, A], that each search gives to them
     costs: NDArray[np.float32]  # [2, A], millions of parameters and of multiply-adds
+    divided: bool = False  # whether the recipe's share of the images of training and validation was learned from
 
 
 class SupernetStudy(NamedTuple):

@@ -36,10 +36,9 @@ def _words(study: SupernetStudy) -> str:
     recipe, trainings = scratch.recipe, scratch.accuracies.shape[2]
     seeds = "one training each, with seed 0" if trainings == 1 else f"{trainings} trainings each, with seeds from 0"
     mean = "" if trainings == 1 else ", the mean of its trainings"
-    share = recipe.get("train_share")
-    images = (
-        "the same images" if not share else f"{share:g} of the images of training and validation (the recipe's share)"
-    )
+    images = "the same images"
+    if scratch.divided:
+        images = f"{recipe['train_share']:g} of the images of training and validation (the recipe's share)"
     return (
         f"The cells that the searches ended with and {counted(len(scratch.random), 'cell')} drawn uniformly from the "
         f"space, {len(scratch.archs):,} different ones, trained alike on {images}: recipe {recipe['name']}, "
