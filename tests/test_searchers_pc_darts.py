@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas.core._vocabulary import decisions_of
+from jnas.core._vocabulary import decisions_of, likeliest_choices
 from jnas.searchers import Sgd, darts, make_weight_sharing
 from jnas.spaces.darts._cells import EDGES
 from jnas.spaces.nasbench201._cells import EDGES as EDGES_201
+from jnas.training.networks._edge_weights import weighted_edges
 from jnas.training.networks.darts._search_cell import Control, SearchEdges, search_edges
 from jnas.training.networks.darts._supernet import darts_supernet
 from jnas.training.networks.nasbench201._mixture_cell import mixture_cell
@@ -164,6 +165,27 @@ def test_derives_by_products_of_operations_and_edges():
     assert (alone != found).any()  # the edges' weights decide somewhere
 
 
+def test_nodes_may_have_more_edges_than_edges_have_operations():
+    """As in RobustDARTS's sub-spaces, of two operations and `none`: each of five edges has a weight of its own."""
+    net = darts_supernet(image_shape=(4, 4, 1), num_classes=2, channels=4, cells=1, operations="s2")
+    decisions = net.weighted_edges.decisions
+    assert decisions.mask.shape == (36, 5)
+    np.testing.assert_array_equal(decisions.mask[28:].sum(1), [2, 3, 4, 5] * 2)
+    assert not decisions.mask[:28, 2:].any()
+    assert [len(names) for names in decisions.names] == [5] * 36
+
+    logits = np.where(decisions.mask, np.random.default_rng(0).normal(size=(36, 5)), -np.inf).astype(np.float32)
+    logits[31, :5] = [0, 0, 9, 0, 9]  # of the normal cell's last node
+    found = np.asarray(net.weighted_edges.discretize(jnp.asarray(logits)))
+    assert (found[9:14] < 2).tolist() == [False, False, True, False, True]
+
+    into = [range(9, 14)]
+    own = weighted_edges(decisions_of(net), into, lambda p, s, weights, images: (weights, images), likeliest_choices)
+    shares = np.random.default_rng(1).uniform(size=(29, 5)).astype(np.float32)
+    mixed, _ = own.mixture(None, None, jnp.asarray(shares), None)
+    np.testing.assert_allclose(mixed[9:14], shares[9:14, :3] * shares[28, :, None], rtol=1e-6)
+
+
 def test_alpha_waits_while_the_weights_warm_up():
     """Weights move as without a warm-up for as long; alpha, and what the step tells of validation, come after."""
     settings = {"steps_per_epoch": 2, "epochs": 4, "sgd": Sgd(0.5)}
@@ -183,8 +205,9 @@ def test_alpha_waits_while_the_weights_warm_up():
 def test_arguments_are_checked():
     with pytest.raises(ValueError, match=r"channels is 6, which is not in 4 equal parts .* such as 8"):
         darts_supernet(image_shape=(4, 4, 1), num_classes=2, channels=6, partial=4)
-    with pytest.raises(TypeError, match=r"partial is 2\.0, expected a Python int"):
-        darts(TOY, steps_per_epoch=1, partial=2.0)
+    for partial in (2.0, 1.0, True):
+        with pytest.raises(TypeError, match=f"partial is {partial}, expected a Python int"):
+            darts(TOY, steps_per_epoch=1, partial=partial)
     bare = TOY._replace(partial=None, weighted_edges=None)
     with pytest.raises(ValueError, match="has no edges on a part of its channels; use partial=1"):
         darts(bare, steps_per_epoch=1, partial=2)

@@ -159,7 +159,7 @@ def in_parts(supernet: Supernet, partial: Any) -> Supernet:
       TypeError: `partial` is not a Python int.
       ValueError: It is not positive, does not divide the channels, or the supernet has no such parts.
     """
-    if partial == 1:
+    if type(partial) is int and partial == 1:
         return supernet
     if supernet.partial is None:
         raise ValueError(
