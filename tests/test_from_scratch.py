@@ -12,13 +12,14 @@ from jnas import spaces
 from jnas.commands import _from_scratch, _supernet
 from jnas.commands._cli import main
 from jnas.spaces._registry import SPACES, SpaceEntry
+from jnas.spaces.darts._edge_choices import edge_space
 from jnas.studies._load import load_results
 from jnas.studies.supernets import _from_scratch as scratch_of
 from jnas.studies.supernets import _scratch_section
 from jnas.studies.supernets._scratch_summary import against_drawn, scratch_agreement, trained_accuracies
 from jnas.training._recipe import get_recipe
 from jnas.training.data._sources import load_dataset
-from jnas.training.networks._families import FAMILIES
+from jnas.training.networks._families import FAMILIES, make_network
 from jnas.training.runs._jobs import dataset_digest
 from tests.test_toy_space import FAMILY, SMALL, toy
 
@@ -133,12 +134,24 @@ def test_random_cells_are_uniform_and_begin_with_the_fewer():
 def test_cells_of_another_space_are_trained_as_its_cells(rows):
     one_shot = spaces.get("nasbench1shot1_1")
     archs = np.asarray([one_shot.from_index(place) for place in (0, 5000)])
-    name, cells = _from_scratch.trained_as("nasbench1shot1_1", archs)
+    name, cells = _from_scratch.trained_as(one_shot, archs)
     assert name == "nasbench101"
     assert all(spaces.nasbench101().is_valid(cell) for cell in cells)
-    assert _from_scratch.trained_as("toy", archs)[0] == "toy"
+    assert _from_scratch.trained_as(toy(), np.zeros((3, 2), np.int32))[0] == "toy"
     with pytest.raises(ValueError, match=r"cells of nats_size have no networks to train from scratch"):
-        _from_scratch.trained_as("nats_size", archs)
+        _from_scratch.trained_as(spaces.get("nats_size"), archs)
+
+
+@pytest.mark.parametrize("operations", [None, "s1"])
+def test_cells_of_the_darts_search_network_are_trained_as_genotypes(operations):
+    """The search network says of each edge what operation it has, if any; networks read the two inputs of each node."""
+    edges, genotypes = edge_space(operations), spaces.darts()
+    archs = scratch_of._draw(edges, 3, 0)
+    name, cells = _from_scratch.trained_as(edges, archs)
+    assert (name, cells.shape, cells.dtype) == ("darts", (3, 32), np.int32)
+    assert [genotypes.to_string(cell) for cell in cells] == [edges.to_string(arch) for arch in archs]
+    network = make_network(load_dataset("digits"), get_recipe("darts-digits-8"), space=name)
+    assert _from_scratch._costs(network, cells).shape == (2, 3)
 
 
 @pytest.mark.parametrize(

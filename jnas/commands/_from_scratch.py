@@ -13,7 +13,7 @@ from jnas.commands._processes import say
 from jnas.commands._training_setup import divide_as
 from jnas.commands._training_work import begun_work, load_work, make_runs, plan_work
 from jnas.core._folder import begun_setting
-from jnas.core._vocabulary import Network
+from jnas.core._vocabulary import Network, Space
 from jnas.io._text import counted
 from jnas.searchers._settings import naming, read_settings, read_spec
 from jnas.spaces._registry import to_cell
@@ -53,7 +53,8 @@ def scratch_recipe(options: argparse.Namespace, dataset: Dataset) -> Recipe | No
         if alone:
             raise ValueError(f"--{alone[0]} is of what is trained from scratch; give --from-scratch RECIPE too")
         return None
-    space, _ = trained_as(options.space, np.zeros((1, spaces.get(options.space).num_decisions), np.int32))
+    own = spaces.get(options.space)
+    space, _ = trained_as(own, np.zeros((1, own.num_decisions), np.int32))
     spec = read_spec(options.from_scratch)
     with naming(options.from_scratch):
         recipe = get_recipe(spec.name, **read_settings(f"the recipe {spec.name}", _changes, spec.settings))
@@ -92,7 +93,7 @@ def train_from_scratch(
     """
     folder, seeds = out / TRAININGS, options.trainings or _TRAININGS
     chosen = choose_cells(study, plan.supernet.space, options.random or _RANDOM)
-    space, cells = trained_as(options.space, chosen.archs)
+    space, cells = trained_as(plan.supernet.space, chosen.archs)
     alike = {name: getattr(options, name) for name in _ALIKE}
     how = argparse.Namespace(space=space, form=None, chunk_size=None, **alike)
     dataset = _images_of(plan.dataset, recipe, options, folder)
@@ -139,23 +140,27 @@ def _share_words(searched: Dataset, trained: Dataset, recipe: Recipe) -> str:
     return f", on {images}: {recipe.train_share:g} of those that the searches learned from or were validated on"
 
 
-def trained_as(space: str, archs: np.ndarray) -> tuple[str, np.ndarray]:
+def trained_as(space: Space, archs: np.ndarray) -> tuple[str, np.ndarray]:
     """Returns the space whose networks are trained, and what stands there for architectures `[A, E]` of another.
 
-    It is the space itself, or that of whose cells it decides.
+    It is the space itself, or that of whose cells it decides. A search network may say the same cells otherwise, as
+    that of DARTS does by the edges that are there; what they have in common is their strings.
 
     Raises:
       ValueError: Neither has networks.
     """
-    cell = to_cell(spaces.get(space))
-    cells = archs if cell is None else np.asarray(jax.jit(jax.vmap(cell))(archs))
+    cell, name = to_cell(space), space.name
     trained = [row.name for row in FAMILIES.rows.values() if row.network is not None]
-    if cell is None and space in trained:
-        return space, archs
-    fitting = [name for name in trained if cell is not None and spaces.get(name).num_decisions == cells.shape[1]]
+    if cell is None and name in trained:
+        own = spaces.get(name)
+        if own.num_decisions != archs.shape[1]:
+            archs = np.stack([np.asarray(own.from_string(space.to_string(arch)), np.int32) for arch in archs])
+        return name, archs
+    cells = archs if cell is None else np.asarray(jax.jit(jax.vmap(cell))(archs))
+    fitting = [row for row in trained if cell is not None and spaces.get(row).num_decisions == cells.shape[1]]
     if not fitting:
         raise ValueError(
-            f"cells of {space} have no networks to train from scratch, expected one of {', '.join(trained)}"
+            f"cells of {name} have no networks to train from scratch, expected one of {', '.join(trained)}"
         )
     return fitting[0], cells
 
