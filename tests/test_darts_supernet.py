@@ -218,6 +218,21 @@ def test_equal_operations_have_entropy_1():
         np.testing.assert_allclose(found, [[float(other.max() < 0.9)]], atol=1e-6)
 
 
+def test_operations_are_counted_by_name():
+    """In S1 each edge has operations of its own, so that a choice's number says nothing of its name."""
+    space = edge_space("s1")
+    archs = np.asarray(jax.jit(jax.vmap(space.sample))(jax.random.split(jax.random.key(0), 6)), np.int8)
+    record = SimpleNamespace(archs=archs.reshape(2, 3, 28), weights=np.ones((2, 3, 28, 3)))
+    study, result = SimpleNamespace(space=space.config), SimpleNamespace(record=record)
+    names, counts = _summary.operation_names(study), _summary.operation_counts(study, result).reshape(6, -1)
+    assert len(set(names)) == len(names) == counts.shape[1] == 7
+    for arch, count in zip(archs, counts, strict=True):
+        text = space.to_string(arch.astype(np.int32))
+        assert count.tolist() == [12 if name == "none" else text.count(f"'{name}'") for name in names]
+    skips = counts[:, names.index("skip_connect")]
+    np.testing.assert_array_equal(_summary.skip_connections(study, result), skips.reshape(2, 3))
+
+
 def test_page_counts_the_cells_of_the_whole_network():
     config = {"image_shape": (8, 8, 1), "channels": 2, "cells": 3, "epochs": {"gdas": 1}, "methods": ["gdas"]}
     config |= {"train_images": 9, "split_images": 9, "dataset": "digits", "split": "validation", "num_seeds": 1}

@@ -95,8 +95,9 @@ def entropy(study: SupernetStudy, result: MethodResult) -> Floats:
 
 
 def operation_names(study: SupernetStudy) -> tuple[str, ...]:
-    """Returns the names of the operations that each edge or vertex chooses from."""
-    return max(spaces.from_config(study.space).choices, key=len)
+    """Returns the names of the operations that edges or vertices choose from, each once."""
+    _, rows = _operations(study)
+    return tuple(dict.fromkeys(name for names in rows for name in names))
 
 
 def operation_counts(study: SupernetStudy, result: MethodResult) -> NDArray[np.int64]:
@@ -104,11 +105,23 @@ def operation_counts(study: SupernetStudy, result: MethodResult) -> NDArray[np.i
 
     Vertices that a cell has no use for are counted with what their encoding says.
     """
-    names = operation_names(study)
-    # Decisions with other choices, such as whether an edge is there, are no operations.
-    chosen = [own == names for own in spaces.from_config(study.space).choices]
-    archs = result.record.archs[..., chosen]
-    return np.asarray((archs[..., None] == np.arange(len(names))).sum(axis=2), np.int64)
+    decisions, rows = _operations(study)
+    column = {name: number for number, name in enumerate(operation_names(study))}
+    columns = np.asarray([[column[name] for name in names] for names in rows])
+    archs = columns[np.arange(len(rows)), result.record.archs[..., decisions]]
+    return np.asarray((archs[..., None] == np.arange(len(column))).sum(axis=2), np.int64)
+
+
+def _operations(study: SupernetStudy) -> tuple[list[int], list[tuple[str, ...]]]:
+    """Returns the decisions that are operations, and the names of what each chooses from.
+
+    Decisions with other choices, such as whether an edge is there, are none. Where each edge has operations of its own,
+    all are.
+    """
+    space = spaces.from_config(study.space)
+    names = max(space.choices, key=len)
+    chosen = [i for i, own in enumerate(space.choices) if own == names or absent_choice(space) is not None]
+    return chosen, [space.choices[i] for i in chosen]
 
 
 def skip_connections(study: SupernetStudy, result: MethodResult) -> Floats | None:
