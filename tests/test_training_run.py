@@ -309,7 +309,8 @@ class TestRecipes:
             (rate, decay) for rate in (0.1, 0.01) for decay in (1e-4, 3e-4, 1e-3)
         ]
         like = get_recipe("darts-600")._replace(name=nine[1].name, epochs=300, batch_size=512, eval_batch_size=512)
-        assert nine[1] == like._replace(channels=18, cells=4, drop_path=0.3)  # whose rate and decay are DARTS's
+        # Its rate and its decay are DARTS's.
+        assert nine[1] == like._replace(channels=18, cells=4, drop_path=0.3, auxiliary=0.0)
 
     def test_change_by_field(self):
         assert get_recipe("small-12", epochs=3) == RECIPES["small-12"][0]._replace(epochs=3)

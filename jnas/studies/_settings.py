@@ -167,7 +167,7 @@ PRECISION = Setting(
     "precision",
     one_of("float32", "tf32", "bfloat16"),
     help="with numbers of 24, 11 or 8 bits accelerators multiply (default: the device's own; CPUs use all 24); "
-    "with bfloat16, networks of darts that `jnas train` and --from-scratch train have their images in it too",
+    "networks of darts have their images in bfloat16 too in train, table build and --from-scratch",
     of_study=False,
 )
 REMATERIALIZE = Setting(
