@@ -124,7 +124,10 @@ def test_a_stopped_search_goes_on_to_the_same_result_and_trains_nothing_twice(tm
         made += [arch.tobytes() for archs in trained.calls for arch in archs]
         trained.calls[:] = []
     assert made == whole
-    assert re.search(r"at most \d trainings: about \d+ s, as long as the \d in the folder", capsys.readouterr().out)
+    said = capsys.readouterr().out
+    assert re.search(r"at most \d trainings: about \d+ s, as long as the \d in the folder", said)
+    left = [int(number) for number in re.findall(r"so that at most (\d+) more take", said)]
+    assert left[-3:] == sorted(set(left[-3:]), reverse=True)  # what was made before does not count again
     for name in FILES:
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     for path in (tmp_path / "parts" / "trainings").iterdir():
