@@ -202,7 +202,7 @@ def test_nodes_that_a_chosen_output_leaves_out():
     other[6:8] = 2, 1  # node 4, which nothing uses
 
     def says(arch):
-        size = spaces.recurrent_parameters(arch, units=10, words=7, output=(3, 5))
+        size = spaces.recurrent_parameters(arch, units=10, words=7, output=[5, 3])
         same = arch_of_cell(cell_of(arch)), in_use(cell_of(arch), "leaves"), in_use(cell_of(arch), (3, 5)), size
         return (space.fingerprint(arch), canonical(space)(arch)), same, space.features(arch, "graph")
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array
-from jnas.spaces.recurrent._cells import Output, cell_of
+from jnas.spaces.recurrent._cells import Output, cell_of, check_output
 from jnas.spaces.recurrent._fingerprint import in_use
 from jnas.spaces.recurrent._genotype import RecurrentGenotype, used_nodes
 
@@ -68,13 +68,14 @@ def recurrent_parameters(arch: Array, *, units: int = 850, words: int = 10_000, 
 
     Raises:
       TypeError: A size is not a Python int.
-      ValueError: A size is not positive.
+      ValueError: A size is not positive, or the output is none that the space takes.
 
     Example:
       >>> round(float(jnas.spaces.recurrent_parameters(jnas.spaces.recurrent().sample(jax.random.key(0)))), 3)
       22.96
     """
     _check(units=units, words=words)
+    output = check_output(output, arch.shape[-1] // 2)
     summed: Array = _summed(arch, words * units + words + 4 * units**2, 2 * units**2, output)
     return summed
 
@@ -92,13 +93,14 @@ def recurrent_flops(arch: Array, *, units: int = 850, words: int = 10_000, outpu
 
     Raises:
       TypeError: A size is not a Python int.
-      ValueError: A size is not positive.
+      ValueError: A size is not positive, or the output is none that the space takes.
 
     Example:
       >>> round(float(jnas.spaces.recurrent_flops(jnas.spaces.recurrent().sample(jax.random.key(0)))), 3)
       22.95
     """
     _check(units=units, words=words)
+    output = check_output(output, arch.shape[-1] // 2)
     summed: Array = _summed(arch, words * units + 4 * units**2, 2 * units**2, output)
     return summed
 

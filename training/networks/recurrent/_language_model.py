@@ -8,7 +8,7 @@ import numpy as np
 
 from jnas.core._draws import bits, uniform
 from jnas.core._vocabulary import LANGUAGE_MODELLING, Array, FormName, Key, Network
-from jnas.spaces.recurrent._cells import Output, RecurrentCell, cell_of, in_output
+from jnas.spaces.recurrent._cells import Output, RecurrentCell, cell_of, check_output, in_output
 from jnas.spaces.recurrent._cost import recurrent_flops, recurrent_parameters
 from jnas.spaces.recurrent._fingerprint import in_use
 from jnas.spaces.recurrent._space import recurrent
@@ -67,11 +67,16 @@ def language_model(
       form: `'switch'` and `'static'` go from one member of a batch to the next, `'mixture'` computes them side by side.
       arch: For `'static'`: the one architecture `[2 n]`.
 
+    Raises:
+      TypeError: The number of nodes is not a Python int.
+      ValueError: It is out of range, or the output is none that the space takes.
+
     References:
       "DARTS: Differentiable Architecture Search", Liu, Simonyan and Yang, 2019, Section 3.2; "Regularizing and
       Optimizing LSTM Language Models", Merity, Keskar and Socher, 2018, for what is left out and the penalties.
     """
     space = recurrent(nodes, output=output)
+    output = check_output(output, nodes)
     fixed = None if form != "static" or arch is None else np.asarray(arch)
 
     def chosen(arch: Array) -> tuple[RecurrentCell, Array]:
