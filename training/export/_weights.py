@@ -19,7 +19,7 @@ from jnas.spaces._registry import check_arch, get
 from jnas.training._recipe import Recipe, read_recipe, recipe_words
 from jnas.training.data._dataset import Dataset
 from jnas.training.data._text import TextDataset, Unit, Vocabulary
-from jnas.training.networks._families import FAMILIES, family_of, space_of
+from jnas.training.networks._families import FAMILIES, check_kind, family_of, space_of
 
 FORMAT = "jnas-weights"
 VERSION = 1
@@ -60,22 +60,23 @@ def save_weights(
     `input to output` for the convolutions of such edges; vertices are counted as in the architecture string. `header`
     is JSON: the space, the architecture, the recipe, the data set's name, image shape, number of classes and
     normalization. A language model's has the vocabulary in the place of the last three, and `words` `[V, D]`, `bias`
-    `[V]`, `cell/initial` and `cell/node 1`, ... are its arrays.
+    `[V]`, `cell/initial` and `cell/node 1`, ... are its arrays; its cell puts out the mean of all nodes.
 
     Args:
       path: Where to.
-      arch: int `[6]`, of NAS-Bench-101 `[26]`, or an architecture string.
+      arch: int `[6]`, of NAS-Bench-101 `[26]`, of recurrent cells `[2 n]`, or an architecture string.
       weights: What `train` returned for it; they say which space it is.
       dataset: What was learned.
       recipe: How.
 
     Raises:
       OSError: The file cannot be written.
-      ValueError: The weights are those of many runs, or of another network.
+      ValueError: The weights are those of many runs, or of another network, or do not learn such data.
     """
     family = family_of(weights.parameters)
     nodes = family.nodes_of(weights.parameters) if family.nodes_of else None
     space = space_of(family.name, nodes)
+    check_kind(dataset.name, isinstance(dataset, TextDataset), space.name)
     cell = _checked_cell(arch, space)
     header = {
         "format": FORMAT,
@@ -189,16 +190,11 @@ def _check_text_header(header: Mapping[str, Any], recipe: Recipe) -> TrainedNetw
     for name in ("arch", "dataset"):
         if not isinstance(header[name], str):
             raise TypeError(f"{name} is {header[name]!r}, expected text")
-    if recipe.text is None or len(words) * recipe.channels > _MOST_NUMBERS:
-        raise ValueError(f"its recipe {recipe.name!r} is not one of a language model of that size")
     space = space_of(header["space"], nodes)
-    arch, none, vocabulary = (
-        _checked_cell(header["arch"], space),
-        Weights(None, None),
-        Vocabulary(tuple(words), header["unit"]),
-    )
+    arch, none = _checked_cell(header["arch"], space), Weights(None, None)
+    vocabulary = Vocabulary(tuple(words), header["unit"])
     told = (recipe, header["dataset"], (0, 0, 0), len(words), (), ())
-    return TrainedNetwork(arch, none, *told, space.name, Vocabulary(*vocabulary), nodes)
+    return TrainedNetwork(arch, none, *told, space.name, vocabulary, nodes)
 
 
 def _is_trained(space: Any) -> bool:
@@ -213,17 +209,19 @@ def _checked_cell(arch: Any, space: Space) -> np.ndarray:
 
 def _empty(space: Space, recipe: Recipe, image_shape: tuple[int, int, int], num_classes: int) -> Weights:
     """Returns parameters of zeros, and the statistics of a network that has learned nothing."""
-    rough = recipe.channels**2 * (recipe.cells * 1134 + 500) + recipe.channels * (image_shape[2] * 9 + num_classes * 4)
-    if rough > _MOST_NUMBERS:
-        raise ValueError(f"a network of {recipe.channels} channels and {recipe.cells} cells in each stage is too large")
     family = FAMILIES.entry(space.name)
     assert family.network is not None
     if family.text != (recipe.text is not None):
         raise ValueError(f"the recipe {recipe.name!r} does not train networks of {space.name}")
     if family.text:
-        sizes: Any = {"num_words": num_classes, "channels": recipe.channels, "nodes": space.num_decisions // 2}
-        return _of_zeros(family.network(family.forms[0], None, **sizes))
-    sizes = {"image_shape": image_shape, "num_classes": num_classes}
+        nodes, units = space.num_decisions // 2, recipe.channels
+        if num_classes * units + (2 * nodes + 4) * units**2 > _MOST_NUMBERS:
+            raise ValueError(f"a language model of {num_classes:,} words, {units} units and {nodes} nodes is too large")
+        return _of_zeros(family.network(family.forms[0], None, num_words=num_classes, channels=units, nodes=nodes))
+    rough = recipe.channels**2 * (recipe.cells * 1134 + 500) + recipe.channels * (image_shape[2] * 9 + num_classes * 4)
+    if rough > _MOST_NUMBERS:
+        raise ValueError(f"a network of {recipe.channels} channels and {recipe.cells} cells in each stage is too large")
+    sizes: Any = {"image_shape": image_shape, "num_classes": num_classes}
     sizes |= {"auxiliary": True} if recipe.auxiliary and family.auxiliary else {}
     sizes |= {"channels": recipe.channels, "cells": recipe.cells, "epsilon": recipe.batch_norm_epsilon}
     return _of_zeros(family.network(family.forms[0], None, **sizes))
