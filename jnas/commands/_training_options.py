@@ -38,8 +38,10 @@ _DATA_SETTINGS = (
         "path of an .npz of your own; for recurrent python-docs (default, needs no files), ptb, ptb:N (its N most "
         "frequent words), a .txt or a folder with train.txt and valid.txt, and chars: before one of them",
     ),
-    *IMAGE_SETTINGS[:-1],
-    IMAGE_SETTINGS[-1].of("evaluate on so many of each split"),
+    IMAGE_SETTINGS[0].of("where its files lie (default: that of tensorflow-datasets; of ptb $JNAS_TEXT_DIR or ~/ptb)"),
+    *IMAGE_SETTINGS[1:3],
+    IMAGE_SETTINGS[3].of("train on so many images, with equal classes, or on so many tokens of a text, the first"),
+    IMAGE_SETTINGS[4].of("evaluate on so many of each split"),
 )
 _RECIPE_SETTINGS = (
     Setting(
@@ -51,7 +53,7 @@ _RECIPE_SETTINGS = (
         "and text-small-8)",
     ),
     Setting("epochs", NUM_EPOCHS, "N", "epochs (default: the recipe's)"),
-    Setting("batch_size", POSITIVE, "N", "images in a batch (default: the recipe's)"),
+    Setting("batch_size", POSITIVE, "N", "images, or streams of a text, in a batch (default: the recipe's)"),
     Setting(
         "channels",
         integer(1, most=65_536),
@@ -78,8 +80,8 @@ _LIGHTER = "--chunk-size or --batch-size, or give --rematerialize, with another 
 _TRAIN = """\
 Trains cells of NAS-Bench-201, NAS-Bench-101 or DARTS (genotypes) on images, or recurrent cells as language models on
 a text. DIR gets curves.csv, curves.png and a file of weights for each run, which jnas.training.load_weights reads. Of
-isomorphic cells (but NAS-Bench-201's) the first that is given is trained. Stopped at any moment, the same command goes
-on, to the same results.
+isomorphic cells (but NAS-Bench-201's, and recurrent ones of few nodes, which have numbers) the first that is given is
+trained. Stopped at any moment, the same command goes on, to the same results.
 """
 _TRAIN_SETTINGS = (
     Setting("space", TEXT, "{nasbench201,nasbench101,darts,recurrent}", f"default {DEFAULT_SPACE}", DEFAULT_SPACE),
@@ -89,8 +91,9 @@ _TRAIN_SETTINGS = (
 )
 _BUILD = """\
 Trains the cells of a search space on a data set and writes their learning curves as a table, on which studies run:
-a tabular benchmark of your own data. One cell of each class of isomorphic cells is trained; the others get its
-numbers, and the table says so. The runs stand in a folder: stopped at any moment, the same command goes on.
+a tabular benchmark of your own data. One cell of each class of isomorphic cells is trained, of recurrent cells every
+one, as published; the others get its numbers, and the table says so. The runs stand in a folder: stopped at any moment,
+the same command goes on.
 """
 _BUILD_SETTINGS = (
     OUT.of("the folder of the runs (default: T, beside the table)"),
