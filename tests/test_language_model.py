@@ -10,17 +10,19 @@ from jnas.spaces.recurrent._genotype import PUBLISHED_RECURRENT, format_recurren
 from jnas.spaces.recurrent._space import recurrent
 from jnas.tables._load import table_from_arrays
 from jnas.training._recipe import RECIPES, TextRecipe, get_recipe, read_recipe, recipe_words
-from jnas.training.data._text import check_vocabulary, text_dataset
-from jnas.training.export._weights import load_weights, save_weights
+from jnas.training.data._sources import load_dataset
+from jnas.training.data._text import text_dataset
+from jnas.training.export._weights import _empty, load_weights, save_weights
 from jnas.training.networks._families import make_network
 from jnas.training.networks._family import all_archs
+from jnas.training.networks.darts._network import DartsParameters
 from jnas.training.networks.recurrent._language_model import _drawn, language_model
 from jnas.training.operations._forms import over_members
 from jnas.training.runs._build import assemble_table, plan_table
 from jnas.training.runs._jobs import Runs
-from jnas.training.runs._language import draw_lengths, text_windows
+from jnas.training.runs._language import draw_lengths, length_moments, text_windows
 from jnas.training.runs._run_state import RunState
-from jnas.training.runs._train import begin_run, run_epochs
+from jnas.training.runs._train import begin_run, evaluate, run_epochs
 
 WORDS, UNITS, STEPS, BATCH = 7, 3, 7, 2  # those of the toy's text and recipe too: programs serve both
 PLAIN = TextRecipe(
@@ -271,6 +273,10 @@ def test_lengths_are_drawn_as_published():
     assert abs(whole.mean() - 34.5) < 0.4  # the fraction is cut off
     assert abs(whole.std() - 5) < 0.3
     assert set(whole_or_half.tolist()) == {17, 35}
+    for drawn, each in ((lengths, settings), (whole_or_half, steady)):  # what an epoch's number of windows follows from
+        mean, deviation = length_moments(each)
+        assert abs(drawn.mean() - mean) < 3 * deviation / 4000**0.5
+        assert drawn.std() == pytest.approx(deviation, rel=0.1)
 
 
 # Recipes, files, and what is refused.
@@ -291,6 +297,8 @@ def test_recipes_are_kept_as_text():
         ({"momentum": 0.9}, "expected optimizer 'sgd' and momentum 0"),
         ({"text": TextRecipe(drop_output=1.0)}, "the recipe's drop_output is 1.0, expected a number from 0 to 0.99"),
         ({"text": TextRecipe(window=0)}, "the recipe's window is 0, expected a number from 1"),
+        ({"cells": 2}, "the recipe's cells is 2, expected 1: language models have one recurrent layer"),
+        ({"cutout": 8}, "the recipe's cutout is 8, expected 0: language models are trained without"),
     ],
 )
 def test_recipes_that_make_no_sense(changes, told):
@@ -306,10 +314,16 @@ def test_weights_as_files(tmp_path):
     found = load_weights(tmp_path / "w.npz")
     assert (found.space, found.nodes, found.recipe, found.arch.tolist()) == ("recurrent", 2, recipe, arch.tolist())
     jax.tree.map(np.testing.assert_array_equal, found.weights, weights)
-    check_vocabulary(found.vocabulary, text)
+    assert found.vocabulary == text.vocabulary
+    # A text in the numbers of another vocabulary is not evaluated; so much as is published is written.
     other = text_dataset({"train": [["w0", "else"]]}, name="other")
-    with pytest.raises(ValueError, match=r"than that of 'other', of 7 words and the text has 4 words"):
-        check_vocabulary(found.vocabulary, other)
+    network = make_network(other, recipe, space="recurrent", nodes=2)
+    with pytest.raises(ValueError, match=r"not those of the network for 'other', whose vocabulary has 4 tokens; read"):
+        evaluate(found.weights, found.arch, other, "train", recipe, network)
+    with pytest.raises(ValueError, match="the data set 'toy' is a text, which darts does not learn"):
+        save_weights(tmp_path / "w.npz", arch, Weights(DartsParameters(*DartsParameters._fields), ()), text, recipe)
+    published = _empty(recurrent(), get_recipe("ptb-darts-8000"), (0, 0, 0), 10_000)
+    assert sum(leaf.size for leaf in jax.tree.leaves(published)) == 22_960_000
 
 
 def test_a_table_of_perplexities():
@@ -337,5 +351,10 @@ def test_what_does_not_fit_is_said():
         make_network(text, get_recipe("digits-8"), space="recurrent")
     with pytest.raises(ValueError, match=r"40 streams of 7 tokens and a window takes 35"):
         text_windows(text, get_recipe("text-small-8", batch_size=40))
+    with pytest.raises(ValueError, match="test text of 'toy' has 42 tokens, expected at least 50, two for each of"):
+        text_windows(text, toy_recipe()._replace(eval_batch_size=25))
+    images = make_network(load_dataset("digits"), get_recipe("digits-8"))
+    with pytest.raises(ValueError, match="'toy' is a text, which the network of nasbench201 does not learn"):
+        begin_run(jax.random.key(0), jnp.zeros(6, jnp.int32), text, recipe, images)
     with pytest.raises(ValueError, match="nodes is 3, the number of nodes of a cell of recurrent, not of darts"):
         make_network(text, recipe, space="darts", nodes=3)

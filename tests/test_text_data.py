@@ -51,7 +51,7 @@ def test_the_text_that_every_python_has():
 
 
 def test_a_file_and_a_folder_of_ones_own(tmp_path):
-    text = load_text(write(tmp_path / "mine.txt", [*LINES[:18], "never seen", "a0"]))
+    text = load_text(write(tmp_path / "mine.txt", [f"\ufeff{LINES[0]}", *LINES[1:18], "never seen", "a0"]))
     assert text.name == "mine"
     assert text.vocabulary.tokens[:4] == ("a0", "b0", "the", END)
     assert {split: len(tokens) for split, tokens in text.splits.items()} == {"train": 64, "validation": 8, "test": 5}
@@ -110,10 +110,19 @@ def test_what_is_no_text_is_said(tmp_path):
         load_text("ptb", data_dir=tmp_path)
     with pytest.raises(FileNotFoundError, match=r"has no train\.txt"):
         load_text(tmp_path)
+    write(tmp_path / "train.txt", LINES)
+    with pytest.raises(FileNotFoundError, match=r"has no valid\.txt, expected train\.txt and valid\.txt"):
+        load_text(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"there is no text at ~nobody-here/mine\.txt"):
+        load_text("~nobody-here/mine.txt")
     with pytest.raises(ValueError, match="expected a number of words from 3, as in 'ptb:2000'"):
         load_text("ptb:few")
     with pytest.raises(ValueError, match="did you mean 'python-docs'"):
         load_text("python-doc")
+    with pytest.raises(TypeError, match=r"a line is 'a b', expected its words, as line\.split\(\) gives them"):
+        text_dataset({"train": ["a b"]})
+    with pytest.raises(ValueError, match="unit is 'word'; did you mean 'words'"):
+        text_dataset({"train": [["a"]]}, unit="word")
     with pytest.raises(ValueError, match="the validation text of 'text' has 1 words, expected at least 2"):
         text_dataset({"train": [["a"]], "validation": [[]]})
 

@@ -282,6 +282,7 @@ def get_recipe(name: str, **changes: Any) -> Recipe:
     return check_recipe(RECIPES[name][0]._replace(**changes))
 
 
+_OF_IMAGES = ("zero_first_step", "label_smoothing", "cutout", "mixup", "auxiliary", "drop_path", "train_share")
 _COUNTS = ("epochs", "batch_size", "channels", "cells", "batch_norm_batches", "eval_batch_size", "score_epochs")
 _MOST_DROPPED = 0.99
 
@@ -337,6 +338,14 @@ def _check_text(recipe: Recipe, text: TextRecipe) -> None:
         least, most = float(field == "window"), _MOST_DROPPED if share else float(2**16 if whole else 1e6)
         if not least <= value <= most:
             raise ValueError(f"the recipe's {field} is {value}, expected a number from {least:g} to {most:g}")
+    if recipe.cells != 1:
+        raise ValueError(f"the recipe's cells is {recipe.cells}, expected 1: language models have one recurrent layer")
+    for field in _OF_IMAGES:
+        if getattr(recipe, field):
+            raise ValueError(
+                f"the recipe's {field} is {getattr(recipe, field)}, expected {Recipe._field_defaults[field]}: language "
+                "models are trained without"
+            )
     if (recipe.optimizer, recipe.momentum) != ("sgd", 0):
         raise ValueError(
             f"the recipe has {recipe.optimizer} of momentum {recipe.momentum}; language models are trained by sgd "

@@ -36,6 +36,7 @@ from jnas.training.runs._build import TablePlan, assemble_table, measure_seconds
 from jnas.training.runs._jobs import Runs
 
 _MOST_AT_ONCE = 32  # candidates of a CPU device between two files
+_MOST_CELLS = 1 << 22  # that are listed for a table
 
 
 def run_build(options: argparse.Namespace) -> None:
@@ -88,7 +89,7 @@ def _chosen_archs(options: argparse.Namespace) -> np.ndarray | None:
         return np.asarray(each)[np.sort(first)]
     if options.nodes is not None:
         space = space_of(options.space, options.nodes)
-        if space.size is None:
+        if space.size is None or space.size > _MOST_CELLS:
             raise ValueError(f"--nodes is {options.nodes}, too many for a table of all cells; name some by --archs")
         return all_archs(space)
     if FAMILIES.entry(options.space).by_nodes:

@@ -4,14 +4,14 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array
-from jnas.io._text import did_you_mean, short
+from jnas.io._text import did_you_mean, not_one_of, short
 
 UNKNOWN = "<unk>"
 """What stands for a word that a vocabulary lacks."""
@@ -108,7 +108,9 @@ def text_dataset(
         split, in the order of first appearance. What it lacks is `'<unk>'`.
 
     Raises:
-      ValueError: There is no training split, a split has less than two tokens, or the vocabulary does not fit.
+      TypeError: A line of words is a string.
+      ValueError: There is no training split, a split has less than two tokens, the unit is unknown, or the vocabulary
+        does not fit.
 
     Example:
       >>> text = text_dataset({"train": [["a", "b"], ["a"]], "validation": [["c", "a"]]})
@@ -117,6 +119,8 @@ def text_dataset(
     """
     if "train" not in lines:
         raise ValueError(f"lines has {', '.join(lines) or 'no split'}, expected a 'train' among them")
+    if unit not in get_args(Unit):
+        raise ValueError(not_one_of("unit", unit, get_args(Unit)))
     streams = {split: _joined(part, unit) for split, part in lines.items()}
     for split, stream in streams.items():
         if len(stream) < 2:
@@ -141,6 +145,9 @@ def text_dataset(
 def _joined(lines: Iterable[Sequence[str]], unit: Unit) -> list[str]:
     if unit == "characters":
         return [character for line in lines for character in line]
+    lines = list(lines)
+    if line := next((line for line in lines if isinstance(line, str)), None):
+        raise TypeError(f"a line is {short(repr(line))}, expected its words, as line.split() gives them")
     return [word for line in lines for word in (*line, END)]
 
 
@@ -215,20 +222,3 @@ def windows_of(streams: Array, window: int) -> tuple[Array, Array, Array]:
 
     lengths = np.minimum(length - 1 - np.arange(count) * window, window).astype(np.int32)
     return cut(0), cut(1), jnp.asarray(lengths)
-
-
-def check_vocabulary(vocabulary: Vocabulary, text: TextDataset, what: str = "the weights") -> None:
-    """Raises a `ValueError` where a text is not in the numbers of a vocabulary."""
-    own = text.vocabulary
-    if own == vocabulary:
-        return
-    if len(own.tokens) != len(vocabulary.tokens):
-        told = f"of {len(vocabulary.tokens):,} {vocabulary.unit} and the text has {len(own.tokens):,} {own.unit}"
-    else:
-        at = next(
-            (i for i, pair in enumerate(zip(own.tokens, vocabulary.tokens, strict=True)) if pair[0] != pair[1]), 0
-        )
-        told = f"which say {vocabulary.tokens[at]!r} for token {at} where the text says {own.tokens[at]!r}"
-    raise ValueError(
-        f"{what} were learned with another vocabulary than that of {text.name!r}, {told}; read the text with theirs"
-    )

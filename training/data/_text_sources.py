@@ -11,7 +11,7 @@ from jnas.io._text import counted
 from jnas.training.data._text import TextDataset, Unit, Vocabulary, text_dataset
 
 _PathLike = str | os.PathLike[str]
-_SPLITS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
+_SPLITS = {"train": ("train",), "validation": ("valid", "validation", "val"), "test": ("test",)}
 _TREEBANK = {"train": "ptb.train.txt", "validation": "ptb.valid.txt", "test": "ptb.test.txt"}
 _PARTS = 10  # of a file, of which the last two are validation and test
 _BLOCKS = 100  # of Python's documentation, whose topics are in the order of the alphabet
@@ -35,7 +35,7 @@ def is_text(name: _PathLike) -> bool:
     text = os.fspath(name).lower()
     plain = text.removeprefix(_CHARACTERS)
     known = plain.partition(":")[0] in text_names() or plain.endswith(".txt")
-    return text != plain or known or (Path(name).expanduser() / "train.txt").is_file()
+    return text != plain or known or (_path(name) / "train.txt").is_file()
 
 
 def load_text(
@@ -72,7 +72,7 @@ def load_text(
         return _python_documentation(unit, vocabulary)
     if head == "ptb":
         return _treebank(data_dir, unit, most, vocabulary)
-    path = Path(text).expanduser()
+    path = _path(text)
     if path.is_dir():
         parts = _of_folder(path)
     elif text.lower().endswith(".txt"):
@@ -81,6 +81,10 @@ def load_text(
         raise unknown_name("text", text, text_names(), "of your own, give the path of a .txt or of a folder of them")
     lines = {split: _tokens(part, unit) for split, part in parts.items()}
     return _named(lines, f"{path.stem}{_suffix(unit)}", unit, vocabulary)
+
+
+def _path(name: _PathLike) -> Path:
+    return Path(os.path.expanduser(name))  # unlike Path.expanduser it takes the names of users that there are not
 
 
 def _suffix(unit: Unit) -> str:
@@ -106,7 +110,7 @@ def _tokens(lines: Sequence[str], unit: Unit, words: str = r"\S+") -> list[Seque
 
 
 def _read_lines(path: Path) -> list[str]:
-    """Returns the lines of a text file without those at its end that are blank.
+    """Returns the lines of a text file, without the mark that some editors begin it with.
 
     Raises:
       FileNotFoundError: There is no such file.
@@ -115,7 +119,7 @@ def _read_lines(path: Path) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no text at {path}; give the path of a text file")
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text in UTF-8 ({error.reason} at byte {error.start}); convert it") from None
     if not any(line.strip() for line in lines):
@@ -148,7 +152,7 @@ def _of_folder(folder: Path) -> dict[str, list[str]]:
     }
     for split in ("train", "validation"):
         if files[split] is None:
-            raise FileNotFoundError(f"{folder} has no {_SPLITS[split][-1]}.txt, expected train.txt and valid.txt in it")
+            raise FileNotFoundError(f"{folder} has no {_SPLITS[split][0]}.txt, expected train.txt and valid.txt in it")
     return {split: _read_lines(path) for split, path in files.items() if path is not None}
 
 
@@ -158,7 +162,7 @@ def _treebank(data_dir: _PathLike | None, unit: Unit, most: str, vocabulary: Voc
         if not most.isdecimal() or int(most) < 3 or unit == "characters":
             raise ValueError(f"the text is 'ptb:{most}', expected a number of words from 3, as in 'ptb:2000'")
         most_tokens = int(most)
-    folder = Path(data_dir or os.environ.get("JNAS_TEXT_DIR") or "~/ptb").expanduser()
+    folder = _path(data_dir or os.environ.get("JNAS_TEXT_DIR") or "~/ptb")
     if not (folder / _TREEBANK["train"]).is_file() and (folder / "ptb").is_dir():
         folder = folder / "ptb"
     missing = [file for file in _TREEBANK.values() if not (folder / file).is_file()]

@@ -17,6 +17,7 @@ from jnas.tables._metric import metric_of_task
 from jnas.tables._numbers import table_name
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
+from jnas.training.data._text import TextDataset
 from jnas.training.networks._families import FAMILIES
 from jnas.training.networks._family import all_archs
 from jnas.training.runs._jobs import Jobs, Runs
@@ -103,7 +104,7 @@ def _within(name: str, number: int | None, most: int) -> int:
 def assemble_table(
     plan: TablePlan,
     runs: Runs,
-    dataset: Dataset,
+    dataset: Dataset | TextDataset,
     recipe: Recipe,
     network: Network,
     seconds: np.ndarray,
@@ -194,7 +195,7 @@ def _what_was_trained(plan: TablePlan, runs: Runs) -> list[str]:
 
 
 def measure_seconds(
-    plan: TablePlan, dataset: Dataset, recipe: Recipe, network: Network, *, num_cells: int = 32
+    plan: TablePlan, dataset: Dataset | TextDataset, recipe: Recipe, network: Network, *, num_cells: int = 32
 ) -> tuple[np.ndarray, str]:
     """Returns the seconds of an epoch of every cell, from timing some of them, and a note that says how.
 
@@ -210,7 +211,7 @@ def measure_seconds(
     """
     timed = np.unique(plan.trained_as[np.linspace(0, len(plan.archs) - 1, num_cells).astype(int)])
 
-    def epoch(dataset: Dataset, arch: Any) -> Any:
+    def epoch(dataset: Dataset | TextDataset, arch: Any) -> Any:
         state = begin_run(jax.random.key(0), arch, dataset, recipe, network)
         return run_epochs(state, dataset, recipe, network, 1)[1]
 

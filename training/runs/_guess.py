@@ -7,12 +7,13 @@ import numpy as np
 from jnas.core._vocabulary import Network
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
+from jnas.training.data._text import TextDataset
 from jnas.training.networks._families import FAMILIES
 
 _ACCELERATED = 2e12  # multiply-adds a second, of a device that is no CPU
 
 
-def guess_seconds(archs: np.ndarray, dataset: Dataset, recipe: Recipe, network: Network) -> float:
+def guess_seconds(archs: np.ndarray, dataset: Dataset | TextDataset, recipe: Recipe, network: Network) -> float:
     """Returns roughly how many seconds the runs of architectures `[J, E]` take on all devices, compiling left out."""
     family = FAMILIES.entry(network.space.name)
     speed = family.macs_per_second if jax.default_backend() == "cpu" else _ACCELERATED

@@ -361,7 +361,7 @@ class Programs:
 
         self._begin_program = divided(begin, 1)
 
-    def begin(self, dataset: Dataset, keys: Any, archs: Any) -> RunState:
+    def begin(self, dataset: Dataset | TextDataset, keys: Any, archs: Any) -> RunState:
         """Returns runs of which nothing is done yet; the first call compiles."""
         if self._begin is None:
             program: Any = self._begin_program

@@ -1,6 +1,8 @@
 """A language model's training run: windows of a text in its order, the state carried from each to the next."""
 
+import functools
 import math
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +18,7 @@ from jnas.training.runs._run_state import Curves, RunState
 
 _LEAST = 5  # tokens of a window that is jittered
 _MARGIN = 4.0  # deviations of an epoch's number of windows for which there is room
+_QUANTILES = 1000  # of the normal numbers, by which the mean length is computed
 
 
 class Averaging(NamedTuple):
@@ -60,7 +63,8 @@ def text_windows(text: TextDataset, recipe: Recipe) -> int:
     epoch that would need more leaves the text's last tokens out.
 
     Raises:
-      ValueError: The recipe is not one of language models, or its windows are longer than the text's streams.
+      ValueError: The recipe is not one of language models, its windows are longer than the text's streams, or another
+        split is too short for the streams in which it is evaluated.
     """
     settings = text_settings(recipe)
     length = len(text.tokens("train")) // recipe.batch_size
@@ -69,11 +73,29 @@ def text_windows(text: TextDataset, recipe: Recipe) -> int:
             f"the training text of {text.name!r} gives {recipe.batch_size} streams of {length} tokens and a window "
             f"takes {settings.window} and the next; give the recipe a smaller batch_size or a shorter window"
         )
-    share = settings.half_window
-    mean = settings.window * (1 - share / 2)
-    deviation = math.hypot(settings.window_deviation, settings.window / 2 * math.sqrt(share * (1 - share)))
+    streams = recipe.eval_batch_size
+    for name, tokens in text.splits.items():
+        if name != "train" and len(tokens) < 2 * streams:
+            raise ValueError(
+                f"the {name} text of {text.name!r} has {len(tokens)} tokens, expected at least {2 * streams}, two for "
+                f"each of {streams} streams; give a longer text, or the recipe a smaller eval_batch_size"
+            )
+    mean, deviation = length_moments(settings)
     expected = (length - 1) / mean
     return math.ceil(expected + _MARGIN * deviation / mean * math.sqrt(expected))
+
+
+@functools.cache
+def length_moments(settings: TextRecipe) -> tuple[float, float]:
+    """Returns the mean and the standard deviation of what `draw_lengths` draws, cut to whole tokens as there."""
+    normal = np.asarray([NormalDist().inv_cdf((i + 0.5) / _QUANTILES) for i in range(_QUANTILES)])
+    mean = square = 0.0
+    for center, share in ((settings.window, 1 - settings.half_window), (settings.window / 2, settings.half_window)):
+        lengths = center + settings.window_deviation * normal
+        lengths = np.maximum(lengths, _LEAST) if settings.window_deviation else lengths
+        lengths = np.clip(np.floor(lengths), 1, longest_window(settings))
+        mean, square = mean + share * float(lengths.mean()), square + share * float((lengths**2).mean())
+    return mean, math.sqrt(max(square - mean**2, 0.0))
 
 
 def text_settings(recipe: Recipe) -> TextRecipe:
@@ -206,9 +228,20 @@ def evaluate_text(
       text: Where the split is.
       split: Its name.
       recipe: Says the length of a window and, in `eval_batch_size`, the number of streams.
-      network: A language model.
+      network: A language model, of this text.
       batch_size: Another number of streams; published test perplexities have 1.
+
+    Raises:
+      ValueError: The parameters are those of another vocabulary or cell than the network's, or the split has less than
+        two tokens for each stream.
     """
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    expected = jax.tree.map(jnp.shape, jax.eval_shape(network.init, key, arch)[0])
+    if jax.tree.map(jnp.shape, parameters) != expected:
+        raise ValueError(
+            f"the parameters are not those of the network for {text.name!r}, whose vocabulary has {text.num_tokens:,} "
+            "tokens; read the text with the vocabulary of the weights, load_text(..., vocabulary=...)"
+        )
     streams = batch_size or recipe.eval_batch_size
     return _evaluate_splits(parameters, arch, text, [split], recipe, network, streams)[split]
 

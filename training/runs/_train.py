@@ -33,12 +33,18 @@ def begin_run(key: Key, arch: Array, dataset: Dataset | TextDataset, recipe: Rec
     """Returns a run of which nothing is done yet.
 
     Raises:
-      ValueError: The architecture is not of the network's space.
+      ValueError: The architecture is not of the network's space, or the network does not learn such data.
     """
     if jnp.shape(arch) != (network.space.num_decisions,):
         raise ValueError(
             f"arch has the shape {jnp.shape(arch)}, expected ({network.space.num_decisions},), an architecture of "
             f"{network.space.name}; for another space, pass network=make_network(dataset, recipe, space=...)"
+        )
+    if isinstance(dataset, TextDataset) != (network.window is not None):
+        kind = "a text" if network.window is None else "of images"
+        raise ValueError(
+            f"the data set {dataset.name!r} is {kind}, which the network of {network.space.name} does not learn; make "
+            "one by make_network(dataset, recipe, space=...)"
         )
     if isinstance(dataset, TextDataset):
         return begin_text_run(key, arch, dataset, recipe, network)
