@@ -95,6 +95,9 @@ _ENAS_OF_CELLS: Mapping[str, Any] = {
     },
 }
 
+# "DARTS", Liu, Simonyan and Yang, 2019, Section 3.1, and its released code; the comparison on NAS-Bench-201 has others.
+_SGD_OF_DARTS = Sgd(weight_decay=3e-4, nesterov=False)
+
 BENCHMARKS = make_registry(
     "benchmark",
     (
@@ -136,6 +139,10 @@ BENCHMARKS = make_registry(
             evolution="regularized_evolution",
             prediction="naszilla",
             shared=("darts-v1", "darts-v2", "pc-darts", "gdas", "setn", "enas", "rsps"),
+            published={
+                "darts-v1": {"settings": {"order": "first", "sgd": _SGD_OF_DARTS}},
+                "darts-v2": {"settings": {"order": "second", "sgd": _SGD_OF_DARTS}},
+            },
         ),
         # Of its cells, by other decisions.
         *(

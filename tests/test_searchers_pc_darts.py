@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jnas.core._vocabulary import decisions_of, likeliest_choices
-from jnas.searchers import Sgd, darts, make_weight_sharing
+from jnas.searchers import Sgd, darts, make_weight_sharing, weight_sharing_entry
 from jnas.spaces.darts._cells import EDGES
 from jnas.spaces.nasbench201._cells import EDGES as EDGES_201
 from jnas.training.networks._edge_weights import weighted_edges
@@ -219,3 +219,13 @@ def test_arguments_are_checked():
         darts(TOY, steps_per_epoch=1, warm_up=15)
     with pytest.raises(TypeError, match="warm_up is '1', expected a number"):
         darts(TOY, steps_per_epoch=1, warm_up="1")
+
+
+def test_darts_has_its_own_settings_on_its_space():
+    """Other than NAS-Bench-201's comparison gave it, and the order that its name says."""
+    for name, order in (("darts-v1", "first"), ("darts-v2", "second")):
+        usual, there = weight_sharing_entry(name), weight_sharing_entry(name, "darts")
+        assert usual.settings == {"order": order}
+        assert there._replace(settings=usual.settings) == usual
+        assert there.settings["order"] == order
+        assert there.settings["sgd"] == Sgd(0.025, 0.001, 0.9, 3e-4, 5.0, nesterov=False)
