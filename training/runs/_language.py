@@ -71,7 +71,8 @@ def text_windows(text: TextDataset, recipe: Recipe) -> int:
     if length <= settings.window:
         raise ValueError(
             f"the training text of {text.name!r} gives {recipe.batch_size} streams of {length} tokens and a window "
-            f"takes {settings.window} and the next; give the recipe a smaller batch_size or a shorter window"
+            f"takes {settings.window} and the next; give the recipe a smaller batch_size or a shorter window, or a "
+            "longer text"
         )
     streams = recipe.eval_batch_size
     for name, tokens in text.splits.items():
