@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from candidate_steps import answer
 
@@ -92,6 +93,23 @@ def start(command: list[str], core: int) -> subprocess.Popen[str]:
     return subprocess.Popen(pinned, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
+def take_turns(
+    sides: dict[str, list[str]], rounds: int, steps: int, core: int
+) -> tuple[dict[str, Any], list[dict[str, float]], dict[str, Any]]:
+    """Runs the commands of some sides, which time as many steps in turn, all on one core.
+
+    Returns what each says first, the CPU seconds of a step by side in each round, and what each says last.
+    """
+    processes = {side: start(command, core) for side, command in sides.items()}
+    try:
+        firsts = {side: answer(process) for side, process in processes.items()}
+        found = [{side: ask_for(process, steps) for side, process in processes.items()} for _ in range(rounds)]
+        return firsts, found, {side: json.loads(process.communicate()[0]) for side, process in processes.items()}
+    finally:
+        for process in processes.values():
+            process.kill()
+
+
 def compare(row: str, channels: int, cells: int, arguments: argparse.Namespace) -> None:
     """Runs both sides of a row in turn and prints their lines."""
     from jnas.spaces.darts._cells import SHAPE, arch_of
@@ -102,19 +120,7 @@ def compare(row: str, channels: int, cells: int, arguments: argparse.Namespace) 
     if arguments.torch_python:
         wirings = json.dumps(arch_of(PUBLISHED["DARTS_V2"]).reshape(SHAPE).tolist())
         sides["torch"] = [arguments.torch_python, str(TORCH), row, *sizes, str(BATCH), str(SIZE), wirings]
-    processes = {side: start(command, arguments.core) for side, command in sides.items()}
-    try:
-        firsts = {side: answer(process) for side, process in processes.items()}
-        rounds = []
-        for _ in range(arguments.rounds):
-            found = {}
-            for side, process in processes.items():
-                found[side] = ask_for(process, arguments.steps)
-            rounds.append(found)
-        ends = {side: json.loads(process.communicate()[0]) for side, process in processes.items()}
-    finally:
-        for process in processes.values():
-            process.kill()
+    firsts, rounds, ends = take_turns(sides, arguments.rounds, arguments.steps, arguments.core)
     for side in sides:
         cpu = 1e3 * statistics.median(each[side] for each in rounds)
         ratio = statistics.median(each[side] / each.get("torch", float("nan")) for each in rounds)

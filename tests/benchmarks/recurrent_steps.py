@@ -21,12 +21,11 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from candidate_steps import answer
+from darts_steps import take_turns
 
 ROWS = ("one", "data", "many", "side")
 WORDS, STEPS = 10_000, 35
@@ -89,12 +88,6 @@ def worker(row: str, units: int, batch: int, count: int, seeds: int) -> None:
     print(json.dumps({"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3}), flush=True)
 
 
-def start(command: list[str], core: int) -> subprocess.Popen[str]:
-    """Returns a process that serves one side on one core."""
-    pinned = ["taskset", "--cpu-list", str(core), *command]
-    return subprocess.Popen(pinned, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
 def compare(row: str, arguments: argparse.Namespace) -> None:
     """Runs both sides of a row in turn and prints their lines."""
     sizes = [str(arguments.units), str(arguments.batch)]
@@ -102,21 +95,7 @@ def compare(row: str, arguments: argparse.Namespace) -> None:
     if arguments.torch_python:
         archs = cells(row, arguments.torch_cells)
         sides["torch"] = [arguments.torch_python, str(TORCH), *sizes, str(STEPS), str(WORDS), json.dumps(archs)]
-    processes = {side: start(command, arguments.core) for side, command in sides.items()}
-    try:
-        firsts = {side: answer(process) for side, process in processes.items()}
-        rounds = []
-        for _ in range(arguments.rounds):
-            found = {}
-            for side, process in processes.items():
-                process.stdin.write(f"{arguments.steps}\n")
-                process.stdin.flush()
-                found[side] = answer(process)["cpu"]
-            rounds.append(found)
-        ends = {side: json.loads(process.communicate()[0]) for side, process in processes.items()}
-    finally:
-        for process in processes.values():
-            process.kill()
+    firsts, rounds, ends = take_turns(sides, arguments.rounds, arguments.steps, arguments.core)
     for side in sides:
         cpu = 1e3 * statistics.median(each[side] for each in rounds)
         ratio = statistics.median(each[side] / each.get("torch", float("nan")) for each in rounds)
