@@ -287,3 +287,7 @@ OPERATIONS: dict[str, Callable[..., list[Any]]] = {
 
 ROUNDED = frozenset({"add", "sub", "mul", "div", "square", "integer_pow"})
 """Operations that round floats: XLA may take two of them in one step, which rounds once."""
+
+CALCULATED = ROUNDED | {"max", "min", "sign", "floor", "ceil", "eq", "ne", "lt", "le", "gt", "ge", "clamp", "sort"}
+CALCULATED |= {"argmax", "argmin", "reduce_max", "reduce_min", "convert_element_type"}
+"""Operations that look at floats, to which the smallest ones may be zero; the others carry them from here to there."""
