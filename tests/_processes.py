@@ -22,6 +22,7 @@ _IMPORTED = [
     "jnas.pages._plots",
     "jnas.studies.search._report",
     "tests._contexts",
+    "tests._eager",
 ]
 
 
