@@ -260,6 +260,27 @@ def test_a_run_that_diverges_harms_no_other(runs):
     assert not np.allclose(curves.loss["train"][0], curves.loss["train"][2])
 
 
+def test_a_run_goes_back_to_its_best_epoch(runs):
+    """After one that is not finite: its curves repeat the best, and the next is that of the best's weights."""
+    text, _, _, _, go_on, (ends, curves) = runs
+    kept, members = ends.optimizer.kept, range(3)
+    best = [int(np.argmin(curves.loss["validation"][member])) for member in members]
+    assert set(best) != {5}, "the case has lost what it is for: choose another rate"
+    lost = jax.tree.map(lambda leaf: leaf.at[1:].set(jnp.nan), ends.optimizer.parameters)
+    after, found = go_on(ends._replace(optimizer=ends.optimizer._replace(parameters=lost)))
+    again = ends.optimizer._replace(parameters=kept.parameters, steps=kept.steps)
+    plain = ends._replace(optimizer=again, weights=ends.weights._replace(parameters=kept.parameters))
+    _, wanted = go_on(plain._replace(epoch=plain.epoch + 1))
+    assert not after.failed.any()
+    for kind in ("accuracy", "loss"):
+        for split in text.splits:
+            values, before = getattr(found, kind)[split], getattr(curves, kind)[split]
+            for member in members[1:]:
+                assert values[member, 0] == before[member, best[member]]
+            np.testing.assert_array_equal(values[1:, 1:], getattr(wanted, kind)[split][1:, :5])
+    assert not np.array_equal(found.loss["train"][0], wanted.loss["train"][0])  # another's loss is its own
+
+
 def test_lengths_are_drawn_as_published():
     settings = TextRecipe()
     steady = settings._replace(window_deviation=0.0)
@@ -289,6 +310,9 @@ def test_recipes_are_kept_as_text():
     published = get_recipe("ptb-evalnas-1000")
     assert (published.epochs, published.channels, published.batch_size) == (1000, 850, 64)
     assert (published.text.drop_words, get_recipe("ptb-search-50").text.drop_words) == (0.1, 0.0)
+    before = recipe_words(published._replace(text=published.text._replace(roll_back=False)))
+    assert "roll_back" not in before["text"]  # as folders and files of before say it
+    assert not read_recipe(before).text.roll_back
 
 
 @pytest.mark.parametrize(
@@ -296,13 +320,14 @@ def test_recipes_are_kept_as_text():
     [
         ({"momentum": 0.9}, "expected optimizer 'sgd' and momentum 0"),
         ({"text": TextRecipe(drop_output=1.0)}, "the recipe's drop_output is 1.0, expected a number from 0 to 0.99"),
+        ({"text": TextRecipe(roll_back=1)}, "the recipe's roll_back is 1, expected True or False"),
         ({"text": TextRecipe(window=0)}, "the recipe's window is 0, expected a number from 1"),
         ({"cells": 2}, "the recipe's cells is 2, expected 1: language models have one recurrent layer"),
         ({"cutout": 8}, "the recipe's cutout is 8, expected 0: language models are trained without"),
     ],
 )
 def test_recipes_that_make_no_sense(changes, told):
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises((TypeError, ValueError), match=told):
         get_recipe("text-small-8", **changes)
 
 

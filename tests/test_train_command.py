@@ -157,7 +157,7 @@ def test_recipes_are_listed(capsys):
 
 
 def test_part_of_the_digits_is_trained_like_all_but_where_it_was_begun_otherwise():
-    asked = dict.fromkeys(("recipe", "epochs", "channels", "stage_cells"))
+    asked = dict.fromkeys(("recipe", "epochs", "learning_rate", "channels", "stage_cells"))
     options = argparse.Namespace(space="nasbench201", dataset="digits", batch_size=16, **asked)
     dataset = subset(load_dataset("digits"), "train", 80)
     assert make_recipe(options, dataset).name == "digits-8"

@@ -50,6 +50,7 @@ class TextRecipe(NamedTuple):
     slowness: float = 1e-3  # weight of the mean square of their changes from a step to the next
     patience: int = 5  # weights are averaged once the validation loss is above that of all but so many last epochs;
     # 0 for never
+    roll_back: bool = True  # after an epoch whose losses are not finite: to the weights of the best epoch before
 
 
 class Recipe(NamedTuple):
@@ -331,7 +332,9 @@ def _check_text(recipe: Recipe, text: TextRecipe) -> None:
     """Raises a `ValueError` or `TypeError` that names the field of a language model's that makes no sense."""
     if not isinstance(text, TextRecipe):
         raise TypeError(f"the recipe's text is {text!r}, expected a TextRecipe or None")
-    for field, value in text._asdict().items():
+    if not isinstance(text.roll_back, bool):
+        raise TypeError(f"the recipe's roll_back is {text.roll_back!r}, expected True or False")
+    for field, value in text._replace(roll_back=0)._asdict().items():
         whole, share = field in ("window", "most_longer", "patience"), field.startswith(("drop_", "half_"))
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             raise TypeError(f"the recipe's {field} is {value!r}, expected a Python {'int' if whole else 'float'}")
@@ -361,7 +364,10 @@ def recipe_words(recipe: Recipe) -> dict[str, Any]:
       ['nasbench101-108']
     """
     words = {field: value for field, value in recipe._asdict().items() if value != _LATER.get(field)}
-    return words | ({} if recipe.text is None else {"text": recipe.text._asdict()})
+    if recipe.text is None:
+        return words
+    text = recipe.text._asdict()
+    return words | {"text": {field: value for field, value in text.items() if value is not False}}
 
 
 def read_recipe(words: Any) -> Recipe:
@@ -369,8 +375,8 @@ def read_recipe(words: Any) -> Recipe:
     check_keys(words, Recipe._fields, tuple(f for f in Recipe._fields if f not in _LATER), "its recipe")
     text = words.get("text")
     if text is not None:
-        check_keys(text, TextRecipe._fields, TextRecipe._fields, "its recipe's text")
-        words = {**words, "text": TextRecipe(**text)}
+        check_keys(text, TextRecipe._fields, TextRecipe._fields[:-1], "its recipe's text")
+        words = {**words, "text": TextRecipe(**{"roll_back": False, **text})}  # once no run rolled back
     return check_recipe(Recipe(**words))
 
 

@@ -20,6 +20,7 @@ from jnas.studies._settings import (
     TEXT,
     VERTICES,
     Setting,
+    ValueKind,
     add_settings,
     integer,
     one_of,
@@ -54,6 +55,12 @@ _RECIPE_SETTINGS = (
     ),
     Setting("epochs", NUM_EPOCHS, "N", "epochs (default: the recipe's)"),
     Setting("batch_size", POSITIVE, "N", "images, or streams of a text, in a batch (default: the recipe's)"),
+    Setting(
+        "learning_rate",
+        ValueKind("a number from 0", float, lambda value: 0 <= float(value) < float("inf")),
+        "X",
+        "the learning rate of the first epoch, of a language model that of all (default: the recipe's)",
+    ),
     Setting(
         "channels",
         integer(1, most=65_536),

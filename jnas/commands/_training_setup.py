@@ -19,7 +19,13 @@ from jnas.training.networks._families import FAMILIES, check_kind
 from jnas.training.runs._train import steps_per_epoch
 
 _PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
-_RECIPE_OPTIONS = {"epochs": "epochs", "batch_size": "batch_size", "channels": "channels", "stage_cells": "cells"}
+_RECIPE_OPTIONS = {
+    "epochs": "epochs",
+    "batch_size": "batch_size",
+    "learning_rate": "learning_rate",
+    "channels": "channels",
+    "stage_cells": "cells",
+}
 
 
 def count_cores() -> int:
@@ -118,7 +124,7 @@ def make_recipe(options: argparse.Namespace, dataset: Any, begun: Any = None) ->
       options: Of `add_training_options`, with `space`.
       dataset: As the options cut it; a part of the digits is trained as all of them are.
       begun: The words of the recipe in the folder that goes on, if one does: where no recipe is named and that is the
-        other default, as it was once for a part of the digits, it stays.
+        other default, as it was once for a part of the digits, or does not roll back, as once none did, it stays.
 
     Raises:
       ValueError: There is no such recipe, or the data set is too small for it.
@@ -130,6 +136,7 @@ def make_recipe(options: argparse.Namespace, dataset: Any, begun: Any = None) ->
     asked = {field: getattr(options, option) for option, field in _RECIPE_OPTIONS.items()}
     changes = {field: value for field, value in asked.items() if value is not None}
     recipes = [get_recipe(name, **changes) for name in ((options.recipe,) if options.recipe else by_default)]
+    recipes += [one._replace(text=one.text._replace(roll_back=False)) for one in recipes if one.text is not None]
     recipe = next((one for one in recipes if recipe_words(one) == begun), recipes[0])
     if recipe.text is not None and not family.text:
         raise ValueError(f"the recipe {recipe.name!r} trains language models, and {options.space} learns images")

@@ -34,6 +34,9 @@ def _read(word: str, space: "Space") -> "int | np.ndarray":
         if int(number) >= space.size:
             raise ValueError(f"the index {number} is not of {space.name}, whose indices are 0 to {space.size - 1:,}")
         return int(number)
+    if number.isdecimal():
+        fewer = ", or fewer nodes, such as --nodes 2, whose cells have" if "num_nodes" in space.config else ""
+        raise ValueError(f"{word.strip()!r} is a number, and cells of {space.name} have none; give strings{fewer}")
     return read_arch(word, space)
 
 

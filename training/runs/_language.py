@@ -28,6 +28,16 @@ class Averaging(NamedTuple):
     steps: Array  # int32 []: since averaging began; -1 before
     best: Array  # float32 []: the lowest validation loss of all but the last `patience` epochs
     recent: Array  # float32 [patience]: those of the last ones, infinite where there was no epoch yet
+    kept: Any = ()  # a `Kept`, where runs roll back
+
+
+class Kept(NamedTuple):
+    """The epoch of the lowest validation loss so far, to which a run goes back from one that is not finite."""
+
+    parameters: Any  # that were evaluated
+    steps: Array  # int32 []: as `Averaging.steps` was
+    loss: Array  # float32 []: infinite while there is no such epoch
+    measured: dict[str, Array]  # of each split, its perplexity and loss, float32 [2]
 
 
 class _Total(NamedTuple):
@@ -111,8 +121,12 @@ def begin_text_run(key: Key, arch: Array, text: TextDataset, recipe: Recipe, net
     settings = text_settings(recipe)
     init_key, run_key = split(key)
     weights = Weights(*network.init(init_key, arch))
-    infinite = jnp.full(settings.patience, jnp.inf, jnp.float32)
-    averaging = Averaging(weights.parameters, jnp.int32(-1), jnp.float32(jnp.inf), infinite)
+    recent = jnp.full(settings.patience, jnp.inf, jnp.float32)
+    steps, infinite, kept = jnp.int32(-1), jnp.float32(jnp.inf), ()
+    if settings.roll_back and text.validation_split is not None:
+        measured = {name: jnp.full(2, jnp.nan, jnp.float32) for name in text.splits}
+        kept = Kept(weights.parameters, steps, infinite, measured)
+    averaging = Averaging(weights.parameters, steps, infinite, recent, kept)
     return RunState(run_key, jnp.asarray(arch, jnp.int32), weights, averaging, jnp.int32(0), jnp.bool_(False))
 
 
@@ -125,6 +139,11 @@ def run_text_epochs(
     added, and the step's learning rate is in proportion to its window's length. Once the validation loss is higher than
     the lowest of all but the last `patience` epochs, the mean of the parameters over all later steps (but the first,
     as PyTorch's ASGD) is evaluated and kept in their place.
+
+    Where recipes roll back, an epoch that leaves a loss or a perplexity that is not finite counts as one that did
+    nothing: the run has the weights of its best epoch again, as DARTS's released code loads them, goes on with other
+    random numbers, and its curves repeat that epoch. (The released code counts epochs from there again.) A run diverges
+    where there is no such epoch yet.
 
     References:
       "Regularizing and Optimizing LSTM Language Models", Merity, Keskar and Socher, 2018, Algorithm 1.
@@ -154,12 +173,17 @@ def run_text_epochs(
         loss = total.loss / (jnp.sum(lengths) * recipe.batch_size)
         measured = {"train": jnp.stack([network.task.metric(loss), loss])}
         measured |= _evaluate_splits(total.mean, state.arch, text, others, recipe, network, recipe.eval_batch_size)
-        failed = state.failed | ~jnp.all(jnp.isfinite(jnp.stack(list(measured.values()))))
+        finite = jnp.all(jnp.isfinite(jnp.stack(list(measured.values()))))
+        averaging, mean = total.averaging, total.mean
+        if text.validation_split is not None:
+            loss = measured[text.validation_split][1]
+            averaging = _judged(averaging, loss)
+            if averaging.kept:
+                averaging, mean, measured, finite = _rolled_back(total, averaging, measured, finite, loss)
+        failed = state.failed | ~finite
         known = {name: jnp.where(failed, jnp.nan, values) for name, values in measured.items()}
         curves = Curves({s: v[0] for s, v in known.items()}, {s: v[1] for s, v in known.items()})
-        judged = measured.get(text.validation_split or "")
-        averaging = total.averaging if judged is None else _judged(total.averaging, judged[1])
-        weights = Weights(total.mean, state.weights.statistics)
+        weights = Weights(mean, state.weights.statistics)
         return state._replace(weights=weights, optimizer=averaging, epoch=state.epoch + 1, failed=failed), curves
 
     return lax.scan(epoch, state, None, length=num_epochs)
@@ -207,6 +231,24 @@ def _judged(averaging: Averaging, loss: Array) -> Averaging:
         best=jnp.minimum(averaging.best, averaging.recent[0]),
         recent=recent,
     )
+
+
+def _rolled_back(
+    total: _Total, judged: Averaging, measured: dict[str, Array], finite: Array, loss: Array
+) -> tuple[Averaging, Any, dict[str, Array], Array]:
+    """Returns what an epoch leaves, or the best one before where it was not finite.
+
+    Returns:
+      The same as `judged`, the mean of the parameters, what was measured, and whether there is anything finite.
+    """
+    before = total.averaging
+    best = finite & (loss < before.kept.loss)
+    this = Kept(total.mean, before.steps, loss, measured)
+    kept = jax.tree.map(lambda new, old: jnp.where(best, new, old), this, before.kept)
+    back = ~finite & jnp.isfinite(kept.loss)
+    again = before._replace(parameters=kept.parameters, steps=kept.steps), kept.parameters, kept.measured
+    found = jax.tree.map(lambda old, new: jnp.where(back, old, new), again, (judged, total.mean, measured))
+    return found[0]._replace(kept=kept), found[1], found[2], finite | back
 
 
 def evaluate_text(
