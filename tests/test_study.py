@@ -259,7 +259,7 @@ def test_another_study_in_the_folder_is_refused(whole, tmp_path):
     with pytest.raises(ValueError, match=r"random\.npz was made by another program"):
         go(folder, searchers={"random": EVOLUTION, "evolution": EVOLUTION})
     eager = regularized_evolution(SPACE, population_size=4, sample_size=3)
-    with pytest.raises(ValueError, match="made by another program"):
+    with pytest.raises(ValueError, match=r"configuration: evolution\.sample_size is 2 there and 3 here"):
         go(folder, searchers={"random": RANDOM, "evolution": eager})
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == content
 

@@ -18,6 +18,8 @@ from jnas.searchers.weight_sharing._analysis import (
     expected_random_search,
     shared_weight_correlations,
 )
+from jnas.searchers.weight_sharing._registry import WEIGHT_SHARING
+from jnas.searchers.weight_sharing._shared_weights import Sgd
 from jnas.spaces import nasbench101
 from jnas.studies.supernets import _run
 from jnas.studies.supernets._against_table import against_table
@@ -286,6 +288,16 @@ def test_a_finished_study_is_read_and_not_run(whole, tmp_path, monkeypatch):
     assert [r.name for r in loaded.references] == [r.name for r in study.references]
     with pytest.raises(ValueError, match=r"another configuration: num_seeds is 2 there and 3 here"):
         go(copy, num_seeds=3)
+    published = WEIGHT_SHARING.entry("rsps")._replace(settings={"sgd": Sgd(0.05)})
+    with monkeypatch.context() as changed:
+        changed.setitem(WEIGHT_SHARING.rows, "rsps", published)
+        changed.setitem(globals(), "methods", methods.__wrapped__)
+        with pytest.raises(ValueError, match=r"configuration: rsps\.sgd\.learning_rate is 0\.025 there and 0\.05 here"):
+            go(copy)
+    said = read_said(copy)
+    del said["config"]["made_with"]  # a folder of before does not know it
+    write_said(copy, said)
+    same(go(copy).methods, study.methods)
     header, arrays = read_archive(copy / "methods" / "rsps.npz", kind="", remedy="")
     for name, other in (("ranks", arrays["ranks"][:1]), ("one_shot/truth", np.float32(0)), ("looked", np.int32(0))):
         write_archive(copy / "methods" / "rsps.npz", header, {**arrays, name: np.asarray(other)}, compress=True)

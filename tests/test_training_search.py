@@ -16,7 +16,8 @@ from jnas.core import _shares
 from jnas.core._folder import config_digest, read_description
 from jnas.core._shares import Share, share_lock
 from jnas.core._trace_statistics import incumbent_rows
-from jnas.searchers import random_search
+from jnas.searchers import local_search, random_search
+from jnas.searchers._recorded import arguments_of
 from jnas.studies._load import load_results
 from jnas.studies.search._random_order import random_order, share_of_worse
 from jnas.studies.trainings import _store, _study
@@ -186,11 +187,16 @@ def test_processes_start_alike_from_a_folder_without_trainings(tmp_path, trained
 
 
 def test_what_trainings_compute_in_is_said_and_texts_are_refused():
-    dataset, recipe, searchers = load_dataset("digits"), get_recipe("digits-8"), {"r": random_search(toy())}
+    dataset, recipe, searchers = (
+        load_dataset("digits"),
+        get_recipe("digits-8"),
+        {"r": random_search(toy()), "l": local_search(toy())},
+    )
     network = make_network(dataset, recipe, space="toy")
     assert "dtype" not in plan_training_search(searchers, network, dataset, recipe).config
     narrow = plan_training_search(searchers, network._replace(dtype="bfloat16"), dataset, recipe)
     assert narrow.config["dtype"] == "bfloat16"
+    assert narrow.config["made_with"] == {"l": arguments_of(searchers["l"])}
     text = text_dataset({"train": [["a", "b"]], "validation": [["a"]]}, name="few")
     with pytest.raises(ValueError, match="'few' is a text, and searches by trainings learn images; make a table"):
         plan_training_search(searchers, network, text, recipe)

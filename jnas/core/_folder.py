@@ -24,6 +24,9 @@ from jnas.io._text import short
 from jnas.io._tree import check_members
 
 _SILENT = ("table_path", "table_name", "notes", "command")  # they may differ: the results do not depend on them
+MADE_WITH = "made_with"
+"""By row of a study, the arguments of its factory: those that a folder says must be the same. It may lack all, for the
+first folders knew none, and each that came later; so no hash is taken over them, that of a folder stays what it was."""
 _FOLLOWING = ("chunk", "judged_by")  # they follow from others, and are worth a word only without them
 _TODAY = {
     "seeds": "num_seeds",
@@ -249,13 +252,25 @@ def read_part(
 def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any], kind: FolderKind) -> None:
     """Raises ValueError that lists how the work in a folder differs from the one that is wanted."""
     before, now = _settings(found, kind), _settings(json.loads(json.dumps(wanted)), kind)
+    unlike = list(_unlike(before.pop(MADE_WITH, {}), now.pop(MADE_WITH, {})))
     differing = [n for n in dict.fromkeys([*now, *before]) if n not in _SILENT and before.get(n) != now.get(n)]
-    if differing:
-        names = [n for n in differing if n not in _FOLLOWING] or differing
+    if differing or unlike:
+        names = [n for n in differing if n not in _FOLLOWING] or ([] if unlike else differing)
         names = [n for n in names if not n.endswith("_digest") or n.removesuffix("_digest") not in names]
-        told = "; ".join(_told("table_path" if n == "table_sha256" else n, before, now) for n in names)
+        differences = [_told("table_path" if n == "table_sha256" else n, before, now) for n in names]
+        told = "; ".join(differences or unlike)  # from the former the latter may follow
         other = " (another table)" if "table_sha256" in names else ""
         raise ValueError(f"{folder} holds {kind.work} with another configuration: {told}{other}. Give {kind.elsewhere}")
+
+
+def _unlike(there: Mapping[str, Any], here: Mapping[str, Any], place: str = "") -> Iterator[str]:
+    """Gives a sentence for each argument that both know, at any depth, and that is another here."""
+    for name in (name for name in there if name in here):
+        before, now = there[name], here[name]
+        if isinstance(before, dict) and isinstance(now, dict):
+            yield from _unlike(before, now, f"{place}{name}.")
+        elif before != now:
+            yield _differs(f"{place}{name}", before, now)
 
 
 def _settings(description: Mapping[str, Any], kind: FolderKind) -> dict[str, Any]:
@@ -295,5 +310,5 @@ def settings_digest(description: Mapping[str, Any], kind: FolderKind) -> str:
 
 def config_digest(config: Mapping[str, Any]) -> str:
     """Returns a hash of all that the results of a study depend on."""
-    relevant = {name: value for name, value in historical_names(config).items() if name not in _SILENT}
+    relevant = {name: value for name, value in historical_names(config).items() if name not in (*_SILENT, MADE_WITH)}
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()

@@ -165,6 +165,7 @@ class Searcher(NamedTuple):
       num_fidelities: How many fidelities the searcher uses; its proposals index `0 .. num_fidelities - 1`.
       compiled: Whether the functions can be traced by JAX. Those of a searcher that leans on another library cannot:
         `jnas.search` and studies then call them as they are, and its state may hold NumPy arrays.
+      made_with: What its factory was given, defaults included, as a JSON object; empty where that is not known.
     """
 
     init: _Init
@@ -173,6 +174,7 @@ class Searcher(NamedTuple):
     name: str
     num_fidelities: int = 1
     compiled: bool = True
+    made_with: str = ""
 
 
 STOPPED_BY = ("capacity", "budget", "exhausted")
@@ -223,6 +225,7 @@ class Predictor(NamedTuple):
         are no members.
       compiled: Whether the functions can be traced by JAX. Those of a predictor that leans on another library take
         and give NumPy arrays, and searchers that use it are driven from Python.
+      made_with: What its factory was given, as in `Searcher`.
     """
 
     fit: Callable[[Key, Features, Array, Array], Model]
@@ -231,6 +234,7 @@ class Predictor(NamedTuple):
     name: str
     members: Callable[[Model, Features], Array] | None = None
     compiled: bool = True
+    made_with: str = ""
 
 
 def propose(archs: Array, fidelity: Array | int = 0, valid: Array | bool = True) -> Proposal:

@@ -419,6 +419,7 @@ class WeightSharingSearcher(NamedTuple):
       mixed: The supernet with the decisions and the mixture that the state's `alpha` is of, where it is of others than
         the supernet's own; see `Preferences`.
       supernet: What it trains, where that is another than what it was made for; see `Supernet.partial`.
+      made_with: What its factory was given, as in `Searcher`.
     """
 
     init: Callable[[Key], Any]
@@ -431,6 +432,7 @@ class WeightSharingSearcher(NamedTuple):
     extra_steps: int = 0
     mixed: Supernet | None = None
     supernet: Supernet | None = None
+    made_with: str = ""
 
     @property
     def weights(self) -> Callable[[Any], Array]:

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from jnas import spaces
+from jnas.core._folder import MADE_WITH
 from jnas.core._vocabulary import Space
 from jnas.io._text import counted
+from jnas.searchers._recorded import arguments_of
 from jnas.tables._digest import table_digest
 from jnas.tables._metric import ACCURACY, TableMetric, metric_words
 from jnas.tables._table import Table
@@ -29,6 +31,15 @@ def check_rows(what: str, rows: Any, kind: type, expected: str) -> None:
 def seeds_by_name(rows: Mapping[str, Any], num_seeds: int, num_python_seeds: int) -> dict[str, int]:
     """Returns how many seeds each row gets: fewer where it cannot be compiled."""
     return {n: int(num_seeds if row.compiled else min(num_seeds, num_python_seeds)) for n, row in rows.items()}
+
+
+def made_with(rows: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a configuration says of the arguments with which rows were made, those that know them.
+
+    `jnas.core._folder` compares them one by one: folders of before say nothing of them, or not of all.
+    """
+    told = {name: arguments_of(row) for name, row in rows.items()}
+    return {MADE_WITH: {name: arguments for name, arguments in told.items() if arguments}}
 
 
 def fewer_seeds(seeds: Mapping[str, int], num_seeds: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jnas.core._draws import bits, split, uniform
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, usable_score
 from jnas.searchers._checks import check_budgets, check_eta, check_fraction, check_positive_int, check_rounding
+from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._brackets import (
     BracketState,
     Rounding,
@@ -35,6 +36,7 @@ class BohbState(NamedTuple):
     observations: Observations
 
 
+@recorded
 def bohb(
     space: Space,
     *,

@@ -12,6 +12,7 @@ from jnas.core._draws import split
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.core._widths import narrow_optimizer
 from jnas.searchers._checks import check_fraction, check_positive_int, check_sizes
+from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._sequences import Reachable, draw_valid, flat_leaves, leaves_of, sequence_of
 from jnas.searchers.weight_sharing._controller import (
     Controller,
@@ -50,6 +51,7 @@ class _Policy(NamedTuple):
     to_arch: Callable[[Array], Array]
 
 
+@recorded
 def enas_controller(
     space: Space,
     *,

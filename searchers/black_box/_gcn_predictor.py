@@ -4,12 +4,14 @@ import functools
 
 from jnas.core._vocabulary import Evaluation, Key, Predictor, Proposal, Searcher, Space, State
 from jnas.searchers._checks import check_positive_int
+from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._bananas import _first_of
 from jnas.searchers.black_box._predictor_search import Encoding, predictor_search
 from jnas.searchers.predictors._gcn import gcn
 from jnas.searchers.predictors._registry import GRAPH
 
 
+@recorded
 def gcn_predictor(
     space: Space,
     *,

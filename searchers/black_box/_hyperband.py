@@ -7,6 +7,7 @@ from typing import NamedTuple
 from jnas.core._draws import split
 from jnas.core._vocabulary import Evaluation, Key, Proposal, Searcher, Space, usable_score
 from jnas.searchers._checks import check_budgets, check_eta, check_positive_int, check_rounding
+from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._brackets import (
     Brackets,
     BracketState,
@@ -26,6 +27,7 @@ class HyperbandState(NamedTuple):
     brackets: BracketState
 
 
+@recorded
 def successive_halving(
     space: Space, *, budgets: Sequence[float], eta: float = 3, num_configs: int | None = None
 ) -> Searcher:
@@ -66,6 +68,7 @@ def successive_halving(
     return _random_brackets(space, brackets, len(budgets), "successive_halving")
 
 
+@recorded
 def hyperband(space: Space, *, budgets: Sequence[float], eta: float = 3, rounding: Rounding = "floor") -> Searcher:
     """Returns Hyperband: brackets of successive halving that start at different fidelities, in a cycle.
 

@@ -10,6 +10,7 @@ from jnas.core._draws import bits, split
 from jnas.core._reductions import first_highest
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_positive_int
+from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._history import seen_before
 
 _DRAWS = 8  # random architectures looked at for each initial one; the first that is new is taken
@@ -43,6 +44,7 @@ class _Position(NamedTuple):
     looked: Array  # [] bool, `neighbors` and `open` are those of the center
 
 
+@recorded
 def local_search(
     space: Space, *, num_init: int = 10, query_full_neighborhood: bool = False, stop_at_minimum: bool = True
 ) -> Searcher:

@@ -10,6 +10,7 @@ from jnas.core._draws import split
 from jnas.core._lanes import lane_maximum
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose
 from jnas.searchers._checks import check_sizes
+from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._history import History, no_history, remember_evaluations, seen_before
 from jnas.searchers.black_box._nao_ascent import Seeking, seek
 from jnas.searchers.black_box._nao_model import NaoSettings, check_nao, flat_nao, init_nao, train_nao
@@ -30,6 +31,7 @@ class NaoState(NamedTuple):
     num_queued: Array  # [] int32
 
 
+@recorded
 def nao(
     space: Space,
     *,

@@ -10,6 +10,7 @@ import numpy as np
 from jnas.core._lanes import all_lanes, lane_maximum
 from jnas.core._vocabulary import Array, Evaluation, Features, Key, Predictor, Proposal, Searcher, Space, propose
 from jnas.searchers._checks import check_positive_int, check_sizes
+from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box import _acquisition, _candidate_sources
 from jnas.searchers.black_box._acquisition import Acquisition
 from jnas.searchers.black_box._candidate_sources import Candidates, CandidateSource, Found, add_random, nothing_found
@@ -30,6 +31,7 @@ class PredictorSearchState(NamedTuple):
     history: History
 
 
+@recorded
 def predictor_search(
     space: Space,
     predictor: Predictor | None,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jnas.core._draws import below, draw_words, split
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_positive_int, check_sizes
+from jnas.searchers._recorded import recorded
 
 _LARGEST_UNROLLED = 32  # a tournament that is compared without a loop
 
@@ -22,6 +23,7 @@ class RegularizedEvolutionState(NamedTuple):
     num_told: Array  # [] int32, evaluations told so far
 
 
+@recorded
 def regularized_evolution(
     space: Space,
     *,

@@ -12,6 +12,7 @@ from jnas.core._draws import draw_words, split, uniform
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.core._widths import narrow_optimizer
 from jnas.searchers._checks import check_fraction, check_positive_int
+from jnas.searchers._recorded import recorded
 
 
 class ReinforceState(NamedTuple):
@@ -24,6 +25,7 @@ class ReinforceState(NamedTuple):
     weight: Array  # [] float32, sum of the weights in it, 0 before the first reward
 
 
+@recorded
 def reinforce(
     space: Space,
     *,

@@ -11,6 +11,7 @@ from scipy.special import ndtr
 
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_fraction, check_sizes
+from jnas.searchers._recorded import recorded
 from jnas.searchers.predictors._tree_predictors import grow_trees, tree_means
 
 
@@ -34,6 +35,7 @@ class _Forest(NamedTuple):
     scale: float
 
 
+@recorded
 def smac(
     space: Space,
     *,

@@ -10,6 +10,7 @@ from jnas.core._draws import draw_words, split, uniform
 from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_sizes
+from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._parzen import (
     Past,
     best_of_draws,
@@ -31,6 +32,7 @@ class TpeState(NamedTuple):
     past: Past  # evaluations, and encodings that are no architectures
 
 
+@recorded
 def tpe(
     space: Space,
     *,

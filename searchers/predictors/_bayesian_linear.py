@@ -10,6 +10,7 @@ import numpy as np
 from jnas.core._draws import uniform
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
 from jnas.searchers._checks import check_positive_int
+from jnas.searchers._recorded import recorded
 from jnas.searchers.predictors._numerics import Standard, exact_product, standard, standardized
 from jnas.searchers.predictors._predictor import check_fit, check_vectors
 
@@ -206,6 +207,7 @@ def with_bias(features: Array) -> Array:
     return jnp.concatenate([features, jnp.ones((features.shape[0], 1), jnp.float32)], axis=1)
 
 
+@recorded
 def bayesian_linear_regression(
     *, hyperparameters: Hyperparameters = "marginal_likelihood", num_hypers: int = 20, chain_length: int = 200
 ) -> Predictor:

@@ -13,6 +13,7 @@ from jnas.core._once import once
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
 from jnas.core._widths import in_32_bits
 from jnas.searchers._checks import check_fraction, check_positive, check_positive_int, check_sizes
+from jnas.searchers._recorded import recorded
 from jnas.searchers.predictors._bayesian_linear import with_bias
 from jnas.searchers.predictors._numerics import Standard, shares, standard, standardized
 from jnas.searchers.predictors._predictor import check_fit, check_vectors
@@ -56,6 +57,7 @@ class Chain(NamedTuple):
     averages: Averages
 
 
+@recorded
 def bohamiann(
     *,
     width: int = 50,

@@ -11,6 +11,7 @@ from jnas.core._draws import draw_words, uniform
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
 from jnas.core._widths import narrow_optimizer
 from jnas.searchers._checks import check_positive, check_sizes
+from jnas.searchers._recorded import recorded
 from jnas.searchers.predictors._bayesian_linear import (
     Hyperparameters,
     LinearModel,
@@ -39,6 +40,7 @@ class DNGOModel(NamedTuple):
     scores: Standard  # []
 
 
+@recorded
 def dngo(
     *,
     width: int = 50,

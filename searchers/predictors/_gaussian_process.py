@@ -8,6 +8,7 @@ import numpy as np
 
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
 from jnas.searchers._checks import check_positive
+from jnas.searchers._recorded import recorded
 from jnas.searchers.predictors._distances import Distance, resolve_distance
 from jnas.searchers.predictors._numerics import Standard, exact_product, standard, standardized
 from jnas.searchers.predictors._predictor import check_fit, check_vectors
@@ -41,6 +42,7 @@ class GaussianProcessModel(NamedTuple):
     scores: Standard  # the scores' units
 
 
+@recorded
 def gaussian_process(
     *,
     distance: str | Distance = "hamming",

@@ -11,6 +11,7 @@ from jax.custom_batching import sequential_vmap
 from jnas.core._lanes import lane_maximum
 from jnas.core._vocabulary import Array, Features, Graph, Key, Prediction, Predictor
 from jnas.searchers._checks import check_sizes
+from jnas.searchers._recorded import recorded
 from jnas.searchers.predictors._graph_network import (
     GCNWeights,
     PaddedGraphs,
@@ -138,6 +139,7 @@ def _train(
     return trained
 
 
+@recorded
 def gcn(
     *,
     num_members: int = 1,

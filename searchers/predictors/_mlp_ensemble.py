@@ -10,6 +10,7 @@ import numpy as np
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
 from jnas.io._text import not_one_of
 from jnas.searchers._checks import check_fraction, check_positive, check_positive_int, check_sizes
+from jnas.searchers._recorded import recorded
 from jnas.searchers.predictors._in_blocks import in_blocks
 from jnas.searchers.predictors._mlp import (
     Loss,
@@ -43,6 +44,7 @@ class MlpEnsemble(NamedTuple):
     scale: Array  # [] float32
 
 
+@recorded
 def mlp_ensemble(
     *,
     num_members: int = 5,

@@ -9,6 +9,7 @@ import numpy as np
 
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Predictor
 from jnas.searchers._checks import check_fraction, check_positive, check_positive_int, check_sizes
+from jnas.searchers._recorded import recorded
 from jnas.searchers.predictors._predictor import check_fit, check_vectors
 
 
@@ -20,6 +21,7 @@ class Regressors(NamedTuple):
     scale: float
 
 
+@recorded
 def random_forest(
     *, num_trees: int = 100, max_features: float = 1 / 3, min_samples_split: int = 2, min_samples_leaf: int = 1
 ) -> Predictor:
@@ -68,6 +70,7 @@ def random_forest(
     return _predictor("random_forest", num_trees, grow, lambda trees, features: tree_means(trees, features)[0])
 
 
+@recorded
 def gradient_boosting(
     *,
     num_members: int = 10,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Batch, Examples, Key, StepInfo, Supernet, WeightSharingSearcher
 from jnas.io._text import not_one_of
+from jnas.searchers._recorded import recorded
 from jnas.searchers.weight_sharing._architecture_parameters import (
     Adam,
     AlphaState,
@@ -41,6 +42,7 @@ Loss = Callable[[Any, Array], tuple[Array, Measured]]
 """`loss(parameters, alpha) -> (loss, measured)`."""
 
 
+@recorded
 def darts(
     supernet: Supernet,
     *,

@@ -12,6 +12,7 @@ from jnas.core._vocabulary import Array, Batch, Derived, Key, Shared, StepInfo, 
 from jnas.core._widths import narrow_optimizer
 from jnas.io._text import not_one_of
 from jnas.searchers._checks import check_positive_int, check_sizes
+from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._sequences import Reachable
 from jnas.searchers.weight_sharing._candidates import Selection, check_selection, choose, derive_key
 from jnas.searchers.weight_sharing._controller import ControllerSettings
@@ -71,6 +72,7 @@ class EnasState(NamedTuple):
     pool: Pool | None = None  # what trained the weights last; None where nothing but new draws is compared
 
 
+@recorded
 def enas(
     supernet: Supernet,
     *,

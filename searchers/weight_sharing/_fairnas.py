@@ -8,6 +8,7 @@ import numpy as np
 
 from jnas.core._vocabulary import Array, Batch, Examples, Key, StepInfo, Supernet, WeightSharingSearcher, decisions_of
 from jnas.io._text import not_one_of
+from jnas.searchers._recorded import recorded
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._rsps import RspsState, rsps, uniform_archs
 from jnas.searchers.weight_sharing._shared_weights import (
@@ -26,6 +27,7 @@ from jnas.spaces._registry import partition_of
 Topologies = Literal["one", "partition"]
 
 
+@recorded
 def fairnas(
     supernet: Supernet,
     *,

@@ -8,6 +8,7 @@ import numpy as np
 
 from jnas.core._vocabulary import Array, Batch, Key, StepInfo, Supernet, WeightSharingSearcher
 from jnas.core._widths import in_32_bits
+from jnas.searchers._recorded import recorded
 from jnas.searchers.weight_sharing._architecture_parameters import (
     Adam,
     AlphaState,
@@ -29,6 +30,7 @@ from jnas.searchers.weight_sharing._shared_weights import (
 )
 
 
+@recorded
 def fbnet(
     supernet: Supernet,
     *,

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jnas.core._vocabulary import Array, Batch, Key, StepInfo, Supernet, WeightSharingSearcher, decisions_of
+from jnas.searchers._recorded import recorded
 from jnas.searchers.weight_sharing._architecture_parameters import (
     Adam,
     AlphaState,
@@ -24,6 +25,7 @@ from jnas.searchers.weight_sharing._shared_weights import (
 )
 
 
+@recorded
 def gdas(
     supernet: Supernet,
     *,

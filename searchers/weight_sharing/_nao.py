@@ -20,6 +20,7 @@ from jnas.core._vocabulary import (
     decisions_of,
 )
 from jnas.searchers._checks import check_positive_int, check_sizes
+from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._history import seen_before
 from jnas.searchers.black_box._nao_ascent import Seeking, seek
 from jnas.searchers.black_box._nao_model import NaoSettings, check_nao, flat_nao, init_nao, train_nao
@@ -60,6 +61,7 @@ class _Pool(NamedTuple):
     shares: Array  # [N] float32
 
 
+@recorded
 def nao(
     supernet: Supernet,
     *,

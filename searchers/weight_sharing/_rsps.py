@@ -22,6 +22,7 @@ from jnas.core._vocabulary import (
     WeightSharingSearcher,
     decisions_of,
 )
+from jnas.searchers._recorded import recorded
 from jnas.searchers.weight_sharing._candidates import Selection, check_selection, choose, derive_key
 from jnas.searchers.weight_sharing._shared_weights import (
     Sgd,
@@ -42,6 +43,7 @@ class RspsState(NamedTuple):
     weights: WeightsState
 
 
+@recorded
 def rsps(
     supernet: Supernet,
     *,

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jnas.core._vocabulary import Array, Batch, Derived, Key, StepInfo, Supernet, WeightSharingSearcher, decisions_of
+from jnas.searchers._recorded import recorded
 from jnas.searchers.weight_sharing._architecture_parameters import (
     Adam,
     AlphaState,
@@ -28,6 +29,7 @@ from jnas.searchers.weight_sharing._shared_weights import (
 from jnas.training.data._dataset import Dataset
 
 
+@recorded
 def setn(
     supernet: Supernet,
     *,

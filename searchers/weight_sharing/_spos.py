@@ -3,6 +3,7 @@
 from typing import Any
 
 from jnas.core._vocabulary import Supernet, WeightSharingSearcher
+from jnas.searchers._recorded import recorded
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._rsps import rsps
 from jnas.searchers.weight_sharing._shared_weights import Sgd
@@ -14,6 +15,7 @@ EVALUATED_SELECTION = Selection("same_batches", num_candidates=200)
 """How its pool is compared: as many as the pool holds at most, all on the same images."""
 
 
+@recorded
 def spos(
     supernet: Supernet,
     *,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from jnas.core._vocabulary import Graph, Predictor, Space
 from jnas.io._text import counted, did_you_mean
-from jnas.studies._compared import check_rows, fewer_seeds, seeds_by_name, table_words
+from jnas.studies._compared import check_rows, fewer_seeds, made_with, seeds_by_name, table_words
 from jnas.studies._keys import chunk_width
 from jnas.studies._memory import check_memory
 from jnas.studies._settings import check_settings
@@ -105,6 +105,7 @@ def plan_predictor_study(predictors: Mapping[str, Predictor], table: Table, **as
         "notes": [*table.header.notes, *_notes(table, len(known), distinct, what)],
         "command": given.command,
         **fewer_seeds(seeds, given.num_seeds),
+        **made_with(predictors),
     }
     # Predictors learn scores, of which the higher are better.
     cells = DrawnCells(rows.astype(np.int32), np.float32(table.metric.sign) * runs.value[rows, 0])

@@ -9,7 +9,7 @@ import numpy as np
 
 from jnas.core._checks import check_fidelities, resolve_capacity
 from jnas.core._vocabulary import Objective, Searcher
-from jnas.studies._compared import check_rows, fewer_seeds, seeds_by_name, table_words
+from jnas.studies._compared import check_rows, fewer_seeds, made_with, seeds_by_name, table_words
 from jnas.studies._keys import chunk_width
 from jnas.studies._memory import check_memory
 from jnas.studies._settings import CHUNK, check_settings
@@ -97,6 +97,7 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
         "notes": list(table.header.notes),
         "command": given.command,
         **fewer_seeds(seeds, given.num_seeds),
+        **made_with(searchers),
     }
     budget_alone = given.budget_seconds is not None and given.max_evaluations is None
     gaps = _gaps(table, searched, given.reward, budget_alone)

@@ -17,7 +17,7 @@ from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._loop import has_alpha
 from jnas.searchers.weight_sharing._registry import make_weight_sharing, weight_sharing_entry
 from jnas.spaces._registry import to_cell
-from jnas.studies._compared import table_words
+from jnas.studies._compared import made_with, table_words
 from jnas.studies._memory import check_memory
 from jnas.studies._settings import check_settings
 from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
@@ -221,6 +221,7 @@ def plan_supernet_study(
         "command": given.command,
         "clock": "measured",
         # What folders of before do not know.
+        **made_with({name: method.searcher for name, method in methods.items()}),
         **({"rematerialize": True} if supernet.rematerialize else {}),
         **({"parameters_of": own} if (own := _own_parameters(methods)) else {}),
         **({"pool": int(given.pool)} if given.pool else {}),

@@ -62,7 +62,8 @@ def supernet_study(
 
     Args:
       methods: By the names under which they are to appear; `supernet_methods` makes them. A folder tells a method by
-        its name, epochs, batch size and `settings`: a searcher of your own needs another name when it changes.
+        its name, epochs, batch size and `settings`, and by what its factory was given, which those of jnas know
+        (`made_with`): a searcher of your own needs another name when it changes.
       supernet: What they train.
       dataset: On what.
       table: What judges the architectures.

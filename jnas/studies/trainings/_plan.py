@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from jnas.core._checks import check_fidelities
 from jnas.core._vocabulary import Network, Objective, Searcher
-from jnas.studies._compared import check_rows
+from jnas.studies._compared import check_rows, made_with
 from jnas.studies._settings import check_settings
 from jnas.studies.trainings._settings import TRAINING_SEARCH_SETTINGS
 from jnas.tables._metric import metric_of_task, metric_words
@@ -94,6 +94,7 @@ def plan_training_search(
         "command": command,
         **metric_words(metric_of_task(network.task)),
         # What folders of before do not know.
+        **made_with(searchers),
         **({} if network.dtype == "float32" else {"dtype": network.dtype}),
     }
     return TrainingSearchPlan(dict(searchers), dataset, recipe, network, chunk_size, targets, config, start_from)
