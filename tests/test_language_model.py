@@ -16,7 +16,7 @@ from jnas.training.export._weights import _empty, load_weights, save_weights
 from jnas.training.networks._families import make_network
 from jnas.training.networks._family import all_archs
 from jnas.training.networks.darts._network import DartsParameters
-from jnas.training.networks.recurrent._language_model import _drawn, language_model
+from jnas.training.networks.recurrent._language_model import draw_left_out, language_model
 from jnas.training.operations._forms import over_members
 from jnas.training.runs._build import assemble_table, plan_table
 from jnas.training.runs._jobs import Runs
@@ -139,7 +139,7 @@ def test_what_training_leaves_out_and_adds(exact):
                 network.window(
                     parameters, np.int32(arch), tokens[:-1], tokens[1:], hidden, jnp.int32(4), key, settings
                 ),
-                _drawn(key, settings, WORDS, hidden.shape),
+                draw_left_out(key, settings, WORDS, hidden.shape),
             )
         )(parameters, tokens[: STEPS + 1])
     loss, outputs, dropped, _ = plain_window(parameters, arch, tokens[:5], hidden, jax.tree.map(np.asarray, draws))

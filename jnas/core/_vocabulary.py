@@ -6,7 +6,7 @@ answers with an `Evaluation`, and a run leaves a `Trace`; a `Predictor` of score
 Of training: a `Task` says what is learned from `Examples`; a `Network` holds every architecture of a space by itself, a
 `Supernet` all of them at once, with `Decisions` left open, of which gradients may learn other `Preferences`. A
 `WeightSharingSearcher` trains one, sees a `Batch`, tells a `StepInfo`, holds `Shared` weights, and comes to what it has
-`Derived`.
+`Derived`. Of texts it sees `Windows`, as the supernet's `Reading` says.
 """
 
 from jnas.core._search_words import (
@@ -29,13 +29,21 @@ from jnas.core._search_words import (
     propose,
     usable_score,
 )
-from jnas.core._training_words import (
+from jnas.core._task_words import (
     IMAGE_CLASSIFICATION,
     LANGUAGE_MODELLING,
+    LANGUAGE_WINDOWS,
+    Examples,
+    Reading,
+    Task,
+    WindowLosses,
+    Windows,
+    carried_into,
+)
+from jnas.core._training_words import (
     Batch,
     Decisions,
     Derived,
-    Examples,
     FormName,
     Network,
     Preferences,
@@ -43,7 +51,6 @@ from jnas.core._training_words import (
     Shared,
     StepInfo,
     Supernet,
-    Task,
     Weights,
     WeightSharingSearcher,
     decisions_of,
@@ -54,6 +61,7 @@ from jnas.core._training_words import (
 __all__ = [
     "IMAGE_CLASSIFICATION",
     "LANGUAGE_MODELLING",
+    "LANGUAGE_WINDOWS",
     "STOPPED_BY",
     "Array",
     "Batch",
@@ -72,6 +80,7 @@ __all__ = [
     "Predictor",
     "Preferences",
     "Proposal",
+    "Reading",
     "Searcher",
     "Sequential",
     "Shared",
@@ -83,6 +92,9 @@ __all__ = [
     "Trace",
     "WeightSharingSearcher",
     "Weights",
+    "WindowLosses",
+    "Windows",
+    "carried_into",
     "decisions_of",
     "function_objective",
     "likeliest_choices",

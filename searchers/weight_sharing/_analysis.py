@@ -8,10 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from jnas.core._vocabulary import Array, Key, Shared, Supernet
 from jnas.searchers.weight_sharing._candidates import Selection, candidate_scores
+from jnas.searchers.weight_sharing._texts import SearchData
 from jnas.statistics._random_draws import best_of_draws, expected_best
 from jnas.statistics._rank_correlation import kendall_tau, pearson_correlation, sparse_kendall_tau, spearman_correlation
 from jnas.training._recipe import BatchNormPolicy
-from jnas.training.data._dataset import Dataset
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ def one_shot_accuracies(
     supernet: Supernet,
     shared: Shared,
     archs: Array,
-    dataset: Dataset,
+    dataset: SearchData,
     split: str,
     *,
     batch_norm: BatchNormPolicy,

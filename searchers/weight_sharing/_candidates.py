@@ -9,9 +9,9 @@ from jnas.core._vocabulary import Array, Derived, Key, Shared, Supernet
 from jnas.io._text import not_one_of
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.weight_sharing._shared_weights import if_finite
+from jnas.searchers.weight_sharing._texts import SearchData, SearchText, text_scores
 from jnas.training._recipe import BatchNormPolicy
 from jnas.training.data._batches import filled_batches, next_batches
-from jnas.training.data._dataset import Dataset
 from jnas.training.operations._forms import branches
 
 Comparison = Literal["published", "same_batches"]
@@ -26,7 +26,8 @@ class Selection(NamedTuple):
 
     `comparison='published'` scores each candidate on the next mini-batch of its own, as the scripts of NAS-Bench-201
     do: two equal candidates then differ by the luck of their batches (2 percent at 512 images and an accuracy of 60).
-    `'same_batches'` scores all of them on the same images.
+    `'same_batches'` scores all of them on the same images. Of a text both are the same: all are scored on all of the
+    split, or its first `num_images` tokens, in at most `batch_size` streams.
     """
 
     comparison: Comparison = "published"
@@ -61,7 +62,7 @@ def derive_key(key: Key) -> Key:
 
 
 def choose(
-    key: Key, supernet: Supernet, shared: Shared, archs: Array, dataset: Dataset, split: str, selection: Selection
+    key: Key, supernet: Supernet, shared: Shared, archs: Array, dataset: SearchData, split: str, selection: Selection
 ) -> Derived:
     """Returns the candidate of the best metric (accuracy), the first among equals; a NaN is never the best.
 
@@ -81,24 +82,22 @@ def choose(
 
 
 def candidate_scores(
-    key: Key, supernet: Supernet, shared: Shared, archs: Array, dataset: Dataset, split: str, selection: Selection
+    key: Key, supernet: Supernet, shared: Shared, archs: Array, dataset: SearchData, split: str, selection: Selection
 ) -> Array:
     """Returns each candidate's metric (accuracy in percent), float32 `[M]`; NaN where an output is not finite.
 
     One candidate after the other where the supernet branches, otherwise some at a time. Arguments as for `choose`.
     """
     order_key, train_key = jax.random.split(key)
+    if isinstance(dataset, SearchText):
+        return _on_text(train_key, supernet, shared, archs, dataset, split, selection)
     rows = dataset.rows(split)
     if selection.comparison == "published":
         numbers = next_batches(order_key, rows, selection.batch_size, len(archs))  # [M, n]
         batches, counted = numbers[:, None], jnp.ones((1, numbers.shape[1]), bool)
     else:
         batches, counted = _same_batches(order_key, rows, selection)  # [T, n]
-    train = None
-    if selection.batch_norm == "reestimated":
-        train_rows = dataset.rows("train")
-        count = min(selection.batch_norm_batches, max(1, len(train_rows) // selection.batch_size))
-        train = next_batches(train_key, train_rows, selection.batch_size, count)
+    train = _train_batches(train_key, dataset, selection)
 
     def score(arch: Array, batches: Array) -> Array:
         statistics = _statistics(supernet, shared, arch, dataset, train, selection.batch_norm)
@@ -122,8 +121,26 @@ def candidate_scores(
     return scores
 
 
+def _on_text(
+    key: Key, supernet: Supernet, shared: Shared, archs: Array, dataset: SearchText, split: str, selection: Selection
+) -> Array:
+    """Returns each candidate's perplexity; all on the same text, in as many streams as the selection has images."""
+    train = _train_batches(key, dataset, selection)
+    own = lambda arch: _statistics(supernet, shared, arch, dataset, train, selection.batch_norm)  # noqa: E731
+    return text_scores(supernet, shared, own, archs, dataset, split, selection.batch_size, selection.num_images)
+
+
+def _train_batches(key: Key, dataset: SearchData, selection: Selection) -> Array | None:
+    """Returns the row numbers `[T, n]` of training batches by which batch-norm is estimated anew, where it is."""
+    if selection.batch_norm != "reestimated":
+        return None
+    rows = dataset.rows("train")
+    count = min(selection.batch_norm_batches, max(1, len(rows) // selection.batch_size))
+    return next_batches(key, rows, selection.batch_size, count)
+
+
 def _statistics(
-    supernet: Supernet, shared: Shared, arch: Array, dataset: Dataset, train: Array | None, policy: BatchNormPolicy
+    supernet: Supernet, shared: Shared, arch: Array, dataset: SearchData, train: Array | None, policy: BatchNormPolicy
 ) -> Any:
     """Returns what batch-norm uses for a candidate: None for each batch's own statistics."""
     if policy == "batch":

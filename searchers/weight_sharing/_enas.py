@@ -27,6 +27,7 @@ from jnas.searchers.weight_sharing._shared_weights import (
     clipped,
     learning_rate,
     loss_of,
+    step_info,
     train_arch,
 )
 from jnas.training.data._dataset import Dataset
@@ -182,9 +183,8 @@ def enas(
         arch = sampler.to_arch(choices)
         rate = learning_rate(sgd, schedule, state.step)
         trained, measured = train_arch(supernet, state.weights, arch, batch.train, rate, sgd)
-        nothing = jnp.float32(jnp.nan)
         pool = None if state.pool is None else with_drawn(state.pool, arch, state.step)
-        return state._replace(weights=trained, pool=pool), StepInfo(*measured, nothing, nothing)
+        return state._replace(weights=trained, pool=pool), step_info(batch, measured)
 
     def learn(state: EnasState, batch: Batch, choices: Array) -> tuple[EnasState, StepInfo]:
         arch, shared = sampler.to_arch(choices), state.weights.shared
@@ -197,8 +197,7 @@ def enas(
         )
         fraction = jnp.where(jnp.isnan(measured.metric), 0, task.reward(measured.metric))
         state = policy_step(state, choices, fraction)
-        nothing = jnp.float32(jnp.nan)
-        return state, StepInfo(nothing, nothing, *measured)
+        return state, step_info(batch, validation=measured)
 
     def policy_step(state: EnasState, choices: Array, fraction: Array) -> EnasState:
         _, entropy = sampler.score(state.controller, choices)

@@ -19,7 +19,10 @@ from jnas.searchers.weight_sharing._shared_weights import (
     as_architecture,
     check_schedule,
     learning_rate,
+    paced,
+    step_info,
     step_weights,
+    unmeasured,
 )
 from jnas.searchers.weight_sharing._spos import EVALUATED_SELECTION, EVALUATED_SGD
 from jnas.spaces._registry import partition_of
@@ -80,8 +83,7 @@ def fairnas(
         archs = fair_archs(order_key, supernet, uniform_archs(arch_key, supernet, 1)[0])
         rate = learning_rate(sgd, schedule, state.step)
         trained, measured = train_together(supernet, state.weights, archs, batch.train, rate, sgd)
-        nothing = jnp.float32(jnp.nan)
-        return RspsState(key, state.step + 1, trained), StepInfo(*measured, nothing, nothing)
+        return RspsState(key, state.step + 1, trained), step_info(batch, measured)
 
     def step_of_each(state: RspsState, batch: Batch) -> tuple[RspsState, StepInfo]:
         assert partition is not None
@@ -94,7 +96,7 @@ def fairnas(
             together = lambda state: train_together(  # noqa: E731
                 supernet, state, fair_archs(key, supernet, arch), batch.train, rate, sgd
             )
-            nothing = Measured(jnp.float32(0), jnp.float32(0))
+            nothing = unmeasured(batch.train)._replace(loss=jnp.float32(0), metric=jnp.float32(0))
             found: tuple[WeightsState, Measured] = jax.lax.cond(
                 is_there, together, lambda state: (state, nothing), weights
             )
@@ -102,9 +104,9 @@ def fairnas(
 
         keys = jax.random.split(order_key, len(archs))
         trained, measured = jax.lax.scan(train, state.weights, (archs, there, keys))
-        means = Measured(*(jnp.sum(each) / jnp.sum(there) for each in measured))
-        nothing = jnp.float32(jnp.nan)
-        return RspsState(key, state.step + 1, trained), StepInfo(*means, nothing, nothing)
+        loss, metric = (jnp.sum(each) / jnp.sum(there) for each in measured[:2])
+        means = Measured(loss, metric, _last(measured))
+        return RspsState(key, state.step + 1, trained), step_info(batch, means)
 
     if topologies == "one":
         return usual._replace(step=step, name="fairnas")
@@ -154,5 +156,11 @@ def train_together(
 
     nothing = jax.tree.map(jnp.zeros_like, parameters)
     (gradients, statistics), measured = jax.lax.scan(add, (nothing, state.shared.statistics), archs)
-    means = Measured(*(jnp.mean(each) for each in measured))
+    means = Measured(jnp.mean(measured.loss), jnp.mean(measured.metric), _last(measured))
+    rate = paced(supernet.task, rate, examples)
     return step_weights(state, gradients, statistics, rate, settings), means
+
+
+def _last(measured: Measured) -> Any:
+    """Returns the state after a window that the last of several architectures came to."""
+    return jax.tree.map(lambda each: each[-1], measured.carried)

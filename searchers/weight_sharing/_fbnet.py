@@ -26,6 +26,7 @@ from jnas.searchers.weight_sharing._shared_weights import (
     check_schedule,
     learning_rate,
     loss_of,
+    step_info,
     train_weights,
 )
 
@@ -106,7 +107,7 @@ def fbnet(
         rate = learning_rate(sgd, schedule, state.step)
         mixing = forward(alpha, noise[1], heat)
         trained, on_train = train_weights(mixed, state.weights, mixing, batch.train, rate, sgd)
-        return AlphaState(key, state.step + 1, trained, alpha, optimizer), StepInfo(*on_train, *on_validation)
+        return AlphaState(key, state.step + 1, trained, alpha, optimizer), step_info(batch, on_train, on_validation)
 
     return WeightSharingSearcher(init, step, *alpha_functions(supernet, preferences), "fbnet", mixed=mixed)
 

@@ -21,6 +21,7 @@ from jnas.searchers.weight_sharing._shared_weights import (
     check_schedule,
     learning_rate,
     loss_of,
+    step_info,
     train_arch,
 )
 
@@ -103,7 +104,7 @@ def gdas(
 
         gradient, on_validation = jax.grad(validation, has_aux=True)(state.alpha)
         alpha, optimizer = update_alpha(adam, gradient, state.optimizer, state.alpha)
-        return AlphaState(key, state.step + 1, trained, alpha, optimizer), StepInfo(*on_train, *on_validation)
+        return AlphaState(key, state.step + 1, trained, alpha, optimizer), step_info(batch, on_train, on_validation)
 
     return WeightSharingSearcher(init, step, *alpha_functions(supernet), "gdas")
 

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from jnas.core._devices import divided_for
-from jnas.core._draws import below
+from jnas.core._draws import below, fold_in
 from jnas.core._vocabulary import Array, Batch, Derived, Key, StepInfo, Supernet, WeightSharingSearcher
 from jnas.searchers.weight_sharing._architecture_hessian import hessian_eigenvalue
 from jnas.searchers.weight_sharing._candidates import derive_key
-from jnas.training.data._batches import batches_per_epoch, shuffled_batches
-from jnas.training.data._dataset import Dataset
+from jnas.searchers.weight_sharing._texts import SearchData, SearchText, search_steps, text_epoch
+from jnas.training.data._batches import shuffled_batches
 from jnas.training.operations._forms import over_seeds
 
 
@@ -44,7 +44,7 @@ def begin_search(key: Key, searcher: WeightSharingSearcher) -> SearchRun:
 
 
 def train_epoch(
-    run: SearchRun, searcher: WeightSharingSearcher, dataset: Dataset, *, batch_size: int, split: str
+    run: SearchRun, searcher: WeightSharingSearcher, dataset: SearchData, *, batch_size: int, split: str
 ) -> tuple[SearchRun, StepInfo]:
     """Returns a search after one more epoch, and the means of what its steps saw.
 
@@ -54,19 +54,23 @@ def train_epoch(
     and with replacement, a batch of validation images; both are augmented as training images are. Steps beyond those
     (`searcher.extra_steps`) get new validation images and the epoch's training batches again.
 
+    A text, from `search_data`, is gone through in its order; `jnas.searchers.weight_sharing._texts` says how.
+
     Works inside `jit` and `vmap`.
 
     Args:
       run: The search so far.
-      searcher: What searches; its schedules must have been told `batches_per_epoch(dataset, batch_size)`.
-      dataset: The images.
+      searcher: What searches; its schedules must have been told `search_steps(dataset, batch_size)`.
+      dataset: The images, or the text.
       batch_size: Of training and of validation batches; a Python int.
       split: The images that the architecture is learned from.
 
     References:
       "NAS-Bench-201", Dong and Yang, 2020, and its released search loaders: which images a step sees.
     """
-    steps = batches_per_epoch(dataset, batch_size)
+    steps = search_steps(dataset, batch_size)
+    if isinstance(dataset, SearchText):
+        return _train_text_epoch(run, searcher, dataset, batch_size, steps, split)
     total = steps + searcher.extra_steps
     order_key, choice_key, augment_key = jax.random.split(jax.random.fold_in(run.key, run.epoch), 3)
     order = shuffled_batches(order_key, dataset.rows("train"), batch_size, steps)
@@ -84,8 +88,30 @@ def train_epoch(
 
     places = jnp.arange(total) % steps
     state, infos = jax.lax.scan(step, run.state, (places, chosen, jax.random.split(augment_key, total)))
+    return _after_epoch(run, searcher, state, infos)
+
+
+def _train_text_epoch(
+    run: SearchRun, searcher: WeightSharingSearcher, data: SearchText, batch_size: int, steps: int, split: str
+) -> tuple[SearchRun, StepInfo]:
+    """Returns the same of a text."""
+    epoch = text_epoch(data, fold_in(run.key, run.epoch), batch_size, steps, searcher.extra_steps, split)
+
+    def step(carry: tuple[Any, Any], each: Any) -> tuple[tuple[Any, Any], StepInfo]:
+        state, carried = carry
+        state, info = searcher.step(state, epoch.batch(each, carried))
+        return (state, info.carried), info._replace(carried=())
+
+    (state, _), infos = jax.lax.scan(step, (run.state, epoch.start), epoch.each)
+    return _after_epoch(run, searcher, state, infos)
+
+
+def _after_epoch(
+    run: SearchRun, searcher: WeightSharingSearcher, state: Any, infos: StepInfo
+) -> tuple[SearchRun, StepInfo]:
     alive = _finite(searcher.shared(state).parameters)
-    return SearchRun(run.key, run.epoch + 1, state), StepInfo(*(jnp.where(alive, _mean(i), jnp.nan) for i in infos))
+    means = (jnp.where(alive, _mean(seen), jnp.nan) for seen in infos[:4])
+    return SearchRun(run.key, run.epoch + 1, state), StepInfo(*means)
 
 
 def _finite(tree: Any) -> Array:
@@ -102,7 +128,7 @@ def look_at(
     run: SearchRun,
     searcher: WeightSharingSearcher,
     supernet: Supernet,
-    dataset: Dataset,
+    dataset: SearchData,
     *,
     split: str,
     hessian: bool = False,
@@ -146,7 +172,7 @@ def compiled_over_seeds(function: Callable[..., Any], supernet: Supernet, num_se
       num_seeds: How many there are.
     """
 
-    def program(dataset: Dataset, runs: Any) -> Any:
+    def program(dataset: SearchData, runs: Any) -> Any:
         leaves, structure = jax.tree.flatten(runs)
 
         def one(*leaves: Array) -> Any:

@@ -34,6 +34,7 @@ from jnas.searchers.weight_sharing._shared_weights import (
     check_schedule,
     learning_rate,
     loss_of,
+    step_info,
     train_arch,
 )
 from jnas.searchers.weight_sharing._spos import EVALUATED_SELECTION, EVALUATED_SGD
@@ -151,8 +152,7 @@ def nao(
         state = state._replace(key=key, step=done, weights=trained)
         ends = (done % (every * steps_per_epoch) == 0) & (done < epochs * steps_per_epoch)
         state = jax.lax.cond(all_lanes(ends), renew, lambda state, *_: state, state, round_key, batch.validation)
-        nothing = jnp.float32(jnp.nan)
-        return state, StepInfo(*measured, nothing, nothing)
+        return state, step_info(batch, measured)
 
     def renew(state: NaoState, key: Key, examples: Examples) -> NaoState:
         train_key, random_key = jax.random.split(key)

@@ -30,6 +30,7 @@ from jnas.searchers.weight_sharing._shared_weights import (
     begin_weights,
     check_schedule,
     learning_rate,
+    step_info,
     train_arch,
 )
 from jnas.training.data._dataset import Dataset
@@ -89,8 +90,7 @@ def rsps(
         arch = uniform_archs(arch_key, supernet, 1)[0]
         rate = learning_rate(sgd, schedule, state.step)
         trained, measured = train_arch(supernet, state.weights, arch, batch.train, rate, sgd)
-        nothing = jnp.float32(jnp.nan)
-        return RspsState(key, state.step + 1, trained), StepInfo(*measured, nothing, nothing)
+        return RspsState(key, state.step + 1, trained), step_info(batch, measured)
 
     def derive(state: RspsState, dataset: Dataset, split: str) -> Derived:
         arch_key, choose_key = jax.random.split(derive_key(state.key))

@@ -24,6 +24,7 @@ from jnas.searchers.weight_sharing._shared_weights import (
     as_architecture,
     check_schedule,
     learning_rate,
+    step_info,
     train_arch,
 )
 from jnas.training.data._dataset import Dataset
@@ -83,7 +84,7 @@ def setn(
         parameters = trained.shared.parameters
         gradient, on_validation = mixture_gradient(supernet, parameters, state.alpha, batch.validation)
         alpha, optimizer = update_alpha(adam, gradient, state.optimizer, state.alpha)
-        return AlphaState(key, state.step + 1, trained, alpha, optimizer), StepInfo(*on_train, *on_validation)
+        return AlphaState(key, state.step + 1, trained, alpha, optimizer), step_info(batch, on_train, on_validation)
 
     def candidates(key: Key, logits: Array) -> Array:
         if decisions.absent is not None:

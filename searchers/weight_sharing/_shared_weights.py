@@ -7,7 +7,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._vocabulary import Array, Examples, Key, Shared, Supernet, Task, decisions_of
+from jnas.core._vocabulary import (
+    Array,
+    Batch,
+    Examples,
+    Key,
+    Shared,
+    StepInfo,
+    Supernet,
+    Task,
+    Windows,
+    carried_into,
+    decisions_of,
+)
 from jnas.core._widths import in_32_bits
 
 Forward = Callable[[Any, Any], tuple[Any, Any]]
@@ -59,6 +71,7 @@ class Measured(NamedTuple):
 
     loss: Array  # [] float32, the mean
     metric: Array  # [] float32, the task's, in its unit
+    carried: Any = ()  # of texts: the state after the batch's windows
 
 
 def check_schedule(steps_per_epoch: Any, epochs: Any, extra_steps: Any = 0) -> Schedule:
@@ -111,7 +124,27 @@ def loss_of(task: Task, forward: Forward, parameters: Any, examples: Examples) -
     outputs, used = forward(parameters, examples.inputs)
     loss = jnp.mean(task.loss(outputs, examples.targets))
     metric = task.metric(jnp.mean(task.measure(outputs, examples.targets)))
-    return loss, (Measured(loss, if_finite(outputs, metric)), used)
+    carried = () if task.carried is None else task.carried(outputs)
+    return loss, (Measured(loss, if_finite(outputs, metric), carried), used)
+
+
+def unmeasured(examples: Examples) -> Measured:
+    """Returns what a step measured of a batch that it did not look at: NaN, and the state that the batch came with."""
+    return Measured(jnp.float32(jnp.nan), jnp.float32(jnp.nan), carried_into(examples.inputs))
+
+
+def step_info(batch: Batch, train: Measured | None = None, validation: Measured | None = None) -> StepInfo:
+    """Returns what a step saw of the two batches; None for the one that it did not look at."""
+    first = unmeasured(batch.train) if train is None else train
+    second = unmeasured(batch.validation) if validation is None else validation
+    carries = isinstance(batch.train.inputs, Windows)
+    states = (first.carried, second.carried) if carries else ()
+    return StepInfo(first.loss, first.metric, second.loss, second.metric, states)
+
+
+def paced(task: Task, rate: Any, examples: Examples) -> Any:
+    """Returns the learning rate of a step on a batch."""
+    return rate if task.pace is None else rate * task.pace(examples.inputs)
 
 
 def if_finite(outputs: Any, value: Array) -> Array:
@@ -180,6 +213,7 @@ def train_weights(
     gradients, (measured, used) = gradient(state.shared.parameters)
     shape = jax.tree.map(jnp.shape, examples.inputs)
     statistics = supernet.running(state.shared.statistics, used, settings.batch_norm_momentum, shape, arch=arch)
+    rate = paced(supernet.task, rate, examples)
     return step_weights(state, gradients, statistics, rate, settings), measured
 
 
@@ -196,6 +230,7 @@ def train_arch(
     gradients, (measured, used) = arch_gradients(supernet, state.shared.parameters, arch, examples)
     shape = jax.tree.map(jnp.shape, examples.inputs)
     statistics = supernet.running(state.shared.statistics, used, settings.batch_norm_momentum, shape, arch=arch)
+    rate = paced(supernet.task, rate, examples)
     return step_weights(state, gradients, statistics, rate, settings), measured
 
 

@@ -8,7 +8,7 @@ from jnas.core._registry import DEFAULT_SPACE, make_registry
 from jnas.core._vocabulary import FormName, Network, Space, Supernet
 from jnas.io._text import not_one_of
 from jnas.spaces._registry import SPACES, get
-from jnas.training._recipe import Recipe
+from jnas.training._recipe import Recipe, get_recipe
 from jnas.training.data._dataset import Dataset
 from jnas.training.data._text import TextDataset
 from jnas.training.networks._family import Family
@@ -17,7 +17,6 @@ from jnas.training.networks.nasbench101._family import FAMILY as NASBENCH101
 from jnas.training.networks.nasbench101._one_shot_family import ONE_SHOT_FAMILIES
 from jnas.training.networks.nasbench201._family import FAMILY as NASBENCH201
 from jnas.training.networks.recurrent._family import FAMILY as RECURRENT
-from jnas.training.operations._forms import fastest_form
 
 FAMILIES = make_registry("space with networks", (NASBENCH201, NASBENCH101, *ONE_SHOT_FAMILIES, DARTS, RECURRENT))
 """The spaces whose networks, or supernets, can be trained."""
@@ -117,7 +116,7 @@ def make_network(
 
 
 def make_supernet(
-    dataset: Dataset,
+    dataset: Dataset | TextDataset,
     *,
     channels: int = 16,
     cells: int = 5,
@@ -126,12 +125,14 @@ def make_supernet(
     vertices: int | None = None,
     rematerialize: bool = False,
     operations: str | None = None,
+    nodes: int | None = None,
+    recipe: Recipe | None = None,
 ) -> Supernet:
     """Returns the supernet of a space for a data set.
 
     Args:
-      dataset: Says the size of the images and the number of classes.
-      channels: Of the first stage; published searches have 16.
+      dataset: Says the size of the images and the number of classes; or a text, how many words there are.
+      channels: Of the first stage; published searches have 16. Of language models their units, published with 300.
       cells: In each stage; published searches have 5, and 3 modules on NAS-Bench-101; of `'darts'` all of them, 8.
       form: How one operation among several becomes a program; by default the fastest on this backend, a branch
         (`'switch'`) on CPUs, sorted batches (`'dispatch'`) elsewhere. See `jnas.training.train_many`.
@@ -141,11 +142,15 @@ def make_supernet(
       rematerialize: Whether gradients compute the insides of cells again, which takes less memory and more time; their
         last bits may differ.
       operations: Of `'darts'`: `'s1'`, `'s2'` or `'s3'`, a sub-space of RobustDARTS; by default all operations.
+      nodes: Of a cell of `'recurrent'`; by default 8.
+      recipe: Of texts: what says how they are read and what is left out; by default `'ptb-search-50'`, and for Python's
+        documentation `'text-quick-4'`.
 
     Raises:
       TypeError: A size is not a Python int.
       ValueError: The space has no supernet, the form is unknown, a size is out of range, images are not multiples of 4
-        high and wide, or vertices or operations are given for a space that has none to choose.
+        high and wide, the data set is of images for a space of language models or the reverse, or vertices, operations,
+        nodes or a recipe are given for a space that has none to choose.
 
     Example:
       >>> supernet = jnas.training.make_supernet(jnas.training.load_dataset("digits"), channels=4, cells=1)
@@ -169,9 +174,24 @@ def make_supernet(
             known = " and ".join(row.name for row in FAMILIES.rows.values() if row.supernet and row.by_vertices)
             raise ValueError(f"vertices is {vertices}, which chooses among the cells of {known}, not of {space}")
         more["max_vertices"] = vertices
-    usual = fastest_form() if fastest_form() in family.supernet_forms else family.supernet_forms[0]
+    if nodes is not None:
+        space_of(space, nodes)
+        more["nodes"] = nodes
+    check_kind(dataset.name, isinstance(dataset, TextDataset), space)
+    usual = family.default_form()
+    usual = usual if usual in family.supernet_forms else family.supernet_forms[0]
+    known_form = _known_form(form or usual, family.supernet_forms, space)
+    if isinstance(dataset, TextDataset):
+        if rematerialize:
+            raise ValueError("rematerialize is for networks of images; language models of one layer do not take it")
+        settings = (recipe or search_recipe(family, dataset)).text
+        if settings is None:
+            raise ValueError(f"the recipe {recipe and recipe.name!r} trains on images; for a text give 'ptb-search-50'")
+        return family.supernet(known_form, num_words=dataset.num_tokens, channels=channels, settings=settings, **more)
+    if recipe is not None:
+        raise ValueError(f"recipe is {recipe.name!r}, by which supernets of texts are read; {space} learns images")
     return family.supernet(
-        _known_form(form or usual, family.supernet_forms, space),
+        known_form,
         **more,
         image_shape=dataset.image_shape,
         num_classes=dataset.num_classes,
@@ -179,6 +199,12 @@ def make_supernet(
         cells=cells,
         **_asked(rematerialize),
     )
+
+
+def search_recipe(family: Family, text: TextDataset) -> Recipe:
+    """Returns the recipe by which a search of a space of language models reads a text, unless it is told another."""
+    assert family.search_recipes is not None
+    return get_recipe(family.search_recipes[not text.name.startswith("python-docs")])
 
 
 def check_kind(dataset: str, is_text: bool, space: str) -> None:

@@ -48,8 +48,10 @@ class Family(NamedTuple):
       alone: The form in which commands train one architecture by itself; None for that of many.
       supernet: `supernet(form, image_shape=, num_classes=, channels=, cells=) -> Supernet`; None where there is none.
         With `max_vertices=` too, where `by_vertices`.
+        Of texts `supernet(form, num_words=, channels=, settings=)`, with `nodes=` where `by_nodes`.
       supernet_forms: The names that `supernet` takes.
       searched: The channels and the cells in each stage of published searches.
+      search_recipes: Of texts: the recipes by which searches read Python's documentation, and other texts.
       named_arrays: `named_arrays(arch, parameters, statistics)`, NumPy's, yields what the architecture has, as a file
         of weights names it.
       time_features: `time_features(archs [N, E], network) -> float [N, F]`, to which seconds of an epoch are fitted.
@@ -96,6 +98,7 @@ class Family(NamedTuple):
     text: bool = False
     by_nodes: bool = False
     nodes_of: Callable[[Any], int] | None = None
+    search_recipes: tuple[str, str] | None = None
 
 
 def all_archs(space: Space) -> np.ndarray:

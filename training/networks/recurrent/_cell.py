@@ -33,30 +33,30 @@ def activate(operation: Any, values: Array) -> Array:
     but that one more than once.
     """
     if isinstance(operation, int | np.integer):
-        return (jnp.tanh, jax.nn.relu, _sigmoid, lambda x: x)[operation](values)
+        return (jnp.tanh, jax.nn.relu, sigmoid, lambda x: x)[operation](values)
     is_sigmoid = operation == 2
     scale = jnp.where(is_sigmoid, np.float32(0.5), np.float32(1))
     bounded = scale * jnp.tanh(scale * values) + jnp.where(is_sigmoid, np.float32(0.5), np.float32(0))
     return lax.select_n(operation, bounded, jax.nn.relu(values), bounded, values)
 
 
-def _sigmoid(values: Array) -> Array:
+def sigmoid(values: Array) -> Array:
     """Returns the logistic function by `tanh`, as `activate` of data has it."""
     return 0.5 * jnp.tanh(0.5 * values) + 0.5
 
 
-def _state(states: Sequence[Array], number: Any) -> Array:
+def state_of(states: Sequence[Array], number: Any) -> Array:
     """Returns one of the states so far, by a Python number or by data."""
     if len(states) == 1:
         return states[0]
     return states[int(number)] if isinstance(number, int | np.integer) else lax.select_n(number, *states)
 
 
-def _gated(state: Array, product: Array, operation: Any) -> Array:
+def gated(state: Array, product: Array, operation: Any) -> Array:
     """Returns `s + sigmoid(c) (f(g) - s)`, of a state `[B, D]` and the product `[c, g]`, `[B, 2 D]`."""
     units = state.shape[-1]
     candidate = activate(operation, product[:, units:])
-    return state + _sigmoid(product[:, :units]) * (candidate - state)
+    return state + sigmoid(product[:, :units]) * (candidate - state)
 
 
 def run_cell(
@@ -97,10 +97,10 @@ def run_cell(
 
     def step(hidden: Array, each: tuple[Array, Array]) -> tuple[Array, Array]:
         product, number = each
-        states = [_gated(hidden, product + masked(hidden) @ parameters.initial[units:], 0)]
+        states = [gated(hidden, product + masked(hidden) @ parameters.initial[units:], 0)]
         for node in range(nodes):
-            read = _state(states, cell.inputs[node])
-            states.append(_gated(read, masked(read) @ parameters.nodes[node], cell.operations[node]))
+            read = state_of(states, cell.inputs[node])
+            states.append(gated(read, masked(read) @ parameters.nodes[node], cell.operations[node]))
         output = sum((shares[node] * states[node + 1] for node in range(1, nodes)), shares[0] * states[1])
         return jnp.where(number < length, output, hidden), output
 

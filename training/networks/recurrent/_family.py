@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from jnas.core._vocabulary import FormName, Network
+from jnas.core._vocabulary import FormName, Network, Supernet
 from jnas.training.networks._family import Family, Named
 from jnas.training.networks.recurrent._language_model import LanguageModelParameters, language_model
+from jnas.training.networks.recurrent._supernet import recurrent_supernet
 from jnas.training.operations._forms import fastest_form
 
 
@@ -23,6 +24,10 @@ def _network(form: FormName, archs: np.ndarray | None, **sizes: Any) -> Network:
     return language_model(form=form, arch=archs if form == "static" else None, **sizes)
 
 
+def _supernet(form: FormName, **sizes: Any) -> Supernet:
+    return recurrent_supernet(form=form, **sizes)
+
+
 FAMILY = Family(
     name="recurrent",
     network=_network,
@@ -32,6 +37,10 @@ FAMILY = Family(
     # On CPUs a member's window stays in the cache; accelerators take all members side by side.
     default_form=lambda: "switch" if fastest_form() == "switch" else "mixture",
     named_arrays=_named_arrays,
+    supernet=_supernet,
+    supernet_forms=("switch", "mixture"),
+    searched=(300, 1),
+    search_recipes=("text-quick-4", "ptb-search-50"),
     text=True,
     nodes_of=lambda parameters: len(parameters.cell.nodes),
     by_nodes=True,

@@ -17,7 +17,7 @@ from jnas.training.networks._initial import Uniform, initial_arrays
 from jnas.training.networks.recurrent._cell import CellMasks, CellParameters, run_cell
 from jnas.training.networks.recurrent._decoder import cross_entropy
 
-_FAN_IN = 625  # all products start within 0.04, which is one over the root of this
+FAN_IN = 625  # all products start within 0.04, which is one over the root of this
 
 
 class LanguageModelParameters(NamedTuple):
@@ -36,7 +36,7 @@ class Window(NamedTuple):
     hidden: Array  # [B, D] float32, after the window
 
 
-class _Draws(NamedTuple):
+class LeftOut(NamedTuple):
     """What is left out in training, drawn once for a window; None where nothing is."""
 
     words: Array | None  # [V] float32
@@ -85,7 +85,7 @@ def language_model(
 
     def init(key: Key, arch: Array) -> tuple[LanguageModelParameters, Any]:
         shapes = ((num_words, channels), (2 * channels, 2 * channels), (nodes, channels, 2 * channels))
-        words, initial, each = initial_arrays(key, tuple(Uniform(shape, _FAN_IN) for shape in shapes))
+        words, initial, each = initial_arrays(key, tuple(Uniform(shape, FAN_IN) for shape in shapes))
         used = in_use(cell_of(arch), output)[:, None, None]
         cell = CellParameters(initial, jnp.where(used, each, 0))
         return LanguageModelParameters(words, jnp.zeros(num_words), cell), ()
@@ -105,9 +105,9 @@ def language_model(
         key: Key | None = None,
         settings: TextRecipe | None = None,
     ) -> Window:
-        draws = _Draws(None, None, None, None)
+        draws = LeftOut(None, None, None, None)
         if key is not None and settings is not None:
-            draws = _drawn(key, settings, num_words, hidden.shape)
+            draws = draw_left_out(key, settings, num_words, hidden.shape)
         embedded = parameters.words[tokens]
         if draws.words is not None:
             embedded = embedded * draws.words[tokens][..., None]
@@ -120,7 +120,7 @@ def language_model(
         loss = cross_entropy(rows, parameters.words, parameters.bias, targets.reshape(-1), length * batch)
         objective = loss / (jnp.maximum(length, 1) * batch)
         if key is not None and settings is not None:
-            objective = objective + _penalties(settings, outputs, dropped, length)
+            objective = objective + penalties(settings, outputs, dropped, length)
         return Window(objective, loss, hidden)
 
     def apply(parameters: LanguageModelParameters, statistics: Any, arch: Array, inputs: Any) -> tuple[Any, Any]:
@@ -146,7 +146,7 @@ def language_model(
     )
 
 
-def _drawn(key: Key, settings: TextRecipe, num_words: int, shape: tuple[int, ...]) -> _Draws:
+def draw_left_out(key: Key, settings: TextRecipe, num_words: int, shape: tuple[int, ...]) -> LeftOut:
     """Returns what a window leaves out; one draw serves all, and what is kept is scaled up."""
     rates = (settings.drop_embedding, settings.drop_output, settings.drop_input, settings.drop_hidden)
     size = int(np.prod(shape))
@@ -168,10 +168,10 @@ def _drawn(key: Key, settings: TextRecipe, num_words: int, shape: tuple[int, ...
         else CellMasks(whole() if inputs is None else inputs, whole() if states is None else states)
     )
     words = kept(draws[needed:], settings.drop_words) if settings.drop_words else None
-    return _Draws(words, embedded, outputs, cell)
+    return LeftOut(words, embedded, outputs, cell)
 
 
-def _penalties(settings: TextRecipe, outputs: Array, dropped: Array, length: Array) -> Array:
+def penalties(settings: TextRecipe, outputs: Array, dropped: Array, length: Array) -> Array:
     """Returns the penalties on outputs that are large, and that change from a step to the next."""
     steps, *each = outputs.shape
     number, total = jnp.arange(steps), jnp.zeros((), outputs.dtype)
