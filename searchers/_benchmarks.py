@@ -102,8 +102,8 @@ _SGD_OF_DARTS = Sgd(weight_decay=3e-4, nesterov=False)
 
 # Recurrent cells on Penn Treebank: DARTS's search, and for the others their own papers' ("Random Search and
 # Reproducibility", Li and Talwalkar, 2019, Section 4.1, and its released code; "Efficient Neural Architecture Search",
-# Pham et al., 2018, Section 3.1, whose rate falls after 15 epochs and here does not). SPOS, FairNAS, FBNet, SETN and NAO
-# were not published there: they train as random search.
+# Pham et al., 2018, Section 3.1, whose rate falls after 15 epochs and here does not). SPOS, FairNAS, FBNet, SETN and
+# NAO were not published there: they train as random search.
 _SGD_OF_TEXTS = Sgd(20.0, 20.0, momentum=0.0, weight_decay=5e-7, clip=0.25, nesterov=False)
 _OF_TEXTS: Mapping[str, Any] = {"epochs": 100, "batch_size": 64, "settings": {"sgd": _SGD_OF_TEXTS}}
 _SELECTION_OF_TEXTS = Selection("same_batches", num_candidates=1000, batch_size=1024)
