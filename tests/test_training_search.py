@@ -23,6 +23,8 @@ from jnas.studies.search._random_order import random_order, share_of_worse
 from jnas.studies.trainings import _store, _study
 from jnas.studies.trainings._files import FOLDER, TRAININGS
 from jnas.studies.trainings._plan import plan_training_search
+from jnas.studies.trainings._results import as_study_results
+from jnas.studies.trainings._store import as_trained
 from jnas.training._recipe import get_recipe
 from jnas.training.data._sources import load_dataset
 from jnas.training.data._text import text_dataset
@@ -186,7 +188,29 @@ def test_processes_start_alike_from_a_folder_without_trainings(tmp_path, trained
         assert len(list((tmp_path / str(processes) / TRAININGS).iterdir())) == kept
 
 
-def test_what_trainings_compute_in_is_said_and_texts_are_refused():
+def test_language_models_are_searched_for_the_lowest_perplexity(tmp_path, capsys, pageless):
+    lines = [" ".join(f"w{(3 * i + j) % 5}" for j in range(6)) for i in range(60)]
+    (tmp_path / "mine.txt").write_text("\n".join(lines))
+    words = ["search", "--space", "recurrent", "--nodes", "2", "--dataset", str(tmp_path / "mine.txt")]
+    words += ["--recipe", "text-quick-4", "--epochs", "1", "--channels", "3", "--batch-size", "2", "--form", "switch"]
+    words += ["--searchers", "random_search", "--evaluations", "3", "--seeds", "2", "--out", str(tmp_path / "found")]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert "recurrent: mine validation perplexity after 1 epoch of training (recipe text-quick-4: 3 units" in told
+    assert "perplexity (lower is better)" in told
+    study, _ = load_results(tmp_path / "found")
+    (searcher,), (archs, runs) = study.searchers, study.trainings
+    found = {a.tobytes(): v for a, v in zip(archs, runs.accuracy["validation"][:, -1], strict=True)}
+    asked = as_trained(jnas.spaces.recurrent(2))(np.asarray(searcher.traces.arch).reshape(-1, 4))
+    values = np.asarray([found[arch.tobytes()] for arch in asked]).reshape(2, 3)
+    np.testing.assert_array_equal(searcher.traces.score, -values)
+    np.testing.assert_array_equal(searcher.values[0], np.minimum.accumulate(values, 1))
+    assert "on mine (7 different words; 336 of train" in as_study_results(study).config["sentences"][0]
+    table = jnas.load_table(tmp_path / "found" / "table.npz")
+    assert (table.metric.name, table.metric.higher_is_better, table.num_archs) == ("perplexity", False, len(archs))
+
+
+def test_what_trainings_compute_in_is_said_and_texts_need_networks_that_learn_them():
     dataset, recipe, searchers = (
         load_dataset("digits"),
         get_recipe("digits-8"),
@@ -198,7 +222,7 @@ def test_what_trainings_compute_in_is_said_and_texts_are_refused():
     assert narrow.config["dtype"] == "bfloat16"
     assert narrow.config["made_with"] == {"l": arguments_of(searchers["l"])}
     text = text_dataset({"train": [["a", "b"]], "validation": [["a"]]}, name="few")
-    with pytest.raises(ValueError, match="'few' is a text, and searches by trainings learn images; make a table"):
+    with pytest.raises(ValueError, match="'few' is a text, which toy does not learn; for it give recurrent"):
         plan_training_search(searchers, network, text, recipe)
 
 

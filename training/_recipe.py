@@ -334,7 +334,8 @@ def _check_text(recipe: Recipe, text: TextRecipe) -> None:
         raise TypeError(f"the recipe's text is {text!r}, expected a TextRecipe or None")
     if not isinstance(text.roll_back, bool):
         raise TypeError(f"the recipe's roll_back is {text.roll_back!r}, expected True or False")
-    for field, value in text._replace(roll_back=0)._asdict().items():
+    numbers = {field: value for field, value in text._asdict().items() if field != "roll_back"}
+    for field, value in numbers.items():
         whole, share = field in ("window", "most_longer", "patience"), field.startswith(("drop_", "half_"))
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             raise TypeError(f"the recipe's {field} is {value!r}, expected a Python {'int' if whole else 'float'}")

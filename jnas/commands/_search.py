@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 
-from jnas import spaces
 from jnas.commands._processes import say
 from jnas.commands._study_work import carry_out_and_tell
 from jnas.commands._training_setup import (
@@ -15,7 +14,6 @@ from jnas.commands._training_setup import (
     make_dataset,
     make_recipe,
     prepare_devices,
-    refuse_texts,
     show_recipes,
 )
 from jnas.core._version import __version__
@@ -29,7 +27,7 @@ from jnas.studies.trainings._results import as_table
 from jnas.studies.trainings._settings import TRAINING_SEARCH_SETTINGS
 from jnas.studies.trainings._study import carry_out_training_search, training_search_text
 from jnas.tables._file import save_arrays
-from jnas.training.networks._families import FAMILIES, make_network
+from jnas.training.networks._families import make_network, space_of
 
 
 def run_search(options: argparse.Namespace) -> None:
@@ -39,18 +37,19 @@ def run_search(options: argparse.Namespace) -> None:
         return
     if show_recipes(options):
         return
-    refuse_texts(options, "jnas search")
-    space = spaces.get(FAMILIES.entry(options.space).name)
+    space = space_of(options.space, options.nodes)
     searchers = {name: _make_searcher(name, space, options.batch) for name in _names(options.searchers, space)}
     prepare_devices(options)
     dataset = make_dataset(options)
     recipe = make_recipe(options, dataset)
     dataset = divide_as(dataset, recipe, options)
-    network = make_network(dataset, recipe, options.form, space=options.space, rematerialize=options.rematerialize)
+    how = {"space": options.space, "nodes": options.nodes, "rematerialize": options.rematerialize}
+    network = make_network(dataset, recipe, options.form, **how)
     asked = study_arguments(TRAINING_SEARCH_SETTINGS, options)
     asked |= {"chunk_size": options.chunk_size, "command": options.command}
     plan = plan_training_search(searchers, network, dataset, recipe, **asked)
-    told = [options.space, *searchers, plan.config["dataset"], recipe.name, plan.config["num_seeds"]]
+    nodes = [] if options.nodes is None else [f"{options.nodes}-nodes"]
+    told = [options.space, *nodes, *searchers, plan.config["dataset"], recipe.name, plan.config["num_seeds"]]
     folder: list[Path] = []
 
     def carry_out(plan: Any, *, out: Path, log: Any) -> Any:

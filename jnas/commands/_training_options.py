@@ -8,6 +8,7 @@ from jnas.studies._settings import (
     DATASET,
     FLAG,
     NATURAL,
+    NODES,
     NUM_EPOCHS,
     NUM_SEEDS,
     OTHER_DEVICE,
@@ -74,7 +75,6 @@ _RECIPE_SETTINGS = (
         "cells in each of the network's stages, of darts all of them (default: the recipe's)",
     ),
 )
-_NODES = Setting("nodes", integer(1, most=32), "N", "recurrent: nodes of a cell (default 8)")
 _DEVICE_SETTINGS = (
     Setting("form", one_of("switch", "dispatch", "mixture"), help="how a batch of candidates is computed"),
     Setting("chunk_size", POSITIVE, "N", "candidates in one program", older=("chunk",)),
@@ -92,7 +92,7 @@ trained. Stopped at any moment, the same command goes on, to the same results.
 """
 _TRAIN_SETTINGS = (
     Setting("space", TEXT, "{nasbench201,nasbench101,darts,recurrent}", f"default {DEFAULT_SPACE}", DEFAULT_SPACE),
-    _NODES,
+    NODES,
     NUM_SEEDS.of("runs of each, with seeds 0 to N-1 (default 1)", 1),
     OUT.of("the folder of the runs (default jnas-train)", "jnas-train"),
 )
@@ -105,7 +105,7 @@ the same command goes on.
 _BUILD_SETTINGS = (
     OUT.of("the folder of the runs (default: T, beside the table)"),
     Setting("space", TEXT, "NAME", "nasbench201 (default), nasbench101, or recurrent with --nodes", DEFAULT_SPACE),
-    _NODES,
+    NODES,
     Setting("archs", TEXT, "FILE", "train the cells of this file, an architecture string on each line"),
     VERTICES.of("nasbench101: train the cells of up to so many vertices, input and output among them"),
     NUM_SEEDS.of("runs of each cell, with seeds 0 to N-1 (default 3)", 3),

@@ -122,7 +122,8 @@ def begin_text_run(key: Key, arch: Array, text: TextDataset, recipe: Recipe, net
     init_key, run_key = split(key)
     weights = Weights(*network.init(init_key, arch))
     recent = jnp.full(settings.patience, jnp.inf, jnp.float32)
-    steps, infinite, kept = jnp.int32(-1), jnp.float32(jnp.inf), ()
+    steps, infinite = jnp.int32(-1), jnp.float32(jnp.inf)
+    kept: Any = ()
     if settings.roll_back and text.validation_split is not None:
         measured = {name: jnp.full(2, jnp.nan, jnp.float32) for name in text.splits}
         kept = Kept(weights.parameters, steps, infinite, measured)

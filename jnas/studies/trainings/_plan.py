@@ -15,6 +15,7 @@ from jnas.tables._targets import Target
 from jnas.training._recipe import Recipe, recipe_words
 from jnas.training.data._dataset import Dataset
 from jnas.training.data._text import TextDataset
+from jnas.training.networks._families import check_kind
 from jnas.training.runs._jobs import dataset_digest
 
 
@@ -22,7 +23,7 @@ class TrainingSearchPlan(NamedTuple):
     """What to do."""
 
     searchers: Mapping[str, Searcher]
-    dataset: Dataset
+    dataset: Dataset | TextDataset
     recipe: Recipe
     network: Network
     chunk_size: int | None  # candidates in one program; None: as `training_search` says
@@ -34,7 +35,7 @@ class TrainingSearchPlan(NamedTuple):
 def plan_training_search(
     searchers: Mapping[str, Searcher],
     network: Network,
-    dataset: Dataset,
+    dataset: Dataset | TextDataset,
     recipe: Recipe,
     *,
     max_evaluations: int = 100,
@@ -49,11 +50,7 @@ def plan_training_search(
     """Returns the plan of a study; arguments and errors are those of `training_search`."""
     check_settings(TRAINING_SEARCH_SETTINGS, locals())
     check_rows("searchers", searchers, Searcher, "jnas.searchers makes them")
-    if isinstance(dataset, TextDataset):
-        raise ValueError(
-            f"the data set {dataset.name!r} is a text, and searches by trainings learn images; make a table of its "
-            "language models by `jnas table build`, and search in that by jnas.study"
-        )
+    check_kind(dataset.name, isinstance(dataset, TextDataset), network.space.name)
     if network.form == "dispatch":
         raise ValueError("form is 'dispatch', whose programs are made for known batches; give 'switch' or 'mixture'")
     if dataset.validation_split is None:
@@ -76,7 +73,7 @@ def plan_training_search(
         "split": "validation",
         "splits": {role: split for role, split in splits.items() if split is not None},
         "images": {split: len(rows) for split, rows in dataset.splits.items()},
-        "image_shape": [int(n) for n in dataset.image_shape],
+        **_kind_words(dataset),
         "recipe": recipe_words(recipe),
         "epochs": [recipe.epochs],
         "form": network.form,
@@ -98,3 +95,10 @@ def plan_training_search(
         **({} if network.dtype == "float32" else {"dtype": network.dtype}),
     }
     return TrainingSearchPlan(dict(searchers), dataset, recipe, network, chunk_size, targets, config, start_from)
+
+
+def _kind_words(dataset: Dataset | TextDataset) -> dict[str, Any]:
+    """Returns the size of images, or what the tokens of a text are; `images` counts both."""
+    if isinstance(dataset, TextDataset):
+        return {"vocabulary": [dataset.num_tokens, dataset.vocabulary.unit]}
+    return {"image_shape": [int(n) for n in dataset.image_shape]}

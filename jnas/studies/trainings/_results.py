@@ -18,6 +18,7 @@ from jnas.tables._metric import ACCURACY, metric_of
 from jnas.tables._targets import Target
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
+from jnas.training.data._text import TextDataset
 from jnas.training.runs._build import TablePlan, assemble_table
 from jnas.training.runs._jobs import Jobs
 
@@ -77,11 +78,10 @@ def _sentences(study: TrainingSearch, asked: Mapping[str, np.ndarray]) -> list[s
     evaluated = sum(int(np.sum(searcher.traces.mask)) for searcher in study.searchers)
     last = config["last_epochs"]
     score = f"after {counted(recipe['epochs'], 'epoch')}" if last == 1 else f"over its last {last} epochs"
-    height, width, _ = config["image_shape"]
     failed = int(np.sum(study.trainings.runs.failed[rows])) if study.trainings is not None and asked else 0
     return [
         f"{counted(len(config['searchers']), 'searcher')} looked for the architecture with the best validation "
-        f"{metric_of(config).name} on {config['dataset']} ({height}x{width}; "
+        f"{metric_of(config).name} on {config['dataset']} ({_kind_text(config)}; "
         f"{', '.join(f'{n:,} of {s}' for s, n in images.items())}) "
         f"{score}, with {counted(config['num_seeds'], 'seed')} each.",
         f"Every evaluation is a real training with the recipe {recipe['name']} and seed {config['training_seed']}; "
@@ -90,6 +90,15 @@ def _sentences(study: TrainingSearch, asked: Mapping[str, np.ndarray]) -> list[s
         f"A search ended after {counted(config['max_evaluations'], 'evaluation')}. What it returns is the best "
         "architecture that it evaluated by that score alone.",
     ]
+
+
+def _kind_text(config: Mapping[str, Any]) -> str:
+    """Returns the size of the images, or what the tokens of a text are."""
+    if "vocabulary" in config:
+        number, unit = config["vocabulary"]
+        return f"{number:,} different {unit}"
+    height, width, _ = config["image_shape"]
+    return f"{height}x{width}"
 
 
 def evaluations_csv(study: TrainingSearch) -> str:
@@ -124,7 +133,7 @@ def curves_csv(study: TrainingSearch) -> str | None:
 
 
 def as_table(
-    study: TrainingSearch, network: Network, dataset: Dataset, recipe: Recipe, *, source: str
+    study: TrainingSearch, network: Network, dataset: Dataset | TextDataset, recipe: Recipe, *, source: str
 ) -> tuple[Header, dict[str, np.ndarray]]:
     """Returns the trainings as a table of the architectures that were trained, as `save_arrays` takes it.
 

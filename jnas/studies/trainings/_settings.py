@@ -4,6 +4,7 @@ from jnas.core._registry import DEFAULT_SPACE
 from jnas.studies._settings import (
     MAX_EVALUATIONS,
     NAMES,
+    NODES,
     NUM_SEEDS,
     OTHER_DEVICE,
     OUT,
@@ -19,6 +20,7 @@ SEARCHED_SETTINGS = tuple(
     setting._replace(of_study=False)
     for setting in (
         Setting("space", TEXT, "NAME", f"any space with networks (default {DEFAULT_SPACE})", DEFAULT_SPACE),
+        NODES,
         Setting(
             "searchers",
             NAMES,
@@ -52,7 +54,8 @@ TRAINING_SEARCH_SETTINGS = (
         "last_epochs",
         POSITIVE,
         "N",
-        "the score is the mean of the validation accuracies after the last N epochs (default: the recipe's, mostly 1)",
+        "the score is the mean of the validation accuracies (of texts minus perplexities) after the last N epochs "
+        "(default: the recipe's, mostly 1)",
     ),
     Setting("start_from", TEXT, "DIR", "the folder of another such study, whose trainings need not be made again"),
     OUT.of("the study's folder (default: a folder in jnas-search/ named after the study)"),

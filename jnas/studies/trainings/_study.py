@@ -21,6 +21,7 @@ from jnas.tables._metric import metric_of
 from jnas.tables._targets import Target
 from jnas.training._recipe import Recipe
 from jnas.training.data._dataset import Dataset
+from jnas.training.data._text import TextDataset
 
 _SAME = ("jnas", "numpy", *SAME)  # where a study goes on
 
@@ -28,7 +29,7 @@ _SAME = ("jnas", "numpy", *SAME)  # where a study goes on
 def training_search(
     searchers: Mapping[str, Searcher],
     network: Network,
-    dataset: Dataset,
+    dataset: Dataset | TextDataset,
     recipe: Recipe,
     *,
     out: str | os.PathLike[str],
@@ -58,8 +59,8 @@ def training_search(
       num_seeds: Searches of each searcher.
       root_seed: From which, with the searcher's name and the number of the search, its PRNG key comes.
       training_seed: Of every training.
-      last_epochs: The score is the mean of the validation accuracies after so many last epochs; by default as many as
-        the recipe says, or one.
+      last_epochs: The score is the mean of the validation accuracies after so many last epochs, of texts minus that
+        of perplexities; by default as many as the recipe says, or one.
       chunk_size: Candidates in one program; by default one for each device where networks branch, so that all searchers
         share a program, and otherwise as many as a searcher's seeds propose at first.
       start_from: The folder of another such study, whose trainings are taken over where they are of the same networks,
@@ -68,7 +69,7 @@ def training_search(
       log: Called with lines about what is to be done.
 
     Raises:
-      ValueError: An argument is out of range, the data set is a text, or the folder holds another study.
+      ValueError: An argument is out of range, the networks do not learn such data, or the folder holds another study.
       TypeError: `searchers` is no mapping of names to searchers.
       OSError: The folder cannot be written.
 
@@ -109,11 +110,12 @@ def training_search_text(study: TrainingSearch) -> str:
 def _headline(plan: TrainingSearchPlan) -> str:
     config = plan.config
     last = "" if config["last_epochs"] == 1 else f", mean of the last {config['last_epochs']}"
+    width = f"{plan.recipe.channels} {'units' if plan.recipe.text else 'channels'}"
     return (
         f"{counted(len(plan.searchers), 'searcher')} x {counted(config['num_seeds'], 'seed')} in "
         f"{plan.network.space.name}: {config['dataset']} validation {metric_of(config).name} after "
         f"{counted(plan.recipe.epochs, 'epoch')} of training{last} (recipe "
-        f"{plan.recipe.name}: {plan.recipe.channels} channels, batches of {plan.recipe.batch_size}), "
+        f"{plan.recipe.name}: {width}, batches of {plan.recipe.batch_size}), "
         f"{counted(config['max_evaluations'], 'evaluation')}"
     )
 
