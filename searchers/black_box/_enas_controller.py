@@ -9,11 +9,12 @@ import numpy as np
 import optax
 
 from jnas.core._draws import split
+from jnas.core._lanes import lane_maximum
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.core._widths import narrow_optimizer
 from jnas.searchers._checks import check_fraction, check_positive_int, check_sizes
 from jnas.searchers._recorded import recorded
-from jnas.searchers.black_box._sequences import Reachable, draw_valid, flat_leaves, leaves_of, sequence_of
+from jnas.searchers.black_box._sequences import Reachable, draw_several, flat_leaves, leaves_of, sequence_of
 from jnas.searchers.weight_sharing._controller import (
     Controller,
     ControllerSettings,
@@ -30,15 +31,19 @@ from jnas.searchers.weight_sharing._predecessor_controller import (
 
 
 class EnasControllerState(NamedTuple):
-    """What ENAS's controller needs for its next step."""
+    """What ENAS's controller needs for its next step; `n` samples make one."""
 
     key: Key  # []
     controller: Array  # [P] float32, its parameters one after another: many small arrays would take long to compile
     optimizer: Any  # of the controller
-    gradients: Array  # [P] float32, the sum over the samples since the controller's last step
-    baseline: Array  # [] float32, of this epoch; minus infinity before its first reward
+    baseline: Array  # [] float32, of this epoch, as the controller's last step left it
     num_told: Array  # [] int32, rewards so far
+    queue: Array  # [n, D] int32, decisions that the controller has drawn
+    num_queued: Array  # [] int32, how many there are; none once it has made a step
+    num_taken: Array  # [] int32, how many of them have been asked
     asked: Array  # [D] int32, the decisions of the architecture that was last proposed
+    samples: Array  # [n, D] int32, those with a reward since the controller's last step
+    scores: Array  # [n] float32, theirs
 
 
 class _Policy(NamedTuple):
@@ -126,47 +131,105 @@ def enas_controller(
         del capacity
         key, controller_key = split(key)
         fresh = flat_leaves(policy.init(controller_key))
+        nothing, none = jnp.zeros((num_samples, policy.noise[0]), jnp.int32), jnp.int32(0)
         return EnasControllerState(
             key=key,
             controller=fresh,
             optimizer=adam.init(fresh),
-            gradients=jnp.zeros_like(fresh),
             baseline=jnp.float32(-jnp.inf),
-            num_told=jnp.int32(0),
-            asked=jnp.zeros(policy.noise[0], jnp.int32),
+            num_told=none,
+            queue=nothing,
+            num_queued=none,
+            num_taken=none,
+            asked=nothing[0],
+            samples=nothing,
+            scores=jnp.zeros(num_samples, jnp.float32),
         )
 
     def ask(state: EnasControllerState) -> tuple[Proposal, EnasControllerState]:
-        key, asked, valid = draw_valid(
-            state.key,
+        is_empty = state.num_taken >= state.num_queued
+        # Where any lane has none left the branch is taken, and the lanes that have some keep them.
+        drawn = jax.lax.cond(lane_maximum(is_empty.astype(jnp.int32)) > 0, refill, _queued, state)
+        drawn = jax.tree.map(lambda new, old: jnp.where(is_empty, new, old), drawn, _queued(state))
+        state = state._replace(**drawn)
+        asked, valid = state.queue[state.num_taken], state.num_taken < state.num_queued
+        proposal = propose(policy.to_arch(asked)[None], valid=valid)
+        return proposal, state._replace(asked=asked, num_taken=state.num_taken + 1)
+
+    def refill(state: EnasControllerState) -> dict[str, Any]:
+        parameters = as_parameters(state.controller)
+        key, queue, num_queued = draw_several(
+            jax.random.clone(state.key),  # type: ignore[no-untyped-call]
             policy.noise,
-            lambda noise: policy.sample(as_parameters(state.controller), noise),
+            lambda noise: policy.sample(parameters, noise),
             lambda choices: space.is_valid(policy.to_arch(choices)),
+            num_samples,
             max_draws,
         )
-        return propose(policy.to_arch(asked)[None], valid=valid), state._replace(key=key, asked=asked)
+        return {"key": key, "queue": queue, "num_queued": num_queued, "num_taken": jnp.int32(0)}
 
     def tell(state: EnasControllerState, proposal: Proposal, evaluation: Evaluation) -> EnasControllerState:
         score = usable_score(evaluation)[0]
         learns = proposal.valid[0] & jnp.isfinite(score)
-        (_, entropy), pull = jax.vjp(lambda flat: policy.score(as_parameters(flat), state.asked), state.controller)
-        reward = reward_scale * jnp.where(learns, score, 0) + entropy_weight * entropy
-        begins = state.num_told % (num_samples * steps_per_epoch) == 0
-        start = jnp.where(begins, reward, state.baseline)
-        baseline = start - (1 - baseline_decay) * (start - reward)
-        (gradient,) = pull((-(reward - baseline) / num_samples, jnp.zeros_like(entropy)))
-        gradients = state.gradients + gradient
-        ends = (state.num_told + 1) % num_samples == 0
-        updates, optimizer = adam.update(gradients, state.optimizer, state.controller)
-        stepped = (optax.apply_updates(state.controller, updates), optimizer, jnp.zeros_like(gradients))
-        kept = (state.controller, state.optimizer, gradients)
-        after = jax.tree.map(lambda new, old: jnp.where(ends, new, old), stepped, kept)
-        told = (*after, baseline, state.num_told + 1, state.asked)
-        return EnasControllerState(
-            state.key, *jax.tree.map(lambda new, old: jnp.where(learns, new, old), told, state[1:])
+        place = jnp.where(learns, state.num_told % num_samples, num_samples)
+        state = state._replace(
+            num_told=state.num_told + learns,
+            samples=state.samples.at[place].set(state.asked, mode="drop"),
+            scores=state.scores.at[place].set(score, mode="drop"),
         )
+        ends = place == num_samples - 1
+        known = (state.controller, state.optimizer, state.baseline)
+        learned = jax.lax.cond(lane_maximum(ends.astype(jnp.int32)) > 0, learn, lambda _: known, state)
+        learned = jax.tree.map(lambda new, old: jnp.where(ends, new, old), learned, known)
+        num_queued = jnp.where(ends, 0, state.num_queued)  # what an earlier controller has drawn is not asked
+        return state._replace(controller=learned[0], optimizer=learned[1], baseline=learned[2], num_queued=num_queued)
+
+    def learn(state: EnasControllerState) -> tuple[Array, Any, Array]:
+        begins = (state.num_told - num_samples) % (num_samples * steps_per_epoch) == 0
+        before = jnp.where(begins, -jnp.inf, state.baseline)
+        rates = (reward_scale, entropy_weight, baseline_decay)
+        score = lambda flat, choices: policy.score(as_parameters(flat), choices)  # noqa: E731
+        gradient, baseline = _policy_gradient(score, state.controller, state.samples, state.scores, before, rates)
+        updates, optimizer = adam.update(gradient, state.optimizer, state.controller)
+        return jnp.asarray(optax.apply_updates(state.controller, updates)), optimizer, baseline
 
     return Searcher(init, ask, tell, "enas_controller")
+
+
+def _queued(state: EnasControllerState) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in ("key", "queue", "num_queued", "num_taken")}
+
+
+def _policy_gradient(
+    score: Callable[[Array, Array], tuple[Array, Array]],
+    flat: Array,
+    samples: Array,
+    scores: Array,
+    baseline: Array,
+    rates: tuple[Any, Any, Any],
+) -> tuple[Array, Array]:
+    """Returns the gradient `[P]` of the loss of some samples, and the baseline after them.
+
+    Args:
+      score: `(parameters [P], decisions [D]) -> log-probability, entropy`.
+      flat: The parameters `[P]`.
+      samples: int32 `[n, D]`.
+      scores: float32 `[n]`.
+      baseline: float32 `[]`, before them; minus infinity where it begins with the first.
+      rates: The scale of rewards, the entropy's weight, the baseline's decay.
+    """
+    scale, weight, decay = rates
+    (_, entropies), pull = jax.vjp(lambda flat: jax.vmap(lambda each: score(flat, each))(samples), flat)
+    rewards = scale * scores + weight * entropies
+
+    def follow(baseline: Array, reward: Array) -> tuple[Array, Array]:
+        after = baseline - (1 - decay) * (baseline - reward)
+        return after, reward - after
+
+    start = jnp.where(jnp.isfinite(baseline), baseline, rewards[0])
+    after, advantages = jax.lax.scan(follow, start, rewards)
+    (gradient,) = pull((-advantages / len(scores), jnp.zeros_like(entropies)))
+    return gradient, after
 
 
 def _policy(

@@ -13,6 +13,8 @@ from jnas.core._vocabulary import Array, Key, Space
 from jnas.io._text import not_one_of
 from jnas.spaces._registry import released
 
+_TOGETHER = 16  # draws that are made at a time
+
 Reachable = Literal["whole", "released"]
 """Whether a searcher can express the whole space, or what its released sampler can."""
 
@@ -135,3 +137,55 @@ def draw_valid(
     start = (key, jnp.int32(0), jnp.zeros(num_choices, jnp.int32), jnp.bool_(False))
     key, _, choices, valid = jax.lax.while_loop(goes_on, draw, start)
     return key, choices, valid
+
+
+def draw_several(
+    key: Key,
+    shape: tuple[int, int],
+    choose: Callable[[Array], Array],
+    is_valid: Callable[[Array], Array],
+    num: int,
+    tries: int,
+) -> tuple[Key, Array, Array]:
+    """Draws choices until so many of them are valid: those that `draw_valid` gives one after another.
+
+    Draws are made some at a time, so that a network that chooses reads its weights once for all of them.
+
+    Args:
+      key: PRNG key.
+      shape: Of the noise of one.
+      choose: From standard Gumbel noise of that shape to choices int32 `[D]`.
+      is_valid: Of choices.
+      num: How many are wanted.
+      tries: How often, at most, for each of them.
+
+    Returns:
+      The next key, the choices `[num, D]`, and how many of them there are: int32 `[]`.
+    """
+    num_choices, block = jax.eval_shape(lambda: choose(jnp.zeros(shape, jnp.float32))).shape[0], min(num, _TOGETHER)
+
+    def noise_of(key: Key, _: None) -> tuple[Key, tuple[Array, Array]]:
+        key, words = draw_words(key, shape[0] * shape[1])
+        return key, (jax.random.key_data(key), words)
+
+    def draw(carry: tuple[Key, Array, Array, Array]) -> tuple[Key, Array, Array, Array]:
+        key, drawn, count, missed = carry
+        _, (keys, words) = jax.lax.scan(noise_of, key, length=block)
+        choices = jax.vmap(choose)(gumbel(words).reshape(block, *shape))
+        place, valid = jnp.arange(block), jax.vmap(is_valid)(choices)
+        last = jax.lax.cummax(jnp.where(valid, place, -1))
+        misses = jnp.where(last < 0, missed + 1 + place, place - last)  # since a valid one
+        in_time = jax.lax.cummax((misses >= tries).astype(jnp.int32)) == 0
+        rank = count + jnp.cumsum(valid & in_time) - 1
+        taken = valid & in_time & (rank < num)
+        drawn = drawn.at[jnp.where(taken, rank, num)].set(choices, mode="drop")
+        used = jnp.min(jnp.where(taken & (rank == num - 1), place, block - 1))
+        key = jax.random.wrap_key_data(keys[used], impl=jax.random.key_impl(key))
+        missed = jnp.where(in_time[-1], misses[-1], tries)
+        return key, drawn, count + jnp.sum(taken, dtype=jnp.int32), missed
+
+    def goes_on(carry: tuple[Key, Array, Array, Array]) -> Array:
+        return (carry[2] < num) & (carry[3] < tries)
+
+    start = (key, jnp.zeros((num, num_choices), jnp.int32), jnp.int32(0), jnp.int32(0))
+    return jax.lax.while_loop(goes_on, draw, start)[:3]
