@@ -18,8 +18,10 @@ from jnas.spaces.darts._cells import EDGES
 from jnas.spaces.darts._edge_choices import architecture_of, edge_choices, edge_space, likeliest_cells
 from jnas.studies.supernets import _report, _summary
 from jnas.training.networks._families import make_supernet
-from jnas.training.networks.darts._search_cell import Control, SearchEdges, search_edges
+from jnas.training.networks.darts._edge import NOISE
+from jnas.training.networks.darts._search_cell import EVERY, Control, SearchEdges, search_edges
 from jnas.training.networks.darts._supernet import darts_supernet
+from jnas.training.operations._noise import noise, noise_seeds
 
 WIDTH = 2
 
@@ -30,21 +32,25 @@ def edge_weights(rng, reduction):
     return SearchEdges(*arrays, rng.normal(size=(8, WIDTH, WIDTH)) if reduction else None)
 
 
-@pytest.mark.parametrize(("kind", "stride"), [("mixture", 1), ("straight_through", 2)])
-def test_gradients_of_loops_over_edges(kind, stride):
+@pytest.mark.parametrize(
+    ("kind", "stride", "computed"), [("mixture", 1, EVERY), ("straight_through", 2, EVERY), ("mixture", 2, (3, NOISE))]
+)
+def test_gradients_of_loops_over_edges(kind, stride, computed):
     """In float64, along a direction in which all arguments change at once."""
     rng = np.random.default_rng(stride)
     with jax.enable_x64(True):
         inputs = tuple(rng.normal(size=(2, WIDTH, 4, 4, 2)))
         parameters = edge_weights(rng, stride == 2)
         choice = None if kind == "mixture" else (np.arange(14) % 7).astype(np.int32)
+        seed = np.arange(14, dtype=np.uint32) if NOISE in computed else None
 
         def loss(weights, inputs, parameters):
-            nodes, _ = search_edges(kind, stride, 1e-5, Control(weights, choice), inputs, parameters, None)
+            control = Control(weights, choice, seed)
+            nodes, _ = search_edges(kind, stride, 1e-5, control, inputs, parameters, None, computed)
             return jnp.sum(jnp.sin(nodes))
 
         measured = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))
-        arguments = (rng.uniform(0.1, 0.5, (14, 8)), inputs, parameters)
+        arguments = (rng.uniform(0.1, 0.5, (14, 8 if seed is None else 9)), inputs, parameters)
         along = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), arguments)
         _, gradients = measured(*arguments)
         moved = [jax.tree.map(lambda a, b, h=h: a + h * b, arguments, along) for h in (1e-6, -1e-6)]
@@ -138,7 +144,7 @@ def test_choices_of_nodes_are_the_architectures():
     assert [words.rstrip(", ") for words in last] == [a + b for a, b in zip(names[10:12], inputs, strict=True)]
 
 
-@pytest.mark.parametrize("name", ["s1", "s2", "s3"])
+@pytest.mark.parametrize("name", ["s1", "s2", "s3", "s4"])
 def test_sub_spaces_of_edges(name):
     """Choices are places among an edge's own operations; S3 mixes `none`, and what is derived is a cell of S2."""
     space, whole = edge_space(name), edge_space()
@@ -155,7 +161,9 @@ def test_sub_spaces_of_edges(name):
         np.testing.assert_array_equal(space.from_string(text), arch)
         assert listed.is_valid(listed.from_string(text))
         found = {space.choices[edge][choice] for edge, choice in enumerate(arch.tolist())}
-        assert found == {whole.choices[edge][choice] for edge, choice in enumerate(whole.from_string(text).tolist())}
+        if name != "s4":
+            numbers = enumerate(whole.from_string(text).tolist())
+            assert found == {whole.choices[edge][choice] for edge, choice in numbers}
     net = darts_supernet(image_shape=(4, 4, 1), num_classes=2, channels=1, cells=1, operations=name)
     decisions = decisions_of(net)
     assert (decisions.shape, decisions.counts.tolist()) == ((28, 3), [3 if name == "s3" else 2] * 28)
@@ -166,10 +174,11 @@ def test_sub_spaces_of_edges(name):
     assert space.is_valid(net.discretize(logits))
 
 
-def test_a_sub_space_has_operations_of_its_own():
+@pytest.mark.parametrize("name", ["s3", "s4"])
+def test_a_sub_space_has_operations_of_its_own(name):
     """Weights of 1 at an architecture's choices give what it gives, by the numbers of its edges' operations."""
     sizes = {"image_shape": (4, 4, 1), "num_classes": 2, "channels": 2, "cells": 1}
-    net, arch = darts_supernet(**sizes, operations="s3"), edge_space("s3").sample(jax.random.key(1))
+    net, arch = darts_supernet(**sizes, operations=name), edge_space(name).sample(jax.random.key(1))
 
     @jax.jit
     def look(images):
@@ -180,16 +189,40 @@ def test_a_sub_space_has_operations_of_its_own():
     mixed, alone = look(jax.random.normal(jax.random.key(2), (4, 4, 4, 1)))
     np.testing.assert_allclose(mixed, alone, rtol=1e-4, atol=1e-5)
     assert np.ptp(np.asarray(alone)[:, 0]) > 0
-    with pytest.raises(ValueError, match="operations is 's4', which has noise among them, and the network lacks it"):
-        darts_supernet(**sizes, operations="s4")
+
+
+def test_there_is_no_other_sub_space():
+    sizes = {"image_shape": (4, 4, 1), "num_classes": 2, "channels": 2, "cells": 1}
     with pytest.raises(ValueError, match="operations is 's5'"):
         darts_supernet(**sizes, operations="s5")
     data = SimpleNamespace(image_shape=(4, 4, 1), num_classes=2)
     assert decisions_of(make_supernet(data, space="darts", operations="s1")).shape == (28, 3)
-    with pytest.raises(ValueError, match="operations is 's4', expected one of 's1', 's2', 's3'"):
-        make_supernet(data, space="darts", operations="s4")
+    with pytest.raises(ValueError, match=r"operations is 's5'.* expected one of 's1', 's2', 's3', 's4'"):
+        make_supernet(data, space="darts", operations="s5")
     with pytest.raises(ValueError, match="which chooses a sub-space of darts, not of nasbench201"):
         make_supernet(data, operations="s2")
+
+
+def test_noise_knows_nothing_of_its_input():
+    """It is another one for each place and batch, and the same for the same batch."""
+
+    @jax.jit
+    def look(images):
+        seeds = noise_seeds(images, (2, 3))
+        turned = images.transpose(3, 1, 2, 0)
+        return seeds, jax.vmap(lambda seed: noise(seed, turned, 2))(seeds.reshape(-1))
+
+    images = np.random.default_rng(0).normal(size=(40, 16, 16, 3)).astype(np.float32)
+    seeds, drawn = map(np.asarray, look(images))
+    assert (seeds.shape, drawn.shape) == ((2, 3), (6, 3, 8, 8, 40))
+    np.testing.assert_array_equal(look(images)[1], drawn)
+    other_seeds, others = map(np.asarray, look(np.roll(images, 1, 0)))
+    assert len({*seeds.flat, *other_seeds.flat}) == 12
+    numbers = np.concatenate([drawn, others, 3 + images[:, ::2, ::2].transpose(3, 1, 2, 0)[None]]).reshape(13, -1)
+    error = 5 / np.sqrt(numbers.shape[1])
+    np.testing.assert_allclose(numbers[:12].mean(1), 0, atol=error)
+    np.testing.assert_allclose(np.corrcoef(numbers), np.eye(13), atol=error)
+    np.testing.assert_allclose(numbers[:12].std(1), 1, atol=error)
 
 
 def test_enas_decides_inputs_and_operations():

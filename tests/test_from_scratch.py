@@ -152,6 +152,9 @@ def test_cells_of_the_darts_search_network_are_trained_as_genotypes(operations):
     assert [genotypes.to_string(cell) for cell in cells] == [edges.to_string(arch) for arch in archs]
     network = make_network(load_dataset("digits"), get_recipe("darts-digits-8"), space=name)
     assert _from_scratch._costs(network, cells).shape == (2, 3)
+    _from_scratch.check_trainable(get_recipe("darts-digits-8"), edges)
+    with pytest.raises(ValueError, match="may have noise, which networks that are trained from scratch lack; leave"):
+        _from_scratch.check_trainable(get_recipe("darts-digits-8"), edge_space("s4"))
 
 
 @pytest.mark.parametrize(

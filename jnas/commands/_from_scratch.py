@@ -14,7 +14,7 @@ from jnas.commands._training_setup import divide_as
 from jnas.commands._training_work import begun_work, load_work, make_runs, plan_work
 from jnas.core._folder import begun_setting
 from jnas.core._vocabulary import Network, Space
-from jnas.io._text import counted
+from jnas.io._text import counted, listed
 from jnas.searchers._settings import naming, read_settings, read_spec
 from jnas.spaces._registry import to_cell
 from jnas.studies._engine import write_outputs
@@ -61,6 +61,18 @@ def scratch_recipe(options: argparse.Namespace, dataset: Dataset) -> Recipe | No
         steps_per_epoch(divide_as(dataset, recipe, options), recipe)
         make_network(dataset, recipe, space=space)  # what these cannot be is said before the searches, not after
     return recipe
+
+
+def check_trainable(recipe: Recipe | None, space: Space) -> None:
+    """Raises ValueError, before any search, where its cells may have operations that networks lack: noise of S4."""
+    if recipe is None or to_cell(space) is not None:
+        return
+    own, trained = ({name for row in each.choices for name in row} for each in (space, spaces.get(space.name)))
+    if lacking := sorted(own - trained - {"none"}):
+        raise ValueError(
+            f"what is searched may have {listed(lacking)}, which networks that are trained from scratch lack; leave "
+            "--from-scratch out"
+        )
 
 
 def _changes(

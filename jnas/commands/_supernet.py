@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from jnas.commands._from_scratch import carry_out_with, scratch_recipe
+from jnas.commands._from_scratch import carry_out_with, check_trainable, scratch_recipe
 from jnas.commands._study_work import carry_out_and_tell
 from jnas.commands._training_setup import (
     count_cores,
@@ -52,6 +52,7 @@ def run_supernet(options: argparse.Namespace) -> None:
     table = None if path is None else load_table(path)
     sizes = _sizes(options, table)
     net = make_supernet(dataset, **sizes, space=options.space, rematerialize=options.rematerialize)
+    check_trainable(recipe, net.space)
     methods = supernet_methods(
         names,
         net,

@@ -141,7 +141,7 @@ def make_supernet(
       vertices: Of `'nasbench101'`: the most vertices of a cell, 3 to 7; by default 7.
       rematerialize: Whether gradients compute the insides of cells again, which takes less memory and more time; their
         last bits may differ.
-      operations: Of `'darts'`: `'s1'`, `'s2'` or `'s3'`, a sub-space of RobustDARTS; by default all operations.
+      operations: Of `'darts'`: `'s1'`, `'s2'`, `'s3'` or `'s4'`, a sub-space of RobustDARTS; by default all operations.
       nodes: Of a cell of `'recurrent'`; by default 8.
       recipe: Of texts: what says how they are read and what is left out; by default `'ptb-search-50'`, and for Python's
         documentation `'text-quick-4'`.

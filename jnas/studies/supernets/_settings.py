@@ -59,7 +59,7 @@ NET_SETTINGS = tuple(
             "nasbench101: of the cells of up to so many vertices, input and output among them (default: as many as "
             "those of the table, else 7)"
         ),
-        Setting("operations", TEXT, "NAME", "darts: of a sub-space of RobustDARTS, s1, s2 or s3 (default: all)"),
+        Setting("operations", TEXT, "NAME", "darts: of a sub-space of RobustDARTS, s1, s2, s3 or s4 (default: all)"),
         Setting("channels", integer(1, most=65_536), "N", "of the first stage (default 16; digits 4, nasbench101 8)"),
         Setting(
             "cells",

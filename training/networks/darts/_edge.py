@@ -16,6 +16,7 @@ from jnas.training.operations._pooling import average_pool
 
 MAX_POOL, AVG_POOL, SKIP, SEP_3, SEP_5, DIL_3, DIL_5 = range(len(OPERATIONS))
 NONE = ALL_OPERATIONS.index("none")
+NOISE = ALL_OPERATIONS.index("noise")
 
 KERNEL_SIZES = {SEP_3: 3, SEP_5: 5, DIL_3: 3, DIL_5: 5}
 TAPS = 5  # the side of the kernels that all of them fit

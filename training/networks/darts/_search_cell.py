@@ -25,6 +25,7 @@ from jnas.training.networks.darts._edge import (
     DIL_3,
     DIL_5,
     MAX_POOL,
+    NOISE,
     NONE,
     SEP_3,
     SEP_5,
@@ -34,6 +35,7 @@ from jnas.training.networks.darts._edge import (
 from jnas.training.operations._convolutions import convolve_1x1, max_pool_3x3
 from jnas.training.operations._depthwise import rectified_depthwise, rectified_depthwise_plain
 from jnas.training.operations._many_kernels import normalize_batch
+from jnas.training.operations._noise import noise
 from jnas.training.operations._normalized import pointwise
 from jnas.training.operations._partial import beside_operations, first_part
 from jnas.training.operations._pooling import average_pool, average_pool_plain
@@ -80,6 +82,7 @@ class Control(NamedTuple):
 
     weights: Any  # float [8] of a mixture, and straight through; channels that an edge passes on have their sum
     choice: Any  # int32 [] of one operation
+    seed: Any = None  # uint32 [] of noise, where that is one of the operations: they are 9 then
 
 
 class _Functions(NamedTuple):
@@ -95,9 +98,9 @@ _WITH_GRADIENTS = _Functions(rectified_depthwise, pointwise, average_pool)
 def search_operations(
     stride: int, epsilon: float, functions: _Functions, computed: tuple[int, ...] = EVERY
 ) -> list[Callable[..., tuple[Array, Array]]]:
-    """Returns `operation(images, own, given) -> (images, statistics used [9, 2, C])` of each choice.
+    """Returns `operation(images, own, given, seed) -> (images, statistics used [9, 2, C])` of each choice.
 
-    In the place of those that are not computed stands `none`.
+    In the place of those that are not computed stands `none`; noise is there, as the last one, where it is computed.
     """
 
     def placed(images: Array, used: dict[int, Array]) -> Array:
@@ -108,13 +111,13 @@ def search_operations(
         return normalize_batch(images, None if given is None else given[number], epsilon)
 
     def pool(number: int, function: Callable[..., Array]) -> Callable[..., tuple[Array, Array]]:
-        def operation(images: Array, own: _Edge, given: Array | None) -> tuple[Array, Array]:
+        def operation(images: Array, own: _Edge, given: Array | None, seed: Any) -> tuple[Array, Array]:
             out, used = normalized(number, function(images, stride), given)
             return out, placed(images, {number: used})
 
         return operation
 
-    def skip(images: Array, own: _Edge, given: Array | None) -> tuple[Array, Array]:
+    def skip(images: Array, own: _Edge, given: Array | None, seed: Any) -> tuple[Array, Array]:
         if stride == 1:
             return images, placed(images, {})
         number = NORMS_OF[SKIP][0]
@@ -125,7 +128,7 @@ def search_operations(
         norms = NORMS_OF[choice]
         dilation, name = 3 - len(norms), "three" if choice in (SEP_3, DIL_3) else "five"
 
-        def operation(images: Array, own: _Edge, given: Array | None) -> tuple[Array, Array]:
+        def operation(images: Array, own: _Edge, given: Array | None, seed: Any) -> tuple[Array, Array]:
             used = {}
             for place, number in enumerate(norms):
                 kernel = getattr(own, name)[place if dilation == 1 else 2]
@@ -135,12 +138,16 @@ def search_operations(
 
         return operation
 
-    def nothing(images: Array, own: _Edge, given: Array | None) -> tuple[Array, Array]:
+    def nothing(images: Array, own: _Edge, given: Array | None, seed: Any) -> tuple[Array, Array]:
         return jnp.zeros_like(images[:, ::stride, ::stride]), placed(images, {})
+
+    def only_noise(images: Array, own: _Edge, given: Array | None, seed: Any) -> tuple[Array, Array]:
+        return noise(seed, images, stride), placed(images, {})
 
     convolutions = [convolution(choice) for choice in (SEP_3, SEP_5, DIL_3, DIL_5)]
     every = [pool(0, max_pool_3x3), pool(1, functions.average_pool), skip, *convolutions]
-    return [operation if number in computed else nothing for number, operation in enumerate(every)] + [nothing]
+    known = [operation if number in computed else nothing for number, operation in enumerate(every)]
+    return [*known, nothing, *([only_noise] if NOISE in computed else [])]
 
 
 def search_edges(
@@ -232,7 +239,7 @@ def _backward(
     )
     skips = None if parameters.skips is None else jnp.stack([to_edges[number].skip for number in _FROM_INPUTS])
     weights = None if control.weights is None else jnp.stack(to_control)
-    return Control(weights, None), (to_images[0][0], to_images[0][1]), SearchEdges(three, five, products, skips)
+    return Control(weights, None, None), (to_images[0][0], to_images[0][1]), SearchEdges(three, five, products, skips)
 
 
 _learning.defvjp(_forward, _backward)
@@ -275,11 +282,11 @@ def _runs(
     def run(image: Array, own: _Edge, decides: Control, given: Array | None) -> tuple[Array, Array]:
         if kind == "mixture":
             part = first_part(image, own.pointwise.shape[-1])
-            results = [operations[number](part, own, given) for number in computed]
+            results = [operations[number](part, own, given, decides.seed) for number in computed]
             out = sum(decides.weights[number] * each for number, (each, _) in zip(computed, results, strict=True))
             out = beside_operations(out, image, jnp.sum(decides.weights))
             return out, functools.reduce(jnp.add, [used for _, used in results])
-        out, used = lax.switch(decides.choice, operations, image, own, given)
+        out, used = lax.switch(decides.choice, operations, image, own, given, decides.seed)
         if kind == "straight_through":
             weight = decides.weights[decides.choice]
             out = weight * out + (jnp.sum(decides.weights) - weight)
@@ -296,22 +303,22 @@ def _pulls(
 
     def of_mixture(image: Array, own: _Edge, decides: Control, gradient: Array) -> tuple[Array, _Edge, Any]:
         def value(image: Array, own: _Edge, weights: Array) -> Array:
-            return run(image, own, Control(weights, None), None)[0]
+            return run(image, own, decides._replace(weights=weights), None)[0]
 
         found: tuple[Array, _Edge, Any] = jax.vjp(value, image, own, decides.weights)[1](gradient)
         return found
 
     def of_one(
-        operation: Callable[..., tuple[Array, Array]], image: Array, own: _Edge, gradient: Array, weight: Any
+        operation: Callable[..., tuple[Array, Array]], image: Array, own: _Edge, gradient: Array, weight: Any, seed: Any
     ) -> tuple[Any, Array]:
-        out, pull = jax.vjp(lambda image, own: operation(image, own, None)[0], image, own)
+        out, pull = jax.vjp(lambda image, own: operation(image, own, None, seed)[0], image, own)
         along = jnp.zeros((), image.dtype) if weight is None else jnp.sum(gradient * out)
         return pull(gradient if weight is None else weight * gradient), along
 
     def of_choice(image: Array, own: _Edge, decides: Control, gradient: Array) -> tuple[Array, _Edge, Any]:
         weight = None if decides.weights is None else decides.weights[decides.choice]
         branches = [functools.partial(of_one, operation) for operation in operations]
-        (to_image, to_own), along = lax.switch(decides.choice, branches, image, own, gradient, weight)
+        (to_image, to_own), along = lax.switch(decides.choice, branches, image, own, gradient, weight, decides.seed)
         if weight is None:
             return to_image, to_own, None
         is_chosen = jnp.arange(len(operations)) == decides.choice

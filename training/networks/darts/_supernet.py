@@ -24,7 +24,7 @@ from jnas.spaces.darts._edge_choices import (
 )
 from jnas.training.networks._edge_weights import weighted_edges
 from jnas.training.networks._initial import Constant, Uniform, fresh_moments, initial_arrays
-from jnas.training.networks.darts._edge import factorized_reduction
+from jnas.training.networks.darts._edge import NOISE, factorized_reduction
 from jnas.training.networks.darts._network import (
     STEM_MULTIPLIER,
     CellSize,
@@ -44,6 +44,7 @@ from jnas.training.networks.darts._search_cell import (
 from jnas.training.networks.nasbench201._network import check_network_sizes
 from jnas.training.operations._convolutions import patches
 from jnas.training.operations._many_kernels import normalize_batch
+from jnas.training.operations._noise import noise_seeds
 from jnas.training.operations._normalized import learned_norm, pointwise
 from jnas.training.operations._partial import check_parts, one_hot_but
 
@@ -103,13 +104,14 @@ def darts_supernet(
       partial: In how many parts the channels of an edge are, of which the first goes through its operations; the others
         pass, pooled where the edge halves the image, and the parts are shuffled. Such a network has no straight-through
         pass, and its `sampled` computes the mixture, by weights of 0 and 1.
-      operations: `'s1'`, `'s2'` or `'s3'`, sub-spaces of RobustDARTS: two operations on each edge, and in S3 `none`
-        among what is mixed. Operations that no edge has are not computed; their weights are there, and idle.
+      operations: `'s1'`, `'s2'`, `'s3'` or `'s4'`, sub-spaces of RobustDARTS: two operations on each edge, and in S3
+        `none` among what is mixed. Operations that no edge has are not computed; their weights are there, and idle. The
+        noise of S4 follows from the batch and the place: another one for each batch, edge and cell.
 
     Raises:
       TypeError: A size is not a Python int.
       ValueError: A size is not positive, the image's is not a multiple of 4, channels have no such parts, or there is
-        no such sub-space, or it has an operation that this network lacks.
+        no such sub-space.
 
     References:
       "DARTS: Differentiable Architecture Search", Liu, Simonyan and Yang, 2019, Section 2 and A.1.
@@ -121,8 +123,7 @@ def darts_supernet(
     check_parts(partial, channels)
     sizes = cell_sizes(channels, cells)
     table = edge_operations(operations)
-    if table.max() > NONE:
-        raise ValueError(f"operations is {operations!r}, which has noise among them, and the network lacks it")
+    noisy = NOISE in table
     absent, computed = table.shape[1], tuple(np.unique(table).tolist())
     numbers = np.concatenate([table, np.full((len(table), 1), NONE, np.int32)], 1)  # [28, K], of each choice
 
@@ -132,7 +133,7 @@ def darts_supernet(
     def by_number(weights: Array) -> Array:
         if operations is not None:
             weights = (
-                jnp.zeros((len(table), NONE + 1), weights.dtype)
+                jnp.zeros((len(table), NONE + 1 + noisy), weights.dtype)
                 .at[np.arange(len(table))[:, None], numbers]
                 .set(weights)
             )
@@ -150,9 +151,10 @@ def darts_supernet(
         convolved = (stem.kernel @ patches(turned)).reshape(-1, *turned.shape[1:])
         given = None if statistics is None else statistics.stem
         last, used_stem = learned_norm(convolved, stem.scale, stem.shift, given, epsilon)
+        seeds = noise_seeds(images, (cells, len(EDGES))) if noisy else [None] * cells
         before, used = last, []
         for number, size in enumerate(sizes):
-            own = Control(*(None if leaf is None else leaf[int(size.reduction)] for leaf in control))
+            own = Control(*(None if leaf is None else leaf[int(size.reduction)] for leaf in control[:2]), seeds[number])
             through: Callable[..., Any] = functools.partial(_cell, kind, epsilon, computed, size)
             through = jax.checkpoint(through) if rematerialize else through
             out, each = through(
@@ -272,7 +274,7 @@ def _running(
 
 def _ran(size: CellSize, choices: Array | None) -> Array:
     """Returns which batch-norms of a cell ran, bool `[14, 9]`: of all operations, or of those chosen `[14]`."""
-    of_choice = np.zeros((NONE + 1, NUM_NORMS), bool)
+    of_choice = np.zeros((NOISE + 1, NUM_NORMS), bool)
     for choice, norms in NORMS_OF.items():
         of_choice[choice, list(norms)] = True
     halved = np.asarray([size.reduction and state < 2 for state, _ in EDGES])
