@@ -58,10 +58,14 @@ def _integer_pow(equation: Any, x: np.ndarray) -> list[Any]:
 
 
 def _shift(function: Callable[..., Any], kind: str | None = None) -> Callable[..., Any]:
+    """A shift of the bits as signed or unsigned integers; all that is shifted out is gone."""
+
     def apply(equation: Any, x: np.ndarray, by: np.ndarray) -> list[Any]:
-        _require((by >= 0).all() and (by < 8 * x.dtype.itemsize).all())
-        seen = x.astype(x.dtype) if kind is None else x.view(f"{kind}{x.dtype.itemsize}")
-        return [function(seen, by.astype(seen.dtype)).astype(seen.dtype).view(x.dtype)]
+        _require((by >= 0).all())
+        bits, seen = 8 * x.dtype.itemsize, x if kind is None else x.view(f"{kind}{x.dtype.itemsize}")
+        shifted = function(seen, np.minimum(by, bits - 1).astype(seen.dtype))
+        gone = (by >= bits) & (kind != "i")
+        return [np.where(gone, seen.dtype.type(0), shifted).astype(seen.dtype).view(x.dtype)]
 
     return apply
 

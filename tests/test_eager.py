@@ -21,6 +21,7 @@ def _functions():
     yield from (lambda f, i, b, function=function: function(f, f[::-1] - 1) for function in binary)
     yield from (lambda f, i, b, function=function: function(i - 9, i[::-1]) for function in (*binary, *integer))
     yield from (lambda f, i, b, function=function: function(b, b[::-1]) for function in logical)
+    yield from (lambda f, i, b, function=function: [function(i - 9, 8 * i), function(i, i)] for function in integer[1:])
     for dtype in dtypes:
         yield lambda f, i, b, dtype=dtype: [x.astype(dtype) for x in (f, i, b)]
     yield lambda f, i, b: [jnp.sum(i, 0), jnp.sum(b, 1), f.max(), i.min(1), b.all(0), b.any(), jnp.cumsum(i, 1)]
