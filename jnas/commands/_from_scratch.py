@@ -30,6 +30,7 @@ from jnas.studies.supernets._results import SupernetStudy
 from jnas.studies.supernets._study import KIND
 from jnas.training._recipe import Recipe, get_recipe
 from jnas.training.data._dataset import Dataset
+from jnas.training.data._text import TextDataset
 from jnas.training.networks._families import FAMILIES, make_network
 from jnas.training.runs._jobs import dataset_digest
 from jnas.training.runs._train import steps_per_epoch
@@ -108,7 +109,7 @@ def train_from_scratch(
     space, cells = trained_as(plan.supernet.space, chosen.archs)
     alike = {name: getattr(options, name) for name in _ALIKE}
     how = argparse.Namespace(space=space, form=None, chunk_size=None, **alike)
-    dataset = _images_of(plan.dataset, recipe, options, folder)
+    dataset = _images_of(plan.source, recipe, options, folder)
     work = plan_work(scratch_jobs(cells, seeds), dataset, recipe, how, folder, most=_MOST_AT_ONCE)
     with begun_work(folder, work, elsewhere=_ELSEWHERE) as begun:
         before = load_work(begun, work).done
@@ -116,11 +117,11 @@ def train_from_scratch(
         say(
             f"from scratch: {counted(len(chosen.archs), 'cell')} ({counted(len(set(chosen.random)), 'random one')}) x "
             f"{counted(seeds, 'training')}, recipe {recipe.name}, {counted(recipe.epochs, 'epoch')} each"
-            f"{_share_words(plan.dataset, dataset, recipe)}{told}"
+            f"{_share_words(plan.source, dataset, recipe)}{told}"
         )
         make_runs(work, begun, epochs_per_checkpoint=1)
         runs = load_work(begun, work)
-    divided, costs = dataset is not plan.dataset, _costs(work.network, cells)
+    divided, costs = dataset is not plan.source, _costs(work.network, cells)
     scratch = collect_from_scratch(plan, study, chosen, runs, recipe, costs, out, divided=divided)
     study = study._replace(scratch=scratch)
     if jax.process_index() == 0:
@@ -129,18 +130,20 @@ def train_from_scratch(
     return study
 
 
-def _images_of(dataset: Dataset, recipe: Recipe, options: argparse.Namespace, folder: Path) -> Dataset:
+def _images_of(
+    dataset: Dataset | TextDataset, recipe: Recipe, options: argparse.Namespace, folder: Path
+) -> Dataset | TextDataset:
     """Returns the data set of the trainings: with the recipe's share of training images, where it has one.
 
     A folder that was begun on the splits of the searches, as once all were, goes on with them.
     """
     if recipe.train_share and begun_setting(folder, "dataset_digest") == dataset_digest(dataset):
         return dataset
-    divided: Dataset = divide_as(dataset, recipe, options)
+    divided: Dataset | TextDataset = divide_as(dataset, recipe, options)
     return divided
 
 
-def _share_words(searched: Dataset, trained: Dataset, recipe: Recipe) -> str:
+def _share_words(searched: Any, trained: Any, recipe: Recipe) -> str:
     """Returns on which images trainings learn, where that is not what the searches learned from."""
     if not recipe.train_share:
         return ""

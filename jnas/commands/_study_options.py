@@ -24,11 +24,11 @@ gaussian_process_fitted, bayesian_linear_regression, dngo, bohamiann, gcn, gcn_e
 """
 
 _SUPERNET = """\
-Trains supernets of NAS-Bench-201, NAS-Bench-101, NAS-Bench-1Shot1 or DARTS (--space), networks that hold the weights of
-all cells, by weight-sharing searches, over several seeds in one program, and writes a report: what the derived cells
-are worth by a table or trained from scratch, whether they collapse to skip connections, what the shared weights know.
-Stopped at any moment, the same command goes on, to the same results. methods: darts-v1, darts-v2, pc-darts, gdas,
-setn, enas, rsps, spos, fairnas, topo_fairnas, fbnet, nao.
+Trains supernets of NAS-Bench-201, NAS-Bench-101, NAS-Bench-1Shot1, DARTS or of recurrent cells on texts (--space),
+networks that hold the weights of all cells, by weight-sharing searches, over several seeds in one program, and writes a
+report: what the derived cells are worth by a table or trained from scratch, whether they collapse to skip connections,
+what the shared weights know. Stopped at any moment, the same command goes on, to the same results. methods: darts-v1,
+darts-v2, pc-darts, gdas, setn, enas, rsps, spos, fairnas, topo_fairnas, fbnet, nao.
 """
 
 
@@ -63,7 +63,10 @@ def add_supernet(commands: Any) -> None:
         "`METHOD:SETTING=VALUE` changes a setting of one",
     )
     add_settings(parser, SUPERNET_SETTINGS)
-    data = (DATASET.of("as for `jnas train` (default digits, needs no files)", "digits"), *IMAGE_SETTINGS)
+    data = (
+        DATASET.of("as for `jnas train` (default digits, for recurrent python-docs, which need no files)"),
+        *IMAGE_SETTINGS,
+    )
     add_settings(parser.add_argument_group("data"), data)
     add_settings(parser.add_argument_group("supernet and searches"), NET_SETTINGS)
     add_settings(parser.add_argument_group("what is looked at"), LOOK_SETTINGS)

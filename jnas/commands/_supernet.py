@@ -1,8 +1,11 @@
 """The command `jnas supernet`."""
 
 import argparse
+import inspect
 import json
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from jnas.commands._from_scratch import carry_out_with, check_trainable, scratch_recipe
 from jnas.commands._study_work import carry_out_and_tell
@@ -10,7 +13,6 @@ from jnas.commands._training_setup import (
     count_cores,
     make_dataset,
     prepare_devices,
-    refuse_texts,
     show_recipes,
     with_share,
 )
@@ -26,10 +28,23 @@ from jnas.studies.supernets._study import carry_out_supernets
 from jnas.studies.supernets._text import supernet_results_text
 from jnas.tables._load import load_table
 from jnas.tables._table import Table
+from jnas.tables._targets import judging_targets, target_columns
 from jnas.training._recipe import BatchNormPolicy, get_recipe
-from jnas.training.networks._families import FAMILIES, make_supernet
+from jnas.training.networks._families import FAMILIES, make_supernet, space_of
 
-_EPOCHS_ON_DIGITS, _ONE_SHOT = 50, 1000
+_ONE_SHOT = 1000
+_SMALL_POOL = 100  # cells of a table that cost little to rank at each look
+
+
+class _Quick(NamedTuple):
+    """What is less than published where a data set is for a first look; None for as published."""
+
+    epochs: int | None = None
+    batch_size: int | None = None
+    controller_steps: int | None = None
+
+
+_QUICK = {"digits": _Quick(50), "python-docs": _Quick(10, 32, 50)}
 _POLICIES: tuple[BatchNormPolicy, ...] = ("batch", "running", "reestimated")
 
 
@@ -41,11 +56,13 @@ def run_supernet(options: argparse.Namespace) -> None:
     if options.from_scratch == "help":
         show_recipes(argparse.Namespace(recipe="help"))
         return
-    refuse_texts(options, "jnas supernet")
     names = _method_names(options.methods, options.space)
+    if FAMILIES.entry(options.space).text:
+        _refuse_sizes_of_images(options)
     prepare_devices(options, most=_devices(options))
     dataset = with_share(make_dataset(options), options.train_share, options)
     recipe = scratch_recipe(options, dataset)
+    quick = _QUICK.get(options.dataset, _Quick())
     on_digits = options.dataset == "digits"
     embedded = on_digits and options.space == DEFAULT_SPACE
     path = options.table or ("digits" if embedded else None)
@@ -57,12 +74,14 @@ def run_supernet(options: argparse.Namespace) -> None:
         names,
         net,
         dataset,
-        epochs=options.epochs or (_EPOCHS_ON_DIGITS if on_digits else None),
-        batch_size=options.batch_size,
+        epochs=options.epochs or quick.epochs,
+        batch_size=options.batch_size or quick.batch_size,
         selection=_selection(options),
-        controller_steps=options.controller_steps,
+        controller_steps=options.controller_steps or (quick.controller_steps if _has_controller(names) else None),
     )
     asked = study_arguments((*SUPERNET_SETTINGS, *LOOK_SETTINGS), options) | {"one_shot": _one_shot(options, table)}
+    if FAMILIES.entry(options.space).text and table is not None and not options.pool:
+        asked["pool"] = _small_pool(table)
     asked |= {"split": None, "batch_norms": _POLICIES, "sizes": sizes, "command": options.command}
     plan = plan_supernet_study(methods, net, dataset, table=table, **asked)
     told = [*plan.config["methods"], plan.config["dataset"], plan.config["num_seeds"]]
@@ -78,6 +97,10 @@ def _sizes(options: argparse.Namespace, table: Table | None) -> dict[str, Any]:
     """Returns the supernet's sizes: those asked for, else on the digits those of networks there, else as published."""
     family = FAMILIES.entry(options.space)
     channels, cells = family.searched
+    if family.text:
+        return _text_sizes(options, table)
+    if options.nodes is not None:
+        space_of(options.space, options.nodes)
     if options.dataset == "digits":
         recipe = get_recipe(family.recipes[0])
         channels, cells = recipe.channels, recipe.cells
@@ -87,6 +110,39 @@ def _sizes(options: argparse.Namespace, table: Table | None) -> dict[str, Any]:
         vertices = json.loads(table.space.config).get("max_vertices")  # of a table of few vertices, those
     more = {"vertices": vertices, "operations": options.operations}
     return sizes | {name: value for name, value in more.items() if value is not None}
+
+
+def _refuse_sizes_of_images(options: argparse.Namespace) -> None:
+    """Raises a ValueError where an option of images is given for a text."""
+    for name in ("cells", "vertices", "operations", "train_share"):
+        if getattr(options, name) is not None:
+            flag = name.replace("_", "-")
+            raise ValueError(
+                f"--{flag} is {getattr(options, name)}, which supernets of {options.space} do not have; leave it out"
+            )
+
+
+def _text_sizes(options: argparse.Namespace, table: Table | None) -> dict[str, Any]:
+    """Returns the sizes of a supernet of language models: units and nodes of a cell."""
+    family = FAMILIES.entry(options.space)
+    assert family.search_recipes is not None
+    channels = get_recipe(family.search_recipes[0]).channels if options.dataset in _QUICK else family.searched[0]
+    nodes = options.nodes
+    if nodes is None and table is not None and table.space.name == family.name:
+        nodes = json.loads(table.space.config).get("num_nodes")
+    return {"channels": options.channels or channels} | ({} if nodes is None else {"nodes": nodes})
+
+
+def _small_pool(table: Table) -> int:
+    """Returns how many cells to rank at each look where nobody says: those that the table knows, if they are few."""
+    targets = judging_targets(table)
+    known = min(int(np.isfinite(column).sum()) for column in target_columns(table, targets))
+    return known if known <= _SMALL_POOL else 0
+
+
+def _has_controller(names: list[str]) -> bool:
+    factories = (weight_sharing_entry(read_spec(name).name).factory for name in names)
+    return any("controller_steps" in inspect.signature(factory).parameters for factory in factories)
 
 
 def _method_names(wanted: tuple[str, ...], space: str) -> list[str]:

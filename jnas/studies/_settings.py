@@ -201,6 +201,7 @@ SPLIT = Setting("split", TEXT, "NAME")
 OUT = Setting("out", TEXT, "DIR", of_study=False)
 TABLE = Setting("table", TEXT, "T.npz", of_study=False)
 VERTICES = Setting("vertices", integer(3, 8), "N", of_study=False)
+NODES = Setting("nodes", integer(1, most=32), "N", "recurrent: nodes of a cell (default 8)", of_study=False)
 NUM_SEEDS = Setting("num_seeds", _SEEDS, "N", older=("seeds",))
 NUM_PYTHON_SEEDS = Setting("num_python_seeds", _SEEDS, "N", older=("python_seeds",))
 ROOT_SEED = Setting(

@@ -10,8 +10,8 @@ import numpy as np
 from jnas.core._vocabulary import Array, Key, Shared, Supernet, decisions_of
 from jnas.searchers._checks import check_sizes
 from jnas.searchers.weight_sharing._architecture_parameters import mixture_loss
+from jnas.searchers.weight_sharing._texts import SearchData
 from jnas.training.data._batches import next_batches
-from jnas.training.data._dataset import Dataset
 
 
 def architecture_hessian(
@@ -19,7 +19,7 @@ def architecture_hessian(
     supernet: Supernet,
     shared: Shared,
     alpha: Array,
-    dataset: Dataset,
+    dataset: SearchData,
     split: str,
     *,
     batch_size: int = 512,
@@ -69,7 +69,7 @@ def architecture_hessian(
 
 
 def hessian_eigenvalue(
-    key: Key, supernet: Supernet, shared: Shared, alpha: Array, dataset: Dataset, split: str, **sizes: Any
+    key: Key, supernet: Supernet, shared: Shared, alpha: Array, dataset: SearchData, split: str, **sizes: Any
 ) -> Array:
     """Returns the largest eigenvalue float32 `[]` of `architecture_hessian`, whose arguments it takes.
 

@@ -192,8 +192,8 @@ def text_scores(
     space = supernet.space
     if space.size is not None and space.index is not None and space.from_index is not None and space.size < len(archs):
         every = jax.vmap(space.from_index)(jnp.arange(space.size))
-        found = text_scores(supernet, shared, statistics, every, data, split, batch_size, num_tokens)
-        return found[jax.vmap(space.index)(archs)]
+        all_of_them = text_scores(supernet, shared, statistics, every, data, split, batch_size, num_tokens)
+        return all_of_them[jax.vmap(space.index)(archs)]
     tokens = data.text.tokens(split)
     tokens = tokens[: num_tokens or len(tokens)]
     window = data.reading.settings.window

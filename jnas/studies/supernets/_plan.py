@@ -16,6 +16,7 @@ from jnas.searchers.weight_sharing._analysis import expected_random_search
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._loop import has_alpha
 from jnas.searchers.weight_sharing._registry import make_weight_sharing, weight_sharing_entry
+from jnas.searchers.weight_sharing._texts import SearchData, SearchText, search_data, search_steps
 from jnas.spaces._registry import to_cell
 from jnas.studies._compared import made_with, table_words
 from jnas.studies._memory import check_memory
@@ -24,12 +25,12 @@ from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
 from jnas.studies.supernets._yardsticks import Yardstick, table_yardsticks
 from jnas.tables._in_space import table_in_space
 from jnas.tables._known_part import whole_size
-from jnas.tables._metric import metric_of_task
+from jnas.tables._metric import metric_of_task, metric_words
 from jnas.tables._table import Table
 from jnas.tables._targets import Reference, Target, find_references, judging_column, judging_targets, target_columns
 from jnas.training._recipe import BatchNormPolicy
-from jnas.training.data._batches import batches_per_epoch
 from jnas.training.data._dataset import Dataset
+from jnas.training.data._text import TextDataset
 from jnas.training.runs._jobs import dataset_digest
 
 DRAWS = (1, 10, 100)
@@ -54,7 +55,7 @@ class SupernetPlan(NamedTuple):
 
     methods: Mapping[str, SupernetMethod]
     supernet: Supernet
-    dataset: Dataset
+    dataset: SearchData  # a text with how searches go through it
     table: Table | None
     targets: tuple[Target, ...]
     columns: NDArray[np.float32]  # [C, rows of the table], percent
@@ -66,6 +67,11 @@ class SupernetPlan(NamedTuple):
     def split(self) -> str:
         """Returns the images that the architecture is learned from."""
         return str(self.config["split"])
+
+    @property
+    def source(self) -> Dataset | TextDataset:
+        """Returns the data set as trainings of single networks take it."""
+        return self.dataset.text if isinstance(self.dataset, SearchText) else self.dataset
 
     @property
     def num_seeds(self) -> int:
@@ -105,7 +111,7 @@ class SupernetPlan(NamedTuple):
 def supernet_methods(
     names: Sequence[str],
     supernet: Supernet,
-    dataset: Dataset,
+    dataset: Dataset | TextDataset,
     *,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -134,7 +140,7 @@ def supernet_methods(
       >>> {name: (method.epochs, method.batch_size) for name, method in methods.items()}
       {'darts-v1': (10, 64), 'enas': (10, 128)}
     """
-    made, taken = {}, set[str]()
+    made, taken, data = {}, set[str](), search_data(dataset, supernet)
     for name in names:
         spec = read_spec(name)
         entry = weight_sharing_entry(spec.name, supernet.space.name)
@@ -153,7 +159,7 @@ def supernet_methods(
         told |= {key.removeprefix("selection."): _field(settings, key) for key in spec.settings}
         length = settings.pop("epochs", entry.epochs if epochs is None else epochs)
         usual_reach = takes["reachable"].default if "reachable" in takes else None
-        steps = batches_per_epoch(dataset, size)
+        steps = search_steps(data, size)
         with naming(name):
             searcher = make_weight_sharing(spec.name, supernet, steps_per_epoch=steps, epochs=length, **settings)
         made[name] = SupernetMethod(searcher, length, size, told, settings.get("reachable", usual_reach))
@@ -170,37 +176,32 @@ def _field(settings: Mapping[str, Any], key: str) -> Any:
 
 
 def plan_supernet_study(
-    methods: Mapping[str, SupernetMethod], supernet: Supernet, dataset: Dataset, **asked: Any
+    methods: Mapping[str, SupernetMethod], supernet: Supernet, dataset: Dataset | TextDataset, **asked: Any
 ) -> SupernetPlan:
     """Returns the plan of a study; arguments and errors are those of `supernet_study`, all of which are given."""
     check_settings((*SUPERNET_SETTINGS, *LOOK_SETTINGS), asked)
+    data = search_data(dataset, supernet)
     given = SimpleNamespace(**asked)
-    table, split = given.table, dataset.validation_split if given.split is None else given.split
+    table, split = given.table, data.validation_split if given.split is None else given.split
     _check(methods, given.batch_norms)
     with_alpha = (has_alpha(jax.eval_shape(m.searcher.init, jax.random.key(0))) for m in methods.values())
     if given.hessian and not any(with_alpha):
         raise ValueError(f"hessian is asked for, and none of {', '.join(methods)} has architecture parameters")
     if split is None:
-        raise ValueError(
-            f"the data set {dataset.name!r} has no validation split, and the architecture is learned there"
-        )
+        raise ValueError(f"the data set {data.name!r} has no validation split, and the architecture is learned there")
     check_memory(_result_bytes(_num_parameters(supernet), int(given.num_seeds)), int(given.num_seeds))
-    rows = dataset.rows(split)
-    if given.test_selection and dataset.test_split is None:
-        raise ValueError(f"test_selection is asked for, and the data set {dataset.name!r} has no test split")
+    data.rows(split)  # an unknown split, and a text that is too short, are said here
+    if given.test_selection and data.test_split is None:
+        raise ValueError(f"test_selection is asked for, and the data set {data.name!r} has no test split")
     table = None if table is None else _fitting(table, supernet)
     targets, columns, references, known = _judges(table, supernet)
-    main = judging_column(targets, dataset.name)
+    main = judging_column(targets, data.name)
     _check_pool(given.pool, table, columns, main)
     cells = _cells(table, columns, given.one_shot, given.root_seed, main)
     config: dict[str, Any] = {
         "methods": list(methods),
-        "dataset": dataset.name,
-        "dataset_sha256": dataset_digest(dataset),
-        "image_shape": list(dataset.image_shape),
-        "train_images": len(dataset.rows("train")),
-        "split": split,
-        "split_images": len(rows),
+        "dataset": data.name,
+        **_data_words(data, split),
         "space": supernet.space.name,
         "form": supernet.form,
         "parameters": _num_parameters(supernet),
@@ -215,6 +216,7 @@ def plan_supernet_study(
         "one_shot": len(cells),
         "batch_norms": list(given.batch_norms) if len(cells) else [],
         **table_words(table),
+        **metric_words(metric_of_task(supernet.task)),
         "judged_by": [t.label for t in targets],
         "random_std": known,
         "notes": [] if table is None else [*table.header.notes, *_gaps(table, targets, columns)],
@@ -227,7 +229,27 @@ def plan_supernet_study(
         **({"pool": int(given.pool)} if given.pool else {}),
         **({"test_selection": True} if given.test_selection else {}),
     }
-    return SupernetPlan(dict(methods), supernet, dataset, table, targets, columns, references, cells, config)
+    return SupernetPlan(dict(methods), supernet, data, table, targets, columns, references, cells, config)
+
+
+def _data_words(dataset: SearchData, split: str) -> dict[str, Any]:
+    """Returns what a configuration says of a data set; a text has tokens where others have images."""
+    if not isinstance(dataset, SearchText):
+        sizes = [len(dataset.rows(name)) for name in ("train", split)]
+        digest = dataset_digest(dataset)
+        shape: dict[str, Any] = {"image_shape": list(dataset.image_shape)}
+    else:
+        text = dataset.text
+        sizes = [len(text.tokens(name)) for name in ("train", split)]
+        words = {"unit": text.vocabulary.unit, "tokens": text.num_tokens, **dataset.reading.settings._asdict()}
+        digest, shape = dataset_digest(text), {"text": words}
+    return {
+        "dataset_sha256": digest,
+        **shape,
+        "train_images": sizes[0],
+        "split": split,
+        "split_images": sizes[1],
+    }
 
 
 def _check(methods: Any, batch_norms: Sequence[Any]) -> None:
@@ -321,7 +343,8 @@ def _gaps(table: Table, targets: Sequence[Target], columns: NDArray[np.float32])
     """Returns a note for each column that the table does not know of its whole space."""
     whole, known = whole_size(table), np.isfinite(columns).sum(axis=1)
     return [
-        f"only {count:,} of {whole:,} architectures have the {target.label} accuracy: the others are not judged by it"
+        f"only {count:,} of {whole:,} architectures have the {target.label} {table.metric.name}: the others are not "
+        "judged by it"
         for target, count in zip(targets, known, strict=True)
         if count < whole
     ]

@@ -24,6 +24,7 @@ from jnas.pages._plots import (
     widened,
 )
 from jnas.statistics._intervals import Floats
+from jnas.tables._metric import ACCURACY, TableMetric
 
 
 class EpochCurves(NamedTuple):
@@ -81,24 +82,29 @@ def _vertical(axes: Axes, drawn: Sequence[EpochCurves], levels: Sequence[float],
         plain_axis(axes, "y", *widened(low, high, 0.06, 0.06), label)
 
 
-def agreement_panel(truth: Floats, predicted: Floats, look: Mark, *, label: str, title: str) -> Html:
+def agreement_panel(
+    truth: Floats, predicted: Floats, look: Mark, *, title: str, metric: TableMetric = ACCURACY
+) -> Html:
     """Returns accuracies under shared weights against those of a table, a dot for each architecture.
 
-    The axes leave out the lowest two in a hundred architectures of either.
+    The axes leave out the worst two in a hundred architectures of either.
 
     Args:
       truth: `[N]`, percent.
       predicted: `[N]`, percent.
       look: Of the dots.
-      label: Of the horizontal axis.
       title: What the picture shows.
+      metric: What both are, where they are not accuracies.
     """
     there = np.isfinite(truth) & np.isfinite(predicted)
     truth, predicted = truth[there], predicted[there]
     with styled():
         figure, axes = plot_frame(3.0, 2.6)
         dots(axes, truth, predicted, look, size=2.4, alpha=0.45, many=len(truth) > 1000)
-        for which, values, text in (("x", truth, label), ("y", predicted, "under shared weights (%)")):
-            low, high = (float(np.quantile(values, 0.02)), float(values.max())) if values.size else (0.0, 1.0)
+        unit = f" ({metric.mark.strip()})" if metric.unit else f" ({metric.name})"
+        for which, values, text in (("x", truth, "by the table"), ("y", predicted, "under shared weights")):
+            ends = (0.02, 1.0) if metric.higher_is_better else (0.0, 0.98)
+            low, high = (float(np.quantile(values, end)) for end in ends) if values.size else (0.0, 1.0)
+            text += unit
             plain_axis(axes, which, *widened(low, high, 0.04, 0.04), text, most=5)
         return to_svg(figure, title)

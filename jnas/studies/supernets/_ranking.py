@@ -10,6 +10,7 @@ from jnas.statistics._predicted_best import predicted_best_percentiles, subset_k
 from jnas.statistics._random_draws import DrawsComparison, compare_with_tails
 from jnas.statistics._rank_correlation import kendall_tau, probability_to_surpass_random
 from jnas.studies.supernets._results import MethodResult, SupernetStudy, diverged
+from jnas.tables._metric import ACCURACY, TableMetric, metric_of
 
 CORRELATIONS = ("spearman", "kendall", "sparse_kendall", "sparse_kendall_floor")
 SUBSETS = (10, 20, 50, 100)
@@ -54,7 +55,7 @@ class BestRank(NamedTuple):
 
 
 def ranking_measures(truth: Any, predicted: Any) -> dict[str, float]:
-    """Returns each of `MEASURES` of a prediction `[N]` of the truth `[N]`, which is in percent; NaN where it has none.
+    """Returns each of `MEASURES` of a prediction `[N]` of the truth `[N]`, higher is better; NaN where it has none.
 
     Subsets are drawn from a fixed seed: pools of one size have the same places in them. Equal predictions order
     nothing, and have no predicted best.
@@ -77,15 +78,19 @@ def ranking_measures(truth: Any, predicted: Any) -> dict[str, float]:
     return dict(zip(MEASURES, values, strict=True))
 
 
-def look_rankings(result: MethodResult, last: bool = False) -> list[Ranking]:
+def look_rankings(result: MethodResult, last: bool = False, metric: TableMetric = ACCURACY) -> list[Ranking]:
     """Returns how the pools of a method's looks agree with the table; empty where there is none.
 
     Args:
       result: Of the method.
       last: Whether to take the last look alone.
+      metric: The table's, and that of the shared weights.
     """
-    looks = slice(-1, None) if last else slice(None)
-    return [_ranking(pool, result.record.looked[looks], *found) for pool, found in _pools(result, looks).items()]
+    looks, sign = slice(-1, None) if last else slice(None), metric.sign  # of scores, the higher are better
+    return [
+        _ranking(pool, result.record.looked[looks], sign * truth, sign * predicted)
+        for pool, (truth, predicted) in _pools(result, looks).items()
+    ]
 
 
 def look_kendall(result: MethodResult) -> dict[str, Floats]:
@@ -121,10 +126,11 @@ def one_shot_rankings(study: SupernetStudy, result: MethodResult) -> list[Rankin
     if shot is None:
         return []
     predictions = {"probability": shot.log_probability}
-    predictions |= dict(zip(study.config["batch_norms"], shot.accuracies, strict=True))
+    sign = metric_of(study.config).sign
+    predictions |= dict(zip(study.config["batch_norms"], sign * shot.accuracies, strict=True))
     found = []
     for name, values in predictions.items():
-        truth = np.broadcast_to(shot.truth, values.shape)
+        truth = np.broadcast_to(sign * shot.truth, values.shape)
         found.append(_ranking(name, result.record.looked[-1:], truth[:, None], values[:, None]))
     return found
 

@@ -30,6 +30,7 @@ from jnas.studies.supernets._results import MethodResult, SupernetStudy
 from jnas.studies.supernets._scratch_section import yardstick_cells, yardstick_words
 from jnas.studies.supernets._summary import finite_moments, has_reachable, judged_column
 from jnas.studies.supernets._test_choice_text import chosen_on_test
+from jnas.tables._metric import metric_of
 
 _TITLES = {"spearman": "Spearman", "kendall": "Kendall", "sparse_kendall": "sparse Kendall"}
 _TITLES |= {"sparse_kendall_floor": "sparse, published bins"}
@@ -49,12 +50,14 @@ def random_search_section(study: SupernetStudy) -> Html | None:
             random = ["random search", *(_random_cell(each) for each in found), "–", "–"]
     if not rows:
         return None
+    metric = metric_of(study.config)
     text = (
         f"Each run's final cell by {study.targets[main].label}, against so many cells drawn uniformly with "
-        "replacement, the best of which is chosen by validation accuracy: not a few draws, but their exact "
+        f"replacement, the best of which is chosen by validation {metric.name}: not a few draws, but their exact "
         "distribution over all cells of the table. The share of random searches that are worse than a run (equal "
         "ones counted half, 0.5 is no difference) with its 95 % bootstrap interval over runs, the mean difference in "
-        "points, and a two-sided p-value (Edgington's sum of the runs' tail probabilities, exact where no two cells "
+        f"points{'' if metric.higher_is_better else ' (below zero is better)'}, and a two-sided p-value (Edgington's "
+        f"sum of the runs' tail probabilities, exact where no two cells "
         "are equal and careful elsewhere). Of random search: mean, and the middle 90 %. Then the best rank r that n "
         "runs reached among N cells, and the probability to surpass random search of the evaluation of search phases "
         "(Yu et al., 2020), p = (1 − r/N)ⁿ: that n random cells are all worse. It counts the luckiest run alone, the "
@@ -93,15 +96,19 @@ def _reachable_note(study: SupernetStudy, result: MethodResult) -> Html | None:
 
 def ranking_section(study: SupernetStudy) -> Html | None:
     """Returns how the methods rank their candidates at the looks, and small subsets and the predicted best."""
-    rows = [(k, r.name, each) for k, r in enumerate(study.methods) for each in look_rankings(r, last=True)]
+    metric = metric_of(study.config)
+    rows = [
+        (k, r.name, each) for k, r in enumerate(study.methods) for each in look_rankings(r, last=True, metric=metric)
+    ]
     rows += [(k, r.name, each) for k, r in enumerate(study.methods) for each in one_shot_rankings(study, r)]
     if not rows:
         return None
     text = (
         "A pool of cells in the order that the shared weights give them, against the table's by "
         f"{study.targets[judged_column(study)].label}; means over seeds with standard deviations, of Kendall's tau "
-        "with 95 % intervals. Candidates are what a search itself compared at its last look, each on images of its own "
-        "where it was published so; `pool` are cells of the table that all searches rank at each look; the others are "
+        "with 95 % intervals. Candidates are what a search itself compared at its last look"
+        f"{'' if 'text' in study.config else ', each on images of its own where it was published so'}; `pool` are "
+        f"cells of the table that all searches rank at each look; the others are "
         "those of the one-shot analysis. "
         "Subsets: the least, mean and largest Kendall's tau of five random ones of so many cells: how far a figure of "
         "few cells can be trusted. Percentiles of the predicted best: the least, median and largest share of the pool "

@@ -18,6 +18,7 @@ from jnas.studies.supernets._ranking import (
 )
 from jnas.studies.supernets._results import SupernetStudy
 from jnas.studies.supernets._summary import finite_moments, judged_column
+from jnas.tables._metric import metric_of
 
 
 def ranking_csv(study: SupernetStudy) -> str | None:
@@ -31,8 +32,9 @@ def ranking_csv(study: SupernetStudy) -> str | None:
 
 
 def _rankings(study: SupernetStudy) -> Iterator[tuple[str, Ranking]]:
+    metric = metric_of(study.config)
     for result in study.methods:
-        for ranking in [*look_rankings(result), *one_shot_rankings(study, result)]:
+        for ranking in [*look_rankings(result, metric=metric), *one_shot_rankings(study, result)]:
             yield result.name, ranking
 
 
@@ -88,7 +90,7 @@ def ranking_lines(study: SupernetStudy) -> list[str]:
     }
     rows = [["The ranking of the last look, and the table's", "cells", *shown.values()]]
     for result in study.methods:
-        for ranking in look_rankings(result, last=True):
+        for ranking in look_rankings(result, last=True, metric=metric_of(study.config)):
             cells = (mean_text(*finite_moments(ranking.measures[name]), digits=3) for name in shown)
             rows.append([f"  {result.name}, {ranking.pool}", f"{int(ranking.cells.max()):,}", *cells])
     return aligned(rows, "l" + "r" * (len(shown) + 1)) if len(rows) > 1 else []

@@ -13,6 +13,7 @@ from jnas.statistics._curves import regret
 from jnas.statistics._intervals import FEWEST, Floats, mean_interval
 from jnas.studies.supernets._results import SupernetStudy
 from jnas.studies.supernets._summary import judged_column, reference_values
+from jnas.tables._metric import metric_of
 
 _FLOOR = 1e-3  # percentage points: regret below this is drawn as this, a logarithm has no zero
 _LEVELS = ("random cell", "random search, 10 cells", "random search, 100 cells")
@@ -30,12 +31,16 @@ def regret_section(study: SupernetStudy) -> Html | None:
     shown = [c for c, t in enumerate(study.targets) if t.dataset == study.targets[main].dataset and _known(study, c)]
     if not shown:
         return None
+    metric = metric_of(study.config)
     boxes = [(study.targets[c].label, _panel(study, c, float(optimum[c]))) for c in shown[:3]]
     drawn = [name for name in _LEVELS if reference_values(study, name) is not None]
-    beside = f" Dashes: {listed(drawn)}, which takes the best by validation accuracy; exact means." if drawn else ""
+    beside = (
+        f" Dashes: {listed(drawn)}, which takes the best by validation {metric.name}; exact means." if drawn else ""
+    )
     caption = (
-        "How many percentage points the cell that a search would have returned after so many epochs lies below the "
-        "best of the table, as the paper of NAS-Bench-1Shot1 draws it. Lines are means over seeds, bands the 95 % "
+        f"How many {metric.points} the cell that a search would have returned after so many epochs lies "
+        f"{'below' if metric.higher_is_better else 'above'} the best of the table, as the paper of NAS-Bench-1Shot1 "
+        f"draws it. Lines are means over seeds, bands the 95 % "
         f"interval of the mean where there are {FEWEST} seeds or more.{beside} The cells that random search takes were "
         "each trained alone, which costs more than an epoch."
     )
@@ -50,12 +55,12 @@ def _known(study: SupernetStudy, column: int) -> bool:
 
 def _panel(study: SupernetStudy, column: int, optimum: float) -> Html:
     """Returns the picture of a column of the table, in percentage points."""
-    levels = _levels(study, column, optimum)
+    levels, sign = _levels(study, column, optimum), metric_of(study.config).sign
     means: dict[str, Floats] = {}
     with styled():
         figure, axes = plot_frame()
         for k, result in enumerate(study.methods):
-            values = regret(np.asarray(result.values[column], np.float64), optimum)  # [S, L]
+            values = regret(sign * np.asarray(result.values[column], np.float64), sign * optimum)  # [S, L]
             there = np.isfinite(values).any(axis=0)
             if not there.any():
                 continue
@@ -80,9 +85,9 @@ def _panel(study: SupernetStudy, column: int, optimum: float) -> Html:
 
 def _levels(study: SupernetStudy, column: int, optimum: float) -> dict[str, float]:
     """Returns the mean regret of random search of several lengths, where the table tells."""
-    found = ((name, reference_values(study, name)) for name in _LEVELS)
+    found, sign = ((name, reference_values(study, name)) for name in _LEVELS), metric_of(study.config).sign
     known = {name: float(values[column]) for name, values in found if values is not None}
-    return {name: float(_drawn(optimum - value)) for name, value in known.items() if np.isfinite(value)}
+    return {name: float(_drawn(sign * (optimum - value))) for name, value in known.items() if np.isfinite(value)}
 
 
 def _drawn(values: Any) -> Floats:

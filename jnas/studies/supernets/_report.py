@@ -11,7 +11,7 @@ from jnas.io._text import counted, listed
 from jnas.pages._frame import legend, study_page
 from jnas.pages._html import Html, element, section
 from jnas.pages._html import table as html_table
-from jnas.pages._parts import card, mean_cell, mean_words, named, note_box, panels, percent_text
+from jnas.pages._parts import card, mean_cell, mean_words, named, note_box, panels
 from jnas.pages._plots import mark
 from jnas.spaces._registry import absent_choice
 from jnas.studies._compared import known_space
@@ -19,7 +19,7 @@ from jnas.studies._over_seeds import best_rows, few_words
 from jnas.studies.supernets._plots import EpochCurves, epoch_panel
 from jnas.studies.supernets._ranking_sections import random_search_section, ranking_section
 from jnas.studies.supernets._regret_section import regret_section
-from jnas.studies.supernets._results import INFOS, MethodResult, SupernetStudy, diverged
+from jnas.studies.supernets._results import INFOS, MethodResult, SupernetStudy, diverged, of_text, sizes_words
 from jnas.studies.supernets._scratch_section import from_scratch_section
 from jnas.studies.supernets._summary import (
     diverged_text,
@@ -33,6 +33,7 @@ from jnas.studies.supernets._summary import (
     skip_connections,
 )
 from jnas.studies.supernets._weights_sections import training_time_section, weights_section
+from jnas.tables._metric import metric_of
 from jnas.training.networks._families import FAMILIES
 
 
@@ -65,10 +66,11 @@ def supernet_report(study: SupernetStudy) -> str:
 
 def _task(study: SupernetStudy) -> str:
     config = study.config
-    height, width, _ = config["image_shape"]
-    sizes = " and ".join(counted(config[key], key[:-1]) for key in ("channels", "cells") if key in config)
+    sizes, of_what = " and ".join(sizes_words(config)), of_text(config)
+    shape = "({}x{}) ".format(*config["image_shape"][:2]) if "image_shape" in config else ""
     family = FAMILIES.rows.get(config.get("space", ""))
-    where = "in each stage" if family is None else family.cells_counted
+    where = " in each stage" if family is None else f" {family.cells_counted}"
+    where = "" if "text" in config else where
     part = f" (sub-space {config['operations'].upper()})" if "operations" in config else ""
     lengths = sorted(set(config["epochs"].values()))
     epochs = (
@@ -81,10 +83,10 @@ def _task(study: SupernetStudy) -> str:
     )
     return (
         f"{counted(len(config['methods']), 'method')} trained supernets"
-        f"{f' of {sizes} {where}' if sizes else ''}{part} on {config['train_images']:,} training images of "
-        f"{config['dataset']} ({height}x{width}) and learned the architecture from {config['split_images']:,} images "
+        f"{f' of {sizes}{where}' if sizes else ''}{part} on {config['train_images']:,} training {of_what} of "
+        f"{config['dataset']} {shape}and learned the architecture from {config['split_images']:,} {of_what} "
         f"of its {config['split']} split, {counted(config['num_seeds'], 'seed')} each in one program. Epochs over the "
-        f"training images: {epochs}.{judge}"
+        f"training {'text' if 'text' in config else of_what}: {epochs}.{judge}"
     )
 
 
@@ -96,19 +98,21 @@ def _findings(study: SupernetStudy) -> Html | None:
     known = [(name, c) for name, c in found if np.isfinite(c.mean)]
     if not known:
         return None
-    random = reference_values(study, "random cell")
-    best, column = max(known, key=lambda pair: pair[1].mean)
-    below = [name for name, c in known if random is not None and c.mean < random[main]]
+    random, metric = reference_values(study, "random cell"), metric_of(study.config)
+    best, column = max(known, key=lambda pair: metric.sign * pair[1].mean)
+    worse = [name for name, c in known if random is not None and metric.sign * (c.mean - random[main]) < 0]
+    named = "" if metric.is_percent else f"a {metric.name} of "
     text: list[Any] = [
         f"On {study.targets[main].label}, the cells of ",
         element("strong", best),
-        f" are worth {column.mean:.2f} % on average",
-        f" ({_versus(column.mean - random[main])} a cell drawn at random, {random[main]:.2f} %). "
+        f" are worth {named}{column.mean:.2f}{metric.mark} on average",
+        f" ({_versus(column.mean - random[main])} a cell drawn at random, {random[main]:.2f}{metric.mark}). "
         if random is not None
         else ". ",
     ]
-    if below:
-        text.append(f"{listed(below)} {'is' if len(below) == 1 else 'are'} below a random cell. ")
+    if worse:
+        side = "below" if metric.higher_is_better else "worse than"
+        text.append(f"{listed(worse)} {'is' if len(worse) == 1 else 'are'} {side} a random cell. ")
     collapsed = _collapsed(study)
     if collapsed:
         text.append(f"Cells of which two thirds of the edges or more are skip connections: {listed(collapsed)}.")
@@ -137,7 +141,8 @@ def _collapsed(study: SupernetStudy) -> list[str]:
 
 def _results_section(study: SupernetStudy) -> Html:
     found = [final_columns_of(result) for result in study.methods]
-    best = best_rows(np.asarray([[column.mean for column in row] for row in found], np.float64))
+    metric = metric_of(study.config)
+    best = best_rows(metric.sign * np.asarray([[column.mean for column in row] for row in found], np.float64))
     skips = [skip_connections(study, result) for result in study.methods]
     has_skips = any(s is not None for s in skips)
     main = study.targets[judged_column(study)].label if study.targets else ""
@@ -162,18 +167,21 @@ def _results_section(study: SupernetStudy) -> Html:
     head = ["method", *(t.label for t in study.targets), *(["rank"] if study.targets else [])]
     head += [*(["skips"] if has_skips else []), "entropy"]
     there = "" if absent_choice(spaces.from_config(study.space)) is None else " that is there"
+    decided = "choices of a node" if "text" in study.config else "operations of an edge"
+    how = f"{metric.first_upper}{metric.words.removeprefix(metric.name)}"
+    skipped = "the mean number of edges that are skip connections, and " if has_skips else ""
     caption = (
-        "Accuracy in percent, by the table, of the cells that the searches ended with: mean ± standard deviation over "
+        f"{how}, by the table, of the cells that the searches ended with: mean ± standard deviation over "
         "seeds (of a sample), the best of each column bold. Of a random cell: mean and deviation over all cells of the "
-        "table; random search takes the best of so many random cells by the table's validation accuracy, exact "
+        "table; random search takes the best of so many random cells by the table's validation {metric.name}, exact "
         f"expectations. Rank: median over seeds among the table's cells by {main}, 1 is the best. Then "
-        "the mean number of edges that are skip connections, and the mean entropy of the probabilities that a search "
-        f"gives to the operations of an edge{there}, as a share of that of equal ones. Methods differ in epochs "
+        f"{skipped}the mean entropy of the probabilities that a search "
+        f"gives to the {decided}{there}, as a share of that of equal ones. Methods differ in epochs "
         "and batches where they were published with others; small print tells."
         f"{few_words(study.config['num_seeds'], 'seed')}"
         if study.targets
-        else "The mean number of edges that are skip connections, and the mean entropy of the probabilities that a "
-        f"search gives to the operations of an edge{there}, as a share of that of equal ones."
+        else f"{(skipped + 'the mean').capitalize()} entropy of the probabilities that a "
+        f"search gives to the {decided}{there}, as a share of that of equal ones."
     )
     return section(
         "What the searches found",
@@ -209,18 +217,19 @@ def _curves_section(study: SupernetStudy) -> Html | None:
     if not study.targets:
         return None
     optimum, random = reference_values(study, "optimum"), reference_values(study, "random cell")
-    main, boxes = judged_column(study), []
+    main, boxes, metric = judged_column(study), [], metric_of(study.config)
     shown = [c for c, t in enumerate(study.targets) if t.dataset == study.targets[main].dataset] or [main]
     for c in shown[:3]:
         target = study.targets[c]
         levels = [float(r[c]) for r in (optimum, random) if r is not None and np.isfinite(r[c])]
         lines = _drawn(study, [result.values[c] for result in study.methods])
-        title = f"Accuracy on {target.label} of the derived cell against epochs"
-        boxes.append((target.label, epoch_panel(lines, label="accuracy (%)", title=title, levels=levels)))
+        title = f"{metric.first_upper} on {target.label} of the derived cell against epochs"
+        boxes.append((target.label, epoch_panel(lines, label=metric.axis, title=title, levels=levels)))
+    ends = ("upper", "lower") if metric.higher_is_better else ("lower", "upper")
     caption = (
         "What the table says of the cell that a search would have returned after so many epochs, the counterpart of "
         "Figures 7 and 8 of the paper of NAS-Bench-201. Thick lines are means over seeds, thin ones single seeds; "
-        "the upper dashes are the optimum of the table, the lower ones the mean over all its cells."
+        f"the {ends[0]} dashes are the optimum of the table, the {ends[1]} ones the mean over all its cells."
     )
     return section("After each epoch", panels(boxes, caption, _legend(study), "panels wide"), id="epochs")
 
@@ -233,8 +242,10 @@ def _collapse_section(study: SupernetStudy) -> Html:
         title = "Number of skip connections in the derived cell against epochs"
         boxes.append(("Skip connections in the derived cell", epoch_panel(lines, label="edges", title=title)))
     lines = _drawn(study, [entropy(study, result) for result in study.methods])
-    title = "Entropy of the operations' probabilities against epochs"
-    boxes.append(("Entropy of the operations", epoch_panel(lines, label="share of the largest", title=title)))
+    is_text, metric = "text" in study.config, metric_of(study.config)
+    decided = "choices" if is_text else "operations"
+    title = f"Entropy of the {decided}' probabilities against epochs"
+    boxes.append((f"Entropy of the {decided}", epoch_panel(lines, label="share of the largest", title=title)))
     eigenvalues = [result.record.eigenvalues for result in study.methods]
     if any(np.isfinite(e).any() for e in eigenvalues):
         lines = _drawn(study, eigenvalues)
@@ -246,20 +257,24 @@ def _collapse_section(study: SupernetStudy) -> Html:
         seen = _drawn(study, [result.record.info[:, :, place] for result in study.methods])
         lines = [each._replace(epochs=np.arange(1, each.values.shape[1] + 1, dtype=np.int32)) for each in seen]
         if any(np.isfinite(line.values).any() for line in lines):
-            words = name.replace("_", " ")
-            panel = epoch_panel(lines, label="accuracy (%)", title=f"The supernet's {words} against epochs")
+            words = name.replace("_", " ").replace("accuracy", metric.name)
+            panel = epoch_panel(lines, label=metric.axis, title=f"The supernet's {words} against epochs")
             boxes.append((f"The supernet's {words}", panel))
     caption = (
         "Thick lines are means over seeds, thin ones single seeds. A search that gives every operation the same "
         "probability has entropy 1; a cell of nothing but skip connections is how DARTS is known to fail. An "
         "eigenvalue that grows foretells it (Zela et al., 2020). Accuracies of the supernet are means over the steps "
         "of an epoch, with augmented images, of whatever a method runs: the mixture, or architectures that it draws."
+        if not is_text
+        else "Thick lines are means over seeds, thin ones single seeds. A search that gives every choice the same "
+        f"probability has entropy 1. {metric.plural.capitalize()} of the supernet are means over the steps of an "
+        "epoch, with what training leaves out, of whatever a method runs: the mixture, or architectures that it draws."
     )
     return section("What they prefer", panels(boxes, caption, _legend(study), "panels wide"), id="collapse")
 
 
 def _cells_section(study: SupernetStudy, space: Space | None) -> Html:
-    cards = []
+    cards, metric = [], metric_of(study.config)
     for k, result in enumerate(study.methods):
         found: dict[bytes, list[int]] = {}
         for seed in np.flatnonzero(~diverged(result.record)[:, -1]).tolist():
@@ -267,7 +282,7 @@ def _cells_section(study: SupernetStudy, space: Space | None) -> Html:
         for seeds in found.values():
             arch = result.record.archs[seeds[0], -1].astype(np.int32)
             own = result.values[:, seeds[0], -1]
-            values = [(t.label, percent_text(v)) for t, v in zip(study.targets, own, strict=True)]
+            values = [(t.label, metric.text(float(v))) for t, v in zip(study.targets, own, strict=True)]
             whose = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {listed([str(s) for s in seeds])}"
             cards.append(card(space, arch, [(k, result.name, whose)], values))
     text = "What each search ended with; cells that several seeds of a method came to are drawn once."

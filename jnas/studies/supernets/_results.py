@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from jnas.core._folder import FolderKind, read_part
 from jnas.io._archive import write_archive
+from jnas.io._text import counted
 from jnas.io._tree import as_members, check_members, fill, find_leaves
 from jnas.searchers.weight_sharing._loop import SearchRun
 from jnas.studies.supernets import _test_choice
@@ -128,6 +129,17 @@ class SupernetStudy(NamedTuple):
     methods: tuple[MethodResult, ...]  # those that have finished
     yardsticks: tuple[Yardstick, ...] = ()  # of the cells that the shared weights are asked about
     scratch: FromScratch | None = None  # None where nothing was trained from scratch
+
+
+def of_text(config: Mapping[str, Any]) -> str:
+    """Returns what a study's examples are: `'images'`, or the `'words'` or `'characters'` of a text."""
+    return str(config["text"]["unit"]) if "text" in config else "images"
+
+
+def sizes_words(config: Mapping[str, Any]) -> list[str]:
+    """Returns the sizes of a study's supernets, such as `['4 channels', '1 cell']`."""
+    names = {"channels": "unit" if "text" in config else "channel", "cells": "cell", "nodes": "node"}
+    return [counted(config[key], name) for key, name in names.items() if key in config]
 
 
 def diverged(record: Record) -> NDArray[np.bool_]:

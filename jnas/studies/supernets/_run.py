@@ -42,6 +42,7 @@ from jnas.studies.supernets._results import (
     save_search,
 )
 from jnas.studies.supernets._test_choice import ChosenOnTest, choose_on_test
+from jnas.tables._metric import metric_of_task
 from jnas.tables._targets import judging_column
 from jnas.training._recipe import BatchNormPolicy
 
@@ -283,7 +284,7 @@ def _chosen_on_test(
     archs = jnp.asarray(candidates, jnp.int32)
     program = _scoring(plan, name, "batch", plan.dataset.test_split)
     scores = np.asarray(program(dataset, (_shared_of(plan, name)(run.state), archs)))
-    return choose_on_test(candidates, scores, plan.table, plan.columns)
+    return choose_on_test(candidates, scores, plan.table, plan.columns, metric_of_task(plan.supernet.task).sign)
 
 
 def _accuracies(

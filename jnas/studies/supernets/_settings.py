@@ -6,6 +6,7 @@ from jnas.core._registry import DEFAULT_SPACE
 from jnas.studies._settings import (
     FLAG,
     NATURAL,
+    NODES,
     NUM_EPOCHS,
     NUM_SEEDS,
     OTHER_DEVICE,
@@ -41,8 +42,9 @@ SUPERNET_SETTINGS = (
         "epochs",
         NUM_EPOCHS,
         "N",
-        "epochs of all methods (default: 50 on the digits, else as published: 50 of DARTS and PC-DARTS; 200 of spos, "
-        "fairnas, topo_fairnas, fbnet, nao, and enas on nasbench101; 250 of the others)",
+        "epochs of all methods (default: 50 on the digits, 10 on python-docs, else as published: 50 of DARTS and "
+        "PC-DARTS; 200 of spos, fairnas, topo_fairnas, fbnet, nao, and enas on nasbench101; 250 of the others; on "
+        "texts 150 of enas and 100 of the others but DARTS)",
         of_study=False,
     ),
     OUT.of("the study's folder (default: a folder in jnas-supernet/ named after the study)"),
@@ -59,8 +61,14 @@ NET_SETTINGS = tuple(
             "nasbench101: of the cells of up to so many vertices, input and output among them (default: as many as "
             "those of the table, else 7)"
         ),
+        NODES.of("recurrent: nodes of a cell (default: as many as those of the table, else 8)"),
         Setting("operations", TEXT, "NAME", "darts: of a sub-space of RobustDARTS, s1, s2, s3 or s4 (default: all)"),
-        Setting("channels", integer(1, most=65_536), "N", "of the first stage (default 16; digits 4, nasbench101 8)"),
+        Setting(
+            "channels",
+            integer(1, most=65_536),
+            "N",
+            "of the first stage (default 16; digits 4, nasbench101 8); of texts units (default 300; python-docs 32)",
+        ),
         Setting(
             "cells",
             integer(1, most=1_000),
@@ -79,7 +87,8 @@ NET_SETTINGS = tuple(
             "controller_steps",
             POSITIVE,
             "N",
-            "of enas in an epoch, 20 architectures each (default 50, as published; nasbench101 30, of 10 each)",
+            "of enas in an epoch, 20 architectures each (default 50, as published; nasbench101 30, of 10 each; on "
+            "texts 2000 of one, python-docs 50)",
         ),
         Setting(
             "comparison",
@@ -118,7 +127,8 @@ LOOK_SETTINGS = (
         "pool",
         NATURAL,
         "N",
-        "rank so many cells of the table by the shared weights at each look, and not at the end alone (default 0)",
+        "rank so many cells of the table by the shared weights at each look, and not at the end alone (default 0; all "
+        "of a table of at most 100 recurrent cells)",
         0,
     ),
     Setting(

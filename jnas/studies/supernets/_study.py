@@ -13,6 +13,7 @@ from jnas.core._vocabulary import Supernet
 from jnas.io._progress import duration
 from jnas.io._text import counted, listed
 from jnas.searchers.weight_sharing._candidates import Selection
+from jnas.searchers.weight_sharing._texts import SearchText
 from jnas.studies import _engine
 from jnas.studies._pieces import Pieces
 from jnas.studies._settings import plan_arguments
@@ -20,7 +21,14 @@ from jnas.studies.supernets._from_scratch import load_from_scratch
 from jnas.studies.supernets._pieces import count_pieces, method_file_name, save_whole_method, seeds_path
 from jnas.studies.supernets._plan import Cells, SupernetMethod, SupernetPlan, plan_supernet_study
 from jnas.studies.supernets._ranking_text import random_search_csv, ranking_csv
-from jnas.studies.supernets._results import FOLDER, MethodResult, SupernetStudy, load_method
+from jnas.studies.supernets._results import (
+    FOLDER,
+    MethodResult,
+    SupernetStudy,
+    load_method,
+    of_text,
+    sizes_words,
+)
 from jnas.studies.supernets._run import run_method, run_seeds
 from jnas.studies.supernets._scratch_text import from_scratch_csv, scratch_cells_csv
 from jnas.studies.supernets._summary import as_study_results
@@ -31,6 +39,7 @@ from jnas.tables._table import Table
 from jnas.training._recipe import BatchNormPolicy
 from jnas.training.data._batches import batches_per_epoch
 from jnas.training.data._dataset import Dataset
+from jnas.training.data._text import TextDataset
 
 _SAME = ("jnas", "numpy", *SAME)  # where a study goes on
 
@@ -38,7 +47,7 @@ _SAME = ("jnas", "numpy", *SAME)  # where a study goes on
 def supernet_study(
     methods: Mapping[str, SupernetMethod],
     supernet: Supernet,
-    dataset: Dataset,
+    dataset: Dataset | TextDataset,
     *,
     table: Table | None = None,
     split: str | None = None,
@@ -122,11 +131,14 @@ def _estimate(work: _engine.Work) -> _engine.Estimate:
 def _guess(plan: SupernetPlan, name: str) -> float:
     """Returns roughly how many seconds a method's searches take: the bar soon corrects it."""
     method, config, usual, kind = plan.methods[name], plan.config, Selection(), name.partition(":")[0]
-    height, width, _ = plan.dataset.image_shape
-    channels, cells = config.get("channels", 16), config.get("cells", 5)
-    once = 6 * 3 * cells * 9 * channels**2 * height * width  # multiply-adds of 3x3 convolutions on all edges
-    rows, train_rows = len(plan.dataset.rows(plan.split)), len(plan.dataset.rows("train"))
-    trained = batches_per_epoch(plan.dataset, method.batch_size) * method.batch_size * method.epochs
+    rows, train_rows = config["split_images"], config["train_images"]
+    if isinstance(plan.dataset, SearchText):
+        once, trained = _of_a_token(plan, plan.dataset), train_rows * method.epochs
+    else:
+        height, width, _ = plan.dataset.image_shape
+        channels, cells = config.get("channels", 16), config.get("cells", 5)
+        once = 6 * 3 * cells * 9 * channels**2 * height * width  # multiply-adds of 3x3 convolutions on all edges
+        trained = batches_per_epoch(plan.dataset, method.batch_size) * method.batch_size * method.epochs
     compared = method.settings.get("num_candidates", usual.num_candidates) if kind in _COMPARING else 0
     seen = rows if method.settings.get("comparison") == "same_batches" else min(usual.batch_size, rows)
     classified = method.searcher.extra_steps * method.batch_size * method.epochs
@@ -139,14 +151,20 @@ def _guess(plan: SupernetPlan, name: str) -> float:
     return float(25 + plan.num_seeds * work * once / speed)
 
 
+def _of_a_token(plan: SupernetPlan, text: SearchText) -> float:
+    """Returns roughly how many times a token's work is that of a multiply-add of a convolution."""
+    units, nodes = text.reading.units, plan.supernet.space.num_decisions // 2
+    return float(units * (text.text.num_tokens + 2 * units * (2 + nodes * (nodes + 1) / 2)))
+
+
 def supernet_headline(plan: SupernetPlan) -> str:
     """Returns what a study does, in a line."""
     config = plan.config
     lengths = listed([f"{name} {counted(m.epochs, 'epoch')}" for name, m in plan.methods.items()])
-    sizes = ", ".join(counted(config[key], key[:-1]) for key in ("channels", "cells") if key in config)
+    sizes = ", ".join(sizes_words(config))
     return (
         f"{counted(len(plan.methods), 'method')} x {counted(plan.num_seeds, 'seed')} on {config['dataset']} "
-        f"({config['train_images']:,} training images, {config['split_images']:,} of {config['split']})"
+        f"({config['train_images']:,} training {of_text(config)}, {config['split_images']:,} of {config['split']})"
         f"{sizes and '; supernet: '}{sizes}; {lengths}"
     )
 

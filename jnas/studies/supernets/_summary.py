@@ -17,6 +17,7 @@ from jnas.studies._over_seeds import OverSeeds, statistics_over_seeds
 from jnas.studies.search._results import Chunk, SearcherResult, SharedRanking, StudyResults, as_result
 from jnas.studies.supernets._ranking import BEST, CANDIDATES, POOL, look_rankings, one_shot_rankings
 from jnas.studies.supernets._results import MethodResult, SupernetStudy, diverged
+from jnas.tables._metric import ACCURACY, TableMetric, metric_of
 from jnas.tables._targets import Reference, judging_column
 
 PARTS = {"all": 1.0, "best": 0.1}
@@ -119,7 +120,8 @@ def _operations(study: SupernetStudy) -> tuple[list[int], list[tuple[str, ...]]]
     all are.
     """
     space = spaces.from_config(study.space)
-    names = max(space.choices, key=len)
+    named = [own for own in space.choices if not all(name.isdigit() for name in own)]  # states to read have numbers
+    names = max(named or space.choices, key=len)
     chosen = [i for i, own in enumerate(space.choices) if own == names or absent_choice(space) is not None]
     return chosen, [space.choices[i] for i in chosen]
 
@@ -141,23 +143,25 @@ def diverged_text(study: SupernetStudy) -> str:
     return f"Searches that diverged, and are not counted: {listed(told)}." if told else ""
 
 
-def agreement(result: MethodResult, batch_norms: tuple[str, ...]) -> list[Agreement]:
+def agreement(result: MethodResult, batch_norms: tuple[str, ...], metric: TableMetric = ACCURACY) -> list[Agreement]:
     """Returns the counterpart of Table 7 of NAS-Bench-201; empty where no architectures were evaluated.
 
     Args:
       result: Of a method.
       batch_norms: The study's policies, in the order of `OneShot.accuracies`.
+      metric: The table's.
     """
     one_shot = result.one_shot
     if one_shot is None:
         return []
     predictions = {"probability": one_shot.log_probability}
-    predictions |= dict(zip(batch_norms, one_shot.accuracies, strict=True))
+    truth, values = (metric.sign * np.asarray(each) for each in (one_shot.truth, one_shot.accuracies))  # as scores
+    predictions |= dict(zip(batch_norms, values, strict=True))
     found = []
     for part, share in PARTS.items():
-        rows = best_share(one_shot.truth, share)
+        rows = best_share(truth, share)
         for predictor, values in predictions.items():
-            each = [shared_weight_correlations(one_shot.truth[rows], seed[rows]) for seed in values]
+            each = [shared_weight_correlations(truth[rows], seed[rows]) for seed in values]
             named = {name: np.asarray([c[name] for c in each]) for name in each[0]}
             found.append(Agreement(predictor, part, len(rows), named))
     return found
@@ -211,7 +215,7 @@ def has_reachable(result: MethodResult) -> bool:
 
 def _ranking(study: SupernetStudy, result: MethodResult) -> SharedRanking | None:
     """Returns the ranking of the last look that says most: of cells that no search chose, if there are any."""
-    found = {ranking.pool: ranking for ranking in look_rankings(result, last=True)}
+    found = {ranking.pool: ranking for ranking in look_rankings(result, last=True, metric=metric_of(study.config))}
     found |= {ranking.pool: ranking for ranking in one_shot_rankings(study, result)}
     for pool, words in _POOLS.items():
         if (ranking := found.get(pool)) is not None and np.isfinite(ranking.measures["kendall"]).any():

@@ -22,9 +22,14 @@ class ChosenOnTest(NamedTuple):
     scores: NDArray[np.float32]  # [S, M] percent, of the candidates on the test images under the shared weights
 
 
-def choose_on_test(candidates: NDArray[np.int8], scores: NDArray[np.float32], table: Any, columns: Any) -> ChosenOnTest:
-    """Returns the best of the candidates `[S, M, E]` by scores `[S, M]`, with what a table says of them."""
-    best = np.argmax(np.where(np.isfinite(scores), scores, -np.inf), axis=1)
+def choose_on_test(
+    candidates: NDArray[np.int8], scores: NDArray[np.float32], table: Any, columns: Any, sign: float = 1.0
+) -> ChosenOnTest:
+    """Returns the best of the candidates `[S, M, E]` by scores `[S, M]`, with what a table says of them.
+
+    With `sign=-1` the lowest is the best.
+    """
+    best = np.argmax(np.where(np.isfinite(scores), sign * scores, -np.inf), axis=1)
     archs = np.take_along_axis(candidates, best[:, None, None], axis=1)[:, 0]
     if table is None:
         return ChosenOnTest(archs, np.zeros((0, len(archs)), np.float32), scores)

@@ -10,8 +10,9 @@ from jnas.pages._html import Html, details, element
 from jnas.pages._html import table as html_table
 from jnas.pages._parts import mean_words, named
 from jnas.pages._plots import mark
-from jnas.studies.supernets._results import MethodResult, SupernetStudy
+from jnas.studies.supernets._results import MethodResult, SupernetStudy, of_text
 from jnas.studies.supernets._summary import finite_moments, judged_column
+from jnas.tables._metric import metric_of
 
 
 def chosen_on_test_csv(study: SupernetStudy) -> str | None:
@@ -27,7 +28,7 @@ def chosen_on_test_csv(study: SupernetStudy) -> str | None:
         for seed, (own, other) in enumerate(zip(result.record.archs[:, -1], choice.archs, strict=True)):
             texts = [space.to_string(arch.astype(np.int32)) for arch in (own, other)]
             values = [v for pair in zip(result.values[:, seed, -1], choice.values[:, seed], strict=True) for v in pair]
-            best = float(np.nanmax(choice.scores[seed])) if np.isfinite(choice.scores[seed]).any() else np.nan
+            best = metric_of(study.config).best(choice.scores[seed])
             rows.append([result.name, seed, *texts, *(number_cell(value, ".6g") for value in (best, *values))])
     names = [f"{t.dataset} {t.split} {t.epochs}" for t in study.targets]
     columns = [f"{name}{of}" for name in names for of in ("", ", chosen on test")]
@@ -43,10 +44,10 @@ def chosen_on_test(study: SupernetStudy) -> Html | None:
     if not rows:
         return None
     text = (
-        "The released code of the evaluation of search phases ranks its last pool by accuracies on the test images "
+        f"The released code of the evaluation of search phases ranks its last pool by accuracies on the test images "
         "under the shared weights, and returns the first: a choice by the images that are to judge it. Here each "
-        "search's last candidates are ranked so for this table alone, on all test images with batch-norm's statistics "
-        "of each batch; the searches saw none of them. Both choices are judged by "
+        f"search's last candidates are ranked so for this table alone, on all test {of_text(study.config)} with "
+        "batch-norm's statistics of each batch; the searches saw none of them. Both choices are judged by "
         f"{study.targets[main].label} of the table: means over searches with deviations."
     )
     head = ["method", "its own choice", "chosen on test images", "difference", "the same cell"]

@@ -1,6 +1,5 @@
 """The results of weight-sharing searches as text: the files of numbers, and the tables that a terminal shows."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,10 +26,11 @@ from jnas.studies.supernets._summary import (
     reference_spread,
     skip_connections,
 )
+from jnas.tables._metric import metric_of
 
 
 def supernet_summary_csv(study: SupernetStudy) -> str:
-    """Returns a row for each method and column of the table, accuracies of final architectures in percent.
+    """Returns a row for each method and column of the table, of final architectures in the table's metric.
 
     `seeds` is the number of searches whose architecture the table knows. The references (random cells, the optimum)
     follow; of one random cell there is the standard deviation over all cells. The column that ranks are taken by has
@@ -65,7 +65,7 @@ def epochs_csv(study: SupernetStudy) -> str:
 
 
 def _epoch_rows(study: SupernetStudy) -> Iterator[list[Any]]:
-    space = spaces.from_config(study.space)
+    space, metric = spaces.from_config(study.space), metric_of(study.config)
     for result in study.methods:
         record, looks = result.record, {int(e): i for i, e in enumerate(result.record.looked)}
         entropies, counts = entropy(study, result), operation_counts(study, result)
@@ -82,7 +82,7 @@ def _epoch_rows(study: SupernetStudy) -> Iterator[list[Any]]:
                 *row,
                 _number(record.look_seconds[i]),
                 space.to_string(record.archs[seed, i].astype(np.int32)),
-                _number(_best(record.scores[seed, i])),
+                _number(metric.best(record.scores[seed, i])),
                 *map(_number, result.values[:, seed, i]),
                 "" if rank < 0 else rank,
                 _number(entropies[seed, i]),
@@ -90,10 +90,6 @@ def _epoch_rows(study: SupernetStudy) -> Iterator[list[Any]]:
                 *counts[seed, i],
                 _number(record.eigenvalues[seed, i]),
             ]
-
-
-def _best(scores: Any) -> float:
-    return float(np.nanmax(scores)) if np.isfinite(scores).any() else math.nan
 
 
 def one_shot_csv(study: SupernetStudy) -> str | None:
@@ -108,7 +104,7 @@ def one_shot_csv(study: SupernetStudy) -> str | None:
         [result.name, found.predictor, found.part, found.cells, seed]
         + [_number(found.coefficients[name][seed]) for name in COEFFICIENTS]
         for result in study.methods
-        for found in agreement(result, tuple(study.config["batch_norms"]))
+        for found in agreement(result, tuple(study.config["batch_norms"]), metric_of(study.config))
         for seed in range(study.config["num_seeds"])
     )
     return csv_text(("method", "predictor", "part", "cells", "seed", *COEFFICIENTS), rows)
@@ -119,7 +115,10 @@ def supernet_results_text(study: SupernetStudy) -> str:
     lines = _finals_lines(study) if study.targets else _archs_lines(study)
     if told := diverged_text(study):
         lines += ["", told]
-    found = {result.name: agreement(result, tuple(study.config["batch_norms"])) for result in study.methods}
+    found = {
+        result.name: agreement(result, tuple(study.config["batch_norms"]), metric_of(study.config))
+        for result in study.methods
+    }
     if any(found.values()):
         predictors = ["probability", *study.config["batch_norms"]]
         rows = [["Kendall's tau with the table", *predictors]]

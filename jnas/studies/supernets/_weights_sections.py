@@ -11,8 +11,9 @@ from jnas.pages._plots import mark
 from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers.weight_sharing._analysis import COEFFICIENTS
 from jnas.studies.supernets._plots import agreement_panel
-from jnas.studies.supernets._results import SupernetStudy
+from jnas.studies.supernets._results import SupernetStudy, of_text
 from jnas.studies.supernets._summary import agreement, finite_moments, judged_column
+from jnas.tables._metric import TableMetric, metric_of
 
 _NAMES = {
     "probability": "probability",
@@ -30,13 +31,13 @@ def weights_section(study: SupernetStudy) -> Html | None:
     main, config = judged_column(study), study.config
     if main < 0 or not config["one_shot"]:
         return None
-    label = study.targets[main].label
-    found = [agreement(result, tuple(config["batch_norms"])) for result in study.methods]
+    label, metric = study.targets[main].label, metric_of(config)
+    found = [agreement(result, tuple(config["batch_norms"]), metric) for result in study.methods]
     tables = []
     for part, title in _PARTS.items():
         rows: list[list[Any]] = [
             [
-                element("div", named(mark(k), result.name), element("small", _NAMES[a.predictor])),
+                element("div", named(mark(k), result.name), element("small", _named(a.predictor, metric))),
                 *(mean_words(*finite_moments(a.coefficients[name]), ".3f") for name in COEFFICIENTS),
             ]
             for k, result in enumerate(study.methods)
@@ -49,16 +50,22 @@ def weights_section(study: SupernetStudy) -> Html | None:
         head = ["method and prediction", *_TITLES.values()]
         tables.append(details(f"{title}: {count:,}", html_table(head, rows, class_="numbers"), open=part == "all"))
     text = (
-        f"How the order that a search ends with agrees with the table's accuracy on {label}: that of the probabilities "
-        "that it gives to cells, and that of the cells' accuracies under its shared weights on all images of the "
+        f"How the order that a search ends with agrees with the table's {metric.name} on {label}: that of the "
+        f"probabilities that it gives to cells, and that of the cells' {metric.plural} under its shared weights on all "
+        f"{of_text(config)} of the "
         f"{config['split']} split, with each policy of batch-norm. Correlations are means over seeds, with standard "
         "deviations; a search that prefers nothing has none for its probability. Sparse Kendall's tau does not count "
-        "true differences below 0.1 points: true accuracies are rounded to tenths, or, as the published code does, cut "
+        f"true differences below 0.1 points: true {metric.plural} are rounded to tenths, or, as the published code "
+        f"does, cut "
         "to them in floating point. The cells are drawn from all that the table knows."
     )
     return section(
         "What the shared weights know", element("p", text), tables, _published(study), _pictures(study), id="weights"
     )
+
+
+def _named(predictor: str, metric: TableMetric) -> str:
+    return _NAMES[predictor].replace("accuracy", metric.name)
 
 
 def _published(study: SupernetStudy) -> Html | None:
@@ -81,6 +88,7 @@ def _pictures(study: SupernetStudy) -> Html | None:
     if "batch" not in study.config["batch_norms"]:
         return None
     place, label = study.config["batch_norms"].index("batch"), study.targets[judged_column(study)].label
+    metric = metric_of(study.config)
     boxes = [
         (
             named(mark(k), result.name),
@@ -88,16 +96,17 @@ def _pictures(study: SupernetStudy) -> Html | None:
                 np.asarray(result.one_shot.truth, np.float64),
                 np.asarray(result.one_shot.accuracies[place, 0], np.float64),
                 mark(k),
-                label="by the table (%)",
-                title=f"{result.name}: accuracies under the shared weights of seed 0 against {label}",
+                metric=metric,
+                title=f"{result.name}: {metric.plural} under the shared weights of seed 0 against {label}",
             ),
         )
         for k, result in enumerate(study.methods)
         if result.one_shot is not None
     ]
     caption = (
-        f"Each dot is a cell: its accuracy on {label} by the table, and on the {study.config['split']} split under the "
-        "shared weights of seed 0 with statistics of each batch. Axes leave out the lowest two in a hundred of either."
+        f"Each dot is a cell: its {metric.name} on {label} by the table, and on the {study.config['split']} split "
+        "under the shared weights of seed 0 with statistics of each batch. Axes leave out the "
+        f"{'lowest' if metric.higher_is_better else 'highest'} two in a hundred of either."
     )
     return panels(boxes, caption)
 

@@ -31,7 +31,7 @@ def yardsticks(truth: Any, runs: Any, costs: Mapping[str, Any]) -> list[Yardstic
     """Returns how sizes rank cells, and how one training ranks them for another: the mean over pairs of trainings.
 
     Args:
-      truth: `[A]`, percent; NaN where unknown.
+      truth: `[A]`, higher is better; NaN where unknown.
       runs: `[A, R]`, the same of each training.
       costs: Numbers of each cell `[A]`, by name.
     """
@@ -65,7 +65,7 @@ def table_yardsticks(table: Table, target: Target, rows: Any) -> list[Yardstick]
     if member("accuracy", resolved[0], target.epochs, resolved[1]) not in table.names:
         seeds = ()  # of means alone
     asked: list[Seed] = ["mean", *seeds]
-    mean, *runs = (table.runs("accuracy", *place, seed).value[rows, 0] for seed in asked)
+    mean, *runs = (table.metric.sign * table.runs("accuracy", *place, seed).value[rows, 0] for seed in asked)
     costs = {}
     for kind, words in (("parameters", "number of parameters"), ("flops", "multiply-adds")):
         names = [member(kind, name) for name in (resolved[0], table_name(target.dataset))]

@@ -81,7 +81,7 @@ def recurrent_supernet(
       "DARTS: Differentiable Architecture Search", Liu, Simonyan and Yang, 2019, Section 3.1.2, and its released code.
     """
     space = recurrent(nodes)
-    put_out = np.ones(nodes, bool)
+    put_out: Any = np.ones(nodes, bool)
 
     def init(key: Key) -> tuple[LanguageModelParameters, Array]:
         shapes = ((num_words, channels), (2 * channels, 2 * channels), (nodes, channels, 2 * channels))
