@@ -12,6 +12,7 @@ from jnas.tables._load import table_from_arrays
 from jnas.training._recipe import RECIPES, TextRecipe, get_recipe, read_recipe, recipe_words
 from jnas.training.data._sources import load_dataset
 from jnas.training.data._text import text_dataset
+from jnas.training.export._flax import from_flax, to_flax
 from jnas.training.export._weights import _empty, load_weights, save_weights
 from jnas.training.networks._families import make_network
 from jnas.training.networks._family import all_archs
@@ -20,7 +21,7 @@ from jnas.training.networks.recurrent._language_model import draw_left_out, lang
 from jnas.training.operations._forms import over_members
 from jnas.training.runs._build import assemble_table, plan_table
 from jnas.training.runs._jobs import Runs
-from jnas.training.runs._language import draw_lengths, length_moments, text_windows
+from jnas.training.runs._language import draw_lengths, evaluate_text, length_moments, text_windows
 from jnas.training.runs._run_state import RunState
 from jnas.training.runs._train import begin_run, evaluate, run_epochs
 
@@ -246,6 +247,23 @@ def test_a_run_is_that_of_a_plain_loop(runs, exact):
     assert (switched or 9) < 5, "the case has lost what it is for: choose another rate"
 
 
+def test_a_split_is_evaluated_in_any_number_of_streams(runs):
+    """In one, as published tests are, against a plain program; streams begin with no state, and drop what is over."""
+    text, recipe, network, _, _, (ends, _) = runs
+    one = jax.tree.map(lambda leaf: leaf[1], ends.weights.parameters)
+    program = jax.jit(
+        lambda parameters, arch: [
+            evaluate_text(parameters, arch, text, "test", recipe, network, batch_size=size) for size in (1, 4)
+        ]
+    )
+    tokens, exact = np.asarray(text.splits["test"]), jax.tree.map(np.float64, one)
+    for size, found in zip((1, 4), program(one, ends.arch[1]), strict=True):
+        stream = tokens[: len(tokens) // size * size].reshape(size, -1).T
+        loss = plain_window(exact, np.asarray(ends.arch[1]), stream, np.zeros((size, UNITS)))[0]
+        loss /= size * (len(stream) - 1)
+        np.testing.assert_allclose(found, [np.exp(loss), loss], rtol=1e-5)
+
+
 def test_a_run_that_diverges_harms_no_other(runs):
     _, _, _, states, go_on, (_, curves) = runs
     parameters = jax.tree.map(lambda leaf: leaf.at[1].set(jnp.nan), states.optimizer.parameters)
@@ -349,6 +367,30 @@ def test_weights_as_files(tmp_path):
         save_weights(tmp_path / "w.npz", arch, Weights(DartsParameters(*DartsParameters._fields), ()), text, recipe)
     published = _empty(recurrent(), get_recipe("ptb-darts-8000"), (0, 0, 0), 10_000)
     assert sum(leaf.size for leaf in jax.tree.leaves(published)) == 22_960_000
+
+
+def test_a_flax_module_is_the_trained_network(exact, tmp_path):
+    """Logits and state of two windows, against a plain program; the weights come back, also from a file."""
+    nnx = pytest.importorskip("flax.nnx", reason="needs flax: pip install 'jnas[flax]'")
+    _, parameters, tokens, _, _ = exact
+    arch = np.asarray([0, 1, 1, 2, 0, 3], np.int32)
+    weights = Weights(jax.tree.map(np.float32, parameters), ())
+    lines = [list("abcde")] * 4
+    save_weights(tmp_path / "w.npz", arch, weights, text_dataset({"train": lines}), toy_recipe())
+    found = load_weights(tmp_path / "w.npz")
+    module = to_flax(found.arch, found.weights)
+    jax.tree.map(np.testing.assert_array_equal, from_flax(module), weights)
+    hidden, whole = module.initial_state(BATCH), 0.0
+    run = nnx.jit(lambda module, tokens, hidden: module(tokens, hidden))
+    for first in (0, STEPS):
+        logits, hidden = run(module, tokens[first : first + STEPS].T, hidden)
+        chosen = np.take_along_axis(jax.nn.log_softmax(logits), tokens[first + 1 : first + STEPS + 1].T[..., None], 2)
+        whole -= chosen.sum()
+    loss, _, _, state = plain_window(parameters, arch, tokens, np.zeros((BATCH, UNITS)))
+    np.testing.assert_allclose(whole, loss, rtol=1e-4)
+    np.testing.assert_allclose(hidden, state, rtol=1e-3, atol=1e-5)
+    with pytest.raises(TypeError, match=r"words of the shape \(1, 7, 3\), expected two axes, those of one run"):
+        to_flax(arch, jax.tree.map(lambda leaf: leaf[None], weights))
 
 
 def test_a_table_of_perplexities():

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from jnas.core._vocabulary import Weights
+from jnas.io._text import listed
 from jnas.spaces._categorical import checked_arch
-from jnas.spaces._registry import get
-from jnas.training.networks._families import FAMILIES, family_of
+from jnas.training.networks._families import FAMILIES, family_of, space_of
 
 
 def to_flax(arch: Any, weights: Weights, *, batch_norm_epsilon: float = 1e-5, batch_norm_momentum: float = 0.9) -> Any:
-    """Returns the network of a NAS-Bench-201 cell or a DARTS genotype as a Flax NNX module with the given weights.
+    """Returns the network of a NAS-Bench-201 cell, a DARTS genotype or a recurrent cell as a Flax NNX module.
 
     The module has the operations of this architecture alone, an `nnx.Conv` and an `nnx.BatchNorm` for each convolution.
     It takes normalized images float `[B, H, W, C]` (`(pixels - dataset.mean) / dataset.std`), of any height and width
@@ -19,8 +19,12 @@ def to_flax(arch: Any, weights: Weights, *, batch_norm_epsilon: float = 1e-5, ba
     These follow Flax's rule, in which the variance is the biased one; `train` follows PyTorch's unbiased one. Of DARTS,
     `module.with_auxiliary` gives the auxiliary head's logits too, where the recipe has one; no paths are dropped.
 
+    A language model takes the numbers of tokens int `[B, T]`, and the state before them (by default that of a
+    beginning), and returns logits `[B, T, V]` and the state after them, with which the next window begins. Its cell
+    puts out the mean of all nodes. What training leaves out of it is not left out in a module.
+
     Args:
-      arch: int `[6]`, of DARTS `[32]`, or an architecture string.
+      arch: int `[6]`, of DARTS `[32]`, of recurrent cells `[2 n]`, or an architecture string.
       weights: What `train` returns for it; `Weights(*network.init(key, arch))` for a network that has learned nothing.
         The sizes of the network are those of the weights.
       batch_norm_epsilon: As in the recipe that made the weights.
@@ -63,13 +67,13 @@ def to_flax(arch: Any, weights: Weights, *, batch_norm_epsilon: float = 1e-5, ba
     """
     family = family_of(getattr(weights, "parameters", None))
     if family.flax is None:
-        known = " and ".join(row.name for row in FAMILIES.rows.values() if row.flax)
+        known = listed([row.name for row in FAMILIES.rows.values() if row.flax])
         raise ValueError(
             f"the weights are those of a {family.name} network, and to_flax makes modules of {known} networks alone; "
             f"apply them with jnas.training.make_network(dataset, recipe, 'static', arch, space={family.name!r}).apply"
         )
     flax_networks = _import(family.flax)
-    space = get(family.name)
+    space = space_of(family.name, family.nodes_of(weights.parameters) if family.nodes_of else None)
     cell = space.from_string(arch) if isinstance(arch, str) else checked_arch(arch, space.num_choices)
     module = flax_networks.make_module(cell, weights, batch_norm_epsilon, batch_norm_momentum)
     module.eval()

@@ -113,7 +113,7 @@ def save_weights(
 def load_weights(path: str | os.PathLike[str]) -> TrainedNetwork:
     """Returns what `save_weights` wrote.
 
-    `to_flax(found.arch, found.weights)` makes a module of it, if it is of NAS-Bench-201 or DARTS; `evaluate` takes it
+    `to_flax(found.arch, found.weights)` makes a module of it, but for NAS-Bench-101; `evaluate` takes it
     with `make_network(dataset, found.recipe, space=found.space)`. Arrays are NumPy's.
 
     Raises:

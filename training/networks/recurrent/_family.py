@@ -28,6 +28,12 @@ def _supernet(form: FormName, **sizes: Any) -> Supernet:
     return recurrent_supernet(form=form, **sizes)
 
 
+def _flax() -> Any:
+    from jnas.training.networks.recurrent import _flax
+
+    return _flax
+
+
 FAMILY = Family(
     name="recurrent",
     network=_network,
@@ -41,7 +47,8 @@ FAMILY = Family(
     supernet_forms=("switch", "mixture"),
     searched=(300, 1),
     search_recipes=("text-quick-4", "ptb-search-50"),
+    flax=_flax,
     text=True,
-    nodes_of=lambda parameters: len(parameters.cell.nodes),
+    nodes_of=lambda parameters: parameters.cell.nodes.shape[-3],  # also of many runs
     by_nodes=True,
 )
