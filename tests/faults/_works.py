@@ -39,6 +39,7 @@ COMMANDS = {
     "supernet": f"supernet rsps --num-seeds 1 --num-candidates 2 --one-shot 0 {_SMALL}",
     # What a method has of its own beside the weights goes on too.
     "supernet nao": f"supernet {_NAO} --num-seeds 1 {_CELLS}",
+    "supernet enas": f"supernet enas --controller-steps 2 --num-seeds 1 {_CELLS}",
 }
 EVALUATIONS = 40  # of the search
 WORKS = (*COMMANDS, "search")
