@@ -154,7 +154,8 @@ def darts_supernet(
         seeds = noise_seeds(images, (cells, len(EDGES))) if noisy else [None] * cells
         before, used = last, []
         for number, size in enumerate(sizes):
-            own = Control(*(None if leaf is None else leaf[int(size.reduction)] for leaf in control[:2]), seeds[number])
+            own = Control(*(None if leaf is None else leaf[int(size.reduction)] for leaf in control))
+            own = own._replace(seed=seeds[number])
             through: Callable[..., Any] = functools.partial(_cell, kind, epsilon, computed, size)
             through = jax.checkpoint(through) if rematerialize else through
             out, each = through(
