@@ -1,5 +1,6 @@
 """Settings and fixtures that all tests share."""
 
+import collections
 import ctypes
 import gc
 import json
@@ -34,6 +35,19 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Tracing allocates much that lives on: each collection would go through all of it, and through all modules.
 gc.freeze()
 gc.set_threshold(50_000, 20, 50)
+
+
+def pytest_configure(config):
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # pytest-xdist's own order, by numbers of tests alone
+
+
+def pytest_collection_modifyitems(config, items):
+    """Has workers of pytest-xdist begin with the files that take longest, lest one of them be left alone with such."""
+    if hasattr(config, "workerinput"):
+        size = collections.Counter(item.path for item in items)
+        slow = collections.Counter(item.path for item in items if item.get_closest_marker("slow"))
+        items.sort(key=lambda item: (-slow[item.path], -size[item.path]))
 
 
 def pytest_collection_finish():
