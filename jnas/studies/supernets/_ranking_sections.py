@@ -8,6 +8,7 @@ from jnas.pages._html import Html, details, element, section
 from jnas.pages._html import table as html_table
 from jnas.pages._parts import mean_cell, mean_words, named, p_text, panels
 from jnas.pages._plots import mark
+from jnas.searchers._benchmarks import find_benchmark
 from jnas.studies._over_seeds import statistics_over_seeds
 from jnas.studies.search._evaluation_section import reachable_note
 from jnas.studies.supernets._plots import EpochCurves, epoch_panel
@@ -114,6 +115,9 @@ def ranking_section(study: SupernetStudy) -> Html | None:
         "few cells can be trusted. Percentiles of the predicted best: the least, median and largest share of the pool "
         "that is not truly better (1 is the best of the pool). Each look and seed is in ranking.csv."
     )
+    published = find_benchmark(study.config["space"]).kendall
+    if published is not None:
+        text += f" Published of the evaluation of search phases: a mean of {published[0]} over {published[1]}."
     subsets = [(f"{size} cells", f"kendall_of_{size}_{{}}", "mean") for size in SUBSETS]
     best = [(f"best {k}", f"best_{k}_percentile_{{}}", "median") for k in BEST]
     tables = [

@@ -173,7 +173,7 @@ def _results_section(study: SupernetStudy) -> Html:
     caption = (
         f"{how}, by the table, of the cells that the searches ended with: mean ± standard deviation over "
         "seeds (of a sample), the best of each column bold. Of a random cell: mean and deviation over all cells of the "
-        "table; random search takes the best of so many random cells by the table's validation {metric.name}, exact "
+        f"table; random search takes the best of so many random cells by the table's validation {metric.name}, exact "
         f"expectations. Rank: median over seeds among the table's cells by {main}, 1 is the best. Then "
         f"{skipped}the mean entropy of the probabilities that a search "
         f"gives to the {decided}{there}, as a share of that of equal ones. Methods differ in epochs "

@@ -100,7 +100,7 @@ def run_search_cell(
 
     def normalized(state: Array) -> tuple[Array, Array]:
         moments = jnp.stack([jnp.mean(state, 0), jnp.var(state, 0)]) if statistics is None else statistics
-        return (state - moments[0]) * lax.rsqrt(moments[1] + epsilon), moments
+        return (state - moments[0][None]) * lax.rsqrt(moments[1] + epsilon)[None], moments
 
     def step(carry: tuple[Array, Array], each: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
         (hidden, total), (product, number) = carry, each
@@ -145,7 +145,7 @@ def stream_losses(states: Array, words: Array, bias: Array, targets: Array, leng
     @jax.checkpoint
     def losses(words: Array, bias: Array, block: tuple[Array, Array, Array]) -> Array:
         states, targets, counted = block
-        logits = states @ words.T + bias
+        logits = states @ words.T + bias[None, None]
         right = jnp.take_along_axis(logits, targets[..., None], -1)[..., 0]
         return jnp.sum(jnp.where(counted[:, None], jax.nn.logsumexp(logits, -1) - right, 0), 0)
 
