@@ -6,6 +6,7 @@ import pytest
 
 from jnas import spaces
 from jnas.core._folder import config_digest, open_result_folder
+from jnas.pages._settings import settings_section
 from jnas.searchers import Sgd, make_weight_sharing, predictors
 from jnas.searchers import _registry as registry
 from jnas.searchers._recorded import arguments_of
@@ -51,6 +52,14 @@ def test_published_settings_and_defaults_are_said():
     assert told["bananas"]["predictor"]["name"] == "mlp_ensemble"
     assert told["bananas"]["predictor"]["epochs"] == 150
     assert all(predictors.make(name, spaces.nasbench101())[0].made_with for name in predictors.names())
+
+
+def test_pages_say_arguments_by_row():
+    config = {"made_with": {"mine": {"order": "first", "sgd": {"clip": 5.0, "period": None}}}, "num_seeds": 3}
+    text = str(settings_section([config], [{}], [""], ""))
+    assert ">mine, made with</" in text
+    assert ">order=first, sgd.clip=5, sgd.period=none</" in text
+    assert ">made_with</" not in text
 
 
 def test_rates_that_are_traced_and_kinds_without_a_place_in_json():

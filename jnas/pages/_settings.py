@@ -1,7 +1,7 @@
 """The part of a report that says how to repeat a study: its command, its configuration, the versions."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jnas.pages._html import Html, element, section, table
@@ -36,10 +36,27 @@ def settings_section(
             else "The same configuration with the same versions gives the same numbers.",
         ),
         shown,
-        table(head, _settings(configs), caption="Configuration"),
+        table(head, _settings(list(map(_by_row, configs))), caption="Configuration"),
         table(head, _settings(versions), caption="Versions and machine"),
         id=f"configuration{suffix}",
     )
+
+
+def _by_row(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a configuration in which the arguments that each row was made with are an entry of their own, at the end.
+
+    They are `{row: {argument: value, or {field: value}}}` under `made_with`.
+    """
+    own = {f"{name}, made with": ", ".join(_arguments(told)) for name, told in config.get("made_with", {}).items()}
+    return {**{key: value for key, value in config.items() if key != "made_with"}, **own}
+
+
+def _arguments(told: Mapping[str, Any], place: str = "") -> Iterator[str]:
+    for name, value in told.items():
+        if isinstance(value, Mapping):
+            yield from _arguments(value, f"{place}{name}.")
+        else:
+            yield f"{place}{name}={'none' if value is None else value_text(value)}"
 
 
 def _settings(mappings: Sequence[Mapping[str, Any]]) -> list[list[Any]]:

@@ -22,7 +22,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jnas.core._devices_used import is_elsewhere, note_device, noted_devices, versions_with_devices
-from jnas.core._folder import FolderKind, StudyConfig, begun_in, config_digest, open_result_folder, read_description
+from jnas.core._folder import (
+    MADE_WITH,
+    FolderKind,
+    StudyConfig,
+    begun_in,
+    config_digest,
+    open_result_folder,
+    read_description,
+)
 from jnas.core._program_memory import check_program_fits, program_memory_words
 from jnas.core._shares import Share, making_own_share, own_share, remove_left_locks, wait_for_shares
 from jnas.core._versions import OF_OTHER_PROGRAMS, SAME, check_versions, versions
@@ -171,7 +179,9 @@ def carry_out(kind: Kind, plan: Any, out: str | os.PathLike[str] | None, log: Lo
             work = _after_sharing(kind, work, parts, todo)
         found = {part: _load_or_run(kind, work, part) for part in parts}
         ran_with = versions_with_devices(said["versions"], folder)
-        said = {**said, "config": StudyConfig({**config, **said["config"]}), "versions": ran_with}
+        # What a folder of before does not say is as it is here, but for the arguments with which its rows were made.
+        unsaid = {name: value for name, value in config.items() if name != MADE_WITH}
+        said = {**said, "config": StudyConfig({**unsaid, **said["config"]}), "versions": ran_with}
         results = kind.collect(said, found, folder, plan)
         if folder is not None and share.process == 0:
             bar.say("writing the report")
