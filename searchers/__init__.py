@@ -40,15 +40,21 @@ from jnas.searchers.weight_sharing._rsps import rsps
 from jnas.searchers.weight_sharing._setn import setn
 from jnas.searchers.weight_sharing._shared_weights import Sgd
 from jnas.searchers.weight_sharing._spos import spos
+from jnas.searchers.weight_sharing.mixtures._early_stopping import EarlyStopping
+from jnas.searchers.weight_sharing.mixtures._perturbation import Perturbation
+from jnas.searchers.weight_sharing.mixtures._projection import Projection, select_by_perturbation
 
 __all__ = [
     "Adam",
     "Candidates",
     "ControllerSettings",
+    "EarlyStopping",
     "Entry",
     "History",
     "NaoSettings",
+    "Perturbation",
     "PolicyGradient",
+    "Projection",
     "Selection",
     "Sgd",
     "WeightSharingEntry",
@@ -86,6 +92,7 @@ __all__ = [
     "regularized_evolution",
     "reinforce",
     "rsps",
+    "select_by_perturbation",
     "setn",
     "smac",
     "spos",

@@ -30,6 +30,7 @@ class Benchmark(NamedTuple):
       budget_seconds: Of a search, where the table has times; without them, and for None, 100 evaluations.
       budget_datasets: The data sets for which it holds; None for all.
       shared: The weight-sharing searchers that are compared.
+      later: Further ones that the space has settings for; they are compared where they are asked for.
       published: By weight-sharing searcher, what of its entry was published otherwise for this space: `settings`,
         `epochs`, `batch_size`, and the `description` where that no longer holds.
       agreement: By weight-sharing searcher, the published correlations with the ground truth on CIFAR-10 of its
@@ -60,6 +61,7 @@ class Benchmark(NamedTuple):
     budget_seconds: float | None = None
     budget_datasets: tuple[str, ...] | None = None
     shared: tuple[str, ...] = ("darts-v1", "darts-v2", "gdas", "setn", "enas", "rsps")
+    later: tuple[str, ...] = ()
     published: Mapping[str, Mapping[str, Any]] = {}
     agreement: Mapping[str, tuple[float, float, float]] = {}
     kendall: tuple[float, str] | None = None
@@ -70,6 +72,16 @@ class Benchmark(NamedTuple):
         return SPACES.entry(self.name).title
 
 
+_AFTER_DARTS = (
+    "drnas",
+    "sdarts-rs",
+    "sdarts-adv",
+    "darts-minus",
+    "darts-es",
+    "fair-darts",
+    "p-darts",
+    "darts-pt",
+)
 _CELLS_COMPARED = ("random_search", "regularized_evolution", "reinforce", "hyperband", "bohb", "tpe", "smac")
 # As in the scripts of the paper's comparison (automl/nas_benchmarks). Accuracies are fractions there and
 # percent in tables: plain gradient ascent has a hundredth of the learning rate. The script's default is
@@ -126,6 +138,7 @@ BENCHMARKS = make_registry(
             prediction="each_edge",
             budget_seconds=12_000.0,
             budget_datasets=tuple(PAIRS),
+            later=_AFTER_DARTS,
             # Table 7 of "NAS-Bench-201", Dong and Yang, 2020.
             agreement={
                 "darts-v1": (0.0779, 0.0039, -0.0071),
@@ -158,9 +171,23 @@ BENCHMARKS = make_registry(
             evolution="regularized_evolution",
             prediction="naszilla",
             shared=("darts-v1", "darts-v2", "pc-darts", "gdas", "setn", "enas", "rsps"),
+            later=_AFTER_DARTS,
             published={
                 "darts-v1": {"settings": {"order": "first", "sgd": _SGD_OF_DARTS}},
                 "darts-v2": {"settings": {"order": "second", "sgd": _SGD_OF_DARTS}},
+                # In two stages; published with 6 and then 4 parts of 36 channels, in a network that widens between.
+                "drnas": {
+                    "settings": {
+                        "mixing": "dirichlet",
+                        "partial": 4,
+                        "kept": (4,),
+                        "warm_up": 0.4,
+                        "sgd": Sgd(0.1, 0.0, weight_decay=3e-4, nesterov=False),
+                        "adam": Adam(6e-4),
+                    },
+                    "epochs": 50,
+                },
+                **{name: {"epochs": 50} for name in ("sdarts-rs", "sdarts-adv", "darts-pt")},
             },
         ),
         Benchmark(

@@ -103,14 +103,14 @@ TOY = _weighed(
         sampled,
         straight_through,
         running,
-        categorical((K,) * E, names=["none", "scale", "square"]),
+        categorical((K,) * E, names=["none", "skip_connect", "square"]),
         "switch",
     )
 )
 
 
 MASK = np.array([[False, True, True], [True, True, True]])  # edge 0 is never without an operation
-_NAMES = ("none", "scale", "square")
+_NAMES = ("none", "skip_connect", "square")
 _VALID = MASK[0][:, None] & MASK[1][None, :] & ~np.eye(K, dtype=bool)  # and the two edges differ
 
 

@@ -56,7 +56,8 @@ def test_every_part_lists_what_the_library_has(scripts):
     assert {f"nasbench201, {form}" for form in (*forms, "static")} < set(names["check-training"])
     assert {"nasbench101, switch", "nasbench101, static"} < set(names["check-training"])
     rows = [row for row in FAMILIES.rows.values() if row.supernet]
-    compared = {(method, row.name) for row in rows for method in find_benchmark(row.name).shared}
+    own = {row.name: find_benchmark(row.name) for row in rows}
+    compared = {(method, name) for name, each in own.items() for method in (*each.shared, *each.later)}
     assert {m for m, _ in compared} == set(searchers.weight_sharing_names())
     assert all(any(name.startswith(f"{m} in {space}, ") for name in names["check-supernets"]) for m, space in compared)
     assert set(names["check-predictors"]) == {n for n in predictors.names() if predictors.entry(n).compiled}

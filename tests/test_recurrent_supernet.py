@@ -10,10 +10,10 @@ import pytest
 from jnas.core._vocabulary import Shared, StepInfo, Windows, decisions_of
 from jnas.searchers import NaoSettings, Selection, Sgd, make_weight_sharing, weight_sharing_entry
 from jnas.searchers.weight_sharing._analysis import one_shot_accuracies
-from jnas.searchers.weight_sharing._darts import unrolled_gradient
 from jnas.searchers.weight_sharing._loop import begin_search, look_at, train_epoch
 from jnas.searchers.weight_sharing._shared_weights import Measured, WeightsState
 from jnas.searchers.weight_sharing._texts import search_data, search_steps, text_epoch
+from jnas.searchers.weight_sharing.mixtures._unrolled import unrolled_gradient
 from jnas.spaces.recurrent._search_cell import edge_weights
 from jnas.training._recipe import TextRecipe, get_recipe
 from jnas.training.data._text import text_dataset

@@ -10,8 +10,8 @@ import pytest
 
 from jnas.searchers import Adam, Sgd, darts
 from jnas.searchers.weight_sharing._architecture_parameters import mixture_gradient, mixture_loss, mixture_of
-from jnas.searchers.weight_sharing._darts import unrolled_gradient
 from jnas.searchers.weight_sharing._shared_weights import begin_weights, train_weights
+from jnas.searchers.weight_sharing.mixtures._unrolled import unrolled_gradient
 from tests._toy_supernet import NAMES, TOY, batch, differences, flat, numpy_loss, numpy_softmax
 
 RATE = 0.5  # large, so that the second-order term is

@@ -57,6 +57,8 @@ ROWS: dict[str, dict[str, Any]] = {
     },
 }
 ELSEWHERE = {"topo_fairnas"}  # what is like another row where architectures are no graphs
+# Options of DARTS: their laws stand in `test_searchers_mixtures.py`, and what they share in the rows above.
+ELSEWHERE |= {"drnas", "sdarts-rs", "sdarts-adv", "darts-minus", "darts-es", "fair-darts", "p-darts", "darts-pt"}
 every_searcher = pytest.mark.parametrize("name", ROWS)
 
 
@@ -304,6 +306,11 @@ def test_every_name_has_a_row_and_its_published_settings():
             "topo_fairnas": (200, 256),
             "fbnet": (200, 64),
             "nao": (200, 256),
+            **dict.fromkeys(("drnas", "sdarts-rs", "sdarts-adv", "darts-pt"), (100, 64)),
+            "darts-minus": (50, 64),
+            "darts-es": (50, 64),
+            "fair-darts": (50, 128),
+            "p-darts": (75, 96),
         }.get(name, (250, 64))
     with pytest.raises(ValueError, match="no weight-sharing searcher 'pc_darts'; did you mean 'pc-darts'"):
         weight_sharing_entry("pc_darts")

@@ -397,6 +397,9 @@ class Supernet(NamedTuple):
 
     reading: Reading | None = None
     """How searches go through a text, of language models, whose inputs are `Windows`; None of independent examples."""
+    into_nodes: tuple[tuple[tuple[int, ...], ...], ...] | None = None
+    """Of each cell and each of its nodes, the decisions that are edges into it, of which an architecture keeps two.
+    None where it keeps all."""
 
 
 def decisions_of(supernet: Supernet) -> Decisions:
@@ -466,6 +469,9 @@ class WeightSharingSearcher(NamedTuple):
         the supernet's own; see `Preferences`.
       supernet: What it trains, where that is another than what it was made for; see `Supernet.partial`.
       made_with: What its factory was given, as in `Searcher`.
+      mixture_weights: `mixture_weights(state, alpha) -> [E, K]`, the weights of the mixture as a function of `alpha`,
+        without chance, where they are not its softmax; None where they are.
+      tuned: A step after the search has ended, at a tenth of its first learning rate, as DARTS-PT's; None for `step`.
     """
 
     init: Callable[[Key], Any]
@@ -479,6 +485,8 @@ class WeightSharingSearcher(NamedTuple):
     mixed: Supernet | None = None
     supernet: Supernet | None = None
     made_with: str = ""
+    mixture_weights: Callable[[Any, Array], Array] | None = None
+    tuned: Callable[[Any, Batch], tuple[Any, StepInfo]] | None = None
 
     @property
     def weights(self) -> Callable[[Any], Array]:

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._vocabulary import Array, Key, Shared, Supernet, decisions_of
+from jnas.core._vocabulary import Array, Decisions, Key, Shared, Supernet, decisions_of
 from jnas.searchers._checks import check_sizes
-from jnas.searchers.weight_sharing._architecture_parameters import mixture_loss
+from jnas.searchers.weight_sharing._architecture_parameters import by_weights, mixture_loss
+from jnas.searchers.weight_sharing._shared_weights import loss_of
 from jnas.searchers.weight_sharing._texts import SearchData
 from jnas.training.data._batches import next_batches
 
@@ -24,6 +25,7 @@ def architecture_hessian(
     *,
     batch_size: int = 512,
     num_batches: int = 1,
+    weights: Callable[[Array], Array] | None = None,
 ) -> Array:
     """Returns the Hessian of the mixture's mean loss in alpha, float32 `[E K, E K]`, a mean over batches.
 
@@ -40,6 +42,7 @@ def architecture_hessian(
       split: Which of them, `'validation'` in the literature.
       batch_size: Images in a batch.
       num_batches: How many batches.
+      weights: The weights `[E, K]` of the mixture as a function of alpha; by default its softmax.
 
     Raises:
       TypeError: A size is not a Python int.
@@ -51,21 +54,26 @@ def architecture_hessian(
     check_sizes(batch_size=batch_size, num_batches=num_batches)
     batches = next_batches(key, dataset.rows(split), batch_size, num_batches)
 
-    decisions = decisions_of(supernet)
-    # Choices that a decision lacks have no curvature, and would bring eigenvalues of 0 among the true ones.
-    there = np.nonzero(decisions.mask)
-    place = alpha[there] if decisions.ragged else alpha
-
     def of_batch(numbers: Array) -> Array:
         examples = dataset.examples(numbers)
 
-        def loss(place: Array) -> Array:
-            whole = alpha.at[there].set(place) if decisions.ragged else place
-            return mixture_loss(supernet, shared.parameters, whole, examples)[0]
+        def loss(alpha: Array) -> Array:
+            if weights is None:
+                return mixture_loss(supernet, shared.parameters, alpha, examples)[0]
+            return loss_of(supernet.task, by_weights(supernet, weights(alpha)), shared.parameters, examples)[0]
 
-        return hessian(loss, place)
+        return hessian_on(decisions_of(supernet), loss, alpha)
 
     return jnp.mean(jax.lax.map(of_batch, batches), axis=0)
+
+
+def hessian_on(decisions: Decisions, loss: Callable[[Array], Array], alpha: Array) -> Array:
+    """Returns the Hessian `[n, n]` of a loss in alpha `[E, K]`, of the `n` choices that there are."""
+    # Choices that a decision lacks have no curvature, and would bring eigenvalues of 0 among the true ones.
+    there = np.nonzero(decisions.mask)
+    if not decisions.ragged:
+        return hessian(loss, alpha)
+    return hessian(lambda place: loss(alpha.at[there].set(place)), alpha[there])
 
 
 def hessian_eigenvalue(

@@ -48,6 +48,7 @@ class AlphaState(NamedTuple):
     weights: WeightsState
     alpha: Array  # [E, K] float32
     optimizer: Any  # of alpha
+    stop: Any = None  # what has been measured, of a search that may stop early; None of others
 
 
 def begin_alpha(key: Key, supernet: Supernet, scale: Any, settings: Adam) -> AlphaState:
@@ -74,8 +75,12 @@ def update_alpha(settings: Adam, gradient: Array, optimizer: Any, alpha: Array) 
 
 def mixture_of(supernet: Supernet, alpha: Array) -> Forward:
     """Returns the forward pass of all operations, mixed on each edge by the softmax of alpha."""
-    probabilities = jax.nn.softmax(decisions_of(supernet).restrict(alpha), axis=1)
-    return lambda parameters, inputs: supernet.mixture(parameters, None, probabilities, inputs)
+    return by_weights(supernet, jax.nn.softmax(decisions_of(supernet).restrict(alpha), axis=1))
+
+
+def by_weights(supernet: Supernet, weights: Array) -> Forward:
+    """Returns the forward pass of all operations, mixed on each edge by weights `[E, K]`."""
+    return lambda parameters, inputs: supernet.mixture(parameters, None, weights, inputs)
 
 
 def mixture_loss(supernet: Supernet, parameters: Any, alpha: Array, examples: Examples) -> tuple[Array, Measured]:
@@ -101,26 +106,34 @@ class AlphaFunctions(NamedTuple):
     shared: Callable[[AlphaState], Shared]
 
 
-def alpha_functions(supernet: Supernet, preferences: Preferences | None = None) -> AlphaFunctions:
+def alpha_functions(
+    supernet: Supernet,
+    preferences: Preferences | None = None,
+    logits_of: Callable[[Array], Array] | None = None,
+    derived_of: Callable[[Array], Array] | None = None,
+) -> AlphaFunctions:
     """Returns what a state says by its alpha: independent rows, by a softmax over the choices of each.
 
     Args:
       supernet: Whose decisions alpha is of.
       preferences: What it is of, where it is of others.
+      logits_of: The logits of each choice's probability as a function of alpha; by default alpha itself.
+      derived_of: Those that become an architecture.
     """
     own = _own_preferences(supernet) if preferences is None else preferences
+    read, derived = logits_of or own.decisions.restrict, derived_of or own.decisions.restrict
 
     def derive(state: AlphaState, dataset: Any, split: str) -> Derived:
         del dataset, split
-        logits = own.decisions.restrict(state.alpha)
+        logits = derived(state.alpha)
         arch = own.discretize(logits) if own.draw is None else own.draw(derive_key(state.key), logits)
         return Derived(arch, arch[None], jnp.full((1,), jnp.nan, jnp.float32))
 
     def log_probability(state: AlphaState, archs: Array) -> Array:
-        return own.log_probability(own.decisions.restrict(state.alpha), archs)
+        return own.log_probability(read(state.alpha), archs)
 
     def probabilities(state: AlphaState) -> Array:
-        return own.probabilities(own.decisions.restrict(state.alpha))
+        return own.probabilities(read(state.alpha))
 
     return AlphaFunctions(derive, log_probability, probabilities, lambda state: state.weights.shared)
 

@@ -1,14 +1,8 @@
 """DARTS: the operations of each edge mixed by a softmax, and the mixture learned by gradient descent."""
 
-from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
-
-from jnas.core._lanes import all_lanes
-from jnas.core._vocabulary import Array, Batch, Examples, Key, StepInfo, Supernet, WeightSharingSearcher
-from jnas.io._text import not_one_of
+from jnas.core._vocabulary import Key, Supernet, WeightSharingSearcher, decisions_of
 from jnas.searchers._recorded import recorded
 from jnas.searchers.weight_sharing._architecture_parameters import (
     Adam,
@@ -18,32 +12,27 @@ from jnas.searchers.weight_sharing._architecture_parameters import (
     alpha_functions,
     begin_preferences,
     in_parts,
-    mixture_gradient,
-    mixture_loss,
-    mixture_of,
     preferences_of,
-    update_alpha,
     with_preferences,
 )
-from jnas.searchers.weight_sharing._shared_weights import (
-    Measured,
-    Sgd,
-    WeightsState,
-    check_schedule,
-    clipped,
-    learning_rate,
-    norm,
-    paced,
-    step_info,
-    train_weights,
-    unmeasured,
+from jnas.searchers.weight_sharing._shared_weights import Sgd, check_schedule
+from jnas.searchers.weight_sharing.mixtures._early_stopping import EarlyStopping, begin_watch, check_early_stopping
+from jnas.searchers.weight_sharing.mixtures._perturbation import Perturbation, check_perturbation
+from jnas.searchers.weight_sharing.mixtures._projection import Projection, check_projection, derive_by_perturbation
+from jnas.searchers.weight_sharing.mixtures._steps import (
+    Order,
+    Rules,
+    check_kept,
+    check_words,
+    make_step,
+    tuned_rules,
+    warm_up_epochs,
+    weights_in,
 )
+from jnas.searchers.weight_sharing.mixtures._unrolled import SecondOrder
+from jnas.searchers.weight_sharing.mixtures._weights import MixingName, make_mixing, skips_of
 
-Order = Literal["first", "second"]
-SecondOrder = Literal["exact", "finite_difference"]
-
-Loss = Callable[[Any, Array], tuple[Array, Measured]]
-"""`loss(parameters, alpha) -> (loss, measured)`."""
+ChooseBy = Literal["magnitude", "perturbation"]
 
 
 @recorded
@@ -63,8 +52,21 @@ def darts(
     edge_weights: EdgeWeights = "equal",
     warm_up: float = 0.0,
     unroll_clip: Any = None,
+    mixing: MixingName = "softmax",
+    penalty: Any = None,
+    perturbation: Perturbation = Perturbation(),  # noqa: B008
+    auxiliary_skip: Any = None,
+    stopping: EarlyStopping = EarlyStopping(),  # noqa: B008
+    kept: tuple[int, ...] = (),
+    choose_by: ChooseBy = "magnitude",
+    projection: Projection = Projection(),  # noqa: B008
 ) -> WeightSharingSearcher:
-    """Returns DARTS, with the published hyper-parameters of NAS-Bench-201's comparison; or PC-DARTS, by its arguments.
+    """Returns DARTS, with the published hyper-parameters of NAS-Bench-201's comparison; or what came after it.
+
+    The later methods are arguments, which may be given together; each by itself, with its published settings, has a
+    name (`make_weight_sharing`): PC-DARTS (`partial`, `edge_weights`, `warm_up`), DrNAS (`mixing='dirichlet'`), SDARTS
+    (`perturbation`), DARTS- (`auxiliary_skip`), RobustDARTS's early stopping (`stopping`), FairDARTS
+    (`mixing='sigmoid'`), P-DARTS's stages (`kept`), DARTS-PT (`choose_by='perturbation'`).
 
     First order (DARTS-V1): the weights make a step on the training batch, then alpha one on the validation batch.
     Second order (DARTS-V2): alpha first, by the gradient of the validation loss at
@@ -73,9 +75,6 @@ def darts(
 
     Batch-norm uses the statistics of each batch. Running estimates are taken from the weights' steps alone; the
     published scripts also move them in the passes of the architecture's step and of the finite difference.
-
-    PC-DARTS, for DARTS's space, is the first order with `partial=4`, `edge_weights='learned'`, `warm_up=0.3`, weights
-    trained by `Sgd(0.1, weight_decay=3e-4, nesterov=False)` and alpha by `Adam(6e-4)`, on batches of 256.
 
     Args:
       supernet: What is trained.
@@ -99,8 +98,28 @@ def darts(
         pass; where the supernet has such edges (`Supernet.partial`).
       edge_weights: `'equal'`, or `'learned'`: the edges into a node are weighed by a softmax, whose logits are rows of
         alpha after those of the operations; two edges into each node are derived by the products of both.
-      warm_up: The share of the epochs, the first ones, in which the weights alone are trained; 15 of 50 as published.
+      warm_up: The share of the epochs, the first ones (of each stage), in which the weights alone are trained; 15 of 50
+        as PC-DARTS was published.
       unroll_clip: Largest norm of the gradient in the step to `w'`, or None; on Penn Treebank published with 0.25.
+      mixing: How alpha becomes the weights of the mixture: by a `'softmax'`; by a draw of `'dirichlet'`, one for each
+        step of the weights and one for each of alpha, of concentrations `elu(alpha) + 1`, with pathwise gradients; or
+        by a `'sigmoid'` of each number, `none` excepted, which is never chosen then.
+      penalty: How much of the rule's penalty is added to the loss that alpha follows: the divergence of Dirichlet's
+        distributions from flat ones (the published default is `adam.weight_decay` in its place), or minus the mean
+        squared distance of sigmoids from a half (FairDARTS's zero-one loss, published with 10). None for nothing.
+      perturbation: How the weights of the mixture are moved before each step of the shared weights.
+      auxiliary_skip: The weight of a skip connection beside the operations of each edge that has one among them, in the
+        first epoch; it falls to 0 epoch by epoch. Where a skip halves the image it is that edge's own (as released it
+        has weights of its own). None for none; 1 as published.
+      stopping: Whether a search is stopped, and goes back, where the largest eigenvalue of the Hessian of the
+        validation loss in alpha grows; it is measured on the last batch of an epoch. What has stopped stays as it was,
+        with the alpha that it went back to.
+      kept: How many operations each edge keeps in each stage after the first, those of the largest alpha; stages are
+        as long as one another. The network stays as it is (as published it becomes deeper or wider, and P-DARTS begins
+        its weights anew and has dropout on skips).
+      choose_by: By the `'magnitude'` of alpha, or by `'perturbation'`: the operation stays without which the trained
+        supernet is worst (`select_by_perturbation`). Looks before the last epoch are by magnitude.
+      projection: How the supernet is tuned between the decisions of the latter.
 
     Returns:
       A searcher that derives what the supernet's `discretize` makes of alpha; on NAS-Bench-201 the operation of the
@@ -108,142 +127,80 @@ def darts(
 
     Raises:
       TypeError: `steps_per_epoch` or `epochs` is not a Python int.
-      ValueError: An argument is out of range, or the supernet has no released decisions, partial edges or edges to
-        weigh.
+      ValueError: An argument is out of range, or the supernet has no released decisions, partial edges, edges to weigh
+        or skip connections.
 
     References:
       "DARTS: Differentiable Architecture Search", Liu, Simonyan and Yang, 2019, Section 2.3, Equations 5 to 8, and
         Algorithm 1; in "NAS-Bench-201", Dong and Yang, 2020, Section 4.
       "PC-DARTS: Partial Channel Connections for Memory-Efficient Architecture Search", Xu et al., 2020, Section 3.
+      "DrNAS: Dirichlet Neural Architecture Search", Chen et al., 2021, Sections 3.1 and 3.2.
+      "Stabilizing Differentiable Architecture Search via Perturbation-based Regularization", Chen and Hsieh, 2020.
+      "DARTS-: Robustly Stepping out of Performance Collapse Without Indicators", Chu et al., 2021, Equation 6.
+      "Understanding and Robustifying Differentiable Architecture Search", Zela et al., 2020, Section 5.1.
+      "Fair DARTS: Eliminating Unfair Advantages in Differentiable Architecture Search", Chu et al., 2020, Section 4.
+      "Progressive Differentiable Architecture Search", Chen et al., 2019, Section 3.2.
+      "Rethinking Architecture Selection in Differentiable NAS", Wang et al., 2021, Section 5.
     """
-    for name, value, known in (("order", order, get_args(Order)), ("second", second, get_args(SecondOrder))):
-        if value not in known:
-            raise ValueError(not_one_of(name, value, known))
-    schedule, waits = check_schedule(steps_per_epoch, epochs), _warm_up_epochs(warm_up, epochs)
+    stages = 1 + len(check_kept(kept, edge_weights))
+    check_words(order=(order, Order), second=(second, SecondOrder), choose_by=(choose_by, ChooseBy))
+    schedule = check_schedule(steps_per_epoch, epochs)
     trained = in_parts(supernet, partial)
     preferences = preferences_of(trained, reachable, edge_weights)
     mixed = with_preferences(trained, preferences)
-
-    def loss_on(examples: Examples) -> Loss:
-        return lambda parameters, alpha: mixture_loss(mixed, parameters, alpha, examples)
-
-    def train(state: AlphaState, batch: Batch) -> tuple[AlphaState, Measured]:
-        rate = learning_rate(sgd, schedule, state.step)
-        forward = mixture_of(mixed, state.alpha)
-        weights, measured = train_weights(mixed, state.weights, forward, batch.train, rate, sgd)
-        return state._replace(weights=weights), measured
-
-    def learn(state: AlphaState, batch: Batch) -> tuple[AlphaState, Measured]:
-        if order == "first":
-            parameters = state.weights.shared.parameters
-            gradient, measured = mixture_gradient(mixed, parameters, state.alpha, batch.validation)
-        else:
-            rate = learning_rate(sgd, schedule, state.step) if unroll_rate is None else unroll_rate
-            rate = paced(mixed.task, rate, batch.train)
-            losses = loss_on(batch.train), loss_on(batch.validation)
-            gradient, measured = unrolled_gradient(*losses, state.weights, state.alpha, rate, sgd, second, unroll_clip)
-        alpha, optimizer = update_alpha(adam, gradient, state.optimizer, state.alpha)
-        return state._replace(alpha=alpha, optimizer=optimizer), measured
-
-    def wait(state: AlphaState, batch: Batch) -> tuple[AlphaState, Measured]:
-        return state, unmeasured(batch.validation)
-
-    def learn_when_warm(state: AlphaState, batch: Batch) -> tuple[AlphaState, Measured]:
-        if not waits:
-            return learn(state, batch)
-        # Searches side by side have made as many steps, so that the branch stays a branch under `vmap`.
-        cold = all_lanes(schedule.epoch(state.step) < waits)
-        found: tuple[AlphaState, Measured] = jax.lax.cond(cold, wait, learn, state, batch)
-        return found
+    decisions = preferences.decisions
+    rules = Rules(
+        supernet=mixed,
+        schedule=schedule,
+        mixing=make_mixing(mixing, decisions, penalty, decisions_of(trained).absent),
+        sgd=sgd,
+        adam=adam,
+        order=order,
+        second=second,
+        unroll_rate=unroll_rate,
+        unroll_clip=unroll_clip,
+        waits=warm_up_epochs(warm_up, epochs, stages),
+        kept=kept,
+        skips=None if auxiliary_skip is None else skips_of(decisions),
+        auxiliary_skip=auxiliary_skip,
+        perturbation=check_perturbation(perturbation),
+        stopping=check_early_stopping(stopping, epochs),
+    )
 
     def init(key: Key) -> AlphaState:
-        return begin_preferences(key, mixed, preferences, init_scale, adam)
+        state = begin_preferences(key, mixed, preferences, init_scale, adam)
+        return state._replace(stop=begin_watch(state.alpha, stopping, epochs)) if stopping.every else state
 
-    def step(state: AlphaState, batch: Batch) -> tuple[AlphaState, StepInfo]:
-        if order == "first":
-            state, on_train = train(state, batch)
-            state, on_validation = learn_when_warm(state, batch)
-        else:
-            state, on_validation = learn_when_warm(state, batch)
-            state, on_train = train(state, batch)
-        return state._replace(step=state.step + 1), step_info(batch, on_train, on_validation)
-
-    name = "pc-darts" if partial > 1 else "darts-v1" if order == "first" else "darts-v2"
-    return WeightSharingSearcher(
+    searcher = WeightSharingSearcher(
         init,
-        step,
-        *alpha_functions(supernet, preferences),
-        name,
+        make_step(rules),
+        *alpha_functions(supernet, preferences, rules.mixing.logits, rules.mixing.derived),
+        _name(rules, partial, choose_by),
         mixed=mixed,
         supernet=None if trained is supernet else trained,
+        mixture_weights=None if mixing == "softmax" and auxiliary_skip is None else weights_in(rules),
+        tuned=make_step(tuned_rules(rules)),
+    )
+    if choose_by == "magnitude":
+        return searcher
+    ends = schedule.steps_per_epoch * epochs
+    return searcher._replace(
+        derive=derive_by_perturbation(searcher, supernet, ends, check_projection(projection)),
     )
 
 
-def _warm_up_epochs(share: Any, epochs: int) -> int:
-    """Returns how many epochs a share of all of them is, rounded.
-
-    Raises:
-      TypeError: It is no number.
-      ValueError: It is not from 0 to below 1.
-    """
-    if isinstance(share, bool) or not isinstance(share, (int, float)):
-        raise TypeError(f"warm_up is {share!r}, expected a number: the share of the epochs in which alpha waits")
-    if not 0 <= share < 1:
-        raise ValueError(f"warm_up is {share}, expected a share of the epochs, from 0 to below 1")
-    return min(round(share * epochs), epochs - 1)
-
-
-def unrolled_gradient(
-    train: Loss,
-    validation: Loss,
-    state: WeightsState,
-    alpha: Array,
-    rate: Any,
-    sgd: Sgd,
-    second: SecondOrder = "exact",
-    clip: Any = None,
-) -> tuple[Array, Measured]:
-    """Returns the gradient in alpha of the validation loss after a step of the weights, and what validation measured.
-
-    Args:
-      train: The loss whose gradient the weights follow.
-      validation: The loss that alpha follows.
-      state: The weights and their momentum.
-      alpha: float32 `[E, K]`.
-      rate: The learning rate of the step.
-      sgd: Its momentum and weight decay; the step is not Nesterov's, as published.
-      second: How the derivative of the step is computed.
-      clip: Largest norm of the step's gradient, or None. Its share is differentiated too (where released code clips, it
-        takes the share as a number, and clips the derivative of the validation loss).
-    """
-    parameters = state.shared.parameters
-
-    def gradients_of_train(parameters: Any) -> tuple[Any, Array]:
-        found: tuple[Any, Array] = jax.grad(train, argnums=(0, 1), has_aux=True)(parameters, alpha)[0]
-        return found
-
-    if second == "exact":  # the derivative goes on from what the gradient has computed
-        (gradients, _), derivative = jax.linearize(gradients_of_train, parameters)
-    else:
-        gradients, _ = gradients_of_train(parameters)
-    stepped = jax.tree.map(
-        lambda value, mean, gradient: value - rate * (sgd.momentum * mean + gradient + sgd.weight_decay * value),
-        parameters,
-        state.momentum,
-        clipped(gradients, clip),
+def _name(rules: Rules, partial: int, choose_by: ChooseBy) -> str:
+    """Returns what literature calls a search by such rules; of several, the first that it has."""
+    moved = {"random": "sdarts-rs", "adversarial": "sdarts-adv"}
+    names = (
+        (choose_by == "perturbation", "darts-pt"),
+        (rules.mixing.draws, "drnas"),
+        (rules.skips is not None, "darts-minus"),
+        (rules.perturbation.kind in moved, moved.get(rules.perturbation.kind, "")),
+        (rules.stopping.every > 0, "darts-es"),
+        (rules.mixing.independent, "fair-darts"),
+        (bool(rules.kept), "p-darts"),
+        (partial > 1, "pc-darts"),
+        (rules.order == "first", "darts-v1"),
     )
-    (direction, direct), measured = jax.grad(validation, argnums=(0, 1), has_aux=True)(stepped, alpha)
-    if clip is not None:
-        direction = jax.vjp(lambda gradients: clipped(gradients, clip), gradients)[1](direction)[0]
-    if second == "exact":
-        _, indirect = derivative(direction)
-    else:
-        size = 1e-2 / jnp.maximum(norm(direction), 1e-12)
-
-        def on_side(sign: Array) -> Array:
-            moved = jax.tree.map(lambda value, along: value + sign * size * along, parameters, direction)
-            return gradients_of_train(moved)[1]
-
-        above, below = jax.lax.map(on_side, jnp.asarray([1.0, -1.0], jnp.float32))
-        indirect = (above - below) / (2 * size)
-    return direct - rate * indirect, measured
+    return next((name for holds, name in names if holds), "darts-v2")

@@ -1,5 +1,6 @@
 """The one loop of weight-sharing searches: an epoch as a scan over steps, a look at what has been found, many seeds."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -148,7 +149,10 @@ def look_at(
     if hessian and has_alpha(run.state):
         key = jax.random.fold_in(derive_key(run.state.key), 2)
         mixed = searcher.mixed or supernet
-        eigenvalue = hessian_eigenvalue(key, mixed, searcher.shared(run.state), run.state.alpha, dataset, split)
+        own = searcher.mixture_weights
+        weights = None if own is None else functools.partial(own, run.state)
+        shared = searcher.shared(run.state)
+        eigenvalue = hessian_eigenvalue(key, mixed, shared, run.state.alpha, dataset, split, weights=weights)
     probabilities = searcher.probabilities(run.state)
     alive = _finite(searcher.shared(run.state).parameters) & jnp.all(jnp.isfinite(probabilities))
     return Look(searcher.derive(run.state, dataset, split), jnp.where(alive, probabilities, jnp.nan), eigenvalue)

@@ -1,7 +1,7 @@
 """The weight-sharing searchers by name, with published settings: on NAS-Bench-201, of the last three on 101.
 
-Those of `pc-darts` are of DARTS's space. What was published otherwise for another space stands in that space's row of
-`_benchmarks.py`.
+Those of `pc-darts`, `darts-minus`, `darts-es`, `fair-darts` and `p-darts` are of DARTS's space. What was published
+otherwise for another space stands in that space's row of `_benchmarks.py`.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,11 @@ from jnas.searchers.weight_sharing._rsps import rsps
 from jnas.searchers.weight_sharing._setn import setn
 from jnas.searchers.weight_sharing._shared_weights import Sgd
 from jnas.searchers.weight_sharing._spos import spos
+from jnas.searchers.weight_sharing.mixtures._early_stopping import EarlyStopping
+from jnas.searchers.weight_sharing.mixtures._perturbation import Perturbation
+
+PLAIN = Sgd(weight_decay=3e-4, nesterov=False)
+"""How DARTS trains the weights in its released code, and what came after it there and on NAS-Bench-201."""
 
 
 class WeightSharingEntry(NamedTuple):
@@ -137,6 +142,80 @@ _ENTRIES = (
         256,
         "a pool trains the weights; gradient ascent on learned encodings renews it; the 100 first of the pool compared",
     ),
+    WeightSharingEntry(
+        "drnas",
+        darts,
+        {"mixing": "dirichlet", "sgd": PLAIN},
+        100,
+        64,
+        "as darts-v1, the mixture drawn at each step from Dirichlet's distributions, whose concentrations are learned",
+    ),
+    WeightSharingEntry(
+        "sdarts-rs",
+        darts,
+        {"perturbation": Perturbation("random"), "sgd": PLAIN},
+        100,
+        64,
+        "as darts-v1, the weights trained at mixtures that are moved at random, farther each epoch",
+    ),
+    WeightSharingEntry(
+        "sdarts-adv",
+        darts,
+        {"perturbation": Perturbation("adversarial"), "sgd": PLAIN},
+        100,
+        64,
+        "the same, moved to where the training loss is larger; some four times the work",
+    ),
+    WeightSharingEntry(
+        "darts-minus",
+        darts,
+        {"auxiliary_skip": 1.0, "sgd": PLAIN},
+        50,
+        64,
+        "DARTS-: as darts-v1, a further skip connection on each edge that fades",
+    ),
+    WeightSharingEntry(
+        "darts-es",
+        darts,
+        {"stopping": EarlyStopping(2), "sgd": PLAIN},
+        50,
+        64,
+        "as darts-v1, stopped and taken back where the largest eigenvalue of the validation loss's Hessian grows",
+    ),
+    WeightSharingEntry(
+        "fair-darts",
+        darts,
+        {
+            "mixing": "sigmoid",
+            "penalty": 10.0,
+            "sgd": Sgd(0.005, weight_decay=3e-4, nesterov=False),
+            "adam": Adam(3e-3, b1=0.9),
+        },
+        50,
+        128,
+        "as darts-v1, a sigmoid for each operation and a penalty on what is neither 0 nor 1; never none",
+    ),
+    WeightSharingEntry(
+        "p-darts",
+        darts,
+        {
+            "kept": (5, 3),
+            "warm_up": 0.4,
+            "sgd": Sgd(0.025, 0.0, weight_decay=3e-4, nesterov=False),
+            "adam": Adam(6e-4),
+        },
+        75,
+        96,
+        "as darts-v1 in three stages, of all operations, of the 5 and of the 3 best on each edge",
+    ),
+    WeightSharingEntry(
+        "darts-pt",
+        darts,
+        {"choose_by": "perturbation", "sgd": PLAIN},
+        100,
+        64,
+        "as darts-v1; each edge ends with the operation without which the supernet is worst",
+    ),
 )
 WEIGHT_SHARING = make_registry("weight-sharing searcher", _ENTRIES)
 
@@ -147,7 +226,7 @@ def weight_sharing_names() -> tuple[str, ...]:
     Example:
       >>> jnas.searchers.weight_sharing_names()
       ('darts-v1', 'darts-v2', 'pc-darts', 'gdas', 'setn', 'enas', 'rsps', 'spos', 'fairnas', 'topo_fairnas', 'fbnet', \
-'nao')
+'nao', 'drnas', 'sdarts-rs', 'sdarts-adv', 'darts-minus', 'darts-es', 'fair-darts', 'p-darts', 'darts-pt')
     """
     return WEIGHT_SHARING.names()
 

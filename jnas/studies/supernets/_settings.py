@@ -43,7 +43,8 @@ SUPERNET_SETTINGS = (
         NUM_EPOCHS,
         "N",
         "epochs of all methods (default: 50 on the digits, 10 on python-docs, else as published: 50 of DARTS and "
-        "PC-DARTS; 200 of spos, fairnas, topo_fairnas, fbnet, nao, and enas on nasbench101; 250 of the others; on "
+        "PC-DARTS; 200 of spos, fairnas, topo_fairnas, fbnet, nao, and enas on nasbench101; 50 to 100 of "
+        "what came after DARTS; 250 of the others; on "
         "texts 150 of enas and 100 of the others but DARTS)",
         of_study=False,
     ),

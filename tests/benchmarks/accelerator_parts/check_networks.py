@@ -46,9 +46,12 @@ def tasks(context: Context, part: str) -> list[Task]:
         ]
     own = fastest_form()
     triples = [
-        (row.name, form, m) for row in rows for form in row.supernet_forms for m in find_benchmark(row.name).shared
+        (row.name, form, m)
+        for row in rows
+        for form in row.supernet_forms
+        for m in (*find_benchmark(row.name).shared, *find_benchmark(row.name).later)
     ]
-    triples.sort(key=lambda triple: triple[1] != own)
+    triples.sort(key=lambda triple: (triple[1] != own, triple[2] in find_benchmark(triple[0]).later))
     return [
         comparison(f"{method} in {name}, {form}", lambda *, a=name, b=form, c=method: _compare_search(context, a, b, c))
         for name, form, method in triples

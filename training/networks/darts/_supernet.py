@@ -217,6 +217,7 @@ def darts_supernet(
     return supernet._replace(
         decisions=own,
         weighted_edges=weighted_edges(own, into, mixture, likeliest_cells),
+        into_nodes=tuple(tuple(map(tuple, into[cell : cell + NODES])) for cell in (0, NODES)),
         sequential=Sequential(
             node_choices(table),
             functools.partial(of_node_choices, none=absent),
