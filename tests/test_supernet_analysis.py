@@ -23,7 +23,14 @@ from jnas.searchers.weight_sharing._shared_weights import Sgd
 from jnas.spaces import nasbench101
 from jnas.studies.supernets import _run
 from jnas.studies.supernets._against_table import against_table
-from jnas.studies.supernets._plan import SupernetMethod, SupernetPlan, supernet_methods
+from jnas.studies.supernets._other_ends import (
+    other_ends_section,
+    read_selection,
+    save_selected,
+    select_again,
+    selected_csv,
+)
+from jnas.studies.supernets._plan import SupernetMethod, SupernetPlan, plan_supernet_study, supernet_methods
 from jnas.studies.supernets._ranking import (
     MEASURES,
     against_random,
@@ -272,6 +279,52 @@ def test_a_study_that_was_killed_goes_on_to_the_same_results(whole, tmp_path, mo
     same(found.methods, [whole[0].methods[1]._replace(one_shot=None)])
     assert rows_of(tmp_path / "summary.csv")[:2] == rows_of(whole[1] / "summary.csv")[2:4]
     assert not (tmp_path / "one_shot.csv").exists()
+
+
+def test_finished_searches_are_selected_by_perturbation_and_stay(whole, tmp_path):
+    """Those that have an alpha; and what is written is read, and told."""
+    study, folder = shutil.copytree(whole[1], tmp_path / "copy") and whole[0], tmp_path / "copy"
+    asked = {"table": table(), "num_seeds": 2, "one_shot": "all", "look_every": 2, "pool": 5, "test_selection": True}
+    asked |= {"batch_norms": ("batch", "running"), "split": None, "root_seed": 0, "hessian": False, "sizes": None}
+    plan = plan_supernet_study(methods(), TOY, dataset(), **asked, command=None)
+    selected = select_again(plan, study, folder, read_selection("perturbation:tune_epochs=0"))
+    assert selected.methods == ("gdas",)
+    index = selected.archs[0].astype(int) @ [3, 1]
+    np.testing.assert_array_equal(selected.values[0], [VALIDATION[index], TRUTH[index]])
+    save_selected(folder, selected, plan.config)
+    found = load_supernet_study(folder)
+    same(found.methods, study.methods)
+    np.testing.assert_array_equal(found.selected.archs, selected.archs)
+    rows = list(csv.DictReader(selected_csv(found).splitlines()))
+    assert [(row["method"], row["seed"]) for row in rows] == [("gdas", "0"), ("gdas", "1")]
+    assert "tune_epochs 0" in other_ends_section(found)
+    alone = study._replace(methods=study.methods[1:])
+    with pytest.raises(ValueError, match="--select is given, and none of rsps has architecture parameters"):
+        select_again(plan, alone, folder, read_selection("perturbation"))
+    for text, message in (
+        ("luck", "--select is 'luck', expected 'perturbation'"),
+        ("perturbation:a=1", "no setting 'a'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_selection(text)
+    assert read_selection(None) is None
+
+
+def test_the_page_says_where_recorded_eigenvalues_would_have_stopped(whole):
+    """The first search grows from its seventh look on, and goes back to epoch 10; the second one never does."""
+    study, _ = whole
+    assert other_ends_section(study) is None
+    result, looked = study.methods[0], 2 * np.arange(1, 13, dtype=np.int32)
+    eigenvalues = np.ones((2, 12), np.float32)
+    eigenvalues[0, 6:] = 9
+    values = np.broadcast_to(np.arange(12.0, dtype=np.float32), (2, 2, 12))
+    archs = np.repeat(result.record.archs[:, -1:], 12, axis=1)
+    record = result.record._replace(looked=looked, eigenvalues=eigenvalues, archs=archs)
+    page = other_ends_section(study._replace(methods=(result._replace(record=record, values=values),)))
+    assert "Stopped by the eigenvalue" in page
+    assert "<td>10, –</td>" in page
+    assert "<td>-3.50</td>" in page  # from look 12 to look 5, of one of two
+    assert "<td>0, 1</td>" in page
 
 
 def test_a_finished_study_is_read_and_not_run(whole, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from jnas.core._folder import begun_setting
 from jnas.core._vocabulary import Network, Space
 from jnas.io._text import counted, listed
 from jnas.searchers._settings import naming, read_settings, read_spec
+from jnas.searchers.weight_sharing.mixtures._projection import Projection
 from jnas.spaces._registry import to_cell
 from jnas.studies._engine import write_outputs
 from jnas.studies.supernets._from_scratch import (
@@ -25,6 +26,7 @@ from jnas.studies.supernets._from_scratch import (
     save_from_scratch,
     scratch_jobs,
 )
+from jnas.studies.supernets._other_ends import save_selected, select_again
 from jnas.studies.supernets._plan import SupernetPlan
 from jnas.studies.supernets._results import SupernetStudy
 from jnas.studies.supernets._study import KIND
@@ -155,6 +157,17 @@ def _share_words(searched: Any, trained: Any, recipe: Recipe) -> str:
     return f", on {images}: {recipe.train_share:g} of those that the searches learned from or were validated on"
 
 
+def _select(plan: SupernetPlan, study: SupernetStudy, out: Path, selection: Projection) -> SupernetStudy:
+    """Returns a study with its searches' cells selected by perturbation; its outputs are written."""
+    say(f"selecting by perturbation, {counted(selection.tune_epochs, 'epoch')} of tuning between two decisions")
+    study = study._replace(selected=select_again(plan, study, out, selection))
+    if jax.process_index() == 0:
+        assert study.selected is not None
+        save_selected(out, study.selected, plan.config)
+        write_outputs(KIND, study, out)
+    return study
+
+
 def trained_as(space: Space, archs: np.ndarray) -> tuple[str, np.ndarray]:
     """Returns the space whose networks are trained, and what stands there for architectures `[A, E]` of another.
 
@@ -186,11 +199,15 @@ def _costs(network: Network, cells: np.ndarray) -> np.ndarray:
     return np.stack([np.asarray(jax.vmap(cost)(each), np.float32) for cost in (network.parameters, network.flops)])
 
 
-def carry_out_with(options: argparse.Namespace, recipe: Recipe | None, searches: Any) -> Any:
-    """Returns what carries out a plan's searches, and then trains what they found where a recipe is given."""
+def carry_out_with(
+    options: argparse.Namespace, recipe: Recipe | None, searches: Any, selection: Projection | None = None
+) -> Any:
+    """Returns what carries out a plan's searches, and then what was asked for: a selection anew, trainings."""
 
     def carry_out(plan: SupernetPlan, *, out: Path, log: Any) -> SupernetStudy:
         study: SupernetStudy = searches(plan, out=out, log=log)
+        if selection is not None:
+            study = _select(plan, study, out, selection)
         return study if recipe is None else train_from_scratch(options, recipe, plan, study, out)
 
     return carry_out

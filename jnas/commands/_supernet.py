@@ -22,6 +22,7 @@ from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers._settings import read_spec, settings_text
 from jnas.searchers.weight_sharing._registry import weight_sharing_entry, weight_sharing_names
 from jnas.studies._settings import study_arguments
+from jnas.studies.supernets._other_ends import read_selection
 from jnas.studies.supernets._plan import plan_supernet_study, supernet_methods
 from jnas.studies.supernets._settings import LOOK_SETTINGS, SUPERNET_SETTINGS
 from jnas.studies.supernets._study import carry_out_supernets
@@ -61,7 +62,7 @@ def run_supernet(options: argparse.Namespace) -> None:
         _refuse_sizes_of_images(options)
     prepare_devices(options, most=_devices(options))
     dataset = with_share(make_dataset(options), options.train_share, options)
-    recipe = scratch_recipe(options, dataset)
+    recipe, selection = scratch_recipe(options, dataset), read_selection(options.select)
     quick = _QUICK.get(options.dataset, _Quick())
     on_digits = options.dataset == "digits"
     embedded = on_digits and options.space == DEFAULT_SPACE
@@ -88,8 +89,9 @@ def run_supernet(options: argparse.Namespace) -> None:
     more = [*(["one_shot.csv"] if plan.config["one_shot"] else []), *(["random_search.csv"] if plan.targets else [])]
     more += ["ranking.csv"] if plan.config["one_shot"] or plan.config.get("pool") else []
     more += [] if recipe is None else ["from_scratch.csv", "from_scratch_cells.csv"]
+    more += [] if selection is None else ["selected.csv"]
     files = ("summary.csv", "epochs.csv", *more, "report.html")
-    carry_out = carry_out_with(options, recipe, carry_out_supernets)
+    carry_out = carry_out_with(options, recipe, carry_out_supernets, selection)
     carry_out_and_tell(options, "supernet", plan, told, carry_out, supernet_results_text, files)
 
 

@@ -16,6 +16,7 @@ from jnas.pages._plots import mark
 from jnas.spaces._registry import absent_choice
 from jnas.studies._compared import known_space
 from jnas.studies._over_seeds import best_rows, few_words
+from jnas.studies.supernets._other_ends import other_ends_section
 from jnas.studies.supernets._plots import EpochCurves, epoch_panel
 from jnas.studies.supernets._ranking_sections import random_search_section, ranking_section
 from jnas.studies.supernets._regret_section import regret_section
@@ -52,6 +53,7 @@ def supernet_report(study: SupernetStudy) -> str:
             ("regret", "Anytime regret"): regret_section(study),
             ("random", "Against random search"): random_search_section(study),
             ("collapse", "What they prefer"): _collapse_section(study),
+            ("ends", "By another end"): other_ends_section(study),
             ("weights", "What shared weights know"): weights_section(study),
             ("ranking", "The ranking of the pool"): ranking_section(study),
             ("scratch", "Trained from scratch"): from_scratch_section(study),

@@ -118,6 +118,15 @@ class FromScratch(NamedTuple):
     divided: bool = False  # whether the recipe's share of the images of training and validation was learned from
 
 
+class Selected(NamedTuple):
+    """What `S` searches of each of `K` methods come to by a selection by perturbation, judged by `C` columns."""
+
+    settings: Mapping[str, Any]
+    methods: tuple[str, ...]
+    archs: NDArray[np.int8]  # [K, S, E]
+    values: NDArray[np.float32]  # [K, C, S] percent; NaN where the table does not know, and of searches that diverged
+
+
 class SupernetStudy(NamedTuple):
     """A whole study of weight-sharing searches."""
 
@@ -129,6 +138,7 @@ class SupernetStudy(NamedTuple):
     methods: tuple[MethodResult, ...]  # those that have finished
     yardsticks: tuple[Yardstick, ...] = ()  # of the cells that the shared weights are asked about
     scratch: FromScratch | None = None  # None where nothing was trained from scratch
+    selected: Selected | None = None  # None where nothing was selected anew
 
 
 def of_text(config: Mapping[str, Any]) -> str:

@@ -171,13 +171,18 @@ def under_shared_weights(
       ValueError: The file of the searches is damaged, or of another study.
       OSError: It is not there.
     """
+    dataset, run = place_shared(plan.dataset), ended_searches(plan, name, folder)
+    accuracies = _accuracies(plan, name, dataset, run, archs, "batch")
+    return accuracies, _log_probability(plan, name, dataset, run, archs)
+
+
+def ended_searches(plan: SupernetPlan, name: str, folder: Path) -> SearchRun:
+    """Returns a method's searches as they ended in a study's folder; errors are those of `under_shared_weights`."""
     searcher, dataset = plan.methods[name].searcher, place_shared(plan.dataset)
     keys = seed_keys(plan.config["root_seed"], name, plan.num_seeds)
     begin = compiled_over_seeds(lambda _, key: begin_search(key, searcher), plan.supernet, plan.num_seeds)
     identity = {**FOLDER.header, "study": config_digest(plan.config), "method": name}
-    run, _ = load_search(search_path(folder, name), identity, begin(dataset, keys))
-    accuracies = _accuracies(plan, name, dataset, run, archs, "batch")
-    return accuracies, _log_probability(plan, name, dataset, run, archs)
+    return load_search(search_path(folder, name), identity, begin(dataset, keys))[0]
 
 
 def _log_probability(

@@ -159,5 +159,14 @@ SCRATCH_SETTINGS = tuple(
         ),
         Setting("random", POSITIVE, "N", "so many random cells (default 20)"),
         Setting("trainings", POSITIVE, "N", "of each cell, with seeds 0 to N-1 (default 1)"),
+        Setting(
+            "select",
+            TEXT,
+            "HOW",
+            "perturbation: once the searches have ended, also in a folder that was finished before, select the cells "
+            "of methods with architecture parameters anew, by what their supernets lose without an operation "
+            "(DARTS-PT); perturbation:tune_epochs=N:batch_size=N changes how a supernet is tuned between two decisions "
+            "(5 epochs, 64 images)",
+        ),
     )
 )

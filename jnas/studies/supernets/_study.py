@@ -18,6 +18,7 @@ from jnas.studies import _engine
 from jnas.studies._pieces import Pieces
 from jnas.studies._settings import plan_arguments
 from jnas.studies.supernets._from_scratch import load_from_scratch
+from jnas.studies.supernets._other_ends import load_selected, selected_csv
 from jnas.studies.supernets._pieces import count_pieces, method_file_name, save_whole_method, seeds_path
 from jnas.studies.supernets._plan import Cells, SupernetMethod, SupernetPlan, plan_supernet_study
 from jnas.studies.supernets._ranking_text import random_search_csv, ranking_csv
@@ -175,7 +176,8 @@ def _collect(
     judged, config = _engine.judged_by(said), said["config"]
     sticks = yardsticks_from_json(said.get("yardsticks", ()))  # folders of before lack them
     scratch = None if folder is None else load_from_scratch(folder, config, tuple(found))
-    return SupernetStudy(config, dict(said["versions"]), *judged, tuple(found.values()), sticks, scratch)
+    again = None if folder is None else load_selected(folder, config, tuple(found))
+    return SupernetStudy(config, dict(said["versions"]), *judged, tuple(found.values()), sticks, scratch, again)
 
 
 def _describe(plan: SupernetPlan) -> dict[str, Any]:
@@ -210,6 +212,7 @@ KIND = _engine.Kind(
         "ranking.csv": ranking_csv,
         "random_search.csv": random_search_csv,
         "test_selection.csv": chosen_on_test_csv,
+        "selected.csv": selected_csv,
         "from_scratch.csv": from_scratch_csv,
         "from_scratch_cells.csv": scratch_cells_csv,
         "report.html": _page,
