@@ -210,7 +210,8 @@ BENCHMARKS = make_registry(
                         "selection": Selection("same_batches", batch_size=64),
                     },
                 },
-                **dict.fromkeys(("setn", "spos", "fairnas", "topo_fairnas", "fbnet", "nao"), _OF_TEXTS),
+                **dict.fromkeys(("setn", "spos", "fairnas", "fbnet", "nao"), _OF_TEXTS),
+                "topo_fairnas": {**_OF_TEXTS, "settings": {"sgd": _SGD_OF_TEXTS, "topologies": "partition"}},
             },
         ),
         # Of its cells, by other decisions.

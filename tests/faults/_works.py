@@ -29,6 +29,7 @@ from tests.test_toy_space import FAMILY, toy
 SPACE = jnas.spaces.categorical((3, 3, 3))
 _SMALL = "--space toy --dataset data.npz --epochs 3 --batch-size 10"
 _CELLS = _SMALL.replace("toy", "nasbench101 --vertices 3 --channels 4 --cells 1 --num-candidates 2 --one-shot 0")
+_TEXT = "--space recurrent --nodes 2 --channels 2 --dataset words.txt --epochs 3 --batch-size 2 --num-candidates 2"
 _NAO = "nao:epochs_per_round=1:num_init=5:num_kept=3:num_new=2:num_random=1:num_top=3:max_step=3:model.epochs=2"
 
 COMMANDS = {
@@ -40,6 +41,8 @@ COMMANDS = {
     # What a method has of its own beside the weights goes on too.
     "supernet nao": f"supernet {_NAO} --num-seeds 1 {_CELLS}",
     "supernet enas": f"supernet enas --controller-steps 2 --num-seeds 1 {_CELLS}",
+    # A text's states begin anew with each epoch.
+    "supernet text": f"supernet rsps --num-seeds 1 {_TEXT}",
 }
 EVALUATIONS = 40  # of the search
 WORKS = (*COMMANDS, "search")
@@ -53,6 +56,7 @@ def prepare(base: Path) -> Path:
     draws = np.random.default_rng(0)
     images, labels = draws.integers(0, 255, (50, 4, 4, 1), np.uint8), np.arange(50) % 2
     np.savez(base / "data.npz", images=images, labels=labels)
+    (base / "words.txt").write_text("\n".join(" ".join(map(str, line)) for line in draws.integers(0, 5, (60, 9))))
     return base
 
 
