@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas.core._vocabulary import Shared, StepInfo, Windows, decisions_of
+from jnas.core._vocabulary import CarriedInfo, Shared, StepInfo, Windows, decisions_of
 from jnas.searchers import NaoSettings, Selection, Sgd, make_weight_sharing, weight_sharing_entry
 from jnas.searchers.weight_sharing._analysis import one_shot_accuracies
 from jnas.searchers.weight_sharing._loop import begin_search, look_at, train_epoch
@@ -301,7 +301,7 @@ def test_every_method_searches_a_text(name):
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), run) == jax.tree.map(
         lambda leaf: (leaf.shape, leaf.dtype), begun
     )
-    assert info.carried == ()
+    assert [leaf.shape for leaf in info] == [()] * 4
     assert look.derived.arch.shape == (4,)
     assert look.weights.shape == (4, 4)
 
@@ -317,7 +317,7 @@ def test_the_state_of_both_texts_goes_on_from_window_to_window():
         found = jnp.stack([jnp.sum(part.inputs.hidden[0, 0]) for part in batch])
         nothing = jnp.float32(0)
         seen.append(batch)
-        return (state[0] + 1, jnp.where(state[0] == 3, found, state[1])), StepInfo(*[nothing] * 4, carried)
+        return (state[0] + 1, jnp.where(state[0] == 3, found, state[1])), CarriedInfo(StepInfo(*[nothing] * 4), carried)
 
     searcher = usual._replace(
         init=lambda key: (jnp.int32(0), jnp.zeros(2)), step=step, shared=lambda state: Shared(state[1], ())

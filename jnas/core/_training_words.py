@@ -429,7 +429,13 @@ class StepInfo(NamedTuple):
     train_accuracy: Array  # [] float32, in percent
     validation_loss: Array  # [] float32
     validation_accuracy: Array  # [] float32, in percent
-    carried: Any = ()  # of texts: the states after the windows of training and of validation; () elsewhere
+
+
+class CarriedInfo(NamedTuple):
+    """What a step on windows of texts tells: what a person may look at, and what the next windows go on with."""
+
+    info: StepInfo
+    carried: tuple[Array, Array]  # [B, D] float32 each, the states after the windows of training and of validation
 
 
 class Derived(NamedTuple):
@@ -454,7 +460,8 @@ class WeightSharingSearcher(NamedTuple):
 
     Attributes:
       init: `init(key) -> state`.
-      step: `step(state, batch) -> (state, StepInfo)`; phases and schedules read a counter in the state.
+      step: `step(state, batch) -> (state, StepInfo)`; phases and schedules read a counter in the state. Of a batch of
+        `Windows` it gives a `CarriedInfo`.
       derive: `derive(state, dataset, split) -> Derived`, from the examples of that split of a `training.Dataset`;
         leaves the state as it is, and takes its randomness from a key folded from the state's. What it returns obeys
         the supernet's `discretize`.
@@ -475,7 +482,7 @@ class WeightSharingSearcher(NamedTuple):
     """
 
     init: Callable[[Key], Any]
-    step: Callable[[Any, Batch], tuple[Any, StepInfo]]
+    step: Callable[[Any, Batch], tuple[Any, Any]]
     derive: Callable[[Any, Any, str], Derived]
     log_probability: Callable[[Any, Array], Array]
     probabilities: Callable[[Any], Array]

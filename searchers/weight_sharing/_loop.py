@@ -100,8 +100,8 @@ def _train_text_epoch(
 
     def step(carry: tuple[Any, Any], each: Any) -> tuple[tuple[Any, Any], StepInfo]:
         state, carried = carry
-        state, info = searcher.step(state, epoch.batch(each, carried))
-        return (state, info.carried), info._replace(carried=())
+        state, told = searcher.step(state, epoch.batch(each, carried))
+        return (state, told.carried), told.info
 
     (state, _), infos = jax.lax.scan(step, (run.state, epoch.start), epoch.each)
     return _after_epoch(run, searcher, state, infos)
@@ -111,7 +111,7 @@ def _after_epoch(
     run: SearchRun, searcher: WeightSharingSearcher, state: Any, infos: StepInfo
 ) -> tuple[SearchRun, StepInfo]:
     alive = _finite(searcher.shared(state).parameters)
-    means = (jnp.where(alive, _mean(seen), jnp.nan) for seen in infos[:4])
+    means = (jnp.where(alive, _mean(seen), jnp.nan) for seen in infos)
     return SearchRun(run.key, run.epoch + 1, state), StepInfo(*means)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jnas.core._vocabulary import (
     Array,
     Batch,
+    CarriedInfo,
     Examples,
     Key,
     Shared,
@@ -133,13 +134,15 @@ def unmeasured(examples: Examples) -> Measured:
     return Measured(jnp.float32(jnp.nan), jnp.float32(jnp.nan), carried_into(examples.inputs))
 
 
-def step_info(batch: Batch, train: Measured | None = None, validation: Measured | None = None) -> StepInfo:
-    """Returns what a step saw of the two batches; None for the one that it did not look at."""
+def step_info(batch: Batch, train: Measured | None = None, validation: Measured | None = None) -> Any:
+    """Returns what a step saw of the two batches, a `StepInfo` or, of windows, a `CarriedInfo`.
+
+    None for the one that it did not look at.
+    """
     first = unmeasured(batch.train) if train is None else train
     second = unmeasured(batch.validation) if validation is None else validation
-    carries = isinstance(batch.train.inputs, Windows)
-    states = (first.carried, second.carried) if carries else ()
-    return StepInfo(first.loss, first.metric, second.loss, second.metric, states)
+    info = StepInfo(first.loss, first.metric, second.loss, second.metric)
+    return CarriedInfo(info, (first.carried, second.carried)) if isinstance(batch.train.inputs, Windows) else info
 
 
 def paced(task: Task, rate: Any, examples: Examples) -> Any:

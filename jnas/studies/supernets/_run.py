@@ -32,7 +32,6 @@ from jnas.studies.supernets._pieces import (
 from jnas.studies.supernets._plan import SupernetPlan
 from jnas.studies.supernets._results import (
     FOLDER,
-    INFOS,
     MethodResult,
     OneShot,
     Record,
@@ -109,7 +108,7 @@ def _run_method(work: Work, name: str, identity: Mapping[str, Any], seeds: range
     for done in range(len(record.train_seconds) + 1, epochs + 1):
         bar.say(f"{name}: {done - 1:,} of {epochs:,} epochs")
         (run, info), seconds = _timed(epoch, dataset, run)
-        record = _with_epoch(record, np.stack(info[: len(INFOS)], axis=-1), seconds)
+        record = _with_epoch(record, np.stack(info, axis=-1), seconds)
         if done in looks:
             seen, seconds = _timed(look, dataset, run)
             ranked, more = _timed(rank, dataset, run)
