@@ -117,6 +117,7 @@ LATE = {  # imports that stand in functions, and why
     # Flax need not be installed.
     ("jnas.training.networks.nasbench201._family", "jnas.training.networks.nasbench201._flax"),
     ("jnas.training.networks.darts._family", "jnas.training.networks.darts._flax"),
+    ("jnas.training.networks.recurrent._family", "jnas.training.networks.recurrent._flax"),
 }
 
 

@@ -113,6 +113,9 @@ def _make_text(options: argparse.Namespace) -> TextDataset:
     for split in list(text.splits):
         tokens = options.train_images if split == "train" else options.eval_images
         if tokens is not None and tokens < len(text.tokens(split)):
+            if tokens < 2:
+                option = "--train-images" if split == "train" else "--eval-images"
+                raise ValueError(f"{option} is {tokens}, expected at least 2: of a text it is a number of tokens")
             text = text.first(split, tokens)
     return text
 
