@@ -26,6 +26,7 @@ from jnas.training._recipe import get_recipe, recipe_words
 from jnas.training.data._dataset import dataset_from_arrays
 from jnas.training.data._reduce import subset
 from jnas.training.data._sources import load_dataset
+from jnas.training.data._text import text_dataset
 from jnas.training.export._flax import from_flax, to_flax
 from jnas.training.export._weights import load_weights, save_weights
 from jnas.training.networks._families import make_network
@@ -165,6 +166,17 @@ def test_part_of_the_digits_is_trained_like_all_but_where_it_was_begun_otherwise
     assert make_recipe(options, dataset, begun).name == "nasbench201-12"
     options.dataset = "other"
     assert make_recipe(options, dataset).name == "nasbench201-12"
+
+
+def test_language_models_go_on_as_they_were_begun():
+    """Once none went back to its best epoch."""
+    asked = dict.fromkeys(("recipe", "epochs", "learning_rate", "channels", "stage_cells"))
+    options = argparse.Namespace(space="recurrent", dataset="mine.txt", batch_size=2, **asked)
+    text = text_dataset({"train": [["a"] * 40] * 3, "validation": [["a"] * 20]})
+    recipe = make_recipe(options, text)
+    assert recipe.text.roll_back
+    before = recipe._replace(text=recipe.text._replace(roll_back=False))
+    assert make_recipe(options, text, recipe_words(before)) == before
 
 
 def trained_by(*words):
