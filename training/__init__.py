@@ -4,7 +4,7 @@
 in a folder from which killed work goes on.
 """
 
-from jnas.core._vocabulary import Decisions, Examples, Network, Preferences, Supernet, Task, Weights
+from jnas.core._vocabulary import Decisions, Examples, Network, Point, Preferences, Supernet, Tap, Task, Weights
 from jnas.training._recipe import RECIPES, Recipe, TextRecipe, get_recipe, make_optimizer
 from jnas.training.data._augmentation import Augmentation, augment, normalize
 from jnas.training.data._dataset import Dataset, dataset_from_arrays
@@ -30,6 +30,10 @@ from jnas.training.networks.nasbench201._network import nasbench201_network
 from jnas.training.networks.nasbench201._supernet import nasbench201_supernet
 from jnas.training.networks.recurrent._language_model import language_model
 from jnas.training.operations._forms import over_seeds
+from jnas.training.proxies._combined import az_nas, concordant_share, rank_average, vote
+from jnas.training.proxies._proxy import Proxy
+from jnas.training.proxies._registry import PROXIES, proxy_names
+from jnas.training.proxies._scores import proxy_scores
 from jnas.training.runs._build import TablePlan, assemble_table, measure_seconds, plan_table
 from jnas.training.runs._jobs import Jobs, Runs, describe, load_runs, open_folder, run_jobs
 from jnas.training.runs._language import evaluate_text
@@ -42,6 +46,7 @@ __all__ = [
     "CIFAR100",
     "IMAGENET16",
     "NASBENCH101_CIFAR10",
+    "PROXIES",
     "RECIPES",
     "Augmentation",
     "Curves",
@@ -50,13 +55,16 @@ __all__ = [
     "Examples",
     "Jobs",
     "Network",
+    "Point",
     "Preferences",
+    "Proxy",
     "Recipe",
     "RunState",
     "Runs",
     "Settings",
     "Supernet",
     "TablePlan",
+    "Tap",
     "Task",
     "TextDataset",
     "TextRecipe",
@@ -65,7 +73,9 @@ __all__ = [
     "Weights",
     "assemble_table",
     "augment",
+    "az_nas",
     "begin_run",
+    "concordant_share",
     "dataset_from_arrays",
     "dataset_names",
     "describe",
@@ -91,6 +101,9 @@ __all__ = [
     "open_folder",
     "over_seeds",
     "plan_table",
+    "proxy_names",
+    "proxy_scores",
+    "rank_average",
     "resized",
     "run_epochs",
     "run_jobs",
@@ -101,4 +114,5 @@ __all__ = [
     "to_flax",
     "train",
     "train_many",
+    "vote",
 ]

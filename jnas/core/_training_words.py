@@ -163,6 +163,26 @@ def carried_into(inputs: Any) -> Any:
     return inputs.hidden if isinstance(inputs, Windows) else ()
 
 
+class Point(NamedTuple):
+    """A point within a network, as a tap sees it. Static."""
+
+    kind: str
+    """What its value is: what goes into a ReLU (`'rectifier'`) and what comes out (`'activation'`); what a convolution
+    gives, or the linear layer (`'convolution'`); the mean and the variance `[2, C]` that a batch-norm used
+    (`'moments'`) and what it gives (`'normalized'`); what a pooling or a skip connection gives (`'operation'`), a cell
+    or a block between cells (`'cell'`), all cells of a stage (`'stage'`); what the mean over the image is taken of
+    (`'features'`)."""
+    axis: int  # that of channels
+    batch_axis: int  # that of examples; `moments` have none
+    size: int = 0  # of `convolution`: how many weights each output has; of `moments`: over how many numbers they are
+    copies: int = 1  # how many modules of the released networks, one around another, give this value
+
+
+Tap = Callable[[Point, Array, Any], tuple[Array, Any]]
+"""`tap(point, value, given) -> (value, record)`: with what the network goes on, and what is kept; None to keep nothing.
+What it keeps depends, in structure and shape, on the point alone. `given` is what the caller has for the point."""
+
+
 class Network(NamedTuple):
     """The networks of all architectures of a space, as pure functions of parameters that fit every one of them.
 
@@ -218,6 +238,18 @@ class Network(NamedTuple):
     settings=None) -> (objective, loss, hidden)`: the mean cross-entropy of the first `length` steps, int32 `[]`, with
     the penalties of a recipe's `text`, its sum, and the hidden state after them. With a key and settings as in
     training, what they leave out being drawn from the key. None for networks of independent examples."""
+
+    layers: Callable[[Any], tuple[Array, ...]] | None = None
+    """`layers(parameters)`: the weights of convolutions and linear layers, float `[L, C', K]` for each kind of layer:
+    `L` layers of `C'` outputs, each of which has `K` weights (zeros for what an architecture does not have). A linear
+    function, so that its transpose puts weights back. None where nobody has said which they are."""
+
+    tapped: Callable[..., tuple[Any, Any]] | None = None
+    """`tapped(parameters, arch, inputs, tap, given=None, twice=False) -> (outputs, records)`: a pass with the batch's
+    own statistics on which a `Tap` looks, and which it may change. Records are a pytree, by places, whose names sort in
+    the order of the network, and by kinds of points; those of points that an architecture does not have are zeros, and
+    several cells or edges have a leading axis. `given` has their structure, with anything in place of each record.
+    Where asked `twice`, gradients of gradients can be taken. None where there is no such pass."""
 
 
 class Weights(NamedTuple):

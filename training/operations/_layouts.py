@@ -76,6 +76,11 @@ MANY_KERNELS = Layout(
 """`[C, H, W, B]`, as a supernet has it."""
 
 
+def twice_differentiable() -> Layout:
+    """Returns the order `[C, H, W, B]` with convolutions in plain JAX: gradients of gradients can be taken."""
+    return batch_last("patches")._replace(convolve_3x3=_first_by_patches)
+
+
 def batch_last(convolution: Convolution) -> Layout:
     """Returns the order `[C, H, W, B]`, as one candidate's network has it, with 3x3 convolutions said in some way."""
     return MANY_KERNELS._replace(

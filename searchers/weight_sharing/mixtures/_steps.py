@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jnas.core._lanes import all_lanes
-from jnas.core._vocabulary import Array, Batch, Examples, Key, StepInfo, Supernet, decisions_of
+from jnas.core._vocabulary import Array, Batch, CarriedInfo, Examples, Key, StepInfo, Supernet, decisions_of
 from jnas.io._text import not_one_of
 from jnas.searchers.weight_sharing._architecture_hessian import hessian_on
 from jnas.searchers.weight_sharing._architecture_parameters import Adam, AlphaState, by_weights, update_alpha
@@ -222,8 +222,9 @@ def _watched(
         stopped, (before.weights, before.alpha, before.optimizer), (state.weights, state.alpha, state.optimizer)
     )
     state = state._replace(weights=held[0], alpha=held[1], optimizer=held[2])
-    numbers = (jnp.where(stopped, jnp.nan, each) for each in info[:4])  # the states that a text carries go on
-    info = StepInfo(*numbers, *info[4:])
+    told = info.info if isinstance(info, CarriedInfo) else info  # the states that a text carries go on
+    told = StepInfo(*(jnp.where(stopped, jnp.nan, each) for each in told))
+    info = info._replace(info=told) if isinstance(info, CarriedInfo) else told
     done = schedule.epoch(state.step) + 1
     ends = schedule.place(state.step) == schedule.steps_per_epoch - 1
 

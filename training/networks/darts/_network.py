@@ -248,7 +248,21 @@ def darts_network(
         rematerialize=rematerialize,
         regularized=regularized,
         dtype=dtype,
+        layers=functools.partial(_layers, sizes),
     )
+
+
+def _layers(sizes: tuple[CellSize, ...], parameters: DartsParameters) -> tuple[Array, ...]:
+    """Returns the weights of every kind of layer, `[L, C', K]`; the auxiliary head, of training alone, has none."""
+    found = [parameters.stem.kernel[None], parameters.head.kernel[None]]
+    for size, cell in zip(sizes, parameters.cells, strict=True):
+        halves = 2 if size.after_reduction else 1  # a factorized reduction is two convolutions
+        found.append(cell.first.kernel.reshape(halves, -1, cell.first.kernel.shape[-1]))
+        found.append(cell.second.kernel[None])
+        depthwise, pointwise = cell.edges.depthwise, cell.edges.pointwise
+        found.append(depthwise.reshape(-1, depthwise.shape[-3], depthwise.shape[-2] * depthwise.shape[-1]))
+        found.append(pointwise.reshape(-1, *pointwise.shape[-2:]))
+    return tuple(found)
 
 
 def _checked(arch: Any) -> np.ndarray:

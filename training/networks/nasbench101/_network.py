@@ -174,6 +174,7 @@ def nasbench101_network(
         "flops": functools.partial(nasbench101_flops, **sizes, image_size=(height, width)),
         "space": nasbench101(),
         "rematerialize": rematerialize,
+        "layers": _layers,
     }
     if arch is None:
         return Network(apply=apply_any, form="switch", specialize=specialize, **shared)
@@ -183,6 +184,16 @@ def nasbench101_network(
         return static_module(own, settings, *arguments)
 
     return Network(apply=functools.partial(apply_by, module), form="static", **shared)
+
+
+def _layers(parameters: NasBench101Parameters) -> tuple[Array, ...]:
+    """Returns the weights of every kind of layer, `[L, C', K]`."""
+    found = [parameters.stem.kernel[None], parameters.head.kernel[None]]
+    for module in parameters.modules:
+        vertices = module.vertices.kernel
+        found.append(vertices.reshape(*vertices.shape[:2], vertices.shape[2] * vertices.shape[3]))
+        found += [module.inputs.kernel, module.output.kernel[None]]
+    return tuple(found)
 
 
 def _checked(arch: Any) -> np.ndarray:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jnas.core._vocabulary import Array
+from jnas.core._vocabulary import Array, Point, Tap
+from jnas.spaces.nasbench201._cells import OPERATIONS
 from jnas.training.operations._convolutions import (
     average_pool_3x3,
     average_pool_3x3_transposed,
@@ -50,6 +51,10 @@ class _Result(NamedTuple):
 Edge = Callable[[int, Array, Array, EdgeParameters, Array | None], tuple[Array, Array]]
 """`edge(decision, choice, images, parameters, statistics) -> (images, statistics)`; see `make_edge`."""
 
+See = Callable[..., Array]
+"""`see(kind, value, size=0, copies=1) -> value`: shows the value at a point, and gives that with which to go on."""
+
+_ALL_POINTS = OPERATIONS.index("nor_conv_3x3"), OPERATIONS.index("avg_pool_3x3")  # these have them between them
 _Gradients = tuple[Array, EdgeParameters]
 
 
@@ -111,13 +116,78 @@ def make_edge(form: Form, epsilon: float, layout: Layout) -> Edge:
     return edge
 
 
+def make_tapped_edge(form: Form, epsilon: float, layout: Layout, tap: Tap) -> Callable[..., tuple[Array, Any]]:
+    """Returns a function that does the operation of an edge while a tap looks on.
+
+    `edge(decision, choice, images, parameters, given)` returns images and the records of the edge's points by their
+    kinds, zeros where the operation lacks a point. Batch-norm uses the batch's own statistics. JAX differentiates it,
+    through the choice too.
+
+    Args:
+      form: How one of five operations is chosen.
+      epsilon: Of batch-norm.
+      layout: The order of the images' axes, and the convolutions.
+      tap: What looks on.
+    """
+    count = len(_forward_operations(epsilon, layout))
+
+    def through(number: int, images: Array, parameters: EdgeParameters, given: Any) -> tuple[Array, dict[str, Any]]:
+        see, records = watch(tap, given, layout)
+        result = _forward_operations(epsilon, layout, see)[number](images, parameters)
+        return result.images, records
+
+    def edge(
+        decision: int, choice: Array, images: Array, parameters: EdgeParameters, given: Any
+    ) -> tuple[Array, dict[str, Any]]:
+        kept: dict[str, Any] = {}
+        for number in _ALL_POINTS:
+            kept |= jax.eval_shape(functools.partial(through, number), images, parameters, given)[1]
+
+        def filled(number: int, *arguments: Any) -> tuple[Array, dict[str, Any]]:
+            out, records = through(number, *arguments)
+            zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), kept)
+            return out, {**zeros, **records}
+
+        operations = [functools.partial(filled, number) for number in range(count)]
+        result: tuple[Array, dict[str, Any]] = form.choose(decision, operations, choice, images, parameters, given)
+        return result
+
+    return edge
+
+
+def watch(tap: Tap, given: Any, layout: Layout) -> tuple[See, dict[str, Any]]:
+    """Returns a function that shows a tap the points of one place, and the records by kind, which it fills.
+
+    Args:
+      tap: What looks on.
+      given: By kinds of points what the tap is given, or None.
+      layout: The order of the images' axes.
+    """
+    records: dict[str, Any] = {}
+
+    def see(kind: str, value: Array, size: int = 0, copies: int = 1) -> Array:
+        batch_axis = 0 if layout.axis == 3 or value.ndim == 2 else 3
+        point = Point(kind, layout.axis if value.ndim == 4 else 1, batch_axis, size, copies)
+        value, record = tap(point, value, None if given is None else given.get(kind))
+        if record is not None:
+            records[kind] = record
+        return value
+
+    return see, records
+
+
+def unseen(kind: str, value: Array, size: int = 0, copies: int = 1) -> Array:
+    """Returns the value: nobody looks."""
+    return value
+
+
 def middle_tap(kernel: Array) -> Array:
     """Returns the 1x1 kernel `[C, C]` that a kernel `[C, 9 C]` holds."""
     channels = kernel.shape[0]
     return kernel[:, 4 * channels : 5 * channels]
 
 
-def _forward_operations(epsilon: float, layout: Layout) -> list[Callable[..., _Result]]:
+def _forward_operations(epsilon: float, layout: Layout, see: See = unseen) -> list[Callable[..., _Result]]:
     """Returns a function of images, parameters and statistics (`None`: the batch's own) for each operation."""
 
     def without_parameters(images: Array) -> _Result:
@@ -129,26 +199,32 @@ def _forward_operations(epsilon: float, layout: Layout) -> list[Callable[..., _R
         return without_parameters(jnp.zeros_like(images))
 
     def skip(images: Array, parameters: EdgeParameters, statistics: Array | None = None) -> _Result:
-        return without_parameters(images)
+        return without_parameters(see("operation", images))
 
     def pool(images: Array, parameters: EdgeParameters, statistics: Array | None = None) -> _Result:
-        return without_parameters(average_pool_3x3(images))
+        return without_parameters(see("operation", average_pool_3x3(images), copies=2))
 
     def normalize(images: Array, parameters: EdgeParameters, statistics: Array | None) -> _Result:
-        used = moments(images, layout.axis) if statistics is None else statistics
+        count = images.size // images.shape[layout.axis]
+        used = see("moments", moments(images, layout.axis), count) if statistics is None else statistics
         factor = lax.rsqrt(used[1] + epsilon)
         mean, by, scale, shift = (channelwise(each, layout.axis) for each in (used[0], factor, *parameters[1:]))
         normalized = (images - mean) * by
-        out = normalized * scale + shift
+        out = see("normalized", normalized * scale + shift, copies=3)
         return _Result(out, used, normalized, factor)
 
+    def rectified(images: Array) -> Array:
+        return see("activation", jax.nn.relu(see("rectifier", images)))
+
     def convolution_1x1(images: Array, parameters: EdgeParameters, statistics: Array | None = None) -> _Result:
-        out = layout.convolve_1x1(jax.nn.relu(images), middle_tap(parameters.kernel))
-        return normalize(out, parameters, statistics)
+        kernel = middle_tap(parameters.kernel)
+        out = layout.convolve_1x1(rectified(images), kernel)
+        return normalize(see("convolution", out, kernel.shape[1]), parameters, statistics)
 
     def convolution_3x3(images: Array, parameters: EdgeParameters, statistics: Array | None = None) -> _Result:
-        out = layout.convolve_3x3(jax.nn.relu(images), parameters.kernel)
-        return normalize(out, parameters, statistics)
+        kernel = parameters.kernel
+        out = layout.convolve_3x3(rectified(images), kernel)
+        return normalize(see("convolution", out, kernel.shape[1]), parameters, statistics)
 
     return [none, skip, convolution_1x1, convolution_3x3, pool]
 

@@ -24,13 +24,12 @@ from jnas.training.networks._flax_layers import (
     statistics_of,
     value_of,
 )
+from jnas.training.networks.nasbench201._blocks import NormalizedConvolution, Reduction
 from jnas.training.networks.nasbench201._edge import EdgeParameters, middle_tap
 from jnas.training.networks.nasbench201._network import (
     Nasbench201Head,
     NasBench201Parameters,
     NasBench201Statistics,
-    NormalizedConvolution,
-    Reduction,
 )
 from jnas.training.networks.nasbench201._weights import check_weights
 

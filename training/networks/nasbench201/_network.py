@@ -2,8 +2,6 @@
 
 import functools
 import itertools
-import operator
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,41 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jnas.core._vocabulary import Array, Network
+from jnas.core._vocabulary import Array, Network, Tap
 from jnas.spaces.nasbench201._cells import EDGES, OPERATIONS
 from jnas.spaces.nasbench201._cost import nasbench201_flops, nasbench201_parameters
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.training.networks._initial import Constant, Uniform, fresh_moments, initial_arrays, is_start
-from jnas.training.networks.nasbench201._edge import Edge, EdgeParameters, make_edge
-from jnas.training.operations._convolutions import (
-    Convolution,
-    average_pool_2x2,
-    batch_norm,
-    check_convolution,
-)
+from jnas.training.networks.nasbench201._blocks import NormalizedConvolution, Reduction, halve, through_cell
+from jnas.training.networks.nasbench201._edge import EdgeParameters, make_edge
+from jnas.training.networks.nasbench201._tapped import tapped_pass
+from jnas.training.operations._convolutions import Convolution, batch_norm, check_convolution
 from jnas.training.operations._forms import Form, switch_form
-from jnas.training.operations._layouts import Layout, layout_for
+from jnas.training.operations._layouts import layout_for, twice_differentiable
 
 NUM_STAGES = 3
 _NOTHING: Any = (None, (None,) * NUM_STAGES, (None,) * (NUM_STAGES - 1), None)
 _ONE = OPERATIONS.index("nor_conv_1x1")
 _THREE = OPERATIONS.index("nor_conv_3x3")
-
-
-class NormalizedConvolution(NamedTuple):
-    """A 3x3 convolution and its batch-norm."""
-
-    kernel: Array  # float [C', 9 C]
-    scale: Array  # float [C']
-    shift: Array  # float [C']
-
-
-class Reduction(NamedTuple):
-    """A residual block of stride 2."""
-
-    first: NormalizedConvolution
-    second: NormalizedConvolution
-    shortcut: Array  # float [C', C]
 
 
 class Nasbench201Head(NamedTuple):
@@ -146,13 +125,13 @@ def nasbench201_network(
         cell_statistics, reduction_statistics = [], []
         for stage in range(NUM_STAGES):
             if stage:
-                images, each = _reduce(
+                images, each = halve(
                     images, parameters.reductions[stage - 1], given.reductions[stage - 1], normalize, layout
                 )
                 reduction_statistics.append(each)
 
             def through(images: Array, cell: Any) -> tuple[Array, Array]:
-                return _cell(edge, arch, images, *cell)
+                return through_cell(edge, arch, images, *cell)
 
             cells_of_stage = (parameters.cells[stage], given.cells[stage])
             if rematerialize:  # in a loop, so that a cell is not computed again before its gradient is at hand
@@ -168,6 +147,12 @@ def nasbench201_network(
             stem_statistics, tuple(cell_statistics), tuple(reduction_statistics), head_statistics
         )
         return logits, used
+
+    def tapped(
+        parameters: NasBench201Parameters, arch: Array, images: Array, tap: Tap, given: Any = None, twice: bool = False
+    ) -> Any:
+        layout = twice_differentiable() if twice else layout_for(images, channels, form.name, convolution)
+        return tapped_pass(parameters, arch, images, tap, given, form=form, epsilon=epsilon, layout=layout)
 
     def has(arch: Array) -> NasBench201Parameters:
         shapes = _shapes(widths, cells, image_channels, num_classes)
@@ -197,42 +182,16 @@ def nasbench201_network(
         space=nasbench201(),
         form=form.name,
         rematerialize=rematerialize,
+        layers=_layers,
+        tapped=tapped,
     )
 
 
-def _cell(
-    edge: Edge, arch: Array, images: Array, parameters: EdgeParameters, statistics: Array | None
-) -> tuple[Array, Array]:
-    """Returns a cell's last node and the statistics of its six edges."""
-    nodes, used = [images], []
-    for target in (1, 2, 3):
-        incoming = []
-        for number, (source, end) in enumerate(EDGES):
-            if end == target:
-                own = EdgeParameters(*(array[number] for array in parameters))
-                given = None if statistics is None else statistics[number]
-                out, statistic = edge(number, arch[number], nodes[source], own, given)
-                incoming.append(out)
-                used.append(statistic)
-        nodes.append(functools.reduce(operator.add, incoming))
-    return nodes[-1], jnp.stack(used)
-
-
-def _reduce(
-    images: Array,
-    parameters: Reduction,
-    statistics: Array | None,
-    normalize: Callable[..., tuple[Array, Array]],
-    layout: Layout,
-) -> tuple[Array, Array]:
-    """Returns a residual block of stride 2 and the statistics of its two batch-norms."""
-    first, second, shortcut = parameters
-    given = (None, None) if statistics is None else (statistics[0], statistics[1])
-    out = layout.convolve_3x3_halving(jax.nn.relu(images), first.kernel)
-    out, used_1 = normalize(out, first.scale, first.shift, given[0])
-    out = layout.convolve_3x3(jax.nn.relu(out), second.kernel)
-    out, used_2 = normalize(out, second.scale, second.shift, given[1])
-    return out + layout.convolve_1x1(average_pool_2x2(images), shortcut), jnp.stack([used_1, used_2])
+def _layers(parameters: NasBench201Parameters) -> tuple[Array, ...]:
+    """Returns the weights of every kind of layer, `[L, C', K]`."""
+    cells = [cell.kernel.reshape(-1, *cell.kernel.shape[-2:]) for cell in parameters.cells]
+    between = [kernel for each in parameters.reductions for kernel in (each.first.kernel, each.second.kernel, each[2])]
+    return (*cells, *(kernel[None] for kernel in (parameters.stem.kernel, *between, parameters.head.kernel)))
 
 
 def _shapes(widths: tuple[int, ...], cells: int, image_channels: int, num_classes: int) -> NasBench201Parameters:
