@@ -10,7 +10,7 @@ import pytest
 import jnas
 from jnas.searchers.weight_sharing._texts import SearchText
 from jnas.spaces.recurrent._published import ORDER_OF_32
-from jnas.studies.supernets._plan import plan_supernet_study, supernet_methods
+from jnas.studies.supernets._plan import _fitting, plan_supernet_study, supernet_methods
 from jnas.studies.supernets._ranking import against_random, best_rank, look_rankings
 from jnas.studies.supernets._report import supernet_report
 from jnas.studies.supernets._results import OneShot, Record, SupernetStudy
@@ -46,6 +46,8 @@ def study():
     plan = plan_supernet_study(methods, net, text, **asked)
     assert isinstance(plan.dataset, SearchText)
     assert plan.source is text
+    with pytest.raises(ValueError, match="have 4 decisions, the supernet's 6; pass a table of such cells"):
+        _fitting(table, net._replace(space=jnas.spaces.recurrent(num_nodes=3)))
     archs, order = all_archs(space).astype(np.int8), np.stack([TRUTH, -TRUTH + 200]).astype(np.float32)
     record = Record(
         info=np.full((2, 1, 4), 5, np.float32),
