@@ -305,7 +305,7 @@ def _fitting(table: Table, supernet: Supernet) -> Table:
         if own.name == wanted.name:
             raise ValueError(
                 f"the table's cells of {own.name} have {own.num_decisions} decisions, the supernet's "
-                f"{wanted.num_decisions}; pass a table of such cells, or make a supernet of as many nodes as the table's"
+                f"{wanted.num_decisions}; pass a table of such cells, or make a supernet of cells as the table's"
             )
         raise ValueError(
             f"the table is of the space {own.name!r}, the supernet of {wanted.name!r}; pass a table of the latter, or "
