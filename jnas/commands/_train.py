@@ -114,9 +114,10 @@ def _check_room(out: Path, work: TrainingWork) -> None:
     """Raises before any work where a disk has not the room for what will be written."""
     shapes = jax.eval_shape(work.network.init, jax.random.key(0), work.jobs.archs[0])
     one = sum(math.prod(leaf.shape) * 4 for leaf in jax.tree.leaves(shapes))
-    # Each run's weights twice, in its chunk and by itself; a checkpoint with the optimizer's numbers while it is
-    # replaced by the next one.
-    needed = 2 * one * len(work.jobs.archs) + 4 * one * work.chunk * jax.process_count() + (1 << 20)
+    # Each run's weights twice, in its chunk and by itself; a checkpoint with the optimizer's numbers, of texts with the
+    # best epoch's weights too, while it is replaced by the next one.
+    arrays = 2 if work.recipe.text is None else 3
+    needed = 2 * one * len(work.jobs.archs) + 2 * arrays * one * work.chunk * jax.process_count() + (1 << 20)
     place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     written = sum(path.stat().st_size for path in (out / "runs").glob("chunk-*.npz"))
     free = shutil.disk_usage(place).free

@@ -108,8 +108,8 @@ def _chunk_size(num_jobs: int, dataset: Any, recipe: Recipe, most: int) -> int:
             height, width, _ = dataset.image_shape
             kept = 2 * 6 * 1.75 * recipe.cells + 20  # two arrays for each edge, and what a 3x3 convolution unfolds
             one = 4 * recipe.batch_size * height * width * recipe.channels * kept
-        else:  # three arrays of a window's logits, and of all parameters five
-            one = 4 * dataset.num_tokens * (3 * recipe.batch_size * 2 * recipe.text.window + 5 * recipe.channels)
+        else:  # three arrays of a window's logits, and of all parameters six
+            one = 4 * dataset.num_tokens * (3 * recipe.batch_size * 2 * recipe.text.window + 6 * recipe.channels)
         most = max(1, min(256, int(0.5 * limit / one)))
     processes = int(jax.process_count())
     rounds = -(-num_jobs // (most * devices * processes))
