@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from jnas.core._vocabulary import propose as propose
     from jnas.studies.predictors._results import PredictorStudy as PredictorStudy
     from jnas.studies.predictors._study import predictor_study as predictor_study
+    from jnas.studies.proxies._results import ProxyStudy as ProxyStudy
+    from jnas.studies.proxies._study import proxy_study as proxy_study
     from jnas.studies.search._report import write_report as write_report
     from jnas.studies.search._results import SearcherResult as SearcherResult
     from jnas.studies.search._results import StudyResults as StudyResults
@@ -64,6 +66,8 @@ _DEFINED = {
     "jnas.core._vocabulary": "Evaluation Graph Objective Proposal Searcher Space Trace function_objective propose",
     "jnas.studies.predictors._results": "PredictorStudy",
     "jnas.studies.predictors._study": "predictor_study",
+    "jnas.studies.proxies._results": "ProxyStudy",
+    "jnas.studies.proxies._study": "proxy_study",
     "jnas.studies.search._report": "write_report",
     "jnas.studies.search._results": "SearcherResult StudyResults",
     "jnas.studies.search._study": "load_study study",

@@ -38,6 +38,8 @@ class Benchmark(NamedTuple):
         running estimates.
       kendall: The published mean over methods and runs of Kendall's tau of the shared weights' ranking with the truth,
         and what it is of.
+      proxies: By data set, the published Spearman correlations of scores without training with the test accuracy of all
+        cells, without signs where these were left out.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Benchmark(NamedTuple):
     published: Mapping[str, Mapping[str, Any]] = {}
     agreement: Mapping[str, tuple[float, float, float]] = {}
     kendall: tuple[float, str] | None = None
+    proxies: Mapping[str, Mapping[str, float]] = {}
 
     @property
     def title(self) -> str:
@@ -129,6 +132,16 @@ def _darts_of_texts(**settings: Any) -> Mapping[str, Any]:
     return {"epochs": 50, "batch_size": 256, "settings": {"sgd": _SGD_OF_TEXTS, "adam": adam, **settings}}
 
 
+# "Zero-Cost Proxies for Lightweight NAS", Abdelfattah et al., 2021: outputs of its released notebooks, one batch of 64
+# augmented images, signs left out. AZ-NAS's combination: the output of its released notebook, with its sign.
+_ZERO_COST = ("grad_norm", "snip", "grasp", "fisher", "synflow", "jacov")
+_ZERO_COST_201: Mapping[str, Mapping[str, float]] = {
+    "cifar10": dict(zip(_ZERO_COST, (0.594, 0.596, 0.514, 0.360, 0.737, 0.731), strict=True)) | {"az_nas": 0.913},
+    "cifar100": dict(zip(_ZERO_COST, (0.637, 0.637, 0.547, 0.385, 0.763, 0.704), strict=True)),
+    "ImageNet16-120": dict(zip(_ZERO_COST, (0.578, 0.578, 0.549, 0.327, 0.751, 0.701), strict=True)),
+}
+_ZERO_COST_101 = {"cifar10": dict(zip(_ZERO_COST, (0.198, 0.164, 0.448, 0.257, 0.372, 0.378), strict=True))}
+
 BENCHMARKS = make_registry(
     "benchmark",
     (
@@ -146,6 +159,7 @@ BENCHMARKS = make_registry(
                 "setn": (0.0682, 0.9049, 0.0862),
                 "gdas": (0.2714, 0.8141, 0.2466),
             },
+            proxies={**_ZERO_COST_201, "cifar10-valid": _ZERO_COST_201["cifar10"]},
         ),
         Benchmark(
             "nasbench101",
@@ -159,6 +173,7 @@ BENCHMARKS = make_registry(
             # "Evaluating the Search Phase of Neural Architecture Search", Yu et al., 2020.
             shared=("spos", "fairnas", "topo_fairnas", "enas", "nao", "darts-v1", "darts-v2", "fbnet"),
             published={"enas": _ENAS_OF_CELLS, "nao": {"settings": {"reachable": "released"}}},
+            proxies=_ZERO_COST_101,
         ),
         Benchmark(
             "darts",

@@ -109,6 +109,7 @@ def test_no_circles():
 LATE = {  # imports that stand in functions, and why
     # Reports bring matplotlib, which takes long and which a study needs at its end alone.
     ("jnas.studies.predictors._study", "jnas.studies.predictors._report"),
+    ("jnas.studies.proxies._study", "jnas.studies.proxies._report"),
     ("jnas.studies.search._study", "jnas.studies.search._report"),
     ("jnas.studies.supernets._study", "jnas.studies.supernets._report"),
     ("jnas.studies.trainings._study", "jnas.studies.search._report"),

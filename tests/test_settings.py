@@ -21,6 +21,8 @@ from jnas.studies._memory import check_memory, memory_words
 from jnas.studies._settings import MAX_EVALUATIONS, NUM_SEEDS, SECONDS, Setting, add_settings, integer
 from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
 from jnas.studies.predictors._study import predictor_study
+from jnas.studies.proxies._settings import PROXY_SETTINGS
+from jnas.studies.proxies._study import proxy_study
 from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.studies.search._study import load_study, study
 from jnas.studies.supernets._plan import supernet_methods
@@ -36,6 +38,7 @@ from tests._descriptions import read_said, write_said
 KINDS = (
     (SEARCH_SETTINGS, study),
     (PREDICTOR_SETTINGS, predictor_study),
+    (PROXY_SETTINGS, proxy_study),
     ((*SUPERNET_SETTINGS, *LOOK_SETTINGS), supernet_study),
     (TRAINING_SEARCH_SETTINGS, training_search),
 )

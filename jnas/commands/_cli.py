@@ -15,7 +15,7 @@ from jnas.commands._interrupt import leave_at_interrupt, say_when_stopped, stopp
 from jnas.commands._machine import machine_sentence
 from jnas.commands._search_options import add_search
 from jnas.commands._streams import prepare_streams
-from jnas.commands._study_options import add_predictors, add_report, add_study, add_supernet
+from jnas.commands._study_options import add_predictors, add_proxies, add_report, add_study, add_supernet
 from jnas.commands._table_options import add_import, add_looks
 from jnas.commands._training_options import add_build, add_train
 from jnas.commands._words import add_command
@@ -136,7 +136,7 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"jnas {__version__}")
     parser.set_defaults(run=None, when_stopped="nothing was written", lighter=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (add_study, add_predictors, add_report, add_train, add_search, add_supernet):
+    for add in (add_study, add_predictors, add_proxies, add_report, add_train, add_search, add_supernet):
         add(commands)
     table = add_command(commands, "table", "make a table, from published files or by training, and look into it")
     inner = table.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -1,11 +1,12 @@
-"""The options of `jnas study`, `predictors`, `supernet` and `report`."""
+"""The options of `jnas study`, `predictors`, `proxies`, `supernet` and `report`."""
 
 from typing import Any
 
-from jnas.commands._training_options import IMAGE_SETTINGS
+from jnas.commands._training_options import IMAGE_SETTINGS, SIZE_SETTINGS
 from jnas.commands._words import add_command
 from jnas.studies._settings import DATASET, NAMES, PROCESSES, Setting, add_settings
 from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
+from jnas.studies.proxies._settings import PROXY_SETTINGS
 from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.studies.supernets._settings import LOOK_SETTINGS, NET_SETTINGS, SCRATCH_SETTINGS, SUPERNET_SETTINGS
 
@@ -21,6 +22,13 @@ Fits predictors to a few cells of a table, over many draws of cells, and measure
 rank correlations, calibration, times. The study stands in a folder: stopped at any moment, the same command goes on
 where it was. predictors: mlp_ensemble, mlp_ensemble_diverse, random_forest, gradient_boosting, gaussian_process,
 gaussian_process_fitted, bayesian_linear_regression, dngo, bohamiann, gcn, gcn_ensemble.
+"""
+
+_PROXIES = """\
+Scores cells of a table without training them, over several draws of weights and batches, and writes a report: how the
+scores order the cells, over all and over the best, with signs and intervals, beside the size of the networks and
+another training. The study stands in a folder: stopped at any moment, the same command goes on. proxies: grad_norm,
+l2_norm, plain, snip, grasp, synflow, synflow_bn, fisher, jacov, epe_nas, nwot, zen, zico, meco, AZ-NAS's four parts.
 """
 
 _SUPERNET = """\
@@ -48,6 +56,17 @@ def add_predictors(commands: Any) -> None:
     work, lighter = "_predictors:run_predictors", "--train-sizes or --test-cells"
     parser = add_command(commands, "predictors", words, work, _PREDICTORS, goes_on=True, lighter=lighter)
     add_settings(parser, PREDICTOR_SETTINGS)
+    _add_processes(parser)
+
+
+def add_proxies(commands: Any) -> None:
+    """Adds `jnas proxies`."""
+    words = "score the cells of a table without training, and compare with it"
+    work, lighter = "_proxies:run_proxies", "--batch-size or --channels"
+    parser = add_command(commands, "proxies", words, work, _PROXIES, goes_on=True, lighter=lighter)
+    add_settings(parser, PROXY_SETTINGS)
+    add_settings(parser.add_argument_group("images"), IMAGE_SETTINGS)
+    add_settings(parser.add_argument_group("networks"), SIZE_SETTINGS)
     _add_processes(parser)
 
 

@@ -45,6 +45,20 @@ _DATA_SETTINGS = (
     IMAGE_SETTINGS[3].of("train on so many images, with equal classes, or on so many tokens of a text, the first"),
     IMAGE_SETTINGS[4].of("evaluate on so many of each split"),
 )
+SIZE_SETTINGS = (
+    Setting(
+        "channels",
+        integer(1, most=65_536),
+        "N",
+        "channels of the network's first stage, units of a language model (default: the recipe's)",
+    ),
+    Setting(
+        "stage_cells",
+        integer(1, most=1_000),
+        "N",
+        "cells in each of the network's stages, of darts all of them (default: the recipe's)",
+    ),
+)
 _RECIPE_SETTINGS = (
     Setting(
         "recipe",
@@ -62,18 +76,7 @@ _RECIPE_SETTINGS = (
         "X",
         "the learning rate of the first epoch, of a language model that of all (default: the recipe's)",
     ),
-    Setting(
-        "channels",
-        integer(1, most=65_536),
-        "N",
-        "channels of the network's first stage, units of a language model (default: the recipe's)",
-    ),
-    Setting(
-        "stage_cells",
-        integer(1, most=1_000),
-        "N",
-        "cells in each of the network's stages, of darts all of them (default: the recipe's)",
-    ),
+    *SIZE_SETTINGS,
 )
 _DEVICE_SETTINGS = (
     Setting("form", one_of("switch", "dispatch", "mixture"), help="how a batch of candidates is computed"),

@@ -9,13 +9,14 @@ from jnas.io._atomic import replacing
 from jnas.io._json_checks import read_json
 from jnas.studies._engine import Kind, load_folder
 from jnas.studies.predictors import _study as predictors
+from jnas.studies.proxies import _study as proxies
 from jnas.studies.search import _study as search
 from jnas.studies.search._report import write_report
 from jnas.studies.supernets import _study as supernets
 from jnas.studies.trainings import _study as trainings
 from jnas.training.runs._job_files import FOLDER as TRAINING
 
-_ROWS = (search.KIND, predictors.KIND, supernets.KIND, trainings.KIND)
+_ROWS = (search.KIND, predictors.KIND, proxies.KIND, supernets.KIND, trainings.KIND)
 KINDS: dict[str, Kind] = {kind.folder.format: kind for kind in _ROWS}
 """Every kind of study, by the format that config.json says."""
 

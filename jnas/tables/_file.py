@@ -27,11 +27,12 @@ of epochs; 12 and 200 epochs are different trainings, each with its own learning
 | `latency/DATASET` | float32 `[N]` | seconds a batch, as the benchmark measured it |
 | `device_latency/DEVICE` | float32 `[N]` | milliseconds |
 | `hardware/NAME` | float32 `[N]` | a hardware reading in the unit that its name says |
+| `proxy/NAME` | float32 `[N]` | a score without training, higher is better; NaN where there is none |
 
 Where the header names another metric (`metric`: its name, its unit, whether higher is better), the members
 `accuracy...` hold that one in its unit, curves as floats.
 
-Members of one number for each architecture (from `parameter_count` to `hardware`) serve as further objectives beside a
+Members of one number for each architecture (from `parameter_count` to `proxy`) serve as further objectives beside a
 score: `Table.objective(..., objectives=("flops/cifar10", "hardware/edgegpu_energy"))` names them as they stand here.
 
 Uncompressed, so that a member is read at once when it is asked for; compressed ones (the package's own) are read too.
@@ -71,6 +72,7 @@ _SHAPES = {
     "latency": ("N",),
     "device_latency": ("N",),
     "hardware": ("N",),
+    "proxy": ("N",),
     "published_hash": ("NH",),
     "train_seconds": ("N1", "NS"),
     "trained_as": ("N",),
@@ -88,7 +90,7 @@ _SHAPES = {
 }
 """Shapes of each kind of member: N architectures, S seeds and E epochs of its training, H bytes of a hash."""
 
-OBJECTIVE_KINDS = ("parameter_count", "parameters", "flops", "latency", "device_latency", "hardware")
+OBJECTIVE_KINDS = ("parameter_count", "parameters", "flops", "latency", "device_latency", "hardware", "proxy")
 """The kinds of members that `Table.objective` takes for further objectives."""
 
 _AXES = {"1": 1, "H": 16}

@@ -300,6 +300,10 @@ class Table:
         """Returns a hardware reading `[...]` in the unit that its name says."""
         return self._gather(member("hardware", name), self._named("hardware", name), archs)
 
+    def proxy(self, archs: Any, *, name: str) -> Array:
+        """Returns scores without training `[...]`, higher is better, NaN where there is none."""
+        return self._gather(member("proxy", name), self._named("proxy", name), archs)
+
     # Searching on the table.
 
     def objective(

@@ -18,6 +18,10 @@ def vote(scores: ArrayLike) -> Floats:
 
     References:
       Abdelfattah et al., "Zero-Cost Proxies for Lightweight NAS", 2021.
+
+    Example:
+      >>> jnas.training.vote([[1, 2, 3], [2, 1, 3], [1, 3, 2]]).tolist()
+      [0.0, 0.5, 1.0]
     """
     margin = pair_votes(scores)
     others = max(margin.shape[1] - 1, 1)
@@ -52,6 +56,10 @@ def rank_average(scores: ArrayLike) -> Floats:
 
     Args:
       scores: `[K, N]`, higher is better.
+
+    Example:
+      >>> jnas.training.rank_average([[0.1, 0.2, 0.3], [7.0, 9.0, 8.0]]).tolist()
+      [1.0, 2.5, 2.5]
     """
     return np.asarray(np.mean([_ranks(row) for row in np.asarray(scores, np.float64)], axis=0), np.float64)
 

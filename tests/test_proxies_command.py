@@ -1,0 +1,92 @@
+"""`jnas proxies` as a user types it, on the table that comes with jnas."""
+
+import csv
+
+import numpy as np
+import pytest
+
+import jnas
+from jnas.commands._cli import main
+from jnas.statistics import kendall_tau
+from jnas.studies.proxies import _run
+from tests._fewer_stages import stages
+
+SMALL = ["--cells", "12", "--seeds", "2", "--batch-size", "8", "--image-size", "4", "--channels", "2"]
+
+
+def go(out, *more):
+    with stages(1):
+        return main(["proxies", "--proxies", "nwot", *SMALL, "--out", str(out), *more])
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_study_goes_on_and_its_scores_become_columns(tmp_path, monkeypatch, capsys):
+    out, saved = tmp_path / "study", tmp_path / "scored.npz"
+    assert go(out, "--out-table", str(saved)) == 0
+    told = capsys.readouterr()
+    assert "nwot" in told.out + told.err
+    scores = rows(out / "scores.csv")
+    assert len(scores) == 24
+    assert {row["seed"] for row in scores} == {"0", "1"}
+    first = [row for row in scores if row["seed"] == "0"]
+    named = [row for row in first if row["nwot"]]
+    expected = kendall_tau(*(np.array([float(row[name]) for row in named]) for name in ("truth", "nwot")))
+    found = [row for row in rows(out / "summary.csv") if row["proxy"] == "nwot" and row["measure"] == "kendall"]
+    again = [row for row in scores if row["seed"] == "1" and row["nwot"]]
+    other = kendall_tau(*(np.array([float(row[name]) for row in again]) for name in ("truth", "nwot")))
+    assert float(found[0]["mean"]) == pytest.approx((expected + other) / 2, abs=1e-5)
+
+    table, before = jnas.load_table(saved), jnas.load_table("digits")
+    values = np.asarray(table.proxy(table.archs, name="nwot"))
+    assert 8 < np.isfinite(values).sum() <= 12
+    row = int(named[0]["cell"])
+    mean = np.mean([float(each["nwot"]) for each in scores if int(each["cell"]) == row])
+    assert values[row] == pytest.approx(mean, rel=1e-5)
+    assert table.names > before.names
+    place = {"dataset": "digits", "split": "validation", "epochs": table.header.trainings[0].epochs, "seed": "mean"}
+    table.objective(**place, objectives=("proxy/nwot",))
+
+    page = (out / "report.html").read_text()
+    assert "another training seed" in page
+    assert "divided" not in page
+    written = (out / "scores.csv").read_bytes()
+    (out / "scores" / "nwot-1.npz").unlink()
+    called = []
+    with monkeypatch.context() as patch:
+        compiled = _run._compiled
+        patch.setattr(_run, "_compiled", lambda *given: called.append(given[1]) or compiled(*given))
+        assert go(out) == 0
+    assert called == [["nwot"]]
+    assert (out / "scores.csv").read_bytes() == written
+    assert main(["report", str(out), "-o", str(tmp_path / "page.html")]) == 0
+    assert (tmp_path / "page.html").read_text() == (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--proxies", "synflw"], "no proxy 'synflw'; did you mean 'synflow'"),
+        (["--cells", "2"], "expected an integer of at least 5"),
+        (["--batch-size", "2000"], "batch_size is 2000, expected at most"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_sentence(tmp_path, capsys, words, message):
+    with stages(1):
+        try:
+            status = main(["proxies", "--out", str(tmp_path / "none"), *words])
+        except SystemExit as error:
+            status = error.code
+    assert status == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_help_says_what_they_are(capsys):
+    assert main(["proxies", "--proxies", "help"]) == 0
+    told = capsys.readouterr().out
+    assert "each channel counts as often as it has weights" in told
+    assert "Zen-NAS" in told
