@@ -9,6 +9,7 @@ import jnas
 from jnas.commands._cli import main
 from jnas.statistics import kendall_tau
 from jnas.studies.proxies import _run
+from jnas.tables._file import save_arrays
 from tests._fewer_stages import stages
 
 SMALL = ["--cells", "12", "--seeds", "2", "--batch-size", "8", "--image-size", "4", "--channels", "2"]
@@ -64,6 +65,23 @@ def test_a_study_goes_on_and_its_scores_become_columns(tmp_path, monkeypatch, ca
     assert (out / "scores.csv").read_bytes() == written
     assert main(["report", str(out), "-o", str(tmp_path / "page.html")]) == 0
     assert (tmp_path / "page.html").read_text() == (out / "report.html").read_text()
+
+
+def test_a_search_on_a_score_is_judged_by_accuracy(tmp_path, capsys):
+    table, saved, out = jnas.load_table("digits"), tmp_path / "scored.npz", tmp_path / "searched"
+    scores = np.random.default_rng(0).normal(size=table.num_archs).astype(np.float32)
+    scores[::7] = np.nan
+    arrays = {name: table.read(name) for name in table.names}
+    save_arrays(saved, table.header, {**arrays, "archs": table.archs, "proxy/mine": scores})
+    few = ["--searchers", "random_search", "--max-evaluations", "6", "--num-seeds", "3", "--out", str(out)]
+    assert main(["study", "--table", str(saved), "--objective", "proxy:mine", *few]) == 0
+    assert "have the score mine that is searched on" in capsys.readouterr().out
+    result = jnas.load_study(out).searchers[0]
+    np.testing.assert_array_equal(result.traces.score, scores[np.asarray(table.index(result.traces.arch))])
+    assert np.nanmin(result.final) > 5  # percent, and no score
+    assert "the score mine, without training" in (out / "report.html").read_text()
+    assert main(["study", "--table", str(saved), "--objective", "proxy:other", *few]) == 2
+    assert "no proxy of 'other'; it has mine" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def run_proxies(options: argparse.Namespace) -> None:
     images = make_dataset(options)
     recipe = get_recipe(family.recipes[0 if options.dataset == EMBEDDED else 1])
     sizes = {"channels": options.channels or recipe.channels, "cells": options.stage_cells or recipe.cells}
-    network = make_network(images, recipe._replace(**sizes), space=family.name)
+    network = make_network(images, get_recipe(recipe.name, **sizes), space=family.name)
     names = _names(options.proxies or ("all",), proxy_names(network))
     asked = {**study_arguments(PROXY_SETTINGS, options), "epochs": epochs, "sizes": sizes}
     plan = plan_proxy_study(names, network, images, table, **asked, command=options.command)

@@ -103,7 +103,9 @@ def _complain_of_nothing(results: Any) -> None:
 def _limits(options: argparse.Namespace, table: Any, dataset: str, epochs: Sequence[int]) -> dict[str, Any]:
     """Returns when a search ends: what was asked for, or the defaults of the table."""
     limits = {"budget_seconds": options.budget_seconds, "max_evaluations": options.max_evaluations}
-    if limits == {"budget_seconds": None, "max_evaluations": None}:
+    if options.objective is not None:  # a score costs nothing
+        limits["max_evaluations"] = options.max_evaluations or 100
+    elif limits == {"budget_seconds": None, "max_evaluations": None}:
         limits |= _default_limit(table, dataset, options.split, epochs)
     elif options.budget_seconds is not None and not _has_costs(table, dataset, options.split, epochs):
         where = f"{dataset} with {' and '.join(map(str, epochs))} epochs"

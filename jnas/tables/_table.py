@@ -359,6 +359,26 @@ class Table:
             further={name: self._further_objective(name) for name in objectives},
         )
 
+    def proxy_objective(self, name: str) -> Objective:
+        """Returns the objective of a score without training: a column `proxy/NAME` of this table, of no cost.
+
+        Raises:
+          ValueError: The table has no such column; the message lists those that it has.
+        """
+        values = self._named("proxy", name)[:, None].astype(np.float64)
+        nothing = np.zeros_like(values)
+        return runs_objective(
+            (1.0,),
+            [RunValues(values, nothing, nothing, np.isfinite(values).sum(1).astype(np.int32))],
+            self._located_in_space,
+            sign=1.0,
+            draws=False,
+            pays_difference=False,
+            missing_seconds=0.0,
+            lists_all=self.num_archs == math.prod(self.space.num_choices),
+            further={},
+        )
+
     def _further_objective(self, name: str) -> np.ndarray:
         """Returns a member of one number for each architecture, float32 `[N]`, NaN where missing."""
         values = self.read(name) if name.split("/")[0] in OBJECTIVE_KINDS else None

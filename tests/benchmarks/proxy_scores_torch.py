@@ -64,7 +64,7 @@ def synflow(network, images, labels):
         for parameter in network.parameters():
             parameter.abs_()
     network(torch.ones_like(images[:1]).double()).sum().backward()
-    return sum(float((w * w.grad).abs().sum()) for w in weights(network) if w.grad is not None)
+    return sum(float((w.detach() * w.grad).abs().sum()) for w in weights(network) if w.grad is not None)
 
 
 def grad_norm(network, images, labels):

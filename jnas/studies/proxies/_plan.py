@@ -27,7 +27,7 @@ class ScoredCells(NamedTuple):
 
     rows: NDArray[np.int32]  # [N], of the table
     truth: NDArray[np.float32]  # [N], percent; of another metric its values
-    runs: NDArray[np.float32]  # [N, R], the same of each training seed; [N, 0] where the table has means alone
+    runs: NDArray[np.float32]  # [N, R], of each training seed; [N, 0] where the table has means alone
 
 
 class ProxyPlan(NamedTuple):
@@ -53,7 +53,7 @@ def plan_proxy_study(names: Sequence[str], network: Network, images: Dataset, ta
     train = len(images.rows("train"))
     if given.batch_size > train:
         raise ValueError(f"batch_size is {given.batch_size}, expected at most {train:,}, the number of training images")
-    cells, known = _draw_cells(table, given)
+    cells, known, runs_of = _draw_cells(table, given)
     groups: dict[str, list[str]] = {}
     for row in rows:
         groups.setdefault(row.measure.__name__.removeprefix("measure_"), []).append(row.name)
@@ -64,6 +64,7 @@ def plan_proxy_study(names: Sequence[str], network: Network, images: Dataset, ta
         "split": given.split,
         "epochs": int(given.epochs),
         "reward": given.reward,
+        "runs_of": runs_of,  # the split of which the table knows single trainings
         "images": images.name,
         "dataset_sha256": dataset_digest(images),
         "image_shape": list(images.image_shape),
@@ -80,8 +81,11 @@ def plan_proxy_study(names: Sequence[str], network: Network, images: Dataset, ta
     return ProxyPlan(network, images, cells, table.archs[cells.rows].astype(np.int32), config)
 
 
-def _draw_cells(table: Table, given: Any) -> tuple[ScoredCells, int]:
-    """Returns cells of which the table knows the truth, in a random order that begins alike, and how many it knows."""
+def _draw_cells(table: Table, given: Any) -> tuple[ScoredCells, int, str | None]:
+    """Returns cells of which the table knows the truth, in a random order that begins alike, and how many it knows.
+
+    Single trainings are of the same split, or of validation where the table has means alone; the split comes last.
+    """
     published = table.resolve(given.dataset, given.split)
     check_seed(table, *published, given.epochs, given.reward, "reward")
     place = (given.dataset, given.split, given.epochs)
@@ -93,15 +97,19 @@ def _draw_cells(table: Table, given: Any) -> tuple[ScoredCells, int]:
             f"{counted(given.epochs, 'epoch')} of {len(known)} cells, expected at least 5 to order"
         )
     rows = np.random.default_rng([given.root_seed, 0x960C5]).permutation(known)[: given.num_cells]
-    seeds = table.training(published[0], given.epochs).seeds
-    try:
-        runs = [table.runs("accuracy", *place, seed).value[rows, 0] for seed in seeds]
-    except ValueError:  # of means alone
-        runs = []
-    columns = np.stack(runs, 1) if runs else np.zeros((len(rows), 0))
-    return ScoredCells(rows.astype(np.int32), truth.value[rows, 0].astype(np.float32), columns.astype(np.float32)), len(
-        known
-    )
+    columns, runs_of = np.zeros((len(rows), 0)), None
+    for split in (given.split, "validation"):
+        dataset, _ = table.resolve(given.dataset, split)
+        seeds = table.training(dataset, given.epochs).seeds if dataset == published[0] else ()
+        try:
+            runs = [table.runs("accuracy", given.dataset, split, given.epochs, seed).value[rows, 0] for seed in seeds]
+        except ValueError:  # of means alone, or no such split
+            continue
+        if len(runs) > 1:
+            columns, runs_of = np.stack(runs, 1), split
+            break
+    values = truth.value[rows, 0].astype(np.float32)
+    return ScoredCells(rows.astype(np.int32), values, columns.astype(np.float32)), len(known), runs_of
 
 
 def _notes(given: Any, drawn: int, known: int) -> list[str]:

@@ -67,7 +67,8 @@ def _findings(study: ProxyStudy, found: Sequence[Line]) -> Html:
         if np.isfinite(floor):
             sentences.append(f"The size of the network alone reaches {floor:.3f}: {above} of {len(others)} pass it. ")
     if (top := ceiling(study)) is not None:
-        sentences.append(f"Another training of the same cells reaches {top.kendall:.3f}. ")
+        split = study.config["runs_of"]
+        sentences.append(f"Another training of the same cells reaches {top.kendall:.3f} ({split} accuracy). ")
     return element("p", sentences or "No score orders the cells.", class_="finding")
 
 

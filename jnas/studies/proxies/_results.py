@@ -49,7 +49,8 @@ class ProxyStudy(NamedTuple):
     @property
     def scores(self) -> dict[str, NDArray[np.float32]]:
         """Returns the scores of each proxy that has finished, `[S, N]`."""
-        found, seeds = {}, range(self.config["num_seeds"])
+        found: dict[str, NDArray[np.float32]] = {}
+        seeds = range(self.config["num_seeds"])
         for group, names in self.config["groups"].items():
             if all((group, seed) in self.scored for seed in seeds):
                 each = np.stack([self.scored[group, seed].scores for seed in seeds])

@@ -83,7 +83,7 @@ def ceiling(study: ProxyStudy) -> Yardstick | None:
 
 def mean_scores(study: ProxyStudy) -> dict[str, NDArray[np.float32]]:
     """Returns the mean over seeds of each proxy `[N]`, NaN where no seed has a score."""
-    return {name: _mean(values).astype(np.float32) for name, values in study.scores.items()}
+    return {name: _mean(values.astype(np.float64)).astype(np.float32) for name, values in study.scores.items()}
 
 
 def seconds_by_group(study: ProxyStudy) -> dict[str, tuple[float, float]]:
@@ -130,5 +130,5 @@ def _measures(truth: Floats, scores: Floats) -> list[float]:
 def _mean(scores: Floats) -> Floats:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of cells without a score
-        mean: Floats = np.nanmean(np.asarray(scores, np.float64), 0)
+        mean: Floats = np.nanmean(scores, 0)
     return mean

@@ -51,7 +51,8 @@ def proxy_results_text(study: ProxyStudy) -> str:
         )
     lines = aligned(rows, "l" + "r" * (len(head) - 1))
     if (top := ceiling(study)) is not None:
-        lines.append(f"between two training seeds: Kendall {top.kendall:.3f}, which no score can be expected to pass")
+        sentence = f"between two training seeds, {study.config['runs_of']}: Kendall {top.kendall:.3f}"
+        lines.append(f"{sentence}, which no score can be expected to pass")
     if not np.isnan(share := voted_share(study)):
         lines.append(f"vote of synflow, jacov and snip: {share:.3f} of pairs decided rightly (no correlation)")
     return "\n".join(lines)

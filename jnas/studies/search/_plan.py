@@ -61,7 +61,13 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
     for training in np.ravel(given.epochs):
         check_seed(table, *table.resolve(given.dataset, given.split), int(training), given.reward, "reward")
     searched = {"dataset": given.dataset, "split": given.split, "epochs": given.epochs, "at": given.at}
-    objective = table.objective(**searched, seed=given.reward)
+    scored = None if getattr(given, "objective", None) is None else str(given.objective).removeprefix("proxy:")
+    if scored is not None and (given.at is not None or np.size(given.epochs) != 1 or given.budget_seconds is not None):
+        raise ValueError(
+            f"objective is {given.objective!r}, a score at no cost: give one number of epochs, that of the accuracy "
+            "which stands beside it, without at, and max_evaluations in place of budget_seconds"
+        )
+    objective = table.objective(**searched, seed=given.reward) if scored is None else table.proxy_objective(scored)
     capacity = resolve_capacity(objective, given.budget_seconds, given.max_evaluations, given.overshoot)
     for searcher in searchers.values():
         check_fidelities(searcher, objective)
@@ -84,7 +90,7 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
         **table_words(table, curves),
         "dataset": given.dataset,
         "split": given.split,
-        "epochs": [int(e) for e in objective.fidelities],
+        "epochs": [int(e) for e in (objective.fidelities if scored is None else np.ravel(given.epochs))],
         "of_epochs": of_epochs,  # the training whose curve `at` is of
         "reward": given.reward,
         "budget_seconds": None if given.budget_seconds is None else float(given.budget_seconds),
@@ -98,17 +104,18 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
         "command": given.command,
         **fewer_seeds(seeds, given.num_seeds),
         **made_with(searchers),
+        **({} if scored is None else {"objective": given.objective}),
     }
     budget_alone = given.budget_seconds is not None and given.max_evaluations is None
-    gaps = _gaps(table, searched, given.reward, budget_alone)
+    gaps = _gaps(table, searched, given.reward, budget_alone) if scored is None else _unscored(table, scored)
     config["notes"] += gaps
-    gaps += (untimed := _untimed(table, given))
+    gaps += (untimed := _untimed(table, given) if scored is None else [])
     config["notes"] += untimed
     if table.is_known_part:
         gaps = [table.header.notes[-1], *gaps]  # which is among the notes
     expected = _mean_evaluations(table, config, capacity)
     references = find_references(table, columns)
-    seen = _searched_references(table, searched, given.reward)
+    seen = _searched_references(table, searched, given.reward) if scored is None else {}
     return SearchPlan(
         searchers, table, objective, capacity, expected, seeds, widths, chosen, columns, references, config, gaps, seen
     )
@@ -165,6 +172,17 @@ def _gaps(table: Table, searched: Mapping[str, Any], reward: Seed, budget_alone:
         f"only {known:,} of {whole:,} architectures have the {table.metric.name} that is searched on: the others cost "
         "nothing, find nothing, and count as evaluations (`--among known`, in Python `jnas.known_part`, stays among "
         "those)" + (", of which there are as many as the budget pays for at the cheapest cost" if budget_alone else "")
+    ]
+
+
+def _unscored(table: Table, name: str) -> list[str]:
+    """Returns a note if the table lacks a score without training of some of its architectures."""
+    known = int(np.isfinite(table.proxy(table.archs, name=name)).sum())
+    if known == table.num_archs:
+        return []
+    return [
+        f"only {known:,} of {table.num_archs:,} architectures have the score {name} that is searched on: the others "
+        "find nothing, and count as evaluations"
     ]
 
 

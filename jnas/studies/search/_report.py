@@ -210,7 +210,9 @@ def _task(study: StudyResults) -> str:
     if config.get("of_epochs"):
         goal += f" of a training of {config['of_epochs']}"
     reduction = config.get("reward")
-    if reduction is not None:
+    if config.get("objective") is not None:
+        goal = f"the score {config['objective'].removeprefix('proxy:')}, without training"
+    elif reduction is not None:
         how = {"mean": "the mean over training seeds", "random": "of a training seed drawn at random each time"}
         goal += f" ({how.get(str(reduction), f'of training seed {reduction}')})"
     each = (

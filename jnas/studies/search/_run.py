@@ -108,9 +108,10 @@ def search_headline(plan: SearchPlan) -> str:
     *earlier, last = config["epochs"]
     epochs = " and ".join([*map(str, earlier), counted(last, "epoch")])
     of_epochs = f" of {config['of_epochs']}" if config["of_epochs"] else ""
+    by = f"the score {config['objective'].removeprefix('proxy:')}, beside " if "objective" in config else ""
     return (
         f"{counted(len(plan.searchers), 'searcher')} x {seeds_text(config)} on {config['table_name']}: "
-        f"{config['dataset']} {config['split']} {metric_of(config).name} after {epochs}{of_epochs} ({kind}), "
+        f"{by}{config['dataset']} {config['split']} {metric_of(config).name} after {epochs}{of_epochs} ({kind}), "
         f"{' or '.join(limits)} a search"
     )
 

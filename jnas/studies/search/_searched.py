@@ -39,7 +39,13 @@ def _searched(study: StudyResults) -> Searched | None:
     config = study.config
     epochs = config.get("epochs")
     known = all(isinstance(config.get(name), str) for name in ("dataset", "split"))
-    if config.get("reward") is None or not known or not isinstance(epochs, list | tuple) or not epochs:
+    if (
+        config.get("reward") is None
+        or config.get("objective") is not None
+        or not known
+        or not isinstance(epochs, list | tuple)
+        or not epochs
+    ):
         return None  # no study of searchers on a table
     judges_too = config["reward"] == "mean" and config.get("of_epochs") in (None, epochs[-1])
     target = Target(config["dataset"], config["split"], int(epochs[-1]))

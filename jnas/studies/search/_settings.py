@@ -18,6 +18,7 @@ from jnas.studies._settings import (
     TEXT,
     VERTICES,
     Setting,
+    ValueKind,
     one_of,
 )
 
@@ -103,6 +104,15 @@ SEARCH_SETTINGS = (
         one_of("discard", "keep"),
         help="what becomes of the evaluation that exceeds the budget (default discard)",
         default="discard",
+    ),
+    Setting(
+        "objective",
+        ValueKind(
+            "proxy:NAME, a score without training that `jnas proxies --out-table` made a column of the table",
+            accepts=lambda word: isinstance(word, str) and word.startswith("proxy:") and len(word) > 6,
+        ),
+        "proxy:NAME",
+        "search on a score without training, a column of the table; what was found is judged by accuracies",
     ),
     OUT.of("the study's folder (default: a folder in jnas-study/ named after the study)"),
     OTHER_DEVICE,

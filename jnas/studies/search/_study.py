@@ -60,6 +60,7 @@ def study(
     command: str | None = None,
     log: Callable[[str], None] | None = None,
     seed: Seed | None = None,
+    objective: str | None = None,
 ) -> StudyResults:
     """Returns what searchers find on a table over many seeds, each searcher's runs as one compiled program.
 
@@ -89,6 +90,8 @@ def study(
       command: The command line that does the same, for the report.
       log: Called with lines about what is to be done, the estimate among them.
       seed: An older name of `reward`.
+      objective: `'proxy:NAME'` to search on a score without training, a column `proxy/NAME` of the table; what was
+        found is judged by accuracies all the same.
 
     Returns:
       The results: for each searcher its traces and what its incumbents were worth. With `out` they are drawn as well.
