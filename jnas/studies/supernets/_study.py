@@ -117,6 +117,7 @@ def load_supernet_study(folder: str | os.PathLike[str]) -> SupernetStudy:
 
 
 _TRAINED = {"darts-v1": 2.7, "darts-v2": 7.0, "setn": 1.6, "gdas": 1.2, "enas": 0.6, "rsps": 0.6, "spos": 0.6}
+_TRAINED |= {"sdarts-adv": 12.0}  # by the number of its passes, not measured
 _TRAINED |= {"fairnas": 3 * _TRAINED["spos"], "topo_fairnas": 4 * _TRAINED["spos"], "nao": _TRAINED["spos"]}
 """What a training image costs, as a share of one pass of a 3x3 convolution on every edge; measured on CPUs."""
 _LOOKED_AT = 0.15  # the same of an image that one sampled architecture classifies

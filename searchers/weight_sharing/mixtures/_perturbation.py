@@ -37,7 +37,8 @@ def check_perturbation(settings: Any) -> Perturbation:
 @in_32_bits
 def radius_of(settings: Perturbation, epoch: Array, epochs: int) -> Array:
     """Returns the radius float32 `[]` of an epoch, the first of which is 0."""
-    return settings.first_radius + (settings.radius - settings.first_radius) * epoch / np.float32(epochs)
+    radius: Array = settings.first_radius + (settings.radius - settings.first_radius) * epoch / np.float32(epochs)
+    return radius
 
 
 def on_simplex(weights: Array) -> Array:

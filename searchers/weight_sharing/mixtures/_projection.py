@@ -141,7 +141,8 @@ def _make_accuracy(
             found = jnp.where(counted, mixed.task.measure(outputs, targets), 0)
             return total + if_finite(outputs, jnp.sum(found)), None
 
-        return better * jax.lax.scan(measure, jnp.float32(0), batches)[0]
+        total: Array = jax.lax.scan(measure, jnp.float32(0), batches)[0]
+        return better * total
 
     return accuracy
 

@@ -67,7 +67,8 @@ def mixture_weights(rules: Rules, step: Array, weights: Array) -> Array:
     if rules.skips is None:
         return weights
     left = 1 - rules.schedule.epoch(step) / np.float32(rules.schedule.epochs)
-    return weights + rules.auxiliary_skip * left.astype(weights.dtype) * rules.skips
+    mixed: Array = weights + rules.auxiliary_skip * left.astype(weights.dtype) * rules.skips
+    return mixed
 
 
 def make_step(rules: Rules) -> Step:

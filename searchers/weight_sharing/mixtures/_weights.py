@@ -153,7 +153,8 @@ def _sigmoid(decisions: Decisions, scale: Any, none: int | None) -> Mixing:
 
 def distance_from_half(alpha: Array, mixed: NDArray[np.bool_]) -> Array:
     """Returns the mean squared distance `[]` of the sigmoids of some of alpha from a half."""
-    return jnp.sum(jnp.where(mixed, (jax.nn.sigmoid(alpha) - 0.5) ** 2, 0)) / mixed.sum()
+    squares: Array = jnp.where(mixed, (jax.nn.sigmoid(alpha) - 0.5) ** 2, 0)
+    return jnp.asarray(jnp.sum(squares) / mixed.sum())
 
 
 def decided(alpha: Array, row: Array, choice: Array) -> Array:
