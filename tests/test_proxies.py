@@ -11,6 +11,8 @@ from scipy.special import log_softmax
 import jnas
 from jnas.core._versions import compile_quickly
 from jnas.spaces.nasbench201._cells import EDGES
+from jnas.training.networks.darts._network import darts_network
+from jnas.training.networks.nasbench101._network import nasbench101_network
 from jnas.training.networks.nasbench201._network import nasbench201_network
 from jnas.training.operations._forms import static_form
 from jnas.training.proxies._combined import az_nas, concordant_share, rank_average, vote
@@ -356,6 +358,26 @@ def test_many_cells_and_seeds_in_one_program():
         np.testing.assert_allclose(own[0], own[1], rtol=1e-5)  # the batch in another order
     assert np.all(np.isnan(scores["nwot"][:, 0])) & np.all(np.isnan(scores["jacov"][:, 0]))
     np.testing.assert_array_equal(scores["grad_norm"][:, 0], 0)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        nasbench201_network(**SIZES),
+        nasbench101_network(image_shape=(4, 4, 1), num_classes=3, channels=4, modules=1),
+        darts_network(image_shape=(8, 8, 1), num_classes=3, channels=2, cells=3),
+    ],
+    ids=lambda network: network.space.name,
+)
+def test_layers_are_all_weights(network):
+    """Every number that is no scale, shift or bias; nothing is computed."""
+    arch = jax.eval_shape(network.space.sample, key())
+    parameters = jax.eval_shape(lambda arch: network.init(key(), arch)[0], arch)
+    leaves = jax.tree_util.tree_leaves_with_path(parameters)
+    weights = [leaf for path, leaf in leaves if path[-1].name not in ("scale", "shift", "bias")]
+    own = jax.eval_shape(network.layers, parameters)
+    assert all(each.ndim == 3 for each in own)
+    assert sum(each.size for each in own) == sum(leaf.size for leaf in weights)
 
 
 class TestRegistry:
