@@ -297,7 +297,7 @@ def test_finished_searches_are_selected_by_perturbation_and_stay(whole, tmp_path
     np.testing.assert_array_equal(found.selected.archs, selected.archs)
     rows = list(csv.DictReader(selected_csv(found).splitlines()))
     assert [(row["method"], row["seed"]) for row in rows] == [("gdas", "0"), ("gdas", "1")]
-    assert "tune_epochs 0" in other_ends_section(found)
+    assert "is tuned (0 epochs, batches of 64)" in other_ends_section(found)
     alone = study._replace(methods=study.methods[1:])
     with pytest.raises(ValueError, match="--select is given, and none of rsps has architecture parameters"):
         select_again(plan, alone, folder, read_selection("perturbation"))

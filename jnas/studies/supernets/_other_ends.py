@@ -11,7 +11,7 @@ from jnas import spaces
 from jnas.core._devices import place_shared
 from jnas.core._folder import config_digest, read_part
 from jnas.io._archive import write_archive
-from jnas.io._text import csv_text, number_cell
+from jnas.io._text import counted, csv_text, number_cell
 from jnas.pages._html import Html, element, section
 from jnas.pages._html import table as html_table
 from jnas.pages._parts import mean_words, named
@@ -149,7 +149,8 @@ def _selected(study: SupernetStudy) -> Html | None:
         _compared(places[result.name], result.name, result.values[main, :, -1], values[main])
         for result, (_, values) in _pairs(study)
     ]
-    told = ", ".join(f"{name} {value}" for name, value in study.selected.settings.items())
+    how = study.selected.settings
+    told = f"{counted(how['tune_epochs'], 'epoch')}, batches of {how['batch_size']}"
     text = (
         "The finished searches once more, their architectures selected by perturbation (DARTS-PT): one edge after "
         "another keeps the operation without which the supernet's validation accuracy is the lowest, and between two "
@@ -174,9 +175,9 @@ def _stopped(study: SupernetStudy) -> Html | None:
     if not rows:
         return None
     text = (
-        "What RobustDARTS's rule makes of the recorded eigenvalues (Zela et al., 2020): a search ends where the mean "
-        f"of the last {rule.window} looks' is more than {rule.factor} times that of {rule.delta} looks before, and "
-        f"goes back to the middle of that earlier window, not before epoch {rule.start}. Published with a look after "
+        "What RobustDARTS's rule makes of the recorded eigenvalues (Zela et al., 2020): a search ends where their mean "
+        f"over {rule.window} looks is more than {rule.factor} times what it was {rule.delta} looks before, and goes "
+        f"back to the middle of that earlier window, not before epoch {rule.start}. Published with a look after "
         f"every other epoch. {_judged(study)}"
     )
     head = ["method", "as it ended", "stopped early", "difference", "seeds better, worse", "epochs gone back to"]
@@ -184,7 +185,7 @@ def _stopped(study: SupernetStudy) -> Html | None:
 
 
 def _judged(study: SupernetStudy) -> str:
-    return f"Test of the table ({study.targets[judged_column(study)].label}), means over seeds with deviations."
+    return f"Judged by the table ({study.targets[judged_column(study)].label}): means over seeds with deviations."
 
 
 def _compared(place: int, name: str, own: Any, other: Any) -> list[Any]:
