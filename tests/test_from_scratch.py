@@ -16,10 +16,18 @@ from jnas.spaces.darts._edge_choices import edge_space
 from jnas.studies._load import load_results
 from jnas.studies.supernets import _from_scratch as scratch_of
 from jnas.studies.supernets import _scratch_section
-from jnas.studies.supernets._scratch_summary import against_drawn, scratch_agreement, trained_accuracies
+from jnas.studies.supernets._results import FromScratch
+from jnas.studies.supernets._scratch_summary import (
+    against_drawn,
+    best_drawn,
+    scratch_agreement,
+    scratch_yardsticks,
+    trained_accuracies,
+)
+from jnas.tables._metric import TableMetric
 from jnas.training._recipe import get_recipe
 from jnas.training.data._sources import load_dataset
-from jnas.training.networks._families import FAMILIES, make_network
+from jnas.training.networks._families import FAMILIES, make_network, nodes_of_space
 from jnas.training.runs._jobs import dataset_digest
 from tests.test_toy_space import FAMILY, SMALL, toy
 
@@ -140,6 +148,29 @@ def test_cells_of_another_space_are_trained_as_its_cells(rows):
     assert _from_scratch.trained_as(toy(), np.zeros((3, 2), np.int32))[0] == "toy"
     with pytest.raises(ValueError, match=r"cells of nats_size have no networks to train from scratch"):
         _from_scratch.trained_as(spaces.get("nats_size"), archs)
+
+
+def test_recurrent_cells_are_trained_as_cells_of_so_many_nodes():
+    archs = np.asarray([[0, 2, 1, 3]], np.int32)
+    name, cells = _from_scratch.trained_as(spaces.recurrent(2), archs)
+    assert (name, nodes_of_space(spaces.recurrent(2)), nodes_of_space(toy())) == ("recurrent", 2, None)
+    np.testing.assert_array_equal(cells, archs)
+
+
+def test_where_lower_is_better_cells_are_judged_by_that():
+    """The same numbers turned round say the same, with what cells are worth in their own unit."""
+    rng = np.random.default_rng(0)
+    values, shared = rng.normal(50, 5, (1, 12, 2)), rng.normal(50, 5, (1, 3, 12))
+    found, random = np.asarray([[0, 1, -1]]), np.arange(2, 12)
+    rest = {"log_probability": rng.normal(size=(1, 3, 12)), "costs": rng.normal(size=(2, 12))}
+    scratch = FromScratch({}, ("test",), 0, ("m",), np.zeros((12, 2)), found, random, values, shared, **rest)
+    turned, lower = scratch._replace(accuracies=-values, shared=-shared), TableMetric("perplexity", "", False)
+    (usual,), (other,) = against_drawn(scratch), against_drawn(turned, lower)
+    assert (other.best, other.random_best, other.own.mean) == (-usual.best, -usual.random_best, -usual.own.mean)
+    assert (other.test, other.low, other.high) == (usual.test, usual.low, usual.high)
+    assert best_drawn(turned, lower) == -best_drawn(scratch)
+    np.testing.assert_array_equal(scratch_agreement(turned, lower)[0].taus, scratch_agreement(scratch)[0].taus)
+    assert scratch_yardsticks(turned, lower) == scratch_yardsticks(scratch)
 
 
 @pytest.mark.parametrize("operations", [None, "s1"])

@@ -33,7 +33,7 @@ from jnas.studies.supernets._study import KIND
 from jnas.training._recipe import Recipe, get_recipe
 from jnas.training.data._dataset import Dataset
 from jnas.training.data._text import TextDataset
-from jnas.training.networks._families import FAMILIES, make_network
+from jnas.training.networks._families import FAMILIES, make_network, nodes_of_space, space_of
 from jnas.training.runs._jobs import dataset_digest
 from jnas.training.runs._train import steps_per_epoch
 
@@ -56,13 +56,15 @@ def scratch_recipe(options: argparse.Namespace, dataset: Dataset) -> Recipe | No
         if alone:
             raise ValueError(f"--{alone[0]} is of what is trained from scratch; give --from-scratch RECIPE too")
         return None
-    own = spaces.get(options.space)
+    family = FAMILIES.entry(options.space)
+    own = spaces.get(options.space) if family.network is None else space_of(options.space, options.nodes)
     space, _ = trained_as(own, np.zeros((1, own.num_decisions), np.int32))
     spec = read_spec(options.from_scratch)
     with naming(options.from_scratch):
         recipe = get_recipe(spec.name, **read_settings(f"the recipe {spec.name}", _changes, spec.settings))
         steps_per_epoch(divide_as(dataset, recipe, options), recipe)
-        make_network(dataset, recipe, space=space)  # what these cannot be is said before the searches, not after
+        # What these cannot be is said before the searches, not after.
+        make_network(dataset, recipe, space=space, nodes=options.nodes)
     return recipe
 
 
@@ -82,6 +84,7 @@ def _changes(
     *,
     epochs: int | None = None,
     batch_size: int | None = None,
+    learning_rate: float | None = None,
     channels: int | None = None,
     cells: int | None = None,
 ) -> None:
@@ -110,7 +113,8 @@ def train_from_scratch(
     chosen = choose_cells(study, plan.supernet.space, options.random or _RANDOM)
     space, cells = trained_as(plan.supernet.space, chosen.archs)
     alike = {name: getattr(options, name) for name in _ALIKE}
-    how = argparse.Namespace(space=space, form=None, chunk_size=None, **alike)
+    nodes = nodes_of_space(plan.supernet.space)
+    how = argparse.Namespace(space=space, nodes=nodes, form=None, chunk_size=None, **alike)
     dataset = _images_of(plan.source, recipe, options, folder)
     work = plan_work(scratch_jobs(cells, seeds), dataset, recipe, how, folder, most=_MOST_AT_ONCE)
     with begun_work(folder, work, elsewhere=_ELSEWHERE) as begun:
@@ -180,7 +184,7 @@ def trained_as(space: Space, archs: np.ndarray) -> tuple[str, np.ndarray]:
     cell, name = to_cell(space), space.name
     trained = [row.name for row in FAMILIES.rows.values() if row.network is not None]
     if cell is None and name in trained:
-        own = spaces.get(name)
+        own = space_of(name, nodes_of_space(space))
         if own.num_decisions != archs.shape[1]:
             archs = np.stack([np.asarray(own.from_string(space.to_string(arch)), np.int32) for arch in archs])
         return name, archs

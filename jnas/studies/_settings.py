@@ -215,7 +215,6 @@ ROOT_SEED = Setting(
 MAX_EVALUATIONS = Setting("max_evaluations", POSITIVE, "N", older=("evaluations",))
 REWARD = Setting("reward", RUN, "RUN", older=("reduction",))  # Python took it as `seed`
 CHUNK = Setting("chunk", POSITIVE, "N", older=("seeds_per_program",))
-NODES = Setting("nodes", integer(1, most=32), "N", "recurrent: nodes of a cell (default 8)")
 
 
 def plan_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:

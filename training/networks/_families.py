@@ -1,5 +1,6 @@
 """The networks and supernets that fit a data set, by the name of their space."""
 
+import json
 from typing import Any, Literal
 
 import numpy as np
@@ -35,6 +36,14 @@ def space_of(space: str, nodes: int | None = None) -> Space:
         known = " and ".join(row.name for row in FAMILIES.rows.values() if row.by_nodes)
         raise ValueError(f"nodes is {nodes}, the number of nodes of a cell of {known}, not of {space}; leave it out")
     return SPACES.entry(family.name).make(num_nodes=nodes)
+
+
+def nodes_of_space(space: Space) -> int | None:
+    """Returns how many nodes the cells of a space have, where that can be chosen: `space_of` takes it."""
+    family = FAMILIES.rows.get(space.name)
+    if family is None or not family.by_nodes:
+        return None
+    return int(json.loads(space.config)["num_nodes"])
 
 
 def make_network(

@@ -114,7 +114,7 @@ def collect_from_scratch(
       ValueError: The file of the weights is damaged.
       OSError: It is not there.
     """
-    count, dataset = len(chosen.archs), plan.dataset
+    count, dataset = len(chosen.archs), plan.source
     splits = tuple(split for split in (dataset.validation_split, dataset.test_split) if split is not None)
     seen = [under_shared_weights(plan, result.name, folder, chosen.archs) for result in study.methods]
     return FromScratch(

@@ -13,13 +13,14 @@ from jnas.studies._over_seeds import OverSeeds, statistics_over_seeds
 from jnas.studies.search._summary import superiority_interval
 from jnas.studies.supernets._results import FromScratch
 from jnas.studies.supernets._yardsticks import Yardstick, yardsticks
+from jnas.tables._metric import ACCURACY, TableMetric
 
 
 class AgainstDrawn(NamedTuple):
     """The cells that searches of a method ended with, against those that were drawn, all trained from scratch."""
 
     name: str
-    own: OverSeeds  # percent, each field a number
+    own: OverSeeds  # in the metric's unit, each field a number
     best: float
     random_best: float  # expected best of as many random cells as there are runs, by the drawn ones
     test: TwoSampleTest  # of both samples
@@ -31,7 +32,7 @@ class ScratchAgreement(NamedTuple):
     """How a method's weights rank the cells that were trained, by Kendall's tau-b over cells, for each search."""
 
     name: str
-    accuracy: OverSeeds  # of the drawn cells, by their accuracies under the shared weights
+    accuracy: OverSeeds  # of the drawn cells, by their accuracies (or another metric) under the shared weights
     probability: OverSeeds  # of the same, by the probabilities that a search gives to them
     everything: OverSeeds  # by accuracies, of what searches ended with too
     taus: Floats  # [3, S], these three
@@ -43,9 +44,9 @@ def trained_accuracies(scratch: FromScratch, split: int | None = None) -> Floats
     return mean_over_seeds(runs, nan_policy="omit")
 
 
-def against_drawn(scratch: FromScratch) -> list[AgainstDrawn]:
+def against_drawn(scratch: FromScratch, metric: TableMetric = ACCURACY) -> list[AgainstDrawn]:
     """Returns each method's final cells against the drawn ones; those methods left out of which nothing is known."""
-    values = trained_accuracies(scratch)
+    sign, values = metric.sign, metric.sign * trained_accuracies(scratch)  # as scores, the higher are better
     drawn = values[scratch.random]
     drawn, rows = drawn[np.isfinite(drawn)], []
     for name, places in zip(scratch.methods, scratch.found, strict=True):
@@ -55,8 +56,8 @@ def against_drawn(scratch: FromScratch) -> list[AgainstDrawn]:
             continue
         test = mann_whitney_test(known, drawn)
         interval = superiority_interval(test.superiority, known.size, drawn.size)
-        random_best = expected_best(best_of_draws(drawn, known.size))
-        rows.append(AgainstDrawn(name, _over_seeds(own), float(known.max()), random_best, test, *interval))
+        bests = (sign * float(known.max()), sign * expected_best(best_of_draws(drawn, known.size)))
+        rows.append(AgainstDrawn(name, _over_seeds(sign * own), *bests, test, *interval))
     return rows
 
 
@@ -65,10 +66,16 @@ def drawn_cells(scratch: FromScratch) -> OverSeeds:
     return _over_seeds(trained_accuracies(scratch)[scratch.random])
 
 
-def scratch_agreement(scratch: FromScratch) -> list[ScratchAgreement]:
+def best_drawn(scratch: FromScratch, metric: TableMetric = ACCURACY) -> float:
+    """Returns what the best of the drawn cells is worth; NaN where nothing is known."""
+    return float(metric.best(trained_accuracies(scratch)[scratch.random]))
+
+
+def scratch_agreement(scratch: FromScratch, metric: TableMetric = ACCURACY) -> list[ScratchAgreement]:
     """Returns how each method's weights rank what was trained."""
-    values, drawn, found = trained_accuracies(scratch), np.unique(scratch.random), []
-    for name, shared, probable in zip(scratch.methods, scratch.shared, scratch.log_probability, strict=True):
+    values, drawn, found = metric.sign * trained_accuracies(scratch), np.unique(scratch.random), []
+    scores = metric.sign * scratch.shared
+    for name, shared, probable in zip(scratch.methods, scores, scratch.log_probability, strict=True):
         pools = ((shared, drawn), (probable, drawn), (shared, np.arange(len(values))))
         taus = np.asarray([[_tau(values[rows], seed[rows]) for seed in each] for each, rows in pools])
         accuracy, probability, everything = map(_over_seeds, taus)
@@ -76,12 +83,12 @@ def scratch_agreement(scratch: FromScratch) -> list[ScratchAgreement]:
     return found
 
 
-def scratch_yardsticks(scratch: FromScratch) -> list[Yardstick]:
+def scratch_yardsticks(scratch: FromScratch, metric: TableMetric = ACCURACY) -> list[Yardstick]:
     """Returns what the ranking of the drawn cells is measured against."""
     drawn = np.unique(scratch.random)
-    runs = scratch.accuracies[scratch.judged][drawn]
+    runs = metric.sign * scratch.accuracies[scratch.judged][drawn]
     costs = dict(zip(("number of parameters", "multiply-adds"), scratch.costs[:, drawn], strict=True))
-    return yardsticks(trained_accuracies(scratch)[drawn], runs, costs)
+    return yardsticks(metric.sign * trained_accuracies(scratch)[drawn], runs, costs)
 
 
 def _tau(truth: Floats, predicted: Floats) -> float:

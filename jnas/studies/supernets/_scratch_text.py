@@ -7,14 +7,15 @@ import numpy as np
 from jnas import spaces
 from jnas.io._text import aligned, csv_text, number_cell
 from jnas.studies._over_seeds import OverSeeds, mean_text
-from jnas.studies.supernets._results import FromScratch, SupernetStudy
+from jnas.studies.supernets._results import SupernetStudy
 from jnas.studies.supernets._scratch_summary import (
     against_drawn,
+    best_drawn,
     drawn_cells,
     scratch_agreement,
     scratch_yardsticks,
-    trained_accuracies,
 )
+from jnas.tables._metric import metric_of
 
 _SPREAD = ("mean", "std", "ci_low", "ci_high")
 
@@ -28,8 +29,9 @@ def from_scratch_csv(study: SupernetStudy) -> str | None:
     """
     if (scratch := study.scratch) is None:
         return None
-    tests, rows = {test.name: test for test in against_drawn(scratch)}, []
-    for found in scratch_agreement(scratch):
+    metric = metric_of(study.config)
+    tests, rows = {test.name: test for test in against_drawn(scratch, metric)}, []
+    for found in scratch_agreement(scratch, metric):
         taus = [cell for each in found[1:4] for cell in _spread(each)]
         if (test := tests.get(found.name)) is None:
             rows.append([found.name, 0, *[""] * 10, *taus])
@@ -37,7 +39,7 @@ def from_scratch_csv(study: SupernetStudy) -> str | None:
         numbers = (test.best, test.random_best, test.test.superiority, test.low, test.high, test.test.p_value)
         rows.append([found.name, int(test.own.found), *_spread(test.own), *map(_number, numbers), *taus])
     drawn = drawn_cells(scratch)
-    rows.append(["random cells", int(drawn.found), *_spread(drawn), _number(_best(scratch)), *[""] * 17])
+    rows.append(["random cells", int(drawn.found), *_spread(drawn), _number(best_drawn(scratch, metric)), *[""] * 17])
     taus = [f"{kind}_{part}" for kind in ("kendall", "kendall_probability", "kendall_everything") for part in _SPREAD]
     tested = ("best", "random_best", "superiority", "superiority_low", "superiority_high", "p_value")
     return csv_text(("method", "runs", *_SPREAD, *tested, *taus), rows)
@@ -67,23 +69,20 @@ def scratch_lines(study: SupernetStudy) -> list[str]:
     """Returns what was trained from scratch as lines; empty where nothing was."""
     if (scratch := study.scratch) is None:
         return []
-    taus = {each.name: each.accuracy for each in scratch_agreement(scratch)}
+    metric = metric_of(study.config)
+    taus = {each.name: each.accuracy for each in scratch_agreement(scratch, metric)}
     judge = f"Trained from scratch, {study.config['dataset']} {scratch.splits[scratch.judged]}"
+    judge += "" if metric.is_percent else f" {metric.words}"
     rows = [[judge, "mean", "best", "better than random (p)", "Kendall"]]
-    for test in against_drawn(scratch):
+    for test in against_drawn(scratch, metric):
         better = f"{test.test.superiority:.3f} ({test.test.p_value:.2g})"
         tau = mean_text(taus[test.name].mean, taus[test.name].std, digits=3)
         rows.append([f"  {test.name}", mean_text(test.own.mean, test.own.std), f"{test.best:.2f}", better, tau])
     drawn = drawn_cells(scratch)
-    own = [mean_text(drawn.mean, drawn.std), mean_text(_best(scratch)), "", ""]
+    own = [mean_text(drawn.mean, drawn.std), mean_text(best_drawn(scratch, metric)), "", ""]
     rows.append([f"  {len(scratch.random):,} random cells", *own])
-    rows += [[f"  {s.name}", "", "", "", mean_text(s.kendall, digits=3)] for s in scratch_yardsticks(scratch)]
+    rows += [[f"  {s.name}", "", "", "", mean_text(s.kendall, digits=3)] for s in scratch_yardsticks(scratch, metric)]
     return aligned(rows, "lrrrr")
-
-
-def _best(scratch: FromScratch) -> float:
-    values = trained_accuracies(scratch)[scratch.random]
-    return float(np.nanmax(values)) if np.isfinite(values).any() else np.nan
 
 
 def _spread(over: OverSeeds) -> list[Any]:
