@@ -116,11 +116,6 @@ def _sizes(options: argparse.Namespace, table: Table | None) -> dict[str, Any]:
 
 def _refuse_sizes_of_images(options: argparse.Namespace) -> None:
     """Raises a ValueError where an option of images is given for a text."""
-    if options.from_scratch is not None:
-        raise ValueError(
-            "--from-scratch trains cells on images alone so far; train recurrent cells by `jnas train`, or make a "
-            "table of them by `jnas table build` and give it as --table"
-        )
     for name in ("cells", "vertices", "operations", "train_share"):
         if getattr(options, name) is not None:
             flag = name.replace("_", "-")
