@@ -148,6 +148,22 @@ def test_inner_packages_export_nothing():
             assert len(body) == 1, f"{path} does more than say what it holds"
 
 
+SEVERAL_HOMES = {  # public names of two faces, or the words of registries
+    *("Entry", "entry", "make", "names", "main", "subset"),
+    *("bohamiann", "darts", "dngo"),
+}
+
+
+def test_a_public_name_has_one_home():
+    """A reader who meets a name in a list of imports knows what it is."""
+    homes = {}
+    for name, path in modules().items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, set()).add(name)
+    assert {name for name, where in homes.items() if len(where) > 1} == SEVERAL_HOMES
+
+
 def test_folders_stay_small():
     count = {}
     for path in modules().values():

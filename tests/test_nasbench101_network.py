@@ -23,7 +23,7 @@ from jnas.training.networks.nasbench101._masked import masked_module
 from jnas.training.networks.nasbench101._module import ModuleSettings, static_module
 from jnas.training.networks.nasbench101._network import nasbench101_network
 from jnas.training.operations._convolutions import max_pool_2x2, max_pool_3x3
-from jnas.training.operations._layouts import CHANNELS_LAST, batch_last
+from jnas.training.operations._layouts import CHANNELS_LAST, batch_last_layout
 from jnas.training.runs._build import plan_table
 from jnas.training.runs._train import _running
 from tests._plain_images import assert_gradients, convolve, windows
@@ -497,7 +497,7 @@ def test_channels_last_give_the_same(one_stack):
         return masked_module(2, settings, jnp.asarray(arch), *arguments)
 
     found = []
-    for layout in (batch_last("patches"), CHANNELS_LAST):
+    for layout in (batch_last_layout("patches"), CHANNELS_LAST):
         for module in (static_module, masked):
 
             def loss(own, images, module=module, layout=layout):

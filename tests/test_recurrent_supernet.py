@@ -14,7 +14,7 @@ from jnas.searchers.weight_sharing._loop import begin_search, look_at, train_epo
 from jnas.searchers.weight_sharing._shared_weights import Measured, WeightsState
 from jnas.searchers.weight_sharing._texts import search_data, search_steps, text_epoch
 from jnas.searchers.weight_sharing.mixtures._unrolled import unrolled_gradient
-from jnas.spaces.recurrent._search_cell import edge_weights
+from jnas.spaces.recurrent._search_cell import one_hot_edges
 from jnas.training._recipe import TextRecipe, get_recipe
 from jnas.training.data._text import text_dataset
 from jnas.training.networks._families import make_supernet
@@ -147,7 +147,7 @@ def test_a_window_of_the_mixture_is_that_of_a_plain_program(exact):
 def test_a_sampled_cell_is_the_mixture_of_its_edges_alone(exact, arch):
     """Of a whole window, of one of which two steps do not count, and with given statistics."""
     _, parameters, tokens, hidden, sampled = exact
-    weights = np.asarray(edge_weights(jnp.asarray(arch)))[:, 1:]
+    weights = np.asarray(one_hot_edges(jnp.asarray(arch)))[:, 1:]
     given = np.stack([np.full(UNITS, 0.1), np.full(UNITS, 0.7)])
     with jax.enable_x64(True):
         for length, statistics in ((STEPS, None), (STEPS - 2, None), (STEPS, given)):
@@ -258,7 +258,7 @@ def test_cells_are_compared_by_the_perplexity_of_the_whole_text():
         for start in range(0, len(streams) - 1, STEPS):
             cut = streams[start : start + STEPS + 1]
             losses, _, hidden, _ = plain_window(
-                parameters, np.asarray(edge_weights(jnp.asarray(archs[place])))[:, 1:], cut, hidden
+                parameters, np.asarray(one_hot_edges(jnp.asarray(archs[place])))[:, 1:], cut, hidden
             )
             total, count = total + losses.sum() * (len(cut) - 1), count + losses.size * (len(cut) - 1)
         np.testing.assert_allclose(found[place], np.exp(total / count), rtol=1e-4)

@@ -10,7 +10,7 @@ from scipy import stats
 
 from jnas.core._vocabulary import Shared
 from jnas.searchers import NaoSettings, Selection, make_weight_sharing
-from jnas.searchers.weight_sharing._nao import _draw_row, _rewards, nao
+from jnas.searchers.weight_sharing._nao import _draw_row, _rewards, shared_nao
 from jnas.spaces.nasbench101._enumeration import nasbench101_cells
 from tests._toy_cells import DATA, STEPS, Search, cells_supernet, from_its_file
 
@@ -111,4 +111,4 @@ def test_settings_are_those_of_the_space_and_are_checked():
         ({"model": NaoSettings(7)}, "model.hidden is 7, expected an even number"),
     ):
         with pytest.raises(ValueError, match=message):
-            nao(NET, steps_per_epoch=3, **arguments)
+            shared_nao(NET, steps_per_epoch=3, **arguments)

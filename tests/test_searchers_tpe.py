@@ -10,10 +10,10 @@ from jnas.core._loop import run
 from jnas.core._vocabulary import STOPPED_BY, Evaluation, function_objective
 from jnas.searchers import tpe
 from jnas.searchers.black_box._parzen import (
-    best_of_draws,
     good_ones,
     histograms,
     no_past,
+    probability_to_win,
     rank_latest,
     remember,
     smoothed,
@@ -122,7 +122,7 @@ def test_proposals_are_distributed_as_those_of_hyperopt(steps, num_candidates):
     archs, scores = history(steps, 5, counts)
     scores = scores + 0.5 * (archs[:, 2] == 3)
     good, bad = (smoothed(h[-1], counts, 1.0) for h in observed(archs, scores, counts))
-    expected = np.asarray(best_of_draws(good, bad, num_candidates), np.float64)
+    expected = np.asarray(probability_to_win(good, bad, num_candidates), np.float64)
     np.testing.assert_allclose(expected.sum(axis=1), 1, atol=1e-5)
     theirs = suggestions(archs, scores, counts, num_candidates, range(150))
     searcher = tpe(categorical(counts), num_candidates=num_candidates)
@@ -156,7 +156,7 @@ def test_best_of_draws_is_what_draws_give():
     """Against drawing: three choices with two equal ratios, and one where all are equal."""
     good = np.array([[0.5, 0.3, 0.2], [0.6, 0.3, 0.1], [0.2, 0.8, 0.0]], np.float32)
     bad = np.array([[0.25, 0.6, 0.1], [0.6, 0.3, 0.1], [0.5, 0.5, 0.0]], np.float32)
-    expected = np.asarray(best_of_draws(jnp.asarray(good), jnp.asarray(bad), 3))
+    expected = np.asarray(probability_to_win(jnp.asarray(good), jnp.asarray(bad), 3))
     rng = np.random.default_rng(0)
     ratio = good / np.maximum(bad, 1e-9)
     for e in range(3):
@@ -180,8 +180,8 @@ def test_a_step_by_hand():
     np.testing.assert_allclose(below, [[2 / 3, 1 / 3], [1 / 3, 2 / 3]], rtol=1e-6)
     np.testing.assert_allclose(above, [[2 / 5, 3 / 5], [2 / 5, 3 / 5]], rtol=1e-6)
     # Ratios: 5/3 and 5/9; 5/6 and 10/9. Of one draw each is as likely as in the good; of two the better wins.
-    np.testing.assert_allclose(best_of_draws(below, above, 1), below, rtol=1e-6)
-    np.testing.assert_allclose(best_of_draws(below, above, 2), [[8 / 9, 1 / 9], [1 / 9, 8 / 9]], rtol=1e-5)
+    np.testing.assert_allclose(probability_to_win(below, above, 1), below, rtol=1e-6)
+    np.testing.assert_allclose(probability_to_win(below, above, 2), [[8 / 9, 1 / 9], [1 / 9, 8 / 9]], rtol=1e-5)
 
 
 def test_times_do_not_overflow():

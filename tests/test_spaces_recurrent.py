@@ -11,12 +11,12 @@ import pytest
 from jnas import spaces
 from jnas.spaces import PUBLISHED_RECURRENT, RecurrentGenotype, format_recurrent, parse_recurrent, recurrent_cost
 from jnas.spaces._registry import canonical, from_name, named_cells
-from jnas.spaces.recurrent._cells import OPERATIONS, arch_of_cell, cell_of, edges, in_output
-from jnas.spaces.recurrent._features import num_paths
+from jnas.spaces.recurrent._cells import OPERATIONS, arch_of_cell, edges, in_output, recurrent_cell
+from jnas.spaces.recurrent._features import num_recurrent_paths
 from jnas.spaces.recurrent._fingerprint import in_use
 from jnas.spaces.recurrent._genotype import used_nodes
 from jnas.spaces.recurrent._published import ORDER_OF_32
-from jnas.spaces.recurrent._search_cell import edge_weights, likeliest_cell
+from jnas.spaces.recurrent._search_cell import one_hot_edges, strongest_cell
 
 SPACE = spaces.recurrent()
 TEXT = format_recurrent(PUBLISHED_RECURRENT["DARTS_V2"])
@@ -169,7 +169,7 @@ def test_cells_are_the_same_exactly_if_they_compute_the_same(output):
 
 def renumbered(arch, rng):
     """The same cell with its nodes in another order, drawn among those in which each comes after what it reads."""
-    inputs, operations = (np.asarray(field) for field in cell_of(arch))
+    inputs, operations = (np.asarray(field) for field in recurrent_cell(arch))
     place, new = {0: 0}, []
     while len(new) < len(inputs):
         ready = [k for k in range(1, len(inputs) + 1) if k not in place and inputs[k - 1] in place]
@@ -194,7 +194,7 @@ def test_one_encoding_stands_for_all_orders_of_the_nodes():
 
 
 def test_nodes_that_a_chosen_output_leaves_out():
-    cell = cell_of(V2)
+    cell = recurrent_cell(V2)
     assert sorted(used_nodes(RecurrentGenotype(PUBLISHED_RECURRENT["DARTS_V2"].recurrent, (3, 5)))) == [1, 2, 3, 5]
     assert np.flatnonzero(in_output(cell, "leaves")).tolist() == [3, 5, 6, 7]
     space = spaces.recurrent(8, output=(3, 5))
@@ -203,7 +203,12 @@ def test_nodes_that_a_chosen_output_leaves_out():
 
     def says(arch):
         size = spaces.recurrent_parameters(arch, units=10, words=7, output=[5, 3])
-        same = arch_of_cell(cell_of(arch)), in_use(cell_of(arch), "leaves"), in_use(cell_of(arch), (3, 5)), size
+        same = (
+            arch_of_cell(recurrent_cell(arch)),
+            in_use(recurrent_cell(arch), "leaves"),
+            in_use(recurrent_cell(arch), (3, 5)),
+            size,
+        )
         return (space.fingerprint(arch), canonical(space)(arch)), same, space.features(arch, "graph")
 
     one, (again, all_used, used, size), (nodes, adjacency) = jax.device_get(jax.jit(says)(other))
@@ -224,7 +229,7 @@ def test_encodings_are_those_found_by_walking(output):
     names = ("path", "truncated_path", "adjacency")
     said = jax.device_get(many(lambda arch: {name: space.features(arch, name) for name in names})(archs))
     for i, arch in enumerate(archs):
-        inputs, operations = (field.tolist() for field in cell_of(arch))
+        inputs, operations = (field.tolist() for field in recurrent_cell(arch))
         expected, carried = set(), set()
         for node in range(1, 9):
             carried.add(4 * edges(8).index((inputs[node - 1], node)) + operations[node - 1])
@@ -233,8 +238,8 @@ def test_encodings_are_those_found_by_walking(output):
                 path, state = [operations[state - 1], *path], inputs[state - 1]
             if output == "all" or node not in inputs:
                 expected.add(sum((o + 1) * 4**j for j, o in enumerate(path)) - 1)
-        assert {*np.flatnonzero(said["path"][i])} == {p for p in expected if p < num_paths(6)}
-        assert {*np.flatnonzero(said["truncated_path"][i])} == {p for p in expected if p < num_paths(3)}
+        assert {*np.flatnonzero(said["path"][i])} == {p for p in expected if p < num_recurrent_paths(6)}
+        assert {*np.flatnonzero(said["truncated_path"][i])} == {p for p in expected if p < num_recurrent_paths(3)}
         assert {*np.flatnonzero(said["adjacency"][i])} == carried
 
 
@@ -244,7 +249,7 @@ def test_search_cells_are_derived_as_published():
     logits[0] = 0  # the first of equals
     logits[1, :, 0] += 5  # `none` takes its share, and is never derived
     found, again = jax.device_get(
-        many(lambda alpha: (likeliest_cell(alpha), likeliest_cell(9 * edge_weights(likeliest_cell(alpha)))))(logits)
+        many(lambda alpha: (strongest_cell(alpha), strongest_cell(9 * one_hot_edges(strongest_cell(alpha)))))(logits)
     )
     np.testing.assert_array_equal(again, found)
     for alpha, arch in zip(logits, found, strict=True):

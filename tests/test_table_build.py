@@ -23,7 +23,7 @@ def compiled_once():
 
     Networks have one stage.
     """
-    programs, seconds, make = {}, [], _jobs.Programs
+    programs, seconds, make = {}, [], _jobs.JobPrograms
 
     def compiled(recipe, network, *told):
         return programs.setdefault(recipe, make(recipe, network, *told))
@@ -33,7 +33,7 @@ def compiled_once():
         return seconds[0]
 
     with stages(1), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_jobs, "Programs", compiled)
+        patch.setattr(_jobs, "JobPrograms", compiled)
         patch.setattr(_build, "measure_seconds", measured)
         yield
 

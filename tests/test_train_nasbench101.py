@@ -66,7 +66,7 @@ def run(folder, *words):
     network's epochs are timed is seen where cells of NAS-Bench-201 are.
     """
 
-    def compiled(recipe, network, *told, make=_jobs.Programs):
+    def compiled(recipe, network, *told, make=_jobs.JobPrograms):
         return PROGRAMS.setdefault(recipe, make(recipe, network, *told))
 
     def measured(plan, dataset, recipe, network, measure=_build.measure_seconds):
@@ -79,7 +79,7 @@ def run(folder, *words):
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
         patch.chdir(folder)
         patch.setattr(_network, "_MOST_PROGRAMS", 2)
-        patch.setattr(_jobs, "Programs", compiled)
+        patch.setattr(_jobs, "JobPrograms", compiled)
         patch.setattr(_build, "measure_seconds", measured)
         for command in (_build, _train):
             patch.setattr(command, "prepare_devices", lambda options, most=None: None)

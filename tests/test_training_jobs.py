@@ -76,7 +76,7 @@ def network(dataset):
 def compiled_once():
     """Before `whole`, whose programs all tests share; networks have one stage."""
     with stages(1), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_jobs, "Programs", functools.cache(_jobs.Programs))
+        patch.setattr(_jobs, "JobPrograms", functools.cache(_jobs.JobPrograms))
         yield
 
 

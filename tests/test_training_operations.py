@@ -20,7 +20,7 @@ from jnas.training.operations._convolutions import (
     patches,
 )
 from jnas.training.operations._forms import capacities_of, dispatch_form, mixture_form, static_form, switch_form
-from jnas.training.operations._layouts import CHANNELS_LAST, MANY_KERNELS, batch_last, fastest_layout
+from jnas.training.operations._layouts import CHANNELS_LAST, MANY_KERNELS, batch_last_layout, fastest_layout
 
 SIZES = [(3, 5, 6, 4, 3), (4, 2, 8, 12, 1), (2, 3, 1, 5, 2)]  # C, C', H, W, B
 NUM_OPERATIONS, NUM_EDGES = 5, 6
@@ -96,7 +96,7 @@ def channels_last(function):
 
 @pytest.mark.parametrize(("inputs", "outputs", "height", "width", "batch"), SIZES)
 class TestConvolution:
-    @pytest.mark.parametrize("layout", [batch_last("patches"), batch_last("native"), None])
+    @pytest.mark.parametrize("layout", [batch_last_layout("patches"), batch_last_layout("native"), None])
     def test_3x3(self, layout, inputs, outputs, height, width, batch):
         assert_same_gradients(
             layout.convolve_3x3 if layout else channels_last(CHANNELS_LAST.convolve_3x3),
@@ -198,7 +198,7 @@ def with_gradients(function, images, parameters, direction):
 
 def test_channels_are_last_on_cpus_where_images_are_large(monkeypatch):
     large, small = (jnp.zeros((64, size, size, 3), jnp.float32) for size in (32, 8))
-    other = batch_last("auto")
+    other = batch_last_layout("auto")
     assert fastest_layout(large, 16, "switch", other) is CHANNELS_LAST
     assert fastest_layout(large, 4, "switch", other) is other
     assert fastest_layout(large, 16, "mixture", other) is fastest_layout(small, 16, "switch", other) is other
@@ -212,7 +212,7 @@ def test_an_edge_is_the_operation_of_its_choice(layout, given):
     statistics = np.abs(numbers(4, 2, 2)) if given else None
     direction = numbers(5, *images.shape)
     is_last = layout == "channels last"
-    edge = make_edge(switch_form(), EPSILON, CHANNELS_LAST if is_last else batch_last(layout))
+    edge = make_edge(switch_form(), EPSILON, CHANNELS_LAST if is_last else batch_last_layout(layout))
 
     @jax.jit
     def run(choice):
@@ -235,7 +235,7 @@ def test_gradients_past_frozen_statistics(form):
     """Saliency and fine-tuning need them, in a batch of candidates as for one; a branch is looked at above."""
     images, parameters = edge_case()
     statistics, direction = np.abs(numbers(4, 2, 2)), numbers(5, *images.shape)
-    edge = make_edge(form, EPSILON, batch_last("patches"))
+    edge = make_edge(form, EPSILON, batch_last_layout("patches"))
 
     def run(choice, decision=0):
         sums = lambda images, parameters: edge(decision, choice, images, parameters, statistics)[0]  # noqa: E731
@@ -288,7 +288,7 @@ def members(form, archs, batched):
     """Results and gradients of a batch of candidates in a form, all in one program."""
     images, parameters = edge_case(len(archs), NUM_EDGES)
     direction, parts = numbers(5, *images.shape), numbers(6, NUM_EDGES)
-    edge = make_edge(form, EPSILON, batch_last("patches"))
+    edge = make_edge(form, EPSILON, batch_last_layout("patches"))
 
     def run(arch, images, parameters, direction):
         sums = functools.partial(all_edges, lambda *each: edge(*each, None)[0], arch, parts)
@@ -315,16 +315,16 @@ def test_the_static_form_has_the_operations_of_one_architecture():
     for number in (0, 2):
         images, parameters = edge_case(len(ARCHS), NUM_EDGES)
         direction, parts = numbers(5, *images.shape), numbers(6, NUM_EDGES)
-        edge = make_edge(static_form(ARCHS[number]), EPSILON, batch_last("patches"))
+        edge = make_edge(static_form(ARCHS[number]), EPSILON, batch_last_layout("patches"))
         sums = functools.partial(all_edges, lambda *each, edge=edge: edge(*each, None)[0], ARCHS[number], parts)
         one = EdgeParameters(*(x[number] for x in parameters))
         run = jax.jit(functools.partial(with_gradients, sums))
         found = run(images[number], one, direction[number])
         jax.tree.map(lambda a, b, n=number: assert_same(a, b[n]), found, expected)
     program = str(
-        jax.make_jaxpr(lambda x: make_edge(static_form([1] * 6), EPSILON, batch_last("patches"))(0, 1, x, one, None))(
-            images[0]
-        )
+        jax.make_jaxpr(
+            lambda x: make_edge(static_form([1] * 6), EPSILON, batch_last_layout("patches"))(0, 1, x, one, None)
+        )(images[0])
     )
     assert "dot_general" not in program
 

@@ -9,7 +9,7 @@ from jnas import training
 from jnas.spaces.darts._cells import arch_of
 from jnas.spaces.darts._genotype import PUBLISHED
 from jnas.training._recipe import read_recipe, recipe_words
-from jnas.training.data._reduce import divided
+from jnas.training.data._reduce import divided_anew
 from jnas.training.networks.darts._network import darts_network
 from jnas.training.networks.darts._weights import darts_named_arrays
 from jnas.training.runs._regularizers import check_regularizers, mixed, with_cutout
@@ -29,7 +29,7 @@ def test_mixup_mixes_images_and_losses_in_the_same_share():
 
 def test_images_are_divided_anew():
     digits = training.load_dataset("digits")
-    found = divided(digits, 0.7)
+    found = divided_anew(digits, 0.7)
     before = np.concatenate([digits.splits["train"], digits.splits["validation"]])
     after = np.concatenate([found.splits["train"], found.splits["validation"]])
     np.testing.assert_array_equal(np.sort(after), np.sort(before))

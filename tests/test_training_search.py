@@ -23,7 +23,7 @@ from jnas.studies.search._random_order import random_order, share_of_worse
 from jnas.studies.trainings import _store, _study
 from jnas.studies.trainings._files import FOLDER, TRAININGS
 from jnas.studies.trainings._plan import plan_training_search
-from jnas.studies.trainings._results import as_study_results
+from jnas.studies.trainings._results import as_searches
 from jnas.studies.trainings._store import as_trained
 from jnas.training._recipe import get_recipe
 from jnas.training.data._sources import load_dataset
@@ -205,7 +205,7 @@ def test_language_models_are_searched_for_the_lowest_perplexity(tmp_path, capsys
     values = np.asarray([found[arch.tobytes()] for arch in asked]).reshape(2, 3)
     np.testing.assert_array_equal(searcher.traces.score, -values)
     np.testing.assert_array_equal(searcher.values[0], np.minimum.accumulate(values, 1))
-    assert "on mine (7 different words; 336 of train" in as_study_results(study).config["sentences"][0]
+    assert "on mine (7 different words; 336 of train" in as_searches(study).config["sentences"][0]
     table = jnas.load_table(tmp_path / "found" / "table.npz")
     assert (table.metric.name, table.metric.higher_is_better, table.num_archs) == ("perplexity", False, len(archs))
 

@@ -11,7 +11,7 @@ from jnas.commands._processes import take_share
 from jnas.io._compilation_cache import use_compilation_cache
 from jnas.io._text import aligned
 from jnas.training._recipe import RECIPES, Recipe, get_recipe, recipe_words
-from jnas.training.data._reduce import divided, resized, subset
+from jnas.training.data._reduce import divided_anew, resized, subset
 from jnas.training.data._sources import dataset_names, load_dataset
 from jnas.training.data._text import TextDataset
 from jnas.training.data._text_sources import is_text, load_text
@@ -154,4 +154,4 @@ def divide_as(dataset: Any, recipe: Recipe, options: argparse.Namespace) -> Any:
 
 def with_share(dataset: Any, share: float | None, options: argparse.Namespace) -> Any:
     """Returns the data set with this share of the images of training and validation for training; as it is for None."""
-    return dataset if share is None else divided(dataset, share, options.split_seed)
+    return dataset if share is None else divided_anew(dataset, share, options.split_seed)

@@ -28,7 +28,7 @@ from jnas.training.runs._jobs import (
     describe,
     device_batches,
     load_runs,
-    owners_left,
+    owners_of_chunks,
     run_jobs,
 )
 
@@ -187,5 +187,5 @@ def _wait(folder: Path, num_jobs: int, chunk: int) -> None:
     Raises:
       ValueError: One ended before it had.
     """
-    left = functools.partial(owners_left, folder, num_jobs, chunk)
+    left = functools.partial(owners_of_chunks, folder, num_jobs, chunk)
     wait_for_shares(folder, left, -(-num_jobs // chunk), "chunks")

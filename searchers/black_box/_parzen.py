@@ -189,7 +189,7 @@ def smoothed(histogram: Array, num_choices: tuple[int, ...], prior_weight: Array
     return weights / jnp.sum(weights, axis=1, keepdims=True)
 
 
-def best_of_draws(good: Array, bad: Array, num_draws: int) -> Array:
+def probability_to_win(good: Array, bad: Array, num_draws: int) -> Array:
     """Returns the probability of each choice to be, of independent draws, the one of the largest ratio of densities.
 
     The first of equal draws wins. With `b` the probability of the choices whose ratio is larger and `t` of those whose

@@ -13,10 +13,10 @@ from jnas.searchers._checks import check_sizes
 from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._parzen import (
     Past,
-    best_of_draws,
     good_ones,
     histograms,
     no_past,
+    probability_to_win,
     rank_latest,
     remember,
     smoothed,
@@ -102,7 +102,7 @@ def tpe(
 
     def from_model(words: Array, past: Past) -> Array:
         good, bad = (smoothed(h, space.num_choices, prior_weight) for h in histograms(past, good_ones(past, gamma)))
-        below = jnp.cumsum(best_of_draws(good, bad, num_candidates), axis=1)
+        below = jnp.cumsum(probability_to_win(good, bad, num_candidates), axis=1)
         arch = jnp.sum(uniform(words)[:, None] >= below, axis=1, dtype=jnp.int32)
         return jnp.minimum(arch, counts - 1)  # the sum of probabilities may round to less than 1
 

@@ -165,7 +165,7 @@ def preferences_of(supernet: Supernet, reachable: Reachable, edge_weights: EdgeW
     return supernet.released
 
 
-def in_parts(supernet: Supernet, partial: Any) -> Supernet:
+def partial_channels(supernet: Supernet, partial: Any) -> Supernet:
     """Returns a supernet whose edges compute their operations on one of so many parts of the channels; itself for 1.
 
     Raises:

@@ -11,7 +11,7 @@ from jnas.searchers.weight_sharing._architecture_parameters import (
     Reachable,
     alpha_functions,
     begin_preferences,
-    in_parts,
+    partial_channels,
     preferences_of,
     with_preferences,
 )
@@ -145,7 +145,7 @@ def darts(
     stages = 1 + len(check_kept(kept, edge_weights))
     check_words(order=(order, Order), second=(second, SecondOrder), choose_by=(choose_by, ChooseBy))
     schedule = check_schedule(steps_per_epoch, epochs)
-    trained = in_parts(supernet, partial)
+    trained = partial_channels(supernet, partial)
     preferences = preferences_of(trained, reachable, edge_weights)
     mixed = with_preferences(trained, preferences)
     decisions = preferences.decisions

@@ -16,7 +16,7 @@ from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._sequences import Reachable
 from jnas.searchers.weight_sharing._candidates import Selection, check_selection, choose, derive_key
 from jnas.searchers.weight_sharing._controller import ControllerSettings
-from jnas.searchers.weight_sharing._pool import Pool, empty_pool, with_all, with_drawn
+from jnas.searchers.weight_sharing._pool import CandidatePool, empty_pool, with_all, with_drawn
 from jnas.searchers.weight_sharing._predecessor_controller import PredecessorSettings
 from jnas.searchers.weight_sharing._samplers import make_sampler
 from jnas.searchers.weight_sharing._shared_weights import (
@@ -70,7 +70,7 @@ class EnasState(NamedTuple):
     gradients: Any  # like the controller: the sum over the samples since the controller's last step
     baseline: Array  # [] float32, minus infinity before the first reward
     earlier: Array  # [] float32, the baseline at the end of the epoch before; minus infinity in the first
-    pool: Pool | None = None  # what trained the weights last; None where nothing but new draws is compared
+    pool: CandidatePool | None = None  # what trained the weights last; None where nothing but new draws is compared
 
 
 @recorded
@@ -227,7 +227,7 @@ def enas(
             archs = of_pool(state, state.pool, archs)
         return choose(choose_key, supernet, state.weights.shared, archs, dataset, split, selection)
 
-    def of_pool(state: EnasState, pool: Pool, drawn: Array) -> Array:
+    def of_pool(state: EnasState, pool: CandidatePool, drawn: Array) -> Array:
         key = jax.random.fold_in(derive_key(state.key), 4)  # 0 to 3 have their uses
         size = selection.num_candidates
         filled = with_all(pool, jnp.concatenate([drawn[size:], sampler.uniform(key, num_random)]))

@@ -65,7 +65,7 @@ def make_encoding(supernet: Supernet, reachable: Reachable, sampler: str) -> Enc
             sequence,
             uniform=lambda key, count: uniform_archs(key, supernet, count)[:, free],
             is_valid=lambda choices: space.is_valid(sequence.to_arch(choices)),
-            to_arch=lambda choices: listed(space, sequence.to_arch(choices)),
+            to_arch=lambda choices: listed_arch(space, sequence.to_arch(choices)),
             cells=None,
         )
     cells = _listed_cells(space, sequence)
@@ -141,7 +141,7 @@ def _listed_cells(space: Space, sequence: Sequence) -> Callable[[], ListedCells]
     return listed
 
 
-def listed(space: Space, arch: Array) -> Array:
+def listed_arch(space: Space, arch: Array) -> Array:
     """Returns the encoding of a valid architecture's class that its space lists; the same where there is no index."""
     if space.index is None or space.from_index is None:
         return arch

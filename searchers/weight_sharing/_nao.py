@@ -26,7 +26,7 @@ from jnas.searchers.black_box._nao_ascent import Seeking, seek
 from jnas.searchers.black_box._nao_model import NaoSettings, check_nao, flat_nao, init_nao, train_nao
 from jnas.searchers.black_box._sequences import Reachable, leaves_of
 from jnas.searchers.weight_sharing._candidates import Selection, check_selection, choose, derive_key
-from jnas.searchers.weight_sharing._encoding import Encoding, listed, make_encoding, marginals
+from jnas.searchers.weight_sharing._encoding import Encoding, listed_arch, make_encoding, marginals
 from jnas.searchers.weight_sharing._shared_weights import (
     Sgd,
     WeightsState,
@@ -44,7 +44,7 @@ from jnas.training.operations._forms import branches
 _TOGETHER = 16  # architectures that run as one batch where the supernet does not branch
 
 
-class NaoState(NamedTuple):
+class SharedNaoState(NamedTuple):
     """What NAO needs for its next step; the pool has `N` places, of which the first ones are in use."""
 
     key: Key  # []
@@ -63,7 +63,7 @@ class _Pool(NamedTuple):
 
 
 @recorded
-def nao(
+def shared_nao(
     supernet: Supernet,
     *,
     steps_per_epoch: int,
@@ -136,14 +136,14 @@ def nao(
     (length, num_words), size = encoding.sequence.mask.shape, max(num_init, num_kept + num_new + num_random)
     shapes = jax.eval_shape(lambda: init_nao(jax.random.key(0), num_words, length, model))
 
-    def init(key: Key) -> NaoState:
+    def init(key: Key) -> SharedNaoState:
         key, weights_key, model_key, pool_key = jax.random.split(key, 4)
         choices = encoding.uniform(pool_key, num_init)
         pool = _as_pool(supernet, encoding, choices, jnp.ones(num_init, bool), size)
         flat = flat_nao(model_key, num_words, length, model)
-        return NaoState(key, jnp.int32(0), begin_weights(weights_key, supernet), flat, *pool)
+        return SharedNaoState(key, jnp.int32(0), begin_weights(weights_key, supernet), flat, *pool)
 
-    def step(state: NaoState, batch: Batch) -> tuple[NaoState, StepInfo]:
+    def step(state: SharedNaoState, batch: Batch) -> tuple[SharedNaoState, StepInfo]:
         key, arch_key, round_key = jax.random.split(state.key, 3)
         arch = state.archs[_draw_row(arch_key, state.shares)]
         rate = learning_rate(sgd, schedule, state.step)
@@ -154,7 +154,7 @@ def nao(
         state = jax.lax.cond(all_lanes(ends), renew, lambda state, *_: state, state, round_key, batch.validation)
         return state, step_info(batch, measured)
 
-    def renew(state: NaoState, key: Key, examples: Examples) -> NaoState:
+    def renew(state: SharedNaoState, key: Key, examples: Examples) -> SharedNaoState:
         train_key, random_key = jax.random.split(key)
         there = state.shares > 0
         scores = jnp.where(there, _rewards(supernet, state.weights.shared, state.archs, examples), -jnp.inf)
@@ -172,24 +172,24 @@ def nao(
         choices = [state.choices[order[:num_kept]], new, encoding.uniform(random_key, num_random)]
         valid = [there[order[:num_kept]], jnp.arange(num_new) < num_found, jnp.ones(num_random, bool)]
         pool = _as_pool(supernet, encoding, jnp.concatenate(choices), jnp.concatenate(valid), size)
-        return NaoState(state.key, state.step, state.weights, flat, *pool)
+        return SharedNaoState(state.key, state.step, state.weights, flat, *pool)
 
-    def derive(state: NaoState, dataset: Dataset, split: str) -> Derived:
+    def derive(state: SharedNaoState, dataset: Dataset, split: str) -> Derived:
         rows = jnp.arange(selection.num_candidates) % jnp.sum(state.shares > 0)  # again those of a pool of fewer
         key = jax.random.fold_in(derive_key(state.key), 0)
         return choose(key, supernet, state.weights.shared, state.archs[rows], dataset, split, selection)
 
-    def log_probability(state: NaoState, archs: Array) -> Array:
+    def log_probability(state: SharedNaoState, archs: Array) -> Array:
         def share(arch: Array) -> Array:
-            same = jnp.all(state.archs == listed(supernet.space, arch)[None], axis=1)
+            same = jnp.all(state.archs == listed_arch(supernet.space, arch)[None], axis=1)
             return jnp.sum(jnp.where(same & supernet.space.is_valid(arch), state.shares, 0))
 
         return jnp.log(jax.vmap(share)(archs))
 
-    def probabilities(state: NaoState) -> Array:
+    def probabilities(state: SharedNaoState) -> Array:
         return marginals(state.archs, state.shares, decisions_of(supernet).shape[1])
 
-    def shared(state: NaoState) -> Shared:
+    def shared(state: SharedNaoState) -> Shared:
         return state.weights.shared
 
     return WeightSharingSearcher(init, step, derive, log_probability, probabilities, shared, "nao")

@@ -16,7 +16,7 @@ from jnas.searchers.weight_sharing._enas import enas
 from jnas.searchers.weight_sharing._fairnas import fairnas
 from jnas.searchers.weight_sharing._fbnet import fbnet
 from jnas.searchers.weight_sharing._gdas import gdas
-from jnas.searchers.weight_sharing._nao import nao
+from jnas.searchers.weight_sharing._nao import shared_nao
 from jnas.searchers.weight_sharing._rsps import rsps
 from jnas.searchers.weight_sharing._setn import setn
 from jnas.searchers.weight_sharing._shared_weights import Sgd
@@ -136,7 +136,7 @@ _ENTRIES = (
     ),
     WeightSharingEntry(
         "nao",
-        nao,
+        shared_nao,
         {},
         200,
         256,

@@ -144,7 +144,7 @@ def likeliest_cells(logits: Array, edge_weights: Array | None = None) -> Array:
     return jnp.concatenate(cells)
 
 
-def uniform_choices(none: int = NONE) -> tuple[int, NDArray[np.float32]]:
+def choice_frequencies(none: int = NONE) -> tuple[int, NDArray[np.float32]]:
     """Returns how many architectures draws are one of, and how often they have each choice `[28, none + 1]`."""
     size, shares = 1, np.zeros((NUM_CELLS, len(EDGES), none + 1), np.float32)
     for into in INTO_NODE:

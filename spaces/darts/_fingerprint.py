@@ -56,7 +56,7 @@ def canonical_cell(cell: Array) -> Array:
     return jnp.stack(least)
 
 
-def fingerprint(arch: Array) -> Array:
+def darts_fingerprint(arch: Array) -> Array:
     """Returns uint32 `[2]`, equal for architectures `[32]` of the same normal cell and the same reduction cell.
 
     Equal exactly if some order of each cell's nodes, and of each node's inputs, makes them equal, but for a

@@ -24,9 +24,9 @@ from jnas.spaces.darts._cells import (
 )
 from jnas.spaces.darts._drawing import draw_genotype
 from jnas.spaces.darts._features import FEATURE_NAMES, darts_features
-from jnas.spaces.darts._fingerprint import fingerprint
+from jnas.spaces.darts._fingerprint import darts_fingerprint
 from jnas.spaces.darts._genotype import format_genotype, parse_genotype
-from jnas.spaces.darts._subspaces import EdgeChoices, canonical, edge_choices
+from jnas.spaces.darts._subspaces import EdgeChoices, choices_by_edge, hashable_operations
 
 Mutation = Literal["one_decision", "regularized_evolution", "naszilla"]
 """How a mutation chooses the decision that it changes, and its new value."""
@@ -93,12 +93,12 @@ def darts(mutation: Mutation = "one_decision", *, none: bool = False, operations
         raise ValueError(not_one_of("mutation", mutation, get_args(Mutation)))
     if not isinstance(none, bool):
         raise TypeError(f"none is {none!r}, expected True or False")
-    return _darts(mutation, none, canonical(operations))
+    return _darts(mutation, none, hashable_operations(operations))
 
 
 @functools.cache
 def _darts(mutation: Mutation, none: bool, operations: Any) -> Space:
-    edges = edge_choices(none, operations)
+    edges = choices_by_edge(none, operations)
     counts = num_choices(edges.num_operations)
     names = ALL_OPERATIONS[: edges.num_operations]
     states = (tuple(map(str, range(count))) for count in counts[::2])
@@ -124,7 +124,7 @@ def _darts(mutation: Mutation, none: bool, operations: Any) -> Space:
         mutate=mutate,
         neighbors=functools.partial(_neighbors, edges, one_change_away(counts)),
         is_valid=functools.partial(_is_valid, edges),
-        fingerprint=fingerprint,
+        fingerprint=darts_fingerprint,
         index=None,
         from_index=None,
         features=functools.partial(_features, edges.num_operations),

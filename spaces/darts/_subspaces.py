@@ -66,7 +66,7 @@ class EdgeChoices(NamedTuple):
         return jnp.asarray(self.allowed)[*_places(), state, operation]
 
 
-def edge_choices(none: bool, operations: Any) -> EdgeChoices:
+def choices_by_edge(none: bool, operations: Any) -> EdgeChoices:
     """Returns what the edges of a space may have, from the arguments of `jnas.spaces.darts`."""
     by_edge = _by_edge(none, operations)
     named = {name for cell in by_edge for edge in cell for name in edge}
@@ -82,9 +82,9 @@ def edge_choices(none: bool, operations: Any) -> EdgeChoices:
     return EdgeChoices(num_operations, allowed, listed, bool(allowed[exists].all()))
 
 
-def canonical(operations: Any) -> Any:
+def hashable_operations(operations: Any) -> Any:
     """Returns the argument `operations` with tuples for lists, so that equal ones are one key."""
-    return tuple(map(canonical, operations)) if isinstance(operations, list | tuple) else operations
+    return tuple(map(hashable_operations, operations)) if isinstance(operations, list | tuple) else operations
 
 
 def _by_edge(none: bool, operations: Any) -> Sequence[Sequence[Sequence[str]]]:

@@ -14,7 +14,7 @@ OUTPUT = MAX_VERTICES - 1
 """The number of the output; the interior vertices of `n` are 1 to `n`, as in cells of fewer vertices than seven."""
 
 
-class Decisions(NamedTuple):
+class DecisionEncoding(NamedTuple):
     """Decisions that are made one by one, and the cell that they make."""
 
     names: tuple[str, ...]  # of the `D` decisions
@@ -27,7 +27,7 @@ class Decisions(NamedTuple):
         return tuple(map(len, self.choices))
 
 
-def parent_sets(parents: Sequence[int], output_parents: int) -> Decisions:
+def parent_sets(parents: Sequence[int], output_parents: int) -> DecisionEncoding:
     """Returns the decisions of cells in which each vertex reads a fixed number of earlier ones.
 
     Args:
@@ -54,10 +54,10 @@ def parent_sets(parents: Sequence[int], output_parents: int) -> Decisions:
     operations = [f"operation {v}" for v in interior]
     named = [f"into {'output' if v == OUTPUT else v}" for v in open_sets]
     told = [tuple("+".join(map(str, chosen)) for chosen in own) for own in open_sets.values()]
-    return Decisions((*named, *operations), (*told, *(OPERATIONS,) * len(parents)), to_arch)
+    return DecisionEncoding((*named, *operations), (*told, *(OPERATIONS,) * len(parents)), to_arch)
 
 
-def one_predecessor(num_vertices: int) -> Decisions:
+def one_predecessor(num_vertices: int) -> DecisionEncoding:
     """Returns the decisions of ENAS and NAO: one predecessor and one operation for each interior vertex, in turn.
 
     A vertex that none reads is read by the output.
@@ -73,10 +73,10 @@ def one_predecessor(num_vertices: int) -> Decisions:
         return _with_operations(_stacked(edges), decisions[1::2])
 
     choices = [(tuple(map(str, range(vertex))), OPERATIONS) for vertex in range(1, num_vertices + 1)]
-    return Decisions(_in_turn(num_vertices), tuple(itertools.chain(*choices)), to_arch)
+    return DecisionEncoding(_in_turn(num_vertices), tuple(itertools.chain(*choices)), to_arch)
 
 
-def one_or_none(num_vertices: int) -> Decisions:
+def one_or_none(num_vertices: int) -> DecisionEncoding:
     """Returns the decisions of DARTS and FBNet: for each interior vertex one predecessor or none, and one operation.
 
     The output reads the input and every interior vertex.
@@ -91,7 +91,7 @@ def one_or_none(num_vertices: int) -> Decisions:
         return _with_operations(_stacked(edges), decisions[1::2])
 
     choices = [(("none", *map(str, range(vertex))), OPERATIONS) for vertex in range(1, num_vertices + 1)]
-    return Decisions(_in_turn(num_vertices), tuple(itertools.chain(*choices)), to_arch)
+    return DecisionEncoding(_in_turn(num_vertices), tuple(itertools.chain(*choices)), to_arch)
 
 
 def _edge_bits(reads: Sequence[tuple[int, Sequence[int]]]) -> np.ndarray:

@@ -14,7 +14,7 @@ from jnas.core._draws import below, bits
 from jnas.core._vocabulary import Array, Graph, Key, Space
 from jnas.spaces._categorical import change_one, checked_arch, lexicographic_index, one_change_away
 from jnas.spaces.nasbench101 import _cells as cells
-from jnas.spaces.nasbench101._decisions import Decisions, parent_sets
+from jnas.spaces.nasbench101._decisions import DecisionEncoding, parent_sets
 from jnas.spaces.nasbench101._drawing import draw_nasbench101
 from jnas.spaces.nasbench101._features import FEATURE_NAMES, nasbench101_features
 
@@ -78,7 +78,7 @@ def parent_rows(number: int) -> list[np.ndarray]:
 
 
 @functools.cache
-def _decisions(number: int) -> Decisions:
+def _decisions(number: int) -> DecisionEncoding:
     return parent_sets(*_PARENTS[number])
 
 

@@ -13,7 +13,7 @@ from jnas.core._vocabulary import Array, Space
 from jnas.io._text import not_one_of
 from jnas.spaces._categorical import lexicographic_index
 from jnas.spaces.nasbench101._cells import MAX_VERTICES, fingerprint, is_valid_cell
-from jnas.spaces.nasbench101._decisions import Decisions, one_or_none, one_predecessor
+from jnas.spaces.nasbench101._decisions import DecisionEncoding, one_or_none, one_predecessor
 
 Sampler = Literal["enas", "nao", "darts", "fbnet"]
 """Whose encoding; that of NAO is ENAS's, that of FBNet is DARTS's."""
@@ -24,7 +24,7 @@ _ENCODINGS = {"enas": one_predecessor, "nao": one_predecessor, "darts": one_or_n
 class Released(NamedTuple):
     """What a sampler can express of a space."""
 
-    decisions: Decisions
+    decisions: DecisionEncoding
     cells: Callable[[], np.ndarray]  # those that are valid, each once, int32 `[R, 26]`
 
 
@@ -35,7 +35,7 @@ def released_sampler(space: Space, sampler: Any) -> Released:
 
 
 @functools.cache
-def released_decisions(sampler: Sampler, max_vertices: int = MAX_VERTICES) -> Decisions:
+def released_decisions(sampler: Sampler, max_vertices: int = MAX_VERTICES) -> DecisionEncoding:
     """Returns the decisions in which a released sampler of NAS-Bench-101's cells says an architecture.
 
     ENAS and NAO choose exactly one predecessor and one operation for each interior vertex, and the output reads the
@@ -48,9 +48,9 @@ def released_decisions(sampler: Sampler, max_vertices: int = MAX_VERTICES) -> De
       max_vertices: 3 to 7, the input and the output among them; every interior vertex has its decisions.
 
     Returns:
-      `Decisions`: for each interior vertex its predecessor (of DARTS `none` first), then its operation, and the pure
-      function `to_arch` from them, int32 `[D]`, to an architecture `[26]` of `nasbench101(max_vertices=...)`, which
-      may not be valid.
+      `DecisionEncoding`: for each interior vertex its predecessor (of DARTS `none` first), then its operation, and the
+      pure function `to_arch` from them, int32 `[D]`, to an architecture `[26]` of `nasbench101(max_vertices=...)`,
+      which may not be valid.
 
     Raises:
       ValueError: There is no such sampler, or `max_vertices` is out of range.

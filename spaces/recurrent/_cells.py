@@ -39,26 +39,26 @@ class RecurrentCell(NamedTuple):
     operations: Array  # [n] int32, the activation of each node, an index into `OPERATIONS`
 
 
-def cell_of(arch: Any) -> RecurrentCell:
+def recurrent_cell(arch: Any) -> RecurrentCell:
     """Returns the cell of an architecture int32 `[2 n]`, which is `[n, 2]` flattened: input and operation of each node.
 
     Example:
-      >>> cell_of(np.array([0, 0, 0, 2]))  # cell 2 of the 32: tanh and sigmoid, both of the initial state
+      >>> recurrent_cell(np.array([0, 0, 0, 2]))  # cell 2 of the 32: tanh and sigmoid, both of the initial state
       RecurrentCell(inputs=array([0, 0]), operations=array([0, 2]))
     """
     return RecurrentCell(arch[0::2], arch[1::2])
 
 
 def arch_of_cell(cell: RecurrentCell) -> Array:
-    """Returns the architecture int32 `[2 n]` of a cell; inverse of `cell_of`."""
+    """Returns the architecture int32 `[2 n]` of a cell; inverse of `recurrent_cell`."""
     return jnp.stack(cell, axis=-1).reshape(-1).astype(jnp.int32)
 
 
-def num_choices(nodes: int) -> tuple[int, ...]:
+def choices_of_decisions(nodes: int) -> tuple[int, ...]:
     """Returns the numbers of choices of the `2 n` decisions.
 
     Example:
-      >>> num_choices(3)
+      >>> choices_of_decisions(3)
       (1, 4, 2, 4, 3, 4)
     """
     return tuple(count for node in range(nodes) for count in (1 + node, len(OPERATIONS)))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array
-from jnas.spaces.recurrent._cells import Output, cell_of, check_output
+from jnas.spaces.recurrent._cells import Output, check_output, recurrent_cell
 from jnas.spaces.recurrent._fingerprint import in_use
 from jnas.spaces.recurrent._genotype import RecurrentGenotype, used_nodes
 
@@ -109,7 +109,7 @@ def recurrent_flops(arch: Array, *, units: int = 850, words: int = 10_000, outpu
 @functools.partial(jax.jit, static_argnums=(1, 2, 3), inline=True)
 def _summed(arch: Array, fixed: int, of_node: int, output: Output) -> Array:
     """Returns `fixed` and so much for each node that is used, in millions; each sum is exact before it is rounded."""
-    used = jnp.sum(in_use(cell_of(arch), output), dtype=jnp.int32)
+    used = jnp.sum(in_use(recurrent_cell(arch), output), dtype=jnp.int32)
     sums = np.asarray([(fixed + count * of_node) / 1e6 for count in range(arch.shape[0] // 2 + 1)], np.float32)
     return jnp.asarray(sums)[used]
 

@@ -9,7 +9,15 @@ import numpy as np
 
 from jnas.core._vocabulary import Array, Graph
 from jnas.spaces._categorical import one_hot, unknown_feature
-from jnas.spaces.recurrent._cells import OPERATIONS, Output, RecurrentCell, cell_of, edges, in_output, num_choices
+from jnas.spaces.recurrent._cells import (
+    OPERATIONS,
+    Output,
+    RecurrentCell,
+    choices_of_decisions,
+    edges,
+    in_output,
+    recurrent_cell,
+)
 from jnas.spaces.recurrent._fingerprint import in_use
 
 FEATURE_NAMES = ("one_hot", "ordinal", "adjacency", "path", "truncated_path", "graph")
@@ -20,11 +28,11 @@ _TRUNCATED = 3
 _K = len(OPERATIONS)
 
 
-def num_paths(longest: int) -> int:
+def num_recurrent_paths(longest: int) -> int:
     """Returns how many sequences of one to `longest` operations there are.
 
     Example:
-      >>> num_paths(3), num_paths(6)
+      >>> num_recurrent_paths(3), num_recurrent_paths(6)
       (84, 5460)
     """
     return sum(_K**length for length in range(1, longest + 1))
@@ -36,7 +44,7 @@ def _paths(cell: RecurrentCell, output: Output, longest: int) -> Array:
     The operations `o_0, ..., o_{L-1}` stand at `sum_j 4^j (o_j + 1) - 1`.
     """
     nodes = cell.inputs.shape[0]
-    kept = num_paths(min(longest, nodes))
+    kept = num_recurrent_paths(min(longest, nodes))
 
     def extend(states: tuple[Array, Array], node: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
         numbers, powers = states
@@ -99,10 +107,10 @@ def recurrent_features(arch: Array, name: str, output: Output = "all") -> Array 
     Raises:
       ValueError: The name is unknown.
     """
-    cell = RecurrentCell(*(field.astype(jnp.int32) for field in cell_of(arch)))
+    cell = RecurrentCell(*(field.astype(jnp.int32) for field in recurrent_cell(arch)))
     nodes = cell.inputs.shape[0]
     if name == "one_hot":
-        return one_hot(num_choices(nodes), arch)
+        return one_hot(choices_of_decisions(nodes), arch)
     if name == "ordinal":
         return arch.astype(jnp.float32)
     if name == "adjacency":

@@ -16,7 +16,7 @@ import numpy as np
 from jnas.core._vocabulary import Array
 from jnas.spaces._batch_last import batch_last
 from jnas.spaces._hashing import mix
-from jnas.spaces.recurrent._cells import OPERATIONS, Output, RecurrentCell, arch_of_cell, cell_of
+from jnas.spaces.recurrent._cells import OPERATIONS, Output, RecurrentCell, arch_of_cell, recurrent_cell
 
 _SALTS = np.array([0x9E3779B9, 0x7F4A7C15], np.uint32)
 
@@ -54,22 +54,22 @@ def _subtrees(cell: RecurrentCell, output: Output) -> tuple[Array, Array, Array]
 
 
 @functools.cache
-def fingerprints(output: Output = "all") -> Callable[[Array], Array]:
+def cell_fingerprints(output: Output = "all") -> Callable[[Array], Array]:
     """Returns the function from an architecture `[2 n]` to uint32 `[2]`, equal exactly for the same cells.
 
     But for a probability of about `2**-64` two cells have the same if and only if another order of the nodes makes them
     equal, nodes that the output does not depend on left out.
     """
-    return batch_last(lambda arch: _subtrees(cell_of(arch), output)[2])
+    return batch_last(lambda arch: _subtrees(recurrent_cell(arch), output)[2])
 
 
-def canonical_arch(arch: Array, output: Output = "all") -> Array:
+def canonical_recurrent(arch: Array, output: Output = "all") -> Array:
     """Returns one encoding int32 `[2 n]` for all architectures `[2 n]` that are the same cell.
 
     From the initial state on, in the order of the states that they read. Of a mean over chosen nodes, whose numbers are
     those that the output names, nodes keep their numbers, and those that are not used read the initial state as `tanh`.
     """
-    cell = RecurrentCell(*(jnp.asarray(field, jnp.int32) for field in cell_of(arch)))
+    cell = RecurrentCell(*(jnp.asarray(field, jnp.int32) for field in recurrent_cell(arch)))
     words, used, _ = _subtrees(cell, output)
     if isinstance(output, tuple):
         return arch_of_cell(RecurrentCell(*(jnp.where(used, field, 0) for field in cell)))

@@ -9,7 +9,7 @@ import numpy as np
 from jnas.io._text import bare, did_you_mean, short
 from jnas.spaces._categorical import checked_arch
 from jnas.spaces._genotype_text import call_fields, value_of
-from jnas.spaces.recurrent._cells import MOST_NODES, OPERATIONS, Output, cell_of, in_output, num_choices
+from jnas.spaces.recurrent._cells import MOST_NODES, OPERATIONS, Output, choices_of_decisions, in_output, recurrent_cell
 
 Node = tuple[str, int]
 """An activation and the state that it reads: 0 the initial state, `k` node `k`."""
@@ -60,7 +60,7 @@ def format_recurrent(genotype: RecurrentGenotype) -> str:
     return f"Genotype(recurrent={[*genotype.recurrent]!r}, concat={concat})"
 
 
-def genotype_of(arch: Any, nodes: int, output: Output = "all") -> RecurrentGenotype:
+def recurrent_genotype(arch: Any, nodes: int, output: Output = "all") -> RecurrentGenotype:
     """Returns the genotype of an architecture.
 
     Args:
@@ -72,13 +72,13 @@ def genotype_of(arch: Any, nodes: int, output: Output = "all") -> RecurrentGenot
       TypeError: The architecture is not made of integers.
       ValueError: It does not have `2 n` of them, each a choice of its decision.
     """
-    cell = cell_of(checked_arch(arch, num_choices(nodes)))
+    cell = recurrent_cell(checked_arch(arch, choices_of_decisions(nodes)))
     read = tuple((OPERATIONS[o], int(i)) for i, o in zip(*cell, strict=True))
     return RecurrentGenotype(read, tuple(1 + int(k) for k in np.flatnonzero(in_output(cell, output))))
 
 
-def arch_of(genotype: RecurrentGenotype, nodes: int, output: Output = "all") -> np.ndarray:
-    """Returns the architecture int32 `[2 n]` of a genotype; the inverse of `genotype_of`.
+def recurrent_arch(genotype: RecurrentGenotype, nodes: int, output: Output = "all") -> np.ndarray:
+    """Returns the architecture int32 `[2 n]` of a genotype; the inverse of `recurrent_genotype`.
 
     Args:
       genotype: From `parse_recurrent`, or one of `PUBLISHED_RECURRENT`.
@@ -103,7 +103,7 @@ def arch_of(genotype: RecurrentGenotype, nodes: int, output: Output = "all") -> 
                 f"one of {', '.join(OPERATIONS)}"
             )
     arch = np.asarray([(state, OPERATIONS.index(operation)) for operation, state in read], np.int32).reshape(-1)
-    expected = genotype_of(arch, nodes, output).concat
+    expected = recurrent_genotype(arch, nodes, output).concat
     if tuple(sorted(genotype.concat)) != expected:
         mean = {"all": "all nodes", "leaves": "the nodes that no other reads"}.get(str(output), "these nodes")
         raise ValueError(

@@ -5,27 +5,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array
-from jnas.spaces.recurrent._cells import SEARCH_OPERATIONS, RecurrentCell, arch_of_cell, cell_of, edges
+from jnas.spaces.recurrent._cells import SEARCH_OPERATIONS, RecurrentCell, arch_of_cell, edges, recurrent_cell
 
 _NONE = SEARCH_OPERATIONS.index("none")
 
 
-def edge_weights(arch: Array) -> Array:
+def one_hot_edges(arch: Array) -> Array:
     """Returns the weights of a search cell that is one architecture `[2 n]`: float32 `[n (n + 1) / 2, 5]`, 0 and 1.
 
     The edges are those of `edges`, the operations `SEARCH_OPERATIONS`; edges that no node reads have 0 alone.
 
     Example:
-      >>> edge_weights(jnp.array([0, 0, 1, 2])).tolist()  # node 1 reads state 0 by tanh, node 2 node 1 by sigmoid
+      >>> one_hot_edges(jnp.array([0, 0, 1, 2])).tolist()  # node 1 reads state 0 by tanh, node 2 node 1 by sigmoid
       [[0.0, 1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 0.0]]
     """
-    cell = cell_of(arch)
+    cell = recurrent_cell(arch)
     node = np.arange(cell.inputs.shape[0])
     weights = jnp.zeros((len(edges(len(node))), len(SEARCH_OPERATIONS)), jnp.float32)
     return weights.at[node * (node + 1) // 2 + cell.inputs, cell.operations + 1].set(1.0)
 
 
-def likeliest_cell(logits: Array) -> Array:
+def strongest_cell(logits: Array) -> Array:
     """Returns the architecture int32 `[2 n]` of logits `[n (n + 1) / 2, 5]`, as DARTS derives it.
 
     Each node reads the state on whose edge an operation other than `none` has the largest share of a softmax over all
@@ -35,7 +35,7 @@ def likeliest_cell(logits: Array) -> Array:
       "DARTS: Differentiable Architecture Search", Liu, Simonyan and Yang, 2019, and its released code.
 
     Example:
-      >>> likeliest_cell(edge_weights(jnp.array([0, 0, 1, 2]))).tolist()
+      >>> strongest_cell(one_hot_edges(jnp.array([0, 0, 1, 2]))).tolist()
       [0, 0, 1, 2]
     """
     nodes = round((2 * logits.shape[0]) ** 0.5 - 0.5)

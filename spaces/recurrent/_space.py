@@ -12,11 +12,11 @@ import numpy as np
 from jnas.core._draws import below, bits
 from jnas.core._vocabulary import Array, Key, Space
 from jnas.spaces._categorical import LARGEST_INDEX, change_one, lexicographic_index, one_change_away
-from jnas.spaces.recurrent._cells import MOST_NODES, OPERATIONS, Output, OutputName, check_output, num_choices
+from jnas.spaces.recurrent._cells import MOST_NODES, OPERATIONS, Output, OutputName, check_output, choices_of_decisions
 from jnas.spaces.recurrent._drawing import draw_recurrent
 from jnas.spaces.recurrent._features import FEATURE_NAMES, recurrent_features
-from jnas.spaces.recurrent._fingerprint import canonical_arch, fingerprints
-from jnas.spaces.recurrent._genotype import arch_of, format_recurrent, genotype_of, parse_recurrent
+from jnas.spaces.recurrent._fingerprint import canonical_recurrent, cell_fingerprints
+from jnas.spaces.recurrent._genotype import format_recurrent, parse_recurrent, recurrent_arch, recurrent_genotype
 
 
 def recurrent(num_nodes: int = 8, *, output: OutputName | Sequence[int] = "all") -> Space:
@@ -69,7 +69,7 @@ def recurrent(num_nodes: int = 8, *, output: OutputName | Sequence[int] = "all")
 
 @functools.cache
 def _recurrent(num_nodes: int, output: Output) -> Space:
-    counts = num_choices(num_nodes)
+    counts = choices_of_decisions(num_nodes)
     size = math.prod(counts)
     index, from_index = lexicographic_index(counts) if size <= LARGEST_INDEX else (None, None)
     mutate, mutate_from = change_one(counts, tuple(int(count > 1) for count in counts), "different")
@@ -85,10 +85,10 @@ def _recurrent(num_nodes: int, output: Output) -> Space:
         return recurrent_features(arch, name, output)
 
     def to_string(arch: Any) -> str:
-        return format_recurrent(genotype_of(arch, num_nodes, output))
+        return format_recurrent(recurrent_genotype(arch, num_nodes, output))
 
     def from_string(text: str) -> np.ndarray:
-        return arch_of(parse_recurrent(text), num_nodes, output)
+        return recurrent_arch(parse_recurrent(text), num_nodes, output)
 
     return Space(
         name="recurrent",
@@ -101,13 +101,13 @@ def _recurrent(num_nodes: int, output: Output) -> Space:
         mutate=mutate,
         neighbors=one_change_away(counts),
         is_valid=is_valid,
-        fingerprint=fingerprints(output),
+        fingerprint=cell_fingerprints(output),
         index=index,
         from_index=from_index,
         features=features,
         to_string=to_string,
         from_string=from_string,
-        draw=lambda arch: draw_recurrent(genotype_of(arch, num_nodes, output)),
+        draw=lambda arch: draw_recurrent(recurrent_genotype(arch, num_nodes, output)),
         mutate_from=mutate_from,
     )
 
@@ -115,4 +115,4 @@ def _recurrent(num_nodes: int, output: Output) -> Space:
 def canonical_cells(space: Space) -> Callable[[Array], Array]:
     """Returns the function from an encoding `[2 n]` of a space of recurrent cells to that which stands for its cell."""
     output = json.loads((space.part_of or space).config)["output"]
-    return functools.partial(canonical_arch, output=check_output(output, space.num_decisions // 2))
+    return functools.partial(canonical_recurrent, output=check_output(output, space.num_decisions // 2))

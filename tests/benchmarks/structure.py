@@ -23,6 +23,8 @@ ROWS = (
     "spaces/",
     "_families",
     "_benchmarks",
+    "tables/_synthetic",
+    "tables/report/_papers",
     "networks/nasbench",
     "tables/readers/",
     "_nasbench101",

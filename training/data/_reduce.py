@@ -57,7 +57,7 @@ def resized(dataset: Dataset, size: int, *, name: str | None = None) -> Dataset:
     )
 
 
-def divided(dataset: Dataset, share: float, seed: int = 0) -> Dataset:
+def divided_anew(dataset: Dataset, share: float, seed: int = 0) -> Dataset:
     """Returns a data set whose images of training and validation are divided anew, each class in its share.
 
     Args:

@@ -75,7 +75,7 @@ def to_flax(arch: Any, weights: Weights, *, batch_norm_epsilon: float = 1e-5, ba
     flax_networks = _import(family.flax)
     space = space_of(family.name, family.nodes_of(weights.parameters) if family.nodes_of else None)
     cell = space.from_string(arch) if isinstance(arch, str) else checked_arch(arch, space.num_choices)
-    module = flax_networks.make_module(cell, weights, batch_norm_epsilon, batch_norm_momentum)
+    module = flax_networks.make(cell, weights, batch_norm_epsilon, batch_norm_momentum)
     module.eval()
     return module
 
@@ -91,7 +91,7 @@ def from_flax(module: Any) -> Weights:
     """
     for family in FAMILIES.rows.values():
         flax_networks = None if family.flax is None else _import(family.flax)
-        if flax_networks is not None and isinstance(module, flax_networks.Module):
+        if flax_networks is not None and isinstance(module, flax_networks.module):
             weights: Weights = flax_networks.weights_of(module)
             return weights
     raise TypeError(f"module is {type(module).__name__}, expected one that jnas.training.to_flax returned")

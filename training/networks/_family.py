@@ -1,14 +1,13 @@
 """What the commands and files know of the networks of a space: the form of a row, and what rows share."""
 
 from collections.abc import Callable, Iterator
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._vocabulary import FormName, Network, Space, Supernet
+from jnas.core._vocabulary import FormName, Network, Space, Supernet, Weights
 from jnas.training.operations._forms import fastest_form
 
 Named = Iterator[tuple[str, np.ndarray]]
@@ -27,6 +26,20 @@ def name_leaves(arch: np.ndarray, parameters: Any, statistics: Any) -> Named:
     for kind, tree in (("parameters", parameters), ("statistics", statistics)):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             yield kind + jax.tree_util.keystr(path), leaf
+
+
+class FlaxNetworks(NamedTuple):
+    """How the networks of a family become Flax modules.
+
+    Attributes:
+      module: The class of the modules.
+      make: `make(arch, weights, epsilon, momentum) -> module`, of one run.
+      weights_of: `weights_of(module)`: the weights that it holds, in the form in which trainings return them.
+    """
+
+    module: type
+    make: Callable[[np.ndarray, Weights, float, float], Any]
+    weights_of: Callable[[Any], Weights]
 
 
 class Family(NamedTuple):
@@ -69,7 +82,7 @@ class Family(NamedTuple):
       bfloat16: Whether networks can compute their images in bfloat16; `network` is then given `dtype='bfloat16'` where
         that is asked for.
       cells_counted: Where a recipe counts cells.
-      flax: Imports the module with `Module`, `make_module` and `weights_of`; None where there is none.
+      flax: Imports what makes Flax modules of them; None where there is nothing.
     """
 
     name: str
@@ -88,7 +101,7 @@ class Family(NamedTuple):
     by_vertices: bool = False
     representatives: Callable[[], np.ndarray] | None = None
     padding: Callable[[np.ndarray], float] | None = None
-    flax: Callable[[], ModuleType] | None = None
+    flax: Callable[[], FlaxNetworks] | None = None
     auxiliary: bool = False
     bfloat16: bool = False
     cells_counted: str = "in each stage"

@@ -50,7 +50,7 @@ def convolution_of(rows: Any, size: int, stride: int = 1) -> nnx.Conv:
 
 def rows_of(convolution: nnx.Conv) -> Any:
     """Returns the kernel of a convolution as `[C', taps C]`."""
-    kernel = value_of(convolution.kernel)
+    kernel = array_of(convolution.kernel)
     return kernel.transpose(3, 0, 1, 2).reshape(kernel.shape[-1], -1)
 
 
@@ -59,7 +59,7 @@ def set_value(variable: Any, value: Any) -> None:
     variable.set_value(jnp.asarray(value))
 
 
-def value_of(variable: Any) -> Any:
+def array_of(variable: Any) -> Any:
     """Returns a NumPy array: reshaping hundreds of arrays on the device would compile a program for each shape."""
     return np.asarray(variable[...])
 
@@ -75,12 +75,12 @@ def batch_norm_of(scale: Any, shift: Any, statistics: Any, norm: Any) -> nnx.Bat
 
 def affine_of(norm: nnx.BatchNorm) -> tuple[Any, Any]:
     """Returns scale and shift."""
-    return value_of(norm.scale), value_of(norm.bias)
+    return array_of(norm.scale), array_of(norm.bias)
 
 
 def statistics_of(norm: nnx.BatchNorm) -> Any:
     """Returns running mean and variance, `[2, C]`."""
-    return np.stack([value_of(norm.mean), value_of(norm.var)])
+    return np.stack([array_of(norm.mean), array_of(norm.var)])
 
 
 def normalized_of(module: ConvolutionNorm) -> tuple[tuple[Any, Any, Any], Any]:

@@ -63,7 +63,7 @@ def contract_pixels(left: Array, right: Array) -> Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolve_3x3(images: Array, kernel: Array, stride: int = 1) -> Array:
+def convolve_3x3_nhwc(images: Array, kernel: Array, stride: int = 1) -> Array:
     """As `convolve`, for JAX to differentiate."""
     return convolve(images, kernel, stride)
 
@@ -77,17 +77,17 @@ def _convolve_backward(stride: int, saved: tuple[Array, Array], gradient: Array)
     return convolve_to_images(kernel, gradient, stride), convolve_to_kernel(images, gradient, stride)
 
 
-convolve_3x3.defvjp(_convolve_forward, _convolve_backward)
+convolve_3x3_nhwc.defvjp(_convolve_forward, _convolve_backward)
 
 
-def convolve_1x1(images: Array, kernel: Array) -> Array:
+def convolve_1x1_nhwc(images: Array, kernel: Array) -> Array:
     """Returns a 1x1 convolution of `[B, H, W, C]` with a kernel `[C', C]`."""
     flat = images.reshape(-1, images.shape[3])
     return lax.dot_general(flat, kernel, (((1,), (1,)), ((), ()))).reshape(*images.shape[:3], -1)
 
 
-def convolve_1x1_backward(images: Array, kernel: Array, gradient: Array) -> tuple[Array, Array]:
-    """Returns the gradients of `convolve_1x1` in its images and in its kernel."""
+def convolve_1x1_nhwc_backward(images: Array, kernel: Array, gradient: Array) -> tuple[Array, Array]:
+    """Returns the gradients of `convolve_1x1_nhwc` in its images and in its kernel."""
     flat = gradient.reshape(-1, kernel.shape[0])
     return (flat @ kernel).reshape(images.shape), contract_pixels(flat, images.reshape(-1, images.shape[3]))
 

@@ -51,14 +51,14 @@ def _first_by_patches(images: Array, kernel: Array) -> Array:
 
 CHANNELS_LAST = Layout(
     axis=3,
-    convolve_first=_channels_last.convolve_3x3,
-    convolve_3x3=_channels_last.convolve_3x3,
-    convolve_3x3_halving=functools.partial(_channels_last.convolve_3x3, stride=2),
-    convolve_1x1=_channels_last.convolve_1x1,
+    convolve_first=_channels_last.convolve_3x3_nhwc,
+    convolve_3x3=_channels_last.convolve_3x3_nhwc,
+    convolve_3x3_halving=functools.partial(_channels_last.convolve_3x3_nhwc, stride=2),
+    convolve_1x1=_channels_last.convolve_1x1_nhwc,
     forward_3x3=_channels_last.convolve,
     to_images_3x3=_channels_last.convolve_to_images,
     to_kernel_3x3=_channels_last.convolve_to_kernel,
-    backward_1x1=_channels_last.convolve_1x1_backward,
+    backward_1x1=_channels_last.convolve_1x1_nhwc_backward,
 )
 """`[B, H, W, C]`."""
 
@@ -78,10 +78,10 @@ MANY_KERNELS = Layout(
 
 def twice_differentiable() -> Layout:
     """Returns the order `[C, H, W, B]` with convolutions in plain JAX: gradients of gradients can be taken."""
-    return batch_last("patches")._replace(convolve_3x3=_first_by_patches)
+    return batch_last_layout("patches")._replace(convolve_3x3=_first_by_patches)
 
 
-def batch_last(convolution: Convolution) -> Layout:
+def batch_last_layout(convolution: Convolution) -> Layout:
     """Returns the order `[C, H, W, B]`, as one candidate's network has it, with 3x3 convolutions said in some way."""
     return MANY_KERNELS._replace(
         convolve_first=_first_by_patches,
@@ -108,7 +108,7 @@ def fastest_layout(images: Array, channels: int, form: FormName, otherwise: Layo
 
 def layout_for(images: Array, channels: int, form: FormName, convolution: Convolution) -> Layout:
     """Returns the layout of one candidate's network: `fastest_layout`, unless 3x3 convolutions are said in some way."""
-    layout = batch_last(convolution)
+    layout = batch_last_layout(convolution)
     return fastest_layout(images, channels, form, layout) if convolution == "auto" else layout
 
 

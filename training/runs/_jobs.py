@@ -174,7 +174,7 @@ def run_jobs(
     keep_weights: bool = False,
     progress: Callable[[JobsProgress], None] = lambda _: None,
     compiled: Callable[[float], None] = lambda _: None,
-    programs: "Programs | None" = None,
+    programs: "JobPrograms | None" = None,
     compiling: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
 ) -> None:
     """Makes all runs that a folder lacks, of those that this process is to make.
@@ -208,7 +208,7 @@ def run_jobs(
             epochs_per_checkpoint,
             keep_weights,
             progress,
-            programs or Programs(recipe, network, compiled, compiling),
+            programs or JobPrograms(recipe, network, compiled, compiling),
         )
 
 
@@ -222,7 +222,7 @@ def _run_chunks(
     epochs_per_checkpoint: int | None,
     keep_weights: bool,
     progress: Callable[[JobsProgress], None],
-    programs: "Programs",
+    programs: "JobPrograms",
 ) -> None:
     chunks = divide(len(jobs.archs), chunk_size)
     mine = range(jax.process_index(), len(chunks), jax.process_count())
@@ -303,10 +303,10 @@ def device_batches(jobs: Jobs, network: Network, chunk_size: int) -> np.ndarray:
 
 def chunks_left(folder: Path, num_jobs: int, chunk_size: int) -> int:
     """Returns how many chunks of a folder are not finished."""
-    return len(owners_left(folder, num_jobs, chunk_size))
+    return len(owners_of_chunks(folder, num_jobs, chunk_size))
 
 
-def owners_left(folder: Path, num_jobs: int, chunk_size: int) -> list[int]:
+def owners_of_chunks(folder: Path, num_jobs: int, chunk_size: int) -> list[int]:
     """Returns the process that makes it, for each chunk of a folder that is not finished."""
     count, chunks = jax.process_count(), range(len(divide(num_jobs, chunk_size)))
     return [chunk % count for chunk in chunks if not job_chunk_path(folder, chunk).exists()]
@@ -314,7 +314,7 @@ def owners_left(folder: Path, num_jobs: int, chunk_size: int) -> list[int]:
 
 def killed_processes(folder: Path, num_jobs: int, chunk_size: int) -> list[int]:
     """Returns the processes that ended before they had made their share of a folder's runs."""
-    return ended_early(folder, owners_left(folder, num_jobs, chunk_size))
+    return ended_early(folder, owners_of_chunks(folder, num_jobs, chunk_size))
 
 
 def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, splits: Sequence[str]) -> Runs:
@@ -340,7 +340,7 @@ def load_runs(folder: Path, num_jobs: int, chunk_size: int, recipe: Recipe, spli
     return Runs(accuracy, loss, seconds, failed, done)
 
 
-class Programs:
+class JobPrograms:
     """The two compiled programs of a chunk: its beginning, and some more epochs of it."""
 
     def __init__(

@@ -13,7 +13,7 @@ from jnas.pages._parts import mean_cell, note_box, seconds_text
 from jnas.studies._over_seeds import few_words, mean_text
 from jnas.studies.proxies._plan import FLOOR
 from jnas.studies.proxies._results import ProxyStudy
-from jnas.studies.proxies._summary import MEASURES, Line, ceiling, proxy_lines, seconds_by_group, voted_share
+from jnas.studies.proxies._summary import MEASURES, ProxyLine, ceiling, proxy_lines, seconds_by_group, voted_share
 from jnas.tables._metric import metric_of
 from jnas.training.proxies._registry import PROXIES
 
@@ -55,7 +55,7 @@ def _task(study: ProxyStudy) -> str:
     )
 
 
-def _findings(study: ProxyStudy, found: Sequence[Line]) -> Html:
+def _findings(study: ProxyStudy, found: Sequence[ProxyLine]) -> Html:
     taus = {line.name: float(line.values.mean[0, 0]) for line in found}
     others = {name: tau for name, tau in taus.items() if name not in (*FLOOR, "az_complexity") and np.isfinite(tau)}
     sentences: list[Any] = []
@@ -72,7 +72,7 @@ def _findings(study: ProxyStudy, found: Sequence[Line]) -> Html:
     return element("p", sentences or "No score orders the cells.", class_="finding")
 
 
-def _order_section(study: ProxyStudy, found: Sequence[Line], part: int) -> Html:
+def _order_section(study: ProxyStudy, found: Sequence[ProxyLine], part: int) -> Html:
     rows: list[list[Any]] = []
     for line in sorted(found, key=lambda each: -np.nan_to_num(each.values.mean[part, 0], nan=-2)):
         v = line.values
@@ -96,7 +96,7 @@ def _order_section(study: ProxyStudy, found: Sequence[Line], part: int) -> Html:
     return section(title, html_table(head, rows, caption=caption), id="order" if part == 0 else "best")
 
 
-def _noise_section(study: ProxyStudy, found: Sequence[Line]) -> Html | None:
+def _noise_section(study: ProxyStudy, found: Sequence[ProxyLine]) -> Html | None:
     if study.config["num_seeds"] < 2:
         return None
     rows = [
@@ -107,7 +107,7 @@ def _noise_section(study: ProxyStudy, found: Sequence[Line]) -> Html | None:
     return section("How much is noise", html_table(head, rows, caption=caption), id="noise")
 
 
-def _published_section(study: ProxyStudy, found: Sequence[Line]) -> Html | None:
+def _published_section(study: ProxyStudy, found: Sequence[ProxyLine]) -> Html | None:
     known = [line for line in found if np.isfinite(line.published)]
     if not known:
         return None
@@ -122,7 +122,7 @@ def _published_section(study: ProxyStudy, found: Sequence[Line]) -> Html | None:
     return section("Published", html_table(["score", "here", "published"], rows, caption=caption), id="published")
 
 
-def _row_section(found: Sequence[Line]) -> Html:
+def _row_section(found: Sequence[ProxyLine]) -> Html:
     rows = []
     for line in found:
         row = PROXIES.rows.get(line.name)

@@ -58,14 +58,14 @@ class ProxyStudy(NamedTuple):
         return found
 
 
-def save_cells(folder: Path, cells: ScoredCells, config: Mapping[str, Any]) -> None:
+def save_scored_cells(folder: Path, cells: ScoredCells, config: Mapping[str, Any]) -> None:
     """Writes which cells are scored."""
     header = {**FOLDER.header, "study": config_digest(config)}
     write_archive(folder / "cells.npz", header, cells._asdict(), compress=True)
 
 
-def load_cells(folder: Path, config: Mapping[str, Any]) -> ScoredCells:
-    """Returns what `save_cells` wrote; errors are those of `read_part`."""
+def load_scored_cells(folder: Path, config: Mapping[str, Any]) -> ScoredCells:
+    """Returns what `save_scored_cells` wrote; errors are those of `read_part`."""
     identity = {**FOLDER.header, "study": config_digest(config)}
     members = {"rows": "i N", "truth": "f N", "runs": "f N R"}
     arrays = read_part(folder / "cells.npz", identity, FOLDER, members, {"N": config["num_cells"]}).arrays

@@ -17,10 +17,10 @@ from jnas.studies.proxies._results import (
     Part,
     ProxyStudy,
     Scored,
-    load_cells,
     load_scored,
-    save_cells,
+    load_scored_cells,
     save_scored,
+    save_scored_cells,
 )
 from jnas.studies.proxies._run import begin_programs, estimate_proxy_study, run_scores
 from jnas.studies.proxies._text import proxy_summary_csv, scores_csv
@@ -102,7 +102,7 @@ def _parts(config: Mapping[str, Any]) -> list[Part]:
 def _collect(
     said: Mapping[str, Any], found: Mapping[Part, Scored], folder: Path | None, plan: ProxyPlan | None
 ) -> ProxyStudy:
-    cells = load_cells(folder, said["config"]) if plan is None and folder is not None else plan.cells  # type: ignore[union-attr]
+    cells = load_scored_cells(folder, said["config"]) if plan is None and folder is not None else plan.cells  # type: ignore[union-attr]
     return ProxyStudy(said["config"], dict(said["versions"]), cells, found)
 
 
@@ -127,7 +127,7 @@ KIND = _engine.Kind(
     outputs={"scores.csv": scores_csv, "summary.csv": proxy_summary_csv, "report.html": _page},
     same=("jnas", *SAME),
     begin=begin_programs,
-    opened=lambda plan, folder: save_cells(folder, plan.cells, plan.config),
+    opened=lambda plan, folder: save_scored_cells(folder, plan.cells, plan.config),
 )
 
 carry_out_proxies: Callable[..., ProxyStudy] = functools.partial(_engine.carry_out, KIND)

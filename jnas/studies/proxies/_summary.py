@@ -32,7 +32,7 @@ _VOTERS = ("synflow", "jacov", "snip")
 _AZ_PARTS = ("az_expressivity", "az_progressivity", "az_trainability", "az_complexity")
 
 
-class Line(NamedTuple):
+class ProxyLine(NamedTuple):
     """How a score orders the cells, its sign kept: positive where higher scores are better cells."""
 
     name: str
@@ -58,7 +58,7 @@ def all_scores(study: ProxyStudy) -> dict[str, Floats]:
     return found
 
 
-def proxy_lines(study: ProxyStudy) -> list[Line]:
+def proxy_lines(study: ProxyStudy) -> list[ProxyLine]:
     """Returns a line for each score, in the study's order; those taken together come last."""
     sign = metric_of(study.config).sign
     published = find_benchmark(study.config["space"]).proxies.get(study.config["dataset"], {})
@@ -97,7 +97,7 @@ def seconds_by_group(study: ProxyStudy) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _line(name: str, scores: Floats, truth: Floats, published: Mapping[str, float]) -> Line:
+def _line(name: str, scores: Floats, truth: Floats, published: Mapping[str, float]) -> ProxyLine:
     best = best_share(truth, 0.1)
     values = np.array([[_measures(truth[part], own[part]) for part in (slice(None), best)] for own in scores])
     mean = _mean(scores)
@@ -106,7 +106,7 @@ def _line(name: str, scores: Floats, truth: Floats, published: Mapping[str, floa
     tau = kendall_tau(truth[there], mean[there]) if ordered else np.nan
     interval = kendall_interval(truth[there], mean[there]) if ordered else (np.nan, np.nan)
     pairs = [_measures(a, b)[1] for a, b in itertools.combinations(scores, 2)]
-    return Line(
+    return ProxyLine(
         name,
         statistics_over_seeds(values),
         *interval,

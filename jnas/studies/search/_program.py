@@ -25,7 +25,7 @@ from jnas.studies.search._cost import is_short
 from jnas.studies.search._plan import SearchPlan
 
 
-class Runs(NamedTuple):
+class SearchRuns(NamedTuple):
     """What runs a chunk."""
 
     call: Callable[[Key], Trace]  # from its keys, `[width]`, to its traces `[width, T]`
@@ -35,7 +35,7 @@ class Runs(NamedTuple):
 class Program(NamedTuple):
     """A searcher's runs over the seeds of one chunk."""
 
-    compile: Callable[[], tuple[Runs, float]]  # gives the runs, and the seconds that it took to make them
+    compile: Callable[[], tuple[SearchRuns, float]]  # gives the runs, and the seconds that it took to make them
     keys: Sequence[Key]  # of each chunk, [width]
     digest: str  # of all that the runs depend on
     seconds: float  # to trace it
@@ -48,7 +48,7 @@ def make_program(plan: SearchPlan, name: str) -> Program:
     return (_traced if plan.searchers[name].compiled else _driven)(plan, name, keys)
 
 
-def compile_program(program: Program) -> tuple[Runs, float]:
+def compile_program(program: Program) -> tuple[SearchRuns, float]:
     """Returns what runs a chunk, and the seconds that it took to trace and compile it."""
     return program.compile()
 
@@ -65,7 +65,7 @@ def _traced(plan: SearchPlan, name: str, keys: Sequence[Key]) -> Program:
     lowered = in_32_bits(jax.jit(lifted).lower)(*columns, keys[0])
     seconds = time.perf_counter() - begin
 
-    def compile() -> tuple[Runs, float]:
+    def compile() -> tuple[SearchRuns, float]:
         begin = time.perf_counter()
         width, num_devices = len(keys[0]), jax.local_device_count()
         given, program = columns, lowered
@@ -76,7 +76,7 @@ def _traced(plan: SearchPlan, name: str, keys: Sequence[Key]) -> Program:
             program = in_32_bits(divided_for(each, len(given), width).lower)(*given, keys[0])
         quickly = is_short(name, plan.mean_evaluations * len(keys) * width, plan.table.space.num_decisions)
         compiled = compile_quickly(program) if quickly else program.compile(compiler_options=compiler_options())
-        return Runs(functools.partial(compiled, *given), compiled), seconds + time.perf_counter() - begin
+        return SearchRuns(functools.partial(compiled, *given), compiled), seconds + time.perf_counter() - begin
 
     return Program(compile, keys, _digest_of(lowered, columns), seconds)
 
@@ -89,7 +89,7 @@ def _driven(plan: SearchPlan, name: str, keys: Sequence[Key]) -> Program:
         stacked: Trace = jax.tree.map(lambda *each: jnp.stack(each), *traces)
         return stacked
 
-    return Program(lambda: (Runs(runs), 0.0), keys, _digest(plan), 0.0)
+    return Program(lambda: (SearchRuns(runs), 0.0), keys, _digest(plan), 0.0)
 
 
 def _limits(plan: SearchPlan) -> dict[str, Any]:

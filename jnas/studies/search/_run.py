@@ -18,7 +18,7 @@ from jnas.studies import _engine
 from jnas.studies._compared import ranks_among, seeds_text
 from jnas.studies.search._cost import estimate_study
 from jnas.studies.search._plan import SearchPlan
-from jnas.studies.search._program import Program, Runs, compile_program, make_program
+from jnas.studies.search._program import Program, SearchRuns, compile_program, make_program
 from jnas.studies.search._results import (
     Chunk,
     drop_chunks,
@@ -44,13 +44,13 @@ class Prepared(NamedTuple):
     compile_seconds: Mapping[str, float]  # estimated, by searcher
 
 
-class Programs(NamedTuple):
+class SearchPrograms(NamedTuple):
     """The programs of a study, and what judges what they find."""
 
     programs: Mapping[str, Program]  # empty where they cannot be compared with those that began the study
-    compiling: "Mapping[str, Future[tuple[Runs, float]]]"  # of the searchers of which this process runs something
+    compiling: "Mapping[str, Future[tuple[SearchRuns, float]]]"  # of the searchers of which this process runs something
     judge: Judge
-    ready: dict[str, Runs]  # those that have been compiled
+    ready: dict[str, SearchRuns]  # those that have been compiled
 
 
 def estimate_search_study(work: _engine.Work) -> _engine.Estimate:
@@ -66,7 +66,7 @@ def estimate_search_study(work: _engine.Work) -> _engine.Estimate:
 
 
 @contextlib.contextmanager
-def begin(work: _engine.Work) -> Iterator[Programs]:
+def begin(work: _engine.Work) -> Iterator[SearchPrograms]:
     """Gives the programs of all searchers, those that are needed being compiled side by side."""
     plan, prepared, bar = work.plan, work.estimate.prepared, work.bar
     programs, compiling = dict(prepared.programs), {}
@@ -80,7 +80,7 @@ def begin(work: _engine.Work) -> Iterator[Programs]:
                 compiling[name].add_done_callback(bar.counts(prepared.compile_seconds[name]))
             elif work.folder is not None and name not in work.left:  # a study that was killed may not have come to it
                 drop_chunks(finished_path(work.folder, name))
-        yield Programs(programs, compiling, _make_judge(plan), {})
+        yield SearchPrograms(programs, compiling, _make_judge(plan), {})
 
 
 def identity(work: _engine.Work | None, name: str) -> dict[str, str]:
@@ -180,9 +180,9 @@ def run_chunk(work: _engine.Work, name: str, identity: Mapping[str, Any], number
     return chunk
 
 
-def _ready(work: _engine.Work, name: str) -> tuple[Runs, float]:
+def _ready(work: _engine.Work, name: str) -> tuple[SearchRuns, float]:
     """Returns what runs a searcher's chunks, and the seconds that compiling took: 0 after the first time."""
-    ready: dict[str, Runs] = work.own.ready
+    ready: dict[str, SearchRuns] = work.own.ready
     if name in ready:
         return ready[name], 0.0
     work.bar.say(f"{name}: compiling")
@@ -203,7 +203,7 @@ def _check_archs(plan: SearchPlan, name: str, traces: Trace) -> None:
         )
 
 
-def _run_chunk(runs: Runs, keys: Key, judge: Judge) -> Chunk:
+def _run_chunk(runs: SearchRuns, keys: Key, judge: Judge) -> Chunk:
     begin = time.perf_counter()
     traces = jax.block_until_ready(runs.call(keys))  # type: ignore[no-untyped-call]
     seconds = time.perf_counter() - begin

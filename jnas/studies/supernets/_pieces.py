@@ -60,7 +60,7 @@ def join_pieces(plan: SupernetPlan, folder: Path, name: str, identity: Mapping[s
       ValueError: A file is damaged, or of another study.
       OSError: The folder cannot be written.
     """
-    seeds = [seeds_of(plan, piece, count) for piece in range(count)]
+    seeds = [seeds_of_piece(plan, piece, count) for piece in range(count)]
     whose = [whose_seeds(identity, rows) for rows in seeds]
     sizes = [{**plan.config, "num_seeds": len(rows)} for rows in seeds]
     parts = [load_method(seeds_path(folder, name, i, count), name, whose[i], sizes[i]) for i in range(count)]
@@ -76,7 +76,7 @@ def save_whole_method(path: Path, result: MethodResult, identity: Mapping[str, A
         other.unlink(missing_ok=True)
 
 
-def seeds_of(plan: SupernetPlan, piece: int, of: int) -> range:
+def seeds_of_piece(plan: SupernetPlan, piece: int, of: int) -> range:
     """Returns the numbers of a piece's seeds."""
     return range(plan.num_seeds * piece // of, plan.num_seeds * (piece + 1) // of)
 

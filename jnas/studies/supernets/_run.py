@@ -25,7 +25,7 @@ from jnas.studies.supernets._pieces import (
     count_pieces,
     join_pieces,
     search_path,
-    seeds_of,
+    seeds_of_piece,
     seeds_path,
     whose_seeds,
 )
@@ -75,7 +75,7 @@ def run_seeds(work: Work, name: str, identity: Mapping[str, Any], piece: int) ->
     count = count_pieces(work.plan, name, work.share.processes)
     check_division(work.folder, name, count)
     assert work.folder is not None
-    seeds = seeds_of(work.plan, piece, count)
+    seeds = seeds_of_piece(work.plan, piece, count)
     whose = whose_seeds(identity, seeds)
     result = work.do(_run_method, work, name, whose, seeds, search_path(work.folder, name, piece, count))
     save_method(seeds_path(work.folder, name, piece, count), result, whose)

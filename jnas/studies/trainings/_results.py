@@ -33,7 +33,7 @@ class TrainingSearch(NamedTuple):
     trainings: Trainings | None  # all that were made; None before the first
 
 
-def as_study_results(study: TrainingSearch) -> StudyResults:
+def as_searches(study: TrainingSearch) -> StudyResults:
     """Returns the searches in the form of `jnas.study`, so that they have its page and can be compared with others."""
     asked = _asked(study)
     told = StudyConfig({**study.config, "sentences": _sentences(study, asked)})

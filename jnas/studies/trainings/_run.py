@@ -51,7 +51,7 @@ class _Asked(NamedTuple):
 
 
 @contextlib.contextmanager
-def begin(work: Work) -> Iterator[_Own]:
+def begin_trainings(work: Work) -> Iterator[_Own]:
     """Gives the trainings that the folder holds; those of searchers that have finished are taken up."""
     assert work.folder is not None
     identity = {**FOLDER.header, "study": config_digest(work.plan.config)}
@@ -68,7 +68,7 @@ def begin(work: Work) -> Iterator[_Own]:
     yield _Own(store, Pace(work))
 
 
-def run_searcher(work: Work, name: str, identity: Mapping[str, Any]) -> Chunk:
+def train_proposals(work: Work, name: str, identity: Mapping[str, Any]) -> Chunk:
     """Returns the searches of a searcher over all seeds, going on from where the folder has them.
 
     Where a kill came between a training and the searchers' next step, they are asked again for what has been trained:

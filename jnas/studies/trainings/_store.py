@@ -34,15 +34,15 @@ from jnas.studies.trainings._files import (
 from jnas.studies.trainings._plan import TrainingSearchPlan
 from jnas.tables._metric import metric_of
 from jnas.training.runs._jobs import (
+    JobPrograms,
     Jobs,
     JobsProgress,
-    Programs,
     Runs,
     begun_folder,
     describe,
     divide,
     load_runs,
-    owners_left,
+    owners_of_chunks,
     run_jobs,
 )
 
@@ -65,7 +65,7 @@ class Store:
     def __init__(self, plan: TrainingSearchPlan, folder: Path, identity: Mapping[str, Any], share: Share):
         self._plan, self._folder, self._identity, self._share = plan, folder, identity, share
         self._rows: dict[bytes, tuple[Trainings, int]] = {}
-        self._programs: dict[int, Programs] = {}
+        self._programs: dict[int, JobPrograms] = {}
         self._rounds: dict[str, int] = {}  # of each searcher, how many the folder holds
         (folder / TRAININGS).mkdir(exist_ok=True)
 
@@ -214,10 +214,10 @@ class Store:
             self._rounds[name] += 1
         return len(new)
 
-    def _programs_of(self, chunk_size: int, **told: Any) -> Programs:
+    def _programs_of(self, chunk_size: int, **told: Any) -> JobPrograms:
         """Returns the programs of chunks of a size, those of earlier rounds where there are any."""
         if chunk_size not in self._programs:
-            self._programs[chunk_size] = Programs(self._plan.recipe, self._plan.network, **told)
+            self._programs[chunk_size] = JobPrograms(self._plan.recipe, self._plan.network, **told)
         return self._programs[chunk_size]
 
     def _run_share(
@@ -226,7 +226,7 @@ class Store:
         jobs: Jobs,
         chunk_size: int,
         progress: Callable[[JobsProgress], None],
-        programs: Callable[[int], Programs],
+        programs: Callable[[int], JobPrograms],
     ) -> Runs | None:
         """Returns the runs of a round after the processes have made them; None where the first one has kept them."""
         plan, share, running = self._plan, self._share, path.with_suffix("")
@@ -240,7 +240,7 @@ class Store:
         with begun_folder(running, said, ()) as folder:
             run_jobs(jobs, plan.dataset, plan.recipe, plan.network, folder, programs=programs(chunk_size), **how)
             if share.process == 0:
-                left = functools.partial(owners_left, folder, len(jobs.archs), chunk_size)
+                left = functools.partial(owners_of_chunks, folder, len(jobs.archs), chunk_size)
                 wait_for_shares(self._folder, left, chunks, "chunks", show=False, pause=_PAUSE)
                 return load_runs(folder, len(jobs.archs), chunk_size, plan.recipe, list(plan.dataset.splits))
         self._await(path)

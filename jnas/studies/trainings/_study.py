@@ -15,8 +15,8 @@ from jnas.studies.search._text import search_results_text, search_summary_csv
 from jnas.studies.trainings._files import FOLDER, all_trainings, searches_path
 from jnas.studies.trainings._pace import estimate
 from jnas.studies.trainings._plan import TrainingSearchPlan, plan_training_search
-from jnas.studies.trainings._results import TrainingSearch, as_study_results, curves_csv, evaluations_csv
-from jnas.studies.trainings._run import begin, run_searcher
+from jnas.studies.trainings._results import TrainingSearch, as_searches, curves_csv, evaluations_csv
+from jnas.studies.trainings._run import begin_trainings, train_proposals
 from jnas.tables._metric import metric_of
 from jnas.tables._targets import Target
 from jnas.training._recipe import Recipe
@@ -104,7 +104,7 @@ def carry_out_training_search(
 
 def training_search_text(study: TrainingSearch) -> str:
     """Returns mean and standard deviation of every searcher, as lines."""
-    return search_results_text(as_study_results(study))
+    return search_results_text(as_searches(study))
 
 
 def _headline(plan: TrainingSearchPlan) -> str:
@@ -140,7 +140,7 @@ def _save(path: Path, chunk: Chunk, identity: Mapping[str, Any]) -> None:
 def _page(study: TrainingSearch) -> str:
     from jnas.studies.search._report import search_report  # it brings matplotlib, which is needed at the end alone
 
-    return search_report([as_study_results(study)])
+    return search_report([as_searches(study)])
 
 
 KIND = _engine.Kind(
@@ -151,18 +151,18 @@ KIND = _engine.Kind(
     file_name=traces_file_name,
     identity=lambda work, name: {"searcher": name},
     estimate=estimate,
-    begin=begin,
-    run=run_searcher,
+    begin=begin_trainings,
+    run=train_proposals,
     save=_save,
     load=load_whole,
     collect=_collect,
     outputs={
-        "summary.csv": lambda study: search_summary_csv(as_study_results(study)),
+        "summary.csv": lambda study: search_summary_csv(as_searches(study)),
         "evaluations.csv": evaluations_csv,
         "curves.csv": curves_csv,
         "report.html": _page,
     },
     same=_SAME,
-    as_search=as_study_results,
+    as_search=as_searches,
     together=True,
 )

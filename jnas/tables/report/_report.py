@@ -14,9 +14,9 @@ from jnas.tables.report._papers import find_paper
 from jnas.tables.report._sections import (
     accuracy_section,
     best_known_section,
+    cells_ranking_section,
     early_section,
     noise_section,
-    ranking_section,
     seconds_section,
     size_section,
 )
@@ -59,7 +59,7 @@ def table_report(table: Table, progress: Callable[[str], None] | None = None) ->
     steps: list[tuple[str, Callable[[], Html | None]]] = [
         ("accuracies", lambda: accuracy_section(table, columns)),
         ("accuracy against size", lambda: size_section(table)),
-        ("rankings", lambda: ranking_section(table, columns)),
+        ("rankings", lambda: cells_ranking_section(table, columns)),
         ("short trainings", lambda: early_section(table, columns)),
         ("seeds", lambda: noise_section(table, columns)),
         ("seconds", lambda: seconds_section(table, columns)),

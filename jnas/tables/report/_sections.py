@@ -102,7 +102,7 @@ def size_section(table: Table) -> Html | None:
 # Rankings.
 
 
-def ranking_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html | None:
+def cells_ranking_section(table: Table, columns: Sequence[AccuracyColumn]) -> Html | None:
     """Returns Figures 3 and 4 of the paper: rankings on other sets, and correlations between the sets."""
     if len(columns) < 2:
         return None

@@ -147,7 +147,7 @@ def describe_arch(
         for one in [*each.values(), means]:
             rows += _info_rows(one if timed else one._replace(train_seconds=math.nan))
     for training in trainings:
-        trained = trained_as(table, training, first.arch_index)
+        trained = index_trained_as(table, training, first.arch_index)
         if trained != first.arch_index:
             lines.append(f"  {_listed([training])}: the numbers of {trained}, {table.text(trained)}, which is the same")
     if all(cell == "-" for row in rows[1:] for cell in row[3:]):
@@ -157,7 +157,7 @@ def describe_arch(
     return "\n".join([*lines, "", *aligned(rows, "lllrrrr")])
 
 
-def trained_as(table: Table, training: Training, index: int) -> int:
+def index_trained_as(table: Table, training: Training, index: int) -> int:
     """Returns the architecture whose runs an architecture has: its own index, where it was trained itself."""
     rows = table.read(member("trained_as", training.dataset, training.epochs))
     return index if rows is None else int(rows[index])

@@ -82,7 +82,9 @@ def begin_watch(alpha: Array, settings: EarlyStopping, epochs: int) -> Watched:
     return Watched(nothing, jnp.zeros((count, *alpha.shape), alpha.dtype), jnp.int32(-1))
 
 
-def watch(watched: Watched, alpha: Array, eigenvalue: Array, epoch: Array, settings: EarlyStopping) -> Watched:
+def watch_eigenvalue(
+    watched: Watched, alpha: Array, eigenvalue: Array, epoch: Array, settings: EarlyStopping
+) -> Watched:
     """Returns what is known after one more measurement, made when so many epochs had been done."""
     number = epoch // settings.every - 1
     values = watched.eigenvalues.at[number].set(eigenvalue)

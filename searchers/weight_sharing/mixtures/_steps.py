@@ -26,7 +26,7 @@ from jnas.searchers.weight_sharing._shared_weights import (
     train_weights,
     unmeasured,
 )
-from jnas.searchers.weight_sharing.mixtures._early_stopping import EarlyStopping, kept_where, watch
+from jnas.searchers.weight_sharing.mixtures._early_stopping import EarlyStopping, kept_where, watch_eigenvalue
 from jnas.searchers.weight_sharing.mixtures._perturbation import Perturbation, moved_weights, radius_of
 from jnas.searchers.weight_sharing.mixtures._unrolled import Loss, SecondOrder, unrolled_gradient
 from jnas.searchers.weight_sharing.mixtures._weights import FAR, Mixing
@@ -237,7 +237,7 @@ def _watched(
 
         curvature = hessian_on(decisions_of(rules.supernet), loss, state.alpha)
         largest = jnp.linalg.eigvalsh(curvature)[-1] + rules.adam.weight_decay
-        seen = watch(state.stop, state.alpha, largest, done, settings)
+        seen = watch_eigenvalue(state.stop, state.alpha, largest, done, settings)
         seen = kept_where(state.stop.stopped >= 0, state.stop, seen)
         back = seen.alphas[jnp.maximum(seen.stopped, 0)]
         return state._replace(stop=seen, alpha=jnp.where(seen.stopped >= 0, back, state.alpha))

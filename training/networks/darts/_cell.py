@@ -10,7 +10,7 @@ from jax import lax
 
 from jnas.core._vocabulary import Array
 from jnas.spaces.darts._cells import NODES
-from jnas.training.networks.darts._edge import NONE, SKIP, EdgeParameters, Operation, edge_operations
+from jnas.training.networks.darts._edge import NONE, SKIP, DartsEdgeParameters, Operation, operations_of_edge
 
 NUM_EDGES = 2 * NODES
 NUM_INPUTS = 2
@@ -33,14 +33,14 @@ def chosen_edges(cell: Sequence[Any], epsilon: float) -> Edges:
     wired = [(int(state), int(choice)) for node in cell for state, choice in node]
 
     def edges(
-        stride: int, _: Any, inputs: Sequence[Array], parameters: EdgeParameters, statistics: Any, keeps: Any
+        stride: int, _: Any, inputs: Sequence[Array], parameters: DartsEdgeParameters, statistics: Any, keeps: Any
     ) -> tuple[Array, Array]:
         states, used, outs = list(inputs), [], []
         for number, (state, choice) in enumerate(wired):
-            own = EdgeParameters(*(leaf[number] for leaf in parameters))
+            own = DartsEdgeParameters(*(leaf[number] for leaf in parameters))
             step = stride if state < NUM_INPUTS else 1
             given = None if statistics is None else statistics[number]
-            out, each = edge_operations(step, epsilon)[choice](states[state], own, given)
+            out, each = operations_of_edge(step, epsilon)[choice](states[state], own, given)
             if keeps is not None and not (choice == SKIP and step == 1):
                 out = out * keeps[number][None, None, None]
             outs.append(out)
@@ -56,7 +56,7 @@ class _Saved(NamedTuple):
     cell: Array  # int32 [8, 2]
     inputs: tuple[Array, Array]
     nodes: Array  # [4, C, H, W, B]
-    parameters: EdgeParameters
+    parameters: DartsEdgeParameters
     keeps: Any
 
 
@@ -71,7 +71,7 @@ def any_edges(epsilon: float) -> Edges:
     """
 
     def edges(
-        stride: int, cell: Array, inputs: Sequence[Array], parameters: EdgeParameters, statistics: Any, keeps: Any
+        stride: int, cell: Array, inputs: Sequence[Array], parameters: DartsEdgeParameters, statistics: Any, keeps: Any
     ) -> tuple[Array, Array]:
         wiring = jnp.asarray(cell).reshape(NUM_EDGES, 2)
         if statistics is None:
@@ -84,13 +84,13 @@ def any_edges(epsilon: float) -> Edges:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _learning(
-    stride: int, epsilon: float, cell: Array, inputs: tuple[Array, Array], parameters: EdgeParameters, keeps: Any
+    stride: int, epsilon: float, cell: Array, inputs: tuple[Array, Array], parameters: DartsEdgeParameters, keeps: Any
 ) -> tuple[Array, Array]:
     return _through(stride, epsilon, cell, inputs, parameters, None, keeps)
 
 
 def _learning_forward(
-    stride: int, epsilon: float, cell: Array, inputs: tuple[Array, Array], parameters: EdgeParameters, keeps: Any
+    stride: int, epsilon: float, cell: Array, inputs: tuple[Array, Array], parameters: DartsEdgeParameters, keeps: Any
 ) -> tuple[tuple[Array, Array], _Saved]:
     nodes, used = _through(stride, epsilon, cell, inputs, parameters, None, keeps)
     return (nodes, used), _Saved(cell, inputs, nodes, parameters, keeps)
@@ -111,12 +111,12 @@ def _learning_backward(stride: int, epsilon: float, saved: _Saved, gradients: tu
 
     branches = _branches(stride, epsilon, pull)
 
-    def step(to_states: tuple[Array, ...], each: Any) -> tuple[tuple[Array, ...], EdgeParameters]:
+    def step(to_states: tuple[Array, ...], each: Any) -> tuple[tuple[Array, ...], DartsEdgeParameters]:
         number, state, choice, own, keep = each
         gradient = row_of(to_states[-1], _node_row(stride, number))
         if keep is not None:
             gradient = gradient * _kept(stride, state, choice, keep)
-        moved: tuple[tuple[Array, ...], EdgeParameters] = lax.switch(
+        moved: tuple[tuple[Array, ...], DartsEdgeParameters] = lax.switch(
             _branch(stride, state, choice), branches, to_states, state, own, gradient
         )
         return moved
@@ -135,7 +135,7 @@ def _through(
     epsilon: float,
     cell: Array,
     inputs: tuple[Array, Array],
-    parameters: EdgeParameters,
+    parameters: DartsEdgeParameters,
     statistics: Any,
     keeps: Any,
 ) -> tuple[Array, Array]:
@@ -194,7 +194,7 @@ def _branches(stride: int, epsilon: float, function: Callable[..., Any]) -> list
     return [
         functools.partial(function, operation, place)
         for place in _places(stride)
-        for operation in edge_operations(place.stride, epsilon)
+        for operation in operations_of_edge(place.stride, epsilon)
     ]
 
 

@@ -23,7 +23,7 @@ TAPS = 5  # the side of the kernels that all of them fit
 ROUNDS = 2  # of depthwise convolution, 1x1 convolution and batch-norm: two in a separable convolution
 
 
-class EdgeParameters(NamedTuple):
+class DartsEdgeParameters(NamedTuple):
     """What an edge can learn, whichever operation it has."""
 
     depthwise: Array  # float [2, C, 5, 5]; a 3x3 kernel has its numbers in the middle
@@ -35,12 +35,12 @@ class EdgeParameters(NamedTuple):
     shift: Array  # float [2, C]
 
 
-Operation = Callable[[Array, EdgeParameters, Array | None], tuple[Array, Array]]
+Operation = Callable[[Array, DartsEdgeParameters, Array | None], tuple[Array, Array]]
 """`operation(images, parameters, statistics) -> (images, statistics used [2, 2, C])`; zeros for a batch-norm that it
 has not. Statistics are given for each of the two batch-norms, or `None` for the batch's own."""
 
 
-def edge_operations(stride: int, epsilon: float) -> list[Operation]:
+def operations_of_edge(stride: int, epsilon: float) -> list[Operation]:
     """Returns the operations in the order of the space, `none` last; images are `[C, H, W, B]`.
 
     Args:
@@ -49,13 +49,13 @@ def edge_operations(stride: int, epsilon: float) -> list[Operation]:
     """
 
     def normalized(
-        number: int, images: Array, parameters: EdgeParameters, statistics: Array | None
+        number: int, images: Array, parameters: DartsEdgeParameters, statistics: Array | None
     ) -> tuple[Array, Array]:
         given = None if statistics is None else statistics[number]
         return learned_norm(images, parameters.scale[number], parameters.shift[number], given, epsilon)
 
     def without_parameters(function: Callable[[Array], Array]) -> Operation:
-        def operation(images: Array, parameters: EdgeParameters, statistics: Array | None) -> tuple[Array, Array]:
+        def operation(images: Array, parameters: DartsEdgeParameters, statistics: Array | None) -> tuple[Array, Array]:
             return function(images), _nothing(parameters)
 
         return operation
@@ -65,7 +65,7 @@ def edge_operations(stride: int, epsilon: float) -> list[Operation]:
         dilation, border = 3 - rounds, (TAPS - size) // 2
         taps = slice(border, border + size)
 
-        def operation(images: Array, parameters: EdgeParameters, statistics: Array | None) -> tuple[Array, Array]:
+        def operation(images: Array, parameters: DartsEdgeParameters, statistics: Array | None) -> tuple[Array, Array]:
             used = [*_nothing(parameters)]
             for number in range(rounds):
                 kernel = parameters.depthwise[number, :, taps, taps]
@@ -76,7 +76,7 @@ def edge_operations(stride: int, epsilon: float) -> list[Operation]:
 
         return operation
 
-    def halved(images: Array, parameters: EdgeParameters, statistics: Array | None) -> tuple[Array, Array]:
+    def halved(images: Array, parameters: DartsEdgeParameters, statistics: Array | None) -> tuple[Array, Array]:
         images = factorized_reduction(jax.nn.relu(images), parameters.pointwise[0])
         images, used = normalized(0, images, parameters, statistics)
         return images, jnp.stack([used, jnp.zeros_like(used)])
@@ -106,7 +106,7 @@ def factorized_reduction(images: Array, kernel: Array, product: Callable[[Array,
     return jnp.concatenate([product(even, kernel[:half]), product(odd, kernel[half:])])
 
 
-def has_parameters(choice: Array, stride: Any, channels: int) -> EdgeParameters:
+def has_parameters(choice: Array, stride: Any, channels: int) -> DartsEdgeParameters:
     """Returns which numbers of an edge its operation has, bool arrays of their shapes.
 
     Args:
@@ -122,7 +122,7 @@ def has_parameters(choice: Array, stride: Any, channels: int) -> EdgeParameters:
     taps = inner | (choice == SEP_5) | (choice == DIL_5)
     halved = (choice == SKIP) & (jnp.asarray(stride) == 2)
     norms = jnp.broadcast_to((rounds | (halved & jnp.asarray([True, False])))[:, None], (ROUNDS, channels))
-    return EdgeParameters(
+    return DartsEdgeParameters(
         depthwise=jnp.broadcast_to((rounds[:, None, None] & taps[None])[:, None], (ROUNDS, channels, TAPS, TAPS)),
         pointwise=jnp.broadcast_to(norms[:, :, None], (ROUNDS, channels, channels)),
         scale=norms,
@@ -130,5 +130,5 @@ def has_parameters(choice: Array, stride: Any, channels: int) -> EdgeParameters:
     )
 
 
-def _nothing(parameters: EdgeParameters) -> Array:
+def _nothing(parameters: DartsEdgeParameters) -> Array:
     return jnp.zeros((ROUNDS, 2, parameters.scale.shape[-1]), parameters.scale.dtype)

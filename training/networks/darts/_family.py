@@ -1,12 +1,11 @@
 """The row of the DARTS space's networks."""
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from jnas.core._vocabulary import FormName, Network, Supernet
-from jnas.training.networks._family import Family
+from jnas.training.networks._family import Family, FlaxNetworks
 from jnas.training.networks.darts._network import DartsParameters, darts_network
 from jnas.training.networks.darts._supernet import darts_supernet
 from jnas.training.networks.darts._weights import darts_named_arrays
@@ -21,10 +20,10 @@ def _supernet(form: FormName, **sizes: Any) -> Supernet:
     return darts_supernet(**sizes)
 
 
-def _flax() -> ModuleType:
-    from jnas.training.networks.darts import _flax
+def _flax() -> FlaxNetworks:
+    from jnas.training.networks.darts._flax import NETWORKS
 
-    return _flax
+    return NETWORKS
 
 
 FAMILY = Family(

@@ -11,18 +11,20 @@ from flax import nnx
 
 from jnas.core._vocabulary import Array, Weights
 from jnas.spaces.darts._cells import NODES, SHAPE
+from jnas.training.networks._family import FlaxNetworks
 from jnas.training.networks._flax_layers import (
     ConvolutionNorm,
     ReluConvolutionNorm,
     affine_of,
+    array_of,
     batch_norm_of,
     convolution_of,
     normalized_of,
     rows_of,
     set_value,
     statistics_of,
-    value_of,
 )
+from jnas.training.networks._normalized_convolution import NormalizedConvolution
 from jnas.training.networks.darts._edge import (
     AVG_POOL,
     KERNEL_SIZES,
@@ -33,7 +35,7 @@ from jnas.training.networks.darts._edge import (
     SEP_5,
     SKIP,
     TAPS,
-    EdgeParameters,
+    DartsEdgeParameters,
 )
 from jnas.training.networks.darts._network import (
     STEM_MULTIPLIER,
@@ -44,11 +46,10 @@ from jnas.training.networks.darts._network import (
     DartsParameters,
     DartsStatistics,
     LinearLayer,
-    NormalizedConvolution,
     cell_sizes,
     overlapping_quarters,
 )
-from jnas.training.networks.darts._weights import check_weights
+from jnas.training.networks.darts._weights import check_darts_weights
 
 _POOLS: dict[int, Callable[..., Array]] = {
     MAX_POOL: nnx.max_pool,
@@ -114,7 +115,7 @@ class DepthwiseRound(nnx.Module):
         return self.product(self.depthwise(nnx.relu(images)))
 
 
-class Cell(nnx.Module):
+class DartsCell(nnx.Module):
     """Two inputs, four nodes of two edges each, concatenated."""
 
     def __init__(self, cell: np.ndarray, size: CellSize, own: CellParameters, used: CellStatistics, norm: Any):
@@ -125,7 +126,7 @@ class Cell(nnx.Module):
         self.second = _one_by_one(own.second, used.second, norm)
         edges = []
         for number, (state, choice) in enumerate(cell.reshape(-1, 2).tolist()):
-            parameters = EdgeParameters(*(leaf[number] for leaf in own.edges))
+            parameters = DartsEdgeParameters(*(leaf[number] for leaf in own.edges))
             stride = 2 if size.reduction and state < 2 else 1
             edges.append(_operation(choice, stride, parameters, used.edges[number], norm))
         self.edges = nnx.List(edges)
@@ -178,7 +179,9 @@ class DartsModule(nnx.Module):
         kinds, sizes = np.asarray(arch).reshape(SHAPE), _sizes(parameters)
         self.stem = ConvolutionNorm(parameters.stem.kernel, 3, parameters.stem, statistics.stem, norm)
         each = zip(sizes, parameters.cells, statistics.cells, strict=True)
-        self.cells = nnx.List([Cell(kinds[int(size.reduction)], size, own, used, norm) for size, own, used in each])
+        self.cells = nnx.List(
+            [DartsCell(kinds[int(size.reduction)], size, own, used, norm) for size, own, used in each]
+        )
         self.linear = _linear(parameters.head)
         head = parameters.auxiliary
         self.auxiliary = None if head is None else Auxiliary(head, statistics.auxiliary, norm)
@@ -206,16 +209,13 @@ class DartsModule(nnx.Module):
         return logits, reduced
 
 
-Module = DartsModule
-
-
-def make_module(arch: np.ndarray, weights: Any, epsilon: float, momentum: float) -> DartsModule:
+def _make_module(arch: np.ndarray, weights: Any, epsilon: float, momentum: float) -> DartsModule:
     """Returns the network of a genotype `[32]`, after checking that the weights are its own."""
-    check_weights(arch, weights)
+    check_darts_weights(arch, weights)
     return DartsModule(arch, weights, epsilon, momentum)
 
 
-def weights_of(module: DartsModule) -> Weights:
+def _weights_of(module: DartsModule) -> Weights:
     """Returns what a module holds, in the form in which `train` returns it."""
     cells, cell_statistics = zip(*map(_cell_of, module.cells), strict=True)
     (stem, stem_statistics), head, used = _normalized(module.stem), None, None
@@ -236,7 +236,7 @@ def _one_by_one(parameters: NormalizedConvolution, statistics: Any, norm: Any) -
     return ReluConvolutionNorm(parameters.kernel, 1, parameters, statistics, norm)
 
 
-def _operation(choice: int, stride: int, own: EdgeParameters, used: Any, norm: Any) -> nnx.Module:
+def _operation(choice: int, stride: int, own: DartsEdgeParameters, used: Any, norm: Any) -> nnx.Module:
     products = [NormalizedConvolution(own.pointwise[n], own.scale[n], own.shift[n]) for n in range(ROUNDS)]
     if choice == SKIP and stride == 2:
         return Halved(products[0], used[0], norm)
@@ -260,7 +260,7 @@ def _linear(parameters: LinearLayer) -> nnx.Linear:
 
 
 def _linear_of(linear: nnx.Linear) -> LinearLayer:
-    return LinearLayer(value_of(linear.kernel).T, value_of(linear.bias))
+    return LinearLayer(array_of(linear.kernel).T, array_of(linear.bias))
 
 
 def _normalized(module: Any) -> tuple[NormalizedConvolution, Any]:
@@ -273,7 +273,7 @@ def _normalized(module: Any) -> tuple[NormalizedConvolution, Any]:
     return NormalizedConvolution(*own), used
 
 
-def _cell_of(cell: Cell) -> tuple[CellParameters, CellStatistics]:
+def _cell_of(cell: DartsCell) -> tuple[CellParameters, CellStatistics]:
     (first, used_1), (second, used_2) = _normalized(cell.first), _normalized(cell.second)
     parts = [_edge_of(edge, len(first.scale)) for edge in cell.edges]
     edges = jax.tree.map(lambda *leaves: np.stack(leaves), *[own for own, _ in parts])
@@ -281,20 +281,23 @@ def _cell_of(cell: Cell) -> tuple[CellParameters, CellStatistics]:
     return CellParameters(first, second, edges), CellStatistics(used_1, used_2, statistics)
 
 
-def _edge_of(edge: Any, width: int) -> tuple[EdgeParameters, Any]:
+def _edge_of(edge: Any, width: int) -> tuple[DartsEdgeParameters, Any]:
     """Returns an edge's parameters and statistics, as they start where it has none."""
     shapes: Any = ((width, TAPS, TAPS), (width, width), (width,), (width,))
     zeros: list[Any] = [np.zeros((ROUNDS, *shape), np.float32) for shape in shapes]
-    own: Any = EdgeParameters(*zeros)
+    own: Any = DartsEdgeParameters(*zeros)
     used = np.zeros((ROUNDS, 2, width), np.float32)
     used[:, 1] = 1
     rounds = edge.layers if isinstance(edge, nnx.Sequential) else [edge] if isinstance(edge, Halved) else []
     for number, part in enumerate(rounds):
         if isinstance(part, DepthwiseRound):
-            kernel = value_of(part.depthwise.kernel)[:, :, 0].transpose(2, 0, 1)
+            kernel = array_of(part.depthwise.kernel)[:, :, 0].transpose(2, 0, 1)
             border = (TAPS - kernel.shape[1]) // 2
             taps = slice(border, TAPS - border)
             own.depthwise[number][:, taps, taps] = kernel
         weights, used[number] = _normalized(part.product if isinstance(part, DepthwiseRound) else part)
         own.pointwise[number], own.scale[number], own.shift[number] = weights
     return own, used
+
+
+NETWORKS = FlaxNetworks(DartsModule, _make_module, _weights_of)

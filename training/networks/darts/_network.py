@@ -17,13 +17,14 @@ from jnas.spaces.darts._cells import NODES, SHAPE
 from jnas.spaces.darts._cost import darts_flops, darts_parameters
 from jnas.spaces.darts._space import darts
 from jnas.training.networks._initial import Constant, Uniform, fresh_moments, initial_arrays, is_start
+from jnas.training.networks._normalized_convolution import NormalizedConvolution
 from jnas.training.networks.darts._cell import NUM_EDGES, Edges, any_edges, chosen_edges
 from jnas.training.networks.darts._edge import (
     DIL_5,
     ROUNDS,
     SEP_5,
     TAPS,
-    EdgeParameters,
+    DartsEdgeParameters,
     factorized_reduction,
     has_parameters,
 )
@@ -38,21 +39,13 @@ STEM_MULTIPLIER = 3
 AUXILIARY_CHANNELS = (128, 768)
 
 
-class NormalizedConvolution(NamedTuple):
-    """A convolution and its batch-norm."""
-
-    kernel: Array  # float [C', taps C]
-    scale: Array  # float [C']
-    shift: Array  # float [C']
-
-
 class CellParameters(NamedTuple):
     """What a cell learns."""
 
     first: NormalizedConvolution  # 1x1, of the cell before the last one; half of its rows for each half of the pixels
     # where the last cell halved the image
     second: NormalizedConvolution  # 1x1, of the last cell
-    edges: EdgeParameters  # arrays [8, ...]
+    edges: DartsEdgeParameters  # arrays [8, ...]
 
 
 class LinearLayer(NamedTuple):
@@ -338,11 +331,11 @@ def _narrowed(dtype: Any, tree: Any) -> Any:
             return own
         if isinstance(own, NormalizedConvolution):
             return own._replace(kernel=own.kernel.astype(dtype))
-        if isinstance(own, EdgeParameters):
+        if isinstance(own, DartsEdgeParameters):
             return own._replace(depthwise=own.depthwise.astype(dtype), pointwise=own.pointwise.astype(dtype))
         return own.astype(dtype)
 
-    parts = (LinearLayer, NormalizedConvolution, EdgeParameters)
+    parts = (LinearLayer, NormalizedConvolution, DartsEdgeParameters)
     return jax.tree.map(narrow, tree, is_leaf=lambda own: isinstance(own, parts))
 
 
@@ -368,7 +361,7 @@ def _starts(
     def cell(size: CellSize) -> CellParameters:
         first, second = (normalized(size.channels, inputs) for inputs in size.inputs)
         each = (NUM_EDGES, ROUNDS, size.channels)
-        edges: Any = EdgeParameters(
+        edges: Any = DartsEdgeParameters(
             Uniform((*each, TAPS, TAPS), TAPS**2),  # type: ignore[arg-type]
             Uniform((*each, size.channels), size.channels),  # type: ignore[arg-type]
             Constant(each, 1.0),  # type: ignore[arg-type]
@@ -387,17 +380,17 @@ def _starts(
     )
 
 
-def _own_edges(arch: Array, size: CellSize, edges: EdgeParameters) -> EdgeParameters:
+def _own_edges(arch: Array, size: CellSize, edges: DartsEdgeParameters) -> DartsEdgeParameters:
     """Keeps of each edge what its operation has; a 3x3 kernel has a smaller fan-in than a 5x5 one."""
     choice = jnp.asarray(arch).reshape(2, NUM_EDGES, 2)[int(size.reduction), :, 1]
     wide = (choice == SEP_5) | (choice == DIL_5)
     factor = jnp.where(wide, np.float32(1), np.float32(TAPS / 3))[:, None, None, None, None]
     scaled = edges._replace(depthwise=edges.depthwise * factor)
     has = _has_edges(arch, size)
-    return EdgeParameters(*(jnp.where(mask, leaf, 0) for mask, leaf in zip(has, scaled, strict=True)))
+    return DartsEdgeParameters(*(jnp.where(mask, leaf, 0) for mask, leaf in zip(has, scaled, strict=True)))
 
 
-def _has_edges(arch: Array, size: CellSize) -> EdgeParameters:
+def _has_edges(arch: Array, size: CellSize) -> DartsEdgeParameters:
     """Returns which numbers of a cell's edges the architecture has, bool arrays of their shapes."""
     cell = jnp.asarray(arch).reshape(2, NUM_EDGES, 2)[int(size.reduction)]
     strides = jnp.where((cell[:, 0] < 2) & size.reduction, 2, 1)

@@ -14,23 +14,23 @@ from jnas.spaces.darts._edge_choices import (
     INTO_NODE,
     NONE,
     NUM_CELLS,
+    choice_frequencies,
     edge_operations,
     edge_space,
     likeliest_cells,
     node_choices,
     of_node_choices,
     to_node_choices,
-    uniform_choices,
 )
 from jnas.training.networks._edge_weights import weighted_edges
 from jnas.training.networks._initial import Constant, Uniform, fresh_moments, initial_arrays
+from jnas.training.networks._normalized_convolution import NormalizedConvolution
 from jnas.training.networks.darts._edge import NOISE, factorized_reduction
 from jnas.training.networks.darts._network import (
     STEM_MULTIPLIER,
     CellSize,
     CellStatistics,
     LinearLayer,
-    NormalizedConvolution,
     cell_sizes,
 )
 from jnas.training.networks.darts._search_cell import (
@@ -210,7 +210,7 @@ def darts_supernet(
         rematerialize=rematerialize,
         partial=in_parts if partial == 1 else None,
     )
-    own = decisions_of(supernet)._replace(independent=False, absent=absent, uniform=uniform_choices(absent))
+    own = decisions_of(supernet)._replace(independent=False, absent=absent, uniform=choice_frequencies(absent))
     if operations not in (None, "s3"):  # `none` is not among what a search mixes
         own = own._replace(mask=np.tile(np.arange(absent + 1) < absent, (len(table), 1)))
     into = tuple(range(cell + node.start, cell + node.stop) for cell in (0, len(EDGES)) for node in INTO_NODE)

@@ -39,7 +39,7 @@ def darts_named_arrays(arch: np.ndarray, parameters: Any, statistics: Any) -> Na
         yield "auxiliary/linear/bias", head.linear.bias
 
 
-def check_weights(arch: np.ndarray, weights: Any) -> None:
+def check_darts_weights(arch: np.ndarray, weights: Any) -> None:
     """Raises where weights are not those of one run, or hold kernels that the architecture `[32]` does not have."""
     if weights.parameters.stem.kernel.ndim != 2:
         shape = list(weights.parameters.stem.kernel.shape)

@@ -26,7 +26,7 @@ from jnas.training.networks.nasbench101._one_shot_module import (
 )
 from jnas.training.networks.nasbench101._shared_module import fresh_convolution
 from jnas.training.operations._convolutions import Convolution, check_convolution
-from jnas.training.operations._layouts import batch_last
+from jnas.training.operations._layouts import batch_last_layout
 
 
 class OneShotShared(NamedTuple):
@@ -105,7 +105,7 @@ def nasbench1shot1_supernet(
     space, reads = get(f"nasbench1shot1_{number}"), _Reads(parent_rows(number))
     stacks = tuple(stack for stack in range(NUM_STACKS) for _ in range(cells))
     widths = tuple(channels * 2**stack for stack in stacks)
-    settings = ModuleSettings(epsilon, batch_last(convolution))
+    settings = ModuleSettings(epsilon, batch_last_layout(convolution))
 
     def init(key: Key) -> tuple[OneShotShared, NasBench101Statistics]:
         starts = _starts(reads.blocks, widths, channels, image_channels, num_classes)

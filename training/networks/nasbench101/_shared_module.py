@@ -62,7 +62,7 @@ class SharedStatistics(NamedTuple):
     output: Array  # float [2, C']
 
 
-class Reading(NamedTuple):
+class ModuleReading(NamedTuple):
     """What an architecture reads of a module of `n` vertices."""
 
     graph: Wiring
@@ -80,7 +80,9 @@ def num_norms(vertices: int, norm: NormName) -> int:
     return 2**vertices if norm == "by_predecessors" else 1
 
 
-def readings(arch: Array, vertices: int, widths: Sequence[int], norms: int, slices: SliceName) -> dict[int, Reading]:
+def readings(
+    arch: Array, vertices: int, widths: Sequence[int], norms: int, slices: SliceName
+) -> dict[int, ModuleReading]:
     """Returns what an architecture int32 `[26]` reads of modules with `vertices` vertices, by their channels."""
     own = tuple(dict.fromkeys(widths))
     # All at once: graphs take many small operations, which take long to compile.
@@ -91,12 +93,12 @@ def readings(arch: Array, vertices: int, widths: Sequence[int], norms: int, slic
     }
 
 
-def _reading(arch: Array, graph: Wiring, vertices: int, outputs: int, norms: int, slices: SliceName) -> Reading:
+def _reading(arch: Array, graph: Wiring, vertices: int, outputs: int, norms: int, slices: SliceName) -> ModuleReading:
     rows = slice(1, 1 + vertices)
     operation, used, channels = arch[NUM_EDGES : NUM_EDGES + vertices], graph.used[rows], graph.channels[rows]
     # The input is the lowest bit, vertex u the bit u: vertex v has predecessors below itself alone.
     sets = jnp.sum(graph.matrix[:vertices, rows] * 2 ** np.arange(vertices)[:, None], axis=0, dtype=jnp.int32)
-    return Reading(
+    return ModuleReading(
         graph=graph,
         convolution=jnp.minimum(operation, NUM_CONVOLUTIONS - 1),
         norm=sets if norms > 1 else jnp.zeros_like(sets),
@@ -119,7 +121,7 @@ def _starts(arch: Array, channels: Array, outputs: int) -> Array:
     return (words % (outputs - channels + 1).astype(jnp.uint32)[None]).astype(jnp.int32)
 
 
-def cut_parameters(shared: SharedModule, what: Reading) -> ModuleParameters:
+def cut_parameters(shared: SharedModule, what: ModuleReading) -> ModuleParameters:
     """Returns the parameters of the cell's own module, its channels at the front, scales and shifts zero beyond."""
     vertices, rows = shared.vertices, np.arange(len(what.norm))
     # As a module of any cell has it: a 1x1 convolution is the middle tap of a 3x3 one.
@@ -151,7 +153,7 @@ def _turned(starts: Array, size: int) -> Array:
     return (jnp.arange(size)[None, :] + starts[:, None]) % size
 
 
-def cut_statistics(shared: SharedStatistics, what: Reading) -> ModuleStatistics:
+def cut_statistics(shared: SharedStatistics, what: ModuleReading) -> ModuleStatistics:
     """Returns the statistics of the cell's own module, its channels at the front."""
     vertices = shared.vertices[np.arange(len(what.norm)), what.convolution, what.norm]
     inputs = shared.inputs
@@ -162,7 +164,7 @@ def cut_statistics(shared: SharedStatistics, what: Reading) -> ModuleStatistics:
     return ModuleStatistics(vertices, inputs, shared.output)
 
 
-def spread_statistics(used: ModuleStatistics, what: Reading, norms: int) -> SharedStatistics:
+def spread_statistics(used: ModuleStatistics, what: ModuleReading, norms: int) -> SharedStatistics:
     """Returns statistics of a cell's own module at their places among all, and zeros elsewhere."""
     own = what.own[:, None]
     # In float numbers and not by a mask: what a pooling or missing vertex tells is zero already.
@@ -175,7 +177,7 @@ def spread_statistics(used: ModuleStatistics, what: Reading, norms: int) -> Shar
     return SharedStatistics(jnp.where(place, vertices[:, None, None], 0), inputs, used.output)
 
 
-def ran(what: Reading, norms: int) -> SharedStatistics:
+def ran(what: ModuleReading, norms: int) -> SharedStatistics:
     """Returns which statistics an architecture uses, bool arrays that broadcast to theirs."""
     outs = projected = what.own
     if what.starts is not None:
@@ -185,7 +187,7 @@ def ran(what: Reading, norms: int) -> SharedStatistics:
     return SharedStatistics(vertices, (projected & what.projects[:, None])[:, None], what.adds_input)
 
 
-def _place(what: Reading, norms: int) -> Array:
+def _place(what: ModuleReading, norms: int) -> Array:
     """Returns bool `[n, 2, P]`, the row of a vertex's convolution and of its batch-norm."""
     convolution = what.convolution[:, None] == np.arange(NUM_CONVOLUTIONS)[None]
     norm = what.norm[:, None] == np.arange(norms)[None]

@@ -27,8 +27,8 @@ from jnas.training.networks.nasbench101._network import (
 )
 from jnas.training.networks.nasbench101._preferences import released_preferences
 from jnas.training.networks.nasbench101._shared_module import (
+    ModuleReading,
     NormName,
-    Reading,
     SharedModule,
     SharedStatistics,
     SliceName,
@@ -43,7 +43,7 @@ from jnas.training.networks.nasbench101._shared_module import (
     spread_statistics,
 )
 from jnas.training.operations._convolutions import Convolution, check_convolution
-from jnas.training.operations._layouts import batch_last, layout_for
+from jnas.training.operations._layouts import batch_last_layout, layout_for
 
 
 class NasBench101Shared(NamedTuple):
@@ -170,7 +170,7 @@ def nasbench101_supernet(
 
     def mixture(parameters: Any, statistics: Any, weights: Array, images: Array) -> tuple[Array, Any]:
         mixed = edge_weights(weights, sizes.vertices)
-        settings = ModuleSettings(epsilon, batch_last(convolution))
+        settings = ModuleSettings(epsilon, batch_last_layout(convolution))
         module = functools.partial(mixture_module, settings)
         return _apply(module, sizes, settings, parameters, statistics, mixed, images)
 
@@ -203,7 +203,7 @@ def _sampled(
     sizes: _Sizes,
     how: Callable[[Array], ModuleSettings],
     in_degree: int,
-    read: dict[int, Reading],
+    read: dict[int, ModuleReading],
     parameters: NasBench101Shared,
     statistics: Any,
     arch: Array,
@@ -238,7 +238,7 @@ def _apply(
     return apply_by_modules(module, settings, sizes.modules, parameters, statistics, what, images, True)
 
 
-def _readings(sizes: _Sizes, slices: SliceName, arch: Array) -> dict[int, Reading]:
+def _readings(sizes: _Sizes, slices: SliceName, arch: Array) -> dict[int, ModuleReading]:
     """Returns what an architecture reads of modules, by their width."""
     return readings(jnp.asarray(arch), sizes.vertices, sizes.widths, sizes.norms, slices)
 

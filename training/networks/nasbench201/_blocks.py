@@ -10,17 +10,10 @@ import jax.numpy as jnp
 
 from jnas.core._vocabulary import Array
 from jnas.spaces.nasbench201._cells import EDGES
+from jnas.training.networks._normalized_convolution import NormalizedConvolution
 from jnas.training.networks.nasbench201._edge import EdgeParameters, See, unseen
 from jnas.training.operations._convolutions import average_pool_2x2
 from jnas.training.operations._layouts import Layout
-
-
-class NormalizedConvolution(NamedTuple):
-    """A 3x3 convolution and its batch-norm."""
-
-    kernel: Array  # float [C', 9 C]
-    scale: Array  # float [C']
-    shift: Array  # float [C']
 
 
 class Reduction(NamedTuple):

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -13,7 +12,7 @@ from jnas.core._vocabulary import FormName, Network, Supernet
 from jnas.spaces.nasbench201._cells import NUM_CELLS, NUM_CHOICES, OPERATIONS, nasbench201_classes
 from jnas.spaces.nasbench201._cost import nasbench201_flops
 from jnas.spaces.nasbench201._space import nasbench201
-from jnas.training.networks._family import Family, all_archs
+from jnas.training.networks._family import Family, FlaxNetworks, all_archs
 from jnas.training.networks.nasbench201._network import NasBench201Parameters, nasbench201_network
 from jnas.training.networks.nasbench201._supernet import nasbench201_supernet
 from jnas.training.networks.nasbench201._weights import nasbench201_named_arrays
@@ -79,10 +78,10 @@ def _cheapest_of_class() -> np.ndarray:
     return result
 
 
-def _flax() -> ModuleType:
-    from jnas.training.networks.nasbench201 import _flax
+def _flax() -> FlaxNetworks:
+    from jnas.training.networks.nasbench201._flax import NETWORKS
 
-    return _flax
+    return NETWORKS
 
 
 FAMILY = Family(

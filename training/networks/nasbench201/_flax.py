@@ -12,19 +12,21 @@ from flax import nnx
 
 from jnas.core._vocabulary import Array, Weights
 from jnas.spaces.nasbench201._cells import EDGES, OPERATIONS
+from jnas.training.networks._family import FlaxNetworks
 from jnas.training.networks._flax_layers import (
     ConvolutionNorm,
     ReluConvolutionNorm,
     affine_of,
+    array_of,
     batch_norm_of,
     convolution_of,
     normalized_of,
     rows_of,
     set_value,
     statistics_of,
-    value_of,
 )
-from jnas.training.networks.nasbench201._blocks import NormalizedConvolution, Reduction
+from jnas.training.networks._normalized_convolution import NormalizedConvolution
+from jnas.training.networks.nasbench201._blocks import Reduction
 from jnas.training.networks.nasbench201._edge import EdgeParameters, middle_tap
 from jnas.training.networks.nasbench201._network import (
     Nasbench201Head,
@@ -142,16 +144,13 @@ class NasBench201Module(nnx.Module):
         return logits
 
 
-Module = NasBench201Module
-
-
-def make_module(arch: np.ndarray, weights: Any, epsilon: float, momentum: float) -> NasBench201Module:
+def _make_module(arch: np.ndarray, weights: Any, epsilon: float, momentum: float) -> NasBench201Module:
     """Returns the network of a cell `[6]`, after checking that the weights are its own."""
     check_weights(arch, weights)
     return NasBench201Module(arch, weights, epsilon, momentum)
 
 
-def weights_of(module: NasBench201Module) -> Weights:
+def _weights_of(module: NasBench201Module) -> Weights:
     """Returns what a module holds, in the form in which `train` returns it."""
     width = module.stem.convolution.kernel.shape[-1]
     cells = [[_edges_of(cell, width * 2**stage) for cell in each] for stage, each in enumerate(module.stages)]
@@ -159,7 +158,7 @@ def weights_of(module: NasBench201Module) -> Weights:
     blocks = [[normalized_of(block.first), normalized_of(block.second)] for block in module.reductions]
     stem, stem_statistics = normalized_of(module.stem)
     shortcuts = [rows_of(block.shortcut) for block in module.reductions]
-    head = Nasbench201Head(*affine_of(module.norm), value_of(module.linear.kernel).T, value_of(module.linear.bias))
+    head = Nasbench201Head(*affine_of(module.norm), array_of(module.linear.kernel).T, array_of(module.linear.bias))
     parameters = NasBench201Parameters(
         stem=NormalizedConvolution(*stem),
         cells=tuple(parameters for parameters, _ in stages),
@@ -214,3 +213,6 @@ def _edges_of(cell: Cell, width: int) -> tuple[EdgeParameters, Any]:
 
 def _stacked(*arrays: Any) -> Any:
     return np.stack(arrays)
+
+
+NETWORKS = FlaxNetworks(NasBench201Module, _make_module, _weights_of)

@@ -14,7 +14,8 @@ from jnas.spaces.nasbench201._cells import EDGES, OPERATIONS
 from jnas.spaces.nasbench201._cost import nasbench201_flops, nasbench201_parameters
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.training.networks._initial import Constant, Uniform, fresh_moments, initial_arrays, is_start
-from jnas.training.networks.nasbench201._blocks import NormalizedConvolution, Reduction, halve, through_cell
+from jnas.training.networks._normalized_convolution import NormalizedConvolution
+from jnas.training.networks.nasbench201._blocks import Reduction, halve, through_cell
 from jnas.training.networks.nasbench201._edge import EdgeParameters, make_edge
 from jnas.training.networks.nasbench201._tapped import tapped_pass
 from jnas.training.operations._convolutions import Convolution, batch_norm, check_convolution

@@ -12,7 +12,7 @@ from jnas.core._vocabulary import Array
 from jnas.spaces.recurrent._cells import RecurrentCell
 
 
-class CellParameters(NamedTuple):
+class RecurrentCellParameters(NamedTuple):
     """The products of a cell of `n` nodes and `D` units; they have no bias."""
 
     initial: Array  # [2 D, 2 D], of the input (first) and the hidden state to gate and candidate
@@ -60,7 +60,7 @@ def gated(state: Array, product: Array, operation: Any) -> Array:
 
 
 def run_cell(
-    parameters: CellParameters,
+    parameters: RecurrentCellParameters,
     cell: RecurrentCell,
     put_out: Array,
     inputs: Array,

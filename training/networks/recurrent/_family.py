@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from jnas.core._vocabulary import FormName, Network, Supernet
-from jnas.training.networks._family import Family, Named
+from jnas.training.networks._family import Family, FlaxNetworks, Named
 from jnas.training.networks.recurrent._language_model import LanguageModelParameters, language_model
 from jnas.training.networks.recurrent._supernet import recurrent_supernet
 from jnas.training.operations._forms import fastest_form
@@ -28,10 +28,10 @@ def _supernet(form: FormName, **sizes: Any) -> Supernet:
     return recurrent_supernet(form=form, **sizes)
 
 
-def _flax() -> Any:
-    from jnas.training.networks.recurrent import _flax
+def _flax() -> FlaxNetworks:
+    from jnas.training.networks.recurrent._flax import NETWORKS
 
-    return _flax
+    return NETWORKS
 
 
 FAMILY = Family(

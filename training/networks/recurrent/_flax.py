@@ -10,9 +10,10 @@ from flax import nnx
 from jax import lax
 
 from jnas.core._vocabulary import Array, Weights
-from jnas.spaces.recurrent._cells import cell_of
-from jnas.training.networks._flax_layers import set_value, value_of
-from jnas.training.networks.recurrent._cell import CellParameters
+from jnas.spaces.recurrent._cells import recurrent_cell
+from jnas.training.networks._family import FlaxNetworks
+from jnas.training.networks._flax_layers import array_of, set_value
+from jnas.training.networks.recurrent._cell import RecurrentCellParameters
 from jnas.training.networks.recurrent._language_model import LanguageModelParameters
 
 _ACTIVATIONS = (jnp.tanh, nnx.relu, nnx.sigmoid, lambda x: x)  # as `jnas.spaces.recurrent._cells.OPERATIONS`
@@ -24,7 +25,7 @@ class RecurrentModule(nnx.Module):
     def __init__(self, arch: np.ndarray, weights: Weights):
         """Takes an architecture `[2 n]` and the weights of `V` words and `D` units."""
         parameters: LanguageModelParameters = weights.parameters
-        cell = cell_of(arch)
+        cell = recurrent_cell(arch)
         self.cell = tuple(zip(cell.inputs.tolist(), cell.operations.tolist(), strict=True))
         self.words = nnx.Embed(*parameters.words.shape, embedding_init=nnx.initializers.zeros, rngs=nnx.Rngs(0))
         set_value(self.words.embedding, parameters.words)
@@ -60,10 +61,9 @@ class RecurrentModule(nnx.Module):
         return self.words.attend(outputs).transpose(1, 0, 2) + self.bias[...][None, None, :], after
 
 
-Module = RecurrentModule
-
-
-def make_module(arch: Sequence[int] | np.ndarray, weights: Weights, epsilon: float, momentum: float) -> RecurrentModule:
+def _make_module(
+    arch: Sequence[int] | np.ndarray, weights: Weights, epsilon: float, momentum: float
+) -> RecurrentModule:
     """Returns the module of an architecture; there is no batch-norm, of which the two numbers would be.
 
     Raises:
@@ -78,11 +78,11 @@ def make_module(arch: Sequence[int] | np.ndarray, weights: Weights, epsilon: flo
     return RecurrentModule(np.asarray(arch), weights)
 
 
-def weights_of(module: RecurrentModule) -> Weights:
+def _weights_of(module: RecurrentModule) -> Weights:
     """Returns what a module holds, in the form in which `train` returns it."""
-    nodes: Any = np.stack([value_of(product.kernel) for product in module.nodes])
-    cell = CellParameters(value_of(module.initial.kernel), nodes)
-    parameters = LanguageModelParameters(value_of(module.words.embedding), value_of(module.bias), cell)
+    nodes: Any = np.stack([array_of(product.kernel) for product in module.nodes])
+    cell = RecurrentCellParameters(array_of(module.initial.kernel), nodes)
+    parameters = LanguageModelParameters(array_of(module.words.embedding), array_of(module.bias), cell)
     weights: Weights = jax.tree.map(jnp.asarray, Weights(parameters, ()))
     return weights
 
@@ -98,3 +98,6 @@ def _gated(state: Array, product: Array, activation: Any) -> Array:
     gate, candidate = jnp.split(product, 2, 1)
     gated: Array = state + nnx.sigmoid(gate) * (activation(candidate) - state)
     return gated
+
+
+NETWORKS = FlaxNetworks(RecurrentModule, _make_module, _weights_of)

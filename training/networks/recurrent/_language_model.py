@@ -8,13 +8,13 @@ import numpy as np
 
 from jnas.core._draws import bits, uniform
 from jnas.core._vocabulary import LANGUAGE_MODELLING, Array, FormName, Key, Network
-from jnas.spaces.recurrent._cells import Output, RecurrentCell, cell_of, check_output, in_output
+from jnas.spaces.recurrent._cells import Output, RecurrentCell, check_output, in_output, recurrent_cell
 from jnas.spaces.recurrent._cost import recurrent_flops, recurrent_parameters
 from jnas.spaces.recurrent._fingerprint import in_use
 from jnas.spaces.recurrent._space import recurrent
 from jnas.training._recipe import TextRecipe
 from jnas.training.networks._initial import Uniform, initial_arrays
-from jnas.training.networks.recurrent._cell import CellMasks, CellParameters, run_cell
+from jnas.training.networks.recurrent._cell import CellMasks, RecurrentCellParameters, run_cell
 from jnas.training.networks.recurrent._decoder import cross_entropy
 
 FAN_IN = 625  # all products start within 0.04, which is one over the root of this
@@ -25,7 +25,7 @@ class LanguageModelParameters(NamedTuple):
 
     words: Array  # [V, D], the embedding and, transposed, the decoder
     bias: Array  # [V], of the decoder
-    cell: CellParameters
+    cell: RecurrentCellParameters
 
 
 class Window(NamedTuple):
@@ -80,19 +80,19 @@ def language_model(
     fixed = None if form != "static" or arch is None else np.asarray(arch)
 
     def chosen(arch: Array) -> tuple[RecurrentCell, Array]:
-        cell = cell_of(arch if fixed is None else fixed)
+        cell = recurrent_cell(arch if fixed is None else fixed)
         return cell, in_output(cell, output)
 
     def init(key: Key, arch: Array) -> tuple[LanguageModelParameters, Any]:
         shapes = ((num_words, channels), (2 * channels, 2 * channels), (nodes, channels, 2 * channels))
         words, initial, each = initial_arrays(key, tuple(Uniform(shape, FAN_IN) for shape in shapes))
-        used = in_use(cell_of(arch), output)[:, None, None]
-        cell = CellParameters(initial, jnp.where(used, each, 0))
+        used = in_use(recurrent_cell(arch), output)[:, None, None]
+        cell = RecurrentCellParameters(initial, jnp.where(used, each, 0))
         return LanguageModelParameters(words, jnp.zeros(num_words), cell), ()
 
     def has(arch: Array) -> LanguageModelParameters:
-        used = jnp.broadcast_to(in_use(cell_of(arch), output)[:, None, None], (nodes, channels, 2 * channels))
-        cell = CellParameters(jnp.ones((2 * channels, 2 * channels), bool), used)
+        used = jnp.broadcast_to(in_use(recurrent_cell(arch), output)[:, None, None], (nodes, channels, 2 * channels))
+        cell = RecurrentCellParameters(jnp.ones((2 * channels, 2 * channels), bool), used)
         return LanguageModelParameters(jnp.ones((num_words, channels), bool), jnp.ones(num_words, bool), cell)
 
     def window(

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array, Decisions, Preferences
-from jnas.spaces.recurrent._cells import OPERATIONS, SEARCH_OPERATIONS, cell_of, edges
-from jnas.spaces.recurrent._search_cell import likeliest_cell
+from jnas.spaces.recurrent._cells import OPERATIONS, SEARCH_OPERATIONS, edges, recurrent_cell
+from jnas.spaces.recurrent._search_cell import strongest_cell
 
 _NONE = SEARCH_OPERATIONS.index("none")
 
@@ -48,7 +48,7 @@ def edge_preferences(mixture: Callable[..., tuple[Any, Any]], nodes: int) -> Pre
         logs = of_nodes(logits)
 
         def one(arch: Array) -> Array:
-            cell = cell_of(arch)
+            cell = recurrent_cell(arch)
             each = [own[cell.inputs[node], cell.operations[node]] for node, own in enumerate(logs)]
             return jnp.sum(jnp.stack(each))
 
@@ -60,7 +60,7 @@ def edge_preferences(mixture: Callable[..., tuple[Any, Any]], nodes: int) -> Pre
     return Preferences(
         decisions=Decisions(np.ones((count, len(SEARCH_OPERATIONS)), bool), (SEARCH_OPERATIONS,) * count, False),
         mixture=mix,
-        discretize=likeliest_cell,
+        discretize=strongest_cell,
         probabilities=probabilities,
         log_probability=log_probability,
     )

@@ -14,7 +14,7 @@ from jnas.core._vocabulary import Array
 from jnas.spaces.recurrent._cells import OPERATIONS, RecurrentCell
 from jnas.training.networks.recurrent._cell import (
     CellMasks,
-    CellParameters,
+    RecurrentCellParameters,
     activate,
     gated,
     sigmoid,
@@ -63,7 +63,7 @@ def sampled_rule(cell: RecurrentCell) -> NodeRule:
 
 
 def run_search_cell(
-    parameters: CellParameters,
+    parameters: RecurrentCellParameters,
     rule: NodeRule,
     put_out: Array,
     inputs: Array,

@@ -17,12 +17,12 @@ from jnas.core._vocabulary import (
     Windows,
     decisions_of,
 )
-from jnas.spaces.recurrent._cells import OPERATIONS, cell_of
+from jnas.spaces.recurrent._cells import OPERATIONS, recurrent_cell
 from jnas.spaces.recurrent._cost import recurrent_parameters
 from jnas.spaces.recurrent._space import recurrent
 from jnas.training._recipe import TextRecipe
 from jnas.training.networks._initial import Uniform, fresh_moments, initial_arrays, moved_moments
-from jnas.training.networks.recurrent._cell import CellParameters
+from jnas.training.networks.recurrent._cell import RecurrentCellParameters
 from jnas.training.networks.recurrent._language_model import (
     FAN_IN,
     LanguageModelParameters,
@@ -86,9 +86,9 @@ def recurrent_supernet(
     def init(key: Key) -> tuple[LanguageModelParameters, Array]:
         shapes = ((num_words, channels), (2 * channels, 2 * channels), (nodes, channels, 2 * channels))
         words, initial, each = initial_arrays(key, tuple(Uniform(shape, FAN_IN) for shape in shapes))
-        return LanguageModelParameters(words, jnp.zeros(num_words), CellParameters(initial, each)), fresh_moments(
-            channels
-        )
+        return LanguageModelParameters(
+            words, jnp.zeros(num_words), RecurrentCellParameters(initial, each)
+        ), fresh_moments(channels)
 
     def run(
         rule: NodeRule, parameters: LanguageModelParameters, statistics: Array | None, windows: Windows
@@ -122,7 +122,7 @@ def recurrent_supernet(
         return by_edges(parameters, statistics, jnp.concatenate(each), windows)
 
     def sampled(parameters: Any, statistics: Any, arch: Array, windows: Windows) -> tuple[WindowLosses, Any]:
-        return run(sampled_rule(cell_of(arch)), parameters, statistics, windows)
+        return run(sampled_rule(recurrent_cell(arch)), parameters, statistics, windows)
 
     def running(statistics: Array, used: Array, keep: float, shape: Any, arch: Array | None = None) -> Array:
         return moved_moments(statistics, used, keep, shape.hidden[0])
