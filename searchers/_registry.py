@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from jnas.core._registry import make_registry
 from jnas.core._vocabulary import Searcher, Space
+from jnas.io._fields import describe_fields
 from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers._checks import check_budgets
 from jnas.searchers.black_box._bananas import bananas, bananas_random_ranking, bonas
@@ -24,18 +25,31 @@ from jnas.searchers.black_box._tpe import tpe
 from jnas.spaces._subset import with_mutation
 
 
+@describe_fields
 class Entry(NamedTuple):
-    """A searcher that studies know by name."""
+    """A searcher that studies know by name.
+
+    Attributes:
+      name: What commands and studies call it.
+      make: From a space and its fidelities, ascending, and settings to change.
+      description: One line, with the settings.
+      quick: Five hundred seeds on a table take seconds on two cores.
+      multi_fidelity: Uses all fidelities that it is given; others evaluate at the one that the study chose.
+      random_at_one: Random search where there is one fidelity: no row of its own there.
+      compiled: A study's runs are one program; otherwise Python drives them, one after the other.
+      needs: The features that a space must have, if not every space will do.
+      factory: Whose keyword arguments are its settings.
+    """
 
     name: str
-    make: Callable[..., Searcher]  # from a space and its fidelities, ascending, and settings to change
-    description: str  # one line, with the settings
-    quick: bool  # five hundred seeds on a table take seconds on two cores
-    multi_fidelity: bool  # uses all fidelities that it is given; others evaluate at the one that the study chose
-    random_at_one: bool = False  # random search where there is one fidelity: no row of its own there
-    compiled: bool = True  # a study's runs are one program; otherwise Python drives them, one after the other
-    needs: str | None = None  # the features that a space must have, if not every space will do
-    factory: Callable[..., Searcher] | None = None  # whose keyword arguments are its settings
+    make: Callable[..., Searcher]
+    description: str
+    quick: bool
+    multi_fidelity: bool
+    random_at_one: bool = False
+    compiled: bool = True
+    needs: str | None = None
+    factory: Callable[..., Searcher] | None = None
 
 
 def _plain(

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import jnas
+from jnas.io._fields import describe_fields
 
 PUBLIC = ("", ".nasbench101", ".queries", ".searchers", ".searchers.predictors", ".spaces", ".statistics", ".training")
 COMMON = {"jax": jax, "jnas": jnas, "jnp": jnp, "np": np}  # what an example need not import
@@ -49,3 +51,26 @@ def test_half_of_the_exported_functions_have_an_example():
     assert len(exported) > 100
     without = sorted(exported - documented)
     assert len(without) <= len(exported) / 2, without
+
+
+def test_fields_are_described():
+    """`help()` says of a field what it is; by itself Python says "Alias for field number 3"."""
+    faces = [importlib.import_module(f"jnas{name}") for name in PUBLIC]
+    exported = [getattr(face, name) for face in faces for name in face.__all__]
+    words = {each for each in exported if isinstance(each, type) and hasattr(each, "_fields")}
+    assert len(words) > 60
+    for word in words:
+        for field in word._fields:
+            assert not getattr(word, field).__doc__.startswith("Alias for"), f"{word.__name__}.{field}"
+
+
+def test_a_field_that_is_not_described_is_named():
+    class Point(NamedTuple):
+        """A place."""
+
+        across: float
+        down: float
+
+    Point.__doc__ = "A place.\n\n    Attributes:\n      across: To the east.\n    "
+    with pytest.raises(TypeError, match="Point has the fields across, down, and describes across"):
+        describe_fields(Point)

@@ -14,6 +14,7 @@ import optax
 
 from jnas.core._registry import unknown_name
 from jnas.core._widths import narrow_optimizer
+from jnas.io._fields import describe_fields
 from jnas.io._json_checks import check_keys
 from jnas.io._text import not_one_of
 
@@ -25,6 +26,7 @@ Optimizer = Literal["sgd", "rmsprop"]
 and a first mean square of 1."""
 
 
+@describe_fields
 class TextRecipe(NamedTuple):
     """What a recipe says of language models besides: windows, what is left out, penalties, averaging.
 
@@ -35,24 +37,39 @@ class TextRecipe(NamedTuple):
     References:
       "Regularizing and Optimizing LSTM Language Models", Merity, Keskar and Socher, 2018, Sections 3 to 5; defaults as
       DARTS trains on Penn Treebank.
+
+    Attributes:
+      window: Tokens through which gradients go back.
+      window_deviation: Of the lengths of windows, in tokens; 0 for windows that are not jittered.
+      half_window: The probability of half a window.
+      most_longer: How many tokens a window may be longer.
+      drop_words: The share of the vocabulary that is left out, in the whole window.
+      drop_embedding: The share that is left out of embedded words.
+      drop_input: The share that is left out of what enters the cell's first product.
+      drop_hidden: The share that is left out of the states that enter its products.
+      drop_output: The share that is left out of what the cells give to the decoder.
+      activation: Weight of the mean square of outputs.
+      slowness: Weight of the mean square of their changes from a step to the next.
+      patience: Weights are averaged once the validation loss is above that of all but so many last epochs; 0 for never.
+      roll_back: After an epoch whose losses are not finite: to the weights of the best epoch before.
     """
 
-    window: int = 35  # tokens through which gradients go back
-    window_deviation: float = 5.0  # 0 for windows that are not jittered
+    window: int = 35
+    window_deviation: float = 5.0
     half_window: float = 0.05
     most_longer: int = 20
-    drop_words: float = 0.1  # of the vocabulary, in the whole window
-    drop_embedding: float = 0.2  # of embedded words
-    drop_input: float = 0.75  # of what enters the cell's first product
-    drop_hidden: float = 0.25  # of the states that enter its products
+    drop_words: float = 0.1
+    drop_embedding: float = 0.2
+    drop_input: float = 0.75
+    drop_hidden: float = 0.25
     drop_output: float = 0.75
-    activation: float = 0.0  # weight of the mean square of outputs
-    slowness: float = 1e-3  # weight of the mean square of their changes from a step to the next
-    patience: int = 5  # weights are averaged once the validation loss is above that of all but so many last epochs;
-    # 0 for never
-    roll_back: bool = True  # after an epoch whose losses are not finite: to the weights of the best epoch before
+    activation: float = 0.0
+    slowness: float = 1e-3
+    patience: int = 5
+    roll_back: bool = True
 
 
+@describe_fields
 class Recipe(NamedTuple):
     """The hyper-parameters of a training run; Python values, so that a program is compiled for each recipe.
 
@@ -60,6 +77,34 @@ class Recipe(NamedTuple):
     first, so that only the optimizer's moments see that step. Weight decay is added to the gradient of every parameter,
     those of batch-norm and biases included, as the published benchmarks do. An epoch's last images that do not fill a
     batch are left out; another permutation leaves others out in the next.
+
+    Attributes:
+      name: What commands and pages call it.
+      epochs: Of training.
+      batch_size: Examples in a batch; streams of a text.
+      optimizer: Its name.
+      learning_rate: At the start.
+      momentum: Of `sgd`.
+      weight_decay: Added to the gradient, by this weight.
+      channels: Of the network's first stage.
+      cells: In each stage of the network; all cells of DARTS's.
+      batch_norm_momentum: What running estimates keep of themselves at a step.
+      batch_norm_epsilon: Added to the variance.
+      batch_norm: In evaluation: running estimates, each batch's own statistics, or means over `batch_norm_batches`
+        training batches, not augmented, with the weights as they are.
+      batch_norm_batches: How many batches that policy takes.
+      eval_batch_size: Examples in a batch of an evaluation.
+      label_smoothing: Share of the target that all classes have alike.
+      zero_first_step: Whether the learning rate of the first step is 0: it is seen by the optimizer's moments alone.
+      nesterov: Whether the momentum of `sgd` is Nesterov's.
+      clip: Largest norm of the gradient of all parameters, before weight decay; 0 for none.
+      cutout: Side of a square cut out of training images, where the data set does not cut out a larger one.
+      mixup: Images and losses are mixed in pairs by a share drawn from Beta(mixup, mixup); 0 for not.
+      auxiliary: Weight of the loss of a network's auxiliary head; 0 for none.
+      drop_path: Probability with which a path is left out, growing from 0 at the first epoch to this.
+      train_share: Share of the images of train and validation that is learned from; 0: splits stay.
+      score_epochs: How many last epochs' mean is the score of a run in a search; all of a shorter run.
+      text: Of a language model, whose learning rate is constant; `channels` are its units.
     """
 
     name: str
@@ -69,27 +114,24 @@ class Recipe(NamedTuple):
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    channels: int = 16  # of the network's first stage
-    cells: int = 5  # in each stage of the network; all cells of DARTS's
-    batch_norm_momentum: float = 0.9  # what running estimates keep of themselves at a step
+    channels: int = 16
+    cells: int = 5
+    batch_norm_momentum: float = 0.9
     batch_norm_epsilon: float = 1e-5
-    batch_norm: BatchNormPolicy = "running"  # in evaluation: running estimates, each batch's own statistics, or means
-    # over `batch_norm_batches` training batches, not augmented, with the weights as they are
+    batch_norm: BatchNormPolicy = "running"
     batch_norm_batches: int = 8
     eval_batch_size: int = 256
     label_smoothing: float = 0.0
-    zero_first_step: bool = (
-        False  # the learning rate of the first step is 0: it is seen by the optimizer's moments alone
-    )
-    nesterov: bool = True  # whether the momentum of `sgd` is Nesterov's
-    clip: float = 0.0  # largest norm of the gradient of all parameters, before weight decay; 0 for none
-    cutout: int = 0  # side of a square cut out of training images, where the data set does not cut out a larger one
-    mixup: float = 0.0  # images and losses are mixed in pairs by a share drawn from Beta(mixup, mixup); 0 for not
-    auxiliary: float = 0.0  # weight of the loss of a network's auxiliary head; 0 for none
-    drop_path: float = 0.0  # probability with which a path is left out, growing from 0 at the first epoch to this
-    train_share: float = 0.0  # share of the images of train and validation that is learned from; 0: splits stay
-    score_epochs: int = 1  # how many last epochs' mean is the score of a run in a search; all of a shorter run
-    text: TextRecipe | None = None  # of a language model, whose learning rate is constant; `channels` are its units
+    zero_first_step: bool = False
+    nesterov: bool = True
+    clip: float = 0.0
+    cutout: int = 0
+    mixup: float = 0.0
+    auxiliary: float = 0.0
+    drop_path: float = 0.0
+    train_share: float = 0.0
+    score_epochs: int = 1
+    text: TextRecipe | None = None
 
 
 _LATER = {

@@ -32,18 +32,29 @@ from jnas.core._checks import (
 from jnas.core._loop import RunProgress, admit, answered, columns, empty_trace, row_keys, start_progress
 from jnas.core._vocabulary import Evaluation, Key, Objective, Proposal, Searcher, State, Trace
 from jnas.core._widths import as_float, in_32_bits, is_cost
+from jnas.io._fields import describe_fields
 from jnas.io._text import short
 
 
+@describe_fields
 class Candidate(NamedTuple):
-    """One architecture to evaluate, as `search` hands it to a Python function."""
+    """One architecture to evaluate, as `search` hands it to a Python function.
 
-    arch: np.ndarray  # [E] int32
-    fidelity: int  # index into `fidelities`
-    key: Key  # [], its own; a candidate that goes on with a training has the key with which that one began
-    row: int  # the row of the trace that it will have if it is accepted; a name for its files
-    resumes: int  # row of the training that it goes on with, or -1
-    resumed_fidelity: int  # index of the fidelity which that training has reached, or -1
+    Attributes:
+      arch: int32 `[E]`.
+      fidelity: Index into `fidelities`.
+      key: `[]`, its own; a candidate that goes on with a training has the key with which that one began.
+      row: The row of the trace that it will have if it is accepted; a name for its files.
+      resumes: Row of the training that it goes on with, or -1.
+      resumed_fidelity: Index of the fidelity which that training has reached, or -1.
+    """
+
+    arch: np.ndarray
+    fidelity: int
+    key: Key
+    row: int
+    resumes: int
+    resumed_fidelity: int
 
 
 Evaluate = Callable[[Candidate], Any]

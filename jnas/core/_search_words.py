@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._widths import as_float, is_cost
+from jnas.io._fields import describe_fields
 
 Array = jax.Array
 """An array on the device, or a tracer of one."""
@@ -19,16 +20,22 @@ State = Any
 """What a searcher's next step needs: a pytree of arrays that carries its own PRNG key."""
 
 
+@describe_fields
 class Graph(NamedTuple):
     """A cell as a graph whose vertices carry operations, the input of graph predictors.
 
     `N` vertices, `F` kinds of vertex.
+
+    Attributes:
+      nodes: float32 `[N, F]`, one-hot over the kinds of vertex.
+      adjacency: float32 `[N, N]`, 1 where an arc runs from the row's vertex to the column's.
     """
 
-    nodes: Array  # [N, F] float32, one-hot over the kinds of vertex
-    adjacency: Array  # [N, N] float32, 1 where an arc runs from the row's vertex to the column's
+    nodes: Array
+    adjacency: Array
 
 
+@describe_fields
 class Space(NamedTuple):
     """A search space: how architectures are encoded, and pure functions over one encoded architecture.
 
@@ -84,35 +91,51 @@ class Space(NamedTuple):
         return len(self.num_choices)
 
 
+@describe_fields
 class Proposal(NamedTuple):
     """What a searcher asks to have evaluated: `B` rows, of which the valid ones count.
 
     A multi-fidelity searcher may go on with a training that it began earlier. Such a row names the evaluation that
     began the training and the fidelity that the training has reached, so that an objective can charge the difference
     and a real one can load the checkpoint.
+
+    Attributes:
+      archs: int32 `[B, E]`.
+      fidelity: int32 `[B]`, index into the objective's `fidelities`.
+      resumes: int32 `[B]`, row of the trace whose training this one continues (the row that began it), or -1.
+      resumed_fidelity: int32 `[B]`, fidelity which that training has reached, or -1.
+      valid: bool `[B]`, False for rows that ask for nothing.
     """
 
-    archs: Array  # [B, E] int32
-    fidelity: Array  # [B] int32, index into the objective's `fidelities`
-    resumes: Array  # [B] int32, row of the trace whose training this one continues (the row that began it), or -1
-    resumed_fidelity: Array  # [B] int32, fidelity which that training has reached, or -1
-    valid: Array  # [B] bool, False for rows that ask for nothing
+    archs: Array
+    fidelity: Array
+    resumes: Array
+    resumed_fidelity: Array
+    valid: Array
 
 
+@describe_fields
 class Evaluation(NamedTuple):
     """What an objective answers, a row for each row of the proposal.
 
     `jnas.run` and `jnas.search` take a row as invalid, in what they tell the searcher as in the trace, whose score or
     seconds are not finite in float32 (NaN, an infinity, 1e300) or whose seconds are negative: such a score becomes NaN,
     such seconds 0.
+
+    Attributes:
+      score: float32 `[B]`, maximised; what is not finite never wins.
+      seconds: float32 `[B]`, simulated or measured cost, at least 0.
+      valid: bool `[B]`, False where the architecture is invalid or missing: it never wins.
+      objectives: float32 `[B, O]`, further ones beside the score, minimised (costs); None for none.
     """
 
-    score: Array  # [B] float32, maximised; what is not finite never wins
-    seconds: Array  # [B] float32, simulated or measured cost, at least 0
-    valid: Array  # [B] bool, False where the architecture is invalid or missing: it never wins
-    objectives: Array | None = None  # [B, O] float32, further ones beside the score, minimised (costs); None for none
+    score: Array
+    seconds: Array
+    valid: Array
+    objectives: Array | None = None
 
 
+@describe_fields
 class Objective(NamedTuple):
     """A batched objective and what the loop may know of it before it starts.
 
@@ -153,6 +176,7 @@ class _Init(Protocol):
     def __call__(self, key: Key, capacity: int) -> State: ...
 
 
+@describe_fields
 class Searcher(NamedTuple):
     """A search algorithm as three pure functions over a state that carries its PRNG key.
 
@@ -181,17 +205,29 @@ STOPPED_BY = ("capacity", "budget", "exhausted")
 """What `Trace.stopped_by` indexes: no room for another evaluation, budget spent, or nothing left to propose."""
 
 
+@describe_fields
 class Trace(NamedTuple):
-    """What a run left: `T` rows (its capacity), one for each evaluation in the order in which they were made."""
+    """What a run left: `T` rows (its capacity), one for each evaluation in the order in which they were made.
 
-    arch: Array  # [T, E] int32
-    fidelity: Array  # [T] int32, index into the objective's `fidelities`
-    score: Array  # [T] float32, NaN where the evaluation gave none
-    seconds: Array  # [T] float32, cost of this evaluation alone
-    valid: Array  # [T] bool, the evaluation is one that may win
-    mask: Array  # [T] bool, the row was used; used rows come first
-    stopped_by: Array  # [] int32, index into `STOPPED_BY`
-    objectives: Array | None = None  # [T, O] float32, as `Evaluation.objectives`; None where evaluations have none
+    Attributes:
+      arch: int32 `[T, E]`.
+      fidelity: int32 `[T]`, index into the objective's `fidelities`.
+      score: float32 `[T]`, NaN where the evaluation gave none.
+      seconds: float32 `[T]`, cost of this evaluation alone.
+      valid: bool `[T]`, the evaluation is one that may win.
+      mask: bool `[T]`, the row was used; used rows come first.
+      stopped_by: int32 `[]`, index into `STOPPED_BY`.
+      objectives: float32 `[T, O]`, as `Evaluation.objectives`; None where evaluations have none.
+    """
+
+    arch: Array
+    fidelity: Array
+    score: Array
+    seconds: Array
+    valid: Array
+    mask: Array
+    stopped_by: Array
+    objectives: Array | None = None
 
 
 Features = Any
@@ -201,13 +237,20 @@ Model = Any
 """What a predictor has learned: a pytree of arrays (of anything, where the predictor cannot be compiled)."""
 
 
+@describe_fields
 class Prediction(NamedTuple):
-    """What a predictor says of `B` architectures, in the units of the scores that it was fitted to."""
+    """What a predictor says of `B` architectures, in the units of the scores that it was fitted to.
 
-    mean: Array  # [B] float32
-    std: Array  # [B] float32, its uncertainty of the mean; 0 where it knows none
+    Attributes:
+      mean: float32 `[B]`.
+      std: float32 `[B]`, its uncertainty of the mean; 0 where it knows none.
+    """
+
+    mean: Array
+    std: Array
 
 
+@describe_fields
 class Predictor(NamedTuple):
     """A model of scores as pure functions of fixed-size, masked data; higher scores are better.
 
@@ -223,8 +266,8 @@ class Predictor(NamedTuple):
       name: For tables and legends.
       members: `members(model, features) -> float32 [M, B]`, what each member of an ensemble predicts; None where there
         are no members.
-      compiled: Whether the functions can be traced by JAX. Those of a predictor that leans on another library take
-        and give NumPy arrays, and searchers that use it are driven from Python.
+      compiled: Whether the functions can be traced by JAX. Those of a predictor that leans on another library take and
+        give NumPy arrays, and searchers that use it are driven from Python.
       made_with: What its factory was given, as in `Searcher`.
     """
 

@@ -9,15 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jnas.core._vocabulary import STOPPED_BY, Array, Trace
+from jnas.io._fields import describe_fields
 
 
+@describe_fields
 class Incumbent(NamedTuple):
-    """The best evaluation that a search has made; `...` are the trace's batch axes, then `T` for `best_so_far`."""
+    """The best evaluation that a search has made; `...` are the trace's batch axes, then `T` for `best_so_far`.
 
-    row: Array  # [...] int32, row of the trace, or -1 while there is none
-    arch: Array  # [..., E] int32, or all -1
-    score: Array  # [...] float32, or NaN
-    fidelity: Array  # [...] int32, or -1
+    Attributes:
+      row: int32 `[...]`, row of the trace, or -1 while there is none.
+      arch: int32 `[..., E]`, or all -1.
+      score: float32 `[...]`, or NaN.
+      fidelity: int32 `[...]`, or -1.
+    """
+
+    row: Array
+    arch: Array
+    score: Array
+    fidelity: Array
 
 
 class _Best(NamedTuple):

@@ -9,22 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jnas.core._search_words import Array, Key, Space
+from jnas.io._fields import describe_fields
 
 FormName = Literal["switch", "dispatch", "mixture", "static"]
 """How one of several operations becomes a program; see `jnas.training.train_many`."""
 
 
+@describe_fields
 class Examples(NamedTuple):
     """A batch of what a network learns from, as it sees it: normalized (and augmented, where it is for training).
 
     Inputs and targets are pytrees of arrays with a leading axis of examples. A network that carries state from one
     window of a text to the next has that state among its inputs, beside the window.
+
+    Attributes:
+      inputs: `[B, ...]`; images are float32 [B, H, W, C].
+      targets: `[B, ...]`; classes are int32 [B].
     """
 
-    inputs: Any  # [B, ...]; images are float32 [B, H, W, C]
-    targets: Any  # [B, ...]; classes are int32 [B]
+    inputs: Any
+    targets: Any
 
 
+@describe_fields
 class Task(NamedTuple):
     """What is learned: the loss, and the metric by which people judge. Nothing else knows what an example is.
 
@@ -37,15 +44,15 @@ class Task(NamedTuple):
       name: For messages and pages.
       loss: `loss(outputs, targets, smoothing=0.0) -> float32 [B]`, minimised; `smoothing`, a Python float, is the
         recipe's share of every other label.
-      measure: `measure(outputs, targets) -> float32 [B]`, what the metric is made of: 1 for an image that is right,
-        a text's cross-entropy.
+      measure: `measure(outputs, targets) -> float32 [B]`, what the metric is made of: 1 for an image that is right, a
+        text's cross-entropy.
       metric: `metric(total, count=None) -> float32 []`, the metric in its unit, of the sum of `measure` over `count`
         examples; of a mean, without a count.
       metric_name: What the metric is called: `'accuracy'`.
       unit: Its unit: `'percent'`; empty for none.
       higher_is_better: Whether a higher metric is better.
-      reward: `reward(metric) -> float32 []`, of the order of 1 and higher where the metric is better: what a
-        controller learns from.
+      reward: `reward(metric) -> float32 []`, of the order of 1 and higher where the metric is better: what a controller
+        learns from.
       carried: `carried(outputs)`, the state that a following window's inputs go on with; None where examples are
         independent of one another, as images are.
       pace: `pace(inputs)`, the share float32 `[]` of the learning rate with which weights learn of them; None for all.
@@ -163,19 +170,27 @@ def carried_into(inputs: Any) -> Any:
     return inputs.hidden if isinstance(inputs, Windows) else ()
 
 
+@describe_fields
 class Point(NamedTuple):
-    """A point within a network, as a tap sees it. Static."""
+    """A point within a network, as a tap sees it. Static.
+
+    Attributes:
+      kind: What its value is: what goes into a ReLU (`'rectifier'`) and what comes out (`'activation'`); what a
+        convolution gives, or the linear layer (`'convolution'`); the mean and the variance `[2, C]` that a batch-norm
+        used (`'moments'`) and what it gives (`'normalized'`); what a pooling or a skip connection gives
+        (`'operation'`), a cell or a block between cells (`'cell'`), all cells of a stage (`'stage'`); what the mean
+        over the image is taken of (`'features'`).
+      axis: That of channels.
+      batch_axis: That of examples; `moments` have none.
+      size: Of `convolution`: how many weights each output has; of `moments`: over how many numbers they are.
+      copies: How many modules of the released networks, one around another, give this value.
+    """
 
     kind: str
-    """What its value is: what goes into a ReLU (`'rectifier'`) and what comes out (`'activation'`); what a convolution
-    gives, or the linear layer (`'convolution'`); the mean and the variance `[2, C]` that a batch-norm used
-    (`'moments'`) and what it gives (`'normalized'`); what a pooling or a skip connection gives (`'operation'`), a cell
-    or a block between cells (`'cell'`), all cells of a stage (`'stage'`); what the mean over the image is taken of
-    (`'features'`)."""
-    axis: int  # that of channels
-    batch_axis: int  # that of examples; `moments` have none
-    size: int = 0  # of `convolution`: how many weights each output has; of `moments`: over how many numbers they are
-    copies: int = 1  # how many modules of the released networks, one around another, give this value
+    axis: int
+    batch_axis: int
+    size: int = 0
+    copies: int = 1
 
 
 Tap = Callable[[Point, Array, Any], tuple[Array, Any]]
@@ -183,93 +198,117 @@ Tap = Callable[[Point, Array, Any], tuple[Array, Any]]
 What it keeps depends, in structure and shape, on the point alone. `given` is what the caller has for the point."""
 
 
+@describe_fields
 class Network(NamedTuple):
     """The networks of all architectures of a space, as pure functions of parameters that fit every one of them.
 
     Inputs and outputs are what the task says: of images, inputs float `[B, H, W, C]` and outputs, logits,
     `[B, classes]`. A network that carries state has it in both.
+
+    Attributes:
+      init: `init(key, arch) -> (parameters, statistics)`, pytrees whose shapes do not depend on the architecture; what
+        an architecture does not have is zero and stays zero.
+      apply: `apply(parameters, statistics, arch, inputs) -> (outputs, used)`. With `statistics=None` each batch-norm
+        uses the batch's own mean and variance and returns them in `used`, of the structure of `statistics`.
+      has: `has(arch)`: a pytree like the parameters, bool arrays that say which of them the architecture has.
+      counts: `counts(shape of inputs)`: a pytree like the statistics, how many numbers each of them is taken over.
+      parameters: `parameters(arch)`: the number of parameters, float32 `[]`, in millions.
+      flops: `flops(arch)`: multiply-adds of one example, float32 `[]`, in millions.
+      space: Of the architectures.
+      form: How many architectures are computed by one program.
+      specialize: `specialize(arch, function)(*arguments)`: what `function(apply, *arguments)` returns, by the smallest
+        of several programs that the architecture fits. There is a branch for each program; a gradient that is taken in
+        `function` lies inside of it, so that no program keeps room for the others. `None` where one program does for
+        all.
+      task: What is learned.
+      rematerialize: Whether gradients compute the insides of cells again: less memory and more time, and last bits may
+        differ.
+      regularized: `regularized(parameters, arch, inputs, key, drop_path) -> (outputs, outputs of auxiliary heads,
+        used)`: a pass in training, with the batch's own statistics. Of each example, each path is left out with the
+        probability `drop_path`, float32 `[]`, drawn from the key, and the others weigh more; None leaves out none. None
+        for networks that have neither auxiliary heads nor paths to drop.
+      dtype: Of the images within; parameters, statistics and outputs are float32 with `'bfloat16'` too.
+      window: Of language models: `window(parameters, arch, tokens [T, B], targets [T, B], hidden [B, D], length,
+        key=None, settings=None) -> (objective, loss, hidden)`: the mean cross-entropy of the first `length` steps,
+        int32 `[]`, with the penalties of a recipe's `text`, its sum, and the hidden state after them. With a key and
+        settings as in training, what they leave out being drawn from the key. None for networks of independent
+        examples.
+      layers: `layers(parameters)`: the weights of convolutions and linear layers, float `[L, C', K]` for each kind of
+        layer: `L` layers of `C'` outputs, each of which has `K` weights (zeros for what an architecture does not have).
+        A linear function, so that its transpose puts weights back. None where nobody has said which they are.
+      tapped: `tapped(parameters, arch, inputs, tap, given=None, twice=False) -> (outputs, records)`: a pass with the
+        batch's own statistics on which a `Tap` looks, and which it may change. Records are a pytree, by places, whose
+        names sort in the order of the network, and by kinds of points; those of points that an architecture does not
+        have are zeros, and several cells or edges have a leading axis. `given` has their structure, with anything in
+        place of each record. Where asked `twice`, gradients of gradients can be taken. None where there is no such
+        pass.
     """
 
     init: Callable[[Array, Array], tuple[Any, Any]]
-    """`init(key, arch) -> (parameters, statistics)`, pytrees whose shapes do not depend on the architecture; what an
-    architecture does not have is zero and stays zero."""
 
     apply: Callable[[Any, Any, Array, Any], tuple[Any, Any]]
-    """`apply(parameters, statistics, arch, inputs) -> (outputs, used)`.
-
-    With `statistics=None` each batch-norm uses the batch's own mean and variance and returns them in `used`, of the
-    structure of `statistics`."""
 
     has: Callable[[Any], Any]
-    """`has(arch)`: a pytree like the parameters, bool arrays that say which of them the architecture has."""
 
     counts: Callable[[tuple[int, ...]], Any]
-    """`counts(shape of inputs)`: a pytree like the statistics, how many numbers each of them is taken over."""
 
     parameters: Callable[[Array], Array]
-    """`parameters(arch)`: the number of parameters, float32 `[]`, in millions."""
 
     flops: Callable[[Array], Array]
-    """`flops(arch)`: multiply-adds of one example, float32 `[]`, in millions."""
 
     space: Space
     form: FormName
 
     specialize: Callable[[Array, Callable[..., Any]], Callable[..., Any]] | None = None
-    """`specialize(arch, function)(*arguments)`: what `function(apply, *arguments)` returns, by the smallest of several
-    programs that the architecture fits. There is a branch for each program; a gradient that is taken in `function` lies
-    inside of it, so that no program keeps room for the others. `None` where one program does for all."""
 
     task: Task = IMAGE_CLASSIFICATION
 
     rematerialize: bool = False
-    """Whether gradients compute the insides of cells again: less memory and more time, and last bits may differ."""
 
     regularized: Callable[..., tuple[Any, tuple[Any, ...], Any]] | None = None
-    """`regularized(parameters, arch, inputs, key, drop_path) -> (outputs, outputs of auxiliary heads, used)`: a pass in
-    training, with the batch's own statistics. Of each example, each path is left out with the probability `drop_path`,
-    float32 `[]`, drawn from the key, and the others weigh more; None leaves out none. None for networks that have
-    neither auxiliary heads nor paths to drop."""
 
     dtype: str = "float32"
-    """Of the images within; parameters, statistics and outputs are float32 with `'bfloat16'` too."""
     window: Callable[..., Any] | None = None
-    """Of language models: `window(parameters, arch, tokens [T, B], targets [T, B], hidden [B, D], length, key=None,
-    settings=None) -> (objective, loss, hidden)`: the mean cross-entropy of the first `length` steps, int32 `[]`, with
-    the penalties of a recipe's `text`, its sum, and the hidden state after them. With a key and settings as in
-    training, what they leave out being drawn from the key. None for networks of independent examples."""
 
     layers: Callable[[Any], tuple[Array, ...]] | None = None
-    """`layers(parameters)`: the weights of convolutions and linear layers, float `[L, C', K]` for each kind of layer:
-    `L` layers of `C'` outputs, each of which has `K` weights (zeros for what an architecture does not have). A linear
-    function, so that its transpose puts weights back. None where nobody has said which they are."""
 
     tapped: Callable[..., tuple[Any, Any]] | None = None
-    """`tapped(parameters, arch, inputs, tap, given=None, twice=False) -> (outputs, records)`: a pass with the batch's
-    own statistics on which a `Tap` looks, and which it may change. Records are a pytree, by places, whose names sort in
-    the order of the network, and by kinds of points; those of points that an architecture does not have are zeros, and
-    several cells or edges have a leading axis. `given` has their structure, with anything in place of each record.
-    Where asked `twice`, gradients of gradients can be taken. None where there is no such pass."""
 
 
+@describe_fields
 class Weights(NamedTuple):
-    """What a run learned."""
+    """What a run learned.
 
-    parameters: Any  # pytree of float32
-    statistics: Any  # running means and variances of every batch-norm
+    Attributes:
+      parameters: Pytree of float32.
+      statistics: Running means and variances of every batch-norm.
+    """
+
+    parameters: Any
+    statistics: Any
 
 
+@describe_fields
 class Decisions(NamedTuple):
-    """What a supernet leaves open: `E` decisions of at most `K` choices each. Static: NumPy and Python."""
+    """What a supernet leaves open: `E` decisions of at most `K` choices each. Static: NumPy and Python.
 
-    mask: NDArray[np.bool_]  # [E, K], the choices that each decision has; at least one each
-    names: tuple[tuple[str, ...], ...]  # of each decision's K columns; what stands at a masked one is never shown
-    independent: bool = True  # whether every combination of choices is an architecture; if not, `discretize` mends it
-    operations: NDArray[np.bool_] | None = None  # [E], which of them choose an operation; None for all
-    absent: int | None = None  # the choice without which an edge is not there, where `discretize` says which edges are:
-    # then `Supernet.sampled` computes any combination, valid or not
-    uniform: tuple[int, NDArray[np.float32]] | None = None  # where choices depend on one another and the space has no
-    # index: how many architectures its draws are one of, each as likely, and how often they have each choice, [E, K]
+    Attributes:
+      mask: `[E, K]`, the choices that each decision has; at least one each.
+      names: Of each decision's K columns; what stands at a masked one is never shown.
+      independent: Whether every combination of choices is an architecture; if not, `discretize` mends it.
+      operations: `[E]`, which of them choose an operation; None for all.
+      absent: The choice without which an edge is not there, where `discretize` says which edges are: then
+        `Supernet.sampled` computes any combination, valid or not.
+      uniform: Where choices depend on one another and the space has no index: how many architectures its draws are one
+        of, each as likely, and how often they have each choice, [E, K].
+    """
+
+    mask: NDArray[np.bool_]
+    names: tuple[tuple[str, ...], ...]
+    independent: bool = True
+    operations: NDArray[np.bool_] | None = None
+    absent: int | None = None
+    uniform: tuple[int, NDArray[np.float32]] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -309,32 +348,37 @@ def log_probability_of(log_probabilities: Array, archs: Array) -> Array:
     return jnp.sum(chosen[:, :, 0], axis=1)
 
 
+@describe_fields
 class Preferences(NamedTuple):
     """What gradient-based searches learn of a supernet, where that is no preference for each choice of its decisions.
 
     `alpha [D, C]` holds them: `D` rows of at most `C` choices, that only in the end become decisions of the supernet.
+
+    Attributes:
+      decisions: `[D, C]`, which of alpha's numbers there are.
+      mixture: As `Supernet.mixture`, by weights `[D, C]`.
+      discretize: As `Supernet.discretize`, of logits `[D, C]`.
+      probabilities: `probabilities(logits [D, C]) -> [E, K]`, marginal ones, of the choices of the supernet's own
+        decisions.
+      log_probability: `log_probability(logits [D, C], archs [N, E]) -> float32 [N]`.
+      start: `[D, C]`, what alpha starts around; None for 0.
+      draw: `draw(key, logits [D, C]) -> arch int32 [E]`: what a search returns, where that is drawn; None for
+        `discretize`. Logits of choices that a row lacks are minus infinity.
     """
 
-    decisions: Decisions  # [D, C], which of alpha's numbers there are
+    decisions: Decisions
 
     mixture: Callable[[Any, Any, Array, Any], tuple[Any, Any]]
-    """As `Supernet.mixture`, by weights `[D, C]`."""
 
     discretize: Callable[[Array], Array]
-    """As `Supernet.discretize`, of logits `[D, C]`."""
 
     probabilities: Callable[[Array], Array]
-    """`probabilities(logits [D, C]) -> [E, K]`, marginal ones, of the choices of the supernet's own decisions."""
 
     log_probability: Callable[[Array, Array], Array]
-    """`log_probability(logits [D, C], archs [N, E]) -> float32 [N]`."""
 
     start: NDArray[np.float32] | None = None
-    """`[D, C]`, what alpha starts around; None for 0."""
 
     draw: Callable[[Key, Array], Array] | None = None
-    """`draw(key, logits [D, C]) -> arch int32 [E]`: what a search returns, where that is drawn; None for `discretize`.
-    Logits of choices that a row lacks are minus infinity."""
 
 
 class Sequential(NamedTuple):
@@ -350,6 +394,7 @@ class Sequential(NamedTuple):
     """The inverse, of valid architectures."""
 
 
+@describe_fields
 class Supernet(NamedTuple):
     """One network that holds the weights of all architectures of a space, as pure functions.
 
@@ -357,81 +402,87 @@ class Supernet(NamedTuple):
     every edge (or vertex) has weights of its own. Inputs and outputs are what the task says, as for `Network`. With
     `statistics=None` each batch-norm uses the batch's own mean and variance, and `used` tells them, in the structure of
     `statistics`; where an operation was not run, `used` holds zeros.
+
+    Attributes:
+      init: `init(key) -> (parameters, statistics)`, the statistics being running estimates before the first batch.
+      mixture: `mixture(parameters, statistics, weights [E, K], inputs) -> (outputs, used)`: on each edge the sum of all
+        operations by these weights (DARTS); weights of choices that a decision lacks are 0.
+      sampled: `sampled(parameters, statistics, arch [E], inputs) -> (outputs, used)`: one operation on each edge, and
+        the work of no other.
+      straight_through: `straight_through(parameters, statistics, weights [E, K], choices [E], inputs) -> (outputs,
+        used)`: on each edge `weights[choice] * operation(inputs)` plus the sum of the other weights, which are numbers
+        added to every pixel: with one-hot weights the value of `sampled`, and the gradient in the weights that GDAS was
+        published with. Choices are any combination of independent decisions. None where there is no such pass.
+      running: `running(statistics, used, keep, shape of inputs, arch=None) -> statistics`: running estimates after a
+        batch; with `arch [E]` only those of the operations that it ran (and of what every architecture has).
+      space: Of the architectures.
+      form: How one operation on an edge becomes a program; see `over_seeds`.
+      decisions: What is decided; None for the choices of `space`, independently. See `decisions_of`.
+      discretize: `discretize(logits [E, K]) -> arch int32 [E]`: the architecture that preferences come to, a valid one
+        of `space`. Logits of choices that a decision lacks are minus infinity. By default the likeliest choice of each
+        decision. Of logits that are 0 at a valid architecture's choices and minus infinity elsewhere it is that
+        architecture. (Logits and not probabilities: two of these may round to the same number; a rule that compares
+        decisions with one another takes the softmax itself.).
+      task: What is learned.
+      specialize: `specialize(arch, function)(*arguments)`: what `function(sampled, *arguments)` returns, by the
+        smallest of the programs that the architecture fits; as `Network.specialize`, and for the same reason. `sampled`
+        chooses among them too, but its gradient keeps room for all. The function calls it with this architecture alone.
+        `None` where one program does for all.
+      rematerialize: Whether gradients compute the insides of cells again: less memory and more time, and last bits may
+        differ.
+      preferences: What DARTS and FBNet learn; None for a preference for each choice of each decision.
+      released: What the released DARTS and FBNet learn in this space, where it expresses a part of the space alone.
+      parameters: `parameters(arch)`: the number of parameters of the architecture's own network, float32 `[]`, in
+        millions; None where nobody has counted them.
+      weighted_edges: What PC-DARTS learns: a preference for each choice, and for each edge among those into its node.
+        None where decisions are no edges into nodes.
+      sequential: What ENAS and NAO decide, one after another, where choices of `decisions` depend on one another; None
+        for the decisions of `space`.
+      partial: `partial(k)`: this supernet with edges that compute their operations on the first of `k` parts of the
+        channels, and pass the others on. None where there is no such supernet.
+      reading: How searches go through a text, of language models, whose inputs are `Windows`; None of independent
+        examples.
+      into_nodes: Of each cell and each of its nodes, the decisions that are edges into it, of which an architecture
+        keeps two. None where it keeps all.
     """
 
     init: Callable[[Key], tuple[Any, Any]]
-    """`init(key) -> (parameters, statistics)`, the statistics being running estimates before the first batch."""
 
     mixture: Callable[[Any, Any, Array, Any], tuple[Any, Any]]
-    """`mixture(parameters, statistics, weights [E, K], inputs) -> (outputs, used)`: on each edge the sum of all
-    operations by these weights (DARTS); weights of choices that a decision lacks are 0."""
 
     sampled: Callable[[Any, Any, Array, Any], tuple[Any, Any]]
-    """`sampled(parameters, statistics, arch [E], inputs) -> (outputs, used)`: one operation on each edge, and the work
-    of no other."""
 
     straight_through: Callable[[Any, Any, Array, Array, Any], tuple[Any, Any]] | None
-    """`straight_through(parameters, statistics, weights [E, K], choices [E], inputs) -> (outputs, used)`: on each edge
-    `weights[choice] * operation(inputs)` plus the sum of the other weights, which are numbers added to every pixel:
-    with one-hot weights the value of `sampled`, and the gradient in the weights that GDAS was published with. Choices
-    are any combination of independent decisions. None where there is no such pass."""
 
     running: Callable[..., Any]
-    """`running(statistics, used, keep, shape of inputs, arch=None) -> statistics`: running estimates after a batch;
-    with `arch [E]` only those of the operations that it ran (and of what every architecture has)."""
 
     space: Space
     form: FormName
-    """How one operation on an edge becomes a program; see `over_seeds`."""
 
     decisions: Decisions | None = None
-    """What is decided; None for the choices of `space`, independently. See `decisions_of`."""
 
     discretize: Callable[[Array], Array] = likeliest_choices
-    """`discretize(logits [E, K]) -> arch int32 [E]`: the architecture that preferences come to, a valid one of `space`.
-    Logits of choices that a decision lacks are minus infinity. By default the likeliest choice of each decision. Of
-    logits that are 0 at a valid architecture's choices and minus infinity elsewhere it is that architecture. (Logits
-    and not probabilities: two of these may round to the same number; a rule that compares decisions with one another
-    takes the softmax itself.)"""
 
     task: Task = IMAGE_CLASSIFICATION
 
     specialize: Callable[[Array, Callable[..., Any]], Callable[..., Any]] | None = None
-    """`specialize(arch, function)(*arguments)`: what `function(sampled, *arguments)` returns, by the smallest of the
-    programs that the architecture fits; as `Network.specialize`, and for the same reason. `sampled` chooses among them
-    too, but its gradient keeps room for all. The function calls it with this architecture alone. `None` where one
-    program does for all."""
 
     rematerialize: bool = False
-    """Whether gradients compute the insides of cells again: less memory and more time, and last bits may differ."""
 
     preferences: Preferences | None = None
-    """What DARTS and FBNet learn; None for a preference for each choice of each decision."""
 
     released: Preferences | None = None
-    """What the released DARTS and FBNet learn in this space, where it expresses a part of the space alone."""
 
     parameters: Callable[[Array], Array] | None = None
-    """`parameters(arch)`: the number of parameters of the architecture's own network, float32 `[]`, in millions; None
-    where nobody has counted them."""
 
     weighted_edges: Preferences | None = None
-    """What PC-DARTS learns: a preference for each choice, and for each edge among those into its node. None where
-    decisions are no edges into nodes."""
 
     sequential: Sequential | None = None
-    """What ENAS and NAO decide, one after another, where choices of `decisions` depend on one another; None for the
-    decisions of `space`."""
 
     partial: Callable[[int], "Supernet"] | None = None
-    """`partial(k)`: this supernet with edges that compute their operations on the first of `k` parts of the channels,
-    and pass the others on. None where there is no such supernet."""
 
     reading: Reading | None = None
-    """How searches go through a text, of language models, whose inputs are `Windows`; None of independent examples."""
     into_nodes: tuple[tuple[tuple[int, ...], ...], ...] | None = None
-    """Of each cell and each of its nodes, the decisions that are edges into it, of which an architecture keeps two.
-    None where it keeps all."""
 
 
 def decisions_of(supernet: Supernet) -> Decisions:
@@ -485,6 +536,7 @@ class Shared(NamedTuple):
     statistics: Any  # running estimates of batch-norm
 
 
+@describe_fields
 class WeightSharingSearcher(NamedTuple):
     """A search that trains one supernet, as pure functions over a state that carries its PRNG key.
 

@@ -6,28 +6,46 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jnas.io._fields import describe_fields
 from jnas.statistics._statistics import NanPolicy, check_choice, nan_error
 
 Floats = NDArray[np.float64]
 
 
+@describe_fields
 class FriedmanTest(NamedTuple):
-    """A test of whether `K` searchers have the same average rank over `N` blocks."""
+    """A test of whether `K` searchers have the same average rank over `N` blocks.
 
-    statistic: float  # Friedman's chi-squared, corrected for ties
+    Attributes:
+      statistic: Friedman's chi-squared, corrected for ties.
+      p_value: Of the statistic, by the chi-squared distribution.
+      f_statistic: Iman & Davenport's less conservative form of it.
+      f_p_value: Of that form, by the F distribution.
+    """
+
+    statistic: float
     p_value: float
-    f_statistic: float  # Iman & Davenport's less conservative form of it
+    f_statistic: float
     f_p_value: float
 
 
+@describe_fields
 class RankComparison(NamedTuple):
-    """What a critical-difference picture shows, from the best average rank to the worst."""
+    """What a critical-difference picture shows, from the best average rank to the worst.
 
-    names: tuple[str, ...]  # [K]
-    ranks: Floats  # [K], ascending; 1 is the best
-    test: FriedmanTest | None  # None for two searchers
+    Attributes:
+      names: `[K]`.
+      ranks: `[K]`, ascending; 1 is the best.
+      test: None for two searchers.
+      critical_difference: Average ranks that differ by more differ significantly.
+      groups: First and last (inclusive) of names that do not differ, to join with a bar.
+    """
+
+    names: tuple[str, ...]
+    ranks: Floats
+    test: FriedmanTest | None
     critical_difference: float
-    groups: tuple[tuple[int, int], ...]  # first and last (inclusive) of names that do not differ, to join with a bar
+    groups: tuple[tuple[int, int], ...]
 
 
 def average_ranks(values: ArrayLike, *, nan_policy: NanPolicy = "raise") -> Floats:

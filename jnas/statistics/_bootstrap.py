@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jnas.io._fields import describe_fields
 from jnas.statistics._statistics import NanPolicy, as_samples, check_choice, mean_over_seeds, nan_error
 
 Statistic = Literal["mean", "median"] | Callable[..., Any]
@@ -19,11 +20,17 @@ Floats = NDArray[np.float64]
 _CHUNK = 2**22  # numbers resampled at once, 32 MiB
 
 
+@describe_fields
 class Interval(NamedTuple):
-    """A confidence interval for each column."""
+    """A confidence interval for each column.
 
-    low: Floats  # [...]
-    high: Floats  # [...]
+    Attributes:
+      low: `[...]`.
+      high: `[...]`.
+    """
+
+    low: Floats
+    high: Floats
 
 
 def bootstrap_interval(

@@ -7,27 +7,44 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jnas.io._fields import describe_fields
 from jnas.statistics._statistics import NanPolicy, as_samples, check_choice
 
 Floats = NDArray[np.float64]
 
 
+@describe_fields
 class TwoSampleTest(NamedTuple):
-    """A two-sided test of whether two searchers differ."""
+    """A two-sided test of whether two searchers differ.
 
-    statistic: float  # Mann-Whitney's U of the first sample, or Wilcoxon's smaller sum of signed ranks
+    Attributes:
+      statistic: Mann-Whitney's U of the first sample, or Wilcoxon's smaller sum of signed ranks.
+      p_value: Two-sided.
+      superiority: Probability that the first is better, equal values counted half; 0.5 says no difference.
+    """
+
+    statistic: float
     p_value: float
-    superiority: float  # probability that the first is better, equal values counted half; 0.5 says no difference
+    superiority: float
 
 
+@describe_fields
 class PairwiseTests(NamedTuple):
-    """Tests of every pair of `K` searchers, `C = K (K - 1) / 2`, in the order of `itertools.combinations`."""
+    """Tests of every pair of `K` searchers, `C = K (K - 1) / 2`, in the order of `itertools.combinations`.
 
-    pairs: tuple[tuple[str, str], ...]  # [C]
-    statistic: Floats  # [C]
-    p_value: Floats  # [C], of each test alone
-    p_holm: Floats  # [C], corrected for there being C of them
-    superiority: Floats  # [C], probability that the pair's first is better, equal values counted half
+    Attributes:
+      pairs: `[C]`.
+      statistic: `[C]`.
+      p_value: `[C]`, of each test alone.
+      p_holm: `[C]`, corrected for there being C of them.
+      superiority: `[C]`, probability that the pair's first is better, equal values counted half.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    statistic: Floats
+    p_value: Floats
+    p_holm: Floats
+    superiority: Floats
 
 
 def wilcoxon_test(

@@ -6,15 +6,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jnas.io._fields import describe_fields
 from jnas.statistics._rank_correlation import Floats, pairs
 from jnas.statistics._statistics import NanPolicy
 
 
+@describe_fields
 class Spread(NamedTuple):
-    """The least, a middle and the largest of some numbers."""
+    """The least, a middle and the largest of some numbers.
+
+    Attributes:
+      low: The least.
+      middle: The mean or the median, as the function says that returns it.
+      high: The largest.
+    """
 
     low: float
-    middle: float  # the mean or the median, as the function says that returns it
+    middle: float
     high: float
 
 

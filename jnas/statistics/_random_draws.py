@@ -10,29 +10,47 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jnas.io._fields import describe_fields
 from jnas.statistics._intervals import mean_interval
 from jnas.statistics._statistics import NanPolicy, as_samples, check_choice, nan_error
 
 Floats = NDArray[np.float64]
 
 
+@describe_fields
 class BestOfDraws(NamedTuple):
-    """The distribution of the best of some draws: `V` distinct values with their probabilities."""
+    """The distribution of the best of some draws: `V` distinct values with their probabilities.
 
-    value: Floats  # [V], rising
-    probability: Floats  # [V], sums to 1
+    Attributes:
+      value: `[V]`, rising.
+      probability: `[V]`, sums to 1.
+    """
+
+    value: Floats
+    probability: Floats
 
 
+@describe_fields
 class DrawsComparison(NamedTuple):
-    """How what `S` runs of a searcher found compares with the best of random draws."""
+    """How what `S` runs of a searcher found compares with the best of random draws.
 
-    difference: float  # mean over runs less the expected best of the draws, in the scores' unit
-    difference_low: float  # 95 % bootstrap interval; NaN for fewer than five runs
+    Attributes:
+      difference: Mean over runs less the expected best of the draws, in the scores' unit.
+      difference_low: 95 % bootstrap interval; NaN for fewer than five runs.
+      difference_high: The upper end of that interval.
+      superiority: Probability that a run's result is better than the draws' best, equal ones counted half.
+      superiority_low: The same interval of it.
+      superiority_high: The upper end of that interval.
+      p_value: Two-sided, of runs that are worth what the draws' best is.
+    """
+
+    difference: float
+    difference_low: float
     difference_high: float
-    superiority: float  # probability that a run's result is better than the draws' best, equal ones counted half
-    superiority_low: float  # the same interval of it
+    superiority: float
+    superiority_low: float
     superiority_high: float
-    p_value: float  # two-sided, of runs that are worth what the draws' best is
+    p_value: float
 
 
 def best_of_draws(

@@ -5,10 +5,17 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jnas.core._vocabulary import Task
+from jnas.io._fields import describe_fields
 
 
+@describe_fields
 class TableMetric(NamedTuple):
     """What the members `accuracy/...` of a table hold, which keep that name whatever the metric.
+
+    Attributes:
+      name: What pages call it.
+      unit: Empty for none.
+      higher_is_better: Its direction.
 
     Example:
       >>> perplexity = TableMetric("perplexity", "", higher_is_better=False)
@@ -17,7 +24,7 @@ class TableMetric(NamedTuple):
     """
 
     name: str = "accuracy"
-    unit: str = "percent"  # empty for none
+    unit: str = "percent"
     higher_is_better: bool = True
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 
 from jnas.core._draws import below
 from jnas.core._vocabulary import Key
+from jnas.io._fields import describe_fields
 from jnas.spaces.nasbench101._cells import (
     MAX_EDGES,
     MAX_VERTICES,
@@ -34,38 +35,74 @@ class OutOfDomainError(ValueError):
     """A cell or a number of epochs that is not in the benchmark."""
 
 
+@describe_fields
 class Budget(NamedTuple):
-    """What queries have cost so far: the published counters, as a value that goes from one query to the next."""
+    """What queries have cost so far: the published counters, as a value that goes from one query to the next.
 
-    training_time_spent: float = 0.0  # seconds
-    total_epochs_spent: int = 0  # a training that is stopped halfway counts half of its epochs
+    Attributes:
+      training_time_spent: Seconds.
+      total_epochs_spent: A training that is stopped halfway counts half of its epochs.
+    """
+
+    training_time_spent: float = 0.0
+    total_epochs_spent: int = 0
 
 
+@describe_fields
 class FixedMetrics(NamedTuple):
-    """What does not change from training to training of a cell."""
+    """What does not change from training to training of a cell.
 
-    module_adjacency: np.ndarray  # [V, V] int32, strictly upper triangular, as the table has the cell
-    module_operations: tuple[str, ...]  # V labels
-    trainable_parameters: int  # -1 where the table does not say
+    Attributes:
+      module_adjacency: int32 `[V, V]`, strictly upper triangular, as the table has the cell.
+      module_operations: V labels.
+      trainable_parameters: -1 where the table does not say.
+    """
 
-
-class Metrics(NamedTuple):
-    """One run of a cell, or the mean over its runs."""
-
-    module_adjacency: np.ndarray  # [V, V] int32
+    module_adjacency: np.ndarray
     module_operations: tuple[str, ...]
     trainable_parameters: int
-    training_time: float  # seconds
-    train_accuracy: float  # fractions; NaN where the table lacks them
+
+
+@describe_fields
+class Metrics(NamedTuple):
+    """One run of a cell, or the mean over its runs.
+
+    Attributes:
+      module_adjacency: int32 `[V, V]`.
+      module_operations: `V` labels.
+      trainable_parameters: -1 where the table does not say.
+      training_time: Seconds.
+      train_accuracy: As a fraction; NaN where the table lacks it.
+      validation_accuracy: As a fraction; NaN where the table lacks it.
+      test_accuracy: As a fraction; NaN where the table lacks it.
+    """
+
+    module_adjacency: np.ndarray
+    module_operations: tuple[str, ...]
+    trainable_parameters: int
+    training_time: float
+    train_accuracy: float
     validation_accuracy: float
     test_accuracy: float
 
 
+@describe_fields
 class ComputedMetrics(NamedTuple):
-    """One run of a cell, in the middle of its training and at the end; NaN where the table lacks numbers."""
+    """One run of a cell, in the middle of its training and at the end; NaN where the table lacks numbers.
 
-    halfway_training_time: float  # seconds
-    halfway_train_accuracy: float  # fractions
+    Attributes:
+      halfway_training_time: Seconds.
+      halfway_train_accuracy: As a fraction.
+      halfway_validation_accuracy: As a fraction.
+      halfway_test_accuracy: As a fraction.
+      final_training_time: Seconds.
+      final_train_accuracy: As a fraction.
+      final_validation_accuracy: As a fraction.
+      final_test_accuracy: As a fraction.
+    """
+
+    halfway_training_time: float
+    halfway_train_accuracy: float
     halfway_validation_accuracy: float
     halfway_test_accuracy: float
     final_training_time: float

@@ -13,66 +13,118 @@ import numpy as np
 
 from jnas.core._draws import below
 from jnas.core._vocabulary import Key
+from jnas.io._fields import describe_fields
 from jnas.tables._file import decode_curve, member
 from jnas.tables._look_ups import Metric, Seed
 from jnas.tables._table import Table
 from jnas.tables.report._summary import splits_of
 
 
+@describe_fields
 class SplitInfo(NamedTuple):
-    """One architecture on one split of a data set."""
+    """One architecture on one split of a data set.
 
-    accuracy: float  # percent
-    loss: float  # cross-entropy; NaN where the table has none
-    seconds: float  # one pass over the split; NaN where the table has no such times
+    Attributes:
+      accuracy: Percent.
+      loss: Cross-entropy; NaN where the table has none.
+      seconds: One pass over the split; NaN where the table has no such times.
+    """
+
+    accuracy: float
+    loss: float
+    seconds: float
 
 
+@describe_fields
 class Info(NamedTuple):
-    """One architecture after some epochs of one training."""
+    """One architecture after some epochs of one training.
+
+    Attributes:
+      arch_index: The architecture's index in its space.
+      arch: Its string.
+      dataset: Of the training.
+      epochs: Of the training.
+      at: Epochs done.
+      seed: The run; where one was drawn, the one that was drawn.
+      splits: By published split.
+      epoch_seconds: One epoch of training.
+      train_seconds: All epochs done.
+    """
 
     arch_index: int
     arch: str
-    dataset: str  # of the training
-    epochs: int  # of the training
-    at: int  # epochs done
-    seed: Seed  # the run; where one was drawn, the one that was drawn
-    splits: Mapping[str, SplitInfo]  # by published split
-    epoch_seconds: float  # one epoch of training
-    train_seconds: float  # all epochs done
+    dataset: str
+    epochs: int
+    at: int
+    seed: Seed
+    splits: Mapping[str, SplitInfo]
+    epoch_seconds: float
+    train_seconds: float
 
 
+@describe_fields
 class Costs(NamedTuple):
-    """What the network of an architecture takes; NaN where the table does not say."""
+    """What the network of an architecture takes; NaN where the table does not say.
 
-    parameters: float  # millions
-    flops: float  # multiply-adds in millions
-    latency: float  # seconds a batch
+    Attributes:
+      parameters: Millions.
+      flops: Multiply-adds in millions.
+      latency: Seconds a batch.
+    """
+
+    parameters: float
+    flops: float
+    latency: float
 
 
+@describe_fields
 class Best(NamedTuple):
-    """The architecture that `best` found."""
+    """The architecture that `best` found.
+
+    Attributes:
+      arch_index: The architecture's index in its space.
+      arch: Its string.
+      value: Percent, or the loss.
+    """
 
     arch_index: int
     arch: str
-    value: float  # percent, or the loss
+    value: float
 
 
+@describe_fields
 class SplitStatistics(NamedTuple):
-    """One split over all architectures that have a number, each the mean over its runs."""
+    """One split over all architectures that have a number, each the mean over its runs.
+
+    Attributes:
+      num_archs: Architectures that have a number.
+      mean: In the metric's unit: percent for accuracies.
+      std: Of these architectures (ddof 0).
+      minimum: In the same unit.
+      median: In the same unit.
+      maximum: In the same unit.
+      best: Index of the architecture with the maximum; with the minimum where lower is better.
+    """
 
     num_archs: int
     mean: float
-    std: float  # of these architectures (ddof 0)
+    std: float
     minimum: float
     median: float
     maximum: float
-    best: int  # index of the architecture with the maximum; with the minimum where lower is better
+    best: int
 
 
+@describe_fields
 class Statistics(NamedTuple):
-    """What a table holds of one training."""
+    """What a table holds of one training.
 
-    num_runs: Mapping[int, int]  # number of runs -> how many architectures have so many
+    Attributes:
+      num_runs: Number of runs -> how many architectures have so many.
+      splits: By published split.
+    """
+
+    num_runs: Mapping[int, int]
     splits: Mapping[str, SplitStatistics]
 
 

@@ -4,19 +4,31 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jnas.io._fields import describe_fields
 from jnas.spaces._registry import released
 from jnas.tables._look_ups import Seed
 from jnas.tables._table import Table
 
 
+@describe_fields
 class Reachable(NamedTuple):
-    """The part of a table that a sampler can express, and the whole of it, by one column; in the column's unit."""
+    """The part of a table that a sampler can express, and the whole of it, by one column; in the column's unit.
 
-    num_reachable: int  # architectures that the sampler can express and the table has
-    num_archs: int  # architectures of the table
-    best: float  # of the reachable ones
+    Attributes:
+      num_reachable: Architectures that the sampler can express and the table has.
+      num_archs: Architectures of the table.
+      best: Of the reachable ones.
+      mean: Of the reachable ones.
+      rank: Of the best reachable one among all, the best of which has rank 1.
+      whole_best: Of all architectures of the table.
+      whole_mean: Of all architectures of the table.
+    """
+
+    num_reachable: int
+    num_archs: int
+    best: float
     mean: float
-    rank: int  # of the best reachable one among all, the best of which has rank 1
+    rank: int
     whole_best: float
     whole_mean: float
 

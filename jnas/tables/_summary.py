@@ -6,6 +6,7 @@ import numpy as np
 
 from jnas.core._trace_statistics import elapsed_seconds, incumbent, num_evaluations
 from jnas.core._vocabulary import Trace
+from jnas.io._fields import describe_fields
 from jnas.io._text import counted
 from jnas.statistics._bootstrap import bootstrap_interval
 from jnas.statistics._statistics import mean_over_seeds, std_over_seeds
@@ -15,21 +16,37 @@ from jnas.tables._runs import has_times
 from jnas.tables._table import Table
 
 
+@describe_fields
 class Summary(NamedTuple):
-    """Statistics over `S` searches of what the table says of the architectures that they returned."""
+    """Statistics over `S` searches of what the table says of the architectures that they returned.
 
-    mean: float  # percent, of the searches that found something
-    std: float  # percent, of a sample (ddof 1); NaN for one search
-    ci_low: float  # 95 % bootstrap interval of the mean; NaN for one search
+    Attributes:
+      mean: Percent, of the searches that found something.
+      std: Percent, of a sample (ddof 1); NaN for one search.
+      ci_low: 95 % bootstrap interval of the mean; NaN for one search.
+      ci_high: The upper end of that interval.
+      num_seeds: S.
+      num_failed: Searches that found nothing that the table can judge.
+      values: float64 `[S]`, percent, NaN for those.
+      evaluations: int32 `[S]`, evaluations made.
+      seconds: float64 `[S]`, seconds spent.
+      label: Which accuracy it is.
+      timed: Whether the table says what trainings take; otherwise seconds are of no clock.
+      unit: Of these numbers; of another metric than accuracy its name, unit and direction.
+    """
+
+    mean: float
+    std: float
+    ci_low: float
     ci_high: float
-    num_seeds: int  # S
-    num_failed: int  # searches that found nothing that the table can judge
-    values: np.ndarray  # [S] float64, percent, NaN for those
-    evaluations: np.ndarray  # [S] int32, evaluations made
-    seconds: np.ndarray  # [S] float64, seconds spent
-    label: str  # which accuracy it is
-    timed: bool = True  # whether the table says what trainings take; otherwise seconds are of no clock
-    unit: str = "percent"  # of these numbers; of another metric than accuracy its name, unit and direction
+    num_seeds: int
+    num_failed: int
+    values: np.ndarray
+    evaluations: np.ndarray
+    seconds: np.ndarray
+    label: str
+    timed: bool = True
+    unit: str = "percent"
 
     def __str__(self) -> str:
         spent = f" and {self.seconds.mean():,.0f} s on average" if self.timed else " on average"

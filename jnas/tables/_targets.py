@@ -5,17 +5,25 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jnas.io._fields import describe_fields
 from jnas.spaces._registry import named_cells
 from jnas.tables._file import member
 from jnas.tables._numbers import table_name
 from jnas.tables._table import Table
 
 
+@describe_fields
 class Target(NamedTuple):
-    """A column of the comparison: how a found architecture is judged."""
+    """A column of the comparison: how a found architecture is judged.
+
+    Attributes:
+      dataset: The name of a data set of the table.
+      split: 'validation' or 'test', or a published split.
+      epochs: Of the training.
+    """
 
     dataset: str
-    split: str  # 'validation' or 'test', or a published split
+    split: str
     epochs: int
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 from jnas.core._draws import draw_words, split
 from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Features, Key, Space
+from jnas.io._fields import describe_fields
 from jnas.io._text import not_one_of
 from jnas.searchers._checks import check_positive_int, check_sizes
 from jnas.searchers.black_box._history import History, first_of_each, seen_before
@@ -22,13 +23,21 @@ _LARGEST_WHOLE = 65_536
 """Most encodings of a space that is listed as a whole."""
 
 
+@describe_fields
 class Candidates(NamedTuple):
-    """`C` architectures, of which no two that are marked have the same fingerprint and none was evaluated."""
+    """`C` architectures, of which no two that are marked have the same fingerprint and none was evaluated.
 
-    archs: Array  # [C, E] int32
-    fingerprints: Array  # [C, 2] uint32
-    mask: Array  # [C] bool
-    features: Features = None  # [C, ...], where they are known already
+    Attributes:
+      archs: int32 `[C, E]`.
+      fingerprints: uint32 `[C, 2]`.
+      mask: bool `[C]`.
+      features: `[C, ...]`, where they are known already.
+    """
+
+    archs: Array
+    fingerprints: Array
+    mask: Array
+    features: Features = None
 
 
 CandidateSource = Callable[[Key, History], Candidates]

@@ -8,17 +8,26 @@ import numpy as np
 
 from jnas.core._lanes import lane_maximum
 from jnas.core._vocabulary import Array, Evaluation, Proposal, Space, usable_score
+from jnas.io._fields import describe_fields
 
 _BLOCK = 8  # rows of a history that are compared at once
 
 
+@describe_fields
 class History(NamedTuple):
-    """Evaluations in the order in which they were made: `T` rows, of which the first `num_told` are in use."""
+    """Evaluations in the order in which they were made: `T` rows, of which the first `num_told` are in use.
 
-    archs: Array  # [T, E] int32
-    scores: Array  # [T] float32, minus infinity for what must not win, and where empty
-    fingerprints: Array  # [T, 2] uint32
-    num_told: Array  # [] int32
+    Attributes:
+      archs: int32 `[T, E]`.
+      scores: float32 `[T]`, minus infinity for what must not win, and where empty.
+      fingerprints: uint32 `[T, 2]`.
+      num_told: int32 `[]`.
+    """
+
+    archs: Array
+    scores: Array
+    fingerprints: Array
+    num_told: Array
 
 
 def no_history(capacity: int, num_decisions: int) -> History:

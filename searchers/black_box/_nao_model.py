@@ -12,27 +12,44 @@ import optax
 from jnas.core._draws import fold_in
 from jnas.core._vocabulary import Array, Key
 from jnas.core._widths import narrow_optimizer
+from jnas.io._fields import describe_fields
 from jnas.searchers._checks import check_fraction, check_sizes
 from jnas.searchers.black_box._sequences import flat_leaves, leaves_of
 from jnas.searchers.predictors._minibatches import epoch_order, row_words, train_on_minibatches
 from jnas.searchers.weight_sharing._controller import Lstm, advance_lstm
 
 
+@describe_fields
 class NaoSettings(NamedTuple):
-    """The size of the model, and how it is trained, as released for NAS-Bench-101's cells; rates may be traced."""
+    """The size of the model, and how it is trained, as released for NAS-Bench-101's cells; rates may be traced.
 
-    hidden: int = 96  # units of the encoder and of the decoder, one layer each
+    Attributes:
+      hidden: Units of the encoder and of the decoder, one layer each.
+      predictor_layers: Of the predictor of scores.
+      predictor_hidden: Units of each of them.
+      dropout: Between the predictor's layers.
+      trade_off: The squared error's weight in the loss; the reconstruction has the rest.
+      epochs: Of training, each time the model is fitted.
+      batch_size: Architectures in a batch.
+      learning_rate: Adam's.
+      weight_decay: In the gradient.
+      clip: Largest norm of a gradient.
+      copies: Of each architecture in an epoch; 8 as released.
+      share: Of the architectures that are learned from, drawn each time; 0.9 as released.
+    """
+
+    hidden: int = 96
     predictor_layers: int = 3
     predictor_hidden: int = 200
-    dropout: Any = 0.1  # between the predictor's layers
-    trade_off: Any = 0.8  # the squared error's weight in the loss; the reconstruction has the rest
+    dropout: Any = 0.1
+    trade_off: Any = 0.8
     epochs: int = 1000
     batch_size: int = 100
-    learning_rate: Any = 1e-3  # Adam's
-    weight_decay: Any = 1e-4  # in the gradient
-    clip: Any = 5.0  # largest norm of a gradient
-    copies: int = 1  # of each architecture in an epoch; 8 as released
-    share: float = 1.0  # of the architectures that are learned from, drawn each time; 0.9 as released
+    learning_rate: Any = 1e-3
+    weight_decay: Any = 1e-4
+    clip: Any = 5.0
+    copies: int = 1
+    share: float = 1.0
 
 
 _SIZES = ("hidden", "predictor_layers", "predictor_hidden", "epochs", "batch_size", "copies")

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from jnas.core._registry import make_registry
 from jnas.core._vocabulary import Predictor, Space
+from jnas.io._fields import describe_fields
 from jnas.searchers.predictors._bayesian_linear import bayesian_linear_regression
 from jnas.searchers.predictors._bohamiann import bohamiann
 from jnas.searchers.predictors._dngo import dngo
@@ -21,16 +22,27 @@ TRUNCATED_PATH = ("truncated_path", "path", "one_hot")
 GRAPH = ("graph",)
 
 
+@describe_fields
 class Entry(NamedTuple):
-    """A predictor that studies know by name."""
+    """A predictor that studies know by name.
+
+    Attributes:
+      name: What commands and studies call it.
+      make: From a space, and settings to change.
+      encodings: Names of features; the first that a space has is the one that studies use.
+      description: One line, with the settings.
+      quick: A fit to a hundred architectures takes well under a second.
+      compiled: Its functions can be traced by JAX.
+      factory: Whose keyword arguments are its settings.
+    """
 
     name: str
-    make: Callable[..., Predictor]  # from a space, and settings to change
-    encodings: tuple[str, ...]  # names of features; the first that a space has is the one that studies use
-    description: str  # one line, with the settings
-    quick: bool  # a fit to a hundred architectures takes well under a second
-    compiled: bool = True  # its functions can be traced by JAX
-    factory: Callable[..., Predictor] | None = None  # whose keyword arguments are its settings
+    make: Callable[..., Predictor]
+    encodings: tuple[str, ...]
+    description: str
+    quick: bool
+    compiled: bool = True
+    factory: Callable[..., Predictor] | None = None
 
     def encoding(self, space: Space) -> str:
         """Returns the name of the features of `space` that studies fit this predictor to.

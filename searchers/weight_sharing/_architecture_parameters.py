@@ -19,6 +19,7 @@ from jnas.core._vocabulary import (
     log_probability_of,
 )
 from jnas.core._widths import narrow_optimizer
+from jnas.io._fields import describe_fields
 from jnas.io._text import not_one_of
 from jnas.searchers.weight_sharing._candidates import derive_key
 from jnas.searchers.weight_sharing._shared_weights import Forward, Measured, WeightsState, begin_weights, loss_of
@@ -30,14 +31,23 @@ EdgeWeights = Literal["equal", "learned"]
 """Whether edges into a node weigh the same, or by a softmax that alpha has too; see `Supernet.weighted_edges`."""
 
 
+@describe_fields
 class Adam(NamedTuple):
-    """How the architecture is learned; the numbers may be traced."""
+    """How the architecture is learned; the numbers may be traced.
+
+    Attributes:
+      learning_rate: Of each step.
+      b1: What the mean of the gradients keeps of itself at a step.
+      b2: What the mean of their squares keeps.
+      eps: Added to the root of that mean.
+      weight_decay: Added to the gradient.
+    """
 
     learning_rate: Any = 3e-4
     b1: Any = 0.5
     b2: Any = 0.999
     eps: Any = 1e-8
-    weight_decay: Any = 1e-3  # added to the gradient
+    weight_decay: Any = 1e-3
 
 
 class AlphaState(NamedTuple):

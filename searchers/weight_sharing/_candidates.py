@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jnas.core._vocabulary import Array, Derived, Key, Shared, Supernet
+from jnas.io._fields import describe_fields
 from jnas.io._text import not_one_of
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.weight_sharing._shared_weights import if_finite
@@ -21,6 +22,7 @@ _TOGETHER = 16  # candidates that run as one batch where the supernet does not b
 _DERIVE = 0x5E1EC7  # what a state's key is folded with for a derivation: far from the numbers of its splits
 
 
+@describe_fields
 class Selection(NamedTuple):
     """How the best of some candidates is chosen by its metric under the shared weights; Python values.
 
@@ -28,14 +30,22 @@ class Selection(NamedTuple):
     do: two equal candidates then differ by the luck of their batches (2 percent at 512 images and an accuracy of 60).
     `'same_batches'` scores all of them on the same images. Of a text both are the same: all are scored on all of the
     split, or its first `num_images` tokens, in at most `batch_size` streams.
+
+    Attributes:
+      comparison: `'published'` or `'same_batches'`.
+      num_candidates: Architectures that are compared.
+      batch_size: Images in a batch.
+      num_images: Of 'same_batches'; None for all of the split.
+      batch_norm: Statistics of each batch, running estimates of the search, or means over `batch_norm_batches` batches
+        of training images, no image twice, taken for each candidate.
+      batch_norm_batches: How many batches that policy takes.
     """
 
     comparison: Comparison = "published"
     num_candidates: int = 100
     batch_size: int = 512
-    num_images: int | None = None  # of 'same_batches'; None for all of the split
-    batch_norm: BatchNormPolicy = "batch"  # statistics of each batch, running estimates of the search, or means over
-    # `batch_norm_batches` batches of training images, no image twice, taken for each candidate
+    num_images: int | None = None
+    batch_norm: BatchNormPolicy = "batch"
     batch_norm_batches: int = 8
 
 

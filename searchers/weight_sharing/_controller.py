@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jnas.core._vocabulary import Array, Key
+from jnas.io._fields import describe_fields
 
 
 class Lstm(NamedTuple):
@@ -28,10 +29,17 @@ class Controller(NamedTuple):
     bias: Array  # [K] float32
 
 
+@describe_fields
 class ControllerSettings(NamedTuple):
-    """The controller's size, and the shape of its logits: `tanh_constant * tanh(output / temperature)`."""
+    """The controller's size, and the shape of its logits: `tanh_constant * tanh(output / temperature)`.
 
-    hidden: int = 32  # units of each of its two layers
+    Attributes:
+      hidden: Units of each of its two layers.
+      temperature: What the output is divided by before the hyperbolic tangent.
+      tanh_constant: The largest logit.
+    """
+
+    hidden: int = 32
     temperature: float = 5.0
     tanh_constant: float = 2.5
 

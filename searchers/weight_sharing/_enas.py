@@ -10,6 +10,7 @@ import optax
 from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Batch, Derived, Key, Shared, StepInfo, Supernet, WeightSharingSearcher
 from jnas.core._widths import narrow_optimizer
+from jnas.io._fields import describe_fields
 from jnas.io._text import not_one_of
 from jnas.searchers._checks import check_positive_int, check_sizes
 from jnas.searchers._recorded import recorded
@@ -36,20 +37,32 @@ Baseline = Literal["moving", "released", "each_epoch"]
 Compared = Literal["drawn", "pool"]
 
 
+@describe_fields
 class PolicyGradient(NamedTuple):
-    """How the controller is trained; the numbers may be traced."""
+    """How the controller is trained; the numbers may be traced.
 
-    learning_rate: Any = 1e-3  # Adam's
+    Attributes:
+      learning_rate: Adam's.
+      b1: Adam's.
+      b2: Adam's.
+      eps: Adam's.
+      entropy_weight: Of the entropy in the reward, which is the task's (accuracy as a fraction) plus the entropy by
+        this weight.
+      baseline_decay: What the baseline keeps of itself at a step.
+      baseline: `'moving'`, a moving mean of rewards that lasts, or one for each epoch.
+      clip: Largest norm of a step's gradient, or None.
+      reward_scale: What the task's reward is multiplied by: `PERCENT` of an accuracy as a fraction.
+    """
+
+    learning_rate: Any = 1e-3
     b1: Any = 0.0
     b2: Any = 0.999
     eps: Any = 1e-3
-    entropy_weight: Any = (
-        1e-4  # in the reward, which is the task's (accuracy as a fraction) plus the entropy by this weight
-    )
+    entropy_weight: Any = 0.0001
     baseline_decay: Any = 0.99
     baseline: Baseline = "moving"
-    clip: Any = 5.0  # largest norm of a step's gradient, or None
-    reward_scale: Any = 1.0  # what the task's reward is multiplied by: `PERCENT` of an accuracy as a fraction
+    clip: Any = 5.0
+    reward_scale: Any = 1.0
 
 
 PERCENT = 100.0

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from jnas.core._registry import make_registry
 from jnas.core._vocabulary import Supernet, WeightSharingSearcher
+from jnas.io._fields import describe_fields
 from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers.weight_sharing._architecture_parameters import Adam
 from jnas.searchers.weight_sharing._darts import darts
@@ -28,15 +29,25 @@ PLAIN = Sgd(weight_decay=3e-4, nesterov=False)
 """How DARTS trains the weights in its released code, and what came after it there and on NAS-Bench-201."""
 
 
+@describe_fields
 class WeightSharingEntry(NamedTuple):
-    """A weight-sharing searcher that commands know by name."""
+    """A weight-sharing searcher that commands know by name.
+
+    Attributes:
+      name: What commands call it.
+      factory: Makes the searcher; its keyword arguments are the settings.
+      settings: That distinguish it from others of its factory.
+      epochs: Of the published search.
+      batch_size: Of the published search, of training and validation batches alike.
+      description: One line.
+    """
 
     name: str
     factory: Callable[..., WeightSharingSearcher]
-    settings: dict[str, Any]  # that distinguish it from others of its factory
-    epochs: int  # published
-    batch_size: int  # published, of training and validation batches alike
-    description: str  # one line
+    settings: dict[str, Any]
+    epochs: int
+    batch_size: int
+    description: str
 
 
 _ENTRIES = (

@@ -22,26 +22,38 @@ from jnas.core._vocabulary import (
     decisions_of,
 )
 from jnas.core._widths import in_32_bits
+from jnas.io._fields import describe_fields
 
 Forward = Callable[[Any, Any], tuple[Any, Any]]
 """`forward(parameters, inputs) -> (outputs, used)`."""
 
 
+@describe_fields
 class Sgd(NamedTuple):
     """How the shared weights are trained; the numbers may be traced, but for `clip` being None or not, and `nesterov`.
 
     The learning rate follows a cosine, step by step, from `learning_rate` to `final_learning_rate` over the search or
     over `period` epochs, and then back up. (The published scripts change it once in an epoch.)
+
+    Attributes:
+      learning_rate: At the start.
+      final_learning_rate: At the end.
+      momentum: What the mean of gradients keeps of itself at a step.
+      weight_decay: Added to the gradient of every weight, after clipping.
+      clip: Largest norm of the gradient of all weights, or None.
+      period: Epochs in which the cosine falls, or None for all of the search.
+      batch_norm_momentum: What running estimates of batch-norm keep of themselves at a step.
+      nesterov: Whether the momentum is Nesterov's.
     """
 
     learning_rate: Any = 0.025
     final_learning_rate: Any = 0.001
     momentum: Any = 0.9
-    weight_decay: Any = 5e-4  # added to the gradient of every weight, after clipping
-    clip: Any = 5.0  # largest norm of the gradient of all weights, or None
-    period: Any = None  # epochs in which the cosine falls, or None for all of the search
-    batch_norm_momentum: Any = 0.9  # what running estimates of batch-norm keep of themselves at a step
-    nesterov: bool = True  # whether the momentum is Nesterov's
+    weight_decay: Any = 5e-4
+    clip: Any = 5.0
+    period: Any = None
+    batch_norm_momentum: Any = 0.9
+    nesterov: bool = True
 
 
 class Schedule(NamedTuple):

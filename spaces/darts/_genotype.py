@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from jnas.io._fields import describe_fields
 from jnas.io._text import bare, short
 from jnas.spaces._genotype_text import call_fields, value_of
 
@@ -20,14 +21,21 @@ CELLS = ("normal", "reduce")
 _MOST_NODES = 64
 
 
+@describe_fields
 class Genotype(NamedTuple):
     """A normal cell and a reduction cell of any number of nodes, each the sum of two operations.
 
     The edges `2 i` and `2 i + 1` of a cell lead into its node `i`, which is state `2 + i`.
+
+    Attributes:
+      normal: The edges of the normal cell: each an operation and the state that it reads.
+      normal_concat: The states that are concatenated to the cell's output.
+      reduce: The edges of the reduction cell.
+      reduce_concat: The same states of the reduction cell.
     """
 
     normal: tuple[Edge, ...]
-    normal_concat: tuple[int, ...]  # the states that are concatenated to the cell's output
+    normal_concat: tuple[int, ...]
     reduce: tuple[Edge, ...]
     reduce_concat: tuple[int, ...]
 

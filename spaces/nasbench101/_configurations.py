@@ -12,6 +12,7 @@ import numpy as np
 from jnas.core._draws import below, bits
 from jnas.core._search_words import declare_sound, is_sound
 from jnas.core._vocabulary import Array, Graph, Key, Objective, Space
+from jnas.io._fields import describe_fields
 from jnas.spaces._categorical import change_one, checked_arch, one_change_away
 from jnas.spaces.nasbench101 import _cells as cells
 from jnas.spaces.nasbench101._cells import EDGES, MAX_EDGES, NUM_EDGES, OPERATIONS
@@ -29,11 +30,17 @@ _NUM_VERTICES = len(cells.NUM_CHOICES) - NUM_EDGES  # that have operations
 _EDGE_NAMES = tuple(f"{source}-{target}" for source, target in EDGES)
 
 
+@describe_fields
 class Configurations(NamedTuple):
-    """A space of configurations, and what they stand for."""
+    """A space of configurations, and what they stand for.
+
+    Attributes:
+      space: Of configurations `[E]`, each decision independent of the others.
+      to_arch: From a configuration [E] to an architecture int32 [26] of `nasbench101`.
+    """
 
     space: Space
-    to_arch: Callable[[Array], Array]  # from a configuration [E] to an architecture int32 [26] of `nasbench101`
+    to_arch: Callable[[Array], Array]
 
 
 def nasbench101_configurations(encoding: Encoding = "A", *, only_valid: bool = True) -> Configurations:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array
+from jnas.io._fields import describe_fields
 
 OPERATIONS = ("tanh", "relu", "sigmoid", "identity")
 """The activations of a node, in DARTS's own order but for `none`; `RecurrentCell.operations` indexes them."""
@@ -21,6 +22,7 @@ Output = OutputName | tuple[int, ...]
 """Whose mean a cell puts out: that of all its nodes (DARTS), of those that no other node reads (ENAS), or of these."""
 
 
+@describe_fields
 class RecurrentCell(NamedTuple):
     """A cell of `n` nodes, numbered from 1; state 0 is the initial state, made of the input and the hidden state.
 
@@ -33,10 +35,14 @@ class RecurrentCell(NamedTuple):
 
     References:
       "DARTS: Differentiable Architecture Search", Liu, Simonyan and Yang, 2019, Section 3.2 and Appendix A.
+
+    Attributes:
+      inputs: int32 `[n]`, the state that each node reads: 0 the initial state, k node k; node k reads 0 to k - 1.
+      operations: int32 `[n]`, the activation of each node, an index into `OPERATIONS`.
     """
 
-    inputs: Array  # [n] int32, the state that each node reads: 0 the initial state, k node k; node k reads 0 to k - 1
-    operations: Array  # [n] int32, the activation of each node, an index into `OPERATIONS`
+    inputs: Array
+    operations: Array
 
 
 def recurrent_cell(arch: Any) -> RecurrentCell:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jnas.io._fields import describe_fields
 from jnas.io._text import bare, did_you_mean, short
 from jnas.spaces._categorical import checked_arch
 from jnas.spaces._genotype_text import call_fields, value_of
@@ -17,11 +18,17 @@ Node = tuple[str, int]
 EXAMPLE = "Genotype(recurrent=[('sigmoid', 0), ('relu', 1), ...], concat=range(1, 9))"
 
 
+@describe_fields
 class RecurrentGenotype(NamedTuple):
-    """A recurrent cell of any number of nodes, each of which reads one earlier state."""
+    """A recurrent cell of any number of nodes, each of which reads one earlier state.
 
-    recurrent: tuple[Node, ...]  # node k is entry k - 1
-    concat: tuple[int, ...]  # the nodes, from 1, whose mean is the cell's output
+    Attributes:
+      recurrent: Node k is entry k - 1.
+      concat: The nodes, from 1, whose mean is the cell's output.
+    """
+
+    recurrent: tuple[Node, ...]
+    concat: tuple[int, ...]
 
 
 def parse_recurrent(text: str) -> RecurrentGenotype:

@@ -9,17 +9,24 @@ import numpy as np
 
 from jnas.core._draws import below
 from jnas.core._vocabulary import Array, Key
+from jnas.io._fields import describe_fields
 
 
+@describe_fields
 class Augmentation(NamedTuple):
     """How training images are changed at random; static Python values.
 
     The order is that of the published recipes: mirror, pad and crop, normalize, cut out.
+
+    Attributes:
+      flip: Mirror left and right with probability 1/2, each image by itself.
+      pad: Pad with zeros (black) by so many pixels on each side and crop back at a random place.
+      cutout: Side of a square set to zero (the mean) after normalization, its centre uniform over the image.
     """
 
-    flip: bool = False  # mirror left and right with probability 1/2, each image by itself
-    pad: int = 0  # pad with zeros (black) by so many pixels on each side and crop back at a random place
-    cutout: int = 0  # side of a square set to zero (the mean) after normalization, its centre uniform over the image
+    flip: bool = False
+    pad: int = 0
+    cutout: int = 0
 
 
 def check_augmentation(augmentation: Augmentation) -> Augmentation:

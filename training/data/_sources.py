@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from jnas.core._registry import unknown_name
+from jnas.io._fields import describe_fields
 from jnas.io._text import did_you_mean
 from jnas.training.data import _cifar, _imagenet16, _tfds
 from jnas.training.data._augmentation import Augmentation, check_augmentation
@@ -22,8 +23,15 @@ from jnas.training.data._splits import stratified
 _PathLike = str | os.PathLike[str]
 
 
+@describe_fields
 class Settings(NamedTuple):
-    """How a paper prepares the images of a data set: `dataclasses.replace(dataset, **settings._asdict())`."""
+    """How a paper prepares the images of a data set: `dataclasses.replace(dataset, **settings._asdict())`.
+
+    Attributes:
+      mean: Of each channel, in pixels of 0 to 255.
+      std: Of each channel, in pixels of 0 to 255.
+      augmentation: What is done to training images.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]

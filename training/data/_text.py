@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._vocabulary import Array
+from jnas.io._fields import describe_fields
 from jnas.io._text import did_you_mean, not_one_of, short
 
 UNKNOWN = "<unk>"
@@ -23,11 +24,17 @@ Unit = Literal["words", "characters"]
 _STATIC = {"static": True}  # for `register_dataclass`: no leaf of the pytree
 
 
+@describe_fields
 class Vocabulary(NamedTuple):
-    """The tokens that a language model knows; a token's number is its place."""
+    """The tokens that a language model knows; a token's number is its place.
+
+    Attributes:
+      tokens: Each once.
+      unit: What a token is.
+    """
 
     tokens: tuple[str, ...]
-    unit: Unit = "words"  # what a token is
+    unit: Unit = "words"
 
     @property
     def digest(self) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from jnas.core._registry import DEFAULT_SPACE
 from jnas.core._vocabulary import Network, Space, Weights
 from jnas.io._archive import read_archive, write_archive
+from jnas.io._fields import describe_fields
 from jnas.io._json_checks import check_keys
 from jnas.io._text import short
 from jnas.spaces._categorical import checked_arch
@@ -29,23 +30,37 @@ _FIELDS = ("format", "version", "space", "arch", "recipe", "dataset", "image_sha
 _TEXT_FIELDS = ("format", "version", "space", "arch", "recipe", "dataset", "nodes", "unit", "vocabulary")
 
 
+@describe_fields
 class TrainedNetwork(NamedTuple):
     """A trained network, and what one must know to use it.
 
     A language model has no images: their shape is zeros, `num_classes` the size of its vocabulary.
+
+    Attributes:
+      arch: int32 `[E]`.
+      weights: Parameters and running statistics.
+      recipe: Its sizes and batch-norm's epsilon are the network's.
+      dataset: The name of the data set that it learned.
+      image_shape: Height, width, channels.
+      num_classes: Of the data set.
+      mean: Of each channel; the network takes `(pixels - mean) / std`.
+      std: Of each channel.
+      space: That of the architecture.
+      vocabulary: Of a language model, which takes the numbers of its tokens.
+      nodes: Of the architecture, where its space is one of cells of a number of nodes.
     """
 
-    arch: np.ndarray  # int32 [E]
+    arch: np.ndarray
     weights: Weights
-    recipe: Recipe  # its sizes and batch-norm's epsilon are the network's
-    dataset: str  # the name of the data set that it learned
-    image_shape: tuple[int, int, int]  # height, width, channels
+    recipe: Recipe
+    dataset: str
+    image_shape: tuple[int, int, int]
     num_classes: int
-    mean: tuple[float, ...]  # of each channel; the network takes `(pixels - mean) / std`
+    mean: tuple[float, ...]
     std: tuple[float, ...]
-    space: str = DEFAULT_SPACE  # that of the architecture
-    vocabulary: Vocabulary | None = None  # of a language model, which takes the numbers of its tokens
-    nodes: int | None = None  # of the architecture, where its space is one of cells of a number of nodes
+    space: str = DEFAULT_SPACE
+    vocabulary: Vocabulary | None = None
+    nodes: int | None = None
 
 
 def save_weights(

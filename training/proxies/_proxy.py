@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jnas.core._vocabulary import Array, Examples, Key, Network, Tap
+from jnas.io._fields import describe_fields
 
 Scores = Mapping[str, Array]
 """Scores by the names of proxies, float32 `[]` each."""
@@ -15,6 +16,7 @@ Measure = Callable[[Key, Array, Network, Examples], Scores]
 """`measure(key, arch, network, batch) -> scores`, those that come of the same passes; not finite where undefined."""
 
 
+@describe_fields
 class Proxy(NamedTuple):
     """A score of an architecture without training: a row.
 

@@ -11,6 +11,7 @@ import scipy.optimize
 
 from jnas.core._registry import DEFAULT_SPACE
 from jnas.core._vocabulary import Network, Space
+from jnas.io._fields import describe_fields
 from jnas.spaces._registry import get
 from jnas.tables._file import Header, Training, arch_dtype, encode_metric_curve, member
 from jnas.tables._metric import metric_of_task
@@ -24,14 +25,24 @@ from jnas.training.runs._jobs import Jobs, Runs
 from jnas.training.runs._train import begin_run, run_epochs
 
 
+@describe_fields
 class TablePlan(NamedTuple):
-    """Which runs make a table."""
+    """Which runs make a table.
 
-    archs: np.ndarray  # int32 [N, E]: the table's cells; by their index, where they are all of the space
-    trained_as: np.ndarray  # int32 [N]: the cell whose runs a cell gets; itself where it is trained
-    jobs: Jobs  # the runs, in the order in which they are made
-    cells: np.ndarray  # int32 [J]: of each run, the index of the cell
-    slots: np.ndarray  # int32 [J]: of each run, the number of its seed in `seeds`
+    Attributes:
+      archs: int32 `[N, E]`: the table's cells; by their index, where they are all of the space.
+      trained_as: int32 `[N]`: the cell whose runs a cell gets; itself where it is trained.
+      jobs: The runs, in the order in which they are made.
+      cells: int32 `[J]`: of each run, the index of the cell.
+      slots: int32 `[J]`: of each run, the number of its seed in `seeds`.
+      seeds: The seeds of trainings that the table has.
+    """
+
+    archs: np.ndarray
+    trained_as: np.ndarray
+    jobs: Jobs
+    cells: np.ndarray
+    slots: np.ndarray
     seeds: tuple[int, ...]
 
 

@@ -34,6 +34,7 @@ from jnas.core._program_memory import check_program_fits
 from jnas.core._shares import ended_early, making_own_share, remove_left_locks
 from jnas.core._versions import check_versions, versions
 from jnas.core._vocabulary import Network, Weights
+from jnas.io._fields import describe_fields
 from jnas.training._recipe import Recipe, recipe_words
 from jnas.training.data._dataset import Dataset
 from jnas.training.data._text import TextDataset
@@ -54,21 +55,36 @@ from jnas.training.runs._train_many import over_candidates
 _SAME = ("jax", "platform", "device", "compiler_options")  # versions, where work goes on
 
 
+@describe_fields
 class Jobs(NamedTuple):
-    """Runs to be made: `J` of them."""
+    """Runs to be made: `J` of them.
 
-    archs: np.ndarray  # int32 [J, E]
-    seeds: np.ndarray  # int64 [J]: run j has the key `jax.random.key(seeds[j])`
+    Attributes:
+      archs: int32 `[J, E]`.
+      seeds: int64 `[J]`: run j has the key `jax.random.key(seeds[j])`.
+    """
+
+    archs: np.ndarray
+    seeds: np.ndarray
 
 
+@describe_fields
 class Runs(NamedTuple):
-    """Runs that were made, in the order of the jobs."""
+    """Runs that were made, in the order of the jobs.
 
-    accuracy: dict[str, np.ndarray]  # of each split, float32 [J, T], percent; NaN where a run is missing or diverged
+    Attributes:
+      accuracy: Of each split, float32 [J, T], percent; NaN where a run is missing or diverged.
+      loss: Of each split, as `accuracy`, in the task's unit.
+      seconds: float64 `[J]`: of a run, the mean over its chunk; NaN where it is missing.
+      failed: bool `[J]`: the run diverged.
+      done: bool `[J]`.
+    """
+
+    accuracy: dict[str, np.ndarray]
     loss: dict[str, np.ndarray]
-    seconds: np.ndarray  # float64 [J]: of a run, the mean over its chunk; NaN where it is missing
-    failed: np.ndarray  # bool [J]: the run diverged
-    done: np.ndarray  # bool [J]
+    seconds: np.ndarray
+    failed: np.ndarray
+    done: np.ndarray
 
 
 class JobsProgress(NamedTuple):

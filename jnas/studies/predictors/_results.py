@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from jnas.core._folder import FolderKind, config_digest, read_part
 from jnas.io._archive import write_archive
+from jnas.io._fields import describe_fields
 from jnas.io._seal import SEAL
 from jnas.studies.predictors._measures import NAMES
 from jnas.studies.predictors._plan import DrawnCells
@@ -57,13 +58,21 @@ CaseAtSize = tuple[str, str, int]
 FitsByCase = Mapping[CaseAtSize, Fits]
 
 
+@describe_fields
 class PredictorStudy(NamedTuple):
-    """A whole study of predictors."""
+    """A whole study of predictors.
 
-    config: Mapping[str, Any]  # as config.json holds it
+    Attributes:
+      config: As config.json holds it.
+      versions: Of jnas, jax, numpy, Python; the device; XLA flags.
+      cells: Which each seed drew, and their true accuracies.
+      fits: By predictor, encoding and training size.
+    """
+
+    config: Mapping[str, Any]
     versions: Mapping[str, str]
-    cells: DrawnCells  # which each seed drew, and their true accuracies
-    fits: FitsByCase  # by predictor, encoding and training size
+    cells: DrawnCells
+    fits: FitsByCase
 
     def measures(self, predictor: str, encoding: str, train_size: int) -> Mapping[str, NDArray[np.float64]]:
         """Returns each measure of a case over seeds, `[S]`, by its name in `results.csv`."""

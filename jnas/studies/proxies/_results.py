@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from jnas.core._folder import FolderKind, config_digest, read_part
 from jnas.io._archive import write_archive
+from jnas.io._fields import describe_fields
 from jnas.studies.proxies._plan import ScoredCells
 
 FOLDER = FolderKind(
@@ -38,13 +39,21 @@ Part = tuple[str, int]
 """A kind of pass, and a seed."""
 
 
+@describe_fields
 class ProxyStudy(NamedTuple):
-    """A whole study of proxies."""
+    """A whole study of proxies.
 
-    config: Mapping[str, Any]  # as config.json holds it
+    Attributes:
+      config: As config.json holds it.
+      versions: Of jnas, jax, numpy, Python; the device; XLA flags.
+      cells: Which cells were scored, and what the table says of them.
+      scored: Those that have finished.
+    """
+
+    config: Mapping[str, Any]
     versions: Mapping[str, str]
     cells: ScoredCells
-    scored: Mapping[Part, Scored]  # those that have finished
+    scored: Mapping[Part, Scored]
 
     @property
     def scores(self) -> dict[str, NDArray[np.float32]]:

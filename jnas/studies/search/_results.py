@@ -21,6 +21,7 @@ from jnas.core._folder import FolderKind, read_part
 from jnas.core._trace_statistics import elapsed_seconds
 from jnas.core._vocabulary import Trace
 from jnas.io._archive import write_archive
+from jnas.io._fields import describe_fields
 from jnas.io._tree import check_members
 from jnas.tables._targets import Reference, Target
 
@@ -42,20 +43,35 @@ _OBJECTIVES = {"objectives": "f S T O"}  # where evaluations have them
 _WIDE = {"i": np.int32, "f": np.float32, "b": np.bool_}
 
 
+@describe_fields
 class SearcherResult(NamedTuple):
-    """`S` runs of one searcher. The incumbent at row `t` is the best of rows `0 .. t` in the highest fidelity seen."""
+    """`S` runs of one searcher. The incumbent at row `t` is the best of rows `0 .. t` in the highest fidelity seen.
+
+    Attributes:
+      name: What the study calls it.
+      traces: NumPy arrays, [S, T, ...].
+      elapsed: float64 `[S, T]`, simulated seconds after each evaluation.
+      incumbent: int32 `[S, T]`, row of the incumbent after each evaluation; -1 before the first valid one.
+      values: float32 `[num_targets, S, T]`, the incumbent's accuracy in percent after each evaluation.
+      final: float32 `[num_targets, S]`, accuracy of the architecture that the run returns.
+      final_archs: int32 `[S, E]`.
+      compile_seconds: Measured here.
+      run_seconds: Measured here.
+      ranks: int32 `[num_targets, S]`, of `final` among the table's; -1 unknown; None: not kept.
+      num_archs: `[num_targets]`, architectures that have a number.
+    """
 
     name: str
-    traces: Trace  # NumPy arrays, [S, T, ...]
-    elapsed: np.ndarray  # [S, T] float64, simulated seconds after each evaluation
-    incumbent: np.ndarray  # [S, T] int32, row of the incumbent after each evaluation; -1 before the first valid one
-    values: np.ndarray  # [num_targets, S, T] float32, the incumbent's accuracy in percent after each evaluation
-    final: np.ndarray  # [num_targets, S] float32, accuracy of the architecture that the run returns
-    final_archs: np.ndarray  # [S, E] int32
-    compile_seconds: float  # measured here
-    run_seconds: float  # measured here
-    ranks: np.ndarray | None = None  # [num_targets, S] int32, of `final` among the table's; -1 unknown; None: not kept
-    num_archs: np.ndarray | None = None  # [num_targets], architectures that have a number
+    traces: Trace
+    elapsed: np.ndarray
+    incumbent: np.ndarray
+    values: np.ndarray
+    final: np.ndarray
+    final_archs: np.ndarray
+    compile_seconds: float
+    run_seconds: float
+    ranks: np.ndarray | None = None
+    num_archs: np.ndarray | None = None
 
 
 class SharedRanking(NamedTuple):
@@ -74,20 +90,35 @@ class TrainedPool(NamedTuple):
     sampled: Mapping[str, np.ndarray]  # by searcher that samples the space, bool [N]: what it asked for
 
 
+@describe_fields
 class StudyResults(NamedTuple):
-    """A whole study."""
+    """A whole study.
 
-    config: Mapping[str, Any]  # the study's configuration, as config.json holds it
-    versions: Mapping[str, str]  # of jnas, jax, numpy, Python; the device; XLA flags
-    space: str  # `Space.config`
+    Attributes:
+      config: The study's configuration, as config.json holds it.
+      versions: Of jnas, jax, numpy, Python; the device; XLA flags.
+      space: `Space.config`.
+      targets: The columns of the comparison.
+      references: Its rows that no search made.
+      searchers: One for each searcher, in the order of the configuration.
+      searched: By reference, its accuracy by what was searched on, where it is known.
+      rankings: Of weight-sharing searches, by their names.
+      yardsticks: Each a `Yardstick`: what else ranks the cells that shared weights are asked about.
+      reachable: By searcher with a released encoding, the fields of `Reachable`.
+      pool: Where evaluations are trainings.
+    """
+
+    config: Mapping[str, Any]
+    versions: Mapping[str, str]
+    space: str
     targets: tuple[Target, ...]
     references: tuple[Reference, ...]
     searchers: tuple[SearcherResult, ...]
-    searched: Mapping[str, float | None] = {}  # by reference, its accuracy by what was searched on, where it is known
-    rankings: Mapping[str, SharedRanking] = {}  # of weight-sharing searches, by their names
-    yardsticks: Sequence[Any] = ()  # each a `Yardstick`: what else ranks the cells that shared weights are asked about
-    reachable: Mapping[str, Sequence[float]] = {}  # by searcher with a released encoding, the fields of `Reachable`
-    pool: TrainedPool | None = None  # where evaluations are trainings
+    searched: Mapping[str, float | None] = {}
+    rankings: Mapping[str, SharedRanking] = {}
+    yardsticks: Sequence[Any] = ()
+    reachable: Mapping[str, Sequence[float]] = {}
+    pool: TrainedPool | None = None
 
 
 class Chunk(NamedTuple):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jnas.core._vocabulary import Supernet, WeightSharingSearcher
+from jnas.io._fields import describe_fields
 from jnas.io._text import did_you_mean
 from jnas.searchers._settings import naming, read_settings, read_spec
 from jnas.searchers.weight_sharing._analysis import expected_random_search
@@ -40,14 +41,23 @@ Cells = int | Literal["all"]
 """How many architectures to evaluate under the shared weights."""
 
 
+@describe_fields
 class SupernetMethod(NamedTuple):
-    """A weight-sharing searcher, and how long it trains on which batches."""
+    """A weight-sharing searcher, and how long it trains on which batches.
+
+    Attributes:
+      searcher: Its step functions.
+      epochs: Of training.
+      batch_size: Of training and validation batches alike.
+      settings: That were changed, as JSON: for the report, and to tell studies apart.
+      reachable: Which cells it can express, of methods that can be told.
+    """
 
     searcher: WeightSharingSearcher
     epochs: int
-    batch_size: int  # of training and validation batches alike
-    settings: Mapping[str, Any] = {}  # that were changed, as JSON: for the report, and to tell studies apart
-    reachable: str | None = None  # which cells it can express, of methods that can be told
+    batch_size: int
+    settings: Mapping[str, Any] = {}
+    reachable: str | None = None
 
 
 class SupernetPlan(NamedTuple):

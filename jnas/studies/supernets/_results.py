@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from jnas.core._folder import FolderKind, read_part
 from jnas.io._archive import write_archive
+from jnas.io._fields import describe_fields
 from jnas.io._text import counted
 from jnas.io._tree import as_members, check_members, fill, find_leaves
 from jnas.searchers.weight_sharing._loop import SearchRun
@@ -127,18 +128,31 @@ class Selected(NamedTuple):
     values: NDArray[np.float32]  # [K, C, S] percent; NaN where the table does not know, and of searches that diverged
 
 
+@describe_fields
 class SupernetStudy(NamedTuple):
-    """A whole study of weight-sharing searches."""
+    """A whole study of weight-sharing searches.
 
-    config: Mapping[str, Any]  # as config.json holds it
+    Attributes:
+      config: As config.json holds it.
+      versions: Of jnas, jax, numpy, Python; the device; XLA flags.
+      space: `Space.config`.
+      targets: The columns of the table; empty without one.
+      references: The optimum, cells known by name, random cells.
+      methods: Those that have finished.
+      yardsticks: Of the cells that the shared weights are asked about.
+      scratch: None where nothing was trained from scratch.
+      selected: None where nothing was selected anew.
+    """
+
+    config: Mapping[str, Any]
     versions: Mapping[str, str]
-    space: str  # `Space.config`
-    targets: tuple[Target, ...]  # the columns of the table; empty without one
-    references: tuple[Reference, ...]  # the optimum, cells known by name, random cells
-    methods: tuple[MethodResult, ...]  # those that have finished
-    yardsticks: tuple[Yardstick, ...] = ()  # of the cells that the shared weights are asked about
-    scratch: FromScratch | None = None  # None where nothing was trained from scratch
-    selected: Selected | None = None  # None where nothing was selected anew
+    space: str
+    targets: tuple[Target, ...]
+    references: tuple[Reference, ...]
+    methods: tuple[MethodResult, ...]
+    yardsticks: tuple[Yardstick, ...] = ()
+    scratch: FromScratch | None = None
+    selected: Selected | None = None
 
 
 def of_text(config: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 
 from jnas.core._folder import StudyConfig
 from jnas.core._vocabulary import Network
+from jnas.io._fields import describe_fields
 from jnas.io._text import counted, csv_text
 from jnas.spaces._registry import from_config
 from jnas.studies._compared import known_space
@@ -23,14 +24,23 @@ from jnas.training.runs._build import TablePlan, assemble_table
 from jnas.training.runs._jobs import Jobs
 
 
+@describe_fields
 class TrainingSearch(NamedTuple):
-    """A whole study."""
+    """A whole study.
 
-    config: Mapping[str, Any]  # the study's configuration, as config.json holds it
+    Attributes:
+      config: The study's configuration, as config.json holds it.
+      versions: Of jnas, jax, numpy, Python; the device; XLA flags.
+      targets: The columns of the comparison.
+      searchers: One for each searcher.
+      trainings: All that were made; None before the first.
+    """
+
+    config: Mapping[str, Any]
     versions: Mapping[str, str]
     targets: tuple[Target, ...]
     searchers: tuple[SearcherResult, ...]
-    trainings: Trainings | None  # all that were made; None before the first
+    trainings: Trainings | None
 
 
 def as_searches(study: TrainingSearch) -> StudyResults:

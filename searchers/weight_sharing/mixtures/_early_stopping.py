@@ -11,17 +11,27 @@ import jax.numpy as jnp
 from numpy.typing import ArrayLike
 
 from jnas.core._vocabulary import Array
+from jnas.io._fields import describe_fields
 from jnas.searchers._checks import check_positive_int
 
 
+@describe_fields
 class EarlyStopping(NamedTuple):
-    """When a search ends for the growth of the eigenvalue, as published; `factor` may be traced."""
+    """When a search ends for the growth of the eigenvalue, as published; `factor` may be traced.
 
-    every: int = 0  # epochs between two measurements; 0 for never, published with 2
-    factor: Any = 1.3  # by which a local mean may have grown
-    window: int = 5  # measurements that a local mean is of
-    delta: int = 4  # measurements between the two that are compared
-    start: int = 10  # epochs before which no search goes back
+    Attributes:
+      every: Epochs between two measurements; 0 for never, published with 2.
+      factor: By which a local mean may have grown.
+      window: Measurements that a local mean is of.
+      delta: Measurements between the two that are compared.
+      start: Epochs before which no search goes back.
+    """
+
+    every: int = 0
+    factor: Any = 1.3
+    window: int = 5
+    delta: int = 4
+    start: int = 10
 
 
 class Watched(NamedTuple):

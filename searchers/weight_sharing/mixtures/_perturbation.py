@@ -9,19 +9,28 @@ import numpy as np
 
 from jnas.core._vocabulary import Array, Key
 from jnas.core._widths import in_32_bits
+from jnas.io._fields import describe_fields
 from jnas.io._text import not_one_of
 from jnas.searchers._checks import check_positive_int
 
 PerturbationKind = Literal["none", "random", "adversarial"]
 
 
+@describe_fields
 class Perturbation(NamedTuple):
-    """How far weights of the mixture are moved before a step of the shared weights; radii may be traced."""
+    """How far weights of the mixture are moved before a step of the shared weights; radii may be traced.
+
+    Attributes:
+      kind: What moves the weights of the mixture.
+      radius: That the last epoch comes to, the largest change of a weight.
+      first_radius: Of the first epoch.
+      attack_steps: Of the adversary.
+    """
 
     kind: PerturbationKind = "none"
-    radius: Any = 0.3  # that the last epoch comes to, the largest change of a weight
-    first_radius: Any = 0.03  # of the first epoch
-    attack_steps: int = 7  # of the adversary
+    radius: Any = 0.3
+    first_radius: Any = 0.03
+    attack_steps: int = 7
 
 
 def check_perturbation(settings: Any) -> Perturbation:

@@ -15,6 +15,7 @@ import numpy as np
 
 from jnas.core._lanes import all_lanes
 from jnas.core._vocabulary import Array, Batch, Derived, Key, StepInfo, Supernet, WeightSharingSearcher, decisions_of
+from jnas.io._fields import describe_fields
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.weight_sharing._candidates import derive_key
 from jnas.searchers.weight_sharing._loop import SearchRun, train_epoch
@@ -26,12 +27,19 @@ from jnas.training.data._dataset import Dataset
 _SELECT = 0x9E17  # what a derivation's key is folded with for the order of decisions and the images of tuning
 
 
+@describe_fields
 class Projection(NamedTuple):
-    """How a selection by perturbation goes on; Python ints."""
+    """How a selection by perturbation goes on; Python ints.
 
-    tune_epochs: int = 5  # between two decisions
-    batch_size: int = 64  # of these epochs
-    look_batch_size: int = 512  # of the validation images, all of which are looked at
+    Attributes:
+      tune_epochs: Between two decisions.
+      batch_size: Of these epochs.
+      look_batch_size: Of the validation images, all of which are looked at.
+    """
+
+    tune_epochs: int = 5
+    batch_size: int = 64
+    look_batch_size: int = 512
 
 
 def check_projection(settings: Any) -> Projection:
