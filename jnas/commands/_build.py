@@ -132,7 +132,7 @@ def _write(options: argparse.Namespace, plan: TablePlan, runs: Runs, work: Train
         network,
         seconds,
         space=_table_space(options),
-        name=options.name or f"{SPACES.entry(options.space).title} cells (recipe {recipe.name})",
+        name=options.name or f"{SPACES.entry(options.space).title.removesuffix(' cells')} cells (recipe {recipe.name})",
         source=f"trained by jnas {__version__} with recipe {recipe.name}: {options.command}",
         notes=(_recipe_text(recipe, dataset), how),
     )
