@@ -27,6 +27,7 @@ from jnas.studies.supernets._scratch_summary import (
 from jnas.tables._metric import TableMetric
 from jnas.training._recipe import get_recipe
 from jnas.training.data._sources import load_dataset
+from jnas.training.data._text import text_dataset
 from jnas.training.networks._families import FAMILIES, make_network, nodes_of_space
 from jnas.training.runs._jobs import dataset_digest
 from tests.test_toy_space import FAMILY, SMALL, toy
@@ -155,6 +156,15 @@ def test_recurrent_cells_are_trained_as_cells_of_so_many_nodes():
     name, cells = _from_scratch.trained_as(spaces.recurrent(2), archs)
     assert (name, nodes_of_space(spaces.recurrent(2)), nodes_of_space(toy())) == ("recurrent", 2, None)
     np.testing.assert_array_equal(cells, archs)
+    _from_scratch.check_trainable(get_recipe("text-quick-4"), spaces.recurrent(9))
+
+
+def test_texts_refuse_recipes_of_images_in_a_sentence():
+    """Also those that divide the images of training and validation anew."""
+    text = text_dataset({"train": [["a", "b"]] * 9}, name="few")
+    options = argparse.Namespace(from_scratch="darts-50", space="recurrent", nodes=2, split_seed=0)
+    with pytest.raises(ValueError, match="the recipe 'darts-50' trains on images; for a text give one such as"):
+        _from_scratch.scratch_recipe(options, text)
 
 
 def test_where_lower_is_better_cells_are_judged_by_that():

@@ -72,7 +72,8 @@ def check_trainable(recipe: Recipe | None, space: Space) -> None:
     """Raises ValueError, before any search, where its cells may have operations that networks lack: noise of S4."""
     if recipe is None or to_cell(space) is not None:
         return
-    own, trained = ({name for row in each.choices for name in row} for each in (space, spaces.get(space.name)))
+    of_networks = space_of(space.name, nodes_of_space(space))
+    own, trained = ({name for row in each.choices for name in row} for each in (space, of_networks))
     if lacking := sorted(own - trained - {"none"}):
         raise ValueError(
             f"what is searched may have {listed(lacking)}, which networks that are trained from scratch lack; leave "

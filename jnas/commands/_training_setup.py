@@ -67,15 +67,6 @@ def show_recipes(options: argparse.Namespace) -> bool:
     return True
 
 
-def refuse_texts(options: argparse.Namespace, command: str) -> None:
-    """Raises a `ValueError` for a space of language models, in a command that trains on images alone."""
-    if FAMILIES.entry(options.space).text:
-        raise ValueError(
-            f"{command} trains on images, and {options.space} learns texts; make a table of its cells by `jnas table "
-            "build`, and search in that by `jnas study`"
-        )
-
-
 def make_dataset(options: argparse.Namespace) -> Any:
     """Returns the data set that the options name, images or a text; with the space's default where they name none.
 
@@ -148,8 +139,12 @@ def make_recipe(options: argparse.Namespace, dataset: Any, begun: Any = None) ->
 
 
 def divide_as(dataset: Any, recipe: Recipe, options: argparse.Namespace) -> Any:
-    """Returns the data set with the images of training and validation in the shares that a recipe says, if it does."""
-    return with_share(dataset, recipe.train_share or None, options)
+    """Returns the data set with the images of training and validation in the shares that a recipe says, if it does.
+
+    A text stays as it is: a recipe that says shares is one of images, which the trainings of texts refuse.
+    """
+    share = None if isinstance(dataset, TextDataset) else recipe.train_share or None
+    return with_share(dataset, share, options)
 
 
 def with_share(dataset: Any, share: float | None, options: argparse.Namespace) -> Any:
