@@ -16,6 +16,7 @@ from jnas.searchers.weight_sharing._texts import search_data, search_steps, text
 from jnas.searchers.weight_sharing.mixtures._unrolled import unrolled_gradient
 from jnas.spaces.recurrent._search_cell import one_hot_edges
 from jnas.training._recipe import TextRecipe, get_recipe
+from jnas.training.data._sources import load_dataset
 from jnas.training.data._text import text_dataset
 from jnas.training.networks._families import make_supernet
 from jnas.training.networks._family import all_archs
@@ -372,3 +373,11 @@ def test_texts_and_images_are_told_apart():
         )
     with pytest.raises(ValueError, match="trains on images"):
         make_supernet(text, space="recurrent", recipe=get_recipe("digits-8"))
+    with pytest.raises(ValueError, match="'toy' is a text, which the supernet of recurrent does not"):
+        search_data(text, supernet._replace(reading=None))
+    with pytest.raises(ValueError, match="'digits' is of images, which the supernet of recurrent does not learn"):
+        search_data(load_dataset("digits"), supernet)
+    with pytest.raises(ValueError, match="vocabulary of 'toy' has 7 tokens, and the supernet's 9; make a supernet for"):
+        search_data(text, supernet._replace(reading=supernet.reading._replace(num_words=9)))
+    with pytest.raises(ValueError, match="batch_size is 1, expected at least 2"):
+        search_steps(data, 1)

@@ -163,6 +163,7 @@ class Reading(NamedTuple):
 
     settings: Any  # a recipe's `text`: the lengths of windows, and what is left out
     units: int  # of the hidden state
+    num_words: int | None = None  # of the vocabulary; None where nobody has said
 
 
 def carried_into(inputs: Any) -> Any:

@@ -91,20 +91,44 @@ class SearchText:
 
 
 def search_data(dataset: Any, supernet: Supernet) -> Any:
-    """Returns a data set as searches of a supernet go through it: itself, or a text with how it is read."""
-    if supernet.reading is None or isinstance(dataset, SearchText):
+    """Returns a data set as searches of a supernet go through it: itself, or a text with how it is read.
+
+    Raises:
+      ValueError: It is a text and the supernet one of images, or the reverse; or the text has another vocabulary.
+    """
+    if isinstance(dataset, SearchText):
         return dataset
-    return SearchText(dataset, supernet.reading)
+    reading, is_text = supernet.reading, isinstance(dataset, TextDataset)
+    if is_text != (reading is not None):
+        raise ValueError(
+            f"the data set {dataset.name!r} is {'a text' if is_text else 'of images'}, which the supernet of "
+            f"{supernet.space.name} does not learn; make one by make_supernet(dataset, space=...)"
+        )
+    if reading is None:
+        return dataset
+    if reading.num_words not in (None, dataset.num_tokens):
+        raise ValueError(
+            f"the vocabulary of {dataset.name!r} has {dataset.num_tokens:,} tokens, and the supernet's "
+            f"{reading.num_words:,}; make a supernet for this text, or read it with that vocabulary, "
+            "load_text(..., vocabulary=...)"
+        )
+    return SearchText(dataset, reading)
 
 
 def search_steps(dataset: Any, batch_size: int) -> int:
     """Returns how many steps go through the training examples, or text, once.
 
     Raises:
-      ValueError: There are fewer than a batch takes, or the text is too short for its windows.
+      ValueError: There are fewer than a batch takes, or the text is too short for its windows; or a batch of a text has
+        one stream, which batch-norm, whose statistics are taken over streams, would make all zeros.
     """
     if not isinstance(dataset, SearchText):
         return batches_per_epoch(dataset, batch_size)
+    if batch_size < 2:
+        raise ValueError(
+            f"batch_size is {batch_size}, expected at least 2: a supernet's batch-norm takes its statistics over the "
+            "streams of a text"
+        )
     length, window = len(dataset.text.tokens("train")) // batch_size, dataset.reading.settings.window
     if length <= window:
         raise ValueError(
@@ -186,7 +210,8 @@ def text_scores(
       archs: int32 `[N, E]`.
       data: The text.
       split: Which part of it.
-      batch_size: Streams at most; fewer where they would not have a window.
+      batch_size: Streams at most; fewer where they would not have a window, but two, over which batch-norm takes its
+        statistics.
       num_tokens: How many tokens, the first ones; None for all.
     """
     space = supernet.space
@@ -197,7 +222,7 @@ def text_scores(
     tokens = data.text.tokens(split)
     tokens = tokens[: num_tokens or len(tokens)]
     window = data.reading.settings.window
-    streams = streams_of(tokens, max(1, min(batch_size, len(tokens) // (window + 1))))
+    streams = streams_of(tokens, max(2, min(batch_size, len(tokens) // (window + 1))))
     count = -(-(streams.shape[1] - 1) // window)
     padded = jnp.pad(streams, ((0, 0), (0, count * window + 1 - streams.shape[1])))
     starts = window * jnp.arange(count)

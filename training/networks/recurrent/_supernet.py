@@ -138,7 +138,7 @@ def recurrent_supernet(
         task=LANGUAGE_WINDOWS,
         preferences=edge_preferences(by_edges, nodes),
         parameters=functools.partial(recurrent_parameters, units=channels, words=num_words),
-        reading=Reading(settings, channels),
+        reading=Reading(settings, channels, num_words),
     )
     operations = np.arange(2 * nodes) % 2 == 1
     return supernet._replace(decisions=decisions_of(supernet)._replace(operations=operations))
