@@ -381,3 +381,5 @@ def test_texts_and_images_are_told_apart():
         search_data(text, supernet._replace(reading=supernet.reading._replace(num_words=9)))
     with pytest.raises(ValueError, match="batch_size is 1, expected at least 2"):
         search_steps(data, 1)
+    with pytest.raises(ValueError, match="a node of recurrent keeps one of its edges"):
+        make_weight_sharing("darts-pt", supernet, steps_per_epoch=1, epochs=1)

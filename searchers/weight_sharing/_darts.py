@@ -18,7 +18,12 @@ from jnas.searchers.weight_sharing._architecture_parameters import (
 from jnas.searchers.weight_sharing._shared_weights import Sgd, check_schedule
 from jnas.searchers.weight_sharing.mixtures._early_stopping import EarlyStopping, begin_watch, check_early_stopping
 from jnas.searchers.weight_sharing.mixtures._perturbation import Perturbation, check_perturbation
-from jnas.searchers.weight_sharing.mixtures._projection import Projection, check_projection, derive_by_perturbation
+from jnas.searchers.weight_sharing.mixtures._projection import (
+    Projection,
+    check_projection,
+    check_selectable,
+    derive_by_perturbation,
+)
 from jnas.searchers.weight_sharing.mixtures._steps import (
     Order,
     Rules,
@@ -183,6 +188,7 @@ def darts(
     )
     if choose_by == "magnitude":
         return searcher
+    check_selectable(supernet)
     ends = schedule.steps_per_epoch * epochs
     return searcher._replace(
         derive=derive_by_perturbation(searcher, supernet, ends, check_projection(projection)),

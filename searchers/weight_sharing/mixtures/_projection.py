@@ -51,6 +51,15 @@ def check_projection(settings: Any) -> Projection:
     return settings
 
 
+def check_selectable(supernet: Supernet) -> None:
+    """Raises ValueError where rows of alpha are not decided one by one: those of recurrent cells compete for a node."""
+    if supernet.reading is not None:
+        raise ValueError(
+            f"a selection by perturbation decides on the operation of each edge, and a node of {supernet.space.name} "
+            "keeps one of its edges; leave it out, and choose by the magnitude of alpha"
+        )
+
+
 def select_by_perturbation(
     searcher: WeightSharingSearcher,
     supernet: Supernet,
@@ -76,12 +85,14 @@ def select_by_perturbation(
       settings: How long it is tuned, and by which batches.
 
     Raises:
-      ValueError: The state has no alpha, or edges cannot be dropped, for `none` is not mixed.
+      ValueError: The state has no alpha, edges cannot be dropped, for `none` is not mixed, or the supernet is one of
+        texts, whose cells read one state a node.
 
     References:
       "Rethinking Architecture Selection in Differentiable NAS", Wang et al., 2021, Section 5 and Algorithm 1, and its
         released code.
     """
+    check_selectable(supernet)
     if not hasattr(state, "alpha"):
         raise ValueError(
             f"{searcher.name} has no architecture parameters, of which a selection by perturbation decides"
