@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas.core._vocabulary import CarriedInfo, Shared, StepInfo, Windows, decisions_of
+from jnas.core._vocabulary import CarriedInfo, Examples, Shared, StepInfo, Windows, decisions_of
 from jnas.searchers import NaoSettings, Selection, Sgd, make_weight_sharing, weight_sharing_entry
 from jnas.searchers.weight_sharing._analysis import one_shot_accuracies
 from jnas.searchers.weight_sharing._loop import begin_search, look_at, train_epoch
-from jnas.searchers.weight_sharing._shared_weights import Measured, WeightsState
+from jnas.searchers.weight_sharing._shared_weights import Measured, WeightsState, as_evaluated
 from jnas.searchers.weight_sharing._texts import search_data, search_steps, text_epoch
 from jnas.searchers.weight_sharing.mixtures._unrolled import unrolled_gradient
 from jnas.spaces.recurrent._search_cell import one_hot_edges
@@ -383,3 +383,24 @@ def test_texts_and_images_are_told_apart():
         search_steps(data, 1)
     with pytest.raises(ValueError, match="a node of recurrent keeps one of its edges"):
         make_weight_sharing("darts-pt", supernet, steps_per_epoch=1, epochs=1)
+
+
+@pytest.mark.parametrize("name", ["enas", "nao"])
+def test_rewards_leave_nothing_out(name):
+    """What they learn from is taken as networks are compared; steps of the weights leave out what a recipe says."""
+    _, supernet, data = toy()
+    left_out = []
+
+    def sampled(parameters, statistics, arch, inputs):
+        left_out.append(inputs.key is not None)
+        return supernet.sampled(parameters, statistics, arch, inputs)
+
+    watched = supernet._replace(sampled=sampled)
+    searcher = make_weight_sharing(name, watched, steps_per_epoch=search_steps(data, 4), epochs=2, **SMALL[name])
+    jax.eval_shape(
+        lambda key: train_epoch(begin_search(key, searcher), searcher, data, batch_size=4, split="validation"),
+        jax.random.key(0),
+    )
+    assert left_out == [True, False]
+    images = Examples(3, None)
+    assert as_evaluated(images) is images

@@ -30,6 +30,7 @@ from jnas.searchers.weight_sharing._encoding import Encoding, listed_arch, make_
 from jnas.searchers.weight_sharing._shared_weights import (
     Sgd,
     WeightsState,
+    as_evaluated,
     begin_weights,
     check_schedule,
     learning_rate,
@@ -84,11 +85,11 @@ def shared_nao(
 
     Each step trains the weights with one architecture of a pool, drawn in proportion to the parameters of its own
     network (where the supernet knows them, else uniformly). After every `epochs_per_round` epochs but the last a round
-    is made: all of the pool are scored on the step's validation batch, the scores are scaled to 0 to 1, and encoder,
-    predictor and decoder are trained on them from where they were. The encodings of the `num_top` best architectures
-    then move along the gradient of the predicted score by 1, 2, ... `max_step` until `num_new` new architectures have
-    been found, and the pool becomes the best `num_kept`, these, and `num_random` random ones. At the end the first of
-    the pool, 100 unless `selection` says otherwise, are compared.
+    is made: all of the pool are scored on the step's validation batch (of a text with nothing left out), the scores are
+    scaled to 0 to 1, and encoder, predictor and decoder are trained on them from where they were. The encodings of the
+    `num_top` best architectures then move along the gradient of the predicted score by 1, 2, ... `max_step` until
+    `num_new` new architectures have been found, and the pool becomes the best `num_kept`, these, and `num_random`
+    random ones. At the end the first of the pool, 100 unless `selection` says otherwise, are compared.
 
     Not as released: a score is taken on the same images for all (there each on images of its own), all of the pool is
     learned from (there nine tenths, of which an epoch has eight copies: `model.share=0.9` and `model.copies=8`, for 7
@@ -219,7 +220,7 @@ def _rewards(supernet: Supernet, shared: Shared, archs: Array, examples: Example
 
     def reward(arch: Array) -> Array:
         forward = lambda parameters, inputs: supernet.sampled(parameters, None, arch, inputs)  # noqa: E731
-        _, (measured, _) = loss_of(supernet.task, forward, shared.parameters, examples)
+        _, (measured, _) = loss_of(supernet.task, forward, shared.parameters, as_evaluated(examples))
         return jnp.where(jnp.isnan(measured.metric), 0, supernet.task.reward(measured.metric))
 
     together = None if branches(supernet.form) else min(_TOGETHER, len(archs))

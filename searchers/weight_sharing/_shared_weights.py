@@ -141,6 +141,12 @@ def loss_of(task: Task, forward: Forward, parameters: Any, examples: Examples) -
     return loss, (Measured(loss, if_finite(outputs, metric), carried), used)
 
 
+def as_evaluated(examples: Examples) -> Examples:
+    """Returns a batch of which nothing is left out, as networks are compared; images stay as they are."""
+    inputs = examples.inputs
+    return examples._replace(inputs=inputs._replace(key=None)) if isinstance(inputs, Windows) else examples
+
+
 def unmeasured(examples: Examples) -> Measured:
     """Returns what a step measured of a batch that it did not look at: NaN, and the state that the batch came with."""
     return Measured(jnp.float32(jnp.nan), jnp.float32(jnp.nan), carried_into(examples.inputs))
