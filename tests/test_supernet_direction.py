@@ -48,6 +48,8 @@ def study():
     assert plan.source is text
     with pytest.raises(ValueError, match="have 4 decisions, the supernet's 6; pass a table of such cells"):
         _fitting(table, net._replace(space=jnas.spaces.recurrent(num_nodes=3)))
+    with pytest.raises(ValueError, match="put out the mean of 'all', the supernet's of 'leaves' nodes; pass a table"):
+        _fitting(table, net._replace(space=jnas.spaces.recurrent(2, output="leaves")))
     archs, order = all_archs(space).astype(np.int8), np.stack([TRUTH, -TRUTH + 200]).astype(np.float32)
     record = Record(
         info=np.full((2, 1, 4), 5, np.float32),
@@ -89,6 +91,8 @@ def test_what_is_best_is_lowest(study):
         against=result.against._replace(at_least=result.against.at_least[:, :1], at_most=result.against.at_most[:, :1]),
     )
     assert against_random(1, first)[0].comparison.superiority > 0.95
+    assert np.all(np.diff(result.against.quantiles, axis=1) > 0)  # of one draw the middle 90 %, from the lowest
+    assert one.quantiles[0] < one.expected < one.quantiles[-1]
     assert best_rank(result).rank == 1
     chosen = choose_on_test(result.record.candidates[:, 0], result.record.scores[:, 0], None, None, -1.0)
     np.testing.assert_array_equal(chosen.archs, result.record.archs[:, 0])

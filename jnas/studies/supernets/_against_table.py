@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from jnas.searchers._settings import read_spec
 from jnas.statistics._random_draws import (
+    BestOfDraws,
     best_of_draws,
     best_quantiles,
     expected_best,
@@ -77,12 +78,18 @@ def against_table(plan: SupernetPlan, name: str, candidates: Any, values: NDArra
         num_archs=np.asarray(np.isfinite(column).sum(), np.int64),
         draws=np.asarray(DRAWS[: len(spread)], np.int64),
         expected=sign * np.asarray([expected_best(each) for each in spread], np.float64),
-        quantiles=sign * np.asarray([best_quantiles(each, LEVELS) for each in spread]).reshape(-1, len(LEVELS)),
+        # Of values, from the lowest: the levels are as far from 0 as from 1.
+        quantiles=sign * _quantiles(spread)[:, :: int(sign)],
         at_least=np.asarray([probability_at_least(each, sign * values[main]) for each in spread]).reshape(-1, *shape),
         at_most=np.asarray([probability_at_most(each, sign * values[main]) for each in spread]).reshape(-1, *shape),
         reachable=_reachable(plan, name, main),
         pool_truth=column[plan.pool],
     )
+
+
+def _quantiles(spread: Sequence[BestOfDraws]) -> NDArray[np.float64]:
+    """Returns the quantiles of distributions of scores, `[D, Q]`."""
+    return np.asarray([best_quantiles(each, LEVELS) for each in spread], np.float64).reshape(-1, len(LEVELS))
 
 
 def _reachable(plan: SupernetPlan, name: str, main: int) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """What a study of weight-sharing searches is to do, settled before it starts."""
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple, get_args
@@ -32,6 +33,7 @@ from jnas.tables._targets import Reference, Target, find_references, judging_col
 from jnas.training._recipe import BatchNormPolicy
 from jnas.training.data._dataset import Dataset
 from jnas.training.data._text import TextDataset
+from jnas.training.networks._families import nodes_of_space
 from jnas.training.runs._jobs import dataset_digest
 
 DRAWS = (1, 10, 100)
@@ -321,6 +323,13 @@ def _fitting(table: Table, supernet: Supernet) -> Table:
             f"the table is of the space {own.name!r}, the supernet of {wanted.name!r}; pass a table of the latter, or "
             "make a supernet of the former"
         )
+    if nodes_of_space(wanted) is not None:
+        outputs = [json.loads((space.part_of or space).config)["output"] for space in (own, wanted)]
+        if outputs[0] != outputs[1]:
+            raise ValueError(
+                f"the table's cells of {own.name} put out the mean of {outputs[0]!r}, the supernet's of {outputs[1]!r} "
+                "nodes; pass a table of such cells"
+            )
     if own.choices == wanted.choices:
         return table
     if any(len(few) > len(all_) for few, all_ in zip(wanted.choices, own.choices, strict=True)):
