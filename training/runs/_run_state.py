@@ -31,7 +31,7 @@ class RunState(NamedTuple):
       weights: Parameters and running statistics.
       optimizer: The optimizer's state.
       epoch: int32 `[]`: epochs done.
-      failed: bool `[]`: a loss was not finite.
+      failed: bool `[]`: a loss was not finite, and the run had no epoch to go back to.
     """
 
     key: Key

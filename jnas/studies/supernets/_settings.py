@@ -76,7 +76,12 @@ NET_SETTINGS = tuple(
             "N",
             "in each stage (default 5, nasbench101 3; digits 3 and 1); all of darts (default 8; digits 3)",
         ),
-        Setting("batch_size", POSITIVE, "N", "images in a batch (default: as published)"),
+        Setting(
+            "batch_size",
+            POSITIVE,
+            "N",
+            "images, or streams of a text, in a batch (default: as published; python-docs 32)",
+        ),
         Setting(
             "train_share",
             SHARE,
@@ -103,7 +108,8 @@ NET_SETTINGS = tuple(
             "num_candidates",
             POSITIVE,
             "N",
-            "how many these compare (default 100; spos, fairnas, topo_fairnas, and enas on nasbench101, 200)",
+            "how many these compare (default 100; spos, fairnas, topo_fairnas, and enas on nasbench101, 200; rsps on "
+            "texts 1000)",
             older=("candidates",),
         ),
         Setting(
@@ -155,7 +161,8 @@ SCRATCH_SETTINGS = tuple(
             TEXT,
             "RECIPE",
             "train the cells that all searches end with, and random ones, from scratch by this recipe, when the "
-            "searches have ended; RECIPE:epochs=N:channels=N:cells=N:batch_size=N changes it, `help` lists recipes",
+            "searches have ended; RECIPE:epochs=N:channels=N:cells=N:batch_size=N:learning_rate=X changes it, `help` "
+            "lists recipes",
         ),
         Setting("random", POSITIVE, "N", "so many random cells (default 20)"),
         Setting("trainings", POSITIVE, "N", "of each cell, with seeds 0 to N-1 (default 1)"),
@@ -165,8 +172,8 @@ SCRATCH_SETTINGS = tuple(
             "HOW",
             "perturbation: once the searches have ended, also in a folder that was finished before, select the cells "
             "of methods with architecture parameters anew, by what their supernets lose without an operation "
-            "(DARTS-PT); perturbation:tune_epochs=N:batch_size=N changes how a supernet is tuned between two decisions "
-            "(5 epochs, 64 images)",
+            "(DARTS-PT; not of texts); perturbation:tune_epochs=N:batch_size=N changes how a supernet is tuned between "
+            "two decisions (5 epochs, 64 images)",
         ),
     )
 )

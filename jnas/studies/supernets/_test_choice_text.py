@@ -50,9 +50,10 @@ def chosen_on_test(study: SupernetStudy) -> Html | None:
         "batch-norm's statistics of each batch; the searches saw none of them. Both choices are judged by "
         f"{study.targets[main].label} of the table: means over searches with deviations."
     )
-    head = ["method", "its own choice", "chosen on test images", "difference", "the same cell"]
+    kind = of_text(study.config)
+    head = ["method", "its own choice", f"chosen on test {kind}", "difference", "the same cell"]
     table = html_table(head, rows, class_="numbers")
-    return details("What a selection on the test images would have chosen", element("p", text), table)
+    return details(f"What a selection on the test {kind} would have chosen", element("p", text), table)
 
 
 def _row(k: int, result: MethodResult, main: int) -> list[Any]:
