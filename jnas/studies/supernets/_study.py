@@ -143,7 +143,11 @@ def _guess(plan: SupernetPlan, name: str) -> float:
         trained = batches_per_epoch(plan.dataset, method.batch_size) * method.batch_size * method.epochs
     compared = method.settings.get("num_candidates", usual.num_candidates) if kind in _COMPARING else 0
     seen = rows if method.settings.get("comparison") == "same_batches" else min(usual.batch_size, rows)
-    classified = method.searcher.extra_steps * method.batch_size * method.epochs
+    each = 1
+    if isinstance(plan.dataset, SearchText):  # all of the split whatever the comparison, and each cell once
+        seen, each = rows, plan.dataset.window
+        compared = min(compared, plan.supernet.space.size or compared)
+    classified = method.searcher.extra_steps * method.batch_size * method.epochs * each
     classified += len(plan.looks(name)) * (compared * seen + config.get("pool", 0) * rows)
     policies = config["batch_norms"]
     again = min(train_rows, usual.batch_norm_batches * usual.batch_size) if "reestimated" in policies else 0
