@@ -102,6 +102,7 @@ def test_files_and_lines(study):
     rows = list(csv.DictReader(io.StringIO(epochs_csv(study))))
     assert [float(row["one_shot_score"]) for row in rows] == [60, 200 - 91]
     assert [row["rank"] for row in rows] == ["1", "32"]
+    assert [row["train_perplexity"] for row in rows] == ["5", "5"]
     assert "optimum" in supernet_results_text(study)
     assert as_study_results(study).config["metric"] == list(PERPLEXITY)
 

@@ -260,7 +260,9 @@ def _collapse_section(study: SupernetStudy) -> Html:
         lines = [each._replace(epochs=np.arange(1, each.values.shape[1] + 1, dtype=np.int32)) for each in seen]
         if any(np.isfinite(line.values).any() for line in lines):
             words = name.replace("_", " ").replace("accuracy", metric.name)
-            panel = epoch_panel(lines, label=metric.axis, title=f"The supernet's {words} against epochs")
+            # Perplexities of the first steps, or of a search that is about to diverge, have no bounds.
+            title = f"The supernet's {words} against epochs"
+            panel = epoch_panel(lines, label=metric.axis, title=title, logarithmic=is_text)
             boxes.append((f"The supernet's {words}", panel))
     caption = (
         "Thick lines are means over seeds, thin ones single seeds. A search that gives every operation the same "

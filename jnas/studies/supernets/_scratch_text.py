@@ -15,6 +15,7 @@ from jnas.studies.supernets._scratch_summary import (
     scratch_agreement,
     scratch_yardsticks,
 )
+from jnas.studies.supernets._summary import finite_moments
 from jnas.tables._metric import metric_of
 
 _SPREAD = ("mean", "std", "ci_low", "ci_high")
@@ -48,7 +49,8 @@ def from_scratch_csv(study: SupernetStudy) -> str | None:
 def scratch_cells_csv(study: SupernetStudy) -> str | None:
     """Returns a row for each cell that was trained: who found it, its sizes, its accuracies, and those by each method.
 
-    `shared NAME` is the mean over searches of its accuracy under their weights. None where nothing was trained.
+    `shared NAME` is the mean over searches of its accuracy (or another metric) under their weights, those left out that
+    diverged. None where nothing was trained.
     """
     if (scratch := study.scratch) is None:
         return None
@@ -59,7 +61,7 @@ def scratch_cells_csv(study: SupernetStudy) -> str | None:
     for place, arch in enumerate(scratch.archs.astype(np.int32)):
         who = [f"{scratch.methods[k]} {s}" for k, s in np.argwhere(scratch.found == place)]
         accuracies = scratch.accuracies[:, place].reshape(-1)
-        known = (float(np.mean(each)) for each in scratch.shared[:, :, place].astype(np.float64))
+        known = (finite_moments(each)[0] for each in scratch.shared[:, :, place].astype(np.float64))
         numbers = map(_number, (*scratch.costs[:, place], *accuracies, *known))
         rows.append([space.to_string(arch), "; ".join(who), int((scratch.random == place).sum()), *numbers])
     return csv_text(head, rows)

@@ -57,8 +57,9 @@ def epochs_csv(study: SupernetStudy) -> str:
 
     `seconds` and `look_seconds` are measured here, of all seeds of the method together.
     """
-    operations = operation_names(study)
-    head = ["method", "seed", "epoch", *INFOS, "seconds", "look_seconds", "arch", "one_shot_score"]
+    operations, judged_by = operation_names(study), metric_of(study.config).name.replace(" ", "_")
+    infos = (info.replace("accuracy", judged_by) for info in INFOS)
+    head = ["method", "seed", "epoch", *infos, "seconds", "look_seconds", "arch", "one_shot_score"]
     head += [f"{t.dataset} {t.split} {t.epochs}" for t in study.targets]
     head += ["rank", "entropy", "skip_connections", *operations, "hessian_eigenvalue"]
     return csv_text(head, _epoch_rows(study))
