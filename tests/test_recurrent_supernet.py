@@ -12,7 +12,7 @@ from jnas.searchers import NaoSettings, Selection, Sgd, make_weight_sharing, wei
 from jnas.searchers.weight_sharing._analysis import one_shot_accuracies
 from jnas.searchers.weight_sharing._loop import begin_search, look_at, train_epoch
 from jnas.searchers.weight_sharing._shared_weights import Measured, WeightsState, as_evaluated
-from jnas.searchers.weight_sharing._texts import search_data, search_steps, text_epoch
+from jnas.searchers.weight_sharing._texts import check_streams, search_data, search_steps, text_epoch
 from jnas.searchers.weight_sharing.mixtures._unrolled import unrolled_gradient
 from jnas.spaces.recurrent._search_cell import one_hot_edges
 from jnas.training._recipe import TextRecipe, get_recipe
@@ -379,6 +379,8 @@ def test_texts_and_images_are_told_apart():
         search_data(load_dataset("digits"), supernet)
     with pytest.raises(ValueError, match="vocabulary of 'toy' has 7 tokens, and the supernet's 9; make a supernet for"):
         search_data(text, supernet._replace(reading=supernet.reading._replace(num_words=9)))
+    with pytest.raises(ValueError, match="the validation text of 'toy' gives 30 streams of 1 token, expected"):
+        check_streams(data, 30, "validation")
     with pytest.raises(ValueError, match="batch_size is 1, expected at least 2"):
         search_steps(data, 1)
     with pytest.raises(ValueError, match="a node of recurrent keeps one of its edges"):

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from jnas.core._draws import split as split_key
 from jnas.core._vocabulary import Array, Batch, Examples, Key, Reading, Shared, Supernet, Windows
+from jnas.io._text import counted
 from jnas.searchers.weight_sharing._shared_weights import if_finite
 from jnas.training.data._batches import batches_per_epoch
 from jnas.training.data._dataset import Dataset
@@ -136,6 +137,17 @@ def search_steps(dataset: Any, batch_size: int) -> int:
             f"{window} and the next; give a smaller batch_size or a longer text"
         )
     return max(1, round((length - 1) / length_moments(dataset.reading.settings)[0]))
+
+
+def check_streams(data: Any, batch_size: int, split: str) -> None:
+    """Raises ValueError where a split of a text is too short for the streams of a batch; data of images pass."""
+    if not isinstance(data, SearchText):
+        return
+    if (length := len(data.text.tokens(split)) // batch_size) < 2:
+        raise ValueError(
+            f"the {split} text of {data.name!r} gives {batch_size} streams of {counted(length, 'token')}, expected at "
+            "least 2 in each; give a smaller batch_size or a longer text"
+        )
 
 
 class TextEpoch(NamedTuple):

@@ -18,7 +18,7 @@ from jnas.searchers.weight_sharing._analysis import expected_random_search
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._loop import has_alpha
 from jnas.searchers.weight_sharing._registry import make_weight_sharing, weight_sharing_entry
-from jnas.searchers.weight_sharing._texts import SearchData, SearchText, search_data, search_steps
+from jnas.searchers.weight_sharing._texts import SearchData, SearchText, check_streams, search_data, search_steps
 from jnas.spaces._registry import to_cell
 from jnas.studies._compared import made_with, table_words
 from jnas.studies._memory import check_memory
@@ -203,6 +203,9 @@ def plan_supernet_study(
         raise ValueError(f"the data set {data.name!r} has no validation split, and the architecture is learned there")
     check_memory(_result_bytes(_num_parameters(supernet), int(given.num_seeds)), int(given.num_seeds))
     data.rows(split)  # an unknown split, and a text that is too short, are said here
+    for name, method in methods.items():
+        with naming(name):
+            check_streams(data, method.batch_size, split)
     if given.test_selection and data.test_split is None:
         raise ValueError(f"test_selection is asked for, and the data set {data.name!r} has no test split")
     table = None if table is None else _fitting(table, supernet)
