@@ -387,6 +387,16 @@ def test_texts_and_images_are_told_apart():
         make_weight_sharing("darts-pt", supernet, steps_per_epoch=1, epochs=1)
 
 
+def test_edges_of_sigmoids_are_compared_by_what_they_weigh():
+    """Not by their shares of their own edge, of which one that weighs nothing may have all."""
+    searcher = make_weight_sharing("fair-darts", toy()[1], steps_per_epoch=1, epochs=1)
+    alpha = np.full((3, 5), -9.0, np.float32)
+    alpha[1, 2], alpha[2, 1:] = -5, 0
+    state = jax.eval_shape(searcher.init, jax.random.key(0))
+    found = jax.jit(lambda alpha: searcher.derive(state._replace(alpha=alpha), None, "").arch)(alpha)
+    assert found[2] == 1
+
+
 @pytest.mark.parametrize("name", ["enas", "nao"])
 def test_rewards_leave_nothing_out(name):
     """What they learn from is taken as networks are compared; steps of the weights leave out what a recipe says."""

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from jnas.core._vocabulary import Key, Supernet, WeightSharingSearcher, decisions_of
+from jnas.core._vocabulary import Decisions, Key, Supernet, WeightSharingSearcher, decisions_of
 from jnas.searchers._recorded import recorded
 from jnas.searchers.weight_sharing._architecture_parameters import (
     Adam,
@@ -157,7 +157,7 @@ def darts(
     rules = Rules(
         supernet=mixed,
         schedule=schedule,
-        mixing=make_mixing(mixing, decisions, penalty, decisions_of(trained).absent),
+        mixing=make_mixing(mixing, decisions, penalty, _none_of(trained, decisions)),
         sgd=sgd,
         adam=adam,
         order=order,
@@ -193,6 +193,13 @@ def darts(
     return searcher._replace(
         derive=derive_by_perturbation(searcher, supernet, ends, check_projection(projection)),
     )
+
+
+def _none_of(supernet: Supernet, learned: Decisions) -> int | None:
+    """Returns the choice that stands for no edge, where the edges into a node are compared with one another."""
+    if supernet.reading is not None:
+        return learned.names[0].index("none")
+    return decisions_of(supernet).absent
 
 
 def _name(rules: Rules, partial: int, choose_by: ChooseBy) -> str:
