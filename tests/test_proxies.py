@@ -15,8 +15,10 @@ from jnas.training.networks.darts._network import darts_network
 from jnas.training.networks.nasbench101._network import nasbench101_network
 from jnas.training.networks.nasbench201._network import nasbench201_network
 from jnas.training.operations._forms import static_form
+from jnas.training.proxies import _combined
 from jnas.training.proxies._combined import az_nas, concordant_share, rank_average, vote
 from jnas.training.proxies._gradients import _steadiness
+from jnas.training.proxies._inputs import _by_classes
 from jnas.training.proxies._proxy import draw, drawn_layers
 from jnas.training.proxies._registry import PROXIES, get_proxies, proxy_names
 from jnas.training.proxies._scores import proxy_scores
@@ -225,6 +227,18 @@ class TestAgainstPlainComputations:
         sums = [np.log(np.abs(np.corrcoef(rows[c == LABELS])) + 1e-5).sum() for c in range(3)]
         close(np.abs(sums).sum(), "epe_nas", rtol=1e-5)
 
+    def test_many_classes_are_compared(self):
+        """As released: in both orders, without a class of one image, of whose correlations there is no length."""
+        correlations = np.corrcoef(np.random.default_rng(0).normal(size=(8, 5)))
+        labels, means = np.array([0, 0, 7, 7, 7, 100, 100, 3]), []
+        for label in (0, 7, 100):
+            own = correlations[np.ix_(labels == label, labels == label)]
+            means.append(np.log(np.abs(own) + 1e-5).sum() / len(own))
+        expected = sum(abs(a - b) for a in means for b in means) / len(means)
+        with jax.disable_jit():
+            found = _by_classes(jnp.asarray(correlations, jnp.float32), jnp.asarray(labels), 101)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
     def test_nwot(self):
         _, _, parameters, _ = found()
         seen = SeenNetwork(parameters, CELL)
@@ -408,6 +422,14 @@ class TestCombined:
         np.testing.assert_allclose(vote(self.scores), [1 / 3, 0, 2 / 3, 1])
         assert concordant_share(self.scores, [1, 2, 3, 4]) == 5 / 6
         assert np.isnan(concordant_share(self.scores, [1, 1, 1, 1]))
+
+    def test_pairs_are_compared_some_at_a_time(self, monkeypatch):
+        scores = np.random.default_rng(0).normal(size=(3, 7)).round(1)
+        scores[0, 2] = np.nan
+        whole = vote(scores), concordant_share(scores, scores[1])
+        monkeypatch.setattr(_combined, "_ROWS", 3)
+        np.testing.assert_array_equal(vote(scores), whole[0])
+        assert concordant_share(scores, scores[1]) == whole[1]
 
     def test_ranks(self):
         np.testing.assert_allclose(rank_average(self.scores), np.array([7, 4, 8, 11]) / 3)

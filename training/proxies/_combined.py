@@ -1,10 +1,14 @@
 """Scores of several proxies taken together, over architectures that are compared with one another: NumPy alone."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
+
+_ROWS = 200  # of the pairs that are compared at once
 
 
 def vote(scores: ArrayLike) -> Floats:
@@ -23,19 +27,18 @@ def vote(scores: ArrayLike) -> Floats:
       >>> jnas.training.vote([[1, 2, 3], [2, 1, 3], [1, 3, 2]]).tolist()
       [0.0, 0.5, 1.0]
     """
-    margin = pair_votes(scores)
-    others = max(margin.shape[1] - 1, 1)
-    wins = (margin > 0).sum(1) + ((margin == 0).sum(1) - 1) / 2
-    return np.asarray(wins / others, np.float64)
+    wins = [(margin > 0).sum(1) + ((margin == 0).sum(1) - 1) / 2 for _, margin in _margins(scores)]
+    shares = np.concatenate(wins)
+    return np.asarray(shares / max(len(shares) - 1, 1), np.float64)
 
 
-def pair_votes(scores: ArrayLike) -> NDArray[np.int64]:
-    """Returns by how many more scores the first of each pair is better than the second, int64 `[N, N]`."""
+def _margins(scores: ArrayLike) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+    """Gives some rows at a time, and by how many more scores each is better than each of all, int64 `[n, N]`."""
     table = np.asarray(scores, np.float64)
-    total = np.zeros((table.shape[1],) * 2, np.int64)
-    for row in table:
-        total += np.nan_to_num(np.sign(row[:, None] - row[None, :])).astype(np.int64)
-    return total
+    for start in range(0, table.shape[1], _ROWS):  # a matrix of all pairs of a space takes gigabytes
+        rows = slice(start, start + _ROWS)
+        signs = np.sign(table[:, rows, None] - table[:, None, :])
+        yield rows, np.nansum(signs, axis=0).astype(np.int64)
 
 
 def concordant_share(scores: ArrayLike, truth: ArrayLike) -> float:
@@ -45,10 +48,12 @@ def concordant_share(scores: ArrayLike, truth: ArrayLike) -> float:
       scores: `[K, N]`, as for `vote`.
       truth: `[N]`.
     """
-    values = np.asarray(truth, np.float64)
-    expected = np.nan_to_num(np.sign(values[:, None] - values[None, :]))
-    differs = expected > 0
-    return float((np.sign(pair_votes(scores))[differs] == 1).mean()) if differs.any() else float("nan")
+    values, right, pairs = np.asarray(truth, np.float64), 0, 0
+    for rows, margin in _margins(scores):
+        differs = values[rows, None] > values[None, :]
+        right += int((margin[differs] > 0).sum())
+        pairs += int(differs.sum())
+    return right / pairs if pairs else float("nan")
 
 
 def rank_average(scores: ArrayLike) -> Floats:

@@ -48,14 +48,17 @@ def _spread(correlations: Array) -> Array:
 
 
 def _by_classes(correlations: Array, labels: Array, num_classes: int) -> Array:
-    """Returns how alike the images of one class are, summed over classes, or compared where there are many."""
+    """Returns how alike the images of one class are, summed over classes, or compared where there are many.
+
+    Many classes are compared in both orders, those of two images at least, as released.
+    """
     logs = jnp.log(jnp.abs(correlations) + _SMALL)
     belongs = jax.nn.one_hot(labels, num_classes)
     sums = jnp.sum(belongs * (logs @ belongs), 0)
     if num_classes <= _FEW_CLASSES:
         return jnp.sum(jnp.abs(sums))
     counts = jnp.sum(belongs, 0)
-    seen = counts > 0
+    seen = counts > 1  # the released code fails on a class of one image, and goes on without it
     means = jnp.where(seen, sums / jnp.where(seen, counts, 1), 0)
     apart = jnp.abs(means[:, None] - means[None, :]) * seen[:, None] * seen[None, :]
-    return jnp.sum(jnp.triu(apart, 1)) / jnp.sum(seen)
+    return jnp.sum(apart) / jnp.sum(seen)

@@ -97,6 +97,7 @@ _ROWS = (
         measure_jacobians,
         "Lopes et al., EPE-NAS, 2021",
         "how the gradients in the images of each class correlate",
+        "of more than 100 classes, those of one image in the batch are left out",
     ),
     Proxy(
         "nwot",
