@@ -21,6 +21,7 @@ from jnas.searchers import (
     select_by_perturbation,
     weight_sharing_entry,
 )
+from jnas.searchers.weight_sharing._architecture_parameters import AlphaState, preferences_of
 from jnas.searchers.weight_sharing._candidates import derive_key
 from jnas.searchers.weight_sharing._shared_weights import check_schedule
 from jnas.searchers.weight_sharing.mixtures import _projection
@@ -429,6 +430,14 @@ def test_nodes_keep_the_two_edges_that_cost_most():
     assert (found == 7).sum() == 2 * (14 - 8)
 
 
+def test_what_weighs_nothing_is_no_choice():
+    """An operation that a stage dropped, where the mixture would be better without any of the others."""
+    weights = jnp.asarray([[0.4, 0.6, 0.0], [0.2, 0.3, 0.5]])
+    worse = _projection._make_decide(TOY, TOY, lambda *_: weights, lambda state, change: -jnp.sum(change(weights)))
+    found = worse(AlphaState(None, None, None, jnp.zeros((E, K)), None), jnp.int32(0)).alpha
+    np.testing.assert_array_equal(found, [[FAR, -FAR, -FAR], [0, 0, 0]])
+
+
 def test_arguments_are_checked():
     for settings, kind, message in (
         ({"mixing": "relu"}, ValueError, "mixing is 'relu'"),
@@ -451,6 +460,12 @@ def test_arguments_are_checked():
     bare = TOY._replace(decisions=decisions_of(TOY)._replace(names=(("none", "a", "b"),) * E))
     with pytest.raises(ValueError, match="no operation is 'skip_connect'"):
         darts(bare, steps_per_epoch=1, auxiliary_skip=1.0)
+    read = TOY._replace(preferences=preferences_of(TOY, "whole"))  # as of recurrent cells
+    with pytest.raises(ValueError, match=r"weighs what each node of .* reads, of which cells keep the strongest"):
+        darts(read, steps_per_epoch=1, choose_by="perturbation")
+    lacking = decisions_of(TOY)._replace(mask=np.ones((E, K), bool) & (np.arange(K) > 0), absent=0)
+    with pytest.raises(ValueError, match="drops edges, and 'none' is not among what this search mixes"):
+        darts(TOY._replace(decisions=lacking, into_nodes=(((0, 1),),)), steps_per_epoch=1, choose_by="perturbation")
     other = rsps(TOY, steps_per_epoch=1)
     state = jax.eval_shape(other.init, jax.random.key(0))
     with pytest.raises(ValueError, match="rsps has no architecture parameters"):

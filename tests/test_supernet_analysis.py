@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from jnas.commands import _from_scratch
 from jnas.io._archive import read_archive, write_archive
 from jnas.pages._plots import number
 from jnas.searchers.weight_sharing._analysis import (
@@ -20,6 +21,7 @@ from jnas.searchers.weight_sharing._analysis import (
 )
 from jnas.searchers.weight_sharing._registry import WEIGHT_SHARING
 from jnas.searchers.weight_sharing._shared_weights import Sgd
+from jnas.searchers.weight_sharing.mixtures._projection import Projection
 from jnas.spaces import nasbench101
 from jnas.studies.supernets import _run
 from jnas.studies.supernets._against_table import against_table
@@ -28,6 +30,7 @@ from jnas.studies.supernets._other_ends import (
     read_selection,
     save_selected,
     select_again,
+    selectable,
     selected_csv,
 )
 from jnas.studies.supernets._plan import SupernetMethod, SupernetPlan, plan_supernet_study, supernet_methods
@@ -281,7 +284,7 @@ def test_a_study_that_was_killed_goes_on_to_the_same_results(whole, tmp_path, mo
     assert not (tmp_path / "one_shot.csv").exists()
 
 
-def test_finished_searches_are_selected_by_perturbation_and_stay(whole, tmp_path):
+def test_finished_searches_are_selected_by_perturbation_and_stay(whole, tmp_path, monkeypatch):
     """Those that have an alpha; and what is written is read, and told."""
     study, folder = shutil.copytree(whole[1], tmp_path / "copy") and whole[0], tmp_path / "copy"
     asked = {"table": table(), "num_seeds": 2, "one_shot": "all", "look_every": 2, "pool": 5, "test_selection": True}
@@ -298,6 +301,16 @@ def test_finished_searches_are_selected_by_perturbation_and_stay(whole, tmp_path
     rows = list(csv.DictReader(selected_csv(found).splitlines()))
     assert [(row["method"], row["seed"]) for row in rows] == [("gdas", "0"), ("gdas", "1")]
     assert "is tuned (0 epochs, batches of 64)" in other_ends_section(found)
+    again = read_selection("perturbation:tune_epochs=0")
+    with monkeypatch.context() as patch:  # the same once more is not made again, another one is
+        patch.setattr(_from_scratch, "write_outputs", lambda *given: None)
+        patch.setattr(_from_scratch, "select_again", lambda *given: selected._replace(settings={"made": "anew"}))
+        assert _from_scratch._select(plan, found, folder, again).selected is found.selected
+        assert _from_scratch._select(plan, found, folder, Projection()).selected.settings == {"made": "anew"}
+    with pytest.raises(ValueError, match="--select is given, and none of rsps has architecture parameters"):
+        selectable(plan._replace(methods={"rsps": plan.methods["rsps"]}), again)
+    with pytest.raises(ValueError, match="and a batch takes 500"):
+        selectable(plan, Projection(batch_size=500))
     alone = study._replace(methods=study.methods[1:])
     with pytest.raises(ValueError, match="--select is given, and none of rsps has architecture parameters"):
         select_again(plan, alone, folder, read_selection("perturbation"))
@@ -320,11 +333,14 @@ def test_the_page_says_where_recorded_eigenvalues_would_have_stopped(whole):
     values = np.broadcast_to(np.arange(12.0, dtype=np.float32), (2, 2, 12))
     archs = np.repeat(result.record.archs[:, -1:], 12, axis=1)
     record = result.record._replace(looked=looked, eigenvalues=eigenvalues, archs=archs)
-    page = other_ends_section(study._replace(methods=(result._replace(record=record, values=values),)))
+    stopped = study._replace(methods=(result._replace(record=record, values=values),))
+    page = other_ends_section(stopped)
     assert "Stopped by the eigenvalue" in page
     assert "<td>10, –</td>" in page
     assert "<td>-3.50</td>" in page  # from look 12 to look 5, of one of two
     assert "<td>0, 1</td>" in page
+    lower = {**study.config, "metric": ["perplexity", "", False]}
+    assert "<td>1, 0</td>" in other_ends_section(stopped._replace(config=lower))
 
 
 def test_a_finished_study_is_read_and_not_run(whole, tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ from jnas.studies.supernets._from_scratch import (
     save_from_scratch,
     scratch_jobs,
 )
-from jnas.studies.supernets._other_ends import save_selected, select_again
+from jnas.studies.supernets._other_ends import save_selected, select_again, selectable
 from jnas.studies.supernets._plan import SupernetPlan
 from jnas.studies.supernets._results import SupernetStudy
 from jnas.studies.supernets._study import KIND
@@ -163,9 +163,16 @@ def _share_words(searched: Any, trained: Any, recipe: Recipe) -> str:
 
 
 def _select(plan: SupernetPlan, study: SupernetStudy, out: Path, selection: Projection) -> SupernetStudy:
-    """Returns a study with its searches' cells selected by perturbation; its outputs are written."""
-    say(f"selecting by perturbation, {counted(selection.tune_epochs, 'epoch')} of tuning between two decisions")
-    study = study._replace(selected=select_again(plan, study, out, selection))
+    """Returns a study with its searches' cells selected by perturbation; its outputs are written.
+
+    What a folder holds of the same selection stays.
+    """
+    before, how = study.selected, selection._asdict()
+    if before is not None and (before.settings, before.methods) == (how, selectable(plan, selection)):
+        say("selected by perturbation before, in the same way")
+    else:
+        say(f"selecting by perturbation, {counted(selection.tune_epochs, 'epoch')} of tuning between two decisions")
+        study = study._replace(selected=select_again(plan, study, out, selection))
     if jax.process_index() == 0:
         assert study.selected is not None
         save_selected(out, study.selected, plan.config)
@@ -210,6 +217,8 @@ def carry_out_with(
     """Returns what carries out a plan's searches, and then what was asked for: a selection anew, trainings."""
 
     def carry_out(plan: SupernetPlan, *, out: Path, log: Any) -> SupernetStudy:
+        if selection is not None:
+            selectable(plan, selection)  # what cannot be is said before the searches, not after
         study: SupernetStudy = searches(plan, out=out, log=log)
         if selection is not None:
             study = _select(plan, study, out, selection)

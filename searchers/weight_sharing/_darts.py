@@ -133,7 +133,7 @@ def darts(
     Raises:
       TypeError: `steps_per_epoch` or `epochs` is not a Python int.
       ValueError: An argument is out of range, or the supernet has no released decisions, partial edges, edges to weigh
-        or skip connections.
+        or skip connections, or is none that a selection by perturbation decides on.
 
     References:
       "DARTS: Differentiable Architecture Search", Liu, Simonyan and Yang, 2019, Section 2.3, Equations 5 to 8, and
@@ -188,7 +188,7 @@ def darts(
     )
     if choose_by == "magnitude":
         return searcher
-    check_selectable(supernet)
+    check_selectable(searcher, supernet)
     ends = schedule.steps_per_epoch * epochs
     return searcher._replace(
         derive=derive_by_perturbation(searcher, supernet, ends, check_projection(projection)),

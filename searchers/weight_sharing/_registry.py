@@ -1,7 +1,8 @@
-"""The weight-sharing searchers by name, with published settings: on NAS-Bench-201, of the last three on 101.
+"""The weight-sharing searchers by name, with published settings: on NAS-Bench-201, or where they were published.
 
-Those of `pc-darts`, `darts-minus`, `darts-es`, `fair-darts` and `p-darts` are of DARTS's space. What was published
-otherwise for another space stands in that space's row of `_benchmarks.py`.
+Those of `spos`, `fairnas`, `topo_fairnas`, `fbnet` and `nao` are of NAS-Bench-101; of `pc-darts`, `darts-minus`,
+`darts-es`, `fair-darts` and `p-darts` of DARTS's space. What was published otherwise for another space stands in that
+space's row of `_benchmarks.py`.
 """
 
 from collections.abc import Callable

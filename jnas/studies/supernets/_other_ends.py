@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,14 +19,22 @@ from jnas.pages._parts import mean_words, named
 from jnas.pages._plots import mark
 from jnas.searchers._settings import naming, read_settings, read_spec
 from jnas.searchers.weight_sharing._loop import compiled_over_seeds, has_alpha
+from jnas.searchers.weight_sharing._texts import search_steps
 from jnas.searchers.weight_sharing.mixtures._early_stopping import EarlyStopping, goes_back_to
-from jnas.searchers.weight_sharing.mixtures._projection import Projection, check_projection, select_by_perturbation
+from jnas.searchers.weight_sharing.mixtures._projection import (
+    Projection,
+    check_projection,
+    check_selectable,
+    select_by_perturbation,
+)
 from jnas.studies.supernets._plan import SupernetPlan
 from jnas.studies.supernets._results import FOLDER, MethodResult, Selected, SupernetStudy, diverged
 from jnas.studies.supernets._run import ended_searches
 from jnas.studies.supernets._summary import finite_moments, judged_column
+from jnas.tables._metric import metric_of
 
 _FILE = "selected.npz"
+_NONE = "has architecture parameters, which it decides on"
 _MEMBERS = {"archs": "i K S E", "values": "f K C S"}
 
 
@@ -46,6 +55,24 @@ def read_selection(text: str | None) -> Projection | None:
 
 def _changes(*, tune_epochs: int = 5, batch_size: int = 64, look_batch_size: int = 512) -> None:
     """What can be changed of a selection by perturbation."""
+
+
+def selectable(plan: SupernetPlan, settings: Projection) -> tuple[str, ...]:
+    """Returns the methods of a plan that can be selected anew, before any search: those that have an alpha.
+
+    Raises:
+      ValueError: None has, or one has an alpha that such a selection cannot decide, or batches do not fit the data.
+    """
+    key, names = jax.random.key(0), []
+    for name, method in plan.methods.items():
+        if has_alpha(jax.eval_shape(method.searcher.init, key)):
+            names.append(name)
+            check_selectable(method.searcher, plan.supernet)
+    if not names:
+        raise ValueError(f"--select is given, and none of {', '.join(plan.methods)} {_NONE}")
+    if settings.tune_epochs:
+        search_steps(plan.dataset, settings.batch_size)
+    return tuple(names)
 
 
 def select_again(plan: SupernetPlan, study: SupernetStudy, folder: Path, settings: Projection) -> Selected:
@@ -70,7 +97,7 @@ def select_again(plan: SupernetPlan, study: SupernetStudy, folder: Path, setting
         archs.append(np.asarray(program(dataset, run.state)).astype(np.int8))
     if not names:
         told = ", ".join(result.name for result in study.methods)
-        raise ValueError(f"--select is given, and none of {told} has architecture parameters, which it decides on")
+        raise ValueError(f"--select is given, and none of {told} {_NONE}")
     kept = [result for result in study.methods if result.name in names]
     values = [_values(plan, result, found) for result, found in zip(kept, archs, strict=True)]
     return Selected(settings._asdict(), tuple(names), np.stack(archs), np.stack(values))
@@ -146,14 +173,15 @@ def _selected(study: SupernetStudy) -> Html | None:
         return None
     places = {result.name: place for place, result in enumerate(study.methods)}
     rows = [
-        _compared(places[result.name], result.name, result.values[main, :, -1], values[main])
+        _compared(study, places[result.name], result.name, result.values[main, :, -1], values[main])
         for result, (_, values) in _pairs(study)
     ]
     how = study.selected.settings
     told = f"{counted(how['tune_epochs'], 'epoch')}, batches of {how['batch_size']}"
     text = (
         "The finished searches once more, their architectures selected by perturbation (DARTS-PT): one edge after "
-        "another keeps the operation without which the supernet's validation accuracy is the lowest, and between two "
+        f"another keeps the operation without which the supernet's validation {metric_of(study.config).name} is the "
+        "worst, and between two "
         f"decisions the supernet is tuned ({told}). {_judged(study)}"
     )
     head = ["method", "as it ended", "selected by perturbation", "difference", "seeds better, worse"]
@@ -171,7 +199,7 @@ def _stopped(study: SupernetStudy) -> Html | None:
         own = result.values[main]
         ends = np.where(back >= 0, own[np.arange(len(own)), back], own[:, -1])
         told = ", ".join("–" if at < 0 else str(int(looked[at])) for at in back)
-        rows.append([*_compared(place, result.name, own[:, -1], ends), told])
+        rows.append([*_compared(study, place, result.name, own[:, -1], ends), told])
     if not rows:
         return None
     text = (
@@ -188,10 +216,10 @@ def _judged(study: SupernetStudy) -> str:
     return f"Judged by the table ({study.targets[judged_column(study)].label}): means over seeds with deviations."
 
 
-def _compared(place: int, name: str, own: Any, other: Any) -> list[Any]:
+def _compared(study: SupernetStudy, place: int, name: str, own: Any, other: Any) -> list[Any]:
     own, other = np.asarray(own, np.float64), np.asarray(other, np.float64)
-    gain = other - own
-    mean = finite_moments(gain)[0]
+    mean = finite_moments(other - own)[0]
+    gain = metric_of(study.config).sign * (other - own)  # positive where the other end is better
     told = "–" if np.isnan(mean) else f"{mean:+.2f}"
     means = [mean_words(*finite_moments(values)) for values in (own, other)]
     return [named(mark(place), name), *means, told, f"{int((gain > 0).sum())}, {int((gain < 0).sum())}"]

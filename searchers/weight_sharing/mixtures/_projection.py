@@ -14,7 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._lanes import all_lanes
-from jnas.core._vocabulary import Array, Batch, Derived, Key, StepInfo, Supernet, WeightSharingSearcher, decisions_of
+from jnas.core._vocabulary import (
+    Array,
+    Batch,
+    Decisions,
+    Derived,
+    Key,
+    StepInfo,
+    Supernet,
+    WeightSharingSearcher,
+    decisions_of,
+)
 from jnas.io._fields import describe_fields
 from jnas.searchers._checks import check_positive_int
 from jnas.searchers.weight_sharing._candidates import derive_key
@@ -51,12 +61,20 @@ def check_projection(settings: Any) -> Projection:
     return settings
 
 
-def check_selectable(supernet: Supernet) -> None:
-    """Raises ValueError where rows of alpha are not decided one by one: those of recurrent cells compete for a node."""
-    if supernet.reading is not None:
+def check_selectable(searcher: WeightSharingSearcher, supernet: Supernet) -> None:
+    """Raises a `ValueError` where a search's alpha is none that a selection by perturbation decides row by row."""
+    trained = searcher.supernet or supernet
+    mixed = (searcher.mixed or trained).decisions
+    if trained.preferences is not None and mixed is trained.preferences.decisions:
         raise ValueError(
-            f"a selection by perturbation decides on the operation of each edge, and a node of {supernet.space.name} "
-            "keeps one of its edges; leave it out, and choose by the magnitude of alpha"
+            f"{searcher.name} weighs what each node of {supernet.space.name} reads, of which cells keep the strongest, "
+            "and a selection by perturbation decides one row after another; leave it out in that space"
+        )
+    decisions = decisions_of(trained)
+    if trained.into_nodes is not None and not decisions.mask[:, decisions.absent].all():
+        raise ValueError(
+            "a selection by perturbation drops edges, and 'none' is not among what this search mixes; search the whole "
+            "space, or S3"
         )
 
 
@@ -85,8 +103,8 @@ def select_by_perturbation(
       settings: How long it is tuned, and by which batches.
 
     Raises:
-      ValueError: The state has no alpha, edges cannot be dropped, for `none` is not mixed, or the supernet is one of
-        texts, whose cells read one state a node.
+      ValueError: The state has no alpha, or one of which cells keep several numbers of a row (NAS-Bench-1Shot1,
+        recurrent cells); or edges cannot be dropped, for `none` is not mixed.
 
     References:
       "Rethinking Architecture Selection in Differentiable NAS", Wang et al., 2021, Section 5 and Algorithm 1, and its
@@ -97,13 +115,15 @@ def select_by_perturbation(
         raise ValueError(
             f"{searcher.name} has no architecture parameters, of which a selection by perturbation decides"
         )
+    check_selectable(searcher, supernet)
     trained = searcher.supernet or supernet
     mixed = searcher.mixed or trained
     key = jax.random.fold_in(derive_key(state.key), _SELECT)
     order_key, node_key, tune_key = jax.random.split(key, 3)
-    accuracy = _make_accuracy(searcher, mixed, dataset, split, settings)
+    weights_of = searcher.mixture_weights or _softmax_of(decisions_of(mixed))
+    accuracy = _make_accuracy(searcher, mixed, weights_of, dataset, split, settings)
     tune = _make_tune(searcher, tune_key, dataset, split, settings)
-    decide = _make_decide(trained, mixed, accuracy)
+    decide = _make_decide(trained, mixed, weights_of, accuracy)
 
     cells = trained.into_nodes
     weighed = trained.weighted_edges is not None and mixed.decisions is trained.weighted_edges.decisions
@@ -142,16 +162,24 @@ def _one_by_one(
     return state
 
 
+def _softmax_of(decisions: Decisions) -> Callable[[Any, Array], Array]:
+    return lambda state, alpha: jax.nn.softmax(decisions.restrict(alpha), axis=1)
+
+
 def _make_accuracy(
-    searcher: WeightSharingSearcher, mixed: Supernet, dataset: Dataset, split: str, settings: Projection
+    searcher: WeightSharingSearcher,
+    mixed: Supernet,
+    weights_of: Callable[[Any, Array], Array],
+    dataset: Dataset,
+    split: str,
+    settings: Projection,
 ) -> Callable[[Any, Callable[[Array], Array]], Array]:
     """Returns `accuracy(state, change)`: of the mixture, by weights `change(weights [D, C])`, over a whole split."""
-    own = searcher.mixture_weights or (lambda state, alpha: jax.nn.softmax(decisions_of(mixed).restrict(alpha), axis=1))
     batches = filled_batches(dataset.rows(split), settings.look_batch_size)
     better = 1 if mixed.task.higher_is_better else -1
 
     def accuracy(state: Any, change: Callable[[Array], Array]) -> Array:
-        weights, parameters = change(own(state, state.alpha)), searcher.shared(state).parameters
+        weights, parameters = change(weights_of(state, state.alpha)), searcher.shared(state).parameters
 
         def measure(total: Array, batch: tuple[Array, Array]) -> tuple[Array, None]:
             numbers, counted = batch
@@ -189,9 +217,15 @@ def _make_tune(
 
 
 def _make_decide(
-    trained: Supernet, mixed: Supernet, accuracy: Callable[[Any, Callable[[Array], Array]], Array]
+    trained: Supernet,
+    mixed: Supernet,
+    weights_of: Callable[[Any, Array], Array],
+    accuracy: Callable[[Any, Callable[[Array], Array]], Array],
 ) -> Callable[[Any, Array], Any]:
-    """Returns `decide(state, row)`, which keeps the choice whose removal costs most, the first among equals."""
+    """Returns `decide(state, row)`, which keeps the choice whose removal costs most, the first among equals.
+
+    What weighs nothing is no choice: an operation that a stage has dropped, and `none` among sigmoids.
+    """
     decisions, absent = decisions_of(mixed), decisions_of(trained).absent
     places = np.arange(decisions.shape[1])
     open_to = decisions.mask if absent is None else decisions.mask & (places != absent)
@@ -202,7 +236,8 @@ def _make_decide(
             return accuracy(state, lambda weights: jnp.where(here, 0, weights))
 
         left = jax.lax.map(without, jnp.asarray(places))
-        left = jnp.where(jnp.asarray(open_to)[row], jnp.nan_to_num(left, nan=1e30), jnp.inf)
+        there = jnp.asarray(open_to)[row] & (weights_of(state, state.alpha)[row] != 0)
+        left = jnp.where(there, jnp.nan_to_num(left, nan=1e30), jnp.inf)
         return state._replace(alpha=decided(state.alpha, row, jnp.argmin(left)))
 
     return decide
@@ -216,11 +251,6 @@ def _make_drop(
     none = decisions.absent
     assert none is not None
     assert trained.into_nodes is not None
-    if not decisions.mask[:, none].all():
-        raise ValueError(
-            "a selection by perturbation drops edges, and 'none' is not among what this search mixes; search the whole "
-            "space, or S3"
-        )
     nodes = [edges for cell in trained.into_nodes for edges in cell]
     most = max(map(len, nodes))
     table = jnp.asarray([[*edges, *[-1] * (most - len(edges))] for edges in nodes], jnp.int32)  # [N, most]
