@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 
 from jnas.commands._processes import say
@@ -49,7 +50,7 @@ def run_proxies(options: argparse.Namespace) -> None:
     told = [plan.config["table_name"], options.dataset, epochs, plan.config["num_cells"], plan.config["num_seeds"]]
     files = ("scores.csv", "summary.csv", "report.html")
     study = carry_out_and_tell(options, "proxies", plan, told, carry_out_proxies, proxy_results_text, files)
-    if options.out_table:
+    if options.out_table and jax.process_index() == 0:
         save_with_scores(options.out_table, table, study)
         say(f"table: {options.out_table}")
 

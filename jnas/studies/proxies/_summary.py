@@ -61,7 +61,8 @@ def all_scores(study: ProxyStudy) -> dict[str, Floats]:
 def proxy_lines(study: ProxyStudy) -> list[ProxyLine]:
     """Returns a line for each score, in the study's order; those taken together come last."""
     sign = metric_of(study.config).sign
-    published = find_benchmark(study.config["space"]).proxies.get(study.config["dataset"], {})
+    of_test = study.config["split"] == "test"  # what was published is of that accuracy
+    published = find_benchmark(study.config["space"]).proxies.get(study.config["dataset"], {}) if of_test else {}
     truth = sign * study.cells.truth.astype(np.float64)
     return [_line(name, scores, truth, published) for name, scores in all_scores(study).items()]
 

@@ -182,7 +182,7 @@ def _unscored(table: Table, name: str) -> list[str]:
         return []
     return [
         f"only {known:,} of {table.num_archs:,} architectures have the score {name} that is searched on: the others "
-        "find nothing, and count as evaluations"
+        "find nothing, and count as evaluations (`jnas proxies --cells N --out-table` scores more)"
     ]
 
 
