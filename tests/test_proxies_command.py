@@ -9,6 +9,8 @@ import jnas
 from jnas.commands._cli import main
 from jnas.statistics import kendall_tau
 from jnas.studies.proxies import _run
+from jnas.studies.search._report import _unequal
+from jnas.studies.search._summary import best_cells, compare
 from jnas.tables._file import save_arrays
 from tests._fewer_stages import stages
 
@@ -76,10 +78,18 @@ def test_a_search_on_a_score_is_judged_by_accuracy(tmp_path, capsys):
     few = ["--searchers", "random_search", "--max-evaluations", "6", "--num-seeds", "3", "--out", str(out)]
     assert main(["study", "--table", str(saved), "--objective", "proxy:mine", *few]) == 0
     assert "have the score mine that is searched on" in capsys.readouterr().out
-    result = jnas.load_study(out).searchers[0]
+    study = jnas.load_study(out)
+    result = study.searchers[0]
     np.testing.assert_array_equal(result.traces.score, scores[np.asarray(table.index(result.traces.arch))])
     assert np.nanmin(result.final) > 5  # percent, and no score
-    assert "the score mine, without training" in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "the score mine, without training" in page
+    assert "score mine searched on" in page
+    of_accuracy = study._replace(config={key: value for key, value in study.config.items() if key != "objective"})
+    [comparison] = compare([study, of_accuracy])
+    found_by = [cell.found_by[0][0] for cell in best_cells(comparison)]  # what is not comparable is not mixed
+    assert found_by == sorted(found_by)
+    assert "score without training that is searched on (A: proxy:mine, B: –)" in _unequal(comparison)
     assert main(["study", "--table", str(saved), "--objective", "proxy:other", *few]) == 2
     assert "no proxy of 'other'; it has mine" in capsys.readouterr().err
 

@@ -160,6 +160,7 @@ def _unequal(comparison: Comparison) -> Html | None:
         "dataset": "data set searched on",
         "split": "split searched on",
         "reward": "training seed searched on",
+        "objective": "score without training that is searched on",
     }
     differ = []
     for key, words in settings.items():

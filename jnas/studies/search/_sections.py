@@ -13,6 +13,7 @@ from jnas.studies._over_seeds import best_rows
 from jnas.studies.search._curves import Curve, curves
 from jnas.studies.search._parts import clock_name, counted_name, panel_title, searcher_legend
 from jnas.studies.search._plots import accuracy_panel, final_panel, regret_panel
+from jnas.studies.search._results import StudyResults
 from jnas.studies.search._summary import (
     BestCell,
     ComparedSearcher,
@@ -341,17 +342,22 @@ def _card(comparison: Comparison, cell: BestCell, space: Space | None) -> Html:
     found = [(k, comparison.entries[k], count) for k, count in cell.found_by]
     finders = [(k, e.label, f"{count:,} of {counted(e.result.final.shape[1], 'run')}") for k, e, count in found]
     judged = list(zip(comparison.targets, cell.values, strict=True))[comparison.searched :]
-    metric = comparison.metric
+    metric, proxy = comparison.metric, _study_of(comparison, cell).config.get("objective")
     values = [(t.label, metric.text(v)) for t, v in judged]
-    name = "score" if metric.higher_is_better else metric.name
-    searched = (f"{name} searched on{_fidelity(comparison, cell)}", f"{metric.sign * cell.score:.3f}")
+    name, sign = ("score" if metric.higher_is_better else metric.name), metric.sign
+    if proxy is not None:  # a score without training: the higher is the better, whatever the metric
+        name, sign = f"score {proxy.removeprefix('proxy:')}", 1.0
+    searched = (f"{name} searched on{_fidelity(comparison, cell)}", f"{sign * cell.score:.3f}")
     return card(space, cell.arch, finders, [searched, *values])
+
+
+def _study_of(comparison: Comparison, cell: BestCell) -> StudyResults:
+    return comparison.studies[comparison.entries[cell.found_by[0][0]].study]
 
 
 def _fidelity(comparison: Comparison, cell: BestCell) -> str:
     """Returns at how many epochs a score was, where the study used several."""
-    study = comparison.studies[comparison.entries[cell.found_by[0][0]].study]
-    epochs = study.config.get("epochs")
+    epochs = _study_of(comparison, cell).config.get("epochs")
     if not isinstance(epochs, list | tuple) or not 1 < len(epochs) > cell.fidelity:
         return ""
     return f", {counted(epochs[cell.fidelity], 'epoch')}"

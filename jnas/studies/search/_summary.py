@@ -264,7 +264,8 @@ def _root(function: Callable[[float], float], inside: float, outside: float) -> 
 def best_cells(comparison: Comparison, most: int = 6) -> list[BestCell]:
     """Returns the best architectures that runs returned, judged by the objective at the highest fidelity, best first.
 
-    Scores of different fidelities are never compared: an architecture seen at a higher one comes first.
+    Scores of different fidelities are never compared: an architecture seen at a higher one comes first. Nor are scores
+    without training and accuracies: the studies then follow one another.
 
     Args:
       comparison: The studies.
@@ -282,7 +283,8 @@ def best_cells(comparison: Comparison, most: int = 6) -> list[BestCell]:
                     cells[arch] = _merge(cells[arch], cell) if arch in cells else cell
         ordered = sorted(cells, key=lambda arch: _merit(cells[arch]), reverse=True)
         found += [cells[arch] for i, arch in enumerate(ordered) if i < most or arch in wanted]
-    return sorted(found, key=_merit, reverse=True)
+    goals = {study.config.get("objective") for study in comparison.studies}
+    return found if len(goals) > 1 else sorted(found, key=_merit, reverse=True)
 
 
 def _merit(cell: BestCell) -> tuple[int, float]:
