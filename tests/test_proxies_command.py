@@ -12,6 +12,7 @@ from jnas.studies.proxies import _run
 from jnas.studies.search._report import _unequal
 from jnas.studies.search._summary import best_cells, compare
 from jnas.tables._file import save_arrays
+from jnas.tables.report._text import describe_arch, table_text
 from tests._fewer_stages import stages
 
 SMALL = ["--cells", "12", "--seeds", "2", "--batch-size", "8", "--image-size", "4", "--channels", "2"]
@@ -50,6 +51,8 @@ def test_a_study_goes_on_and_its_scores_become_columns(tmp_path, monkeypatch, ca
     mean = np.mean([float(each["nwot"]) for each in scores if int(each["cell"]) == row])
     assert values[row] == pytest.approx(mean, rel=1e-5)
     assert table.names > before.names
+    assert "scores without training: flops, nwot, params" in table_text(table)
+    assert "scores without training: flops" in describe_arch(table, row)
     place = {"dataset": "digits", "split": "validation", "epochs": table.header.trainings[0].epochs, "seed": "mean"}
     table.objective(**place, objectives=("proxy/nwot",))
 
@@ -100,6 +103,7 @@ def test_a_search_on_a_score_is_judged_by_accuracy(tmp_path, capsys):
         (["--proxies", "synflw"], "no proxy 'synflw'; did you mean 'synflow'"),
         (["--cells", "2"], "expected an integer of at least 5"),
         (["--batch-size", "2000"], "batch_size is 2000, expected at most"),
+        (["--out-table", "/dev/null/scored.npz"], "/dev/null/scored.npz"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence(tmp_path, capsys, words, message):

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ from jnas.commands._processes import say
 from jnas.commands._study import check_split, default_dataset
 from jnas.commands._study_work import carry_out_and_tell
 from jnas.commands._training_setup import make_dataset, prepare_devices
+from jnas.io._atomic import check_writable
 from jnas.io._text import aligned
 from jnas.studies._settings import study_arguments
 from jnas.studies.proxies._plan import plan_proxy_study
@@ -31,6 +33,8 @@ def run_proxies(options: argparse.Namespace) -> None:
     if options.proxies == ("help",):
         print(_proxies_text())
         return
+    if options.out_table:
+        check_writable(Path(options.out_table))
     prepare_devices(options)
     table = load_table(options.table)
     family = FAMILIES.entry(table.space.name)

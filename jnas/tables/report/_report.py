@@ -140,7 +140,7 @@ def _holdings_section(table: Table) -> Html:
     ]
     others = {
         kind: sorted(n.removeprefix(f"{kind}/") for n in table.names if n.startswith(f"{kind}/"))
-        for kind in ("parameters", "flops", "latency", "device_latency", "hardware")
+        for kind in ("parameters", "flops", "latency", "device_latency", "hardware", "proxy")
     }
     more = [[kind.replace("_", " "), ", ".join(names)] for kind, names in others.items() if names]
     return section(

@@ -89,6 +89,7 @@ def _more(table: Table) -> list[str]:
         "latency": "latency, seconds a batch",
         "device_latency": "latency, ms, on",
         "hardware": "hardware",
+        "proxy": "scores without training",
     }
     lines = []
     for kind, words in units.items():
@@ -195,9 +196,10 @@ def _listed(trainings: Sequence[Training]) -> str:
 
 
 def _readings(table: Table, index: int) -> list[str]:
-    """Returns what is known of an architecture on devices, as lines."""
+    """Returns what is known of an architecture on devices, and its scores without training, as lines."""
     lines = []
-    for kind, words in (("device_latency", "latency, ms, on"), ("hardware", "hardware")):
+    kinds = (("device_latency", "latency, ms, on"), ("hardware", "hardware"), ("proxy", "scores without training"))
+    for kind, words in kinds:
         told = []
         for name in sorted(n.removeprefix(f"{kind}/") for n in table.names if n.startswith(f"{kind}/")):
             values = table.read(member(kind, name))
