@@ -64,6 +64,16 @@ def test_fields_are_described():
             assert not getattr(word, field).__doc__.startswith("Alias for"), f"{word.__name__}.{field}"
 
 
+def test_fields_are_described_where_python_takes_indentation_out_of_docstrings():
+    class Point(NamedTuple):
+        """A place."""
+
+        across: float
+
+    Point.__doc__ = "A place.\n\nAttributes:\n  across: Meters\n    to the east.\n"  # as Python 3.13 has it
+    assert describe_fields(Point).across.__doc__ == "Meters to the east."
+
+
 def test_a_field_that_is_not_described_is_named():
     class Point(NamedTuple):
         """A place."""

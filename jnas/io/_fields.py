@@ -1,5 +1,6 @@
 """Words whose fields are described where they are read: in `help()` and in editors."""
 
+import inspect
 import re
 from typing import TypeVar
 
@@ -30,9 +31,10 @@ def describe_fields(cls: T) -> T:
     """
     if cls.__doc__ is None:  # python -OO
         return cls
-    _, _, section = cls.__doc__.partition("Attributes:\n")
+    # From 3.13 on Python takes the indentation out of docstrings itself.
+    _, _, section = inspect.cleandoc(cls.__doc__).partition("Attributes:\n")
     section = re.split(r"\n\s*\n", section, maxsplit=1)[0]
-    found = re.findall(r"^ {6}(\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE)
+    found = re.findall(r"^ {2}(\w+): (.*(?:\n {4}.*)*)", section, re.MULTILINE)
     told = {name: " ".join(text.split()) for name, text in found}
     fields = cls._fields  # type: ignore[attr-defined]
     if set(told) != set(fields):
