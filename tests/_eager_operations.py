@@ -204,7 +204,7 @@ def _cumsum(equation: Any, x: np.ndarray) -> list[Any]:
 
 
 def _sort(equation: Any, *values: np.ndarray) -> list[Any]:
-    _require(equation.params["num_keys"] == 1)
+    _require(equation.params["num_keys"] == 1 and (equation.params["is_stable"] or len(values) == 1))
     axis = equation.params["dimension"]
     order = np.argsort(values[0], axis=axis, kind="stable")
     return [np.take_along_axis(value, order, axis=axis) for value in values]
@@ -295,3 +295,6 @@ ROUNDED = frozenset({"add", "sub", "mul", "div", "square", "integer_pow"})
 CALCULATED = ROUNDED | {"max", "min", "sign", "floor", "ceil", "eq", "ne", "lt", "le", "gt", "ge", "clamp", "sort"}
 CALCULATED |= {"argmax", "argmin", "reduce_max", "reduce_min", "convert_element_type"}
 """Operations that look at floats, to which the smallest ones may be zero; the others carry them from here to there."""
+
+EXTREMES = frozenset({"max", "min", "clamp", "reduce_max", "reduce_min"})
+"""Operations of which nobody says whether the result is -0 or 0, where both are given."""
