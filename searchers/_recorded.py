@@ -61,6 +61,8 @@ def _as_json(value: Any) -> Any:
     """Returns the same for JSON; of what has no place there its kind, of rates that are being traced as well."""
     if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, np.bool_):
+        return bool(value)
     if isinstance(value, float | np.number):
         return value.item() if isinstance(value, np.integer) else _number(float(value))
     if isinstance(value, jax.core.Tracer):

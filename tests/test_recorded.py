@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jnas import spaces
@@ -73,3 +74,4 @@ def test_rates_that_are_traced_and_kinds_without_a_place_in_json():
     jax.eval_shape(jax.vmap(sweep), jnp.ones(2))
     assert told == ["traced"]
     assert arguments_of(tpe(SPACE, prior_weight=jnp.float32(0.5)))["prior_weight"] == 0.5
+    assert arguments_of(registry.make("regularized_evolution", SPACE, aging=np.bool_(False)))["aging"] is False

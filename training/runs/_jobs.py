@@ -73,8 +73,9 @@ class Runs(NamedTuple):
     """Runs that were made, in the order of the jobs.
 
     Attributes:
-      accuracy: Of each split, float32 [J, T], percent; NaN where a run is missing or diverged.
-      loss: Of each split, as `accuracy`, in the task's unit.
+      accuracy: Of each split, float32 [J, T]: percent, or the task's metric in its unit; NaN where a run is missing or
+        diverged.
+      loss: Of each split, as `accuracy`: the cross-entropy.
       seconds: float64 `[J]`: of a run, the mean over its chunk; NaN where it is missing.
       failed: bool `[J]`: the run diverged.
       done: bool `[J]`.

@@ -13,7 +13,7 @@ class Curves(NamedTuple):
     The fields are named for images; another task's metric stands in the place of accuracy, in its own unit.
 
     Attributes:
-      accuracy: Of each split, float32 [T], percent.
+      accuracy: Of each split, float32 [T]: percent, or the task's metric in its unit.
       loss: Of each split, float32 [T], cross-entropy.
     """
 

@@ -52,8 +52,9 @@ class SearcherResult(NamedTuple):
       traces: NumPy arrays, [S, T, ...].
       elapsed: float64 `[S, T]`, simulated seconds after each evaluation.
       incumbent: int32 `[S, T]`, row of the incumbent after each evaluation; -1 before the first valid one.
-      values: float32 `[num_targets, S, T]`, the incumbent's accuracy in percent after each evaluation.
-      final: float32 `[num_targets, S]`, accuracy of the architecture that the run returns.
+      values: float32 `[num_targets, S, T]`, the incumbent's accuracy in percent after each evaluation, or the
+        table's metric in its unit.
+      final: float32 `[num_targets, S]`, that of the architecture that the run returns.
       final_archs: int32 `[S, E]`.
       compile_seconds: Measured here.
       run_seconds: Measured here.
