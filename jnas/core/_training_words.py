@@ -423,7 +423,7 @@ class Supernet(NamedTuple):
         of `space`. Logits of choices that a decision lacks are minus infinity. By default the likeliest choice of each
         decision. Of logits that are 0 at a valid architecture's choices and minus infinity elsewhere it is that
         architecture. (Logits and not probabilities: two of these may round to the same number; a rule that compares
-        decisions with one another takes the softmax itself.).
+        decisions with one another takes the softmax itself).
       task: What is learned.
       specialize: `specialize(arch, function)(*arguments)`: what `function(sampled, *arguments)` returns, by the
         smallest of the programs that the architecture fits; as `Network.specialize`, and for the same reason. `sampled`

@@ -34,9 +34,9 @@ class RankComparison(NamedTuple):
     """What a critical-difference picture shows, from the best average rank to the worst.
 
     Attributes:
-      names: `[K]`.
+      names: `[K]`, of the searchers, in the order of `ranks`.
       ranks: `[K]`, ascending; 1 is the best.
-      test: None for two searchers.
+      test: Friedman's; None for two searchers.
       critical_difference: Average ranks that differ by more differ significantly.
       groups: First and last (inclusive) of names that do not differ, to join with a bar.
     """

@@ -25,8 +25,8 @@ class Interval(NamedTuple):
     """A confidence interval for each column.
 
     Attributes:
-      low: `[...]`.
-      high: `[...]`.
+      low: `[...]`, the lower end.
+      high: `[...]`, the upper end.
     """
 
     low: Floats

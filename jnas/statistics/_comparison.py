@@ -33,8 +33,8 @@ class PairwiseTests(NamedTuple):
     """Tests of every pair of `K` searchers, `C = K (K - 1) / 2`, in the order of `itertools.combinations`.
 
     Attributes:
-      pairs: `[C]`.
-      statistic: `[C]`.
+      pairs: `[C]`, the names of both searchers.
+      statistic: `[C]`, of each test, as in `TwoSampleTest`.
       p_value: `[C]`, of each test alone.
       p_holm: `[C]`, corrected for there being C of them.
       superiority: `[C]`, probability that the pair's first is better, equal values counted half.

@@ -40,7 +40,7 @@ class Budget(NamedTuple):
     """What queries have cost so far: the published counters, as a value that goes from one query to the next.
 
     Attributes:
-      training_time_spent: Seconds.
+      training_time_spent: Of training, in seconds.
       total_epochs_spent: A training that is stopped halfway counts half of its epochs.
     """
 
@@ -54,7 +54,7 @@ class FixedMetrics(NamedTuple):
 
     Attributes:
       module_adjacency: int32 `[V, V]`, strictly upper triangular, as the table has the cell.
-      module_operations: V labels.
+      module_operations: `V` labels.
       trainable_parameters: -1 where the table does not say.
     """
 
@@ -71,7 +71,7 @@ class Metrics(NamedTuple):
       module_adjacency: int32 `[V, V]`.
       module_operations: `V` labels.
       trainable_parameters: -1 where the table does not say.
-      training_time: Seconds.
+      training_time: Of training, in seconds.
       train_accuracy: As a fraction; NaN where the table lacks it.
       validation_accuracy: As a fraction; NaN where the table lacks it.
       test_accuracy: As a fraction; NaN where the table lacks it.
@@ -91,11 +91,11 @@ class ComputedMetrics(NamedTuple):
     """One run of a cell, in the middle of its training and at the end; NaN where the table lacks numbers.
 
     Attributes:
-      halfway_training_time: Seconds.
+      halfway_training_time: Of training up to there, in seconds.
       halfway_train_accuracy: As a fraction.
       halfway_validation_accuracy: As a fraction.
       halfway_test_accuracy: As a fraction.
-      final_training_time: Seconds.
+      final_training_time: Of the whole training, in seconds.
       final_train_accuracy: As a fraction.
       final_validation_accuracy: As a fraction.
       final_test_accuracy: As a fraction.

@@ -25,9 +25,9 @@ class SplitInfo(NamedTuple):
     """One architecture on one split of a data set.
 
     Attributes:
-      accuracy: Percent.
+      accuracy: In percent.
       loss: Cross-entropy; NaN where the table has none.
-      seconds: One pass over the split; NaN where the table has no such times.
+      seconds: Of one pass over the split; NaN where the table has no such times.
     """
 
     accuracy: float
@@ -47,8 +47,8 @@ class Info(NamedTuple):
       at: Epochs done.
       seed: The run; where one was drawn, the one that was drawn.
       splits: By published split.
-      epoch_seconds: One epoch of training.
-      train_seconds: All epochs done.
+      epoch_seconds: Of one epoch of training.
+      train_seconds: Of all epochs done.
     """
 
     arch_index: int
@@ -67,9 +67,9 @@ class Costs(NamedTuple):
     """What the network of an architecture takes; NaN where the table does not say.
 
     Attributes:
-      parameters: Millions.
+      parameters: How many, in millions.
       flops: Multiply-adds in millions.
-      latency: Seconds a batch.
+      latency: Of a batch, in seconds.
     """
 
     parameters: float

@@ -23,9 +23,9 @@ class Summary(NamedTuple):
     Attributes:
       mean: Percent, of the searches that found something.
       std: Percent, of a sample (ddof 1); NaN for one search.
-      ci_low: 95 % bootstrap interval of the mean; NaN for one search.
+      ci_low: The lower end of the mean's 95 % bootstrap interval; NaN for one search.
       ci_high: The upper end of that interval.
-      num_seeds: S.
+      num_seeds: `S`, how many searches there are.
       num_failed: Searches that found nothing that the table can judge.
       values: float64 `[S]`, percent, NaN for those.
       evaluations: int32 `[S]`, evaluations made.
