@@ -196,6 +196,7 @@ def test_cells_of_the_darts_search_network_are_trained_as_genotypes(operations):
     _from_scratch.check_trainable(get_recipe("darts-digits-8"), edges)
     with pytest.raises(ValueError, match="may have noise, which networks that are trained from scratch lack; leave"):
         _from_scratch.check_trainable(get_recipe("darts-digits-8"), edge_space("s4"))
+    _from_scratch.check_trainable(get_recipe("text-quick-4"), spaces.recurrent(11))  # more nodes than by default
 
 
 @pytest.mark.parametrize(

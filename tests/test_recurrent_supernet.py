@@ -383,7 +383,7 @@ def test_texts_and_images_are_told_apart():
         check_streams(data, 30, "validation")
     with pytest.raises(ValueError, match="batch_size is 1, expected at least 2"):
         search_steps(data, 1)
-    with pytest.raises(ValueError, match="a node of recurrent keeps one of its edges"):
+    with pytest.raises(ValueError, match="weighs what each node of recurrent reads, of which cells keep the strongest"):
         make_weight_sharing("darts-pt", supernet, steps_per_epoch=1, epochs=1)
 
 

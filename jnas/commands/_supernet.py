@@ -21,7 +21,6 @@ from jnas.io._text import aligned
 from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers._settings import read_spec, settings_text
 from jnas.searchers.weight_sharing._registry import weight_sharing_entry, weight_sharing_names
-from jnas.searchers.weight_sharing.mixtures._projection import check_selectable
 from jnas.studies._settings import study_arguments
 from jnas.studies.supernets._other_ends import read_selection
 from jnas.studies.supernets._plan import plan_supernet_study, supernet_methods
@@ -72,8 +71,6 @@ def run_supernet(options: argparse.Namespace) -> None:
     sizes = _sizes(options, table)
     net = make_supernet(dataset, **sizes, space=options.space, rematerialize=options.rematerialize)
     check_trainable(recipe, net.space)
-    if selection is not None:
-        check_selectable(net)
     methods = supernet_methods(
         names,
         net,

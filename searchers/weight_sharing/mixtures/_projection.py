@@ -110,7 +110,6 @@ def select_by_perturbation(
       "Rethinking Architecture Selection in Differentiable NAS", Wang et al., 2021, Section 5 and Algorithm 1, and its
         released code.
     """
-    check_selectable(supernet)
     if not hasattr(state, "alpha"):
         raise ValueError(
             f"{searcher.name} has no architecture parameters, of which a selection by perturbation decides"
