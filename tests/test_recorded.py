@@ -47,6 +47,7 @@ def test_published_settings_and_defaults_are_said():
     silent = [name for name, searcher in made.items() if not searcher.made_with]
     assert silent == ["random_search"]
     told = made_with(made)["made_with"]
+    assert told["regularized_evolution"]["name"] == "regularized_evolution"  # so that no other goes on under a name
     assert told["regularized_evolution"]["population_size"] == 10
     assert told["regularized_evolution"]["mutation"] == "node_then_edge"
     assert told["naszilla_evolution"]["population_size"] == 29
@@ -56,10 +57,12 @@ def test_published_settings_and_defaults_are_said():
 
 
 def test_pages_say_arguments_by_row():
-    config = {"made_with": {"mine": {"order": "first", "sgd": {"clip": 5.0, "period": None}}}, "num_seeds": 3}
+    mine = {"name": "mine", "order": "first", "sgd": {"clip": 5.0, "period": None}}
+    config = {"made_with": {"mine": mine, "other": {"name": "tpe"}}, "num_seeds": 3}
     text = str(settings_section([config], [{}], [""], ""))
     assert ">mine, made with</" in text
     assert ">order=first, sgd.clip=5, sgd.period=none</" in text
+    assert ">name=tpe</" in text
     assert ">made_with</" not in text
 
 

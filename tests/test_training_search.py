@@ -220,7 +220,7 @@ def test_what_trainings_compute_in_is_said_and_texts_need_networks_that_learn_th
     assert "dtype" not in plan_training_search(searchers, network, dataset, recipe).config
     narrow = plan_training_search(searchers, network._replace(dtype="bfloat16"), dataset, recipe)
     assert narrow.config["dtype"] == "bfloat16"
-    assert narrow.config["made_with"] == {"l": arguments_of(searchers["l"])}
+    assert narrow.config["made_with"] == {"l": {"name": "local_search", **arguments_of(searchers["l"])}}
     text = text_dataset({"train": [["a", "b"]], "validation": [["a"]]}, name="few")
     with pytest.raises(ValueError, match="'few' is a text, which toy does not learn; for it give recurrent"):
         plan_training_search(searchers, network, text, recipe)

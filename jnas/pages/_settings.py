@@ -47,7 +47,11 @@ def _by_row(config: Mapping[str, Any]) -> dict[str, Any]:
 
     They are `{row: {argument: value, or {field: value}}}` under `made_with`.
     """
-    own = {f"{name}, made with": ", ".join(_arguments(told)) for name, told in config.get("made_with", {}).items()}
+    told = {
+        row: {name: value for name, value in given.items() if (name, value) != ("name", row)}
+        for row, given in config.get("made_with", {}).items()
+    }
+    own = {f"{row}, made with": ", ".join(_arguments(given)) for row, given in told.items()}
     return {**{key: value for key, value in config.items() if key != "made_with"}, **own}
 
 

@@ -34,12 +34,12 @@ def seeds_by_name(rows: Mapping[str, Any], num_seeds: int, num_python_seeds: int
 
 
 def made_with(rows: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a configuration says of the arguments with which rows were made, those that know them.
+    """Returns what a configuration says of what rows are, and of the arguments with which they were made, if known.
 
     `jnas.core._folder` compares them one by one: folders of before say nothing of them, or not of all.
     """
-    told = {name: arguments_of(row) for name, row in rows.items()}
-    return {MADE_WITH: {name: arguments for name, arguments in told.items() if arguments}}
+    told = {name: (row.name, arguments_of(row)) for name, row in rows.items()}
+    return {MADE_WITH: {name: {"name": own, **given} for name, (own, given) in told.items() if given}}
 
 
 def fewer_seeds(seeds: Mapping[str, int], num_seeds: int) -> dict[str, Any]:
