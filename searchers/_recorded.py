@@ -20,7 +20,8 @@ _OTHERWISE_KNOWN = ("supernet", "budgets", "name")  # a study says these in word
 def recorded(factory: Callable[_Arguments, _Made]) -> Callable[_Arguments, _Made]:
     """Returns a factory whose products say in `made_with` which arguments it was given, defaults included, as JSON.
 
-    A factory that calls another such one adds its own arguments to those. Of a space there is the mutation alone.
+    A factory that calls another such one adds its own arguments to those. Of a space there is the mutation alone. What
+    it makes is a named tuple, or a function, which gets a `name` too.
     """
     signature = inspect.signature(factory)
 
@@ -33,20 +34,23 @@ def recorded(factory: Callable[_Arguments, _Made]) -> Callable[_Arguments, _Made
         if isinstance(space := given.pop("space", None), Space):
             given |= _mutation(space)
         told = {name: _as_json(value) for name, value in given.items()}
-        saying: _Made = made._replace(made_with=json.dumps(arguments_of(made) | told))
+        said = json.dumps(arguments_of(made) | told)
+        if inspect.isfunction(made):
+            vars(made).update(name=factory.__name__, made_with=said)
+        saying: _Made = made if inspect.isfunction(made) else made._replace(made_with=said)
         return saying
 
     return recording
 
 
 def arguments_of(made: Any) -> dict[str, Any]:
-    """Returns what was given to the factory of a searcher or a predictor; nothing of one that says nothing.
+    """Returns what was given to the factory of a searcher, a predictor or a setting; nothing of one that says nothing.
 
     Example:
       >>> arguments_of(jnas.searchers.tpe(jnas.spaces.nasbench201()))["gamma"]
       0.25
     """
-    return dict(json.loads(made.made_with or "{}"))
+    return dict(json.loads(getattr(made, "made_with", "") or "{}"))
 
 
 def _mutation(space: Space) -> dict[str, Any]:

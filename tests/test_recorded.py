@@ -53,6 +53,8 @@ def test_published_settings_and_defaults_are_said():
     assert told["naszilla_evolution"]["population_size"] == 29
     assert told["bananas"]["predictor"]["name"] == "mlp_ensemble"
     assert told["bananas"]["predictor"]["epochs"] == 150
+    assert told["gp_bayesopt"]["candidates"]["name"] == "mutations"  # settings that are functions know theirs too
+    assert told["gp_bayesopt"]["candidates"]["num_candidates"] == 475
     assert all(predictors.make(name, spaces.nasbench101())[0].made_with for name in predictors.names())
 
 

@@ -14,6 +14,7 @@ from jnas.core._vocabulary import Array, Features, Key, Space
 from jnas.io._fields import describe_fields
 from jnas.io._text import not_one_of
 from jnas.searchers._checks import check_positive_int, check_sizes
+from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._history import History, first_of_each, seen_before
 
 _MOST_DRAWS = 1024
@@ -106,6 +107,7 @@ def _as_candidates(found: Found) -> Candidates:
     return Candidates(found.archs, found.fingerprints, jnp.arange(found.archs.shape[0]) < found.num_found)
 
 
+@recorded
 def mutations(
     space: Space,
     *,
