@@ -484,7 +484,7 @@ def test_every_command_finds_its_work():
         parser = parsers.pop()
         parsers += [each for a in parser._actions if isinstance(a.choices, dict) for each in a.choices.values()]
         works |= {parser.get_default("run")} - {None}
-    assert len(works) == 15
+    assert len(works) == 16
     for module, function in (work.split(":") for work in works):
         assert callable(getattr(importlib.import_module(f"jnas.commands.{module}"), function))
 

@@ -195,7 +195,7 @@ def test_there_is_no_other_sub_space():
     sizes = {"image_shape": (4, 4, 1), "num_classes": 2, "channels": 2, "cells": 1}
     with pytest.raises(ValueError, match="operations is 's5'"):
         darts_supernet(**sizes, operations="s5")
-    data = SimpleNamespace(image_shape=(4, 4, 1), num_classes=2)
+    data = SimpleNamespace(name="few", image_shape=(4, 4, 1), num_classes=2)
     assert decisions_of(make_supernet(data, space="darts", operations="s1")).shape == (28, 3)
     with pytest.raises(ValueError, match=r"operations is 's5'.* expected one of 's1', 's2', 's3', 's4'"):
         make_supernet(data, space="darts", operations="s5")

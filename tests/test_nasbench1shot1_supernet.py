@@ -250,7 +250,7 @@ def test_a_table_of_nasbench101_judges_its_cells():
 
 def test_bad_input():
     class Images:
-        image_shape, num_classes = (4, 4, 2), 3
+        name, image_shape, num_classes = "few", (4, 4, 2), 3
 
     with pytest.raises(ValueError, match="space is 'nasbench1shot1_2', whose cells have no networks of their own"):
         make_network(Images, None, space="nasbench1shot1_2")

@@ -289,7 +289,8 @@ def test_methods_are_listed(capsys):
 def test_help_names_every_method_and_space():
     words = re.split(r"[ ,.\n]+", _SUPERNET)
     titles = {SPACES.entry(row.name).title.partition(",")[0] for row in FAMILIES.rows.values() if row.supernet}
-    assert titles | {*weight_sharing_names()} <= {*words}
+    assert {*weight_sharing_names()} <= {*words}
+    assert all(f" {title} " in f" {' '.join(words)} " for title in titles)
 
 
 def test_help_says_how_long_each_method_was_published():

@@ -172,11 +172,11 @@ def draw_several(
         key, drawn, count, missed = carry
         _, (keys, words) = jax.lax.scan(noise_of, key, length=block)
         choices = jax.vmap(choose)(gumbel(words).reshape(block, *shape))
-        place, valid = jnp.arange(block), jax.vmap(is_valid)(choices)
+        place, valid = jnp.arange(block, dtype=jnp.int32), jax.vmap(is_valid)(choices)
         last = jax.lax.cummax(jnp.where(valid, place, -1))
         misses = jnp.where(last < 0, missed + 1 + place, place - last)  # since a valid one
         in_time = jax.lax.cummax((misses >= tries).astype(jnp.int32)) == 0
-        rank = count + jnp.cumsum(valid & in_time) - 1
+        rank = count + jnp.cumsum(valid & in_time, dtype=jnp.int32) - 1
         taken = valid & in_time & (rank < num)
         drawn = drawn.at[jnp.where(taken, rank, num)].set(choices, mode="drop")
         used = jnp.min(jnp.where(taken & (rank == num - 1), place, block - 1))

@@ -18,7 +18,7 @@ def measure_az_nas(key: Key, arch: Array, network: Network, batch: Examples) -> 
     start = draw(key, arch, network)
     of_weights, of_images, of_signs = jax.random.split(start.key, 3)
     parameters = drawn_layers(of_weights, arch, network, start.parameters, lambda fan_in: jnp.sqrt(2 / fan_in))
-    images = jax.random.normal(of_images, batch.inputs.shape)
+    images = jax.random.normal(of_images, batch.inputs.shape, batch.inputs.dtype)
 
     def tap(point: Point, value: Array, added: Any) -> tuple[Array, Any]:
         if point.kind != "cell":

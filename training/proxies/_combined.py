@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
 
@@ -84,4 +83,6 @@ def az_nas(scores: ArrayLike) -> Floats:
 
 
 def _ranks(row: Floats) -> Floats:
+    from scipy.stats import rankdata  # here, since it takes longer to import than the rest of the package
+
     return np.asarray(rankdata(row, nan_policy="omit"), np.float64)

@@ -59,7 +59,7 @@ def measure_zen(key: Key, arch: Array, network: Network, batch: Examples) -> Sco
     start = draw(key, arch, network)
     of_weights, of_images, of_steps = jax.random.split(start.key, 3)
     parameters = drawn_layers(of_weights, arch, network, start.parameters, jnp.ones_like)
-    images = jax.random.normal(of_images, batch.inputs.shape)
+    images = jax.random.normal(of_images, batch.inputs.shape, batch.inputs.dtype)
 
     def tap(point: Point, value: Array, given: Any) -> tuple[Array, Any]:
         if point.kind == "features":
@@ -76,7 +76,7 @@ def measure_zen(key: Key, arch: Array, network: Network, batch: Examples) -> Sco
         named = [(path[-1].key, leaf) for path, leaf in leaves]
         return next(leaf for kind, leaf in named if kind == "features"), [x for kind, x in named if kind == "moments"]
 
-    near = images + _STEP * jax.random.normal(of_steps, images.shape)
+    near = images + _STEP * jax.random.normal(of_steps, images.shape, images.dtype)
     (first, moments), (second, moments_near) = look(images), look(near)
     apart = jnp.log(jnp.mean(jnp.sum(jnp.abs(first - second), -1)))
     # Running variances begin at 1, and move by a tenth in each of the two passes.
@@ -101,7 +101,7 @@ def measure_meco(key: Key, arch: Array, network: Network, batch: Examples) -> Sc
     """
     start = draw(key, arch, network)
     _, height, width, channels = batch.inputs.shape
-    image = jax.random.normal(start.key, (1, 2 * height, 2 * width, channels))
+    image = jax.random.normal(start.key, (1, 2 * height, 2 * width, channels), batch.inputs.dtype)
 
     def tap(point: Point, value: Array, given: Any) -> tuple[Array, Any]:
         if point.kind in ("rectifier", "moments", "features") or value.ndim < 4:

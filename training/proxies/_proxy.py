@@ -114,7 +114,9 @@ def drawn_layers(key: Key, arch: Array, network: Network, parameters: Any, devia
     has = [each.astype(jnp.float32) for each in layers(network, _as_numbers(network.has(arch)))]
     keys = jax.random.split(key, len(has))
     weights = tuple(
-        jax.random.normal(k, mask.shape) * mask * deviation(jnp.maximum(jnp.sum(mask, -1, keepdims=True), 1))
+        jax.random.normal(k, mask.shape, mask.dtype)
+        * mask
+        * deviation(jnp.maximum(jnp.sum(mask, -1, keepdims=True), 1))
         for k, mask in zip(keys, has, strict=True)
     )
     return with_layers(network, parameters, weights)
