@@ -5,7 +5,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import jax
 import numpy as np
@@ -37,8 +37,9 @@ def recorded(factory: Callable[_Arguments, _Made]) -> Callable[_Arguments, _Made
         said = json.dumps(arguments_of(made) | told)
         if inspect.isfunction(made):
             vars(made).update(name=factory.__name__, made_with=said)
-        saying: _Made = made if inspect.isfunction(made) else made._replace(made_with=said)
-        return saying
+        else:
+            made = made._replace(made_with=said)
+        return cast(_Made, made)
 
     return recording
 
