@@ -91,7 +91,7 @@ def test_what_is_best_is_lowest(study):
         against=result.against._replace(at_least=result.against.at_least[:, :1], at_most=result.against.at_most[:, :1]),
     )
     assert against_random(1, first)[0].comparison.superiority > 0.95
-    assert np.all(np.diff(result.against.quantiles, axis=1) > 0)  # of one draw the middle 90 %, from the lowest
+    assert np.all(np.diff(result.against.quantiles, axis=1) >= 0)  # from the lowest
     assert one.quantiles[0] < one.expected < one.quantiles[-1]
     assert best_rank(result).rank == 1
     chosen = choose_on_test(result.record.candidates[:, 0], result.record.scores[:, 0], None, None, -1.0)
