@@ -93,7 +93,9 @@ def _order_section(study: ProxyStudy, found: Sequence[ProxyLine], part: int) -> 
         f"points do not count.{few_words(study.config['num_seeds'], 'draw')}"
     )
     title = "How they order cells" if part == 0 else "The best tenth"
-    return section(title, html_table(head, rows, caption=caption), id="order" if part == 0 else "best")
+    return section(
+        title, html_table(head, rows), element("p", caption, class_="caption"), id="order" if part == 0 else "best"
+    )
 
 
 def _noise_section(study: ProxyStudy, found: Sequence[ProxyLine]) -> Html | None:
@@ -104,7 +106,7 @@ def _noise_section(study: ProxyStudy, found: Sequence[ProxyLine]) -> Html | None
     ]
     head = ["score", "Spearman's rho between two draws", "deviation of Kendall's tau"]
     caption = "How well the scores of one draw of weights and images order those of another, mean over pairs of draws."
-    return section("How much is noise", html_table(head, rows, caption=caption), id="noise")
+    return section("How much is noise", html_table(head, rows), element("p", caption, class_="caption"), id="noise")
 
 
 def _published_section(study: ProxyStudy, found: Sequence[ProxyLine]) -> Html | None:
@@ -120,7 +122,12 @@ def _published_section(study: ProxyStudy, found: Sequence[ProxyLine]) -> Html | 
         "that is quoted for 'vote' on NAS-Bench-201 and CIFAR-10 is no correlation: it is the share of pairs that are "
         f"decided rightly.{vote}"
     )
-    return section("Published", html_table(["score", "here", "published"], rows, caption=caption), id="published")
+    return section(
+        "Published",
+        html_table(["score", "here", "published"], rows),
+        element("p", caption, class_="caption"),
+        id="published",
+    )
 
 
 def _row_section(found: Sequence[ProxyLine]) -> Html:
@@ -140,4 +147,9 @@ def _time_section(study: ProxyStudy) -> Html:
         for group, (each, compiling) in seconds_by_group(study).items()
     ]
     head = ["scores of one kind of pass", "CPU seconds a cell", "to compile"]
-    return section("What it takes", html_table(head, rows, caption="Of a cell the median over draws."), id="times")
+    return section(
+        "What it takes",
+        html_table(head, rows),
+        element("p", "Of a cell the median over draws.", class_="caption"),
+        id="times",
+    )
