@@ -112,11 +112,9 @@ def drawn_layers(key: Key, arch: Array, network: Network, parameters: Any, devia
       deviation: Of how many weights an output has, float32 `[L, C', 1]`, at least 1, the standard deviation.
     """
     has = [each.astype(jnp.float32) for each in layers(network, _as_numbers(network.has(arch)))]
-    keys = jax.random.split(key, len(has))
+    keys, dtype = jax.random.split(key, len(has)), jax.tree.leaves(parameters)[0].dtype
     weights = tuple(
-        jax.random.normal(k, mask.shape, mask.dtype)
-        * mask
-        * deviation(jnp.maximum(jnp.sum(mask, -1, keepdims=True), 1))
+        jax.random.normal(k, mask.shape, dtype) * mask * deviation(jnp.maximum(jnp.sum(mask, -1, keepdims=True), 1))
         for k, mask in zip(keys, has, strict=True)
     )
     return with_layers(network, parameters, weights)
