@@ -24,6 +24,7 @@ from jnas.training.runs._jobs import Runs
 from jnas.training.runs._language import draw_lengths, evaluate_text, length_moments, text_windows
 from jnas.training.runs._run_state import RunState
 from jnas.training.runs._train import begin_run, evaluate, run_epochs
+from tests._plain_cells import ACTIVATIONS, logistic
 
 WORDS, UNITS, STEPS, BATCH = 7, 3, 7, 2  # those of the toy's text and recipe too: programs serve both
 PLAIN = TextRecipe(
@@ -39,13 +40,6 @@ PLAIN = TextRecipe(
     slowness=0.0,
     patience=1,
 )
-
-
-def logistic(values):
-    return 1 / (1 + np.exp(-values))
-
-
-ACTIVATIONS = (np.tanh, lambda x: np.maximum(x, 0), logistic, lambda x: x)
 
 
 def plain_window(parameters, arch, tokens, hidden, draws=None):

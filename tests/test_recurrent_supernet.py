@@ -22,6 +22,7 @@ from jnas.training.networks._families import make_supernet
 from jnas.training.networks._family import all_archs
 from jnas.training.networks.recurrent._language_model import draw_left_out, language_model
 from jnas.training.networks.recurrent._supernet import recurrent_supernet
+from tests._plain_cells import ACTIVATIONS, logistic
 
 WORDS, UNITS, NODES, STEPS, BATCH, EPSILON = 7, 3, 2, 5, 4, 1e-5
 DROPS = TextRecipe(
@@ -36,13 +37,6 @@ DROPS = TextRecipe(
     activation=2.0,
     slowness=3.0,
 )
-
-
-def logistic(values):
-    return 1 / (1 + np.exp(-values))
-
-
-ACTIVATIONS = (np.tanh, lambda x: np.maximum(x, 0), logistic, lambda x: x)
 
 
 def normalized(state, statistics, seen):

@@ -214,6 +214,14 @@ ROOT_SEED = Setting(
 )
 MAX_EVALUATIONS = Setting("max_evaluations", POSITIVE, "N", older=("evaluations",))
 REWARD = Setting("reward", RUN, "RUN", older=("reduction",))  # Python took it as `seed`
+TRUE_RUN = REWARD.of(
+    "which run's accuracy is the truth: `mean` over the training seeds (default), or the name of one",
+    "mean",
+    kind=REWARD.kind._replace(
+        expected="mean or the name of a training seed: a cell has one true value",
+        accepts=lambda run: run != "random",
+    ),
+)
 CHUNK = Setting("chunk", POSITIVE, "N", older=("seeds_per_program",))
 
 

@@ -8,11 +8,11 @@ from jnas.studies._settings import (
     OUT,
     POSITIVE,
     PRECISION,
-    REWARD,
     ROOT_SEED,
     SPLIT,
     TABLE,
     TEXT,
+    TRUE_RUN,
     Setting,
     integer,
 )
@@ -29,14 +29,7 @@ PROXY_SETTINGS = (
     DATASET.of("whose accuracy is the truth, and whose images are seen (default cifar10, or the table's first)"),
     Setting("epochs", POSITIVE, "E", "the training (default: the table's longest)"),
     SPLIT.of("the split of the accuracy (default test)", "test"),
-    REWARD.of(
-        "which run's accuracy is the truth: `mean` over the training seeds (default), or the name of one",
-        "mean",
-        kind=REWARD.kind._replace(
-            expected="mean or the name of a training seed: a cell has one true value",
-            accepts=lambda run: run != "random",
-        ),
-    ),
+    TRUE_RUN,
     Setting(
         "num_cells",
         integer(5),
