@@ -27,9 +27,10 @@ from jnas.training.data._dataset import dataset_from_arrays
 from jnas.training.data._reduce import subset
 from jnas.training.data._sources import load_dataset
 from jnas.training.data._text import text_dataset
+from jnas.training.data._text_sources import needs_no_files
 from jnas.training.export._flax import from_flax, to_flax
 from jnas.training.export._weights import load_weights, save_weights
-from jnas.training.networks._families import make_network
+from jnas.training.networks._families import FAMILIES, make_network
 from jnas.training.runs import _results
 from jnas.training.runs._jobs import Jobs, Runs
 from jnas.training.runs._train import evaluate
@@ -166,6 +167,16 @@ def test_part_of_the_digits_is_trained_like_all_but_where_it_was_begun_otherwise
     assert make_recipe(options, dataset, begun).name == "nasbench201-12"
     options.dataset = "other"
     assert make_recipe(options, dataset).name == "nasbench201-12"
+
+
+def test_characters_of_pythons_help_are_for_a_first_look_as_its_words_are():
+    asked = dict.fromkeys(("recipe", "epochs", "learning_rate", "channels", "stage_cells", "batch_size"))
+    text = text_dataset({"train": [["a"] * 4000] * 3, "validation": [["a"] * 2000]})
+    names = "python-docs", "Python-Docs", "chars:python-docs", "CHARS:python-docs", "chars:mine.txt", "ptb"
+    options = [argparse.Namespace(space="recurrent", dataset=name, **asked) for name in names]
+    small, large = FAMILIES.entry("recurrent").recipes
+    assert [make_recipe(one, text).name for one in options] == [small] * 4 + [large] * 2
+    assert [needs_no_files(name) for name in names] == [True] * 4 + [False] * 2
 
 
 def test_language_models_go_on_as_they_were_begun():

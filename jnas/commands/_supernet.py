@@ -31,6 +31,7 @@ from jnas.tables._load import load_table
 from jnas.tables._table import Table
 from jnas.tables._targets import judging_targets, target_columns
 from jnas.training._recipe import BatchNormPolicy, get_recipe
+from jnas.training.data._text_sources import needs_no_files
 from jnas.training.networks._families import FAMILIES, make_supernet, space_of
 
 _ONE_SHOT = 1000
@@ -45,7 +46,7 @@ class _Quick(NamedTuple):
     controller_steps: int | None = None
 
 
-_QUICK = {"digits": _Quick(50), "python-docs": _Quick(10, 32, 50)}
+_QUICK_DIGITS, _QUICK_TEXT, _PUBLISHED = _Quick(50), _Quick(10, 32, 50), _Quick()
 _POLICIES: tuple[BatchNormPolicy, ...] = ("batch", "running", "reestimated")
 
 
@@ -63,8 +64,8 @@ def run_supernet(options: argparse.Namespace) -> None:
     prepare_devices(options, most=_devices(options))
     dataset = with_share(make_dataset(options), options.train_share, options)
     recipe, selection = scratch_recipe(options, dataset), read_selection(options.select)
-    quick = _QUICK.get(options.dataset, _Quick())
     on_digits = options.dataset == "digits"
+    quick = _QUICK_DIGITS if on_digits else _QUICK_TEXT if needs_no_files(options.dataset) else _PUBLISHED
     embedded = on_digits and options.space == DEFAULT_SPACE
     path = options.table or ("digits" if embedded else None)
     table = None if path is None else load_table(path)
@@ -128,7 +129,7 @@ def _text_sizes(options: argparse.Namespace, table: Table | None) -> dict[str, A
     """Returns the sizes of a supernet of language models: units and nodes of a cell."""
     family = FAMILIES.entry(options.space)
     assert family.search_recipes is not None
-    channels = get_recipe(family.search_recipes[0]).channels if options.dataset in _QUICK else family.searched[0]
+    channels = get_recipe(family.search_recipes[0]).channels if needs_no_files(options.dataset) else family.searched[0]
     nodes = options.nodes
     if nodes is None and table is not None and table.space.name == family.name:
         nodes = json.loads(table.space.config).get("num_nodes")

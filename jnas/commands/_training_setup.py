@@ -14,7 +14,7 @@ from jnas.training._recipe import RECIPES, Recipe, get_recipe, recipe_words
 from jnas.training.data._reduce import divided_anew, resized, subset
 from jnas.training.data._sources import dataset_names, load_dataset
 from jnas.training.data._text import TextDataset
-from jnas.training.data._text_sources import is_text, load_text
+from jnas.training.data._text_sources import is_text, load_text, needs_no_files
 from jnas.training.networks._families import FAMILIES, check_kind
 from jnas.training.runs._train import steps_per_epoch
 
@@ -125,7 +125,7 @@ def make_recipe(options: argparse.Namespace, dataset: Any, begun: Any = None) ->
     """
     family = FAMILIES.entry(options.space)
     small, large = family.recipes
-    starts = {options.dataset, dataset.name} & {"digits", "python-docs"}
+    starts = "digits" in (options.dataset, dataset.name) or needs_no_files(options.dataset)
     by_default = (small, large) if starts else (large,)
     asked = {field: getattr(options, option) for option, field in _RECIPE_OPTIONS.items()}
     changes = {field: value for field, value in asked.items() if value is not None}

@@ -30,6 +30,11 @@ def text_names() -> tuple[str, ...]:
     return "python-docs", "ptb"
 
 
+def needs_no_files(name: _PathLike) -> bool:
+    """Returns whether a name is that of the text that every Python has, as words or as characters."""
+    return os.fspath(name).lower().removeprefix(_CHARACTERS) == "python-docs"
+
+
 def is_text(name: _PathLike) -> bool:
     """Returns whether a name of a data set is one that `load_text` takes."""
     text = os.fspath(name).lower()
