@@ -21,6 +21,8 @@ from jnas.searchers.black_box._reinforce import reinforce
 from jnas.searchers.black_box._smac import smac
 from jnas.searchers.black_box._surrogates import bohamiann, dngo, gp_bayesopt, nasbot
 from jnas.searchers.black_box._tpe import tpe
+from jnas.searchers.bridges._ask_tell import from_ask_tell
+from jnas.searchers.bridges._optuna import from_optuna
 from jnas.searchers.weight_sharing._architecture_hessian import architecture_hessian, hessian_eigenvalue
 from jnas.searchers.weight_sharing._architecture_parameters import Adam
 from jnas.searchers.weight_sharing._candidates import Selection
@@ -73,6 +75,8 @@ __all__ = [
     "entry",
     "fairnas",
     "fbnet",
+    "from_ask_tell",
+    "from_optuna",
     "gcn_predictor",
     "gdas",
     "geometric_budgets",

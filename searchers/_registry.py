@@ -22,6 +22,7 @@ from jnas.searchers.black_box._reinforce import reinforce
 from jnas.searchers.black_box._smac import smac
 from jnas.searchers.black_box._surrogates import bohamiann, dngo, gp_bayesopt, nasbot
 from jnas.searchers.black_box._tpe import tpe
+from jnas.searchers.bridges._optuna import optuna_factory
 from jnas.spaces._subset import with_mutation
 
 
@@ -242,23 +243,37 @@ def compared(num_fidelities: int, space: str = "") -> tuple[str, ...]:
 
 
 def entry(name: str) -> Entry:
-    """Returns what is known of a searcher.
+    """Returns what is known of a searcher, or of a sampler of Optuna (`optuna:TPESampler`).
 
     Raises:
-      ValueError: There is no searcher of that name.
+      ValueError: There is no searcher of that name, or Optuna is asked for and not installed.
 
     Example:
       >>> jnas.searchers.entry("hyperband").description
       'brackets of successive halving, eta 3; random search if there is one fidelity'
     """
+    library, colon, sampler = name.partition(":")
+    if colon and library == "optuna":
+        return _of_optuna(sampler)
     return SEARCHERS.entry(name)
+
+
+def _of_optuna(sampler: str) -> Entry:
+    """Returns the row of a sampler of Optuna, which searches on the space's names with the sampler's own settings."""
+    factory = optuna_factory(sampler)
+
+    def make(space: Space, _: tuple[float, ...], **changed: Any) -> Searcher:
+        return factory(space, **changed)
+
+    described = "Optuna's sampler with its own settings; runs in Python, over fewer seeds"
+    return Entry(f"optuna:{sampler}", make, described, False, False, compiled=False, factory=factory)
 
 
 def make(name: str, space: Space, budgets: Sequence[float] = (1,), **settings: Any) -> Searcher:
     """Returns a searcher in the setting in which studies compare it.
 
     Args:
-      name: One of `names()`.
+      name: One of `names()`, or `optuna:` and the name of a sampler in `optuna.samplers`.
       space: The search space.
       budgets: The objective's fidelities, ascending, for multi-fidelity searchers; others do not look at them.
       **settings: Arguments of the searcher's factory to change.

@@ -17,6 +17,7 @@ _WORDS = {
     types.NoneType: "none",
 }
 _NOT_SETTINGS = ("budgets", "name", "steps_per_epoch")  # a study gives these
+_LIBRARIES = ("optuna",)  # in names of two parts, as in `optuna:TPESampler`
 
 
 class Spec(NamedTuple):
@@ -36,10 +37,14 @@ def read_spec(text: str) -> Spec:
     Example:
       >>> read_spec("bohb@12:eta=4")
       Spec(name='bohb', level='12', settings={'eta': '4'})
+      >>> read_spec("optuna:TPESampler:n_startup_trials=20").name
+      'optuna:TPESampler'
     """
     bare, at, level = text.partition("@")
     level, colon, rest = level.partition(":")
     name, *parts = f"{bare}{colon}{rest}".split(":")
+    if name in _LIBRARIES and parts and "=" not in parts[0]:
+        name, parts = f"{name}:{parts[0]}", parts[1:]
     settings: dict[str, str] = {}
     for part in parts:
         setting, equals, value = part.partition("=")

@@ -23,6 +23,7 @@ from jnas.searchers import (
     bananas,
     bohb,
     enas_controller,
+    from_ask_tell,
     gp_bayesopt,
     hyperband,
     local_search,
@@ -54,6 +55,25 @@ class Row(NamedTuple):
     def capacity(self) -> int:
         """A few more evaluations than the budget pays for."""
         return round(self.budget * (4 / 3 if len(self.budgets) == 1 else 20 / 3))
+
+
+class Climber:
+    """An optimizer as other libraries have them: it changes one decision of the best that it was told."""
+
+    def __init__(self, num_choices: tuple[int, ...], seed: int):
+        self.num_choices, self.random, self.best = num_choices, np.random.default_rng(seed), (-np.inf, None)
+
+    def ask(self) -> list[int]:
+        if self.best[1] is None:
+            return [int(self.random.integers(count)) for count in self.num_choices]
+        arch = list(self.best[1])
+        place = int(self.random.integers(len(arch)))
+        arch[place] = int(self.random.integers(self.num_choices[place]))
+        return arch
+
+    def tell(self, arch: list[int], value: float) -> None:
+        if value > self.best[0]:
+            self.best = (value, arch)
 
 
 MANY = (1, 3, 9)
@@ -109,6 +129,9 @@ ROWS = {
     ),
     "smac": Row(
         lambda space: smac(space, num_init=5, refit_every=4, num_trees=6, num_random=40, num_local=3), seeds=6, few=1
+    ),
+    "from_ask_tell": Row(
+        lambda space: from_ask_tell(functools.partial(Climber, space.num_choices), space), seeds=6, few=1
     ),
 }
 SPACES = {"categorical": categorical((5,) * 6), "mixed": categorical((3, 1, 2, 4)), "nasbench201": nasbench201()}

@@ -1,0 +1,1 @@
+"""Optimizers of other libraries as searchers, driven from Python."""
