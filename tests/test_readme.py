@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands there, in order, on a table of the name that it uses."""
+"""Every block of Python in the README and in docs/ runs as it stands there, in order, each page by itself."""
 
 import contextlib
 import io
@@ -12,23 +12,47 @@ from jnas.tables._file import save_arrays
 from jnas.tables._synthetic import synthetic_table
 from tests._fewer_stages import stages
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+_BLOCK = re.compile(r"^ *```(?:python|\{code-cell\}[^\n]*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+PRINTED = {  # among what a page prints, where a figure is bound to come out
+    "README.md": "500 searches",
+    "docs/tours/network.md": "True\n",  # the module from the file is the one from the training
+    "docs/tours/trainings.md": "depth=3",  # what the search is bound to find
+}
 
 
-@pytest.mark.slow
-def test_python_blocks_run(tmp_path, monkeypatch):
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) >= 5
+def _blocks(page):
+    return _BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in (README, *PAGES) if _blocks(page)], ids=lambda page: page.relative_to(ROOT).as_posix()
+)
+def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    header, arrays = synthetic_table("nasbench201", seed=0, curves=False)
-    save_arrays("nb201-table.npz", header, arrays)
-    namespace, printed = {}, io.StringIO()
+    name = page.relative_to(ROOT).as_posix()
+    if "nb201-table.npz" in "".join(_blocks(page)):
+        header, arrays = synthetic_table("nasbench201", seed=0, curves=False)
+        save_arrays("nb201-table.npz", header, arrays)
+    namespace, printed = {"__name__": name}, io.StringIO()
     with contextlib.redirect_stdout(printed), stages(1):  # of the networks, which take a third to compile
-        for block in blocks:
-            exec(compile(block, str(README), "exec"), namespace)
-    assert "500 searches" in printed.getvalue()
-    assert (tmp_path / "climber-study" / "report.html").is_file()
-    assert "depth=3" in printed.getvalue()  # what the last search is bound to find
+        for block in _blocks(page):
+            exec(compile(block, str(page), "exec"), namespace)
+    assert PRINTED.get(name, "") in printed.getvalue()
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    for link in _LINK.findall(page.read_text(encoding="utf-8")):
+        if not re.match(r"https?:|mailto:|#", link):
+            assert (page.parent / link.partition("#")[0]).exists(), f"{page.name} links to {link}"
+
+
+def test_the_readme_is_short():
+    assert README.stat().st_size <= 12_000
 
 
 EXAMPLE = """\
@@ -58,7 +82,8 @@ def test_design_example_is_the_one_in_the_readme():
 
 
 def test_every_searcher_with_shared_weights_is_named():
-    (row,) = (line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("| searchers |"))
+    lines = (ROOT / "docs" / "what_is_there.md").read_text(encoding="utf-8").splitlines()
+    (row,) = (line for line in lines if line.startswith("| searchers |"))
     told = row.partition("with shared weights")[2]
     for name in weight_sharing_names():
         assert f"`{name.removesuffix('-v1').removesuffix('-v2')}`" in told

@@ -6,10 +6,17 @@ from typing import Any
 from jnas.core._vocabulary import Weights
 from jnas.io._text import listed
 from jnas.spaces._categorical import checked_arch
+from jnas.training.export._weights import TrainedNetwork
 from jnas.training.networks._families import FAMILIES, family_of, space_of
 
 
-def to_flax(arch: Any, weights: Weights, *, batch_norm_epsilon: float = 1e-5, batch_norm_momentum: float = 0.9) -> Any:
+def to_flax(
+    arch: Any,
+    weights: Weights | TrainedNetwork | None = None,
+    *,
+    batch_norm_epsilon: float | None = None,
+    batch_norm_momentum: float | None = None,
+) -> Any:
     """Returns the network of a NAS-Bench-201 cell, a DARTS genotype or a recurrent cell as a Flax NNX module.
 
     The module has the operations of this architecture alone, an `nnx.Conv` and an `nnx.BatchNorm` for each convolution.
@@ -24,18 +31,20 @@ def to_flax(arch: Any, weights: Weights, *, batch_norm_epsilon: float = 1e-5, ba
     puts out the mean of all nodes. What training leaves out of it is not left out in a module.
 
     Args:
-      arch: int `[6]`, of DARTS `[32]`, of recurrent cells `[2 n]`, or an architecture string.
-      weights: What `train` returns for it; `Weights(*network.init(key, arch))` for a network that has learned nothing.
-        The sizes of the network are those of the weights.
-      batch_norm_epsilon: As in the recipe that made the weights.
-      batch_norm_momentum: What running estimates keep of themselves at a step of further training.
+      arch: int `[6]`, of DARTS `[32]`, of recurrent cells `[2 n]`, or an architecture string; or, alone, what
+        `load_weights` returns.
+      weights: What `train` returns for it; `Weights(*network.init(key, arch))` for a network that has learned nothing;
+        or what `load_weights` returns. The sizes of the network are those of the weights.
+      batch_norm_epsilon: By default that of the recipe that `load_weights` found, and 1e-5 of other weights.
+      batch_norm_momentum: What running estimates keep of themselves at a step of further training; by default the
+        recipe's likewise, and 0.9 of other weights.
 
     Returns:
       An `nnx.Module`.
 
     Raises:
       ModuleNotFoundError: Flax is not installed.
-      TypeError: `weights` is something else, or has not the arrays of one run.
+      TypeError: `weights` is something else, is missing, or has not the arrays of one run.
       ValueError: `arch` is no cell of the space, or the weights are those of another architecture or of a network of
         NAS-Bench-101, for which there is no module.
 
@@ -65,6 +74,7 @@ def to_flax(arch: Any, weights: Weights, *, batch_norm_epsilon: float = 1e-5, ba
         loss = step(module, optimizer, images, labels)
         module.eval()
     """
+    arch, weights, epsilon, momentum = _of_a_file(arch, weights)
     family = family_of(getattr(weights, "parameters", None))
     if family.flax is None:
         known = listed([row.name for row in FAMILIES.rows.values() if row.flax])
@@ -75,9 +85,31 @@ def to_flax(arch: Any, weights: Weights, *, batch_norm_epsilon: float = 1e-5, ba
     flax_networks = _import(family.flax)
     space = space_of(family.name, family.nodes_of(weights.parameters) if family.nodes_of else None)
     cell = space.from_string(arch) if isinstance(arch, str) else checked_arch(arch, space.num_choices)
-    module = flax_networks.make(cell, weights, batch_norm_epsilon, batch_norm_momentum)
+    module = flax_networks.make(
+        cell,
+        weights,
+        epsilon if batch_norm_epsilon is None else batch_norm_epsilon,
+        momentum if batch_norm_momentum is None else batch_norm_momentum,
+    )
     module.eval()
     return module
+
+
+def _of_a_file(arch: Any, weights: Any) -> tuple[Any, Any, float, float]:
+    """Returns architecture, weights, and batch-norm's epsilon and momentum: the recipe's where a file says it."""
+    if isinstance(arch, TrainedNetwork):
+        if weights is not None:
+            raise TypeError(
+                "to_flax takes what load_weights returned alone, or an architecture and its weights, not both"
+            )
+        arch, weights = arch.arch, arch
+    if weights is None:
+        raise TypeError(
+            "weights is missing: give to_flax(arch, weights), or to_flax(found) with what load_weights(path) returned"
+        )
+    if isinstance(weights, TrainedNetwork):
+        return arch, weights.weights, weights.recipe.batch_norm_epsilon, weights.recipe.batch_norm_momentum
+    return arch, weights, 1e-5, 0.9
 
 
 def from_flax(module: Any) -> Weights:

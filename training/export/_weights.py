@@ -128,7 +128,7 @@ def save_weights(
 def load_weights(path: str | os.PathLike[str]) -> TrainedNetwork:
     """Returns what `save_weights` wrote.
 
-    `to_flax(found.arch, found.weights)` makes a module of it, but for NAS-Bench-101; `evaluate` takes it with
+    `to_flax(found)` makes a module of it, but for NAS-Bench-101; `evaluate` takes it with
     `make_network(dataset, found.recipe, space=found.space)`, `evaluate_text` with `nodes=found.nodes` besides. Arrays
     are NumPy's.
 
