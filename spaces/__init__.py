@@ -1,9 +1,12 @@
 """Search spaces: encodings, fingerprints and features; nothing here trains."""
 
 from jnas.spaces._categorical import categorical
+from jnas.spaces._nasbench_graph import nasbench_graph, nasbench_graph_key
+from jnas.spaces._nasbench_macro import nasbench_macro
 from jnas.spaces._nats_size import nats_size
 from jnas.spaces._registry import from_config, get, names, to_cell
 from jnas.spaces._subset import subset
+from jnas.spaces._transnas import transnas_macro, transnas_micro
 from jnas.spaces.darts._cells import arch_of, genotype_of
 from jnas.spaces.darts._cost import darts_flops, darts_parameters, genotype_cost
 from jnas.spaces.darts._genotype import PUBLISHED as PUBLISHED_GENOTYPES
@@ -60,6 +63,9 @@ __all__ = [
     "nasbench201_classes",
     "nasbench201_flops",
     "nasbench201_parameters",
+    "nasbench_graph",
+    "nasbench_graph_key",
+    "nasbench_macro",
     "nats_size",
     "parse_genotype",
     "parse_recurrent",
@@ -71,4 +77,6 @@ __all__ = [
     "released_decisions",
     "subset",
     "to_cell",
+    "transnas_macro",
+    "transnas_micro",
 ]

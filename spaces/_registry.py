@@ -8,7 +8,10 @@ from jnas.core._registry import make_registry
 from jnas.core._vocabulary import Array, Key, Space
 from jnas.io._text import did_you_mean, short
 from jnas.spaces._categorical import categorical
+from jnas.spaces._nasbench_graph import nasbench_graph
+from jnas.spaces._nasbench_macro import nasbench_macro
 from jnas.spaces._nats_size import nats_size
+from jnas.spaces._transnas import transnas_macro, transnas_micro
 from jnas.spaces.darts._cells import check_inputs
 from jnas.spaces.darts._edge_choices import edge_space
 from jnas.spaces.darts._fingerprint import canonical_arch
@@ -89,6 +92,10 @@ SPACES = make_registry(
             named_cells={name: format_recurrent(genotype) for name, genotype in PUBLISHED_RECURRENT.items()},
             canonical=canonical_cells,
         ),
+        SpaceEntry("nasbench_graph", "NAS-Bench-Graph", nasbench_graph),
+        SpaceEntry("nasbench_macro", "NAS-Bench-Macro", nasbench_macro),
+        SpaceEntry("transnas_micro", "TransNAS-Bench-101, cells", transnas_micro),
+        SpaceEntry("transnas_macro", "TransNAS-Bench-101, backbones", transnas_macro),
     ),
     otherwise="other products of choices are made by jnas.spaces.categorical",
 )
@@ -106,8 +113,10 @@ def names() -> tuple[str, ...]:
     """Returns the names of the spaces that `get` knows.
 
     Example:
-      >>> print(*jnas.spaces.names())
+      >>> print(*jnas.spaces.names()[:8])
       nasbench101 nasbench201 nats_size nasbench1shot1_1 nasbench1shot1_2 nasbench1shot1_3 darts recurrent
+      >>> print(*jnas.spaces.names()[8:])
+      nasbench_graph nasbench_macro transnas_micro transnas_macro
     """
     return SPACES.names()
 

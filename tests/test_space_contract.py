@@ -17,7 +17,7 @@ from scipy import stats
 
 from jnas import spaces
 from jnas.core._vocabulary import Array, Graph, Space
-from jnas.spaces import _categorical, _nats_size
+from jnas.spaces import _categorical, _nasbench_graph, _nasbench_macro, _nats_size, _transnas
 from jnas.spaces._registry import canonical
 from jnas.spaces.darts import _space as darts_space
 from jnas.spaces.nasbench101 import _one_shot as nasbench1shot1_space
@@ -112,6 +112,10 @@ ROWS = {
     "recurrent": Row(spaces.recurrent(), RECURRENT_FEATURES, 52, None, (0, *(1,) * 15), of_cells=True),
     "nats_size": Row(spaces.nats_size(), {"one_hot": (40,), "ordinal": (5,)}, 35, 32768, (1,) * 5),
     "nats_size-any": Row(spaces.nats_size("any"), {"one_hot": (40,), "ordinal": (5,)}, 35, 32768, (1,) * 5, True),
+    "nasbench_graph": Row(spaces.nasbench_graph(), {"one_hot": (45,), "ordinal": (5,)}, 40, 26_206, (), product=False),
+    "nasbench_macro": Row(spaces.nasbench_macro(), {"one_hot": (24,), "ordinal": (8,)}, 16, 3_969, (1,) * 8),
+    "transnas_micro": Row(spaces.transnas_micro(), {"one_hot": (24,), "ordinal": (6,)}, 18, 4_096, (1,) * 6),
+    "transnas_macro": Row(spaces.transnas_macro(), {"one_hot": (26,), "ordinal": (6,)}, 20, 3_256, (), product=False),
     "categorical": Row(
         spaces.categorical((3, 1, 2, 4), decisions=("a", "b", "c", "d"), separator=" / "),
         {"one_hot": (10,), "ordinal": (4,)},
@@ -462,7 +466,9 @@ def test_config_makes_an_equal_space_in_another_process(row, archs, monkeypatch)
     space = row.space
     factories = {"categorical": _categorical, "nasbench101": nasbench101_space, "nasbench201": nasbench201_space}
     factories |= {"nasbench1shot1": nasbench1shot1_space, "darts": darts_space, "recurrent": recurrent_space}
-    for name, module in (factories | {"nats_size": _nats_size}).items():
+    factories |= {"nats_size": _nats_size, "nasbench_graph": _nasbench_graph, "nasbench_macro": _nasbench_macro}
+    factories |= {"transnas_micro": _transnas, "transnas_macro": _transnas}
+    for name, module in factories.items():
         monkeypatch.setattr(module, f"_{name}", getattr(module, f"_{name}").__wrapped__)  # nothing is found in a cache
     again = spaces.from_config(space.config)
     assert again is not space
