@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from jnas.tables._metric import TableMetric as TableMetric
     from jnas.tables._reachable import Reachable as Reachable
     from jnas.tables._reachable import reachable_part as reachable_part
+    from jnas.tables._scored_space import scored_space as scored_space
     from jnas.tables._summary import Summary as Summary
     from jnas.tables._summary import summarize as summarize
     from jnas.tables._table import Table as Table
@@ -82,6 +83,7 @@ _DEFINED = {
     "jnas.tables._make": "make_table",
     "jnas.tables._metric": "TableMetric",
     "jnas.tables._reachable": "Reachable reachable_part",
+    "jnas.tables._scored_space": "scored_space",
     "jnas.tables._summary": "Summary summarize",
     "jnas.tables._table": "Table",
     "jnas.tables._targets": "Target default_targets",

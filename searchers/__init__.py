@@ -3,6 +3,7 @@
 from jnas.core._vocabulary import WeightSharingSearcher
 from jnas.searchers import predictors
 from jnas.searchers._registry import Entry, entry, make, names
+from jnas.searchers._warm_start import WarmStartState, warm_start
 from jnas.searchers.black_box._at_fidelity import at_fidelity
 from jnas.searchers.black_box._bananas import bananas, bananas_random_ranking, bonas
 from jnas.searchers.black_box._bohb import bohb
@@ -59,6 +60,7 @@ __all__ = [
     "Projection",
     "Selection",
     "Sgd",
+    "WarmStartState",
     "WeightSharingEntry",
     "WeightSharingSearcher",
     "architecture_hessian",
@@ -102,6 +104,7 @@ __all__ = [
     "spos",
     "successive_halving",
     "tpe",
+    "warm_start",
     "weight_sharing_entry",
     "weight_sharing_names",
 ]

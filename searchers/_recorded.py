@@ -14,7 +14,7 @@ from jnas.core._vocabulary import Space
 
 _Arguments = ParamSpec("_Arguments")
 _Made = TypeVar("_Made")
-_OTHERWISE_KNOWN = ("supernet", "budgets", "name")  # a study says these in words of its own
+_OTHERWISE_KNOWN = ("supernet", "searcher", "budgets", "name")  # a study says these in words of its own
 
 
 def recorded(factory: Callable[_Arguments, _Made]) -> Callable[_Arguments, _Made]:

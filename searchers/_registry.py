@@ -8,6 +8,7 @@ from jnas.core._vocabulary import Searcher, Space
 from jnas.io._fields import describe_fields
 from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers._checks import check_budgets
+from jnas.searchers._warm_start import warm_settings, warm_start
 from jnas.searchers.black_box._bananas import bananas, bananas_random_ranking, bonas
 from jnas.searchers.black_box._bohb import bohb
 from jnas.searchers.black_box._enas_controller import enas_controller
@@ -40,6 +41,7 @@ class Entry(NamedTuple):
       compiled: A study's runs are one program; otherwise Python drives them, one after the other.
       needs: The features that a space must have, if not every space will do.
       factory: Whose keyword arguments are its settings.
+      begins: With random architectures to learn from, in whose place it can be given a warm start.
     """
 
     name: str
@@ -51,6 +53,13 @@ class Entry(NamedTuple):
     compiled: bool = True
     needs: str | None = None
     factory: Callable[..., Searcher] | None = None
+    begins: bool = False
+
+    @property
+    def reads(self) -> tuple[Callable[..., Any], ...]:
+        """The functions whose keyword arguments are its settings, those of a warm start behind its own."""
+        own = () if self.factory is None else (self.factory,)
+        return (*own, warm_settings) if self.begins else own
 
 
 def _plain(
@@ -61,6 +70,7 @@ def _plain(
     random_at_one: bool = False,
     compiled: bool = True,
     evolves: bool = False,
+    begins: bool = False,
 ) -> Entry:
     """Returns the row of a factory with the settings of the space's benchmark, and its mutation if it evolves."""
     name = factory.__name__
@@ -71,7 +81,7 @@ def _plain(
         searched = with_mutation(space, benchmark.evolution) if evolves else space
         return factory(searched, **given, **{**benchmark.settings.get(name, {}), **changed})
 
-    return Entry(name, make, description, quick, multi_fidelity, random_at_one, compiled, factory=factory)
+    return Entry(name, make, description, quick, multi_fidelity, random_at_one, compiled, None, factory, begins)
 
 
 def _predictor_based(
@@ -98,6 +108,7 @@ def _predictor_based(
         multi_fidelity=False,
         needs=needs,
         factory=make if factory is None else factory,
+        begins=True,
     )
 
 
@@ -108,6 +119,7 @@ _ENTRIES = (
         "population 10, tournaments of 10, the oldest leaves; in NAS-Bench-201 a mutation picks a node, then an edge; "
         "in NAS-Bench-101 population 100, a mutation changes one decision",
         evolves=True,
+        begins=True,
     ),
     _plain(
         reinforce,
@@ -126,8 +138,8 @@ _ENTRIES = (
         "random; give studies --max-evaluations; in NAS-Bench-101 the released encoding (reachable=whole: all)",
         quick=False,
     ),
-    _plain(local_search, "first improvement from the best of 10 random architectures, restarts at minima"),
-    _plain(tpe, "Parzen estimators of good and bad choices, with the defaults of hyperopt"),
+    _plain(local_search, "first improvement from the best of 10 random architectures, restarts at minima", begins=True),
+    _plain(tpe, "Parzen estimators of good and bad choices, with the defaults of hyperopt", begins=True),
     _plain(
         bohb,
         "density model with 4 samples and no random fraction (in NAS-Bench-101 64 and 0.33); Hyperband's brackets if "
@@ -152,6 +164,7 @@ _ENTRIES = (
         "Python, over fewer seeds",
         quick=False,
         compiled=False,
+        begins=True,
     ),
     _predictor_based(
         lambda space, **changed: regularized_evolution(
@@ -276,7 +289,8 @@ def make(name: str, space: Space, budgets: Sequence[float] = (1,), **settings: A
       name: One of `names()`, or `optuna:` and the name of a sampler in `optuna.samplers`.
       space: The search space.
       budgets: The objective's fidelities, ascending, for multi-fidelity searchers; others do not look at them.
-      **settings: Arguments of the searcher's factory to change.
+      **settings: Arguments of the searcher's factory to change; and `warm_start`, with `warm_drawn`, the `by` and the
+        `num_drawn` of `jnas.searchers.warm_start`.
 
     Raises:
       TypeError: `budgets` is not a sequence, or the factory has no such argument.
@@ -287,4 +301,10 @@ def make(name: str, space: Space, budgets: Sequence[float] = (1,), **settings: A
       >>> make("hyperband", spaces.get("nats_size"), (12, 200)).num_fidelities
       2
     """
-    return entry(name).make(space, check_budgets(budgets), **settings)
+    warm = {key: settings.pop(key) for key in ("warm_start", "warm_drawn") if key in settings}
+    made = entry(name).make(space, check_budgets(budgets), **settings)
+    if warm.get("warm_start") is None:
+        if warm.get("warm_drawn") is not None:
+            raise ValueError("warm_drawn is given, and no warm_start, the score by which the best of these are taken")
+        return made
+    return warm_start(made, space, warm["warm_start"], num_drawn=warm.get("warm_drawn", 1000))

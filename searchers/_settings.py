@@ -3,7 +3,7 @@
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -54,19 +54,23 @@ def read_spec(text: str) -> Spec:
     return Spec(name, level if at else None, settings)
 
 
-def setting_names(factory: Callable[..., Any] | None) -> list[str]:
+Factories = Callable[..., Any] | Sequence[Callable[..., Any]] | None
+"""A function whose keyword arguments are settings, or several, or none."""
+
+
+def setting_names(factory: Factories) -> list[str]:
     """Returns the arguments of a factory that a text can give; `first.second` is a field of an argument."""
     return list(_kinds(factory))
 
 
 def read_settings(
-    what: str, factory: Callable[..., Any] | None, given: Mapping[str, str], before: Mapping[str, Any] | None = None
+    what: str, factory: Factories, given: Mapping[str, str], before: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Returns the arguments of a factory that texts stand for, with those that were set before.
 
     Args:
       what: Who has the settings, for messages: `the searcher bohb`.
-      factory: Whose arguments they are; None has none.
+      factory: Whose arguments they are, or several of them; None has none.
       given: The texts, by the arguments' names.
       before: Arguments that were set before; a text may change a field of one.
 
@@ -97,7 +101,7 @@ def naming(text: str) -> Iterator[None]:
         raise ValueError(f"{text}: {error}" if ":" in text else str(error)) from error
 
 
-def settings_text(factories: Mapping[str, Callable[..., Any] | None]) -> list[str]:
+def settings_text(factories: Mapping[str, Factories]) -> list[str]:
     """Returns lines that say which settings each of some names has, those of the same ones together."""
     alike: dict[str, list[str]] = {}
     for name, factory in factories.items():
@@ -111,9 +115,11 @@ class _Kind(NamedTuple):
     whole: Any  # of a field: the default of the argument that has it
 
 
-def _kinds(factory: Callable[..., Any] | None) -> dict[str, _Kind]:
+def _kinds(factory: Factories) -> dict[str, _Kind]:
     if factory is None:
         return {}
+    if isinstance(factory, Sequence):
+        return {name: kind for each in factory for name, kind in _kinds(each).items()}
     hints, found = typing.get_type_hints(factory), dict[str, _Kind]()
     for name, parameter in inspect.signature(factory).parameters.items():
         if parameter.kind is not parameter.KEYWORD_ONLY or name in _NOT_SETTINGS:

@@ -1,6 +1,7 @@
 """Search spaces: encodings, fingerprints and features; nothing here trains."""
 
 from jnas.spaces._categorical import categorical
+from jnas.spaces._columns import with_columns
 from jnas.spaces._nasbench_graph import nasbench_graph, nasbench_graph_key
 from jnas.spaces._nasbench_macro import nasbench_macro
 from jnas.spaces._nats_size import nats_size
@@ -79,4 +80,5 @@ __all__ = [
     "to_cell",
     "transnas_macro",
     "transnas_micro",
+    "with_columns",
 ]

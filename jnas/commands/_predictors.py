@@ -8,15 +8,17 @@ from jnas.commands._processes import say, take_share
 from jnas.commands._study import check_split, default_dataset, default_epochs
 from jnas.commands._study_work import carry_out_and_tell
 from jnas.io._compilation_cache import use_compilation_cache
-from jnas.io._text import aligned, did_you_mean, listed
+from jnas.io._text import aligned, listed
 from jnas.searchers._settings import naming, read_settings, read_spec, settings_text
 from jnas.searchers.predictors import _registry as registry
+from jnas.spaces._columns import has_features, unknown_features
 from jnas.studies._settings import study_arguments
 from jnas.studies.predictors._plan import plan_predictor_study, takes_graphs
 from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
 from jnas.studies.predictors._study import carry_out_predictors
 from jnas.studies.predictors._text import predictor_results_text
 from jnas.tables._load import load_table
+from jnas.tables._scored_space import scored_space
 
 _ALTERNATIVES = ("path", "adjacency")  # what Table 1 of BANANAS compares
 _PLAIN = ("adjacency", "one_hot")  # where a space has no adjacency matrix, its decisions as they are
@@ -33,7 +35,7 @@ def run_predictors(options: argparse.Namespace) -> None:
     dataset = options.dataset or default_dataset(table)
     epochs = options.epochs or default_epochs(table, dataset, options.split)[-1]
     check_split(table, dataset, options.split, (epochs,))
-    made, encodings = _make_predictors(options.predictors, options.encodings, table.space)
+    made, encodings = _make_predictors(options.predictors, options.encodings, scored_space(table))
     asked = {**study_arguments(PREDICTOR_SETTINGS, options), "dataset": dataset, "epochs": epochs}
     plan = plan_predictor_study(made, table, **asked, encodings=encodings, command=options.command)
     told = [plan.config["table_name"], dataset, epochs, plan.config["num_seeds"]]
@@ -73,7 +75,7 @@ def _make_predictors(
 
 
 def _known(encoding: str, space: Any) -> bool:
-    return _resolve(encoding, space) in space.feature_names
+    return has_features(space, _resolve(encoding, space))
 
 
 def _resolve(encoding: str, space: Any) -> str:
@@ -85,9 +87,9 @@ def _resolve(encoding: str, space: Any) -> str:
 
 def _check(encoding: str, space: Any, chosen: dict[str, tuple[str, ...]]) -> None:
     name = _resolve(encoding, space)
-    if name not in space.feature_names:
+    if not has_features(space, name):
         known = ", ".join(space.feature_names)
-        offer = did_you_mean(encoding, space.feature_names) or ";"
+        offer = unknown_features(space, encoding)
         raise ValueError(f"{space.name} has no encoding {encoding!r}{offer} give --encodings from {known}")
     if not any(name in encodings for encodings in chosen.values()):
         raise ValueError(

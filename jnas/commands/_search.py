@@ -80,9 +80,9 @@ def _make_searcher(text: str, space: Space, batch: int | None) -> Searcher:
         raise ValueError(f"{text} names epochs, and all trainings here have the recipe's; leave @{level} out")
     if known.needs not in (None, *space.feature_names):
         raise ValueError(f"{text} cannot search here: the space {space.name} has no features {known.needs!r}")
-    settings: Mapping[str, Any] = read_settings(f"the searcher {name}", known.factory, given)
+    settings: Mapping[str, Any] = read_settings(f"the searcher {name}", known.reads, given)
     if batch is not None:
-        takes = setting_names(known.factory)
+        takes = setting_names(known.reads)
         sizes = [n for n in ("batch_size", "num_init") if n in takes and "batch_size" in takes and n not in settings]
         settings = {**dict.fromkeys(sizes, batch), **settings}
     with naming(text):
@@ -93,4 +93,4 @@ def _searchers_text() -> str:
     """Returns the searchers, a line each, and their settings."""
     rows = [_registry.entry(name) for name in _registry.names()]
     lines = aligned([(row.name, row.description) for row in rows], "ll")
-    return "\n".join([*lines, "", *settings_text({row.name: row.factory for row in rows})])
+    return "\n".join([*lines, "", *settings_text({row.name: row.reads for row in rows})])

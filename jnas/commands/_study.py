@@ -30,6 +30,7 @@ from jnas.tables._known_part import known_part, known_share
 from jnas.tables._load import load_table
 from jnas.tables._reachable import reachable_part
 from jnas.tables._runs import check_seed, has_times
+from jnas.tables._scored_space import scored_space
 from jnas.tables._table import Table
 from jnas.tables._targets import judging_column
 
@@ -54,7 +55,7 @@ def run_study(options: argparse.Namespace) -> None:
         space = space if part is table else subset(space, part.archs)
         table = part
     limits = _limits(options, table, dataset, epochs)
-    searchers, widths = _make_searchers(options.searchers, space, options.at or epochs)
+    searchers, widths = _make_searchers(options.searchers, scored_space(table, space), options.at or epochs)
     asked = {**study_arguments(SEARCH_SETTINGS, options), "dataset": dataset, "epochs": epochs, **limits}
     plan = plan_search_study(searchers, table, **asked, targets=options.targets, chunk=widths, command=options.command)
     plan = plan._replace(reachable=_reachable(plan))
@@ -189,7 +190,7 @@ def _make_searchers(
     for name in dict.fromkeys(n for word in asked for n in (everything if word == "all" else (word,))):
         kind, level, given = read_spec(name)
         known = _registry.entry(kind)
-        settings = read_settings(f"the searcher {kind}", known.factory, given)
+        settings = read_settings(f"the searcher {kind}", known.reads, given)
         if known.needs not in (None, *space.feature_names):
             raise ValueError(f"{name} cannot search here: {_lacking(space, [kind])}; leave it out of --searchers")
         if level is not None and level not in map(str, epochs):
@@ -235,5 +236,5 @@ def _searchers_text() -> str:
             if row.compared != _registry.compared(2)
         ),
     ]
-    settings = settings_text({name: _registry.entry(name).factory for name in _registry.names()})
+    settings = settings_text({name: _registry.entry(name).reads for name in _registry.names()})
     return "\n".join([*lines, "", *told, "", *settings])

@@ -63,6 +63,9 @@ class Space(NamedTuple):
       mutate_from: `mutate_from(words, arch) -> arch`, what `mutate` does with the uniform words uint32 `[2]` that it
         draws from its key, so that a step can draw once for all its decisions; None where two words do not suffice.
       part_of: The whole space, of one that is restricted to listed architectures (`jnas.spaces.subset`).
+      column_names: Numbers from elsewhere that it knows of architectures, such as scores without training
+        (`jnas.spaces.with_columns`); they are features too.
+      column: `column(arch, name) -> float32 []`, such a number as it is, NaN where there is none.
     """
 
     name: str
@@ -84,6 +87,8 @@ class Space(NamedTuple):
     draw: Callable[[Any], str] | None
     mutate_from: Callable[[Array, Array], Array] | None = None
     part_of: "Space | None" = None
+    column_names: tuple[str, ...] = ()
+    column: Callable[[Array, str], Array] | None = None
 
     @property
     def num_decisions(self) -> int:
@@ -190,6 +195,7 @@ class Searcher(NamedTuple):
       compiled: Whether the functions can be traced by JAX. Those of a searcher that leans on another library cannot:
         `jnas.search` and studies then call them as they are, and its state may hold NumPy arrays.
       made_with: What its factory was given, defaults included, as a JSON object; empty where that is not known.
+      num_init: With how many random architectures it begins, from which it learns; 0 where there is no such number.
     """
 
     init: _Init
@@ -199,6 +205,7 @@ class Searcher(NamedTuple):
     num_fidelities: int = 1
     compiled: bool = True
     made_with: str = ""
+    num_init: int = 0
 
 
 STOPPED_BY = ("capacity", "budget", "exhausted")

@@ -77,4 +77,5 @@ def gcn_predictor(
     def tell(state: State, proposal: Proposal, evaluation: Evaluation) -> State:
         return of_state(state).tell(state, proposal, evaluation)
 
-    return Searcher(init, ask, tell, name, compiled=predictor.compiled)
+    num_init = 0 if num_queries is None else max(1, num_queries - max(1, 20 * num_queries // 172))
+    return Searcher(init, ask, tell, name, compiled=predictor.compiled, num_init=num_init)

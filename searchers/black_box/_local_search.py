@@ -199,4 +199,4 @@ def local_search(
             to_draw=state.to_draw - (accepted & drawing),
         )
 
-    return Searcher(init, ask, tell, "local_search")
+    return Searcher(init, ask, tell, "local_search", num_init=num_init)

@@ -16,6 +16,7 @@ from jnas.searchers.black_box._acquisition import Acquisition
 from jnas.searchers.black_box._candidate_sources import Candidates, CandidateSource, Found, add_random, nothing_found
 from jnas.searchers.black_box._history import History, no_history, remember_evaluations
 from jnas.searchers.predictors._in_blocks import in_parts
+from jnas.spaces._columns import has_features, space_features
 
 Encoding = str | Callable[[Array], Any]
 """The name of a space's features, or `arch [E] -> features`."""
@@ -56,7 +57,9 @@ def predictor_search(
       space: The search space.
       predictor: From `jnas.searchers.predictors`; None ranks candidates at random, which shows what the predictor is
         worth.
-      encoding: The features that the predictor reads: a name from `space.feature_names`, or `arch [E] -> features`.
+      encoding: The features that the predictor reads: a name from `space.feature_names`, several with a `+` between
+        them (`'path+synflow'`, where `jnas.scored_space` has given the space a table's scores), or
+        `arch [E] -> features`.
       acquisition: `'its'` independent Thompson sampling, `'ts'` Thompson sampling, `'ei'` expected improvement, `'pi'`
         probability of improvement, `'ucb'` the mean plus half a standard deviation, `'percentile'` the best member of
         an ensemble, `'mean'`, `'confidence'` the mean less two standard deviations; or a function
@@ -141,8 +144,8 @@ def predictor_search(
         return state._replace(history=remember_evaluations(state.history, space, proposal, evaluation))
 
     if compiled:
-        return Searcher(init, ask, tell, name)
-    return Searcher(init, ask_from_python, jax.jit(tell), name, compiled=False)
+        return Searcher(init, ask, tell, name, num_init=num_init)
+    return Searcher(init, ask_from_python, jax.jit(tell), name, compiled=False, num_init=num_init)
 
 
 _Rank = Callable[[Key, History, Candidates], Array]
@@ -248,9 +251,10 @@ def _featuriser(space: Space, encoding: Encoding) -> Callable[[Array], Features]
     """Returns `archs [N, E] -> features [N, ...]`."""
     if callable(encoding):
         return jax.vmap(encoding)
-    if encoding not in space.feature_names:
+    if not has_features(space, encoding):
         known = ", ".join(map(repr, space.feature_names))
         raise ValueError(
-            f"encoding is {encoding!r}, expected a function of an architecture or, of {space.name}, {known}"
+            f"encoding is {encoding!r}, expected a function of an architecture or, of {space.name}, {known} "
+            "(or several, with a + between them)"
         )
-    return jax.vmap(lambda arch: space.features(arch, encoding))
+    return jax.vmap(lambda arch: space_features(space, arch, encoding))

@@ -122,7 +122,7 @@ def regularized_evolution(
             num_told=state.num_told + told,
         )
 
-    return Searcher(init, ask, tell, "regularized_evolution")
+    return Searcher(init, ask, tell, "regularized_evolution", num_init=num_init)
 
 
 def _first_best(members: Array, scores: Array) -> Array:

@@ -182,7 +182,7 @@ def smac(
         archs[told], scores[told] = np.asarray(proposal.archs[0]), np.asarray(usable_score(evaluation))[0]
         return state._replace(archs=archs, scores=scores, num_told=np.asarray(told + 1, np.int32))
 
-    return Searcher(init, ask, tell, "smac", compiled=False)
+    return Searcher(init, ask, tell, "smac", compiled=False, num_init=num_init)
 
 
 def one_hot_rows(archs: np.ndarray, num_choices: tuple[int, ...]) -> np.ndarray:

@@ -132,4 +132,4 @@ def tpe(
         past = rank_latest(remember(state.past, arch, accepted), arch, score, accepted)
         return state._replace(num_told=state.num_told + accepted, past=past)
 
-    return Searcher(init, ask, tell, "tpe")
+    return Searcher(init, ask, tell, "tpe", num_init=num_init)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jnas.core._vocabulary import Graph, Predictor, Space
-from jnas.io._text import counted, did_you_mean
+from jnas.io._text import counted
+from jnas.spaces._columns import has_features, space_features, unknown_features
 from jnas.studies._compared import check_rows, fewer_seeds, made_with, seeds_by_name, table_words
 from jnas.studies._keys import chunk_width
 from jnas.studies._memory import check_memory
@@ -17,6 +18,7 @@ from jnas.studies._settings import check_settings
 from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
 from jnas.tables._known_part import whole_size
 from jnas.tables._runs import check_seed
+from jnas.tables._scored_space import scored_space
 from jnas.tables._table import Table
 
 Encodings = Sequence[str] | Mapping[str, Sequence[str]]
@@ -72,12 +74,12 @@ def plan_predictor_study(predictors: Mapping[str, Predictor], table: Table, **as
     """Returns the plan of a study; arguments and errors are those of `jnas.predictor_study`, all of which are given."""
     check_settings(PREDICTOR_SETTINGS, asked)
     check_rows("predictors", predictors, Predictor, "a Predictor: call its factory")
-    given = SimpleNamespace(**asked)
+    given, space = SimpleNamespace(**asked), scored_space(table)
     encodings, test_cells, epochs = given.encodings, int(given.test_cells), given.epochs
     chosen = {name: tuple(encodings[name] if isinstance(encodings, Mapping) else encodings) for name in predictors}
     cases = tuple(Case(name, e, p) for name, p in predictors.items() for e in chosen[name])
     for case in cases:
-        _check_encoding(table.space, case)
+        _check_encoding(space, case)
     check_seed(table, *table.resolve(given.dataset, given.split), epochs, given.reward, "reward")
     runs = table.runs("accuracy", given.dataset, given.split, epochs, given.reward)
     known = np.flatnonzero(runs.num_runs > 0)
@@ -109,7 +111,7 @@ def plan_predictor_study(predictors: Mapping[str, Predictor], table: Table, **as
     }
     # Predictors learn scores, of which the higher are better.
     cells = DrawnCells(rows.astype(np.int32), np.float32(table.metric.sign) * runs.value[rows, 0])
-    return PredictorPlan(cases, cells, table.archs, table.space, seeds, widths, config)
+    return PredictorPlan(cases, cells, table.archs, space, seeds, widths, config)
 
 
 def _result_bytes(
@@ -176,12 +178,12 @@ def takes_graphs(space: Space, encoding: str) -> bool:
       ValueError: The space has no such encoding.
     """
     arch = np.zeros(space.num_decisions, np.int32)
-    return isinstance(jax.eval_shape(lambda a: space.features(a, encoding), arch), Graph)
+    return isinstance(jax.eval_shape(lambda a: space_features(space, a, encoding), arch), Graph)
 
 
 def _check_encoding(space: Space, case: Case) -> None:
-    if case.encoding not in space.feature_names:
-        offer = did_you_mean(case.encoding, space.feature_names) or ";"
+    if not has_features(space, case.encoding):
+        offer = unknown_features(space, case.encoding)
         raise ValueError(
             f"{case.name} is to be fitted to {case.encoding!r}, which is no encoding of {space.name}{offer} "
             f"expected some of {', '.join(space.feature_names)}"

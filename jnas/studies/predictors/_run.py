@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from jnas.core._devices import divided_for
 from jnas.core._versions import compiler_options
 from jnas.core._vocabulary import Array, Features, Key, Prediction, Space
+from jnas.spaces._columns import space_features
 from jnas.studies._engine import REPORT_SECONDS, Estimate, Work, estimate_text
 from jnas.studies._keys import seed_keys
 from jnas.studies.predictors._measures import NAMES, measure
@@ -146,7 +147,7 @@ def _features(plan: PredictorPlan, encoding: str, seeds: NDArray[np.int64], coun
 @lru_cache(maxsize=32)
 def _encoder(space: Space, encoding: str) -> Callable[[NDArray[np.int32]], Features]:
     """Returns the function from architectures `[W, C, E]` to their features `[W, C, ...]`, compiled."""
-    return jax.jit(jax.vmap(jax.vmap(lambda arch: space.features(arch, encoding))))
+    return jax.jit(jax.vmap(jax.vmap(lambda arch: space_features(space, arch, encoding))))
 
 
 def _compiled(work: Work, case: Case, size: int) -> tuple[_Ask, float]:
