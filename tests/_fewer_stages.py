@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,14 @@ def stages(number: int) -> Iterator[None]:
             patch.setattr(module, "NUM_STAGES", number)
             patch.setattr(module, "_NOTHING", (None, (None,) * number, (None,) * (number - 1), None))
         yield
+
+
+def jnas_of_one_stage(*words: Any) -> int:
+    """`jnas` as a user types it, with networks of one stage: for a process of its own."""
+    from jnas.commands._cli import main
+
+    with stages(1):
+        return main([str(word) for word in words])
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ _IMPORTED = [
     "jnas.studies.search._report",
     "tests._contexts",
     "tests._eager",
+    "tests._fewer_stages",
 ]
 
 

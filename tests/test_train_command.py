@@ -34,7 +34,8 @@ from jnas.training.networks._families import FAMILIES, make_network
 from jnas.training.runs import _results
 from jnas.training.runs._jobs import Jobs, Runs
 from jnas.training.runs._train import evaluate
-from tests._processes import start_jnas
+from tests._fewer_stages import jnas_of_one_stage, stages
+from tests._processes import start
 
 EPOCHS = 20
 ARCH = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|avg_pool_3x3~1|nor_conv_3x3~2|"
@@ -190,8 +191,12 @@ def test_language_models_go_on_as_they_were_begun():
     assert make_recipe(options, text, recipe_words(before)) == before
 
 
+def train(*words, output="told"):
+    return start(jnas_of_one_stage, "train", *words, output=Path(output))
+
+
 def trained_by(*words):
-    done = start_jnas("train", *words, output=Path("told")).wait()
+    done = train(*words).wait()
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -209,7 +214,7 @@ def test_killed_command_goes_on_to_the_same_results():
     moments = random.Random(0)
     for _ in range(2):
         before = newest(Path("broken/runs"))
-        running = start_jnas("train", *words, "broken", output=Path("killed"))
+        running = train(*words, "broken", output="killed")
         running.wait_until(lambda before=before: newest(Path("broken/runs")) != before)
         time.sleep(moments.uniform(0, 0.05))
         running.stop()
@@ -230,7 +235,8 @@ def test_killed_command_goes_on_to_the_same_results():
         assert header["arch"] in {ARCH, lines[3].split()[0], lines[4].split()[0]}
         for array in sorted(arrays.keys() | others.keys()):
             np.testing.assert_array_equal(arrays[array], others[array])
-    check_results(told)
+    with stages(1):
+        check_results(told)
 
 
 def newest(folder):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jnas.training import Jobs, dataset_from_arrays, describe, get_recipe, make_network, open_folder, run_jobs
-from tests._fewer_stages import stages
-from tests._processes import start, start_jnas
+from tests._fewer_stages import jnas_of_one_stage, stages
+from tests._processes import start
 
 
 def pictures():
@@ -72,9 +72,11 @@ def test_two_processes_share_a_folder(tmp_path):
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     hosts = ["two", "--coordinator", address, "--num-processes", "2", "--process-id"]
-    processes = [
-        start_jnas(*words, *hosts, number, output=tmp_path / f"told-{number}", folder=tmp_path) for number in (0, 1)
-    ]
+
+    def begin(which, *last):
+        return start(jnas_of_one_stage, *words, *last, output=tmp_path / f"told-{which}", folder=tmp_path)
+
+    processes = [begin(number, *hosts, number) for number in (0, 1)]
     try:
         told = [process.wait(400) for process in processes]
     finally:
@@ -83,7 +85,7 @@ def test_two_processes_share_a_folder(tmp_path):
     assert [each.returncode for each in told] == [0, 0], told
     assert "3 architectures x 2 seeds on tiny" in told[0].stdout
     assert told[1].stdout == ""  # the first speaks for all
-    alone = start_jnas(*words, "one", output=tmp_path / "told-alone", folder=tmp_path).wait()
+    alone = begin("alone", "one").wait()
     assert alone.returncode == 0, alone.stderr
     for name in ("curves.csv", "runs/chunk-00001.npz"):
         assert (tmp_path / "two" / name).exists()
