@@ -15,11 +15,17 @@ from jnas.spaces._registry import from_name
 from jnas.tables._file import save_arrays
 from jnas.tables._load import load_space, load_table
 from jnas.tables._synthetic import synthetic_table
+from jnas.tables.readers._analog import analog_table
 from jnas.tables.readers._array_mapping import read_mapping
 from jnas.tables.readers._arrays import arrays_table
+from jnas.tables.readers._csv import ENDINGS, csv_columns, header_mapping, is_text
+from jnas.tables.readers._hardware import with_hardware
 from jnas.tables.readers._model_seconds import model_seconds
 from jnas.tables.readers._nasbench101 import nasbench101_table
+from jnas.tables.readers._nasbench_graph import nasbench_graph_table
+from jnas.tables.readers._nasbench_macro import nasbench_macro_table
 from jnas.tables.readers._nats import nasbench201_table, nats_table
+from jnas.tables.readers._transnas import transnas_table
 from jnas.tables.report._text import describe_arch, table_text
 
 _NUMBERS = ("accuracy/", "accuracy_mean/")  # members that say how good an architecture is
@@ -50,6 +56,56 @@ def import_arrays(options: argparse.Namespace) -> None:
         return model_seconds(header, arrays) if options.model_seconds else (header, arrays)
 
     _write_table(options, make)
+
+
+def import_nasbench_graph(options: argparse.Namespace) -> None:
+    """Runs `jnas table import nas-bench-graph`."""
+    _write_table(options, lambda progress: nasbench_graph_table(options.source, progress=progress))
+
+
+def import_nasbench_macro(options: argparse.Namespace) -> None:
+    """Runs `jnas table import nas-bench-macro`."""
+    _write_table(options, lambda progress: nasbench_macro_table(options.source, progress=progress))
+
+
+def import_transnas(options: argparse.Namespace) -> None:
+    """Runs `jnas table import transnas-bench-101`."""
+    asked = {"task": options.task, "space": options.space}
+    _write_table(options, lambda progress: transnas_table(options.source, **asked, progress=progress))
+
+
+def import_analog(options: argparse.Namespace) -> None:
+    """Runs `jnas table import analog-nas-bench`."""
+    _write_table(options, lambda progress: analog_table(options.source, progress=progress))
+
+
+def import_hardware(options: argparse.Namespace) -> None:
+    """Runs `jnas table import hw-nas-bench`."""
+    table = load_table(options.table)
+    _write_table(options, lambda progress: with_hardware(table, options.source))
+
+
+def import_csv(options: argparse.Namespace) -> None:
+    """Runs `jnas table import csv`."""
+    if not is_text(options.source):
+        raise ValueError(f"{options.source} is no CSV file by its name, expected one that ends in {', '.join(ENDINGS)}")
+    if options.mapping is not None and options.column:
+        raise ValueError("give either --mapping or --column, not both")
+    space = load_space(options.space)
+    if options.mapping is not None:
+        mapping = read_mapping(options.mapping)
+    else:
+        renamed = dict(_renamed(text) for text in options.column)
+        mapping = header_mapping(csv_columns(options.source), renamed, options.source)
+    _write_table(options, lambda progress: arrays_table(options.source, space, mapping, progress=progress))
+
+
+def _renamed(text: str) -> tuple[str, str]:
+    """Returns the member and the column of `MEMBER=NAME`."""
+    name, equals, column = text.partition("=")
+    if not (name and equals and column):
+        raise ValueError(f"--column is {text!r}, expected MEMBER=NAME, as in accuracy/cifar10/200/test=Acc")
+    return name.strip(), column.strip()
 
 
 def synthesize(options: argparse.Namespace) -> None:

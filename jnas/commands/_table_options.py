@@ -38,8 +38,49 @@ def add_import(commands: Any) -> None:
         action="store_true",
         help="nasbench101: where a training's time is not known, put what a linear model of the known ones says",
     )
-    for kind in (nats, torch, records, arrays):
+    for kind in (nats, torch, records, arrays, *_add_packages(kinds), _add_csv(kinds)):
         _add_written(kind)
+
+
+def _add_packages(kinds: Any) -> list[Any]:
+    """Adds the imports of published files that need no mapping."""
+    graph = add_command(
+        kinds, "nas-bench-graph", "NAS-Bench-Graph: the package's wheel or its folder", "_table:import_nasbench_graph"
+    )
+    graph.add_argument("source", metavar="WHEEL", help="nas_bench_graph-1.4.0-py3-none-any.whl, a folder, or a .bench")
+    macro = add_command(kinds, "nas-bench-macro", "NAS-Bench-Macro: its JSON", "_table:import_nasbench_macro")
+    macro.add_argument("source", metavar="FILE.json", help="nas-bench-macro_cifar10.json")
+    transnas = add_command(
+        kinds, "transnas-bench-101", "TransNAS-Bench-101: a task of its .pth file", "_table:import_transnas"
+    )
+    transnas.add_argument("source", metavar="FILE.pth", help="transnas-bench_v10141024.pth; PyTorch is not needed")
+    transnas.add_argument("--task", metavar="NAME", required=True, help="such as class_scene or room_layout")
+    transnas.add_argument("--space", metavar="{micro,macro}", default="micro", help="cells (default) or backbones")
+    analog = add_command(
+        kinds, "analog-nas-bench", "AnalogNAS-Bench: the package's wheel or its data.anb", "_table:import_analog"
+    )
+    analog.add_argument("source", metavar="WHEEL", help="analog_nasbench-0.1.3-py3-none-any.whl, a folder, or data.anb")
+    hardware = add_command(
+        kinds, "hw-nas-bench", "HW-NAS-Bench: latencies and energies into a table", "_table:import_hardware"
+    )
+    hardware.add_argument("source", metavar="FILE.pickle", help="HW-NAS-Bench-v1_0.pickle")
+    hardware.add_argument("--table", metavar="T.npz", required=True, help="the table that gets the columns")
+    return [graph, macro, transnas, analog, hardware]
+
+
+def _add_csv(kinds: Any) -> Any:
+    parser = add_command(kinds, "csv", "columns of a CSV file, by the names in its first line", "_table:import_csv")
+    parser.add_argument("source", metavar="FILE.csv", help="a row for each architecture")
+    parser.add_argument("--space", metavar="NAME", required=True, help="as for `jnas table import arrays`")
+    parser.add_argument(
+        "--column",
+        metavar="MEMBER=NAME",
+        action="append",
+        default=[],
+        help="which column is what: arch=Cell, accuracy/cifar10/200/test=Acc; columns that are called so need none",
+    )
+    parser.add_argument("--mapping", metavar="FILE", help="JSON that says so, with scales and what is missing")
+    return parser
 
 
 def _add_written(parser: Any) -> None:

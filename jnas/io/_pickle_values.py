@@ -80,6 +80,22 @@ class Numbers:
         self.value = np.frombuffer(data, kind.dtype).reshape(shape, order="F" if fortran is True else "C")
 
 
+class Record:
+    """Stand-in for an object of a class that only holds values: what it holds, by name."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self) -> None:
+        """Starts without values; they come as the state."""
+        self.fields: dict[str, Any] = {}
+
+    def set_state(self, state: Any) -> None:
+        """Takes a dictionary of the values by their names."""
+        if not (type(state) is dict and all(type(name) is str for name in state)):
+            raise ValueError("an object with a state that is not values by their names")
+        self.fields = state
+
+
 def _scalar(kind: Any, data: Any) -> Any:
     if not (isinstance(kind, DataType) and isinstance(data, bytes) and len(data) == kind.dtype.itemsize):
         raise ValueError("a NumPy number whose bytes do not fit its type")

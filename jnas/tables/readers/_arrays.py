@@ -1,4 +1,7 @@
-"""Tables from arrays in an `.npz`, with a mapping that says which array is what (`_array_mapping`)."""
+"""Tables from arrays in an `.npz`, or columns of a CSV file, with a mapping that says which is what.
+
+How a mapping is written stands in `_array_mapping`.
+"""
 
 import contextlib
 import os
@@ -27,6 +30,7 @@ from jnas.tables._look_ups import check_distinct
 from jnas.tables._metric import ACCURACY, TableMetric
 from jnas.tables._numbers import check_numbers
 from jnas.tables.readers._array_mapping import DEFAULTS, CheckedMapping, check_mapping, default_mapping
+from jnas.tables.readers._csv import csv_columns, is_text
 from jnas.tables.readers._upper_triangles import unpack_cells
 
 
@@ -37,10 +41,10 @@ def arrays_table(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Header, dict[str, np.ndarray]]:
-    """Returns the table of arrays in an `.npz`.
+    """Returns the table of arrays in an `.npz`, or of the columns of a CSV file (`csv_columns`).
 
     Args:
-      path: The `.npz`.
+      path: The file.
       space: What its architectures are of.
       mapping: Which array is what, as `_array_mapping` describes; by default that of the published numbers, for
         `nasbench101` and `nasbench201`.
@@ -86,27 +90,38 @@ def _header(path: str | os.PathLike[str], space: Space, mapping: CheckedMapping)
 
 @contextlib.contextmanager
 def _open_sources(path: str | os.PathLike[str]) -> Iterator["_Sources"]:
-    """Opens an `.npz` for the time of a block."""
+    """Opens an `.npz`, or reads a CSV file, for the time of a block."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file at {path}")
+    if is_text(path):
+        with _naming_file(path):
+            yield _Columns(path, csv_columns(path))
+        return
     with open(path, "rb") as file:
         start = file.read(10)
         if len(start) == 10 and start.startswith(b"\x93NUMPY"):
             raise ValueError(f"{path} is a single array, expected an .npz with named ones; write it with numpy.savez")
     if not zipfile.is_zipfile(path):
         raise ValueError(
-            f"{path} is no .npz of arrays, or it is cut off; write the columns of a text or of a CSV file as "
-            "named arrays with numpy.savez"
+            f"{path} is no .npz of arrays, or it is cut off; for a CSV file use `jnas table import csv`, columns of "
+            "another text write as named arrays with numpy.savez"
         )
     with contextlib.ExitStack() as stack:
         with damage_said(lambda why: f"{path} is no .npz of arrays, or it is cut off or damaged ({why})"):
             sources = _Sources(path, stack.enter_context(open_archive(path)))
-        try:
+        with _naming_file(path):
             yield sources
-        except ValueError as error:  # the mapping's entries know no file
-            if str(path) in str(error):
-                raise
-            raise ValueError(f"{path}: {error}") from error
+
+
+@contextlib.contextmanager
+def _naming_file(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Says of which file it is where something is wrong with what a mapping takes: its entries know no file."""
+    try:
+        yield
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: {error}") from error
 
 
 _WHOLE = {"parameter_count": np.uint32, "trained_as": np.uint32, "measured": np.uint8}
@@ -155,6 +170,15 @@ class _Sources:
             return [t.decode("utf-8") if isinstance(t, bytes) else str(t) for t in array]
         except UnicodeDecodeError as error:
             raise ValueError(f"{reader} takes {name!r}, whose texts are not UTF-8") from error
+
+
+class _Columns(_Sources):
+    """The columns of a CSV file, all of which are there."""
+
+    def __init__(self, path: str | os.PathLike[str], columns: Mapping[str, np.ndarray]):
+        self.path = path
+        self._members = dict.fromkeys(columns)  # type: ignore[assignment]  # nothing is read by them
+        self._cache = dict(columns)
 
 
 def _architectures(sources: _Sources, entry: Mapping[str, Any], space: Space) -> np.ndarray:
