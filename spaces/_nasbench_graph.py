@@ -14,8 +14,10 @@ from jnas.io._text import not_one_of, short
 from jnas.spaces._categorical import categorical, checked_arch
 from jnas.spaces._listed import all_encodings, product_part, spelled
 
-LINKS = ((0, 0, 0, 0), (0, 0, 0, 1), (0, 0, 1, 1), (0, 0, 1, 2), (0, 0, 1, 3), (0, 1, 1, 1), (0, 1, 1, 2), (0, 1, 2, 2))
-LINKS = (*LINKS, (0, 1, 2, 3))
+LINKS = (
+    *((0, 0, 0, 0), (0, 0, 0, 1), (0, 0, 1, 1), (0, 0, 1, 2), (0, 0, 1, 3)),
+    *((0, 1, 1, 1), (0, 1, 1, 2), (0, 1, 2, 2), (0, 1, 2, 3)),
+)
 OPERATIONS = ("gat", "gcn", "gin", "cheb", "sage", "arma", "graph", "fc", "skip")
 _SKIP = OPERATIONS.index("skip")
 _NUM_NODES = 4
@@ -110,7 +112,7 @@ def _keys(links: np.ndarray, operations: np.ndarray) -> np.ndarray:
         links, operations = _skips_first(node, links, operations)
     pattern, operations = _in_pattern(links, operations)
     for number, nodes in _ALIKE.items():
-        places = np.ix_(np.flatnonzero(pattern == number), nodes)
+        places = np.ix_(np.flatnonzero(pattern == number), np.asarray(nodes))
         operations[places] = np.sort(operations[places], axis=1)
     # Two paths of two nodes: the smaller one first.
     first, second = operations[:, [0, 2]] @ (10, 1), operations[:, [1, 3]] @ (10, 1)
@@ -171,7 +173,8 @@ def _read(text: str, known: np.ndarray) -> np.ndarray:
     if plain.isdecimal():
         if len(plain) > 5 or int(plain) not in known:
             raise ValueError(f"{short(plain)} is no key of NAS-Bench-Graph, expected one of its 26,206")
-        return _of_keys(np.asarray([int(plain)]))[0]
+        spelt: np.ndarray = _of_keys(np.asarray([int(plain)]))[0]
+        return spelt
     found = _ARCH.fullmatch(plain)
     try:
         links, names = (ast.literal_eval(part) for part in found.groups()) if found else ((), ())

@@ -18,7 +18,7 @@ from jnas.tables._synthetic import synthetic_table
 from jnas.tables.readers._analog import analog_table
 from jnas.tables.readers._array_mapping import read_mapping
 from jnas.tables.readers._arrays import arrays_table
-from jnas.tables.readers._csv import ENDINGS, csv_columns, header_mapping, is_text
+from jnas.tables.readers._csv import ENDINGS, csv_columns, header_mapping, is_csv
 from jnas.tables.readers._hardware import with_hardware
 from jnas.tables.readers._model_seconds import model_seconds
 from jnas.tables.readers._nasbench101 import nasbench101_table
@@ -87,7 +87,7 @@ def import_hardware(options: argparse.Namespace) -> None:
 
 def import_csv(options: argparse.Namespace) -> None:
     """Runs `jnas table import csv`."""
-    if not is_text(options.source):
+    if not is_csv(options.source):
         raise ValueError(f"{options.source} is no CSV file by its name, expected one that ends in {', '.join(ENDINGS)}")
     if options.mapping is not None and options.column:
         raise ValueError("give either --mapping or --column, not both")

@@ -80,7 +80,7 @@ class Numbers:
         self.value = np.frombuffer(data, kind.dtype).reshape(shape, order="F" if fortran is True else "C")
 
 
-class Record:
+class HeldValues:
     """Stand-in for an object of a class that only holds values: what it holds, by name."""
 
     __slots__ = ("fields",)

@@ -5,7 +5,7 @@ subclass of `pickle.Unpickler` that refuses names is not enough for a file from 
 memo allocate 34 GB, and a deeply nested key ends the process inside `hash`. So this module is the interpreter itself,
 for the opcodes of protocols 2 to 4 that such files hold. It builds numbers, text, bytes, lists, tuples, sets and
 dictionaries; a function that the file names is looked up in a table of stand-ins that make data (`_pickle_values`);
-everything else is refused. An object of a class is read as what it holds (`Record`), where a reader names that class.
+everything else is refused. An object of a class is read as what it holds (`HeldValues`), where a reader names that class.
 
 It keeps each distinct text once, and can hand over dictionaries as they are completed, so that a file of some gigabytes
 passes through without standing in memory.
@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jnas.io._pickle_values import BUILDERS, NAMES, Builder, DataType, Global, Numbers, Record, hashable
+from jnas.io._pickle_values import BUILDERS, NAMES, Builder, DataType, Global, HeldValues, Numbers, hashable
 from jnas.io._stream import Stream
 
 _AHEAD = 1 << 10  # bytes in view before an opcode: more than one of fixed size or with a short text takes
@@ -337,20 +337,20 @@ def _reduce(m: _Machine) -> None:
 
 
 def _new_object(m: _Machine) -> None:
-    """An object of a class for which `Record` stands in; of every other the opcode is refused."""
-    if len(m.stack) < 2 or type(m.stack[-2]) is not Global or m.builders.get(m.stack[-2].name) is not Record:
+    """An object of a class for which `HeldValues` stands in; of every other the opcode is refused."""
+    if len(m.stack) < 2 or type(m.stack[-2]) is not Global or m.builders.get(m.stack[-2].name) is not HeldValues:
         _refuse_opcode(m)
     m.count()
     if m.stack.pop() != ():
         raise m.stream.error("is damaged: it makes an object with arguments that it does not take")
-    m.stack[-1] = Record()
+    m.stack[-1] = HeldValues()
 
 
 def _build(m: _Machine) -> None:
     state, target = m.stack.pop(), m.stack[-1]
     if type(target) is dict:
         return  # attributes of an ordered dictionary, such as the versions beside PyTorch's weights: no data of ours
-    if not isinstance(target, DataType | Numbers | Record):
+    if not isinstance(target, DataType | Numbers | HeldValues):
         raise m.stream.error("sets the state of something that has none; nothing of it was run")
     try:
         target.set_state(state)

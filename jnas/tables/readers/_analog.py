@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from jnas.io._pickle_values import BUILDERS, Record
+from jnas.io._pickle_values import BUILDERS, HeldValues
 from jnas.spaces.nasbench201._cells import NUM_CHOICES, published_index
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.tables._file import Header, Training, member
 from jnas.tables._numbers import check_numbers
-from jnas.tables.readers._sources import Progress, all_archs, gap_note, members_named, number, read_pickle
+from jnas.tables.readers._sources import Progress, entry_number, gap_note, members_named, read_pickle, whole_space
 
 _CLASSES = ("analognasbench.data.Architecture", "analognasbench.data.DriftMeasurement")
 _ACCURACIES = ("baseline", "ptq", "qat", "noisy", "analog")
@@ -43,26 +43,26 @@ def analog_table(path: str | os.PathLike[str], *, progress: Progress = None) -> 
       ValueError: The file is cut off, foreign or hostile.
     """
     places = members_named(path, ".anb")
-    builders = {**BUILDERS, **dict.fromkeys(_CLASSES, Record)}
+    builders = {**BUILDERS, **dict.fromkeys(_CLASSES, HeldValues)}
     root, where = read_pickle(path, next(iter(places.values())), builders)
-    if not isinstance(root, dict) or not root or not all(type(each) is Record for each in root.values()):
+    if not isinstance(root, dict) or not root or not all(type(each) is HeldValues for each in root.values()):
         raise ValueError(f"{where} is no file of AnalogNAS-Bench: it holds no cells")
     space = nasbench201()
-    archs = all_archs(space)
+    archs = whole_space(space)
     columns = {split: np.full(len(archs), np.nan, np.float32) for split in _splits()}
     spread = {split: np.full(len(archs), np.nan, np.float32) for split in _splits()[len(_ACCURACIES) :]}
     for key, cell in root.items():
         row = _row(key, where)
         what = f"cell {key} of {where}"
         for name in _ACCURACIES:
-            columns[name][row] = number(cell.fields, f"{name}_accuracy", what)
+            columns[name][row] = entry_number(cell.fields, f"{name}_accuracy", what)
         for kind in ("baseline", "analog"):
             for seconds, word in _TIMES.items():
                 drift = cell.fields.get(f"{kind}_drift_{seconds}")
-                if type(drift) is not Record:
+                if type(drift) is not HeldValues:
                     raise ValueError(f"{what} has no {kind}_drift_{seconds}; get the file again")
-                columns[f"{kind}-drift-{word}"][row] = number(drift.fields, "value", what)
-                spread[f"{kind}-drift-{word}"][row] = number(drift.fields, "uncertainty", what)
+                columns[f"{kind}-drift-{word}"][row] = entry_number(drift.fields, "value", what)
+                spread[f"{kind}-drift-{word}"][row] = entry_number(drift.fields, "uncertainty", what)
     arrays = {"archs": archs}
     arrays |= {member("accuracy_mean", "cifar10", _EPOCHS, split): values for split, values in columns.items()}
     arrays |= {member("hardware", f"{split}_sd"): values for split, values in spread.items()}

@@ -30,7 +30,7 @@ from jnas.tables._look_ups import check_distinct
 from jnas.tables._metric import ACCURACY, TableMetric
 from jnas.tables._numbers import check_numbers
 from jnas.tables.readers._array_mapping import DEFAULTS, CheckedMapping, check_mapping, default_mapping
-from jnas.tables.readers._csv import csv_columns, is_text
+from jnas.tables.readers._csv import csv_columns, is_csv
 from jnas.tables.readers._upper_triangles import unpack_cells
 
 
@@ -93,7 +93,7 @@ def _open_sources(path: str | os.PathLike[str]) -> Iterator["_Sources"]:
     """Opens an `.npz`, or reads a CSV file, for the time of a block."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file at {path}")
-    if is_text(path):
+    if is_csv(path):
         with _naming_file(path):
             yield _Columns(path, csv_columns(path))
         return

@@ -21,7 +21,7 @@ _OF_TRAININGS = {"accuracy": 3, "accuracy_mean": 3, "loss": 3, "train_seconds": 
 _UNKNOWN = ("", "nan", "na", "n/a", "none", "null", "-")
 
 
-def is_text(path: str | os.PathLike[str]) -> bool:
+def is_csv(path: str | os.PathLike[str]) -> bool:
     """Returns whether a file is read as columns of text."""
     return Path(path).name.lower().endswith(ENDINGS)
 

@@ -64,14 +64,16 @@ def with_hardware(table: Table, path: str | os.PathLike[str]) -> tuple[Header, d
             values = _column(metrics.get(name), whole.size, f"{name} of {dataset} in {where}")
             ending = "" if dataset == "cifar10" else f"_{dataset}"
             columns[member("hardware", f"{name}{ending}")] = values[rows]
-    kept = {name: values for name in sorted(table.names) if (values := table.read(name)) is not None}
+    kept = {name: held for name in sorted(table.names) if (held := table.read(name)) is not None}
     notes = (*(note for note in table.header.notes if note != _NOTE), _NOTE)
     return table.header._replace(notes=notes), {**kept, **columns}
 
 
 def _indices(table: Table) -> np.ndarray:
     """Returns the published number of each architecture of a table, `[N]`."""
-    return np.asarray(jax.jit(jax.vmap(nasbench201().index))(np.asarray(table.archs, np.int32)))
+    index = nasbench201().index
+    assert index is not None
+    return np.asarray(jax.jit(jax.vmap(index))(np.asarray(table.archs, np.int32)))
 
 
 def _column(values: Any, size: int, what: str) -> np.ndarray:

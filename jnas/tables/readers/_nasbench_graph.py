@@ -7,7 +7,15 @@ import numpy as np
 from jnas.spaces._nasbench_graph import nasbench_graph
 from jnas.tables._file import Header, Training, member
 from jnas.tables._numbers import check_numbers
-from jnas.tables.readers._sources import Progress, all_archs, entries_of, gap_note, members_named, number, read_pickle
+from jnas.tables.readers._sources import (
+    Progress,
+    entries_of,
+    entry_number,
+    gap_note,
+    members_named,
+    read_pickle,
+    whole_space,
+)
 
 _DATASETS = ("cora", "citeseer", "pubmed", "cs", "physics", "photo", "computers", "arxiv", "proteins")
 _EPOCHS = 1
@@ -40,7 +48,7 @@ def nasbench_graph_table(
       "NAS-Bench-Graph: Benchmarking Graph Neural Architecture Search", Qin et al., 2022.
     """
     space = nasbench_graph()
-    archs = all_archs(space)
+    archs = whole_space(space)
     keys = archs.astype(np.int64) @ 10 ** np.arange(archs.shape[1] - 1, -1, -1)
     rows = {int(key): row for row, key in enumerate(keys)}
     found = {name.removesuffix(".bench"): place for name, place in members_named(path, ".bench").items()}
@@ -78,7 +86,7 @@ def _read(path: str | os.PathLike[str], name: str, rows: dict[int, int]) -> tupl
         if key not in rows:
             raise ValueError(f"{where} has the key {key!r}, which no cell of NAS-Bench-Graph has; get it again")
         for kind, scale in kinds.items():
-            columns[kind][rows[key]] = scale * number(entry, kind, f"cell {key} of {where}")
+            columns[kind][rows[key]] = scale * entry_number(entry, kind, f"cell {key} of {where}")
     members = {
         member("accuracy_mean", "DATASET", _EPOCHS, "valid"): columns["valid_perf"],
         member("accuracy_mean", "DATASET", _EPOCHS, "test"): columns["perf"],

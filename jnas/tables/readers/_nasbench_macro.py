@@ -9,7 +9,7 @@ from jnas.io._json_checks import read_object
 from jnas.spaces._nasbench_macro import nasbench_macro
 from jnas.tables._file import Header, Training, member
 from jnas.tables._numbers import check_numbers
-from jnas.tables.readers._sources import Progress, all_archs, entries_of, gap_note, number
+from jnas.tables.readers._sources import Progress, entries_of, entry_number, gap_note, whole_space
 
 _EPOCHS, _SEEDS = 50, 3
 _NOTES = (
@@ -40,7 +40,7 @@ def nasbench_macro_table(
     """
     space, where = nasbench_macro(), str(path)
     entries = entries_of(read_object(path, "benchmark"), where, "NAS-Bench-Macro")
-    archs = all_archs(space)
+    archs = whole_space(space)
     tested = np.full((len(archs), _SEEDS), np.nan)
     parameters, flops = np.zeros(len(archs), np.uint32), np.full(len(archs), np.nan, np.float32)
     for text, entry in entries.items():
@@ -52,13 +52,13 @@ def nasbench_macro_table(
         runs = entry.get("test_acc")
         if not isinstance(runs, list) or len(runs) != _SEEDS:
             raise ValueError(f"{what} has test_acc = {runs!r}, expected the accuracies of {_SEEDS} trainings")
-        tested[row] = [number({"test_acc": run}, "test_acc", what) for run in runs]
-        if abs(tested[row].mean() - number(entry, "mean_acc", what)) > 1e-3:
+        tested[row] = [entry_number({"test_acc": run}, "test_acc", what) for run in runs]
+        if abs(tested[row].mean() - entry_number(entry, "mean_acc", what)) > 1e-3:
             raise ValueError(f"{what} has a mean_acc that is not the mean of its test_acc; get the file again")
-        count = number(entry, "params", what)
+        count = entry_number(entry, "params", what)
         if not 0 < count < 2**31:
             raise ValueError(f"{what} has {count:g} parameters; get the file again")
-        parameters[row], flops[row] = int(count), number(entry, "flops", what) / 1e6
+        parameters[row], flops[row] = int(count), entry_number(entry, "flops", what) / 1e6
     arrays = {
         "archs": archs,
         member("accuracy", "cifar10", _EPOCHS, "test"): tested.astype(np.float32),

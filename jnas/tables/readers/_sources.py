@@ -80,7 +80,7 @@ def read_pickle(
         return load(Stream(file.read, where), builders=builders, max_containers=containers), where
 
 
-def number(values: Mapping[Any, Any], name: str, what: str) -> float:
+def entry_number(values: Mapping[Any, Any], name: str, what: str) -> float:
     """Returns a number of an entry.
 
     Raises:
@@ -109,6 +109,6 @@ def gap_note(known: int, size: int) -> tuple[str, ...]:
     return () if known == size else (lacking,)
 
 
-def all_archs(space: Any) -> np.ndarray:
+def whole_space(space: Any) -> np.ndarray:
     """Returns all architectures of a space int8 `[size, E]`, in the order of its index."""
     return np.asarray(jax.jit(jax.vmap(space.from_index))(np.arange(space.size))).astype(np.int8)

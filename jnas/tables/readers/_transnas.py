@@ -16,7 +16,7 @@ from jnas.tables._file import Header, Training, encode_metric_curve, member
 from jnas.tables._metric import ACCURACY, TableMetric
 from jnas.tables._numbers import check_numbers
 from jnas.tables.readers._release import note_without_checksum
-from jnas.tables.readers._sources import Progress, all_archs, gap_note, number
+from jnas.tables.readers._sources import Progress, entry_number, gap_note, whole_space
 
 _MOST_OBJECTS = 20_000_000
 _SPLITS = ("train", "valid", "test")
@@ -81,7 +81,7 @@ def transnas_table(
     cells = data.get(space) if isinstance(data, dict) else None
     if not isinstance(cells, dict) or not cells:
         raise ValueError(f"{where} is no file of TransNAS-Bench-101: it holds no architectures of the space {space!r}")
-    archs = all_archs(chosen)
+    archs = whole_space(chosen)
     rows = {chosen.to_string(arch): row for row, arch in enumerate(archs)}
     results: dict[int, Mapping[str, Any]] = {}
     for done, (text, tasks) in enumerate(cells.items(), start=1):
@@ -129,7 +129,7 @@ def _table(
     for kind, (key, scale) in costs.items():
         values = np.full(len(archs), np.nan, np.float32)
         for row, each in results.items():
-            values[row] = scale * number(_object(each, "model_info", names[row]), key, names[row])
+            values[row] = scale * entry_number(_object(each, "model_info", names[row]), key, names[row])
         check_numbers(kind, values, f"{key} of {where}", scaled=True)
         arrays[member(kind, task)] = values
     seconds = np.full((len(archs), 1), np.nan, np.float32)
@@ -176,7 +176,7 @@ def _curve(metrics: Mapping[str, Any], name: str, total: int, what: str) -> list
     values = metrics.get(name)
     if not isinstance(values, list) or len(values) != total:
         raise ValueError(f"{what} has no {name} of {total} epochs; get the file again")
-    return [number({name: value}, name, what) for value in values]
+    return [entry_number({name: value}, name, what) for value in values]
 
 
 def _seconds(elapsed: Any, what: str) -> float:
@@ -187,4 +187,4 @@ def _seconds(elapsed: Any, what: str) -> float:
     clock = _CLOCK.fullmatch(last) if isinstance(last, str) else None
     if clock is not None:
         return 3600.0 * int(clock[1]) + 60 * int(clock[2]) + int(clock[3])
-    return number({"time_elapsed": last}, "time_elapsed", what)
+    return entry_number({"time_elapsed": last}, "time_elapsed", what)
