@@ -5,7 +5,7 @@ subclass of `pickle.Unpickler` that refuses names is not enough for a file from 
 memo allocate 34 GB, and a deeply nested key ends the process inside `hash`. So this module is the interpreter itself,
 for the opcodes of protocols 2 to 4 that such files hold. It builds numbers, text, bytes, lists, tuples, sets and
 dictionaries; a function that the file names is looked up in a table of stand-ins that make data (`_pickle_values`);
-everything else is refused. An object of a class is read as what it holds (`HeldValues`), where a reader names that class.
+everything else is refused. An object is read as what it holds (`HeldValues`), where a reader names its class.
 
 It keeps each distinct text once, and can hand over dictionaries as they are completed, so that a file of some gigabytes
 passes through without standing in memory.

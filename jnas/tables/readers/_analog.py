@@ -10,7 +10,7 @@ from jnas.spaces.nasbench201._cells import NUM_CHOICES, published_index
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.tables._file import Header, Training, member
 from jnas.tables._numbers import check_numbers
-from jnas.tables.readers._sources import Progress, entry_number, gap_note, members_named, read_pickle, whole_space
+from jnas.tables.readers._sources import Progress, archs_by_index, entry_number, gap_note, members_named, read_pickle
 
 _CLASSES = ("analognasbench.data.Architecture", "analognasbench.data.DriftMeasurement")
 _ACCURACIES = ("baseline", "ptq", "qat", "noisy", "analog")
@@ -48,7 +48,7 @@ def analog_table(path: str | os.PathLike[str], *, progress: Progress = None) -> 
     if not isinstance(root, dict) or not root or not all(type(each) is HeldValues for each in root.values()):
         raise ValueError(f"{where} is no file of AnalogNAS-Bench: it holds no cells")
     space = nasbench201()
-    archs = whole_space(space)
+    archs = archs_by_index(space)
     columns = {split: np.full(len(archs), np.nan, np.float32) for split in _splits()}
     spread = {split: np.full(len(archs), np.nan, np.float32) for split in _splits()[len(_ACCURACIES) :]}
     for key, cell in root.items():

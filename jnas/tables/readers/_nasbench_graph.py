@@ -9,12 +9,12 @@ from jnas.tables._file import Header, Training, member
 from jnas.tables._numbers import check_numbers
 from jnas.tables.readers._sources import (
     Progress,
+    archs_by_index,
     entries_of,
     entry_number,
     gap_note,
     members_named,
     read_pickle,
-    whole_space,
 )
 
 _DATASETS = ("cora", "citeseer", "pubmed", "cs", "physics", "photo", "computers", "arxiv", "proteins")
@@ -48,7 +48,7 @@ def nasbench_graph_table(
       "NAS-Bench-Graph: Benchmarking Graph Neural Architecture Search", Qin et al., 2022.
     """
     space = nasbench_graph()
-    archs = whole_space(space)
+    archs = archs_by_index(space)
     keys = archs.astype(np.int64) @ 10 ** np.arange(archs.shape[1] - 1, -1, -1)
     rows = {int(key): row for row, key in enumerate(keys)}
     found = {name.removesuffix(".bench"): place for name, place in members_named(path, ".bench").items()}

@@ -9,7 +9,7 @@ from jnas.io._json_checks import read_object
 from jnas.spaces._nasbench_macro import nasbench_macro
 from jnas.tables._file import Header, Training, member
 from jnas.tables._numbers import check_numbers
-from jnas.tables.readers._sources import Progress, entries_of, entry_number, gap_note, whole_space
+from jnas.tables.readers._sources import Progress, archs_by_index, entries_of, entry_number, gap_note
 
 _EPOCHS, _SEEDS = 50, 3
 _NOTES = (
@@ -40,7 +40,7 @@ def nasbench_macro_table(
     """
     space, where = nasbench_macro(), str(path)
     entries = entries_of(read_object(path, "benchmark"), where, "NAS-Bench-Macro")
-    archs = whole_space(space)
+    archs = archs_by_index(space)
     tested = np.full((len(archs), _SEEDS), np.nan)
     parameters, flops = np.zeros(len(archs), np.uint32), np.full(len(archs), np.nan, np.float32)
     for text, entry in entries.items():

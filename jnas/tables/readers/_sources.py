@@ -109,6 +109,6 @@ def gap_note(known: int, size: int) -> tuple[str, ...]:
     return () if known == size else (lacking,)
 
 
-def whole_space(space: Any) -> np.ndarray:
+def archs_by_index(space: Any) -> np.ndarray:
     """Returns all architectures of a space int8 `[size, E]`, in the order of its index."""
     return np.asarray(jax.jit(jax.vmap(space.from_index))(np.arange(space.size))).astype(np.int8)

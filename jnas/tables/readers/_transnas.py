@@ -16,7 +16,7 @@ from jnas.tables._file import Header, Training, encode_metric_curve, member
 from jnas.tables._metric import ACCURACY, TableMetric
 from jnas.tables._numbers import check_numbers
 from jnas.tables.readers._release import note_without_checksum
-from jnas.tables.readers._sources import Progress, entry_number, gap_note, whole_space
+from jnas.tables.readers._sources import Progress, archs_by_index, entry_number, gap_note
 
 _MOST_OBJECTS = 20_000_000
 _SPLITS = ("train", "valid", "test")
@@ -81,7 +81,7 @@ def transnas_table(
     cells = data.get(space) if isinstance(data, dict) else None
     if not isinstance(cells, dict) or not cells:
         raise ValueError(f"{where} is no file of TransNAS-Bench-101: it holds no architectures of the space {space!r}")
-    archs = whole_space(chosen)
+    archs = archs_by_index(chosen)
     rows = {chosen.to_string(arch): row for row, arch in enumerate(archs)}
     results: dict[int, Mapping[str, Any]] = {}
     for done, (text, tasks) in enumerate(cells.items(), start=1):
