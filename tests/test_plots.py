@@ -188,7 +188,7 @@ def test_names_break_and_stay_the_same_text():
 def test_a_table_names_its_columns_and_rows():
     text = table(["a", "b"], [["x", "<y>"]], caption="c")
     assert '<th scope="col">a</th>' in text
-    assert '<th scope="row">x</th><td>&lt;y&gt;</td>' in text
+    assert '<th scope="row">x</th><td data-label="b">&lt;y&gt;</td>' in text
 
 
 def test_a_page_is_html():

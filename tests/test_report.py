@@ -265,7 +265,9 @@ def test_intervals_in_small_print_hold_their_mean():
     page = Page(page_of_a_study())
     small = ["".join(t for t, where in cell if "small" in where) for cell in page.tables[0][2][2:4]]
     digits = [3 if w < 0.02 else 2 for w in (numbers.high - numbers.low).min(axis=0)[:2]]
-    assert small == [f"[{numbers.low[0, c]:.{d}f}, {numbers.high[0, c]:.{d}f}]" for c, d in enumerate(digits)]
+    shown = [f"[{numbers.low[0, c]:.{d}f}, {numbers.high[0, c]:.{d}f}]" for c, d in enumerate(digits)]
+    below = [f"0 % at optimum, regret {OPTIMA[c] - numbers.mean[0, c]:.2f}" for c in range(2)]
+    assert small == [interval + regret for interval, regret in zip(shown, below, strict=True)]
 
 
 HOSTILE = (
@@ -587,7 +589,8 @@ def test_a_higher_fidelity_comes_before_a_higher_score():
     assert (first.fidelity, first.score, first.found_by) == (1, 82, ((0, 1),))
     assert (second.fidelity, second.score) == (0, 95)
     text = Page(search_report([study])).text
-    assert text.index("score searched on, 200 epochs") < text.index("score searched on, 12 epochs")
+    places = [f"searched on ({study.config['dataset']} {study.config['split']}, {e} epochs)" for e in (200, 12)]
+    assert text.index(places[0]) < text.index(places[1])
 
 
 def test_which_targets_are_shown():

@@ -148,8 +148,14 @@ def test_a_table_with_everything(tmp_path):
     write_table_report(curved_table(), tmp_path / "table.html", said.append)
     page = check((tmp_path / "table.html").read_text("utf-8"))
     assert said[0] == "reading accuracies"
-    assert len(said) == 8
-    for title in ("Accuracy and size", "What a short training tells", "Noise between seeds", "Seconds"):
+    assert len(said) == 9
+    for title in (
+        "Accuracy and size",
+        "How hard it is to search",
+        "What a short training tells",
+        "Noise between seeds",
+        "Seconds",
+    ):
         assert title in page.text
     assert "synthetic: these are not measurements" in page.text
     assert "no evaluation times for digits validation (4 epochs), digits validation (60 epochs)" in page.text

@@ -61,12 +61,14 @@ def test_the_score_of_the_incumbent_is_the_first_column(short):
     older = with_searched(compare([short._replace(searched={})])[0])  # of a folder of before
     np.testing.assert_array_equal(np.isnan(older.references[-1].values), [True, False, False])
     lines = search_results_text(short).splitlines()
-    assert [line.split() for line in lines[:3]] == [
+    assert lines[:2] == ["accuracy in percent: mean over runs (standard deviation)", ""]
+    assert [line.split() for line in lines[2:6]] == [
         ["data", "data", "data"],
-        ["validation", "12", "validation", "200", "test", "200"],
+        ["validation", "validation", "test"],
+        ["12", "epochs", "200", "epochs", "200", "epochs"],
         ["searched", "on"],
     ]
-    assert f"{np.asarray(traces.score).max(axis=1).mean():.2f} (" in lines[3]
+    assert f"{np.asarray(traces.score).max(axis=1).mean():.2f} (" in lines[6]
 
 
 def test_a_column_that_was_searched_on_comes_first():

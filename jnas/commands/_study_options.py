@@ -3,7 +3,7 @@
 from typing import Any
 
 from jnas.commands._training_options import IMAGE_SETTINGS, SIZE_SETTINGS
-from jnas.commands._words import add_command
+from jnas.commands._words import add_command, add_figures
 from jnas.studies._settings import DATASET, NAMES, PROCESSES, Setting, add_settings
 from jnas.studies.predictors._settings import PREDICTOR_SETTINGS
 from jnas.studies.proxies._settings import PROXY_SETTINGS
@@ -107,3 +107,4 @@ def add_report(commands: Any) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="the page (default: DIR/report.html, or jnas-report.html for several)"
     )
+    add_figures(parser, "; of one study its table as LaTeX and Markdown, its runs and curves, and a sentence on it too")

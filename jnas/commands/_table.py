@@ -26,6 +26,7 @@ from jnas.tables.readers._nasbench_graph import nasbench_graph_table
 from jnas.tables.readers._nasbench_macro import nasbench_macro_table
 from jnas.tables.readers._nats import nasbench201_table, nats_table
 from jnas.tables.readers._transnas import transnas_table
+from jnas.tables.report._record import arch_json
 from jnas.tables.report._text import describe_arch, table_text
 
 _NUMBERS = ("accuracy/", "accuracy_mean/")  # members that say how good an architecture is
@@ -143,4 +144,5 @@ def query_table(options: argparse.Namespace) -> None:
     number = options.arch.strip().removeprefix("#")
     table = load_table(options.table)
     arch = int(number) if number.isdecimal() else from_name(table.space, options.arch)
-    print(describe_arch(table, arch, dataset=options.dataset, epochs=options.epochs, at=options.at))
+    tell = arch_json if options.json else describe_arch
+    print(tell(table, arch, dataset=options.dataset, epochs=options.epochs, at=options.at))

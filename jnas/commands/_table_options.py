@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jnas.commands._words import add_command, add_output
+from jnas.commands._words import add_command, add_figures, add_output
 from jnas.core._registry import DEFAULT_SPACE
 from jnas.studies._settings import POSITIVE, SEED, Setting
 
@@ -113,8 +113,10 @@ def add_looks(commands: Any) -> None:
     asked.add_argument("arch", metavar="ARCH", help="an architecture string, or an index")
     asked.add_argument("--dataset", metavar="NAME", help="trainings on this data set alone")
     asked.add_argument("--epochs", metavar="E", type=_EPOCHS.read, help="trainings of so many epochs alone")
+    asked.add_argument("--json", action="store_true", help="as JSON, for other programs")
     asked.add_argument("--at", metavar="E", type=_EPOCHS.read, help="after so many epochs, where there are curves")
 
     drawn = add_command(commands, "report", "draw what a table holds", "_report:report_table")
     drawn.add_argument("table", metavar="T.npz")
     drawn.add_argument("-o", "--output", metavar="FILE.html", help="the page (default: T.html beside the table)")
+    add_figures(drawn)

@@ -42,6 +42,16 @@ def add_command(
     return parser
 
 
+def add_figures(parser: Any, more: str = "") -> None:
+    """Adds the option that names the folder of pictures for a paper."""
+    parser.add_argument(
+        "--figures",
+        metavar="DIR",
+        help="also write every picture as SVG and PDF, for a column and for the width of a page, with its data as CSV"
+        + more,
+    )
+
+
 def add_output(parser: Any) -> None:
     """Adds the option that names the table to write."""
     parser.add_argument("-o", "--output", metavar="T.npz", required=True, help="the table to write")

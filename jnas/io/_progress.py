@@ -78,6 +78,13 @@ class ProgressBar:
                 return future.result()
             self._show()
 
+    def _over(self) -> float:
+        """Returns for how many seconds the work has taken longer than the estimate says of it."""
+        pace, now = (self._latest - self._begin + 3.0) / (self._done + 3.0), time.monotonic()
+        if self._apart is not None:
+            return now - self._apart[0] - self._apart[1]
+        return now - self._latest - (self._total - self._done) * pace
+
     def seconds_left(self) -> float:
         """Returns the estimate of the time left."""
         # Three seconds of faith in the estimate, so that the first step does not throw it about.
@@ -90,7 +97,15 @@ class ProgressBar:
         if self._bar is None:
             return
         self._bar.n = round(1000 * self._done / self._total)
-        self._bar.set_postfix_str(f"{duration(self.seconds_left())} left, {self._text}", refresh=True)
+        self._bar.set_postfix_str(f"{self.time_text()}, {self._text}", refresh=True)
+
+    def time_text(self) -> str:
+        """Returns the time left in words; where the estimate has run out, that it has, and for how long."""
+        left = self.seconds_left()
+        if left > 0 or self._done >= self._total:
+            return f"{duration(left)} left"
+        over = self._over()
+        return f"{duration(over)} longer than estimated" if over >= 1 else "1 s left"
 
 
 @contextlib.contextmanager

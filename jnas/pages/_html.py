@@ -39,10 +39,21 @@ def join(children: Iterable[Any], separator: str = "") -> Html:
 
 
 def table(head: Sequence[Any], rows: Iterable[Sequence[Any]], *, caption: Any = None, class_: str = "plain") -> Html:
-    """Returns a table whose first column names its rows, in a box that scrolls sideways where the page is narrow."""
+    """Returns a table whose first column names its rows.
+
+    On a narrow screen each row stands by itself, and each cell under its row's name behind that of its column.
+    """
     header = element("tr", [element("th", cell, scope="col") for cell in head])
+    labels = [plain_text(cell) for cell in head]
     body = [
-        element("tr", element("th", first, scope="row"), [element("td", cell) for cell in rest])
+        element(
+            "tr",
+            element("th", first, scope="row"),
+            [
+                element("td", cell, data_label=labels[i + 1] if i + 1 < len(labels) else None)
+                for i, cell in enumerate(rest)
+            ],
+        )
         for first, *rest in rows
     ]
     return scrolling(
@@ -56,6 +67,13 @@ def table(head: Sequence[Any], rows: Iterable[Sequence[Any]], *, caption: Any = 
     )
 
 
+def plain_text(content: Any) -> str:
+    """Returns content without its elements, as text."""
+    if not isinstance(content, Html):
+        return str(content)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", content.replace("<wbr>", ""))).split())
+
+
 def scrolling(content: Html) -> Html:
     """Returns content in a box that scrolls sideways, reachable by keyboard."""
     return element("div", content, class_="scroll", tabindex="0")
@@ -67,8 +85,8 @@ def section(title: Any, *children: Any, id: str) -> Html:
 
 
 def breakable(name: str) -> Html:
-    """Returns a name that may break onto a new line after each underscore, slash, bar, colon or equals sign."""
-    return Html(re.sub(r"([_/|+:=])(?=\w|&)", r"\1<wbr>", html.escape(name)))
+    """Returns a name that may break onto a new line after each underscore, slash, bar, colon, hyphen or equals sign."""
+    return Html(re.sub(r"([_/|+:=-])(?=\w|&)", r"\1<wbr>", html.escape(name)))
 
 
 def details(summary: Any, *children: Any, open: bool = False) -> Html:

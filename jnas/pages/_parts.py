@@ -49,14 +49,14 @@ def drawing(space: Space | None, arch: Any) -> Html | None:
 
 
 def card(
-    space: Space | None, arch: Any, finders: Sequence[tuple[int, str, str]], rows: Sequence[tuple[str, str]]
+    space: Space | None, arch: Any, finders: Sequence[tuple[int | Mark, str, str]], rows: Sequence[tuple[str, str]]
 ) -> Html:
     """Returns an architecture's drawing with its string, who found it, and what it is worth.
 
     Args:
       space: Of the architecture, or None where it is not known.
       arch: `[E]`.
-      finders: Number, name and a few words of each entry that found it.
+      finders: Number (or look), name and a few words of each entry that found it.
       rows: Names and values.
     """
     items = [element("li", named(number, label), element("small", words)) for number, label, words in finders]

@@ -7,6 +7,7 @@ import math
 import re
 import zlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -74,11 +75,60 @@ def mark(index: int) -> Mark:
     return Mark(SERIES[column], _DASHES[row % len(_DASHES)], _MARKERS[(column + row) % len(_MARKERS)])
 
 
+class Size(NamedTuple):
+    """How large pictures are drawn, in inches, where they are not for a page that scales them."""
+
+    name: str
+    width: float
+    height: float
+    font: float  # points
+
+
+SIZES = (Size("column", 3.25, 2.3, 7.0), Size("page", 6.75, 3.2, 8.0))
+"""Of a column and of the text width of a two-column page (US letter: ICML's, NeurIPS's and the IEEE's fit both)."""
+
+
+class Taken(NamedTuple):
+    """A picture that was drawn under `taking`."""
+
+    title: str
+    figure: Figure
+
+
+_TAKEN: ContextVar[tuple[Size, list[Taken]] | None] = ContextVar("taken", default=None)
+
+
+@contextlib.contextmanager
+def taking(size: Size) -> Iterator[list[Taken]]:
+    """Gives a list into which go the pictures that are drawn in the block, at a size of their own.
+
+    No page gets them. They carry their legend, and have the light colours.
+    """
+    taken: list[Taken] = []
+    token = _TAKEN.set((size, taken))
+    try:
+        yield taken
+    finally:
+        _TAKEN.reset(token)
+
+
+def paper_size() -> Size | None:
+    """Returns the size at which pictures are taken, or None where they are for a page."""
+    found = _TAKEN.get()
+    return None if found is None else found[0]
+
+
 @contextlib.contextmanager
 def styled() -> Iterator[None]:
     """Gives matplotlib the settings of these pictures for a while."""
-    with matplotlib.rc_context(_STYLE):
+    size = paper_size()
+    with matplotlib.rc_context(_STYLE if size is None else _STYLE | _fonts(size.font)):
         yield
+
+
+def _fonts(points: float) -> dict[Any, Any]:
+    names = ("axes.labelsize", "font.size", "xtick.labelsize", "ytick.labelsize", "legend.fontsize")
+    return dict.fromkeys(names, points)
 
 
 def plot_frame(
@@ -91,6 +141,9 @@ def plot_frame(
     top: float = 0.1,
 ) -> tuple[Figure, Axes]:
     """Returns a figure with one pair of axes; all lengths in inches, so that panels beside each other align."""
+    size = paper_size()
+    if size is not None:
+        width, height = size.width, size.height
     figure = Figure((width, height))
     box = (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
     return figure, figure.add_axes(box)
@@ -106,6 +159,10 @@ def to_svg(figure: Figure, title: str, *, dpi: float = 144) -> Html:
       title: What the picture shows, for those who do not see it.
       dpi: Resolution of what is drawn in pixels.
     """
+    taken = _TAKEN.get()
+    if taken is not None:
+        taken[1].append(Taken(title, figure))
+        return Html("")
     text = io.StringIO()
     figure.set_dpi(dpi)
     canvas: Any = FigureCanvasSVG(figure)
@@ -164,20 +221,55 @@ _SHAPES = {
 # Series.
 
 
-def line(axes: Axes, x: Any, y: Any, look: Mark, **style: Any) -> None:
-    """Draws a line of a series, in its colour and with its dashes."""
+class Series(NamedTuple):
+    """The data of what a picture shows of one thing."""
+
+    label: str
+    look: Mark | None  # None: it has no entry in a legend
+    columns: dict[str, Any]  # by name, each [N]; further names than `x` and `y` are their own heads
+
+
+def series_of(figure: Figure) -> list[Series]:
+    """Returns the data of a figure's series, in the order in which they were drawn."""
+    return list(vars(figure).get("jnas_series", ()))
+
+
+def keep_series(axes: Axes, label: str, look: Mark | None = None, **columns: Any) -> None:
+    """Keeps the data of a series with its figure, for files of numbers and for legends."""
+    figure: Any = axes.figure
+    kept = {name: np.ravel(values) for name, values in columns.items()}
+    figure.jnas_series = [*series_of(figure), Series(label, look, kept)]
+
+
+def line(axes: Axes, x: Any, y: Any, look: Mark, *, name: str = "", more: Any = (), **style: Any) -> None:
+    """Draws a line of a series, in its colour and with its dashes.
+
+    Args:
+      axes: Where.
+      x: `[N]`.
+      y: `[N]`.
+      look: Of the line.
+      name: Of the series; nothing for a line that is part of another one's picture.
+      more: Further columns `[N]` of its data, by name: the ends of its band.
+      **style: As `Axes.plot` takes it.
+    """
     drawn = axes.plot(x, y, color=look.color, **style)[0]
     if look.dashes:
         drawn.set_dashes(look.dashes)
+    if name:
+        keep_series(axes, name, look, x=x, y=y, **dict(more))
 
 
-def level(axes: Axes, value: float, color: str = INK) -> None:
+def level(axes: Axes, value: float, color: str = INK, *, name: str = "") -> None:
     """Draws dashes from side to side, for a value that lines are compared with."""
+    if name:
+        keep_series(axes, name, y=[value])
     axes.axhline(value, color=color, linewidth=1.0, dashes=(5, 3), zorder=1.5)
 
 
-def dots(axes: Axes, x: Any, y: Any, look: Mark, *, size: float, alpha: float, many: bool) -> None:
+def dots(axes: Axes, x: Any, y: Any, look: Mark, *, size: float, alpha: float, many: bool, name: str = "all") -> None:
     """Draws a cloud of dots, as pixels where there would be too `many` of them in the page."""
+    keep_series(axes, name, x=x, y=y)
     style: dict[str, Any] = {"markersize": size, "markeredgewidth": 0, "alpha": alpha, "rasterized": many}
     axes.plot(x, y, marker="o", color=look.color, linestyle="", zorder=2, **style)
 
@@ -215,9 +307,46 @@ def plain_axis(
         t for t in MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], integer=whole).tick_values(low, high) if low <= t <= high
     ]
     axis.set_major_locator(FixedLocator(ticks))
-    digits = max((len(number(tick).partition(".")[2]) for tick in ticks), default=0)
+    digits = _digits(ticks)
     axis.set_major_formatter(FixedFormatter([f"{tick:,.{digits}f}" for tick in ticks]))
     axis.set_label_text(label)
+
+
+def _digits(ticks: list[float]) -> int:
+    """Returns how many digits behind the point tell ticks apart, none of them needless."""
+    for digits in range(12):
+        if all(abs(round(tick, digits) - tick) <= 1e-6 * np.ptp(ticks) for tick in ticks):
+            return digits
+    return 12
+
+
+def regret_axis(axes: Axes, drawn: Any, label: str) -> float:
+    """Makes the vertical axis logarithmic for regrets; returns where 0 stands, which has no logarithm.
+
+    It stands below all others at a tick of its own, under a dotted line at which the axis is broken.
+
+    Args:
+      axes: Of which the vertical one it is.
+      drawn: `[...]` all that is to be seen, 0 or more; NaN is left out.
+      label: With its unit.
+    """
+    values = np.asarray(drawn, np.float64)
+    values = values[np.isfinite(values)]
+    above = values[values > 0]
+    least, most = (float(above.min()), float(above.max())) if above.size else (0.1, 1.0)
+    low, high = least / 1.25, max(most, least * 1.5) * 1.15
+    if not (values <= 0).any():
+        log_axis(axes, "y", low, high, label)
+        return low
+    zero = float(low / (high / low) ** 0.12)
+    bottom = zero / (high / low) ** 0.06
+    ticks = decades(low, high)
+    log_axis(axes, "y", low, high, label)
+    axes.set_ylim(bottom, high)
+    axes.yaxis.set_major_locator(FixedLocator([zero, *ticks]))
+    axes.yaxis.set_major_formatter(FixedFormatter(["0", *map(number, ticks)]))
+    axes.axhline(math.sqrt(low * zero), color=MUTED, linewidth=0.8, dashes=(1, 2), zorder=1.5)
+    return zero
 
 
 def decades(low: float, high: float) -> list[float]:

@@ -27,9 +27,11 @@ from jnas.statistics._comparison import (
     compare_pairwise,
     holm_correction,
     mann_whitney_test,
+    welch_test,
     wilcoxon_test,
 )
 from jnas.statistics._curves import area_under_curve, curve_at, regret
+from jnas.statistics._power import runs_needed
 from jnas.statistics._predicted_best import Spread, predicted_best_percentiles, subset_kendall_tau
 from jnas.statistics._random_draws import (
     BestOfDraws,
@@ -94,10 +96,12 @@ __all__ = [
     "quantiles_over_seeds",
     "rank_of",
     "regret",
+    "runs_needed",
     "sparse_kendall_tau",
     "spearman_correlation",
     "std_over_seeds",
     "stopped_by",
     "subset_kendall_tau",
+    "welch_test",
     "wilcoxon_test",
 ]

@@ -1,6 +1,7 @@
 """Tests of whether two searchers differ, and Holm's correction where many pairs are tested, on the host in float64."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -18,7 +19,7 @@ class TwoSampleTest(NamedTuple):
     """A two-sided test of whether two searchers differ.
 
     Attributes:
-      statistic: Mann-Whitney's U of the first sample, or Wilcoxon's smaller sum of signed ranks.
+      statistic: Mann-Whitney's U of the first sample, Wilcoxon's smaller sum of signed ranks, or Welch's t.
       p_value: Two-sided.
       superiority: Probability that the first is better, equal values counted half; 0.5 says no difference.
     """
@@ -136,18 +137,76 @@ def mann_whitney_test(a: ArrayLike, b: ArrayLike, *, nan_policy: NanPolicy = "ra
     )
 
 
+def welch_test(a: ArrayLike, b: ArrayLike, *, nan_policy: NanPolicy = "raise") -> TwoSampleTest:
+    """Returns Welch's t test of whether two independent samples have the same mean, whatever their deviations.
+
+    Args:
+      a: `[S]`.
+      b: `[S2]`.
+      nan_policy: With 'omit', NaN are left out of either sample.
+
+    Returns:
+      The test; `superiority` is that of `mann_whitney_test`, which may point the other way: a mean says how far runs
+      lie from one another, ranks only which is ahead.
+
+    Raises:
+      ValueError: Fewer than two values are left of a sample, or NaN came and `nan_policy` is 'raise'.
+
+    References:
+      Welch, "The Generalization of 'Student's' Problem when Several Different Population Variances are Involved",
+      1947 (Biometrika 34).
+
+    Example:
+      >>> test = jnas.statistics.welch_test([3, 4, 5, 6], [1, 2, 3])
+      >>> round(test.statistic, 3), round(test.p_value, 3)
+      (2.887, 0.035)
+    """
+    import scipy.special
+
+    first, second = _sample("a", a, nan_policy), _sample("b", b, nan_policy)
+    first, second = first[~np.isnan(first)], second[~np.isnan(second)]
+    if min(first.size, second.size) < 2:
+        raise ValueError("a or b has fewer than two values that are not NaN, expected at least two of each")
+    superiority = mann_whitney_test(first, second).superiority
+    if np.ptp(first) == 0 and np.ptp(second) == 0:  # no deviation, by which t is divided
+        gap = float(first[0] - second[0])
+        return TwoSampleTest(math.copysign(math.inf, gap) if gap else 0.0, 0.0 if gap else 1.0, superiority)
+    parts = [float(np.var(sample, ddof=1)) / len(sample) for sample in (first, second)]
+    t = float(first.mean() - second.mean()) / math.sqrt(sum(parts))
+    freedom = sum(parts) ** 2 / sum(v**2 / (len(x) - 1) for v, x in zip(parts, (first, second), strict=True))
+    return TwoSampleTest(t, float(2 * scipy.special.stdtr(freedom, -abs(t))), superiority)
+
+
+def one_sample_p(values: ArrayLike, known: float) -> float | None:
+    """Returns the two-sided p of Student's t test that values `[S]` scatter around a known number.
+
+    NaN are left out; None for fewer than two others.
+    """
+    import scipy.special
+
+    sample = _sample("values", values, "omit")
+    sample = sample[~np.isnan(sample)]
+    if sample.size < 2:
+        return None
+    if np.ptp(sample) == 0:
+        return float(sample[0] == known)
+    t = float(sample.mean() - known) / (float(np.std(sample, ddof=1)) / math.sqrt(sample.size))
+    return float(2 * scipy.special.stdtr(sample.size - 1, -abs(t)))
+
+
 def compare_pairwise(
     samples: Mapping[str, ArrayLike],
     *,
-    test: Literal["mann_whitney", "wilcoxon"] = "mann_whitney",
+    test: Literal["mann_whitney", "wilcoxon", "welch"] = "mann_whitney",
     nan_policy: NanPolicy = "raise",
 ) -> PairwiseTests:
     """Returns tests of every pair of searchers, with Holm's correction for their number.
 
     Args:
       samples: For each searcher's name its values over seeds, `[S]`.
-      test: 'mann_whitney' for independent seeds, 'wilcoxon' for seeds that are pairs (the same keys).
-      nan_policy: As in `mann_whitney_test` and `wilcoxon_test`.
+      test: 'mann_whitney' for independent seeds, 'wilcoxon' for seeds that are pairs (the same keys), 'welch' for means
+        of independent seeds.
+      nan_policy: As in the tests themselves.
 
     Raises:
       ValueError: There are fewer than two searchers, or a test cannot be taken.
@@ -158,10 +217,10 @@ def compare_pairwise(
       >>> dict(zip(tests.pairs, tests.p_holm.round(3).tolist(), strict=True))
       {('random', 'evolution'): 0.014, ('random', 'tpe'): 0.013, ('evolution', 'tpe'): 0.024}
     """
-    check_choice("test", test, ("mann_whitney", "wilcoxon"))
+    check_choice("test", test, ("mann_whitney", "wilcoxon", "welch"))
     if len(samples) < 2:
         raise ValueError(f"samples holds {len(samples)} searchers, expected at least two to compare")
-    take = mann_whitney_test if test == "mann_whitney" else wilcoxon_test
+    take = {"mann_whitney": mann_whitney_test, "wilcoxon": wilcoxon_test, "welch": welch_test}[test]
     pairs = tuple(itertools.combinations(samples, 2))
     results = [take(samples[first], samples[second], nan_policy=nan_policy) for first, second in pairs]
     statistic, p_value, superiority = (np.array(column, np.float64) for column in zip(*results, strict=True))

@@ -7,11 +7,13 @@ from typing import Any
 
 from jnas.io._atomic import replacing
 from jnas.io._json_checks import read_json
+from jnas.pages._figures import write_figures
 from jnas.studies._engine import Kind, load_folder
+from jnas.studies.papers._files import write_paper_files
 from jnas.studies.predictors import _study as predictors
 from jnas.studies.proxies import _study as proxies
 from jnas.studies.search import _study as search
-from jnas.studies.search._report import write_report
+from jnas.studies.search._report import search_report
 from jnas.studies.supernets import _study as supernets
 from jnas.studies.trainings import _study as trainings
 from jnas.training.runs._job_files import FOLDER as TRAINING
@@ -59,13 +61,35 @@ def write_results_report(results: Sequence[Any], path: Path, names: Sequence[str
       ValueError: Several are to be compared, and one cannot be.
       OSError: The file cannot be written.
     """
-    kinds = [next(kind for kind in KINDS.values() if isinstance(one, kind.results)) for one in results]
+    text = _page(results, names)
+    with replacing(path, "w") as file:
+        file.write(text)
+
+
+def write_results_figures(results: Sequence[Any], folder: Path, names: Sequence[str] | None) -> list[str]:
+    """Writes what a paper takes from one folder, or the pictures of several compared; returns the pictures' names.
+
+    Arguments and errors are those of `write_results_report`, `folder` is where the files go. Numbers, tables and the
+    sentence are of one study: of several compared, each has its own.
+    """
+    if len(results) > 1 or names is not None:
+        return write_figures(lambda: _page(results, names), folder)
+    kind, one = _kind(results[0]), results[0]
+    summary = kind.outputs["summary.csv"](one) if "summary.csv" in kind.outputs else None
+    search = None if kind.as_search is None else kind.as_search(one)
+    return write_paper_files(lambda: _page(results, names), one, summary, search, folder)
+
+
+def _kind(results: Any) -> Kind:
+    return next(kind for kind in KINDS.values() if isinstance(results, kind.results))
+
+
+def _page(results: Sequence[Any], names: Sequence[str] | None) -> str:
+    kinds = [_kind(one) for one in results]
     if len(results) == 1 and names is None:
-        with replacing(path, "w") as file:
-            file.write(kinds[0].outputs["report.html"](results[0]) or "")
-        return
+        return kinds[0].outputs["report.html"](results[0]) or ""
     for kind in kinds:
         if kind.as_search is None:
             raise ValueError(f"{kind.folder.name} cannot be compared with other studies; report it by itself")
     found = [kind.as_search(one) for kind, one in zip(kinds, results, strict=True) if kind.as_search is not None]
-    write_report(found, path, names=names)
+    return search_report(found, names=names)

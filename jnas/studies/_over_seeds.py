@@ -1,12 +1,13 @@
 """Numbers over seeds, and how files of numbers and terminals show them."""
 
 import math
+import textwrap
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jnas.io._text import number_cell
+from jnas.io._text import number_cell, terminal_width
 from jnas.statistics._intervals import FEWEST, Floats, mean_interval
 from jnas.statistics._statistics import mean_over_seeds, std_over_seeds
 
@@ -48,6 +49,12 @@ def best_rows(means: Floats) -> list[int]:
 def few_words(least: int, noun: str) -> str:
     """Returns the sentence that says why some have no interval, where the least number of seeds is too small."""
     return f" No interval is given for fewer than {FEWEST} {noun}s." if least < FEWEST else ""
+
+
+def what_lines(words: str, noun: str) -> list[str]:
+    """Returns the lines above a table of `mean_text`: what its numbers are, in which unit, over what, then nothing."""
+    text = f"{words}: mean over {noun} (standard deviation)"
+    return [*textwrap.wrap(text, terminal_width() or 120), ""]
 
 
 def mean_text(mean: Any, std: Any = math.nan, digits: int = 2) -> str:

@@ -11,6 +11,7 @@ from jnas.pages._plots import (
     MUTED,
     Mark,
     dots,
+    keep_series,
     level,
     line,
     log_axis,
@@ -25,6 +26,7 @@ from jnas.statistics._intervals import Floats
 from jnas.tables._metric import ACCURACY, TableMetric
 
 _SERIES = 7  # colours; `mark` repeats them with other dashes
+CONSTANT = "the mean of the training cells"
 
 
 class SizeCurve(NamedTuple):
@@ -44,7 +46,13 @@ def look(predictor: int, encoding: int) -> Mark:
 
 
 def train_size_panel(
-    drawn: Sequence[SizeCurve], sizes: Sequence[int], *, label: str, title: str, floor: float | None
+    drawn: Sequence[SizeCurve],
+    sizes: Sequence[int],
+    *,
+    label: str,
+    title: str,
+    floor: float | None,
+    constant: Sequence[float] | None = None,
 ) -> Html:
     """Returns a measure against the number of training cells, whose axis is logarithmic.
 
@@ -54,6 +62,7 @@ def train_size_panel(
       label: Of the vertical axis, with its unit.
       title: What the picture shows.
       floor: What chance would reach, drawn as dashes, or None.
+      constant: `[N]`, what predicting the mean of the training cells reaches, drawn as grey dashes, or None.
     """
     with styled():
         figure, axes = plot_frame()
@@ -64,9 +73,14 @@ def train_size_panel(
             bounds = np.isfinite(each.low) & there
             axes.vlines(x[bounds], each.low[bounds], each.high[bounds], color=look.color, linewidth=1.1, zorder=3)
             line(axes, x[there], each.mean[there], look, marker=look.marker, markersize=4.2, linewidth=1.4, zorder=4)
+            exact = {"x": np.asarray(sizes)[there], "y": each.mean[there]}  # not where it stands beside the others
+            keep_series(axes, each.label, look, **exact, low=each.low[there], high=each.high[there])
         if floor is not None:
-            level(axes, floor)
-        low, high = _limits(drawn, floor)
+            level(axes, floor, name="chance")
+        if constant is not None:
+            axes.plot(sizes, constant, color=MUTED, linewidth=1.1, dashes=(2, 2), zorder=2)
+            keep_series(axes, CONSTANT, x=sizes, y=constant)
+        low, high = _limits(drawn, floor if constant is None else max(constant))
         plain_axis(axes, "y", low, high, label)
         log_axis(axes, "x", sizes[0] / 1.25, sizes[-1] * 1.25, "training cells")
         axes.xaxis.set_major_locator(FixedLocator(list(sizes)))

@@ -12,7 +12,7 @@ from jnas.pages._html import table as html_table
 from jnas.pages._parts import mean_cell, named, note_box, panels, seconds_text
 from jnas.studies._over_seeds import few_words
 from jnas.studies.predictors._measures import MEASURES, best_index, constant_error
-from jnas.studies.predictors._plots import SizeCurve, look, scatter_limits, scatter_panel, train_size_panel
+from jnas.studies.predictors._plots import CONSTANT, SizeCurve, look, scatter_limits, scatter_panel, train_size_panel
 from jnas.studies.predictors._results import PredictorStudy
 from jnas.studies.predictors._summary import Difference, Line, differences, lines, measure_index, measure_title
 from jnas.tables._metric import metric_of
@@ -129,7 +129,7 @@ def _error_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
         for k, line in enumerate(found)
     ]
     least = min([*study.config.get("fewer_seeds", {}).values(), study.config["num_seeds"]])
-    rows.append(["the mean of the training cells", *(f"{_constant(study, size):.3f}" for size in sizes)])
+    rows.append([CONSTANT, *(f"{_constant(study, size):.3f}" for size in sizes)])
     head = ["predictor and encoding", *(counted(size, "cell") for size in sizes)]
     caption = (
         f"Mean absolute error on the test cells in {metric_of(study.config).points}, mean over draws, by the number of "
@@ -264,14 +264,22 @@ def _curve_section(study: PredictorStudy, found: Sequence[Line]) -> Html:
             SizeCurve(line.label, look(*line.place), line.mean[:, m], line.low[:, m], line.high[:, m]) for line in found
         ]
         floor = k / study.config["test_cells"] if name == "precision_at_k" else None
+        constant = [_constant(study, size) for size in sizes] if name == "mae" else None
         shown = train_size_panel(
-            data, sizes, label=label, title=f"{label} against the number of training cells", floor=floor
+            data,
+            sizes,
+            label=label,
+            title=f"{label} against the number of training cells",
+            floor=floor,
+            constant=constant,
         )
         drawn.append((label[0].upper() + label[1:], shown))
     caption = (
         "Means over draws; vertical lines are their 95 % bootstrap confidence intervals. Colours and marks are those "
         "of a predictor, dashes those of an encoding; lines stand a little beside each other so that intervals can be "
-        "seen. The dashed level of the precision is what chance reaches. Lines that lie far off leave the panel."
+        "seen. Grey dashes of the error are what "
+        "predicting the mean of the training cells reaches, which orders nothing; the dashed level of the precision is "
+        "what chance reaches. Lines that lie far off leave the panel."
     )
     key = legend((look(*line.place), line.label) for line in found)
     return section("By the number of training cells", panels(drawn, caption, key, "panels wide"), id="curves")

@@ -13,6 +13,7 @@ from jnas.spaces._registry import SPACES
 from jnas.statistics._rank_correlation import probability_to_surpass_random
 from jnas.studies._compared import known_space
 from jnas.studies._over_seeds import few_words, statistics_over_seeds
+from jnas.studies.search._parts import entry_looks
 from jnas.studies.search._published import (
     MEAN_KENDALL,
     NUM_ARCHS,
@@ -102,7 +103,7 @@ def _row(comparison: Comparison, k: int, entry: ComparedSearcher, target: int, p
         rank = f"{best:,} of {size:,}"
         surpasses = f"{float(probability_to_surpass_random(best, size, known.size)):.2f}"
     row: list[Any] = [
-        element("div", named(k, entry.label), element("small", counted(len(final), "run"))),
+        element("div", named(entry_looks(comparison)[k], entry.label), element("small", counted(len(final), "run"))),
         "shared" if _is_shared(study) else "none",
         mean_cell(over[0], over[2], over[3], std=over[1], forms=(".2f", ".2f")),
         comparison.metric.text(float(comparison.metric.best(final))),

@@ -4,13 +4,27 @@ from collections.abc import Collection
 
 from jnas.pages import _frame as frame
 from jnas.pages._html import Html, element, join
+from jnas.pages._plots import SERIES, Mark, mark
 from jnas.studies.search._summary import Comparison, optimum
 
 
 def searcher_legend(comparison: Comparison, entries: Collection[int] | None = None) -> Html:
     """Returns which line is whose, of all entries or of some."""
     shown = (k for k in range(len(comparison.entries)) if entries is None or k in entries)
-    return frame.legend((k, comparison.entries[k].label) for k in shown)
+    looks = entry_looks(comparison)
+    return frame.legend((looks[k], comparison.entries[k].label) for k in shown)
+
+
+def entry_looks(comparison: Comparison) -> list[Mark]:
+    """Returns how each entry looks: of several studies, colour and mark say the searcher, dashes the study."""
+    names = list(dict.fromkeys(entry.result.name for entry in comparison.entries))
+    if len(comparison.studies) < 2 or len(names) > len(SERIES):
+        return [mark(k) for k in range(len(comparison.entries))]
+    looks = []
+    for entry in comparison.entries:
+        whose = mark(names.index(entry.result.name))
+        looks.append(whose._replace(dashes=mark(len(SERIES) * entry.study).dashes))
+    return looks
 
 
 def panel_title(comparison: Comparison, target: int) -> Html:

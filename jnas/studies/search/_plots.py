@@ -1,24 +1,29 @@
 """The pictures of a study: curves over time, final accuracies, critical differences."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from jnas.pages._html import Html
 from jnas.pages._plots import (
     INK,
     MUTED,
     PAPER,
+    Mark,
+    keep_series,
     level,
     line,
     log_axis,
     mark,
     number,
+    paper_size,
     plain_axis,
     plot_frame,
+    regret_axis,
     shorten,
     styled,
     to_svg,
@@ -29,11 +34,18 @@ from jnas.statistics._intervals import Floats
 from jnas.studies.search._curves import Curve
 from jnas.tables._metric import ACCURACY, TableMetric
 
-_FLOOR = 1e-3  # of the metric: regret below this is drawn as this, a logarithm has no zero
+_MOST_BANDS = 3  # more of them blend: they are drawn as bars at a few points
+Looks = Sequence[Mark]  # of all entries of a comparison
 
 
 def accuracy_panel(
-    curves: Sequence[Curve], best: float | None, *, axis: str, title: str, metric: TableMetric = ACCURACY
+    curves: Sequence[Curve],
+    best: float | None,
+    *,
+    axis: str,
+    title: str,
+    metric: TableMetric = ACCURACY,
+    looks: Looks | None = None,
 ) -> Html:
     """Returns mean values against time or evaluations, with bands and the optimum as a line.
 
@@ -43,41 +55,60 @@ def accuracy_panel(
       axis: What the horizontal axis counts, with its unit.
       title: What the picture shows.
       metric: What the values are.
+      looks: Of the entries; by their numbers where there are none.
     """
     with styled():
         figure, axes = plot_frame()
         for curve in curves:
-            _band(axes, curve, curve.mean, curve.low, curve.high)
+            ends = {"low": curve.low, "high": curve.high}
+            _band(axes, curve, curve.mean, ends, _look(looks, curve.entry), len(curves))
         low, high = _value_range(curves, best, metric.sign)
         plain_axis(axes, "y", low, high, f"mean {metric.axis}")
         _grid_axis(axes, curves, axis)
         if best is not None:
-            level(axes, best)
+            level(axes, best, name="optimum")
         return to_svg(figure, f"{title}. {_ends(curves, metric.mark)}")
 
 
 def regret_panel(
-    curves: Sequence[Curve], best: float, *, axis: str, title: str, metric: TableMetric = ACCURACY
+    curves: Sequence[Curve],
+    best: float,
+    *,
+    axis: str,
+    title: str,
+    metric: TableMetric = ACCURACY,
+    looks: Looks | None = None,
 ) -> Html:
     """Returns how much worse the incumbents are than the optimum: median and quartiles over runs, on logarithmic axes.
 
-    Arguments are those of `accuracy_panel`.
+    A regret of 0 stands at a tick of its own. Arguments are those of `accuracy_panel`.
 
     References:
       "NAS-Bench-101: Towards Reproducible Neural Architecture Search", Ying et al., 2019, Figure 7 (left).
     """
     with styled():
         figure, axes = plot_frame()
-        medians = [np.maximum(metric.sign * (best - curve.median), _FLOOR) for curve in curves]
-        for curve, middle in zip(curves, medians, strict=True):
-            quartiles = (curve.upper_quartile, curve.lower_quartile)
-            bounds = [np.maximum(metric.sign * (best - q), _FLOOR) for q in quartiles]
-            _band(axes, curve, middle, *bounds)
-        drawn = np.concatenate(medians)
-        low, high = float(np.nanmin(drawn)), float(np.nanmax(drawn))
-        log_axis(axes, "y", low / 1.25, max(high, low * 1.5) * 1.15, f"median regret ({metric.points})")
+        regrets = [  # of float32 numbers: what is next to nothing is nothing
+            {name: _regret(best, getattr(curve, name), metric.sign) for name in ("median", *_QUARTILES)}
+            for curve in curves
+        ]
+        zero = regret_axis(axes, [r["median"] for r in regrets], f"median regret ({metric.points})")
+        for curve, regret in zip(curves, regrets, strict=True):
+            ends = {name: regret[name] for name in _QUARTILES}
+            _band(axes, curve, regret["median"], ends, _look(looks, curve.entry), len(curves), zero)
         _grid_axis(axes, curves, axis)
         return to_svg(figure, title)
+
+
+_QUARTILES = ("upper_quartile", "lower_quartile")
+
+
+def _regret(best: float, values: Floats, sign: float) -> Floats:
+    return np.where(np.abs(best - values) < 1e-6 * max(abs(best), 1.0), 0.0, np.maximum(sign * (best - values), 0.0))
+
+
+def _look(looks: Looks | None, entry: int) -> Mark:
+    return mark(entry) if looks is None else looks[entry]
 
 
 def final_panel(
@@ -87,6 +118,7 @@ def final_panel(
     *,
     title: str,
     metric: TableMetric = ACCURACY,
+    looks: Looks | None = None,
 ) -> Html:
     """Returns the final values of all runs, each entry's sorted from the worst to the best.
 
@@ -96,22 +128,23 @@ def final_panel(
       best: The optimum, if known.
       title: What the picture shows.
       metric: What the values are.
+      looks: Of the entries; by their numbers where there are none.
     """
     with styled():
         figure, axes = plot_frame()
         for k, values in enumerate(samples):
-            look = mark(k)
+            look = _look(looks, k)
             found = metric.sign * np.sort(metric.sign * values[~np.isnan(values)])
             ordered = np.concatenate([values[np.isnan(values)], found])
             share = 100 * (np.arange(len(ordered)) + 0.5) / len(ordered)
             dots = look.marker if len(ordered) <= 30 else None
-            line(axes, share, ordered, look, linewidth=1.6, marker=dots, markersize=3.5)
+            line(axes, share, ordered, look, name=labels[k], linewidth=1.6, marker=dots, markersize=3.5)
             if dots is None:
-                _beads(axes, share, ordered, k, len(samples))
+                _beads(axes, share, ordered, k, len(samples), look)
         plain_axis(axes, "y", *_final_range(samples, best, metric), f"final {metric.axis}")
         plain_axis(axes, "x", 0, 100, "runs, from the worst to the best (%)")
         if best is not None:
-            level(axes, best)
+            level(axes, best, name="optimum")
         middle = (
             f"{label} {number(float(np.nanmedian(v)))}"
             for label, v in zip(labels, samples, strict=True)
@@ -120,38 +153,43 @@ def final_panel(
         return to_svg(figure, f"{title}. Medians: {', '.join(middle)}{metric.mark}")
 
 
-def critical_difference_picture(ranks: RankComparison, styles: Sequence[int], *, title: str) -> Html:
+def critical_difference_picture(
+    ranks: RankComparison, looks: Sequence[int | Mark], *, title: str, narrow: bool = False
+) -> Html:
     """Returns Demsar's picture: average ranks on an axis, and a bar over each group that does not differ.
 
     Args:
       ranks: What to draw; the best rank is at the right, as in the paper.
-      styles: The series number of each name, for its colour.
+      looks: Of each name, or its number: for its colour.
       title: What the picture shows.
+      narrow: Whether all names stand at the left, for a column or a small screen.
 
     References:
       Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", 2006 (JMLR 7), Figure 1.
     """
-    count = len(ranks.names)
-    right = (count + 1) // 2  # the better half has its names at the right
+    size, count = paper_size(), len(ranks.names)
+    width = size.width if size is not None else 3.6 if narrow else 5.7
+    narrow = narrow or width < 4
+    right = 0 if narrow else (count + 1) // 2  # the better half has its names at the right
     rows, step = max(right, count - right), 0.23
     tiers = _tiers(ranks.groups)
     bars = 0.14 * (max(tiers, default=-1) + 1)
     height = 0.78 + bars + step * rows + 0.16
-    width = 5.7
     with styled():
         figure = Figure((width, height))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         axes.set_xlim(0, width)
         axes.set_ylim(-height, 0)
-        left, span = 1.85, width - 3.7
+        left = 1.7 if narrow else 1.85
+        span = width - left - (0.5 if narrow else left)
 
         def place(rank: float) -> float:
             return left + span * (count - rank) / max(count - 1, 1)
 
         baseline = -0.62
-        _rank_axis(axes, count, place, baseline)
-        _difference_bar(axes, ranks.critical_difference, count, place)
+        _rank_axis(axes, count, place, baseline, narrow)
+        _difference_bar(axes, ranks.critical_difference, count, place, width)
         for (first, last), tier in zip(ranks.groups, tiers, strict=True):
             y = baseline - 0.12 - 0.14 * tier
             ends = [place(ranks.ranks[last]) - 0.05, place(ranks.ranks[first]) + 0.05]
@@ -161,31 +199,35 @@ def critical_difference_picture(ranks: RankComparison, styles: Sequence[int], *,
             row = i if on_right else count - 1 - i
             y = baseline - 0.2 - bars - step * (row + 0.5)
             edge, sign = (left + span + 0.12, 1) if on_right else (left - 0.12, -1)
-            color = mark(styles[i]).color
+            look = looks[i]
+            color = (look if isinstance(look, Mark) else mark(look)).color
             axes.plot([place(rank), place(rank), edge], [baseline, y, y], color=color, linewidth=1.3)
             axes.plot([place(rank)], [baseline], marker="o", markersize=4.5, color=color)
+            most = 17 if narrow else 22
             axes.text(
                 edge + sign * 0.06,
                 y,
-                f"{shorten(name, 22)}  {rank:.2f}" if on_right else f"{rank:.2f}  {shorten(name, 22)}",
+                f"{shorten(name, most)}  {rank:.2f}" if on_right else f"{rank:.2f}  {shorten(name, most)}",
                 ha="left" if on_right else "right",
                 va="center",
-                fontsize=8.5,
             )
+            keep_series(axes, name, rank=[rank])
+        keep_series(axes, "critical difference", rank=[ranks.critical_difference])
         listed = ", ".join(f"{name} {rank:.2f}" for name, rank in zip(ranks.names, ranks.ranks, strict=True))
         return to_svg(figure, f"{title}. Average ranks: {listed}; critical difference {ranks.critical_difference:.2f}")
 
 
-def _rank_axis(axes: Axes, count: int, place: Callable[[float], float], y: float) -> None:
+def _rank_axis(axes: Axes, count: int, place: Callable[[float], float], y: float, narrow: bool) -> None:
     axes.plot([place(count), place(1)], [y, y], color=MUTED, linewidth=0.9)
     for rank in range(1, count + 1):
         axes.plot([place(rank)] * 2, [y, y + 0.07], color=MUTED, linewidth=0.9)
         axes.text(place(rank), y + 0.1, str(rank), ha="center", va="bottom", fontsize=8, color=MUTED)
     axes.text(place(1) + 0.18, y + 0.1, "best", ha="left", va="bottom", fontsize=8, color=MUTED)
-    axes.text(place(count) - 0.18, y + 0.1, "average rank: worst", ha="right", va="bottom", fontsize=8, color=MUTED)
+    worst = "worst" if narrow else "average rank: worst"
+    axes.text(place(count) - 0.18, y + 0.1, worst, ha="right", va="bottom", fontsize=8, color=MUTED)
 
 
-def _difference_bar(axes: Axes, difference: float, count: int, place: Callable[[float], float]) -> None:
+def _difference_bar(axes: Axes, difference: float, count: int, place: Callable[[float], float], width: float) -> None:
     """Draws the length of the critical difference above the axis, cut where it is longer than the axis."""
     length = min(difference, count - 1)
     start, stop, y = place(count), place(count - length), -0.24
@@ -193,7 +235,9 @@ def _difference_bar(axes: Axes, difference: float, count: int, place: Callable[[
     for x in (start, stop):
         axes.plot([x, x], [y - 0.04, y + 0.04], color=INK, linewidth=1.3)
     label = f"critical difference {difference:.2f}" + (" (longer than the axis)" if difference > count - 1 else "")
-    axes.text(stop + 0.1, y, label, ha="left", va="center", fontsize=8, color=INK)
+    fits = stop + 0.1 + 0.066 * len(label) < width  # else it stands above the bar
+    x, height, side = (stop + 0.1, y, "left") if fits else (width - 0.04, y + 0.13, "right")
+    axes.text(x, height, label, ha=side, va="center", fontsize=8, color=INK)
 
 
 def _tiers(groups: Sequence[tuple[int, int]]) -> list[int]:
@@ -207,26 +251,45 @@ def _tiers(groups: Sequence[tuple[int, int]]) -> list[int]:
     return tiers
 
 
-def _band(axes: Axes, curve: Curve, middle: Floats, low: Floats, high: Floats) -> None:
-    look = mark(curve.entry)
+def _band(
+    axes: Axes,
+    curve: Curve,
+    middle: Floats,
+    ends: Mapping[str, Floats],
+    look: Mark,
+    count: int,
+    zero: float = -math.inf,
+) -> None:
+    """Draws a curve with the ends of its band; what is 0 on a logarithmic axis stands at `zero`."""
     there = np.isfinite(middle)
     if not there.any():
         return
+    keep_series(axes, curve.label, look, x=curve.grid[there], y=middle[there], **{n: v[there] for n, v in ends.items()})
+    low, high = (np.maximum(values, zero) for values in ends.values())
+    middle = np.maximum(middle, zero)
     if there.sum() == 1:
         axes.plot(curve.grid[there], middle[there], color=look.color, marker=look.marker, markersize=5, linestyle="")
         return
-    axes.fill_between(
-        curve.grid, low, high, where=there, step="post", color=look.color, alpha=0.22, linewidth=0, zorder=2
-    )
+    if count <= _MOST_BANDS:
+        axes.fill_between(
+            curve.grid, low, high, where=there, step="post", color=look.color, alpha=0.22, linewidth=0, zorder=2
+        )
+    else:
+        at = np.flatnonzero(there)[_places(int(there.sum()), curve.entry, max(count, 7))]
+        axes.vlines(curve.grid[at], low[at], high[at], color=look.color, linewidth=1.0, alpha=0.75, zorder=2)
     line(axes, curve.grid, middle, look, linewidth=1.6, drawstyle="steps-post", zorder=3)
-    _beads(axes, curve.grid[there], middle[there], curve.entry, 7)
+    _beads(axes, curve.grid[there], middle[there], curve.entry, max(count, 7), look)
 
 
-def _beads(axes: Axes, x: Floats, y: Floats, k: int, count: int) -> None:
-    """Draws a few marks along a line, each entry's at places of its own, so that colour is not all there is."""
+def _places(length: int, k: int, count: int) -> NDArray[np.int_]:
+    """Returns a few points along a line of so many, each entry's at places of its own."""
     offset = (k % count + 0.5) / count
-    places = np.unique(((np.arange(4) + offset) / 4 * (len(x) - 1)).astype(int))
-    look = mark(k)
+    return np.unique(((np.arange(4) + offset) / 4 * (length - 1)).astype(int))
+
+
+def _beads(axes: Axes, x: Floats, y: Floats, k: int, count: int, look: Mark) -> None:
+    """Draws a few marks along a line, so that colour is not all there is."""
+    places = _places(len(x), k, count)
     axes.plot(
         x[places],
         y[places],

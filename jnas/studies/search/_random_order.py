@@ -9,6 +9,7 @@ from jnas.io._text import counted
 from jnas.pages._html import Html, element, section
 from jnas.pages._html import table as html_table
 from jnas.pages._parts import mean_cell, mean_words, named
+from jnas.pages._plots import Mark
 from jnas.statistics._intervals import Floats
 from jnas.statistics._random_draws import (
     BestOfDraws,
@@ -19,6 +20,7 @@ from jnas.statistics._random_draws import (
     probability_at_most,
 )
 from jnas.studies._over_seeds import few_words, statistics_over_seeds
+from jnas.studies.search._parts import entry_looks
 from jnas.studies.search._results import StudyResults, TrainedPool
 from jnas.studies.search._summary import ComparedSearcher, Comparison
 from jnas.tables._metric import metric_of
@@ -80,7 +82,11 @@ def random_order_section(comparison: Comparison, suffix: str) -> Html | None:
     """Returns each searcher's runs beside random orders of the study's trainings; None where none were kept."""
     tables = []
     for number, study in enumerate(comparison.studies):
-        entries = [(k, entry) for k, entry in enumerate(comparison.entries) if entry.study == number]
+        entries = [
+            (look, entry)
+            for look, entry in zip(entry_looks(comparison), comparison.entries, strict=True)
+            if entry.study == number
+        ]
         if study.pool is not None and entries and len(study.pool.scores) > int(study.config["max_evaluations"]):
             told = f"Study {comparison.names[number]}: " if comparison.names[number] else ""
             tables += [
@@ -107,7 +113,7 @@ def random_order_section(comparison: Comparison, suffix: str) -> Html | None:
 def _table(
     study: StudyResults,
     pool: TrainedPool,
-    entries: Sequence[tuple[int, ComparedSearcher]],
+    entries: Sequence[tuple[Mark, ComparedSearcher]],
     target: int,
     label: str,
 ) -> Html:
@@ -120,10 +126,10 @@ def _table(
     orders = {name: random_order(pool.scores[r], worth[r], draws) for name, r in more.items()}
     known = {name: order for name, order in orders.items() if order is not None}
     rows: list[list[Any]] = []
-    for k, entry in entries:
+    for look, entry in entries:
         final = np.asarray(entry.result.final[target], np.float64)
         mean, std, low, high = (float(x[0]) for x in statistics_over_seeds(final[:, None])[:4])
-        name = element("div", named(k, entry.label), element("small", counted(len(final), "run")))
+        name = element("div", named(look, entry.label), element("small", counted(len(final), "run")))
         shares = [f"{share_of_worse(order, metric.sign * final):.2f}" for order in known.values()]
         found = mean_cell(mean, low, high, std=std, forms=(".2f", ".2f"))
         rows.append([name, found, metric.text(float(metric.best(final))), *shares])

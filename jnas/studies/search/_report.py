@@ -125,7 +125,14 @@ def _chapter(comparison: Comparison, space: Space | None, suffix: str) -> list[A
         ("differences", "Who differs"): differences_section(comparison, numbers, suffix),
         ("best", "The best architectures"): best_found_section(comparison, space, suffix),
     }
-    return [*head, _findings(comparison, numbers), *chapter(sections, [_settings(comparison, suffix)], suffix)]
+    together = element("h2", "All studies together") if len(comparison.studies) > 1 else None
+    return [
+        *head,
+        together,
+        _findings(comparison, numbers),
+        _noisy(comparison),
+        *chapter(sections, [_settings(comparison, suffix)], suffix),
+    ]
 
 
 # In words.
@@ -319,6 +326,27 @@ def _findings(comparison: Comparison, numbers: Finals) -> Html | None:
                 "lie, and one critical difference serves for every pair."
             )
     return element("p", text, class_="finding")
+
+
+def _noisy(comparison: Comparison) -> Html | None:
+    """Returns, where searches saw a training drawn at random each time, what they report beside what it is worth."""
+    config = comparison.studies[0].config
+    if not comparison.searched or config.get("reward") != "random" or len(comparison.studies) > 1:
+        return None
+    target = comparison.targets[0]
+    true = next((c for c, t in enumerate(comparison.targets) if c and t == target), None)
+    told = []
+    for entry in comparison.entries if true is not None else ():
+        seen, worth = (float(np.nanmean(entry.result.final[c])) for c in (0, true))
+        told.append(f"{entry.label} reports {seen:.2f} and its picks are worth {worth:.2f}{comparison.metric.mark}")
+    text = (
+        " Each evaluation sees a training drawn at random, anew each time: first reads are not remembered, and a cell "
+        "that is evaluated again may get another score. What a search reports is the highest read that it met, so it "
+        "lies on the good side of what its pick is worth on average over trainings, and the more so the longer it "
+        "runs; both have a column and a curve here. "
+    )
+    means = f"On {target.label}: {'; '.join(told)}." if told else ""
+    return element("p", element("strong", "Reported and true part ways."), text, means, class_="note")
 
 
 def _settings(comparison: Comparison, suffix: str) -> Html:

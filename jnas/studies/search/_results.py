@@ -11,7 +11,7 @@ report.html               the same with pictures
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 import jax
@@ -23,6 +23,8 @@ from jnas.core._vocabulary import Trace
 from jnas.io._archive import write_archive
 from jnas.io._fields import describe_fields
 from jnas.io._tree import check_members
+from jnas.statistics._statistics import check_choice
+from jnas.studies.papers._tidy import data_frame, run_curves_csv, runs_csv
 from jnas.tables._targets import Reference, Target
 
 FOLDER = FolderKind("jnas-study", 1, "a jnas study", "jnas study", "traces", "the traces of a jnas study")
@@ -120,6 +122,21 @@ class StudyResults(NamedTuple):
     yardsticks: Sequence[Any] = ()
     reachable: Mapping[str, Sequence[float]] = {}
     pool: TrainedPool | None = None
+
+    def to_pandas(self, what: Literal["runs", "curves"] = "runs") -> Any:
+        """Returns a tidy pandas data frame; pandas is an extra (`pip install 'jnas[pandas]'`).
+
+        Args:
+          what: `'runs'`: a row for each searcher, seed and target with what the run returned (`value`, of the metric:
+            percent of accuracy; `score`, what was seen of it; `evaluations`; `seconds`, simulated; `arch`).
+            `'curves'`: a row for each improvement of each run, and for its end, with `evaluation` and `seconds`.
+
+        Raises:
+          ImportError: pandas is not installed.
+          ValueError: `what` is neither.
+        """
+        check_choice("what", what, ("runs", "curves"))
+        return data_frame({"runs": runs_csv, "curves": run_curves_csv}[what](self))
 
 
 class Chunk(NamedTuple):

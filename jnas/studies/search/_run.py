@@ -112,8 +112,18 @@ def search_headline(plan: SearchPlan) -> str:
     return (
         f"{counted(len(plan.searchers), 'searcher')} x {seeds_text(config)} on {config['table_name']}: "
         f"{by}{config['dataset']} {config['split']} {metric_of(config).name} after {epochs}{of_epochs} ({kind}), "
-        f"{' or '.join(limits)} a search"
+        f"{' or '.join(limits)} a search{_paid_words(plan)}"
     )
+
+
+def _paid_words(plan: SearchPlan) -> str:
+    """Returns how many evaluations a budget pays for where that is what ends a search, and what changes it."""
+    config = plan.config
+    if config["budget_seconds"] is None or plan.mean_evaluations >= 0.95 * plan.capacity:
+        return ""
+    about = counted(max(round(plan.mean_evaluations), 1), "evaluation")
+    few = "; --budget-seconds or --max-evaluations give more" if plan.mean_evaluations < 20 else ""
+    return f" (about {about}{few})"
 
 
 def _chunks_left(plan: SearchPlan, folder: Path | None, name: str) -> int:

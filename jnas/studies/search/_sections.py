@@ -11,7 +11,7 @@ from jnas.pages._parts import card, mean_cell, mean_words, named, panels, second
 from jnas.statistics._intervals import FEWEST
 from jnas.studies._over_seeds import best_rows
 from jnas.studies.search._curves import Curve, curves
-from jnas.studies.search._parts import clock_name, counted_name, panel_title, searcher_legend
+from jnas.studies.search._parts import clock_name, counted_name, entry_looks, panel_title, searcher_legend
 from jnas.studies.search._plots import accuracy_panel, final_panel, regret_panel
 from jnas.studies.search._results import StudyResults
 from jnas.studies.search._summary import (
@@ -20,7 +20,9 @@ from jnas.studies.search._summary import (
     Comparison,
     Finals,
     best_cells,
+    mean_regret,
     optimum,
+    share_at_optimum,
     shown_targets,
     study_has_times,
 )
@@ -41,7 +43,7 @@ def results_section(comparison: Comparison, numbers: Finals, suffix: str) -> Htm
         "interval of the mean (BCa). The "
         f"best mean of each column is bold. Evaluations and {clock} seconds are medians over runs, at the end of the "
         "run; measured seconds are what this machine took for all runs together."
-        f"{_searched_caption(comparison)}{_interval_caption(numbers)}"
+        f"{_optimum_caption(comparison)}{_searched_caption(comparison)}{_interval_caption(numbers)}"
     )
     return section(
         "What the searchers found",
@@ -60,6 +62,15 @@ def results_section(comparison: Comparison, numbers: Finals, suffix: str) -> Htm
     )
 
 
+def _optimum_caption(comparison: Comparison) -> str:
+    if not _has_optimum(comparison):
+        return ""
+    return (
+        " Below stand the share of runs that end at the table's optimum of the column, and the mean regret in "
+        f"{comparison.metric.points}."
+    )
+
+
 def _searched_caption(comparison: Comparison) -> str:
     if not comparison.searched:
         return ""
@@ -67,6 +78,11 @@ def _searched_caption(comparison: Comparison) -> str:
         " The first column is what the runs searched on and chose by: where it is noisy, it lies "
         f"{'above' if comparison.metric.higher_is_better else 'below'} what the same architectures are worth anew."
     )
+
+
+def _column_label(comparison: Comparison, column: int) -> str:
+    """Returns the name of a column where it stands alone, beside a cell on a narrow screen."""
+    return comparison.targets[column].label + _searched_word(comparison, column)
 
 
 def _searched_word(comparison: Comparison, column: int) -> str:
@@ -109,6 +125,15 @@ def _results_head(comparison: Comparison) -> Html:
     return element("thead", top, element("tr", splits, evaluations, clock))
 
 
+def _at_optimum(comparison: Comparison, k: int, target: int) -> Html | None:
+    """Returns the share of an entry's runs that end at the optimum and the mean regret, where a table knows it."""
+    share = share_at_optimum(comparison, k, target)
+    if share is None:
+        return None
+    regret = mean_regret(comparison, k, target)
+    return element("small", f"{100 * share:.0f} % at optimum, regret {regret:.2f}")
+
+
 def _searcher_row(comparison: Comparison, numbers: Finals, k: int, best: Sequence[int]) -> Html:
     entry = comparison.entries[k]
     cells = []
@@ -117,17 +142,29 @@ def _searcher_row(comparison: Comparison, numbers: Finals, k: int, best: Sequenc
     for c in range(len(best)):
         mean, std, low, high = (float(a[k, c]) for a in (numbers.mean, numbers.std, numbers.low, numbers.high))
         forms = (".2f", ".3f" if narrow[c] else ".2f")
-        cells.append(mean_cell(mean, low, high, std=std, forms=forms, strong=best[c] == k, name="td"))
+        at = _at_optimum(comparison, k, c)
+        shown = mean_cell(mean, low, high, at, std=std, forms=forms, strong=best[c] == k)
+        cells.append(element("td", shown, data_label=_column_label(comparison, c)))
     compiled, ran = entry.result.compile_seconds, entry.result.run_seconds
     told = (
         f"compiling {seconds_text(compiled)}" if compiled else "compiling included"
     )  # which real trainings do not time
-    measured = element("td", seconds_text(compiled + ran), element("small", told))
+    measured = element("td", seconds_text(compiled + ran), element("small", told), data_label="measured here, all runs")
     return element(
         "tr",
-        element("th", named(k, entry.label), element("small", _runs_text(comparison, entry)), scope="row"),
+        element(
+            "th",
+            named(entry_looks(comparison)[k], entry.label),
+            element("small", _runs_text(comparison, entry)),
+            scope="row",
+        ),
         cells,
-        element("td", f"{numbers.evaluations[k]:,.0f}", _unless(counted_name, comparison, entry.study)),
+        element(
+            "td",
+            f"{numbers.evaluations[k]:,.0f}",
+            _unless(counted_name, comparison, entry.study),
+            data_label=f"{counted_name(comparison)}, median",
+        ),
         _spent_cell(comparison, numbers, k),
         measured,
     )
@@ -137,8 +174,9 @@ def _spent_cell(comparison: Comparison, numbers: Finals, k: int) -> Html:
     """Returns the cell of the time that a run took on the study's clock, where there is one."""
     study = comparison.entries[k].study
     if not study_has_times(comparison.studies[study]):
-        return element("td", "–", element("small", "no times"))
-    return element("td", seconds_text(float(numbers.seconds[k])), _unless(clock_name, comparison, study))
+        return element("td", "–", element("small", "no times"), data_label="time")
+    own = _unless(clock_name, comparison, study)
+    return element("td", seconds_text(float(numbers.seconds[k])), own, data_label=f"{clock_name(comparison)} time")
 
 
 def _unless(name: Callable[[Comparison, int], str], comparison: Comparison, study: int) -> Html | None:
@@ -165,14 +203,17 @@ def _runs_text(comparison: Comparison, entry: ComparedSearcher) -> str:
 
 def _reference_row(comparison: Comparison, index: int) -> Html:
     reference = comparison.references[index]
-    cells = [element("td", mean_words(v)) for v in np.asarray(reference.values, np.float64)]
+    cells = [
+        element("td", mean_words(v), data_label=_column_label(comparison, c))
+        for c, v in enumerate(np.asarray(reference.values, np.float64))
+    ]
     best = reference.name.lower().startswith(("optim", "best"))
     where = reference.arch or ("the best of the table in each column" if best else "")
     return element(
         "tr",
         element("th", reference.name, element("small", breakable(where)), scope="row"),
         cells,
-        [element("td", "–") for _ in range(3)],
+        [element("td", "–", class_="nothing") for _ in range(3)],
     )
 
 
@@ -197,7 +238,8 @@ def time_section(comparison: Comparison, suffix: str) -> Html:
     targets = shown_targets(comparison)
     intro = (
         "How good the incumbent is, the best architecture so far by the score searched on. Lines are means over runs, "
-        f"bands their 95 % bootstrap confidence intervals (none for fewer than {FEWEST} runs)"
+        f"bands (bars at a few points, where there are more than three lines) their 95 % bootstrap confidence "
+        f"intervals (none for fewer than {FEWEST} runs)"
         f"{', dashes the optimum of the table' if _has_optimum(comparison) else ''}. A line begins when nine runs in "
         "ten have evaluated something and ends with the searcher's last run. Horizontal axes are logarithmic; "
         f"vertical axes of {comparison.metric.plural} leave out the start of the curves."
@@ -247,6 +289,7 @@ def _accuracies(comparison: Comparison, found: Curves, axis: str, caption: str) 
                 optimum(comparison, t),
                 axis=axis,
                 metric=comparison.metric,
+                looks=entry_looks(comparison),
                 title=f"Mean {comparison.metric.name} on {comparison.targets[t].label} against {axis}",
             ),
         )
@@ -270,6 +313,7 @@ def _regrets(comparison: Comparison, found: Curves, axis: str) -> Html:
                 best,
                 axis=axis,
                 metric=comparison.metric,
+                looks=entry_looks(comparison),
                 title=f"Regret on {comparison.targets[t].label} against {axis}",
             ),
         )
@@ -280,8 +324,8 @@ def _regrets(comparison: Comparison, found: Curves, axis: str) -> Html:
     runs = ", ".join(f"{e.label} {len(e.result.traces.mask)}" for e in shown)
     caption = (
         f"The same as regret: by how much the {comparison.metric.name} lies {_worse(comparison)} the optimum, against "
-        f"{axis}, both logarithmic. Lines are medians over runs, bands go from the lower to the upper quartile. Runs: "
-        f"{runs}."
+        f"{axis}, both logarithmic; 0 has a place of its own below the dotted line. Lines are medians over runs, bands "
+        f"(bars, where there are more than three lines) go from the lower to the upper quartile. Runs: {runs}."
     )
     return panels(drawn, caption, searcher_legend(comparison, _shown(found))) if drawn else Html()
 
@@ -307,7 +351,8 @@ def finals_section(comparison: Comparison, suffix: str) -> Html:
     for t in shown_targets(comparison):
         values = [np.asarray(entry.result.final[t], np.float64) for entry in comparison.entries]
         title = f"Final {metric.plural} on {comparison.targets[t].label}"
-        picture = final_panel(labels, values, optimum(comparison, t), title=title, metric=metric)
+        looks = entry_looks(comparison)
+        picture = final_panel(labels, values, optimum(comparison, t), title=title, metric=metric, looks=looks)
         drawn.append((panel_title(comparison, t), picture))
     better, worst = ("higher", "lowest") if metric.higher_is_better else ("lower", "highest")
     caption = (
@@ -340,14 +385,15 @@ def best_found_section(comparison: Comparison, space: Space | None, suffix: str)
 
 def _card(comparison: Comparison, cell: BestCell, space: Space | None) -> Html:
     found = [(k, comparison.entries[k], count) for k, count in cell.found_by]
-    finders = [(k, e.label, f"{count:,} of {counted(e.result.final.shape[1], 'run')}") for k, e, count in found]
+    looks = entry_looks(comparison)
+    finders = [(looks[k], e.label, f"{count:,} of {counted(e.result.final.shape[1], 'run')}") for k, e, count in found]
     judged = list(zip(comparison.targets, cell.values, strict=True))[comparison.searched :]
     metric, proxy = comparison.metric, _study_of(comparison, cell).config.get("objective")
     values = [(t.label, metric.text(v)) for t, v in judged]
-    name, sign = ("score" if metric.higher_is_better else metric.name), metric.sign
     if proxy is not None:  # a score without training: the higher is the better, whatever the metric
-        name, sign = f"score {proxy.removeprefix('proxy:')}", 1.0
-    searched = (f"{name} searched on{_fidelity(comparison, cell)}", f"{sign * cell.score:.3f}")
+        searched = (f"score {proxy.removeprefix('proxy:')} searched on", f"{cell.score:.3f}")
+    else:
+        searched = (_searched_on(comparison, cell), f"{metric.sign * cell.score:.3f}{metric.mark}")
     return card(space, cell.arch, finders, [searched, *values])
 
 
@@ -355,9 +401,12 @@ def _study_of(comparison: Comparison, cell: BestCell) -> StudyResults:
     return comparison.studies[comparison.entries[cell.found_by[0][0]].study]
 
 
-def _fidelity(comparison: Comparison, cell: BestCell) -> str:
-    """Returns at how many epochs a score was, where the study used several."""
-    epochs = _study_of(comparison, cell).config.get("epochs")
-    if not isinstance(epochs, list | tuple) or not 1 < len(epochs) > cell.fidelity:
-        return ""
-    return f", {counted(epochs[cell.fidelity], 'epoch')}"
+def _searched_on(comparison: Comparison, cell: BestCell) -> str:
+    """Returns what a score is: the data set, split and epochs that the search saw, as far as the study says."""
+    config, metric = _study_of(comparison, cell).config, comparison.metric
+    epochs = config.get("epochs")
+    known = isinstance(epochs, list | tuple) and len(epochs) > cell.fidelity
+    place = [str(config[name]) for name in ("dataset", "split") if name in config]
+    told = [" ".join(place), counted(int(epochs[cell.fidelity]), "epoch") if known else ""]  # type: ignore[index]
+    words = ", ".join(filter(None, told))
+    return f"{metric.name if place else 'score'} searched on" + (f" ({words})" if words else "")

@@ -1,6 +1,7 @@
 """The numbers of a study's report: what its tables and pictures show, as values that tests can check."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -195,7 +196,53 @@ def study_has_times(study: StudyResults) -> bool:
     return not all(np.isin(seconds, counted).all() for seconds in spent)
 
 
+def share_at_optimum(comparison: Comparison, entry: int, target: int) -> float | None:
+    """Returns the share of an entry's runs that end at a target's optimum, None where that is not known."""
+    best = optimum(comparison, target)
+    if best is None:
+        return None
+    final = np.asarray(comparison.entries[entry].result.final[target], np.float64)
+    return float(np.mean(np.abs(final - best) <= 1e-6 * max(abs(best), 1.0)))  # of float32 numbers
+
+
+def mean_regret(comparison: Comparison, entry: int, target: int) -> float:
+    """Returns by how much the runs of an entry that found something end worse than a target's optimum, on average."""
+    best = optimum(comparison, target)
+    final = np.asarray(comparison.entries[entry].result.final[target], np.float64)
+    there = final[np.isfinite(final)]
+    return math.nan if best is None or not there.size else float(comparison.metric.sign * (best - there).mean())
+
+
 # Comparisons.
+
+
+class Disagreement(NamedTuple):
+    """Two entries of which means and ranks name opposite winners, both significantly."""
+
+    by_mean: str
+    by_rank: str
+    welch: float  # p of Welch's test of the means, with Holm's correction
+    mann_whitney: float  # p of the test of ranks, with Holm's correction
+
+
+def disagreements(comparison: Comparison, target: int) -> list[Disagreement]:
+    """Returns the pairs of which the mean says one and the ranks the other, both below 5 % after Holm's correction."""
+    values = samples(comparison, target)
+    if len(values) < 2 or min(len(v) for v in values.values()) < 2:
+        return []
+    found = {  # as the means of the page: without the runs that found nothing
+        e.label: comparison.metric.sign * np.asarray(e.result.final[target], np.float64) for e in comparison.entries
+    }
+    if any(np.isfinite(v).sum() < 2 for v in found.values()):
+        return []
+    ranked, means = compare_pairwise(values), compare_pairwise(found, test="welch", nan_policy="omit")
+    told = []
+    for i, (a, b) in enumerate(ranked.pairs):
+        share, welch, p = float(ranked.superiority[i]), float(means.p_holm[i]), float(ranked.p_holm[i])
+        first = bool(np.nanmean(found[a]) > np.nanmean(found[b]))
+        if max(welch, p) < 0.05 and share != 0.5 and (share > 0.5) != first:
+            told.append(Disagreement(*((a, b) if first else (b, a)), welch, p))
+    return told
 
 
 def samples(comparison: Comparison, target: int) -> dict[str, Floats]:

@@ -4,11 +4,10 @@ import numpy as np
 
 from jnas.io._text import aligned, counted, csv_text
 from jnas.studies._compared import fewer_lines
-from jnas.studies._over_seeds import OVER_SEEDS, csv_cells, mean_text
+from jnas.studies._over_seeds import OVER_SEEDS, csv_cells, mean_text, what_lines
 from jnas.studies.search._results import StudyResults
 from jnas.studies.search._searched import with_searched
 from jnas.studies.search._summary import compare, finals
-from jnas.tables._metric import ACCURACY
 
 COLUMNS = ("searcher", "dataset", "split", "epochs", *OVER_SEEDS)
 
@@ -28,15 +27,16 @@ def search_results_text(results: StudyResults) -> str:
     """Returns mean and standard deviation of every searcher by every target, and the references, as lines."""
     comparison = with_searched(compare([results])[0])
     targets, numbers = comparison.targets, finals(comparison)
-    what = "" if comparison.metric == ACCURACY else comparison.metric.words
-    rows = [[what] + [t.dataset for t in targets], [""] + [f"{t.split} {t.epochs}" for t in targets]]
+    rows = [[""] + [t.dataset for t in targets], [""] + [t.split for t in targets]]
+    rows.append([""] + [counted(t.epochs, "epoch") for t in targets])
     if comparison.searched:
         rows.append(["", "searched on"] + [""] * (len(targets) - 1))
+    heads = len(rows)
     for k, searcher in enumerate(results.searchers):
         rows.append([searcher.name, *map(mean_text, numbers.mean[k], numbers.std[k])])
     for reference in comparison.references:
         rows.append([reference.name, *map(mean_text, map(float, reference.values))])
-    lines = aligned(rows, "l" + "r" * len(targets))
+    lines = [*what_lines(comparison.metric.words, "runs"), *aligned(rows, "l" + "r" * len(targets), heads)]
     lost = [(s.name, int(n)) for s, n in zip(results.searchers, numbers.runs - numbers.found.min(axis=1), strict=True)]
     lines += [f"{n:,} runs of {name} found nothing and are left out" for name, n in lost if n]
     runs = {s.name: int(n) for s, n in zip(results.searchers, numbers.runs, strict=True)}

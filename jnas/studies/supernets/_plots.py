@@ -13,6 +13,7 @@ from jnas.pages._plots import (
     MUTED,
     Mark,
     dots,
+    keep_series,
     level,
     line,
     log_axis,
@@ -58,9 +59,12 @@ def epoch_panel(
             if not there.any():
                 continue
             mean, marker = np.nanmean(values[:, there], axis=0), each.look.marker if there.sum() <= 12 else None
-            line(axes, each.epochs[there], mean, each.look, linewidth=1.7, marker=marker, markersize=3.6, zorder=3)
-        for value in levels:
-            level(axes, value, INK if value == levels[0] else MUTED)
+            style = {"linewidth": 1.7, "marker": marker, "markersize": 3.6, "zorder": 3}
+            line(axes, each.epochs[there], mean, each.look, name=each.label, **style)
+            for place, seed in enumerate(values):
+                keep_series(axes, f"{each.label}, seed {place}", x=each.epochs[there], y=seed[there])
+        for place, value in enumerate(levels):
+            level(axes, value, MUTED if place else INK, name="dashes")
         _vertical(axes, drawn, levels, label, logarithmic)
         last = max(int(each.epochs[-1]) for each in drawn)
         plain_axis(axes, "x", 0.0 if last > 1 else 0.5, last * 1.02, "epochs", whole=True)

@@ -8,14 +8,27 @@ from jnas.io._text import listed
 from jnas.pages._frame import legend
 from jnas.pages._html import Html, section
 from jnas.pages._parts import panels
-from jnas.pages._plots import MUTED, level, line, log_axis, mark, number, plain_axis, plot_frame, styled, to_svg
+from jnas.pages._plots import (
+    MUTED,
+    Mark,
+    keep_series,
+    level,
+    line,
+    mark,
+    number,
+    plain_axis,
+    plot_frame,
+    regret_axis,
+    styled,
+    to_svg,
+)
 from jnas.statistics._curves import regret
 from jnas.statistics._intervals import FEWEST, Floats, mean_interval
 from jnas.studies.supernets._results import SupernetStudy
 from jnas.studies.supernets._summary import judged_column, reference_values
 from jnas.tables._metric import metric_of
 
-_FLOOR = 1e-3  # percentage points: regret below this is drawn as this, a logarithm has no zero
+_MOST_BANDS = 3  # more of them blend
 _LEVELS = ("random cell", "random search, 10 cells", "random search, 100 cells")
 
 
@@ -56,7 +69,8 @@ def _known(study: SupernetStudy, column: int) -> bool:
 def _panel(study: SupernetStudy, column: int, optimum: float) -> Html:
     """Returns the picture of a column of the table, in percentage points."""
     levels, sign = _levels(study, column, optimum), metric_of(study.config).sign
-    means: dict[str, Floats] = {}
+    curves: dict[str, tuple[Any, Floats, Mark, dict[str, Floats]]] = {}
+    label = "mean regret (points)"
     with styled():
         figure, axes = plot_frame()
         for k, result in enumerate(study.methods):
@@ -65,30 +79,33 @@ def _panel(study: SupernetStudy, column: int, optimum: float) -> Html:
             if not there.any():
                 continue
             epochs, look = result.record.looked[there], mark(k)
-            low, high = map(_drawn, mean_interval(values[:, there]))
-            axes.fill_between(epochs, low, high, color=look.color, alpha=0.22, linewidth=0, zorder=2)
-            means[result.name] = _drawn(np.nanmean(values[:, there], axis=0))
-            dots = look.marker if there.sum() <= 12 else None
-            line(axes, epochs, means[result.name], look, linewidth=1.7, marker=dots, markersize=3.6, zorder=3)
+            low, high = mean_interval(values[:, there])
+            mean = np.maximum(np.nanmean(values[:, there], axis=0), 0.0)
+            curves[result.name] = (epochs, mean, look, {"low": low, "high": high})
+        zero = regret_axis(axes, np.concatenate([*(c[1] for c in curves.values()), [*levels.values()]]), label)
+        for name, (epochs, mean, look, ends) in curves.items():
+            low, high = (np.maximum(end, zero) for end in ends.values())
+            if len(curves) <= _MOST_BANDS:
+                axes.fill_between(epochs, low, high, color=look.color, alpha=0.22, linewidth=0, zorder=2)
+            else:
+                axes.vlines(epochs, low, high, color=look.color, linewidth=0.9, alpha=0.6, zorder=2)
+            dots = look.marker if len(epochs) <= 12 else None
+            style: dict[str, Any] = {"linewidth": 1.7, "marker": dots, "markersize": 3.6, "zorder": 3}
+            line(axes, epochs, np.maximum(mean, zero), look, **style)
+            keep_series(axes, name, look, x=epochs, y=mean, **ends)
         for name, value in levels.items():
-            level(axes, value, MUTED)
+            level(axes, max(value, zero), MUTED, name=name)
             place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom"}
-            axes.text(0.99, value, name, fontsize=6.5, color=MUTED, zorder=1.5, **place)
-        drawn = np.concatenate([*means.values(), list(levels.values())])
-        log_axis(axes, "y", drawn.min() / 1.25, max(drawn.max(), drawn.min() * 1.5) * 1.25, "mean regret (points)")
+            axes.text(0.99, max(value, zero), name, fontsize=6.5, color=MUTED, zorder=1.5, **place)
         last = max(int(result.record.looked[-1]) for result in study.methods)
         plain_axis(axes, "x", 0.0 if last > 1 else 0.5, last * 1.02, "epochs", whole=True)
-        ends = ", ".join(f"{name} {number(float(mean[-1]))}" for name, mean in means.items())
+        told = ", ".join(f"{name} {number(float(mean[-1]))}" for name, (_, mean, _, _) in curves.items())
         title = f"Mean regret on {study.targets[column].label} of the derived cell against epochs"
-        return to_svg(figure, f"{title}. At the end: {ends} points")
+        return to_svg(figure, f"{title}. At the end: {told} points")
 
 
 def _levels(study: SupernetStudy, column: int, optimum: float) -> dict[str, float]:
     """Returns the mean regret of random search of several lengths, where the table tells."""
     found, sign = ((name, reference_values(study, name)) for name in _LEVELS), metric_of(study.config).sign
     known = {name: float(values[column]) for name, values in found if values is not None}
-    return {name: float(_drawn(sign * (optimum - value))) for name, value in known.items() if np.isfinite(value)}
-
-
-def _drawn(values: Any) -> Floats:
-    return np.asarray(np.maximum(values, _FLOOR), np.float64)  # a NaN stays one
+    return {name: max(float(sign * (optimum - value)), 0.0) for name, value in known.items() if np.isfinite(value)}

@@ -11,11 +11,13 @@ from jnas.io._text import counted, listed
 from jnas.pages._frame import legend, study_page
 from jnas.pages._html import Html, element, section
 from jnas.pages._html import table as html_table
-from jnas.pages._parts import card, mean_cell, mean_words, named, note_box, panels
+from jnas.pages._parts import card, mean_cell, mean_words, named, note_box, p_text, panels
 from jnas.pages._plots import mark
 from jnas.spaces._registry import absent_choice
+from jnas.statistics._comparison import one_sample_p
+from jnas.statistics._intervals import Floats
 from jnas.studies._compared import known_space
-from jnas.studies._over_seeds import best_rows, few_words
+from jnas.studies._over_seeds import OverSeeds, best_rows, few_words
 from jnas.studies.supernets._other_ends import other_ends_section
 from jnas.studies.supernets._plots import EpochCurves, epoch_panel
 from jnas.studies.supernets._ranking_sections import random_search_section, ranking_section
@@ -107,11 +109,11 @@ def _findings(study: SupernetStudy) -> Html | None:
     text: list[Any] = [
         f"On {study.targets[main].label}, the cells of ",
         element("strong", best),
-        f" are worth {named}{column.mean:.2f}{metric.mark} on average",
-        f" ({_versus(column.mean - random[main])} a cell drawn at random, {random[main]:.2f}{metric.mark}). "
-        if random is not None
-        else ". ",
+        f" are worth {named}{column.mean:.2f}{metric.mark} on average over {_spread_words(column)}. ",
     ]
+    if random is not None:
+        finals = next(result.values[main, :, -1] for result in study.methods if result.name == best)
+        text.append(_against_random(study, best, np.asarray(finals, np.float64), main))
     if worse:
         side = "below" if metric.higher_is_better else "worse than"
         text.append(f"{listed(worse)} {'is' if len(worse) == 1 else 'are'} {side} a random cell. ")
@@ -121,8 +123,38 @@ def _findings(study: SupernetStudy) -> Html | None:
     return element("p", text, class_="finding")
 
 
-def _versus(difference: float) -> str:
-    return f"{abs(difference):.2f} points {'above' if difference >= 0 else 'below'}"
+def _spread_words(column: OverSeeds) -> str:
+    """Returns over how many seeds a mean is, and how they scatter."""
+    found = int(column.found)
+    deviation = "" if np.isnan(column.std) else f" (standard deviation {column.std:.2f})"
+    return f"{counted(found, 'seed')}{deviation}"
+
+
+def _against_random(study: SupernetStudy, name: str, finals: Floats, main: int) -> str:
+    """Returns how a method's cells lie to one drawn at random and to the best of several, with what seeds can tell."""
+    random, metric = reference_values(study, "random cell"), metric_of(study.config)
+    finals = finals[np.isfinite(finals)]
+    gap = float(finals.mean() - random[main])
+    text = (
+        f"That is {abs(gap):.2f} points {'above' if gap >= 0 else 'below'} a cell drawn at random "
+        f"({random[main]:.2f}{metric.mark})"
+    )
+    p = one_sample_p(finals, float(random[main]))
+    if p is None:
+        text += ", but one seed cannot tell them apart"
+    elif p >= 0.05:
+        text += f", but {counted(len(finals), 'seed')} cannot tell them apart (t test, p\u00a0{p_text(p)})"
+    text += ". "
+    ahead = [
+        (reference.name.removeprefix("random search, ").removesuffix(" cells"), float(reference.values[main]))
+        for reference in study.references
+        if reference.name.startswith("random search, ")
+        and metric.sign * (float(reference.values[main]) - finals.mean()) > 0
+    ]
+    if ahead:
+        count, value = ahead[0]
+        text += f"The best of {count} random cells by validation is better than {name}: {value:.2f}{metric.mark}. "
+    return text
 
 
 def _collapsed(study: SupernetStudy) -> list[str]:

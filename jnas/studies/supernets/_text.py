@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from jnas import spaces
-from jnas.io._text import aligned, csv_text, number_cell
+from jnas.io._text import aligned, counted, csv_text, number_cell
 from jnas.searchers.weight_sharing._analysis import COEFFICIENTS
-from jnas.studies._over_seeds import OVER_SEEDS, csv_cells, mean_text
+from jnas.studies._over_seeds import OVER_SEEDS, csv_cells, mean_text, what_lines
 from jnas.studies.supernets._ranking import best_rank
 from jnas.studies.supernets._ranking_text import random_search_lines, ranking_lines
 from jnas.studies.supernets._results import INFOS, SupernetStudy, diverged
@@ -134,7 +134,8 @@ def supernet_results_text(study: SupernetStudy) -> str:
 
 def _finals_lines(study: SupernetStudy) -> list[str]:
     rows = [["", *(t.dataset for t in study.targets), "rank", "skips"]]
-    rows.append(["", *(f"{t.split} {t.epochs}" for t in study.targets), "median", "mean"])
+    rows.append(["", *(t.split for t in study.targets), "median", "mean"])
+    rows.append(["", *(counted(t.epochs, "epoch") for t in study.targets), "", ""])
     for result in study.methods:
         skips = skip_connections(study, result)
         skipped = "-" if skips is None else mean_text(finite_moments(skips[:, -1])[0], digits=1)
@@ -143,7 +144,8 @@ def _finals_lines(study: SupernetStudy) -> list[str]:
     for reference in study.references:
         cells = map(mean_text, map(float, reference.values), reference_spread(study, reference))
         rows.append([reference.name, *cells, "", ""])
-    return aligned(rows, "l" + "r" * (len(study.targets) + 2))
+    lines = aligned(rows, "l" + "r" * (len(study.targets) + 2), heads=3)
+    return [*what_lines(metric_of(study.config).words, "seeds"), *lines]
 
 
 def _archs_lines(study: SupernetStudy) -> list[str]:

@@ -7,7 +7,18 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from jnas.pages._html import Html
-from jnas.pages._plots import HIGHLIGHT, INK, SERIES, log_axis, number, plain_axis, plot_frame, styled, to_svg
+from jnas.pages._plots import (
+    HIGHLIGHT,
+    INK,
+    SERIES,
+    keep_series,
+    log_axis,
+    number,
+    plain_axis,
+    plot_frame,
+    styled,
+    to_svg,
+)
 from jnas.tables._metric import ACCURACY, TableMetric
 
 Floats = NDArray[np.float64]
@@ -33,6 +44,7 @@ def network_size_panel(
     with styled():
         figure, axes = plot_frame()
         _dots(axes, size[there], accuracy[there])
+        keep_series(axes, "architectures", x=size[there], y=accuracy[there])
         if star is not None and there[star]:
             axes.plot(
                 size[star],
@@ -59,6 +71,7 @@ def line_panel(x: Floats, y: Floats, *, xlabel: str, ylabel: str, title: str) ->
     with styled():
         figure, axes = plot_frame()
         axes.plot(x, y, color=SERIES[0], marker="o", markersize=4, linewidth=1.6)
+        keep_series(axes, "all", x=x, y=y)
         axes.axhline(0, color=INK, linewidth=0.8)
         plain_axis(axes, "y", min(0.0, float(np.nanmin(y))) - 0.04, 1.04, ylabel)
         plain_axis(axes, "x", float(x.min()) - 0.3, float(x.max()) + 0.3, xlabel)
@@ -80,7 +93,9 @@ def rank_panel(x: Floats, y: Floats, *, xlabel: str, ylabel: str, title: str) ->
         figure, axes = plot_frame(left=0.62)
         count = int(there.sum())
         axes.plot([1, count], [1, count], color=INK, linewidth=0.8, dashes=(5, 3), zorder=3)
-        _dots(axes, ranks_of(x[there]), ranks_of(y[there]))
+        ranks = ranks_of(x[there]), ranks_of(y[there])
+        _dots(axes, *ranks)
+        keep_series(axes, "architectures", x=ranks[0], y=ranks[1])
         room = 0.02 * max(count, 2)
         plain_axis(axes, "x", 1 - room, count + room, xlabel, most=5)
         plain_axis(axes, "y", 1 - room, count + room, ylabel, most=5)
@@ -115,6 +130,7 @@ def histogram(values: Floats, star: float | None, *, label: str, title: str, log
     with styled():
         figure, axes = plot_frame()
         axes.stairs(heights, edges, fill=True, color=SERIES[0], alpha=0.75)
+        keep_series(axes, "bins", x=edges[:-1], to=edges[1:], y=heights)
         if star is not None and np.isfinite(star):
             axes.axvline(star, color=HIGHLIGHT, linewidth=1.6)
         axis(axes, "x", low, high, label)
@@ -138,6 +154,7 @@ def noise_panel(mean: Floats, std: Floats, *, title: str, metric: TableMetric = 
     with styled():
         figure, axes = plot_frame()
         _dots(axes, mean, std)
+        keep_series(axes, "architectures", x=mean, y=std)
         order = np.argsort(mean, kind="stable")
         parts = [part for part in np.array_split(order, min(20, max(1, len(order) // 5))) if len(part)]
         middle = [float(np.median(std[part])) for part in parts]

@@ -10,6 +10,7 @@ from jnas.pages._html import Html, element, join, page, section
 from jnas.pages._html import table as html_table
 from jnas.spaces._rows import many_are_one
 from jnas.tables._table import Table
+from jnas.tables.report._hardness_section import hardness_section
 from jnas.tables.report._papers import find_paper
 from jnas.tables.report._sections import (
     accuracy_section,
@@ -62,6 +63,7 @@ def table_report(table: Table, progress: Callable[[str], None] | None = None) ->
         ("rankings", lambda: cells_ranking_section(table, columns)),
         ("short trainings", lambda: early_section(table, columns)),
         ("seeds", lambda: noise_section(table, columns)),
+        ("how hard it is to search", lambda: hardness_section(table, columns)),
         ("seconds", lambda: seconds_section(table, columns)),
         ("best architectures", lambda: best_known_section(table, columns)),
     ]

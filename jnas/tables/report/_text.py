@@ -125,9 +125,7 @@ def describe_arch(
     Raises:
       ValueError: The table does not hold the architecture, or no such training.
     """
-    trainings = _chosen(table, dataset, epochs, at)
-    if isinstance(arch, str) and re.fullmatch(r"-\d+", arch):
-        arch = int(arch)  # which the table refuses as an index; it is no architecture's string
+    trainings, arch = chosen_trainings(table, dataset, epochs, at), asked_arch(arch)
     first = info(table, arch, dataset=trainings[0].dataset, epochs=trainings[0].epochs, seed="mean")
     lines = [f"architecture {first.arch_index}: {first.arch}"]
     for name in dict.fromkeys(t.dataset for t in trainings):
@@ -158,13 +156,18 @@ def describe_arch(
     return "\n".join([*lines, "", *aligned(rows, "lllrrrr")])
 
 
+def asked_arch(arch: Any) -> Any:
+    """Returns an architecture as a query takes it: a negative number as an index, which the table refuses."""
+    return int(arch) if isinstance(arch, str) and re.fullmatch(r"-\d+", arch) else arch
+
+
 def index_trained_as(table: Table, training: Training, index: int) -> int:
     """Returns the architecture whose runs an architecture has: its own index, where it was trained itself."""
     rows = table.read(member("trained_as", training.dataset, training.epochs))
     return index if rows is None else int(rows[index])
 
 
-def _chosen(table: Table, dataset: str | None, epochs: int | None, at: int | None) -> list[Training]:
+def chosen_trainings(table: Table, dataset: str | None, epochs: int | None, at: int | None) -> list[Training]:
     """Returns the trainings that a query is about, or raises ValueError that lists what there is."""
     there = table.header.trainings
     asked = [t for t in there if dataset in (None, t.dataset) and epochs in (None, t.epochs)]

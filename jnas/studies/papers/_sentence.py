@@ -1,0 +1,88 @@
+"""What a paper prints of a study of searchers in a sentence or two: what was searched, how often, with which result."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from jnas.core._version import __version__
+from jnas.io._text import counted, listed
+from jnas.pages._parts import p_text
+from jnas.studies.search._results import StudyResults
+from jnas.studies.search._summary import Comparison, compare, finals, main_target, pairwise
+from jnas.tables._metric import metric_of
+
+_MOST = 4  # searchers whose numbers a sentence bears; of more it names the best and the worst
+
+
+def paper_sentence(results: StudyResults) -> str:
+    """Returns what was searched, seeds, budget, means with intervals, and the test between the best two.
+
+    It is empty where nothing has finished, or no column judges.
+    """
+    comparison = compare([results])[0]
+    if not comparison.entries or not comparison.targets:
+        return ""
+    return f"{_asked(results)} {_found(comparison)} (jnas {__version__}.)"
+
+
+def _asked(results: StudyResults) -> str:
+    config, names = results.config, [s.name for s in results.searchers]
+    runs = sorted({int(s.final.shape[1]) for s in results.searchers})
+    each = counted(runs[0], "independent run") if len(runs) == 1 else f"{runs[0]:,} to {runs[-1]:,} independent runs"
+    where = config.get("table_name") or "the search space"
+    goal = _goal(config)
+    limits = []
+    if config.get("budget_seconds") is not None:
+        limits.append(f"{float(config['budget_seconds']):,.0f} {config.get('clock', 'simulated')} seconds")
+    if config.get("max_evaluations") is not None:
+        limits.append(f"at most {counted(int(config['max_evaluations']), 'evaluation')}")
+    limit = f", of {' and '.join(limits)} each" if limits else ""
+    seed = f" (root seed {config['root_seed']})" if "root_seed" in config else ""
+    return f"We ran {listed(names)} on {where}, searching {goal}, in {each}{seed} of each{limit}."
+
+
+def _goal(config: Any) -> str:
+    if config.get("objective") is not None:
+        return f"the training-free score {str(config['objective']).removeprefix('proxy:')}"
+    told = [str(config[name]) for name in ("dataset", "split") if name in config]
+    epochs = config.get("epochs")
+    several = list(map(str, epochs)) if isinstance(epochs, list | tuple) else [str(epochs)] if epochs else []
+    after = f" after {listed(several)} epoch{'' if several == ['1'] else 's'}" if several else ""
+    seen = {"mean": " (means over training seeds)", "random": " (of one training drawn at random each time)"}
+    reward = config.get("reward")
+    noise = "" if reward is None else seen.get(str(reward), f" (of training seed {reward})")
+    return f"for the best {' '.join([*told, metric_of(config).name])}{after}{noise}"
+
+
+def _found(comparison: Comparison) -> str:
+    target, metric, numbers = main_target(comparison), comparison.metric, finals(comparison)
+    known = [k for k in range(len(comparison.entries)) if np.isfinite(numbers.mean[k, target])]
+    if not known:
+        return "No run found an architecture that is known there."
+    order = sorted(known, key=lambda k: -metric.sign * numbers.mean[k, target])
+    shown = order if len(order) <= _MOST else [order[0], order[-1]]
+    told = [f"{comparison.entries[k].label} {_reached(numbers, k, target, metric.mark)}" for k in shown]
+    text = (
+        f"By {comparison.targets[target].label}, mean ± standard deviation over runs [95 % BCa bootstrap interval of "
+        f"the mean]: {listed(told, '; ')}."
+    )
+    tests = pairwise(comparison, target)
+    if tests is None or len(order) < 2:
+        return text
+    pair = (comparison.entries[order[0]].label, comparison.entries[order[1]].label)
+    place = tests.pairs.index(pair) if pair in tests.pairs else tests.pairs.index(pair[::-1])
+    p, count = float(tests.p_holm[place]), len(tests.pairs)
+    corrected = f", Holm's correction for {count} pairs" if count > 1 else ""
+    verb = "differ" if p < 0.05 else "cannot be told apart"
+    return (
+        f"{text} {pair[0]} and {pair[1]} {verb} (two-sided Mann-Whitney test{corrected}: p\u00a0{p_text(p)}, "
+        f"n\u00a0=\u00a0{int(numbers.runs[order[0]])} and {int(numbers.runs[order[1]])})."
+    )
+
+
+def _reached(numbers: Any, k: int, target: int, mark: str) -> str:
+    mean, std, low, high = (float(x[k, target]) for x in (numbers.mean, numbers.std, numbers.low, numbers.high))
+    deviation = "" if math.isnan(std) else f" ± {std:.2f}"
+    interval = "" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
+    return f"{mean:.2f}{deviation}{mark}{interval}"
