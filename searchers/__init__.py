@@ -4,6 +4,10 @@ from jnas.core._vocabulary import WeightSharingSearcher
 from jnas.searchers import predictors
 from jnas.searchers._registry import Entry, entry, make, names
 from jnas.searchers._warm_start import WarmStartState, warm_start
+from jnas.searchers.asynchronous._asha import asha
+from jnas.searchers.asynchronous._hyperband import asynchronous_bohb, asynchronous_hyperband
+from jnas.searchers.asynchronous._median_stopping import median_stopping
+from jnas.searchers.asynchronous._pasha import pasha
 from jnas.searchers.black_box._at_fidelity import at_fidelity
 from jnas.searchers.black_box._bananas import bananas, bananas_random_ranking, bonas
 from jnas.searchers.black_box._bohb import bohb
@@ -64,6 +68,9 @@ __all__ = [
     "WeightSharingEntry",
     "WeightSharingSearcher",
     "architecture_hessian",
+    "asha",
+    "asynchronous_bohb",
+    "asynchronous_hyperband",
     "at_fidelity",
     "bananas",
     "bananas_random_ranking",
@@ -88,10 +95,12 @@ __all__ = [
     "local_search",
     "make",
     "make_weight_sharing",
+    "median_stopping",
     "mutations",
     "names",
     "nao",
     "nasbot",
+    "pasha",
     "predictor_search",
     "predictors",
     "random_search",

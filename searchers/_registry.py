@@ -9,6 +9,10 @@ from jnas.io._fields import describe_fields
 from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers._checks import check_budgets
 from jnas.searchers._warm_start import warm_settings, warm_start
+from jnas.searchers.asynchronous._asha import asha
+from jnas.searchers.asynchronous._hyperband import asynchronous_bohb, asynchronous_hyperband
+from jnas.searchers.asynchronous._median_stopping import median_stopping
+from jnas.searchers.asynchronous._pasha import pasha
 from jnas.searchers.black_box._bananas import bananas, bananas_random_ranking, bonas
 from jnas.searchers.black_box._bohb import bohb
 from jnas.searchers.black_box._enas_controller import enas_controller
@@ -71,17 +75,22 @@ def _plain(
     compiled: bool = True,
     evolves: bool = False,
     begins: bool = False,
+    name: str | None = None,
+    **own: Any,
 ) -> Entry:
-    """Returns the row of a factory with the settings of the space's benchmark, and its mutation if it evolves."""
-    name = factory.__name__
+    """Returns the row of a factory with the settings of the space's benchmark, and its mutation if it evolves.
+
+    A row of another name than the factory's has settings of its own.
+    """
+    called = name or factory.__name__
 
     def make(space: Space, budgets: tuple[float, ...], **changed: Any) -> Searcher:
         benchmark = find_benchmark(space.name)
         given = {"budgets": budgets} if multi_fidelity else {}
         searched = with_mutation(space, benchmark.evolution) if evolves else space
-        return factory(searched, **given, **{**benchmark.settings.get(name, {}), **changed})
+        return factory(searched, **given, **{**own, **benchmark.settings.get(called, {}), **changed})
 
-    return Entry(name, make, description, quick, multi_fidelity, random_at_one, compiled, None, factory, begins)
+    return Entry(called, make, description, quick, multi_fidelity, random_at_one, compiled, None, factory, begins)
 
 
 def _predictor_based(
@@ -155,6 +164,47 @@ _ENTRIES = (
     _plain(
         hyperband,
         "brackets of successive halving, eta 3; random search if there is one fidelity",
+        multi_fidelity=True,
+        random_at_one=True,
+    ),
+    _plain(
+        asha,
+        "asynchronous successive halving for several workers: a free worker promotes whoever is among the best quarter "
+        "of its rung; random search if there is one fidelity",
+        multi_fidelity=True,
+        random_at_one=True,
+    ),
+    _plain(
+        asha,
+        "asha that stops whoever is not among the best quarter of its rung, instead of promoting",
+        multi_fidelity=True,
+        random_at_one=True,
+        name="asha_stopping",
+        form="stopping",
+    ),
+    _plain(
+        asynchronous_hyperband,
+        "brackets of asha side by side, eta 3, drawn as Hyperband begins architectures in them; random search if there "
+        "is one fidelity",
+        multi_fidelity=True,
+        random_at_one=True,
+    ),
+    _plain(
+        asynchronous_bohb,
+        "asynchronous_hyperband with the density model of bohb: 64 samples, a third at random",
+        quick=False,
+        multi_fidelity=True,
+    ),
+    _plain(
+        pasha,
+        "asha with eta 3 that puts longer trainings to use only while rankings change; needs three fidelities or more",
+        quick=False,
+        multi_fidelity=True,
+        random_at_one=True,
+    ),
+    _plain(
+        median_stopping,
+        "random search that stops trainings whose curve is below the median of others; with several points of curves",
         multi_fidelity=True,
         random_at_one=True,
     ),

@@ -173,7 +173,7 @@ def test_a_folder_with_older_names_goes_on(tmp_path):
     whole = study(two, TABLE, **CHOICE, out=tmp_path / "study")
     said = read_said(tmp_path / "study")
     apart = {"at", "num_python_seeds"}  # told by `epochs` and `of_epochs`, and by `fewer_seeds`
-    apart |= {"objective"}  # told where it is another than accuracy
+    apart |= {"objective", "workers"}  # told where it is another than accuracy, and where there are several
     assert {s.name for s in SEARCH_SETTINGS if s.of_study} - apart <= said["config"].keys()
     said["config"] = historical_names(said["config"])
     assert {"seeds", "seed", "evaluations", "reduction", "seeds_per_program"} <= said["config"].keys()
@@ -263,7 +263,7 @@ def test_wrong_settings_are_told_in_a_sentence(given, told):
 
 def test_every_row_says_whose_settings_it_has():
     for name in searchers.names():
-        assert setting_names(searchers.entry(name).factory) or name == "random_search"
+        assert setting_names(searchers.entry(name).factory) or name in ("random_search", "median_stopping")
     for name in predictors.names():
         assert setting_names(predictors.entry(name).factory)
     for name in weight_sharing_names():

@@ -119,7 +119,8 @@ def _limits(options: argparse.Namespace, table: Any, dataset: str, epochs: Seque
         # near: those of one fidelity use the most epochs here, the others make about half as many as this.
         ends = [table.runs("accuracy", dataset, options.split, e, options.reward) for e in (epochs[0], epochs[-1])]
         costs = [float(np.nanmean(runs.train_seconds + runs.eval_seconds)) for runs in ends]
-        limits["max_evaluations"] = max(100, math.ceil(2 * limits["budget_seconds"] / math.sqrt(math.prod(costs))))
+        paid = options.workers * limits["budget_seconds"] / math.sqrt(math.prod(costs))
+        limits["max_evaluations"] = max(100, math.ceil(2 * paid))
     return limits
 
 

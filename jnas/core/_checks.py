@@ -13,6 +13,8 @@ from jnas.core._vocabulary import Evaluation, Proposal, Searcher, State
 Overshoot = Literal["discard", "keep"]
 """What happens to the evaluation that would exceed the budget of seconds."""
 
+MOST_WORKERS = 10_000
+
 
 def check_proposal(searcher: Searcher, proposal: Any) -> None:
     """Raises TypeError where `ask` returned something of the wrong form."""
@@ -127,14 +129,25 @@ def affordable_evaluations(objective: Any, budget_seconds: Any, overshoot: Overs
     return affordable
 
 
-def resolve_capacity(objective: Any, budget_seconds: Any, max_evaluations: int | None, overshoot: Overshoot) -> int:
+def check_workers(workers: Any) -> int:
+    """Returns the number of workers; raises ValueError where it is none."""
+    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= MOST_WORKERS:
+        raise ValueError(f"workers is {workers!r}, expected a Python int from 1 to {MOST_WORKERS:,}")
+    return workers
+
+
+def resolve_capacity(
+    objective: Any, budget_seconds: Any, max_evaluations: int | None, overshoot: Overshoot, workers: int = 1
+) -> int:
     """Returns the capacity of a run's trace, checking the arguments that `run` and `search` share."""
+    check_workers(workers)
     if overshoot not in ("discard", "keep"):
         raise ValueError(f"overshoot is {overshoot!r}, expected 'discard' or 'keep'")
     if max_evaluations is None:
         if budget_seconds is None:
             raise ValueError("neither budget_seconds nor max_evaluations was given: the run would have no end")
-        return affordable_evaluations(objective, budget_seconds, overshoot)
+        last = overshoot == "keep"
+        return (affordable_evaluations(objective, budget_seconds, overshoot) - last) * workers + last
     if isinstance(max_evaluations, bool) or not isinstance(max_evaluations, int) or max_evaluations < 1:
         raise ValueError(f"max_evaluations is {max_evaluations!r}, expected a positive Python int")
     if budget_seconds is not None and not isinstance(budget_seconds, jax.core.Tracer) and not budget_seconds > 0:

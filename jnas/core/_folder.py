@@ -208,7 +208,7 @@ def read_part(
     expected: Mapping[str, str],
     sizes: Mapping[str, int] | None = None,
     numbers: Sequence[str] = (),
-    optional: Mapping[str, str] | None = None,
+    optional: Sequence[Mapping[str, str]] = (),
     fits: Callable[[Mapping[str, np.ndarray]], Any] = lambda arrays: None,
 ) -> Archive:
     """Returns what a part's file holds, after checking that it is this part's.
@@ -220,7 +220,7 @@ def read_part(
       expected: Its arrays, as in `check_members`.
       sizes: As there.
       numbers: What else its header must hold.
-      optional: Arrays that are all there, or all missing.
+      optional: Groups of arrays, each all there or all missing.
       fits: Called with all arrays before they are read, as `read_archive` gives them; raises ValueError.
 
     Raises:
@@ -237,8 +237,8 @@ def read_part(
         if wrong:
             raise ValueError(f"{path} is not of {kind.this}; {kind.remedy}, or give {kind.elsewhere}")
         try:
-            more = optional if optional is not None and not arrays.keys().isdisjoint(optional) else {}
-            check_members(arrays, {**expected, **more}, sizes)
+            there = [group for group in optional if not arrays.keys().isdisjoint(group)]
+            check_members(arrays, {**expected, **{n: k for group in there for n, k in group.items()}}, sizes)
             lacking = [name for name in numbers if not isinstance(header.get(name), float)]
             if lacking:
                 raise ValueError(f"its header has no {lacking[0]}")

@@ -29,9 +29,18 @@ from jnas.core._checks import (
     check_step,
     resolve_capacity,
 )
-from jnas.core._loop import RunProgress, admit, answered, columns, empty_trace, row_keys, start_progress
 from jnas.core._vocabulary import Evaluation, Key, Objective, Proposal, Searcher, State, Trace
 from jnas.core._widths import as_float, in_32_bits, is_cost
+from jnas.core.stepping._admission import (
+    RunProgress,
+    admit,
+    answered,
+    columns,
+    empty_trace,
+    row_keys,
+    start_progress,
+)
+from jnas.core.stepping._steps import num_further, worker_steps
 from jnas.io._fields import describe_fields
 from jnas.io._text import short
 
@@ -44,8 +53,9 @@ class Candidate(NamedTuple):
       arch: int32 `[E]`.
       fidelity: Index into `fidelities`.
       key: `[]`, its own; a candidate that goes on with a training has the key with which that one began.
-      row: The row of the trace that it will have if it is accepted; a name for its files.
-      resumes: Row of the training that it goes on with, or -1.
+      row: The row of the trace that it will have if it is accepted; a name for its files. With several workers, how
+        many evaluations were begun before it.
+      resumes: The `row` of the candidate that began the training with which it goes on, or -1.
       resumed_fidelity: Index of the fidelity which that training has reached, or -1.
     """
 
@@ -70,6 +80,8 @@ class _Steps(NamedTuple):
     ask: Any  # (state, progress, objective_key) -> (proposal, state, keys [B])
     settle: Any  # (progress, proposal, evaluation) -> (progress, rows)
     tell: Any  # (state, progress, proposal, evaluation) -> (state, progress, rows)
+    init: Any = None  # with several workers: (state, num_decisions, num_objectives) -> state of the steps
+    numbers: Any = None  # with several workers: (state, progress, proposal) -> (begun before [B], begun by [B])
 
 
 @alone_on_checkpoint
@@ -85,6 +97,7 @@ def search(
     checkpoint: str | os.PathLike[str] | None = None,
     on_evaluation: OnEvaluation | None = None,
     num_objectives: int | None = None,
+    workers: int = 1,
 ) -> Trace:
     """Returns the trace of one search whose evaluations are made one by one from Python.
 
@@ -108,6 +121,8 @@ def search(
       on_evaluation: Called as `on_evaluation(candidate, score, seconds)` after each evaluation made in this process.
       num_objectives: How many numbers a Python function returns as further objectives, minimised, for
         `Trace.objectives`; an `Objective` shows it.
+      workers: How many evaluations are simulated side by side, as in `jnas.run`: this process makes one after another,
+        and each counts as taking its seconds from when its worker was free.
 
     Returns:
       A trace with `T = max_evaluations` rows.
@@ -131,7 +146,8 @@ def search(
     if not callable(evaluate):
         raise TypeError(f"evaluate is {type(evaluate).__name__}, expected a function of a Candidate, or an Objective")
     known = evaluate if isinstance(evaluate, Objective) else Objective(_no_objective, _fidelities(fidelities))
-    capacity = check_capacity(resolve_capacity(known, budget_seconds, max_evaluations, overshoot))
+    capacity = check_capacity(resolve_capacity(known, budget_seconds, max_evaluations, overshoot, workers))
+    started = capacity + (workers if max_evaluations is None else 0)
     if isinstance(evaluate, Objective):
         check_fidelities(searcher, known)
     else:
@@ -139,14 +155,16 @@ def search(
     search_key, objective_key = jax.random.split(key)
     init = jax.jit(searcher.init, static_argnums=1) if searcher.compiled else searcher.init
     state = init(search_key, capacity)
-    steps = compile_steps(searcher, capacity, budget_seconds, overshoot)
+    steps = compile_steps(searcher, capacity, budget_seconds, overshoot, workers, started)
     progress, pending = start_progress(), Pending([], [], [])
+    inner, state = state, _with_workers(searcher, steps, state, num_objectives)
     proposal = _first_proposal(searcher, steps, state, progress, objective_key)
     if isinstance(evaluate, Objective):
         num_objectives = _num_objectives(evaluate, objective_key, progress, proposal)
+        state = _with_workers(searcher, steps, inner, num_objectives)
     if searcher.compiled:
         _rehearse(searcher, steps, state, progress, objective_key, num_objectives)
-    trace = jax.tree.map(np.array, empty_trace(capacity, proposal.archs.shape[1], num_objectives))
+    trace = jax.tree.map(np.array, empty_trace(capacity, proposal.archs.shape[1], num_objectives, workers > 1))
 
     def save(pending: Pending) -> None:
         if checkpoint is not None:
@@ -155,6 +173,7 @@ def search(
     if checkpoint is not None:
         settings = {"searcher": searcher.name, "max_evaluations": capacity, "budget_seconds": budget_seconds}
         settings |= {"overshoot": overshoot, "fidelities": [float(f) for f in known.fidelities]}
+        settings |= {"workers": workers} if workers > 1 else {}  # files of before do not say it
         settings |= _told_apart(searcher, evaluate, objective_key, progress, proposal)
         programs = _programs(searcher, steps, state, progress, objective_key, num_objectives)
         identity = identify(key, programs, **settings)
@@ -164,11 +183,12 @@ def search(
         save(pending)  # so that a folder that cannot be written is known before any work
     while not bool(progress.stopped):
         proposal, asked, keys = steps.ask(state, progress, objective_key)
+        names = _names(steps, asked, progress, proposal)
         if isinstance(evaluate, Objective):
-            evaluation = _evaluate_at_once(searcher, evaluate, keys, proposal, progress, on_evaluation)
+            evaluation = _evaluate_at_once(searcher, evaluate, keys, proposal, names, on_evaluation)
         else:
             one_by_one = _OneByOne(evaluate, num_objectives, steps, on_evaluation, save)
-            evaluation = _evaluate_one_by_one(one_by_one, keys, proposal, progress, pending)
+            evaluation = _evaluate_one_by_one(one_by_one, keys, proposal, progress, pending, names)
         before = state
         state, progress, rows = steps.tell(asked, progress, proposal, evaluation)
         if not searcher.compiled:  # Python's steps cannot be rehearsed; a checkpoint keeps exact types
@@ -183,11 +203,26 @@ def search(
 
 
 @functools.lru_cache(maxsize=16)  # so that a second search with another key compiles nothing
-def compile_steps(searcher: Searcher, capacity: int, budget_seconds: float | None, overshoot: Overshoot) -> _Steps:
-    """Returns the parts of a search's steps, for whoever answers proposals in another way than `search`."""
-    budget = np.float32(np.inf if budget_seconds is None else budget_seconds)
+def compile_steps(
+    searcher: Searcher,
+    capacity: int,
+    budget_seconds: float | None,
+    overshoot: Overshoot,
+    workers: int = 1,
+    started: int | None = None,
+) -> _Steps:
+    """Returns the parts of a search's steps, for whoever answers proposals in another way than `search`.
 
-    def ask(state: State, progress: RunProgress, objective_key: Key) -> tuple[Proposal, State, Key]:
+    With several workers, of whom at most `started` evaluations are begun, the state is what `init` makes of a
+    searcher's.
+    """
+    budget = np.float32(np.inf if budget_seconds is None else budget_seconds)
+    if workers > 1:
+        several = worker_steps(searcher, jnp.asarray(budget), capacity, overshoot, workers, started or capacity)
+        ask, tell = (jax.jit(several.ask), jax.jit(several.tell)) if searcher.compiled else several[1:3]
+        return _Steps(ask, None, tell, several.init, jax.jit(several.numbers))
+
+    def ask_one(state: State, progress: RunProgress, objective_key: Key) -> tuple[Proposal, State, Key]:
         proposal, state = searcher.ask(state)
         check_proposal(searcher, proposal)
         return proposal, state, keys(objective_key, progress, proposal)
@@ -195,12 +230,41 @@ def compile_steps(searcher: Searcher, capacity: int, budget_seconds: float | Non
     def settle(progress: RunProgress, proposal: Proposal, evaluation: Evaluation) -> tuple[RunProgress, Any]:
         return admit(progress, proposal, evaluation, jnp.asarray(budget), capacity, overshoot)
 
-    def tell(state: State, progress: RunProgress, proposal: Proposal, evaluation: Evaluation) -> Any:
+    def tell_all(state: State, progress: RunProgress, proposal: Proposal, evaluation: Evaluation) -> Any:
         progress, rows = settled(progress, proposal, evaluation)
         return searcher.tell(state, proposal._replace(valid=rows.accepted), evaluation), progress, rows
 
     keys, settled = jax.jit(row_keys), jax.jit(settle)
-    return _Steps(jax.jit(ask), settled, jax.jit(tell)) if searcher.compiled else _Steps(ask, settled, tell)
+    return (
+        _Steps(jax.jit(ask_one), settled, jax.jit(tell_all))
+        if searcher.compiled
+        else _Steps(ask_one, settled, tell_all)
+    )
+
+
+def _with_workers(searcher: Searcher, steps: _Steps, state: State, num_objectives: int | None) -> State:
+    """Returns the state of a search's steps, from that of its searcher."""
+    if steps.init is None:
+        return state
+    proposal, _ = jax.eval_shape(searcher.ask, state) if searcher.compiled else searcher.ask(state)
+    check_proposal(searcher, proposal)
+    return steps.init(state, proposal.archs.shape[1], num_objectives)
+
+
+def _names(steps: _Steps, state: State, progress: RunProgress, proposal: Proposal) -> "_Names":
+    """Returns what the rows of a proposal are called, and what those are called with which they go on."""
+    resumes = np.asarray(proposal.resumes)
+    if steps.numbers is None:
+        return _Names(int(progress.num_done) + np.cumsum(np.asarray(proposal.valid)) - 1, resumes)
+    own, begun = map(np.asarray, steps.numbers(state, progress, proposal))
+    return _Names(own, np.where(resumes >= 0, begun, -1))
+
+
+class _Names(NamedTuple):
+    """What the rows of a proposal are called in `Candidate`."""
+
+    row: np.ndarray  # [B]
+    resumes: np.ndarray  # [B]
 
 
 def _first_proposal(searcher: Searcher, steps: _Steps, state: State, progress: RunProgress, key: Key) -> Proposal:
@@ -214,9 +278,7 @@ def _first_proposal(searcher: Searcher, steps: _Steps, state: State, progress: R
 
 def _num_objectives(objective: Objective, key: Key, progress: RunProgress, proposal: Proposal) -> int | None:
     """Returns how many further objectives an objective gives, or None for none."""
-    shapes = jax.eval_shape(lambda key, p, q: objective(row_keys(key, p, q), q), key, progress, proposal)
-    found = getattr(shapes, "objectives", None)  # what is no Evaluation is refused when it is made
-    return None if found is None or len(found.shape) != 2 else int(found.shape[1])
+    return num_further(jax.eval_shape(lambda key, p, q: objective(row_keys(key, p, q), q), key, progress, proposal))
 
 
 def _rehearse(
@@ -242,6 +304,8 @@ def _programs(
     """Returns the lowered programs of a search."""
     proposal = _first_proposal(searcher, steps, state, progress, key)
     evaluation = _answer_to(proposal, num_objectives)
+    if not searcher.compiled and steps.settle is None:
+        return [steps.numbers.lower(state, progress, proposal)]
     if not searcher.compiled:
         return [steps.settle.lower(progress, proposal, evaluation)]
     _, asked, _ = jax.eval_shape(steps.ask, state, progress, key)
@@ -277,7 +341,7 @@ def _evaluate_at_once(
     objective: Objective,
     keys: Key,
     proposal: Proposal,
-    progress: RunProgress,
+    names: _Names,
     on_evaluation: OnEvaluation | None,
 ) -> Evaluation:
     """Evaluates a proposal on a batched objective."""
@@ -285,8 +349,8 @@ def _evaluate_at_once(
     check_step(searcher, proposal, evaluation)
     if on_evaluation is not None:
         scores, seconds = np.asarray(evaluation.score), np.asarray(evaluation.seconds)
-        for number, row in enumerate(np.flatnonzero(np.asarray(proposal.valid))):
-            candidate = _candidate(keys, proposal, row, int(progress.num_done) + number)
+        for row in np.flatnonzero(np.asarray(proposal.valid)):
+            candidate = _candidate(keys, proposal, row, names)
             on_evaluation(candidate, float(scores[row]), float(seconds[row]))
     return answered(objective, evaluation)
 
@@ -302,15 +366,14 @@ class _OneByOne(NamedTuple):
 
 
 def _evaluate_one_by_one(
-    how: _OneByOne, keys: Key, proposal: Proposal, progress: RunProgress, made: Pending
+    how: _OneByOne, keys: Key, proposal: Proposal, progress: RunProgress, made: Pending, names: _Names
 ) -> Evaluation:
     """Evaluates a proposal's valid rows in order, from the first that is not yet in `made`, until the search ends."""
     rows = np.flatnonzero(np.asarray(proposal.valid))
-    first = int(progress.num_done)
     for number in range(len(made.scores), len(rows)):
         if number and _has_ended(how, progress, proposal, rows[:number], made):
             break
-        candidate = _candidate(keys, proposal, rows[number], first + number)
+        candidate = _candidate(keys, proposal, rows[number], names)
         begin = time.perf_counter()
         score, seconds, objectives = _read_answer(how.evaluate(candidate), begin, how.num_objectives)
         made.scores.append(score)
@@ -323,7 +386,12 @@ def _evaluate_one_by_one(
 
 
 def _has_ended(how: _OneByOne, progress: RunProgress, proposal: Proposal, rows: np.ndarray, made: Pending) -> bool:
-    """Returns whether the rows evaluated so far end the search, so that the others need not be evaluated."""
+    """Returns whether the rows evaluated so far end the search, so that the others need not be evaluated.
+
+    With several workers they do not: another row may end before these.
+    """
+    if how.steps.settle is None:
+        return False
     so_far = np.zeros(proposal.valid.shape, bool)
     so_far[rows] = True
     partial = proposal._replace(valid=jnp.asarray(so_far))
@@ -347,13 +415,13 @@ def _as_evaluation(proposal: Proposal, rows: np.ndarray, made: Pending, num_obje
     return jax.tree.map(jnp.asarray, Evaluation(score, seconds, valid, objectives))  # type: ignore[arg-type, no-any-return]
 
 
-def _candidate(keys: Key, proposal: Proposal, row: Any, place: int) -> Candidate:
+def _candidate(keys: Key, proposal: Proposal, row: Any, names: _Names) -> Candidate:
     return Candidate(
         arch=np.asarray(proposal.archs[row]),
         fidelity=int(proposal.fidelity[row]),
         key=keys[row],
-        row=place,
-        resumes=int(proposal.resumes[row]),
+        row=int(names.row[row]),
+        resumes=int(names.resumes[row]),
         resumed_fidelity=int(proposal.resumed_fidelity[row]),
     )
 

@@ -188,6 +188,7 @@ class Searcher(NamedTuple):
     Attributes:
       init: `init(key, capacity) -> state`; `capacity`, a Python int, bounds the number of evaluations of the run.
       ask: `ask(state) -> (proposal, state)`. A proposal without a valid row ends the run: nothing is left to try.
+        While other workers are still evaluating, it says that the searcher waits for them.
       tell: `tell(state, proposal, evaluation) -> state`; rows whose `proposal.valid` is False have not been evaluated
         (or were discarded by the budget) and must not change what the searcher knows.
       name: For tables and legends.
@@ -196,6 +197,10 @@ class Searcher(NamedTuple):
         `jnas.search` and studies then call them as they are, and its state may hold NumPy arrays.
       made_with: What its factory was given, defaults included, as a JSON object; empty where that is not known.
       num_init: With how many random architectures it begins, from which it learns; 0 where there is no such number.
+      ask_beside: `ask_beside(state, pending) -> (proposal, state)`, how it is asked as a worker becomes free while
+        others are at work: `pending`, a proposal of `W` rows, says by its valid ones at what (`ask` is the same with
+        nothing pending). It proposes one architecture, and is told each as it ends, in whatever order. None of a
+        searcher that is told a whole proposal, whose rows the workers share, before it is asked for the next.
     """
 
     init: _Init
@@ -206,6 +211,7 @@ class Searcher(NamedTuple):
     compiled: bool = True
     made_with: str = ""
     num_init: int = 0
+    ask_beside: Callable[[State, Proposal], tuple[Proposal, State]] | None = None
 
 
 STOPPED_BY = ("capacity", "budget", "exhausted")
@@ -214,7 +220,7 @@ STOPPED_BY = ("capacity", "budget", "exhausted")
 
 @describe_fields
 class Trace(NamedTuple):
-    """What a run left: `T` rows (its capacity), one for each evaluation in the order in which they were made.
+    """What a run left: `T` rows (its capacity), one for each evaluation in the order in which they ended.
 
     Attributes:
       arch: int32 `[T, E]`.
@@ -225,6 +231,10 @@ class Trace(NamedTuple):
       mask: bool `[T]`, the row was used; used rows come first.
       stopped_by: int32 `[]`, index into `STOPPED_BY`.
       objectives: float32 `[T, O]`, as `Evaluation.objectives`; None where evaluations have none.
+      finish: float32 `[T, 2]`, seconds from the run's start to the evaluation's end, as a sum of two numbers of which
+        the second is less than a step of the first (`jnas.statistics.elapsed_seconds` adds them in float64); None with
+        one worker, whose evaluations follow one another.
+      worker: int32 `[T]`, which worker made it, -1 where unused; None with one worker.
     """
 
     arch: Array
@@ -235,6 +245,8 @@ class Trace(NamedTuple):
     mask: Array
     stopped_by: Array
     objectives: Array | None = None
+    finish: Array | None = None
+    worker: Array | None = None
 
 
 Features = Any
@@ -304,6 +316,12 @@ def propose(archs: Array, fidelity: Array | int = 0, valid: Array | bool = True)
         resumed_fidelity=fresh,
         valid=jnp.broadcast_to(jnp.asarray(valid, bool), (batch,)),
     )
+
+
+def nothing_pending(num_decisions: int) -> Proposal:
+    """Returns what `Searcher.ask_beside` is given where no other worker is at work: a proposal without rows."""
+    none = jnp.zeros((0,), jnp.int32)
+    return Proposal(jnp.zeros((0, num_decisions), jnp.int32), none, none, none, jnp.zeros((0,), bool))
 
 
 def usable_score(evaluation: Evaluation) -> Array:

@@ -147,11 +147,15 @@ def elapsed_seconds(trace: Trace) -> NDArray[np.float64]:
 
     The sum is taken by NumPy in float64 and so cannot stand inside `jit`: a float32 counts 5e6 s in steps of half a
     second. `jnas.run` meets the same limit with a sum of two float32 numbers (about 48 bits), and the two agree far
-    below a millisecond. Unused rows repeat the total.
+    below a millisecond. Unused rows repeat the total. With several workers it is the moment at which the row's
+    evaluation ended, as the trace says it.
 
     Raises:
       TypeError: The trace is traced by `jit` or `vmap`.
     """
+    if trace.finish is not None:
+        ends = np.sum(_on_host(trace.finish), axis=-1, dtype=np.float64)
+        return np.maximum.accumulate(np.where(_on_host(trace.mask), ends, 0.0), axis=-1)
     return np.cumsum(np.where(_on_host(trace.mask), _on_host(trace.seconds), 0.0), axis=-1, dtype=np.float64)
 
 

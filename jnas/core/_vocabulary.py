@@ -26,6 +26,7 @@ from jnas.core._search_words import (
     State,
     Trace,
     function_objective,
+    nothing_pending,
     propose,
     usable_score,
 )
@@ -103,6 +104,7 @@ __all__ = [
     "function_objective",
     "likeliest_choices",
     "log_probability_of",
+    "nothing_pending",
     "propose",
     "usable_score",
 ]

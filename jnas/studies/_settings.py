@@ -222,6 +222,7 @@ TRUE_RUN = REWARD.of(
         accepts=lambda run: run != "random",
     ),
 )
+WORKERS = Setting("workers", integer(1, most=10_000), "W", default=1)
 CHUNK = Setting("chunk", POSITIVE, "N", older=("seeds_per_program",))
 
 

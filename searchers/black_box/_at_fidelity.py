@@ -38,7 +38,13 @@ def at_fidelity(searcher: Searcher, fidelity: int) -> Searcher:
         proposal, state = searcher.ask(state)
         return proposal._replace(fidelity=jnp.full_like(proposal.fidelity, fidelity)), state
 
+    def ask_beside(state: State, pending: Proposal) -> tuple[Proposal, State]:
+        assert searcher.ask_beside is not None
+        proposal, state = searcher.ask_beside(state, pending._replace(fidelity=jnp.zeros_like(pending.fidelity)))
+        return proposal._replace(fidelity=jnp.full_like(proposal.fidelity, fidelity)), state
+
     def tell(state: State, proposal: Proposal, evaluation: Evaluation) -> State:
         return searcher.tell(state, proposal._replace(fidelity=jnp.zeros_like(proposal.fidelity)), evaluation)
 
-    return searcher._replace(ask=ask, tell=tell, num_fidelities=fidelity + 1)
+    beside = None if searcher.ask_beside is None else ask_beside
+    return searcher._replace(ask=ask, tell=tell, num_fidelities=fidelity + 1, ask_beside=beside)

@@ -1,13 +1,13 @@
 """BOHB: Hyperband whose new configurations come from a density model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jnas.core._draws import bits, split, uniform
-from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, usable_score
+from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, nothing_pending, usable_score
 from jnas.searchers._checks import check_budgets, check_eta, check_fraction, check_positive_int, check_rounding
 from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._brackets import (
@@ -26,6 +26,54 @@ from jnas.searchers.black_box._density import (
     observe,
     sample_model,
 )
+
+
+def density_sampler(
+    space: Space,
+    num_fidelities: int,
+    *,
+    num_samples: int,
+    random_fraction: Any,
+    top_fraction: float,
+    min_bandwidth: Any,
+    min_points: int | None,
+) -> Callable[[Key, Key, Observations], Array]:
+    """Returns what draws a new architecture by BOHB's model: `draw(sample_key, model_key, observations) -> arch [E]`.
+
+    Arguments and errors are those of `bohb`.
+    """
+    check_positive_int("num_samples", num_samples)
+    check_fraction("random_fraction", random_fraction)
+    check_fraction("top_fraction", top_fraction)
+    least = space.num_decisions + 1 if min_points is None else min_points
+    check_positive_int("min_points", least)
+    if not isinstance(min_bandwidth, jax.core.Tracer) and not 0 < min_bandwidth <= 1:
+        raise ValueError(f"min_bandwidth is {min_bandwidth}, expected more than 0 and at most 1")
+
+    def from_model(words: Array, observations: Observations) -> tuple[Array, Array]:
+        """Returns `(arch [E], exists [])`, the candidate with the largest ratio of densities."""
+        model = fit_model(
+            observations,
+            space.num_choices,
+            num_fidelities=num_fidelities,
+            top_fraction=top_fraction,
+            min_points=least,
+            min_bandwidth=min_bandwidth,
+        )
+        candidates = sample_model(model, observations, words, space.num_choices)
+        valid = jax.vmap(space.is_valid)(candidates)
+        ratio = jnp.where(valid, density_ratio(model, observations, candidates, space.num_choices), 0.0)
+        # The first of those that are equal but for rounding, which depends on the number of lanes.
+        best = jnp.argmax(ratio >= jnp.max(ratio) * (1 - 1e-5))
+        return candidates[best], model.exists & valid[best]
+
+    def draw(sample_key: Key, model_key: Key, observations: Observations) -> Array:
+        words = bits(model_key, (num_samples + 1, 1 + 2 * space.num_decisions))
+        modelled, exists = from_model(words[1:], observations)
+        use_model = exists & (uniform(words[0, 0]) >= random_fraction)
+        return jnp.where(use_model, modelled, space.sample(sample_key))
+
+    return draw
 
 
 class BohbState(NamedTuple):
@@ -96,17 +144,17 @@ def bohb(
     budgets = check_budgets(budgets)
     check_eta(eta)
     check_rounding(rounding)
-    check_positive_int("num_samples", num_samples)
-    check_fraction("random_fraction", random_fraction)
-    check_fraction("top_fraction", top_fraction)
-    if min_points is None:
-        min_points = space.num_decisions + 1
-    check_positive_int("min_points", min_points)
-    if not isinstance(min_bandwidth, jax.core.Tracer) and not 0 < min_bandwidth <= 1:
-        raise ValueError(f"min_bandwidth is {min_bandwidth}, expected more than 0 and at most 1")
     num_fidelities = len(budgets)
     brackets = hyperband_brackets(num_fidelities, eta, rounding)
-    least = min_points
+    new_from_model = density_sampler(
+        space,
+        num_fidelities,
+        num_samples=num_samples,
+        random_fraction=random_fraction,
+        top_fraction=top_fraction,
+        min_bandwidth=min_bandwidth,
+        min_points=min_points,
+    )
 
     def init(key: Key, capacity: int) -> BohbState:
         return BohbState(
@@ -115,37 +163,21 @@ def bohb(
             observations=no_observations(capacity, space.num_decisions),
         )
 
-    def from_model(words: Array, observations: Observations) -> tuple[Array, Array]:
-        """Returns `(arch [E], exists [])`, the candidate with the largest ratio of densities."""
-        model = fit_model(
-            observations,
-            space.num_choices,
-            num_fidelities=num_fidelities,
-            top_fraction=top_fraction,
-            min_points=least,
-            min_bandwidth=min_bandwidth,
-        )
-        candidates = sample_model(model, observations, words, space.num_choices)
-        valid = jax.vmap(space.is_valid)(candidates)
-        ratio = jnp.where(valid, density_ratio(model, observations, candidates, space.num_choices), 0.0)
-        # The first of those that are equal but for rounding, which depends on the number of lanes.
-        best = jnp.argmax(ratio >= jnp.max(ratio) * (1 - 1e-5))
-        return candidates[best], model.exists & valid[best]
-
     def ask(state: BohbState) -> tuple[Proposal, BohbState]:
+        return ask_beside(state, nothing_pending(space.num_decisions))
+
+    def ask_beside(state: BohbState, pending: Proposal) -> tuple[Proposal, BohbState]:
         key, sample_key, model_key = split(state.key, 3)
-        words = bits(model_key, (num_samples + 1, 1 + 2 * space.num_decisions))
-        modelled, exists = from_model(words[1:], state.observations)
-        use_model = exists & (uniform(words[0, 0]) >= random_fraction)
-        new_arch = jnp.where(use_model, modelled, space.sample(sample_key))
-        return next_proposal(brackets, num_fidelities, state.brackets, new_arch), state._replace(key=key)
+        new_arch = new_from_model(sample_key, model_key, state.observations)
+        proposal = next_proposal(brackets, num_fidelities, state.brackets, pending, new_arch)
+        return proposal, state._replace(key=key)
 
     def tell(state: BohbState, proposal: Proposal, evaluation: Evaluation) -> BohbState:
         arch, score, accepted = proposal.archs[0], usable_score(evaluation)[0], proposal.valid[0]
         return BohbState(
             key=state.key,
-            brackets=record(brackets, state.brackets, arch, score, accepted),
+            brackets=record(brackets, state.brackets, proposal, score),
             observations=observe(state.observations, arch, proposal.fidelity[0], score, accepted),
         )
 
-    return Searcher(init, ask, tell, "bohb", num_fidelities)
+    return Searcher(init, ask, tell, "bohb", num_fidelities, ask_beside=ask_beside)

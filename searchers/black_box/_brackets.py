@@ -1,8 +1,9 @@
-"""Successive halving one evaluation at a time: the queue of rungs that the multi-fidelity searchers share.
+"""Successive halving in rungs that wait for one another: the queue that the synchronous searchers share.
 
 A bracket evaluates its configurations at a low fidelity, the best of them at the next, and so on; each such round is
 a rung. Configurations of a bracket stand in slots. Promotions are served best first, so a rung is no list of its own:
-whoever reached the rung below and has the best score is next.
+whoever reached the rung below and has the best score is next. Several workers evaluate one rung side by side; the next
+begins when all of it has been told.
 """
 
 import math
@@ -74,46 +75,58 @@ def start_brackets(brackets: Brackets, capacity: int, num_decisions: int) -> Bra
     )
 
 
-def _next_slot(state: BracketState) -> Array:
-    """Returns the slot of the next evaluation: a new one in the first rung, else the best of the rung below."""
-    candidates = jnp.where(state.reached == state.rung - 1, state.scores, -jnp.inf)
-    return jnp.where(state.rung == 0, state.served, jnp.argmax(candidates)).astype(jnp.int32)
+def _sizes(brackets: Brackets) -> np.ndarray:
+    """Returns the sizes of rungs, int32 `[brackets, rungs]`, those of rungs that a bracket lacks being 0."""
+    most_rungs = max(len(sizes) for sizes in brackets)
+    return np.asarray([(*sizes, *([0] * (most_rungs - len(sizes)))) for sizes in brackets], np.int32)
 
 
-def next_proposal(brackets: Brackets, num_fidelities: int, state: BracketState, new_arch: Array) -> Proposal:
-    """Returns what the bracket evaluates next: `new_arch [E]` if a configuration begins, else the next promotion."""
+def next_proposal(
+    brackets: Brackets, num_fidelities: int, state: BracketState, pending: Proposal, new_arch: Array
+) -> Proposal:
+    """Returns what the bracket evaluates next: `new_arch [E]` if a configuration begins, else the next promotion.
+
+    Beside others that are pending it is not valid where the rung has no more to evaluate, and waits for them.
+    """
     num_rungs = jnp.asarray([len(sizes) for sizes in brackets], jnp.int32)[state.bracket]
     fidelity = num_fidelities - num_rungs + state.rung
-    slot = _next_slot(state)
-    begins = state.rung == 0
+    begins, valid = state.rung == 0, jnp.bool_(True)
+    candidates = jnp.where(state.reached == state.rung - 1, state.scores, -jnp.inf)
+    if several := pending.valid.shape[0] > 0:
+        at_work = jnp.any((state.rows[:, None] == pending.resumes[None]) & pending.valid[None], axis=1)
+        candidates = jnp.where(at_work, -jnp.inf, candidates)
+    slot = jnp.argmax(candidates).astype(jnp.int32)
+    if several:
+        asked = state.served + jnp.sum(pending.valid, dtype=jnp.int32)
+        room = asked < jnp.asarray(_sizes(brackets))[state.bracket, state.rung]
+        valid = room & (begins | (candidates[slot] > -jnp.inf))
     return Proposal(
         archs=jnp.where(begins, new_arch, state.archs[slot])[None],
         fidelity=fidelity[None],
         resumes=jnp.where(begins, -1, state.rows[slot])[None],
         resumed_fidelity=jnp.where(begins, -1, fidelity - 1)[None],
-        valid=jnp.ones((1,), bool),
+        valid=valid[None],
     )
 
 
-def record(brackets: Brackets, state: BracketState, arch: Array, score: Array, accepted: Array) -> BracketState:
-    """Returns the state after the evaluation that `next_proposal` asked for.
+def record(brackets: Brackets, state: BracketState, proposal: Proposal, score: Array) -> BracketState:
+    """Returns the state after an evaluation that `next_proposal` asked for.
 
     A configuration whose score is minus infinity is not promoted. A rung is over when it is full or nothing is left
     to promote; the bracket is over after its last rung, or where nothing is left to promote to the next.
 
     Args:
       brackets: The sizes of the rungs.
-      state: The state that the proposal was made from.
-      arch: int32 `[E]`.
+      state: Of the same rung.
+      proposal: Of one row; where that is not valid, nothing changes.
       score: float32 `[]`, minus infinity for what must not win.
-      accepted: bool `[]`; where False, nothing changes.
     """
-    num_slots = state.scores.shape[0]
-    most_rungs = max(len(sizes) for sizes in brackets)
-    sizes = np.asarray([(*sizes, *([0] * (most_rungs - len(sizes)))) for sizes in brackets], np.int32)
+    num_slots, accepted = state.scores.shape[0], proposal.valid[0]
+    sizes = _sizes(brackets)
     begins = state.rung == 0
-    slot = jnp.where(accepted, _next_slot(state), num_slots)
-    archs = state.archs.at[slot].set(arch, mode="drop")
+    slot = jnp.where(begins, state.served, jnp.argmax(state.rows == proposal.resumes[0]).astype(jnp.int32))
+    slot = jnp.where(accepted, slot, num_slots)
+    archs = state.archs.at[slot].set(proposal.archs[0], mode="drop")
     rows = state.rows.at[jnp.where(begins, slot, num_slots)].set(state.num_told, mode="drop")
     scores = state.scores.at[slot].set(score, mode="drop")
     reached = state.reached.at[slot].set(state.rung, mode="drop")

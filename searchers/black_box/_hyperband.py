@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from jnas.core._draws import split
-from jnas.core._vocabulary import Evaluation, Key, Proposal, Searcher, Space, usable_score
+from jnas.core._vocabulary import Evaluation, Key, Proposal, Searcher, Space, nothing_pending, usable_score
 from jnas.searchers._checks import check_budgets, check_eta, check_positive_int, check_rounding
 from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._brackets import (
@@ -136,12 +136,15 @@ def _random_brackets(space: Space, brackets: Brackets, num_fidelities: int, name
         return HyperbandState(key, start_brackets(brackets, capacity, space.num_decisions))
 
     def ask(state: HyperbandState) -> tuple[Proposal, HyperbandState]:
+        return ask_beside(state, nothing_pending(space.num_decisions))
+
+    def ask_beside(state: HyperbandState, pending: Proposal) -> tuple[Proposal, HyperbandState]:
         key, sample_key = split(state.key)
-        proposal = next_proposal(brackets, num_fidelities, state.brackets, space.sample(sample_key))
+        proposal = next_proposal(brackets, num_fidelities, state.brackets, pending, space.sample(sample_key))
         return proposal, state._replace(key=key)
 
     def tell(state: HyperbandState, proposal: Proposal, evaluation: Evaluation) -> HyperbandState:
         score = usable_score(evaluation)[0]
-        return state._replace(brackets=record(brackets, state.brackets, proposal.archs[0], score, proposal.valid[0]))
+        return state._replace(brackets=record(brackets, state.brackets, proposal, score))
 
-    return Searcher(init, ask, tell, name, num_fidelities)
+    return Searcher(init, ask, tell, name, num_fidelities, ask_beside=ask_beside)

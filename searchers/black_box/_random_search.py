@@ -37,4 +37,4 @@ def random_search(space: Space) -> Searcher:
         del proposal, evaluation
         return state
 
-    return Searcher(init, ask, tell, "random_search")
+    return Searcher(init, ask, tell, "random_search", ask_beside=lambda state, pending: ask(state))

@@ -7,7 +7,17 @@ import jax
 import jax.numpy as jnp
 
 from jnas.core._draws import below, draw_words, split
-from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
+from jnas.core._vocabulary import (
+    Array,
+    Evaluation,
+    Key,
+    Proposal,
+    Searcher,
+    Space,
+    nothing_pending,
+    propose,
+    usable_score,
+)
 from jnas.searchers._checks import check_positive_int, check_sizes
 from jnas.searchers._recorded import recorded
 
@@ -101,10 +111,16 @@ def regularized_evolution(
         return _first_best(drawn, scores[drawn])
 
     def ask(state: RegularizedEvolutionState) -> tuple[Proposal, RegularizedEvolutionState]:
+        return ask_beside(state, nothing_pending(space.num_decisions))
+
+    def ask_beside(state: RegularizedEvolutionState, pending: Proposal) -> tuple[Proposal, RegularizedEvolutionState]:
         key, words = draw_words(state.key, tournament_words + 2)
-        starting = state.num_told < num_init
-        parent = tournament(words[2:], state.scores, jnp.minimum(state.num_told, population_size))
-        member = state.archs[jnp.where(starting, state.num_told, parent)]
+        num_asked = state.num_told + jnp.sum(pending.valid, dtype=jnp.int32)
+        starting = num_asked < num_init
+        # The first mutants may be asked for when less than that has been told, or nothing.
+        filled = jnp.minimum(state.num_told, population_size)
+        parent = tournament(words[2:], state.scores, jnp.maximum(filled, 1) if pending.valid.shape[0] else filled)
+        member = state.archs[jnp.where(starting, num_asked, parent)]
         arch = jnp.where(starting, member, mutate_from(words[:2], member))
         return propose(arch[None]), state._replace(key=key)
 
@@ -122,7 +138,7 @@ def regularized_evolution(
             num_told=state.num_told + told,
         )
 
-    return Searcher(init, ask, tell, "regularized_evolution", num_init=num_init)
+    return Searcher(init, ask, tell, "regularized_evolution", num_init=num_init, ask_beside=ask_beside)
 
 
 def _first_best(members: Array, scores: Array) -> Array:

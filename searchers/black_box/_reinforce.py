@@ -118,4 +118,4 @@ def reinforce(
         known = (state.logits, state.optimizer, state.baseline, state.weight)
         return ReinforceState(state.key, *jax.tree.map(lambda new, old: jnp.where(learns, new, old), learned, known))
 
-    return Searcher(init, ask, tell, "reinforce")
+    return Searcher(init, ask, tell, "reinforce", ask_beside=lambda state, pending: ask(state))

@@ -8,7 +8,17 @@ import numpy as np
 
 from jnas.core._draws import draw_words, split, uniform
 from jnas.core._lanes import all_lanes
-from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
+from jnas.core._vocabulary import (
+    Array,
+    Evaluation,
+    Key,
+    Proposal,
+    Searcher,
+    Space,
+    nothing_pending,
+    propose,
+    usable_score,
+)
 from jnas.searchers._checks import check_sizes
 from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._parzen import (
@@ -107,8 +117,12 @@ def tpe(
         return jnp.minimum(arch, counts - 1)  # the sum of probabilities may round to less than 1
 
     def ask(state: TpeState) -> tuple[Proposal, TpeState]:
-        starting = state.num_told < num_init
-        first = state.initial[jnp.minimum(state.num_told, num_init - 1)]
+        return ask_beside(state, nothing_pending(space.num_decisions))
+
+    def ask_beside(state: TpeState, pending: Proposal) -> tuple[Proposal, TpeState]:
+        num_asked = state.num_told + jnp.sum(pending.valid, dtype=jnp.int32)
+        starting = num_asked < num_init
+        first = state.initial[jnp.minimum(num_asked, num_init - 1)]
         key, draws_key = split(state.key)
 
         def draw_arch(carry: tuple[Key, Array, Array, Array, Past]) -> tuple[Key, Array, Array, Array, Past]:
@@ -132,4 +146,4 @@ def tpe(
         past = rank_latest(remember(state.past, arch, accepted), arch, score, accepted)
         return state._replace(num_told=state.num_told + accepted, past=past)
 
-    return Searcher(init, ask, tell, "tpe", num_init=num_init)
+    return Searcher(init, ask, tell, "tpe", num_init=num_init, ask_beside=ask_beside)

@@ -68,7 +68,7 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
             "which stands beside it, without at, and max_evaluations in place of budget_seconds"
         )
     objective = table.objective(**searched, seed=given.reward) if scored is None else table.proxy_objective(scored)
-    capacity = resolve_capacity(objective, given.budget_seconds, given.max_evaluations, given.overshoot)
+    capacity = resolve_capacity(objective, given.budget_seconds, given.max_evaluations, given.overshoot, given.workers)
     for searcher in searchers.values():
         check_fidelities(searcher, objective)
     most = {name: given.chunk[name] if isinstance(given.chunk, Mapping) else given.chunk for name in searchers}
@@ -105,6 +105,7 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
         **fewer_seeds(seeds, given.num_seeds),
         **made_with(searchers),
         **({} if scored is None else {"objective": given.objective}),
+        **({} if given.workers == 1 else {"workers": int(given.workers)}),  # folders of before do not say it
     }
     budget_alone = given.budget_seconds is not None and given.max_evaluations is None
     gaps = _gaps(table, searched, given.reward, budget_alone) if scored is None else _unscored(table, scored)
@@ -195,7 +196,7 @@ def _mean_evaluations(table: Table, config: Mapping[str, Any], capacity: int) ->
         return float(capacity)
     ends = [_runs_at(table, config, place) for place in (0, -1)]
     cost = math.sqrt(math.prod(float(np.nanmean(runs.train_seconds + runs.eval_seconds)) for runs in ends))
-    return min(float(capacity), float(config["budget_seconds"]) / cost)
+    return min(float(capacity), int(config.get("workers", 1)) * float(config["budget_seconds"]) / cost)
 
 
 def _curves(table: Table, dataset: str, split: str, epochs: int) -> tuple[str, ...]:

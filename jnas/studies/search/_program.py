@@ -98,6 +98,7 @@ def _limits(plan: SearchPlan) -> dict[str, Any]:
         "budget_seconds": config["budget_seconds"],
         "max_evaluations": plan.capacity,
         "overshoot": config["overshoot"],
+        "workers": config.get("workers", 1),
     }
 
 

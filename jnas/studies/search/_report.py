@@ -168,6 +168,7 @@ def _unequal(comparison: Comparison) -> Html | None:
         "split": "split searched on",
         "reward": "training seed searched on",
         "objective": "score without training that is searched on",
+        "workers": "evaluations side by side in each search",
     }
     differ = []
     for key, words in settings.items():

@@ -42,6 +42,7 @@ _MEMBERS = {
 }
 _RANKS = {"ranks": "i C S", "num_archs": "i C"}  # files of before have none
 _OBJECTIVES = {"objectives": "f S T O"}  # where evaluations have them
+_WORKERS = {"finish": "f S T pair", "worker": "i S T"}  # where there are several
 _WIDE = {"i": np.int32, "f": np.float32, "b": np.bool_}
 
 
@@ -179,8 +180,7 @@ def save_traces(path: Path, chunk: Chunk, identity: Mapping[str, Any]) -> None:
     """Writes runs of a searcher, in the fewest bits that hold them."""
     held = {**chunk.traces._asdict(), "incumbent": chunk.incumbent, "values": chunk.values}
     arrays = {name: _narrow(held[name]) if text[0] == "i" else held[name] for name, text in _MEMBERS.items()}
-    if chunk.traces.objectives is not None:
-        arrays["objectives"] = chunk.traces.objectives
+    arrays |= {name: held[name] for name in (*_OBJECTIVES, *_WORKERS) if held[name] is not None}
     if chunk.ranks is not None:
         arrays |= {"ranks": chunk.ranks, "num_archs": chunk.num_archs}
     times = {name: getattr(chunk, name) for name in _TIMES}
@@ -208,8 +208,10 @@ def load_chunk(path: Path, identity: Mapping[str, Any], sizes: Mapping[str, int]
         if "ranks" in arrays:
             check_members(arrays, {**_MEMBERS, **_RANKS}, sizes)
 
-    header, arrays = read_part(path, identity, FOLDER, _MEMBERS, sizes, _TIMES, optional=_OBJECTIVES, fits=fits)
-    expected = {**_MEMBERS, **_OBJECTIVES}
+    sizes = {**(sizes or {}), "pair": 2}
+    groups = (_OBJECTIVES, _WORKERS)
+    header, arrays = read_part(path, identity, FOLDER, _MEMBERS, sizes, _TIMES, optional=groups, fits=fits)
+    expected = {**_MEMBERS, **_OBJECTIVES, **_WORKERS}
     read: dict[str, Any] = {
         name: array.astype(_WIDE[expected[name][0]]) for name, array in arrays.items() if name in expected
     }

@@ -109,10 +109,11 @@ def search_headline(plan: SearchPlan) -> str:
     epochs = " and ".join([*map(str, earlier), counted(last, "epoch")])
     of_epochs = f" of {config['of_epochs']}" if config["of_epochs"] else ""
     by = f"the score {config['objective'].removeprefix('proxy:')}, beside " if "objective" in config else ""
+    by_workers = f" by {counted(config['workers'], 'worker')}" if "workers" in config else ""
     return (
         f"{counted(len(plan.searchers), 'searcher')} x {seeds_text(config)} on {config['table_name']}: "
         f"{by}{config['dataset']} {config['split']} {metric_of(config).name} after {epochs}{of_epochs} ({kind}), "
-        f"{' or '.join(limits)} a search{_paid_words(plan)}"
+        f"{' or '.join(limits)} a search{by_workers}{_paid_words(plan)}"
     )
 
 

@@ -17,6 +17,7 @@ from jnas.studies._settings import (
     TARGETS,
     TEXT,
     VERTICES,
+    WORKERS,
     Setting,
     ValueKind,
     one_of,
@@ -113,6 +114,11 @@ SEARCH_SETTINGS = (
         ),
         "proxy:NAME",
         "search on a score without training, a column of the table; what was found is judged by accuracies",
+    ),
+    WORKERS.of(
+        "evaluations made side by side in each search (default 1): each worker takes its evaluation's simulated "
+        "seconds, and results are told as they come",
+        1,
     ),
     OUT.of("the study's folder (default: a folder in jnas-study/ named after the study)"),
     OTHER_DEVICE,

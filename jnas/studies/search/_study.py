@@ -61,6 +61,7 @@ def study(
     log: Callable[[str], None] | None = None,
     seed: Seed | None = None,
     objective: str | None = None,
+    workers: int = 1,
 ) -> StudyResults:
     """Returns what searchers find on a table over many seeds, each searcher's runs as one compiled program.
 
@@ -92,6 +93,7 @@ def study(
       seed: An older name of `reward`.
       objective: `'proxy:NAME'` to search on a score without training, a column `proxy/NAME` of the table; what was
         found is judged by accuracies all the same.
+      workers: Evaluations made side by side in each search, as in `jnas.run`.
 
     Returns:
       The results: for each searcher its traces and what its incumbents were worth. With `out` they are drawn as well.

@@ -198,7 +198,7 @@ def load_search(path: Path, identity: Mapping[str, Any], template: SearchRun) ->
       ValueError: The file is damaged, or of another study.
     """
     arrays = read_part(
-        path, identity, FOLDER, _RECORD, optional=_POOL, fits=lambda arrays: find_leaves(arrays, template, "state/")
+        path, identity, FOLDER, _RECORD, optional=(_POOL,), fits=lambda arrays: find_leaves(arrays, template, "state/")
     ).arrays
     run: SearchRun = fill(template, find_leaves(arrays, template, "state/"), place=True)
     return run, _find_record(arrays)
@@ -226,7 +226,9 @@ def join_searches(
     Raises:
       ValueError: A file is damaged, or of another study.
     """
-    parts = [read_part(at, said, FOLDER, _RECORD, optional=_POOL).arrays for at, said in zip(paths, whose, strict=True)]
+    parts = [
+        read_part(at, said, FOLDER, _RECORD, optional=(_POOL,)).arrays for at, said in zip(paths, whose, strict=True)
+    ]
     state = [name for name in parts[0] if name.startswith("state/")]
     joined = {name: np.concatenate([arrays[name] for arrays in parts]) for name in state}
     records = [_find_record(arrays) for arrays in parts]
@@ -292,7 +294,7 @@ def load_method(path: Path, name: str, identity: Mapping[str, Any], config: Mapp
         if any(name.startswith(_test_choice.PREFIX) for name in arrays):
             check_members(arrays, {**_RECORD, **_test_choice.MEMBERS}, chosen)
 
-    arrays = read_part(path, identity, FOLDER, {**_RECORD, **_JUDGED}, sizes, optional=_ONE_SHOT, fits=fits).arrays
+    arrays = read_part(path, identity, FOLDER, {**_RECORD, **_JUDGED}, sizes, optional=(_ONE_SHOT,), fits=fits).arrays
     one_shot = None
     if "one_shot/truth" in arrays:
         one_shot = OneShot._make(arrays[f"one_shot/{field}"] for field in OneShot._fields)

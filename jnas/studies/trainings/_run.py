@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._folder import config_digest
-from jnas.core._loop import RunProgress, empty_trace, start_progress
 from jnas.core._program_memory import program_memory_words
 from jnas.core._search import compile_steps, write_rows
 from jnas.core._trace_statistics import incumbent_rows
 from jnas.core._vocabulary import Evaluation, Key, Proposal, Searcher, State, Trace
+from jnas.core.stepping._admission import RunProgress, empty_trace, start_progress
 from jnas.io._text import counted
 from jnas.studies._engine import Work
 from jnas.studies._keys import seed_keys

@@ -1,0 +1,1 @@
+"""Multi-fidelity searchers that are asked as each worker becomes free."""
