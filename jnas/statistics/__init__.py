@@ -12,6 +12,7 @@ from jnas.core._trace_statistics import (
     num_evaluations,
     stopped_by,
 )
+from jnas.statistics._attainment import AttainmentSurface, attainment_surface
 from jnas.statistics._average_ranks import (
     FriedmanTest,
     RankComparison,
@@ -31,6 +32,7 @@ from jnas.statistics._comparison import (
     wilcoxon_test,
 )
 from jnas.statistics._curves import area_under_curve, curve_at, regret
+from jnas.statistics._fronts import additive_epsilon, dominates, exact_front, hypervolume, on_front
 from jnas.statistics._power import runs_needed
 from jnas.statistics._predicted_best import Spread, predicted_best_percentiles, subset_kendall_tau
 from jnas.statistics._random_draws import (
@@ -56,6 +58,7 @@ from jnas.statistics._rank_correlation import (
 from jnas.statistics._statistics import mean_over_seeds, quantiles_over_seeds, std_over_seeds
 
 __all__ = [
+    "AttainmentSurface",
     "BestOfDraws",
     "DrawsComparison",
     "FriedmanTest",
@@ -65,7 +68,9 @@ __all__ = [
     "RankComparison",
     "Spread",
     "TwoSampleTest",
+    "additive_epsilon",
     "area_under_curve",
+    "attainment_surface",
     "average_ranks",
     "best_of_draws",
     "best_quantiles",
@@ -77,16 +82,20 @@ __all__ = [
     "compare_with_tails",
     "critical_difference",
     "curve_at",
+    "dominates",
     "elapsed_seconds",
     "evaluation_counts",
+    "exact_front",
     "expected_best",
     "friedman_test",
     "holm_correction",
+    "hypervolume",
     "incumbent",
     "kendall_tau",
     "mann_whitney_test",
     "mean_over_seeds",
     "num_evaluations",
+    "on_front",
     "pearson_correlation",
     "precision_at_k",
     "predicted_best_percentiles",
