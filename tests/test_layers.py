@@ -16,7 +16,7 @@ LAYERS = (  # bottom up; those of one row do not import one another
     ("jnas.core",),
     ("jnas.statistics", "jnas.pages", "jnas.spaces"),
     ("jnas.tables",),
-    ("jnas.training",),
+    ("jnas.training", "jnas.compat"),
     ("jnas.searchers",),
     ("jnas.studies",),
     ("jnas.commands",),
@@ -183,6 +183,7 @@ OWN = (  # what is of one space, and readers of published formats; the faces tha
     "jnas.spaces.recurrent",
     *("jnas.tables.readers", "jnas.training.networks.darts"),
     *("jnas.training.networks.nasbench101", "jnas.training.networks.nasbench201", "jnas.training.networks.recurrent"),
+    "jnas.compat",  # the published interfaces of benchmarks
     *("jnas.nasbench101", "jnas.tables._nasbench101", "jnas.tables.report._nasbench101"),
 )
 SPACE_EXPORTS = {"jnas", "jnas.spaces", "jnas.training"}

@@ -1,0 +1,1 @@
+"""NAS-Bench-101: `from jnas.compat.nasbench import api`."""
