@@ -92,7 +92,7 @@ def create(file_path_or_dict: Any, search_space: str, fast_mode: bool = False, v
     Example:
       >>> api = create(jnas.load_table(), "tss")  # the package's own table, of the same cells
       >>> api.arch(12)
-      '|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|nor_conv_3x3~0|skip_connect~1|avg_pool_3x3~2|'
+      '|none~0|+|none~0|none~1|+|none~0|nor_conv_3x3~1|avg_pool_3x3~2|'
     """
     if search_space in _TOPOLOGY:
         return NATStopology(file_path_or_dict, fast_mode, verbose)
