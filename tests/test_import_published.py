@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.special import gammaln
 
 from jnas import spaces
 from jnas.commands._cli import main
+from jnas.statistics import best_of_draws, expected_best
 from jnas.tables._file import save_arrays
 from jnas.tables._load import load_table, table_from_arrays
 from jnas.tables._synthetic import synthetic_table
@@ -157,26 +157,13 @@ class TestGraph:
             assert known.sum() == (2_021 if dataset == "proteins" else 26_206)
             valid, test = valid[known], test[known]
             assert stats.kendalltau(valid, test).statistic == pytest.approx(tau, abs=1e-3)
-            each = [expected_test(valid, test, k) for k in (1, 10, 100, 1000, len(valid))]
+            each = [drawn(valid, test, k) for k in (1, 10, 100, 1000, len(valid))]
             np.testing.assert_allclose([*each, test.max()], expected, atol=0.006)
 
 
-def expected_test(valid, test, k):
-    """What the best by validation of k random cells has on test, on average over all draws; ties shared equally."""
-    order = np.argsort(valid, kind="stable")
-    first = np.unique(valid[order], return_index=True)[1]
-    above = np.append(first[1:], len(valid))  # cells of at most each level
-    count = len(valid)
-    none_better = np.concatenate([[0.0], np.exp(logs_of_draws(above, k) - logs_of_draws(np.array([count]), k))])
-    means = np.add.reduceat(test[order], first) / (above - first)
-    return float((np.diff(none_better) * means).sum())
-
-
-def logs_of_draws(number, k):
-    """The logarithm of the number of draws of k of `number` things, without order."""
-    with np.errstate(invalid="ignore"):
-        logs = gammaln(number + 1) - gammaln(k + 1) - gammaln(number - k + 1)
-    return np.where(number < k, -np.inf, logs)
+def drawn(valid, test, k):
+    """What the best by validation of k random cells has on test, on average over all draws."""
+    return expected_best(best_of_draws(valid, k, judged_by=test, replacement=False))
 
 
 class TestMacro:

@@ -11,7 +11,7 @@ import pytest
 from jnas import searchers
 from jnas.core._loop import run
 from jnas.core._search import search
-from jnas.core._vocabulary import Evaluation, function_objective
+from jnas.core._vocabulary import STOPPED_BY, Evaluation, function_objective
 from jnas.searchers import from_ask_tell, from_optuna
 from jnas.searchers._recorded import arguments_of
 from jnas.searchers._settings import read_settings, read_spec
@@ -212,9 +212,11 @@ def test_samplers_by_name_and_their_settings(optuna):
     searcher = searchers.make(name, SPACE, **settings)
     assert (searcher.name, searcher.compiled) == ("optuna:TPESampler", False)
     assert arguments_of(searcher)["settings"] == {"n_startup_trials": 3, "multivariate": False}
-    for other in ("GridSampler", "BruteForceSampler", "CmaEsSampler"):  # each architecture once, and random ones
-        archs = searched(searchers.make(f"optuna:{other}", SPACE), count=24).arch
-        assert (len(np.unique(archs, axis=0)) == 24) == (other != "CmaEsSampler")
+    for other in ("GridSampler", "BruteForceSampler"):  # each architecture once, and then nothing is left
+        trace = searched(searchers.make(f"optuna:{other}", SPACE), count=30)
+        assert len(np.unique(trace.arch[trace.mask], axis=0)) == trace.mask.sum() == 24
+        assert int(trace.stopped_by) == STOPPED_BY.index("exhausted")
+    assert searched(searchers.make("optuna:QMCSampler", SPACE, integers=True), count=12).mask.all()
     with pytest.raises(ValueError, match="has no setting 'gama', expected one of integers"):
         read_settings(name, entry.factory, {"gama": "1"})
     with pytest.raises(ValueError, match=r"no sampler of Optuna 'TPSampler'; did you mean 'TPESampler'"):

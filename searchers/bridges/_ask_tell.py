@@ -46,8 +46,8 @@ class AskTellState(NamedTuple):
 class Live(Protocol):
     """An optimizer in the form in which `drive` calls it."""
 
-    def ask(self) -> tuple[Any, np.ndarray]:
-        """Returns a candidate, and the architecture `[E]` that it stands for."""
+    def ask(self) -> tuple[Any, np.ndarray] | None:
+        """Returns a candidate, and the architecture `[E]` that it stands for; None where nothing is left to try."""
         ...
 
     def tell(self, candidate: Any, score: float | None) -> None:
@@ -64,8 +64,8 @@ class _Running:
         self.scores: list[float] = []
         self.pending: tuple[Any, np.ndarray] | None = None  # asked for, and not told
 
-    def next(self) -> tuple[Any, np.ndarray]:
-        """Returns what the optimizer asks now: the same until it is told."""
+    def next(self) -> tuple[Any, np.ndarray] | None:
+        """Returns what the optimizer asks now, the same until it is told; None where nothing is left to try."""
         if self.pending is None:
             self.pending = self.live.ask()
         return self.pending
@@ -172,7 +172,7 @@ def drive(make: Callable[[int], Live], space: Space, name: str) -> Searcher:
             at_hand.popitem(last=False)
         one = at_hand[number]
         for arch, score in zip(archs[len(one.archs) :], scores[len(one.archs) :], strict=True):
-            candidate, asked = one.next()
+            candidate, asked = one.next() or (None, np.zeros(0, np.int32))
             if asked.tobytes() != arch:
                 del at_hand[number]
                 raise ValueError(
@@ -197,7 +197,9 @@ def drive(make: Callable[[int], Live], space: Space, name: str) -> Searcher:
         )
 
     def ask(state: AskTellState) -> tuple[Proposal, AskTellState]:
-        return propose(jnp.asarray(running(state).next()[1], jnp.int32)[None]), state
+        found = running(state).next()
+        arch = np.zeros(space.num_decisions, np.int32) if found is None else found[1]
+        return propose(jnp.asarray(arch, jnp.int32)[None], valid=found is not None), state
 
     def tell(state: AskTellState, proposal: Proposal, evaluation: Evaluation) -> AskTellState:
         if not bool(proposal.valid[0]):

@@ -62,9 +62,11 @@ def from_optuna(
         def __init__(self, seed: int):
             with _quiet(optuna):
                 self.study = optuna.create_study(direction="maximize", sampler=make(seed))
-            self.distributions = _distributions(optuna, space, integers)
+            self.distributions, self.exhausted = _distributions(optuna, space, integers), False
 
-        def ask(self) -> tuple[Any, np.ndarray]:
+        def ask(self) -> tuple[Any, np.ndarray] | None:
+            if self.exhausted:
+                return None
             with _quiet(optuna), _needs(sampler):
                 trial = self.study.ask(self.distributions)
             chosen = [trial.params[label] for label in self.distributions]
@@ -73,11 +75,14 @@ def from_optuna(
             return trial, np.asarray(numbers, np.int32)
 
         def tell(self, trial: Any, score: float | None) -> None:
-            with _quiet(optuna):
-                if score is None:
-                    self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                else:
-                    self.study.tell(trial, score)
+            failed = {"state": optuna.trial.TrialState.FAIL}
+            try:
+                with _quiet(optuna):
+                    self.study.tell(trial, **(failed if score is None else {"values": score}))
+            except RuntimeError as error:  # samplers of grids end a study, which can only be done within its own loop
+                if "Study.stop" not in str(error):
+                    raise
+                self.exhausted = True
 
     made = drive(Trials, space, name or f"optuna:{type(first).__name__}")
     return made._replace(made_with=json.dumps({"optuna": optuna.__version__, **_plain(first)}))
