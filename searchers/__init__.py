@@ -2,6 +2,7 @@
 
 from jnas.core._vocabulary import WeightSharingSearcher
 from jnas.searchers import predictors
+from jnas.searchers._constant_liar import constant_liar
 from jnas.searchers._registry import Entry, entry, make, names
 from jnas.searchers._warm_start import WarmStartState, warm_start
 from jnas.searchers.asynchronous._asha import asha
@@ -77,6 +78,7 @@ __all__ = [
     "bohamiann",
     "bohb",
     "bonas",
+    "constant_liar",
     "darts",
     "dngo",
     "enas",

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -70,6 +71,9 @@ class Candidate(NamedTuple):
 Evaluate = Callable[[Candidate], Any]
 """`evaluate(candidate) -> score`, or `(score, seconds)`, or `(score, seconds, objectives)`."""
 
+EvaluateMany = Callable[[list[Candidate]], Sequence[Any]]
+"""`evaluate_many(candidates) -> answers`, one for each, as `Evaluate` gives them; in the order of the candidates."""
+
 OnEvaluation = Callable[[Candidate, float, float], None]
 """`on_evaluation(candidate, score, seconds)`, called after each evaluation."""
 
@@ -87,8 +91,8 @@ class _Steps(NamedTuple):
 @alone_on_checkpoint
 def search(
     searcher: Searcher,
-    evaluate: Evaluate | Objective,
-    key: Key,
+    evaluate: Evaluate | Objective | None = None,
+    key: Key | None = None,
     *,
     max_evaluations: int | None = None,
     budget_seconds: float | None = None,
@@ -98,8 +102,10 @@ def search(
     on_evaluation: OnEvaluation | None = None,
     num_objectives: int | None = None,
     workers: int = 1,
+    evaluate_many: EvaluateMany | None = None,
+    at_once: int | None = None,
 ) -> Trace:
-    """Returns the trace of one search whose evaluations are made one by one from Python.
+    """Returns the trace of one search whose evaluations are made from Python, one by one or several at once.
 
     The searchers are those of `jnas.run`, unchanged, and so are the rules of budget and capacity: with an `Objective`
     the trace equals that of `jnas.run` with the same key.
@@ -123,6 +129,12 @@ def search(
         `Trace.objectives`; an `Objective` shows it.
       workers: How many evaluations are simulated side by side, as in `jnas.run`: this process makes one after another,
         and each counts as taking its seconds from when its worker was free.
+      evaluate_many: In place of `evaluate`: `evaluate_many(candidates)` gives an answer for each of some candidates, as
+        `evaluate` does for one; how they are made at once, by processes, devices or a cluster, is its own. Without
+        seconds each takes its share of the call's wall time. The checkpoint is saved after each call. A call's
+        evaluations are all made before the budget is looked at, and those that exceed it follow `overshoot`.
+      at_once: Most candidates in one call, as many as a proposal has by default. A searcher that proposes one at a time
+        has no more for a call, and says so: give it a batch size, or `jnas.searchers.constant_liar` where that fits.
 
     Returns:
       A trace with `T = max_evaluations` rows.
@@ -133,7 +145,10 @@ def search(
       TypeError: `evaluate` returned something that is neither a number nor a pair of numbers, or a step of the searcher
         changes the form of its state; said before the first evaluation, where the searcher is compiled.
       OSError: The checkpoint cannot be written, or another process is at work on it.
-      Whatever `evaluate` raises: a checkpoint then holds all evaluations before that one.
+      Whatever `evaluate` raises: a checkpoint then holds all evaluations before that one, or before that call.
+
+    Warns:
+      UserWarning: `evaluate_many` gets one candidate a call, since the searcher proposes one at a time.
 
     Example:
       >>> searcher = jnas.searchers.random_search(jnas.spaces.categorical((4, 4, 4)))
@@ -143,12 +158,12 @@ def search(
       >>> trace.arch.shape, jnas.statistics.elapsed_seconds(trace).tolist()
       ((5, 3), [60.0, 120.0, 180.0, 240.0, 300.0])
     """
-    if not callable(evaluate):
-        raise TypeError(f"evaluate is {type(evaluate).__name__}, expected a function of a Candidate, or an Objective")
-    known = evaluate if isinstance(evaluate, Objective) else Objective(_no_objective, _fidelities(fidelities))
+    by: Any
+    by, key = _check_evaluate(evaluate, evaluate_many, at_once, key)
+    known = by if isinstance(by, Objective) else Objective(_no_objective, _fidelities(fidelities))
     capacity = check_capacity(resolve_capacity(known, budget_seconds, max_evaluations, overshoot, workers))
     started = capacity + (workers if max_evaluations is None else 0)
-    if isinstance(evaluate, Objective):
+    if isinstance(by, Objective):
         check_fidelities(searcher, known)
     else:
         check_fidelities(searcher, known, "them as fidelities, for example fidelities=(12, 200)")
@@ -159,12 +174,19 @@ def search(
     progress, pending = start_progress(), Pending([], [], [])
     inner, state = state, _with_workers(searcher, steps, state, num_objectives)
     proposal = _first_proposal(searcher, steps, state, progress, objective_key)
-    if isinstance(evaluate, Objective):
-        num_objectives = _num_objectives(evaluate, objective_key, progress, proposal)
+    if isinstance(by, Objective):
+        num_objectives = _num_objectives(by, objective_key, progress, proposal)
         state = _with_workers(searcher, steps, inner, num_objectives)
     if searcher.compiled:
         _rehearse(searcher, steps, state, progress, objective_key, num_objectives)
     trace = jax.tree.map(np.array, empty_trace(capacity, proposal.archs.shape[1], num_objectives, workers > 1))
+    if evaluate_many is not None and at_once != 1 and proposal.archs.shape[0] == 1:
+        warnings.warn(
+            f"{searcher.name} proposes one architecture at a time, so that evaluate_many gets one a call; give it a "
+            "batch size where it has one, or wrap it: jnas.searchers.constant_liar(searcher, batch_size=4)",
+            UserWarning,
+            stacklevel=3,
+        )
 
     def save(pending: Pending) -> None:
         if checkpoint is not None:
@@ -174,7 +196,7 @@ def search(
         settings = {"searcher": searcher.name, "max_evaluations": capacity, "budget_seconds": budget_seconds}
         settings |= {"overshoot": overshoot, "fidelities": [float(f) for f in known.fidelities]}
         settings |= {"workers": workers} if workers > 1 else {}  # files of before do not say it
-        settings |= _told_apart(searcher, evaluate, objective_key, progress, proposal)
+        settings |= _told_apart(searcher, by, objective_key, progress, proposal)
         programs = _programs(searcher, steps, state, progress, objective_key, num_objectives)
         identity = identify(key, programs, **settings)
         saved = load_checkpoint(checkpoint, identity, (state, progress, trace))
@@ -184,11 +206,12 @@ def search(
     while not bool(progress.stopped):
         proposal, asked, keys = steps.ask(state, progress, objective_key)
         names = _names(steps, asked, progress, proposal)
-        if isinstance(evaluate, Objective):
-            evaluation = _evaluate_at_once(searcher, evaluate, keys, proposal, names, on_evaluation)
+        if isinstance(by, Objective):
+            evaluation = _evaluate_at_once(searcher, by, keys, proposal, names, on_evaluation)
         else:
-            one_by_one = _OneByOne(evaluate, num_objectives, steps, on_evaluation, save)
-            evaluation = _evaluate_one_by_one(one_by_one, keys, proposal, progress, pending, names)
+            most = 1 if evaluate_many is None else at_once or proposal.archs.shape[0]
+            by_python = _ByPython(by, most, num_objectives, steps, on_evaluation, save)
+            evaluation = _evaluate_by_python(by_python, keys, proposal, progress, pending, names)
         before = state
         state, progress, rows = steps.tell(asked, progress, proposal, evaluation)
         if not searcher.compiled:  # Python's steps cannot be rehearsed; a checkpoint keeps exact types
@@ -196,7 +219,7 @@ def search(
         write_rows(trace, rows, progress)
         pending = Pending([], [], [])
         # The file of a Python function's evaluations has this step already, as pending.
-        if isinstance(evaluate, Objective) or bool(progress.stopped):
+        if isinstance(by, Objective) or bool(progress.stopped):
             save(pending)
     found: Trace = jax.tree.map(jnp.asarray, trace)
     return found
@@ -355,37 +378,81 @@ def _evaluate_at_once(
     return answered(objective, evaluation)
 
 
-class _OneByOne(NamedTuple):
+def _check_evaluate(evaluate: Any, evaluate_many: Any, at_once: Any, key: Any) -> tuple[Any, Key]:
+    """Returns the objective or the function of several candidates, and the key, after checking what was given."""
+    if key is None:
+        raise TypeError("key is missing, expected a typed PRNG key, for example jax.random.key(0)")
+    if evaluate_many is None:
+        if at_once is not None:
+            raise ValueError(f"at_once is {at_once!r} without evaluate_many, whose calls it is about")
+        if not callable(evaluate):
+            raise TypeError(
+                f"evaluate is {type(evaluate).__name__}, expected a function of a Candidate, or an Objective"
+            )
+        return evaluate if isinstance(evaluate, Objective) else lambda candidates: [evaluate(candidates[0])], key
+    if evaluate is not None:
+        raise TypeError("evaluate and evaluate_many were both given, expected one of them")
+    if not callable(evaluate_many):
+        raise TypeError(f"evaluate_many is {type(evaluate_many).__name__}, expected a function of a list of Candidates")
+    if at_once is not None and (isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1):
+        raise ValueError(f"at_once is {at_once!r}, expected a whole number of candidates, at least 1")
+    return evaluate_many, key
+
+
+class _ByPython(NamedTuple):
     """How a Python function evaluates proposals."""
 
-    evaluate: Evaluate
+    evaluate: EvaluateMany
+    most: int  # candidates in one call
     num_objectives: int | None
     steps: _Steps
     on_evaluation: OnEvaluation | None
     save: Callable[[Pending], None]
 
 
-def _evaluate_one_by_one(
-    how: _OneByOne, keys: Key, proposal: Proposal, progress: RunProgress, made: Pending, names: _Names
+def _evaluate_by_python(
+    how: _ByPython, keys: Key, proposal: Proposal, progress: RunProgress, made: Pending, names: _Names
 ) -> Evaluation:
     """Evaluates a proposal's valid rows in order, from the first that is not yet in `made`, until the search ends."""
     rows = np.flatnonzero(np.asarray(proposal.valid))
-    for number in range(len(made.scores), len(rows)):
+    for number in range(len(made.scores), len(rows), how.most):
         if number and _has_ended(how, progress, proposal, rows[:number], made):
             break
-        candidate = _candidate(keys, proposal, rows[number], names)
+        places = range(number, min(number + how.most, len(rows)))
+        candidates = [_candidate(keys, proposal, rows[place], names) for place in places]
         begin = time.perf_counter()
-        score, seconds, objectives = _read_answer(how.evaluate(candidate), begin, how.num_objectives)
-        made.scores.append(score)
-        made.seconds.append(seconds)
-        made.objectives.extend([] if objectives is None else [objectives])
+        # What JAX is still computing is waited for, so that the time is the work's.
+        answers = _ready(_answers(how.evaluate(list(candidates)), len(candidates)))
+        share = (time.perf_counter() - begin) / len(candidates)
+        for answer in answers:
+            score, seconds, objectives = _read_answer(answer, share, how.num_objectives)
+            made.scores.append(score)
+            made.seconds.append(seconds)
+            made.objectives.extend([] if objectives is None else [objectives])
         how.save(made)
         if how.on_evaluation is not None:
-            how.on_evaluation(candidate, score, seconds)
+            for place, one in zip(places, candidates, strict=True):
+                how.on_evaluation(one, made.scores[place], made.seconds[place])
     return _as_evaluation(proposal, rows[: len(made.scores)], made, how.num_objectives)
 
 
-def _has_ended(how: _OneByOne, progress: RunProgress, proposal: Proposal, rows: np.ndarray, made: Pending) -> bool:
+def _ready(answers: list[Any]) -> list[Any]:
+    found: list[Any] = jax.block_until_ready(answers)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _answers(answers: Any, count: int) -> list[Any]:
+    """Returns what a function gave for several candidates, one for each."""
+    try:
+        found = list(answers)
+    except TypeError:
+        raise TypeError(f"evaluate_many returned {type(answers).__name__}, expected {count} answers") from None
+    if len(found) != count:
+        raise ValueError(f"evaluate_many returned {len(found)} answers, expected {count}, one for each candidate")
+    return found
+
+
+def _has_ended(how: _ByPython, progress: RunProgress, proposal: Proposal, rows: np.ndarray, made: Pending) -> bool:
     """Returns whether the rows evaluated so far end the search, so that the others need not be evaluated.
 
     With several workers they do not: another row may end before these.
@@ -426,8 +493,8 @@ def _candidate(keys: Key, proposal: Proposal, row: Any, names: _Names) -> Candid
     )
 
 
-def _read_answer(answer: Any, begin: float, num_objectives: int | None) -> tuple[float, float, list[float] | None]:
-    """Returns `(score, seconds, objectives)` from what a user's function returned."""
+def _read_answer(answer: Any, share: float, num_objectives: int | None) -> tuple[float, float, list[float] | None]:
+    """Returns `(score, seconds, objectives)` from what a user's function returned, `share` where it told no seconds."""
     objectives, scored = None, answer
     if num_objectives is not None:
         if not isinstance(answer, tuple) or len(answer) != 3 or not _is_row_of(answer[2], num_objectives):
@@ -440,8 +507,8 @@ def _read_answer(answer: Any, begin: float, num_objectives: int | None) -> tuple
     if timed and len(scored) != 2:
         raise TypeError(f"evaluate returned a tuple of {len(scored)}, expected a score or a pair (score, seconds)")
     try:
-        score = as_float(scored[0] if timed else scored)  # waits for the device, so that the time is the work's
-        seconds = as_float(scored[1]) if timed else time.perf_counter() - begin
+        score = as_float(scored[0] if timed else scored)
+        seconds = as_float(scored[1]) if timed else share
         objectives = None if num_objectives is None else [as_float(value) for value in answer[2]]
     except (TypeError, ValueError) as error:
         raise TypeError(

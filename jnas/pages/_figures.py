@@ -93,7 +93,7 @@ def _add_legend(figure: Figure, size: Size) -> None:
             handle.set_dashes(look.dashes)
         handles.append(handle)
     longest = max(map(len, shown))
-    columns = int(np.clip(size.width * 72 / (size.font * (0.62 * longest + 4.2)), 1, len(shown)))
+    columns = int(np.clip(size.width * 72 / (size.font * (0.56 * longest + 3.4)), 1, len(shown)))
     rows = -(-len(shown) // columns)
     room = rows * 1.35 * size.font / 72 + 2 * _GAP
     width, height = figure.get_size_inches()

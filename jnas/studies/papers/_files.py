@@ -7,7 +7,7 @@ from typing import Any
 from jnas.io._atomic import replacing
 from jnas.pages._figures import write_figures
 from jnas.studies.papers._sentence import paper_sentence
-from jnas.studies.papers._tables import PaperTable, latex, markdown, summary_table
+from jnas.studies.papers._tables import PaperTable, latex, latex_text, markdown, summary_table
 from jnas.studies.papers._tidy import run_curves_csv, runs_csv
 from jnas.studies.search._results import StudyResults
 from jnas.tables._metric import metric_of
@@ -43,7 +43,7 @@ def write_paper_files(
     if search is not None:
         files["runs.csv"], files["curves.csv"] = runs_csv(search), run_curves_csv(search)
     if sentence:
-        files["sentence.txt"] = f"{sentence}\n"
+        files["sentence.txt"], files["sentence.tex"] = f"{sentence}\n", f"{latex_text(sentence)}\n"
     files["figures.tex"] = _includes(names)
     for name, text in files.items():
         with replacing(folder / name, "w") as file:
