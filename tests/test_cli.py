@@ -1,5 +1,6 @@
 """The commands as a user types them: what they print, how they fail, and that they leave no traceback."""
 
+import argparse
 import csv
 import importlib
 import io
@@ -20,7 +21,7 @@ import pytest
 
 from jnas import __version__
 from jnas.commands import _study, _table
-from jnas.commands._cli import _make_parser, main
+from jnas.commands._cli import _as_typed, _make_parser, main
 from jnas.io import _progress
 from jnas.io._compilation_cache import _own_folder
 from jnas.searchers import _registry
@@ -273,7 +274,7 @@ def test_another_study_in_the_folder_is_refused(table, capsys, plain_page):
     works(capsys, *words, "--seeds", 2)
     told = fails(capsys, *words, "--seeds", 3)
     assert told == (
-        "jnas: error: here holds a study with another configuration: num_seeds is 2 there and 3 here. "
+        "jnas: error: here holds a study with another configuration: --num-seeds is 2 there and 3 here. "
         "Give another --out\n"
     )
 
@@ -554,3 +555,26 @@ def test_only_a_cache_folder_of_ones_own_is_used(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert _own_folder() == tmp_path / "home" / ".cache" / "jnas" / "xla"
+
+
+def test_errors_name_what_was_typed(tmp_path, capsys):
+    missing = tmp_path / "data_dir is"
+    assert main(["train", "0", "--dataset", "cifar10", "--data-dir", str(missing), "--out", str(tmp_path / "x")]) == 2
+    assert capsys.readouterr().err == f"jnas: error: --data-dir is {missing}, which does not exist\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("pass the folder that has it as data_dir; or", "pass the folder that has it as --data-dir; or"),
+        ("--data-dir and data_dir: num_seeds", "--data-dir and --data-dir: --num-seeds"),
+        ("the file my_data_dir or data_dir.npz or /a/data_dir", "the file my_data_dir or data_dir.npz or /a/data_dir"),
+        ("bananas:num_seeds=0: num_seeds is 0", "bananas:num_seeds=0: num_seeds is 0"),
+        ("epochs and sample_size are not", "epochs and sample_size are not"),
+    ],
+)
+def test_names_of_arguments_become_options(text, told):
+    parser = argparse.ArgumentParser()
+    for name in ("data-dir", "num-seeds", "epochs"):
+        parser.add_argument(f"--{name}")
+    assert _as_typed(text, parser) == told

@@ -102,7 +102,7 @@ def test_a_search_on_a_score_is_judged_by_accuracy(tmp_path, capsys):
     [
         (["--proxies", "synflw"], "no proxy 'synflw'; did you mean 'synflow'"),
         (["--cells", "2"], "expected an integer of at least 5"),
-        (["--batch-size", "2000"], "batch_size is 2000, expected at most"),
+        (["--batch-size", "2000"], "--batch-size is 2000, expected at most"),
         (["--out-table", "/dev/null/scored.npz"], "/dev/null/scored.npz"),
     ],
 )

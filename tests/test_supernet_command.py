@@ -258,7 +258,7 @@ def test_one_shot_needs_a_table(quick, tmp_path, capsys):
     splits = {f"{s}_{kind}": v for s in ("train", "validation") for kind, v in (("images", images), ("labels", labels))}
     np.savez(tmp_path / "own.npz", **splits)
     err = fails(capsys, "supernet", "rsps", "--dataset", tmp_path / "own.npz", "--one-shot", 5)
-    assert "one_shot needs a table to compare with" in err
+    assert "--one-shot needs a table to compare with" in err
 
 
 def test_a_folder_without_a_table_is_not_compared(quick, tmp_path, capsys):

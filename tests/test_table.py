@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jnas
 from jnas.core._loop import run
 from jnas.core._search_words import is_sound
 from jnas.core._vocabulary import STOPPED_BY, Proposal, propose
@@ -572,3 +573,12 @@ def test_only_tables_that_answer_the_impossible_are_looked_at():
     for seconds in (-1.0, NAN, float("inf")):
         with pytest.raises(ValueError, match=r"missing_seconds is .*, expected a finite number"):
             sound.objective(**choice, missing_seconds=seconds)
+
+
+def test_several_indices_are_told_how_they_are_looked_up():
+    table = jnas.load_table()
+    with pytest.raises(ValueError, match=r"several are jax\.vmap\(table\.space\.from_index\)\(indices\)"):
+        table.accuracy(np.arange(7), dataset="digits", split="test", epochs=8, seed="mean")
+    few = jnas.make_table(table.space, accuracy={"test": [1.0, 2.0]}, archs=table.archs[:2])
+    with pytest.raises(ValueError, match=r"several are table\.archs\[indices\]"):
+        few.accuracy(np.arange(2), dataset="data", split="test", epochs=1, seed="mean")

@@ -126,7 +126,7 @@ def test_all_cells_come_first_with_the_first_seed():
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ("--cells 6467", "num_cells is 6467, expected a number up to 6,466"),
+        ("--cells 6467", "--num-cells is 6467, expected a number up to 6,466"),
         ("--batch-size 65", "64 training images and a batch takes 65"),
         ("--space nats_size", "there is no space with networks 'nats_size', expected one of nasbench201, nasbench101"),
         ("--recipe nothing", "there is no recipe 'nothing'"),

@@ -13,7 +13,9 @@ import pytest
 from jnas.core._vocabulary import Weights
 from jnas.spaces.nasbench201._cost import nasbench201_parameters
 from jnas.spaces.nasbench201._space import nasbench201
+from jnas.training._recipe import get_recipe
 from jnas.training.export._flax import from_flax, to_flax
+from jnas.training.export._weights import TrainedNetwork
 from jnas.training.networks.nasbench201._network import nasbench201_network
 from jnas.training.operations._forms import static_form
 from jnas.training.runs._train import _running
@@ -196,3 +198,22 @@ def test_without_flax_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_flax)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'jnas\[flax\]'"):
         to_flax(ARCHS[0], None)
+
+
+def test_what_load_weights_returns_is_taken_with_its_recipe():
+    """The module is that of the architecture and weights, whose batch-norms have the recipe's epsilon and momentum."""
+    arch, images = ALL_OPERATIONS, random_images()
+    weights = random_weights(arch)
+    recipe = get_recipe("small-12", batch_norm_epsilon=0.5, batch_norm_momentum=0.25)
+    found = TrainedNetwork(np.asarray(arch), weights, recipe, "made", (4, 8, 3), 5, (0.0,) * 3, (1.0,) * 3)
+    expected = forward(to_flax(arch, weights, batch_norm_epsilon=0.5), images)
+    for module in (to_flax(found), to_flax(arch, found)):
+        np.testing.assert_array_equal(forward(module, images), expected)
+    assert np.abs(forward(to_flax(found, batch_norm_epsilon=1e-5), images) - expected).max() > 1e-3
+    norms = [part for _, part in nnx.iter_graph(to_flax(found)) if isinstance(part, nnx.BatchNorm)]
+    assert norms
+    assert {norm.momentum for norm in norms} == {0.25}
+    with pytest.raises(TypeError, match="alone"):
+        to_flax(found, weights)
+    with pytest.raises(TypeError, match=r"to_flax\(found\)"):
+        to_flax(arch)

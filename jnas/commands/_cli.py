@@ -6,6 +6,7 @@ The options of the commands stand in files that need no JAX; the file of a comma
 import argparse
 import importlib
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -101,7 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         if os.environ.get("JNAS_TRACEBACK"):
             raise
-        _complain(f"error: {_sentence(error)}")
+        said = _as_typed(_sentence(error), getattr(options, "parser", parser))
+        _complain(f"error: {said}")
         return 2
     except Exception as error:
         told = None if os.environ.get("JNAS_TRACEBACK") else machine_sentence(error, options.lighter)
@@ -114,6 +116,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _complain(text: str) -> None:
     print(f"jnas: {text}", file=sys.stderr, flush=True)
+
+
+def _as_typed(text: str, parser: argparse.ArgumentParser) -> str:
+    """Returns a message with Python's names of arguments (`data_dir`) as the options that were typed (`--data-dir`).
+
+    Names of one word are words too and stay. So does the name of a searcher's setting, where it is told as one
+    (`bananas:batch_size=0`), which may be that of an option.
+    """
+    for action in parser._actions:
+        name = action.dest
+        if "_" in name and f"--{name.replace('_', '-')}" in action.option_strings and f":{name}=" not in text:
+            text = re.sub(rf"(?<![\w.:/'\"-]){name}(?![\w./'\"=(-])", f"--{name.replace('_', '-')}", text)
+    return text
 
 
 def _sentence(error: Exception) -> str:

@@ -103,9 +103,14 @@ class Table:
         if not shape or shape[-1] != num_decisions or encoded.dtype.kind not in "iu":
             raise ValueError(
                 f"architectures have shape {shape} and type {encoded.dtype}, expected integers [..., {num_decisions}]; "
-                "a single index is a Python int"
+                f"a single index is a Python int, several are {self._of_indices()}"
             )
         return self._locate_many(encoded.reshape(-1, num_decisions)).reshape(shape[:-1])
+
+    def _of_indices(self) -> str:
+        """Returns what a reader types for the architectures of several indices."""
+        whole = self.space.from_index is not None and self.num_archs == self.space.size
+        return "jax.vmap(table.space.from_index)(indices)" if whole else "table.archs[indices]"
 
     def row_of(self, text: str) -> int:
         """Returns the index of an architecture string, -1 where the table does not hold it, without the device."""

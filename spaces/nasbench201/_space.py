@@ -41,18 +41,19 @@ def nasbench201(mutation: EdgeChoice = "edge", isomorphism: Isomorphism = "skip_
 
     Features are those of BANANAS and its successors, but for the order of the operations, which is the benchmark's
     own here (naszilla sorts them by name):
-      `one_hot`: float32 `[30]`, five places for each edge.
-      `ordinal`: float32 `[6]`, the numbers of the operations.
-      `continuous_adjacency`: float32 `[7]`, these and the number of edges that are not `none`.
-      `path`: float32 `[155]`, which sequences of operations lead from the input to the output: 5 of one operation, 25
-        of two, 125 of three, numbered in base 5 with the first operation as the lowest digit. Every cell has its four
-        paths, those through `none` included; the two paths of two operations share their 25 places.
-      `truncated_path`: float32 `[30]`, the first of these: paths of one or two operations.
-      `graph`: a `Graph` of 8 vertices (input, the six edges, output) of 7 kinds (output, input, five operations); its
-        adjacency is the same for all cells.
-      `nasbot`: float32 `[21]`, what NASBOT's distance compares: of that graph without the vertices that are `none`, the
-        numbers of arcs out of each vertex, ascending, and into each, ascending (8 and 8); how many edges have each of
-        the five operations.
+
+    - `one_hot`: float32 `[30]`, five places for each edge.
+    - `ordinal`: float32 `[6]`, the numbers of the operations.
+    - `continuous_adjacency`: float32 `[7]`, these and the number of edges that are not `none`.
+    - `path`: float32 `[155]`, which sequences of operations lead from the input to the output: 5 of one operation, 25
+      of two, 125 of three, numbered in base 5 with the first operation as the lowest digit. Every cell has its four
+      paths, those through `none` included; the two paths of two operations share their 25 places.
+    - `truncated_path`: float32 `[30]`, the first of these: paths of one or two operations.
+    - `graph`: a `Graph` of 8 vertices (input, the six edges, output) of 7 kinds (output, input, five operations); its
+      adjacency is the same for all cells.
+    - `nasbot`: float32 `[21]`, what NASBOT's distance compares: of that graph without the vertices that are `none`, the
+      numbers of arcs out of each vertex, ascending, and into each, ascending (8 and 8); how many edges have each of the
+      five operations.
 
     Equal arguments give the same object, so functions compiled for it are found again.
 
