@@ -1,9 +1,11 @@
 """The reference: a directive that documents every name which a module exports, so that none can be forgotten."""
 
+import functools
 import importlib
 import inspect
 import re
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -14,9 +16,29 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 
+NAMED = re.compile(r"public-names:: (\S+)")
+
+
 def public_names(module: ModuleType) -> list[str]:
     """Returns what a module exports, without the modules among it."""
     return [name for name in module.__all__ if not inspect.ismodule(getattr(module, name))]
+
+
+@functools.cache
+def documented_modules() -> list[str]:
+    """Returns the modules whose names the pages of the reference list, those of short names first."""
+    pages = (Path(__file__).parent / "reference").glob("*.md")
+    found = [name for page in pages for name in NAMED.findall(page.read_text(encoding="utf-8"))]
+    return sorted(found, key=lambda name: (name.count("."), name))
+
+
+def home_of(name: str, value: Any, module_name: str) -> str:
+    """Returns the module under which something is described that several export by one name."""
+    for other in documented_modules():
+        module = importlib.import_module(other)
+        if name in module.__all__ and getattr(module, name) is value:
+            return other
+    return module_name
 
 
 def reference(module_name: str) -> list[str]:
@@ -25,7 +47,10 @@ def reference(module_name: str) -> list[str]:
     lines: dict[str, list[str]] = {"Functions": [], "Classes": [], "Values": []}
     for name in sorted(public_names(module), key=str.lower):
         value = getattr(module, name)
-        if inspect.isclass(value):
+        home = home_of(name, value, module_name)
+        if home != module_name:
+            lines["Values"] += [f".. data:: {name}", "", f"   The same as :py:obj:`{home}.{name}`.", ""]
+        elif inspect.isclass(value):
             lines["Classes"] += [
                 f".. autoclass:: {module_name}.{name}",
                 "   :members:",

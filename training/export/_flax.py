@@ -74,8 +74,8 @@ def to_flax(
         loss = step(module, optimizer, images, labels)
         module.eval()
     """
-    arch, weights, epsilon, momentum = _of_a_file(arch, weights)
-    family = family_of(getattr(weights, "parameters", None))
+    arch, found, epsilon, momentum = _of_a_file(arch, weights)
+    family = family_of(getattr(found, "parameters", None))
     if family.flax is None:
         known = listed([row.name for row in FAMILIES.rows.values() if row.flax])
         raise ValueError(
@@ -83,11 +83,11 @@ def to_flax(
             f"apply them with jnas.training.make_network(dataset, recipe, 'static', arch, space={family.name!r}).apply"
         )
     flax_networks = _import(family.flax)
-    space = space_of(family.name, family.nodes_of(weights.parameters) if family.nodes_of else None)
+    space = space_of(family.name, family.nodes_of(found.parameters) if family.nodes_of else None)
     cell = space.from_string(arch) if isinstance(arch, str) else checked_arch(arch, space.num_choices)
     module = flax_networks.make(
         cell,
-        weights,
+        found,
         epsilon if batch_norm_epsilon is None else batch_norm_epsilon,
         momentum if batch_norm_momentum is None else batch_norm_momentum,
     )
