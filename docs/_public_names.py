@@ -15,7 +15,6 @@ from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
-
 NAMED = re.compile(r"public-names:: (\S+)")
 
 
