@@ -68,22 +68,21 @@ def test_accuracies_tell_cells_apart(table):
 
 
 @pytest.mark.slow
-def test_cells_trained_again_land_where_the_table_says(table):
+def test_a_cell_trained_again_lands_where_the_table_says(table):
     """The same data and keys; rounding may part two runs of a few hundred steps.
 
-    It differs on another processor, and in the program that a cell has for itself, which compiles in half the time;
-    these two have every operation once between them, and no more.
+    It differs on another processor, and in the program that a cell has for itself, which compiles in half the time.
+    This cell has every operation, and ends alike from other seeds too: one that learns little parted by twelve points.
     """
     dataset, recipe = training.load_dataset("digits"), training.get_recipe("digits-8")
-    for cell in (816, 199):
-        arch = table.archs[cell].astype(np.int32)
-        network = training.make_network(dataset, recipe, "static", arch)
-        run = jax.jit(lambda key, arch=arch, own=network: training.train(key, arch, dataset, recipe, own))
-        curves, _ = run(jax.random.key(0))
-        for split in ("validation", "test"):
-            known = decode_curve(table.read(member("accuracy_curve", *PLACE, split)))[cell, 0]
-            np.testing.assert_allclose(curves.accuracy[split][0], known[0], atol=8)
-            np.testing.assert_allclose(curves.accuracy[split][-1], known[-1], atol=8)
+    cell = 5_989
+    arch = table.archs[cell].astype(np.int32)
+    network = training.make_network(dataset, recipe, "static", arch)
+    curves, _ = jax.jit(lambda key: training.train(key, arch, dataset, recipe, network))(jax.random.key(0))
+    for split in ("validation", "test"):
+        known = decode_curve(table.read(member("accuracy_curve", *PLACE, split)))[cell, 0]
+        np.testing.assert_allclose(curves.accuracy[split][0], known[0], atol=5)
+        np.testing.assert_allclose(curves.accuracy[split][-1], known[-1], atol=5)
 
 
 @pytest.mark.slow
