@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from jnas.commands._completion import add_completion
 from jnas.commands._interrupt import leave_at_interrupt, say_when_stopped, stopped_text
 from jnas.commands._machine import machine_sentence
 from jnas.commands._search_options import add_search
@@ -149,9 +150,18 @@ def _make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"jnas {__version__}")
-    parser.set_defaults(run=None, when_stopped="nothing was written", lighter=None)
+    parser.set_defaults(run=None, when_stopped="nothing was written", lighter=None, whole=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in (add_study, add_predictors, add_proxies, add_report, add_train, add_search, add_supernet):
+    for add in (
+        add_study,
+        add_predictors,
+        add_proxies,
+        add_report,
+        add_train,
+        add_search,
+        add_supernet,
+        add_completion,
+    ):
         add(commands)
     table = add_command(commands, "table", "make a table, from published files or by training, and look into it")
     inner = table.add_subparsers(title="commands", metavar="COMMAND", required=True)

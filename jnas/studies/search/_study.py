@@ -12,6 +12,7 @@ from jnas.core._vocabulary import Searcher, Space
 from jnas.studies import _engine
 from jnas.studies._pieces import Pieces
 from jnas.studies._settings import plan_arguments
+from jnas.studies.search._extend import extended
 from jnas.studies.search._plan import SearchPlan, plan_search_study
 from jnas.studies.search._results import (
     FOLDER,
@@ -86,7 +87,8 @@ def study(
       targets: The columns: triples of data set, split and epochs by which found architectures are judged (means over
         training seeds). By default validation and test of each data set at its most epochs. What is searched on
         stands before them on the page.
-      out: The folder for results, summary and report. A study that was stopped there goes on, to the same results.
+      out: The folder for results, summary and report. A study that was stopped there goes on, to the same results; one
+        with fewer seeds or searchers that is otherwise the same is extended, and keeps its runs.
       chunk: Most seeds in one program, by searcher or for all; a study that is stopped loses at most one chunk.
       command: The command line that does the same, for the report.
       log: Called with lines about what is to be done, the estimate among them.
@@ -132,6 +134,8 @@ def carry_out_search(
     """Returns the results of a plan; arguments and errors are those of `study`."""
     page = functools.partial(_page, space=table.space)
     kind = KIND._replace(outputs={**KIND.outputs, "report.html": page})
+    if out is not None:
+        plan = extended(plan, Path(out), _describe, log or (lambda line: None))
     results: StudyResults = _engine.carry_out(kind, plan, out, log)
     return results
 
