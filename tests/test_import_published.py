@@ -392,7 +392,7 @@ class TestCsv:
         assert re.search(message, capsys.readouterr().err)
 
 
-def test_commands_write_tables(tmp_path):
+def test_commands_write_tables(tmp_path, capsys):
     """As a user types them; a table of the space of cells gets the columns of another file."""
     header, arrays = synthetic_table("nasbench201", seed=0, curves=False)
     save_arrays(tmp_path / "t.npz", header, {name: values[:9] for name, values in arrays.items()})
@@ -408,4 +408,8 @@ def test_commands_write_tables(tmp_path):
         assert main(["table", "import", name, str(make(tmp_path)), *words, "-o", str(out)]) == 0
         assert load_table(out).num_archs > 8
     assert load_table(tmp_path / "transnas-bench-101.npz").metric.name == "loss"
+    capsys.readouterr()
+    for word, text in (("22212220", "22212220"), ("00000000", "00000000"), ("4", "00000011"), ("#4", "00000011")):
+        assert main(["table", "query", str(tmp_path / "nas-bench-macro.npz"), word]) == 0
+        assert capsys.readouterr().out.splitlines()[0].endswith(text)
     assert main(["table", "import", "transnas-bench-101", "x.pth", "--task", "jigsaw", "-o", str(out)]) == 2

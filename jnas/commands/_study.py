@@ -229,6 +229,7 @@ def _searchers_text() -> str:
     """Returns the searchers, a line each."""
     lines = aligned([(name, _registry.entry(name).description) for name in _registry.names()], "ll")
     told = [
+        "optuna:NAME is any sampler of Optuna, such as optuna:TPESampler or optuna:TPESampler:n_startup_trials=20",
         f"without --searchers, on one training: {', '.join(_registry.compared(1))}",
         f"with several --epochs or --at: {', '.join(_registry.compared(2))}",
         *(

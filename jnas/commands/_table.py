@@ -15,6 +15,7 @@ from jnas.spaces._registry import from_name
 from jnas.tables._file import save_arrays
 from jnas.tables._load import load_space, load_table
 from jnas.tables._synthetic import synthetic_table
+from jnas.tables._table import Table
 from jnas.tables.readers._analog import analog_table
 from jnas.tables.readers._array_mapping import read_mapping
 from jnas.tables.readers._arrays import arrays_table
@@ -143,6 +144,19 @@ def query_table(options: argparse.Namespace) -> None:
     """Runs `jnas table query`."""
     number = options.arch.strip().removeprefix("#")
     table = load_table(options.table)
-    arch = int(number) if number.isdecimal() else from_name(table.space, options.arch)
+    arch = int(number) if _is_index(number, options.arch, table) else from_name(table.space, options.arch)
     tell = arch_json if options.json else describe_arch
     print(tell(table, arch, dataset=options.dataset, epochs=options.epochs, at=options.at))
+
+
+def _is_index(number: str, text: str, table: Table) -> bool:
+    """Returns whether digits are an index: where they can be none, they may be a string of the space."""
+    if not number.isdecimal():
+        return False
+    if text.strip() != number or (str(int(number)) == number and int(number) < table.num_archs):
+        return True
+    try:
+        table.space.from_string(number)
+    except ValueError:
+        return True
+    return False
