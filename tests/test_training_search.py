@@ -236,7 +236,7 @@ def test_trainings_of_another_folder_are_not_made_again(tmp_path, capsys, traine
     capsys.readouterr()
     words = ("--start-from", str(tmp_path / "first"), "--training-seed", "1")
     assert search(tmp_path / "other", *words, searchers="random_search") == 2
-    assert "are not those that are made here, they have another training_seed; start" in capsys.readouterr().err
+    assert "are not those that are made here, they have another --training-seed; start" in capsys.readouterr().err
 
 
 def test_a_damaged_file_is_said(tmp_path, capsys, pageless):
