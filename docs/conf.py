@@ -26,6 +26,7 @@ nb_execution_mode = os.environ.get("JNAS_DOCS_EXECUTION", "force")  # "off": pag
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+suppress_warnings = ["myst-nb.lexer"]  # a notebook that is not executed need not say that it is of Python
 autodoc_typehints = "none"  # the text gives kinds, shapes and units
 autodoc_member_order = "bysource"
 napoleon_google_docstring = True
