@@ -29,6 +29,10 @@ from jnas.searchers.black_box._surrogates import bohamiann, dngo, gp_bayesopt, n
 from jnas.searchers.black_box._tpe import tpe
 from jnas.searchers.bridges._ask_tell import from_ask_tell
 from jnas.searchers.bridges._optuna import from_optuna
+from jnas.searchers.objectives._evolution import multi_objective_evolution
+from jnas.searchers.objectives._nsga2 import nsga2
+from jnas.searchers.objectives._pareto_local_search import pareto_local_search
+from jnas.searchers.objectives._scalarized import constrained, scalarized
 from jnas.searchers.weight_sharing._architecture_hessian import architecture_hessian, hessian_eigenvalue
 from jnas.searchers.weight_sharing._architecture_parameters import Adam
 from jnas.searchers.weight_sharing._candidates import Selection
@@ -79,6 +83,7 @@ __all__ = [
     "bohb",
     "bonas",
     "constant_liar",
+    "constrained",
     "darts",
     "dngo",
     "enas",
@@ -98,10 +103,13 @@ __all__ = [
     "make",
     "make_weight_sharing",
     "median_stopping",
+    "multi_objective_evolution",
     "mutations",
     "names",
     "nao",
     "nasbot",
+    "nsga2",
+    "pareto_local_search",
     "pasha",
     "predictor_search",
     "predictors",
@@ -109,6 +117,7 @@ __all__ = [
     "regularized_evolution",
     "reinforce",
     "rsps",
+    "scalarized",
     "select_by_perturbation",
     "setn",
     "smac",

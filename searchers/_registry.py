@@ -28,6 +28,9 @@ from jnas.searchers.black_box._smac import smac
 from jnas.searchers.black_box._surrogates import bohamiann, dngo, gp_bayesopt, nasbot
 from jnas.searchers.black_box._tpe import tpe
 from jnas.searchers.bridges._optuna import optuna_factory
+from jnas.searchers.objectives._evolution import multi_objective_evolution
+from jnas.searchers.objectives._nsga2 import nsga2
+from jnas.searchers.objectives._pareto_local_search import pareto_local_search
 from jnas.spaces._subset import with_mutation
 
 
@@ -46,6 +49,7 @@ class Entry(NamedTuple):
       needs: The features that a space must have, if not every space will do.
       factory: Whose keyword arguments are its settings.
       begins: With random architectures to learn from, in whose place it can be given a warm start.
+      objectives: Takes several objectives as they are (`num_objectives`); others see scalarized ones.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Entry(NamedTuple):
     needs: str | None = None
     factory: Callable[..., Searcher] | None = None
     begins: bool = False
+    objectives: bool = False
 
     @property
     def reads(self) -> tuple[Callable[..., Any], ...]:
@@ -76,6 +81,7 @@ def _plain(
     evolves: bool = False,
     begins: bool = False,
     name: str | None = None,
+    objectives: bool = False,
     **own: Any,
 ) -> Entry:
     """Returns the row of a factory with the settings of the space's benchmark, and its mutation if it evolves.
@@ -90,7 +96,8 @@ def _plain(
         searched = with_mutation(space, benchmark.evolution) if evolves else space
         return factory(searched, **given, **{**own, **benchmark.settings.get(called, {}), **changed})
 
-    return Entry(called, make, description, quick, multi_fidelity, random_at_one, compiled, None, factory, begins)
+    told = (description, quick, multi_fidelity, random_at_one, compiled, None, factory, begins, objectives)
+    return Entry(called, make, *told)
 
 
 def _predictor_based(
@@ -148,6 +155,31 @@ _ENTRIES = (
         quick=False,
     ),
     _plain(local_search, "first improvement from the best of 10 random architectures, restarts at minima", begins=True),
+    _plain(
+        nsga2,
+        "NSGA-II: populations of 50, binary tournaments, uniform crossover in nine of ten and a mutation; the best "
+        "fronts survive; for several objectives",
+        evolves=True,
+        objectives=True,
+        num_objectives=1,
+    ),
+    _plain(
+        multi_objective_evolution,
+        "regularized evolution whose tournaments are won by what nothing else in them dominates; for several "
+        "objectives, population 20",
+        evolves=True,
+        begins=True,
+        objectives=True,
+        num_objectives=1,
+        population_size=20,
+    ),
+    _plain(
+        pareto_local_search,
+        "local search from all that nothing dominates, after 10 random architectures; for several objectives",
+        begins=True,
+        objectives=True,
+        num_objectives=1,
+    ),
     _plain(tpe, "Parzen estimators of good and bad choices, with the defaults of hyperopt", begins=True),
     _plain(
         bohb,

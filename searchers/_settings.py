@@ -16,7 +16,7 @@ _WORDS = {
     str: "a text",
     types.NoneType: "none",
 }
-_NOT_SETTINGS = ("budgets", "name", "steps_per_epoch")  # a study gives these
+_NOT_SETTINGS = ("budgets", "name", "num_objectives", "steps_per_epoch")  # a study gives these
 _LIBRARIES = ("optuna",)  # in names of two parts, as in `optuna:TPESampler`
 
 

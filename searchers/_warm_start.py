@@ -85,9 +85,18 @@ def warm_start(searcher: Searcher, space: Space, by: str | Score, *, num_drawn: 
         return WarmStartState(searcher.init(key, capacity), design, count, jnp.int32(0))
 
     def ask(state: WarmStartState) -> tuple[Proposal, WarmStartState]:
-        proposal, own = searcher.ask(state.searcher)
+        return warmed(state, *searcher.ask(state.searcher), jnp.int32(0))
+
+    def ask_beside(state: WarmStartState, pending: Proposal) -> tuple[Proposal, WarmStartState]:
+        assert searcher.ask_beside is not None
+        num_pending = jnp.sum(pending.valid, dtype=jnp.int32)
+        return warmed(state, *searcher.ask_beside(state.searcher, pending), num_pending)
+
+    def warmed(
+        state: WarmStartState, proposal: Proposal, own: State, num_pending: Array
+    ) -> tuple[Proposal, WarmStartState]:
         valid = jnp.asarray(proposal.valid)
-        place = state.num_told + jnp.cumsum(valid, dtype=jnp.int32) - 1
+        place = state.num_told + num_pending + jnp.cumsum(valid, dtype=jnp.int32) - 1
         given = state.design[jnp.clip(place, 0, len(state.design) - 1)]
         takes = valid & (place < state.num_design)
         archs = jnp.where(takes[:, None], given, proposal.archs)
@@ -99,7 +108,13 @@ def warm_start(searcher: Searcher, space: Space, by: str | Score, *, num_drawn: 
             num_told=state.num_told + jnp.sum(proposal.valid, dtype=jnp.int32),
         )
 
-    return searcher._replace(init=init, ask=ask, tell=tell, num_init=0)
+    def rescore(state: WarmStartState, scores: Array) -> WarmStartState:
+        assert searcher.rescore is not None
+        return state._replace(searcher=searcher.rescore(state.searcher, scores))
+
+    again = None if searcher.rescore is None else rescore
+    beside = None if searcher.ask_beside is None else ask_beside
+    return searcher._replace(init=init, ask=ask, tell=tell, num_init=0, ask_beside=beside, rescore=again)
 
 
 def best_of_random(key: Key, space: Space, score: Score, size: int, num_drawn: int) -> tuple[Array, Array]:

@@ -31,11 +31,15 @@ from jnas.searchers import (
     hyperband,
     local_search,
     median_stopping,
+    multi_objective_evolution,
     nao,
+    nsga2,
+    pareto_local_search,
     pasha,
     random_search,
     regularized_evolution,
     reinforce,
+    scalarized,
     smac,
     successive_halving,
     tpe,
@@ -94,6 +98,12 @@ ROWS = {
     "local_search_full": Row(
         lambda space: local_search(space, num_init=4, query_full_neighborhood=True, stop_at_minimum=False)
     ),
+    "nsga2": Row(lambda space: nsga2(space, num_objectives=1, population_size=8, batch_size=1), few=4),
+    "multi_objective_evolution": Row(
+        lambda space: multi_objective_evolution(space, num_objectives=1, population_size=10, sample_size=5), few=4
+    ),
+    "pareto_local_search": Row(lambda space: pareto_local_search(space, num_objectives=1), few=4),
+    "scalarized_local_search": Row(lambda space: scalarized(local_search(space), num_objectives=1), few=4),
     "reinforce": Row(lambda space: reinforce(space, learning_rate=0.2)),
     "enas_controller": Row(
         lambda space: enas_controller(

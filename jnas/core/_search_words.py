@@ -201,6 +201,9 @@ class Searcher(NamedTuple):
         others are at work: `pending`, a proposal of `W` rows, says by its valid ones at what (`ask` is the same with
         nothing pending). It proposes one architecture, and is told each as it ends, in whatever order. None of a
         searcher that is told a whole proposal, whose rows the workers share, before it is asked for the next.
+      rescore: `rescore(state, scores [T]) -> state`, as if the evaluations that it was told, in that order, had had
+        other scores (minus infinity for what must not win): `T` is the run's capacity, and what stands behind the
+        number told does not count. None of a searcher that keeps too little of them.
     """
 
     init: _Init
@@ -212,6 +215,7 @@ class Searcher(NamedTuple):
     made_with: str = ""
     num_init: int = 0
     ask_beside: Callable[[State, Proposal], tuple[Proposal, State]] | None = None
+    rescore: Callable[[State, Array], State] | None = None
 
 
 STOPPED_BY = ("capacity", "budget", "exhausted")

@@ -28,7 +28,7 @@ def dominates(a: Array, b: Array) -> Array:
       Deb, "Multi-Objective Optimization Using Evolutionary Algorithms", 2001, Definition 2.5.
 
     Example:
-      >>> jnas.statistics.dominates(jnp.array([1.0, 2.0]), jnp.array([[1.0, 3.0], [0.0, 9.0], [1.0, 2.0]])).tolist()
+      >>> jnas.statistics.dominates(jnp.array([[1.0, 2.0]]), jnp.array([[1.0, 3.0], [0.0, 9.0], [1.0, 2.0]])).tolist()
       [True, False, False]
     """
     return jnp.all(a <= b, axis=-1) & jnp.any(a < b, axis=-1)

@@ -64,6 +64,7 @@ def runs_objective(
     missing_seconds: float,
     lists_all: bool,
     further: Mapping[str, np.ndarray],
+    bounded: bool,
 ) -> Objective:
     """Returns the objective over a table's runs.
 
@@ -76,7 +77,8 @@ def runs_objective(
       pays_difference: Whether going on with a training costs its further epochs and an evaluation, or all of it.
       missing_seconds: What an architecture costs that the table lacks.
       lists_all: Whether every encoding of the space has a row.
-      further: Further objectives by name, each `[N]`: members of the file with one number for each architecture.
+      further: Further objectives by name, each `[N]`: one number for each architecture.
+      bounded: Whether the last of them is by how much constraints are violated: what does so is invalid.
     """
     width = max(r.value.shape[1] for r in runs)
     value, train, evaluation = (
@@ -98,10 +100,11 @@ def runs_objective(
         if pays_difference and not single:
             seconds = jnp.where(resumed >= 0, seconds - trained[resumed, row, slot], seconds)
         found = runs_here > 0
+        keeps = others[row, -1] <= 0 if others is not None and bounded else True  # False for NaN too
         return Evaluation(
             score=jnp.where(found, sign * values[fidelity, row, slot], jnp.nan),
             seconds=jnp.where(found & ~jnp.isnan(seconds), seconds, missing_seconds),
-            valid=found,
+            valid=found & keeps,
             objectives=None if others is None else jnp.where(row >= 0, others[row], jnp.nan),
         )
 

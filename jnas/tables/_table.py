@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -13,7 +13,8 @@ from jnas.core._draws import below
 from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Space
 from jnas.io._text import did_you_mean
 from jnas.spaces._rows import many_are_one, row_locator
-from jnas.tables._file import OBJECTIVE_KINDS, Header, Training, check_archs, member
+from jnas.tables._cost_columns import VIOLATION, cost_column, violations
+from jnas.tables._file import Header, Training, check_archs, member
 from jnas.tables._look_ups import Metric, RunValues, Seed, mean_over_runs
 from jnas.tables._metric import TableMetric
 from jnas.tables._objective import check_times, fidelity_levels, runs_objective
@@ -323,6 +324,7 @@ class Table:
         resume_cost: Literal["difference", "full"] | None = None,
         missing_seconds: float | None = None,
         objectives: Sequence[str] = (),
+        at_most: Mapping[str, float] | None = None,
     ) -> Objective:
         """Returns the objective that looks evaluations up in this table.
 
@@ -340,8 +342,12 @@ class Table:
           missing_seconds: What an evaluation costs whose time, or whose architecture, the table lacks. Where it has
             no times at all, or not the architecture, that is 0 by default: then a run with a budget of seconds alone
             ends after as many evaluations as the budget pays for at the cheapest cost that there is.
-          objectives: Further objectives beside the score, for `Evaluation.objectives`: names of members with one number
-            for each architecture, in the units that the file has (`jnas.tables._file` lists them): `'flops/cifar10'`.
+          objectives: Further objectives beside the score, for `Evaluation.objectives`, minimised: names of members with
+            one number for each architecture, in the units that the file has (`jnas.tables._file` lists them), such as
+            `'flops/cifar10'`; short ones as `jnas study --objectives` takes them (`'flops'`, `'latency:pixel3'`); with
+            `=max` behind it, the column's negative.
+          at_most: Bounds of such columns, in their units. What violates one is invalid, its score stays; by how much it
+            does, relative to the bounds and summed over them, is a last further objective, `'violation'`.
 
         Raises:
           ValueError: As for `accuracy`; the fidelities do not ascend; the table has no such further objective; or some
@@ -352,6 +358,7 @@ class Table:
         levels = fidelity_levels(epochs, at)
         runs = self.searched_runs(metric, dataset, split, epochs, seed, at)
         check_times(runs, missing_seconds)
+        datasets = (dataset, self.resolve(dataset, split)[0])
         return runs_objective(
             tuple(float(e if a is None else a) for e, a in levels),
             runs,
@@ -361,7 +368,9 @@ class Table:
             pays_difference=resume_cost == "difference" or (resume_cost is None and at is not None),
             missing_seconds=missing_seconds or 0.0,
             lists_all=self.num_archs == math.prod(self.space.num_choices),
-            further={name: self._further_objective(name) for name in objectives},
+            further={name: cost_column(self, name, datasets).costs for name in objectives}
+            | ({VIOLATION: violations(self, at_most, datasets)} if at_most else {}),
+            bounded=bool(at_most),
         )
 
     def proxy_objective(self, name: str) -> Objective:
@@ -382,19 +391,8 @@ class Table:
             missing_seconds=0.0,
             lists_all=self.num_archs == math.prod(self.space.num_choices),
             further={},
+            bounded=False,
         )
-
-    def _further_objective(self, name: str) -> np.ndarray:
-        """Returns a member of one number for each architecture, float32 `[N]`, NaN where missing."""
-        values = self.read(name) if name.split("/")[0] in OBJECTIVE_KINDS else None
-        if values is None:
-            known = sorted(n for n in self.names if n.split("/")[0] in OBJECTIVE_KINDS)
-            offer = did_you_mean(name, known) or ","
-            raise ValueError(
-                f"objectives holds {name!r}{offer} expected one of {', '.join(known) or 'none: it has none'}"
-            )
-        missing = values == 0 if name.startswith("parameter_count/") else np.isnan(values)
-        return np.where(missing, np.nan, values).astype(np.float32)
 
     def simulate_train_eval(
         self,

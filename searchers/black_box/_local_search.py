@@ -199,4 +199,8 @@ def local_search(
             to_draw=state.to_draw - (accepted & drawing),
         )
 
-    return Searcher(init, ask, tell, "local_search", num_init=num_init)
+    def rescore(state: LocalSearchState, scores: Array) -> LocalSearchState:
+        used = jnp.arange(state.archs.shape[0]) < state.num_told
+        return state._replace(scores=jnp.where(used, scores, -jnp.inf))
+
+    return Searcher(init, ask, tell, "local_search", num_init=num_init, rescore=rescore)

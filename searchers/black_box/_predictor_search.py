@@ -143,9 +143,16 @@ def predictor_search(
     def tell(state: PredictorSearchState, proposal: Proposal, evaluation: Evaluation) -> PredictorSearchState:
         return state._replace(history=remember_evaluations(state.history, space, proposal, evaluation))
 
+    def rescore(state: PredictorSearchState, scores: Array) -> PredictorSearchState:
+        size = len(state.history.scores)  # of a search by lies more than the run's capacity
+        used = jnp.arange(size) < state.history.num_told
+        scores = jnp.pad(scores, (0, size - len(scores)))
+        return state._replace(history=state.history._replace(scores=jnp.where(used, scores, -jnp.inf)))
+
     if compiled:
-        return Searcher(init, ask, tell, name, num_init=num_init)
-    return Searcher(init, ask_from_python, jax.jit(tell), name, compiled=False, num_init=num_init)
+        return Searcher(init, ask, tell, name, num_init=num_init, rescore=rescore)
+    ask, tell = ask_from_python, jax.jit(tell)
+    return Searcher(init, ask, tell, name, compiled=False, num_init=num_init, rescore=rescore)
 
 
 _Rank = Callable[[Key, History, Candidates], Array]

@@ -138,7 +138,21 @@ def regularized_evolution(
             num_told=state.num_told + told,
         )
 
-    return Searcher(init, ask, tell, "regularized_evolution", num_init=num_init, ask_beside=ask_beside)
+    def rescore(state: RegularizedEvolutionState, scores: Array) -> RegularizedEvolutionState:
+        slots = jnp.arange(population_size)
+        latest = slots + population_size * ((state.num_told - 1 - slots) // population_size)  # that stands in a slot
+        known = scores[jnp.clip(latest, 0, len(scores) - 1)]
+        return state._replace(scores=jnp.where(slots < state.num_told, known, -jnp.inf))
+
+    return Searcher(
+        init,
+        ask,
+        tell,
+        "regularized_evolution",
+        num_init=num_init,
+        ask_beside=ask_beside,
+        rescore=rescore if aging else None,
+    )
 
 
 def _first_best(members: Array, scores: Array) -> Array:
