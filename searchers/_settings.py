@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
-from jnas.io._text import did_you_mean, nearest, short
+from jnas.io._text import did_you_mean, filled, nearest, short
 
 _WORDS = {
     int: "an integer below 2**31",
@@ -106,7 +106,7 @@ def settings_text(factories: Mapping[str, Factories]) -> list[str]:
     alike: dict[str, list[str]] = {}
     for name, factory in factories.items():
         alike.setdefault(", ".join(setting_names(factory)), []).append(name)
-    listed = [f"  {', '.join(names)}: {settings}" for settings, names in alike.items() if settings]
+    listed = [filled(f"  {', '.join(names)}: {settings}", "    ") for settings, names in alike.items() if settings]
     return ["settings, to change as in NAME:SETTING=VALUE:SETTING=VALUE", *listed] if listed else []
 
 

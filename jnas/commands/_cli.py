@@ -20,7 +20,7 @@ from jnas.commands._streams import prepare_streams
 from jnas.commands._study_options import add_predictors, add_proxies, add_report, add_study, add_supernet
 from jnas.commands._table_options import add_import, add_looks
 from jnas.commands._training_options import add_build, add_train
-from jnas.commands._words import add_command
+from jnas.commands._words import HelpFormatter, add_command
 from jnas.core._devices_used import other_devices
 from jnas.core._version import __version__
 from jnas.io._leaving import leave
@@ -146,7 +146,7 @@ def _make_parser() -> argparse.ArgumentParser:
         prog="jnas",
         description="Neural architecture search as pure functions in JAX: studies of searchers, and benchmark tables.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"jnas {__version__}")

@@ -8,7 +8,7 @@ from jnas.commands._processes import say, take_share
 from jnas.commands._study import check_split, default_dataset, default_epochs
 from jnas.commands._study_work import carry_out_and_tell
 from jnas.io._compilation_cache import use_compilation_cache
-from jnas.io._text import aligned, listed
+from jnas.io._text import aligned, filled, listed
 from jnas.searchers._settings import naming, read_settings, read_spec, settings_text
 from jnas.searchers.predictors import _registry as registry
 from jnas.spaces._columns import has_features, unknown_features
@@ -107,4 +107,6 @@ def _predictors_text() -> str:
         "the second column is the encoding that a predictor reads unless --encodings says otherwise (`one_hot` where "
         "the space lacks it)",
     ]
-    return "\n".join([*aligned(rows, "lll"), "", *told, "", *settings_text({e.name: e.factory for e in entries})])
+    return "\n".join(
+        [*aligned(rows, "lll"), "", *map(filled, told), "", *settings_text({e.name: e.factory for e in entries})]
+    )

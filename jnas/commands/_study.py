@@ -13,7 +13,7 @@ import numpy as np
 from jnas.commands._processes import say, take_share
 from jnas.commands._study_work import carry_out_and_tell
 from jnas.io._compilation_cache import use_compilation_cache
-from jnas.io._text import aligned, counted, listed
+from jnas.io._text import aligned, counted, filled, listed
 from jnas.searchers import _registry, at_fidelity
 from jnas.searchers._benchmarks import BENCHMARKS, find_benchmark
 from jnas.searchers._settings import naming, read_settings, read_spec, settings_text
@@ -239,4 +239,4 @@ def _searchers_text() -> str:
         ),
     ]
     settings = settings_text({name: _registry.entry(name).reads for name in _registry.names()})
-    return "\n".join([*lines, "", *told, "", *settings])
+    return "\n".join([*lines, "", *map(filled, told), "", *settings])

@@ -1,7 +1,18 @@
 """What the parsers of all commands share. Nothing here needs JAX, as little as `--help` does."""
 
 import argparse
+import textwrap
 from typing import Any
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Help whose paragraphs keep to the terminal's width, but for those with indented lines: examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        parts = text.strip().split("\n\n")
+        return "\n\n".join(
+            part if "\n  " in part else textwrap.fill(part, width, break_on_hyphens=False) for part in parts
+        )
 
 
 def add_command(
@@ -30,7 +41,7 @@ def add_command(
         name,
         help=words,
         description=description or f"{words[0].upper()}{words[1:]}.",
-        formatter_class=argparse.RawDescriptionHelpFormatter if description else argparse.HelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     parser.set_defaults(parser=parser)  # of the words that were given

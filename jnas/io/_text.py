@@ -151,6 +151,12 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns
 
 
+def filled(text: str, hanging: str = "  ", most: int = 120) -> str:
+    """Returns a line broken between words where it is longer than `most` or the terminal's, the rest indented."""
+    width = min(most, terminal_width() or most)
+    return textwrap.fill(text, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
+
+
 def counted(number: int, noun: str) -> str:
     """Returns a number with its noun, for example `1 epoch` or `1,000 epochs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

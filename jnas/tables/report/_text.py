@@ -2,12 +2,11 @@
 
 import math
 import re
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jnas.io._text import aligned, counted, did_you_mean
+from jnas.io._text import aligned, counted, did_you_mean, filled
 from jnas.tables._file import Training, member
 from jnas.tables._metric import ACCURACY
 from jnas.tables._queries import Info, costs, info, results, statistics
@@ -33,6 +32,7 @@ def table_text(table: Table) -> str:
     for dataset, kinds in header.pairs.items():
         meant = ", ".join(f"{kind} = {split} of {published}" for kind, (published, split) in kinds.items())
         lines.append(f"  {'pairs' if dataset == next(iter(header.pairs)) else '':8s}  {dataset}: {meant}")
+    lines = [filled(line, " " * 12, 10_000) for line in lines]
     rows = [["training", "split", "archs", "runs", "known at", "costs include", "mean", "best"]]
     for held in holdings(table):
         training = held.training
@@ -52,7 +52,7 @@ def table_text(table: Table) -> str:
         )
     lines += ["", *aligned(rows, "llrlllrr")]
     others = [*_more(table), *(f"note: {note}" for note in [*header.notes, *_missing_times(table)])]
-    lines += ["", *(textwrap.fill(line, _WIDTH, subsequent_indent="  ") for line in others)] if others else []
+    lines += ["", *(filled(line, most=_WIDTH) for line in others)] if others else []
     return "\n".join(lines)
 
 
@@ -209,8 +209,7 @@ def _readings(table: Table, index: int) -> list[str]:
             if values is not None and not math.isnan(values[index]):
                 told.append(f"{name}\u00a0{values[index]:.4g}")  # kept together where lines are broken
         if told:
-            filled = textwrap.fill(f"  {words}: {', '.join(told)}", _WIDTH, subsequent_indent="    ")
-            lines.append(filled.replace("\u00a0", " "))
+            lines.append(filled(f"  {words}: {', '.join(told)}", "    ", _WIDTH).replace("\u00a0", " "))
     return lines
 
 
