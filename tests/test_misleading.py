@@ -42,7 +42,6 @@ def test_a_regret_of_nothing_stands_at_zero_below_all_others():
 
 
 def two_studies():
-    one = TARGETS[:1]
     made = [
         make_study(
             [make_searcher(n, seeds=6, seed=s, targets=TARGETS[:1]) for n in ("random_search", "tpe")],
