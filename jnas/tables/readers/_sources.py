@@ -10,6 +10,7 @@ from typing import IO, Any
 import jax
 import numpy as np
 
+from jnas.io._members import DAMAGE, damage_said, reason
 from jnas.io._pickle_values import BUILDERS, Builder
 from jnas.io._restricted_pickle import load
 from jnas.io._stream import Stream
@@ -36,7 +37,8 @@ def members_named(path: str | os.PathLike[str], end: str) -> dict[str, str]:
     elif path.name.endswith(end):
         found = {path.name: str(path)}
     elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+        said = damage_said(lambda why: f"{path} is damaged ({why}); get it again from its source")
+        with said, zipfile.ZipFile(path) as archive:
             found = {Path(name).name: name for name in archive.namelist() if name.endswith(end)}
     else:
         raise ValueError(
@@ -64,8 +66,10 @@ def opened(path: str | os.PathLike[str], name: str) -> Iterator[tuple[IO[bytes],
     try:
         with zipfile.ZipFile(path) as archive, archive.open(name) as member:
             yield member, where
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{where} is damaged ({error}); get it again from its source") from error
+    except ValueError:  # of what is read, which says what is wrong itself
+        raise
+    except DAMAGE as error:
+        raise ValueError(f"{where} is damaged ({reason(error)}); get it again from its source") from error
 
 
 def read_pickle(
