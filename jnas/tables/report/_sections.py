@@ -165,7 +165,14 @@ def _matrix(columns: Sequence[AccuracyColumn], found: Correlations) -> Html:
         rows.append(element("tr", element("th", c.label, scope="row"), cells))
     head = element("tr", element("td"), [element("th", c.label, scope="col") for c in columns])
     title = element("caption", found.title, element("small", f" {found.archs:,} architectures"))
-    body = element("table", title, element("thead", head), element("tbody", rows), class_="heat")
+    body = element(
+        "table",
+        title,
+        element("thead", head),
+        element("tbody", rows),
+        class_="heat",
+        style=f"min-width: {9 + 5 * size}rem",
+    )
     return element("div", scrolling(body), class_="panel")
 
 
