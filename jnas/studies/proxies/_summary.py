@@ -58,8 +58,20 @@ def all_scores(study: ProxyStudy) -> dict[str, Floats]:
     return found
 
 
+_LAST: list[tuple[ProxyStudy, list[ProxyLine]]] = []  # a page, two files and the terminal say the same study
+
+
 def proxy_lines(study: ProxyStudy) -> list[ProxyLine]:
-    """Returns a line for each score, in the study's order; those taken together come last."""
+    """Returns a line for each score, in the study's order; those taken together come last.
+
+    The lines of the last study are kept: intervals over many cells take seconds.
+    """
+    if not (_LAST and _LAST[0][0] is study):
+        _LAST[:] = [(study, _lines(study))]
+    return _LAST[0][1]
+
+
+def _lines(study: ProxyStudy) -> list[ProxyLine]:
     sign = metric_of(study.config).sign
     of_test = study.config["split"] == "test"  # what was published is of that accuracy
     published = find_benchmark(study.config["space"]).proxies.get(study.config["dataset"], {}) if of_test else {}
