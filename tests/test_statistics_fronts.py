@@ -1,6 +1,7 @@
 """Dominance, fronts, hypervolume, epsilon and attainment against plain definitions."""
 
 import itertools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -106,6 +107,23 @@ def test_intervals_of_the_median_surface_cover_it():
         surface = attainment_surface(runs, [0.0])
         covered.append(bool(surface.low[0] <= 0 <= surface.high[0]))
     assert 0.92 < np.mean(covered) <= 1
+
+
+def test_places_of_quantiles_and_of_their_ends_by_whole_numbers():
+    for runs in (1, 2, 5, 6, 25, 100, 500):
+        counted = [math.comb(runs, k) for k in range(runs + 1)]
+        values = np.stack([np.zeros((runs, 1)), np.arange(runs)[:, None]], axis=2)  # a run's cost is its place
+        for percent in (7, 25, 28, 50, 100):
+            surface = attainment_surface(values, [0.0], share=percent / 100)
+            assert surface.value[0] == -(-runs * percent // 100) - 1
+            # of 100**runs equally likely ways, those in which so few, or so many, runs lie below the quantile
+            below = [n * percent**k * (100 - percent) ** (runs - k) for k, n in enumerate(counted)]
+            first, last, whole = surface.low[0], surface.high[0], 100**runs
+            outside = 0 if first == -np.inf else sum(below[: int(first) + 1])
+            assert 40 * outside <= whole
+            assert 40 * (0 if last == np.inf else sum(below[int(last) + 1 :])) <= whole
+            if first > -np.inf and first < surface.value[0]:  # the narrowest such
+                assert 40 * sum(below[: int(first) + 2]) > whole
 
 
 def test_what_is_no_set_of_points_is_refused():

@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom
 
 from jnas.io._fields import describe_fields
 from jnas.statistics._intervals import Floats
 
-_Z = 1.959963984540054
+_TAIL = 0.025
 
 
 @describe_fields
@@ -18,8 +19,9 @@ class AttainmentSurface(NamedTuple):
     Attributes:
       grid: `[G]`, first costs.
       value: `[G]`, infinity where fewer runs attain anything.
-      low: `[G]`, lower end of the 95 % interval of that quantile over runs.
-      high: `[G]`, its upper end; infinity where so many runs may attain nothing.
+      low: `[G]`, lower end of the 95 % interval of that quantile over runs; minus infinity where there are too few runs
+        for one (of the median five or less).
+      high: `[G]`, its upper end; infinity where so many runs may attain nothing, or there are too few.
     """
 
     grid: Floats
@@ -41,7 +43,7 @@ def attainment_surface(
 
     Returns:
       At each of the grid the least second cost that at least this share of the runs attains, with the interval between
-      two of its order statistics that covers the quantile in 95 % of samples (normal approximation of the binomial).
+      two order statistics of the runs that covers the quantile in at least 95 % of samples (exact, by the binomial).
 
     Raises:
       ValueError: Shapes differ, or `share` is out of range.
@@ -65,12 +67,23 @@ def attainment_surface(
         counts = counts & np.asarray(mask, bool)
     attained = np.stack([_attained(run[c], levels) for run, c in zip(points, counts, strict=True)])
     ordered = np.sort(attained, axis=0)
-    runs = len(points)
-    spread = _Z * np.sqrt(runs * share * (1 - share))
-    first, last = np.floor(runs * share - spread) - 1, np.ceil(runs * share + spread)
-    place = int(np.ceil(runs * share)) - 1
-    ends = np.clip([first, last], 0, runs - 1).astype(int)
-    return AttainmentSurface(levels, ordered[place], *ordered[ends])
+    first, place, last = _places(len(points), share)
+    low = ordered[first] if first >= 0 else np.full_like(levels, -np.inf)
+    high = ordered[last] if last < len(points) else np.full_like(levels, np.inf)
+    return AttainmentSurface(levels, ordered[place], low, high)
+
+
+def _places(runs: int, share: float) -> tuple[int, int, int]:
+    """Returns the places, from 0, of the ends of the quantile's interval and of the quantile among so many sorted runs.
+
+    The runs below the quantile are binomial: the interval leaves at most a fortieth of its probability on either side.
+    An end may lie outside of the runs, which are too few to have one.
+    """
+    place = int(np.ceil(round(runs * share, 9))) - 1  # 0.07 of 100 are 7, whatever the floating point says
+    below = binom(runs, share)
+    first = int(np.searchsorted(below.cdf(np.arange(runs)), _TAIL, side="right")) - 1
+    last = int(np.searchsorted(below.cdf(np.arange(runs)), 1 - _TAIL, side="left"))
+    return first, place, last
 
 
 def _attained(points: NDArray[np.float64], grid: Floats) -> Floats:
