@@ -6,6 +6,7 @@ from jnas.searchers._constant_liar import constant_liar
 from jnas.searchers._registry import Entry, entry, make, names
 from jnas.searchers._warm_start import WarmStartState, warm_start
 from jnas.searchers.asynchronous._asha import asha
+from jnas.searchers.asynchronous._dehb import dehb
 from jnas.searchers.asynchronous._hyperband import asynchronous_bohb, asynchronous_hyperband
 from jnas.searchers.asynchronous._median_stopping import median_stopping
 from jnas.searchers.asynchronous._pasha import pasha
@@ -85,6 +86,7 @@ __all__ = [
     "constant_liar",
     "constrained",
     "darts",
+    "dehb",
     "dngo",
     "enas",
     "enas_controller",

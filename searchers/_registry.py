@@ -10,6 +10,7 @@ from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers._checks import check_budgets
 from jnas.searchers._warm_start import warm_settings, warm_start
 from jnas.searchers.asynchronous._asha import asha
+from jnas.searchers.asynchronous._dehb import dehb
 from jnas.searchers.asynchronous._hyperband import asynchronous_bohb, asynchronous_hyperband
 from jnas.searchers.asynchronous._median_stopping import median_stopping
 from jnas.searchers.asynchronous._pasha import pasha
@@ -224,6 +225,12 @@ _ENTRIES = (
     _plain(
         asynchronous_bohb,
         "asynchronous_hyperband with the density model of bohb: 64 samples, a third at random",
+        quick=False,
+        multi_fidelity=True,
+    ),
+    _plain(
+        dehb,
+        "Hyperband's brackets, eta 3, filled by differential evolution in a population for each fidelity",
         quick=False,
         multi_fidelity=True,
     ),

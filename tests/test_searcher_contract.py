@@ -25,6 +25,7 @@ from jnas.searchers import (
     asynchronous_hyperband,
     bananas,
     bohb,
+    dehb,
     enas_controller,
     from_ask_tell,
     gp_bayesopt,
@@ -126,6 +127,7 @@ ROWS = {
     "asha_stopping": Row(lambda space: asha(space, budgets=MANY, eta=3, form="stopping"), MANY, few=2),
     "asynchronous_hyperband": Row(lambda space: asynchronous_hyperband(space, budgets=MANY), MANY, few=2),
     "asynchronous_bohb": Row(lambda space: asynchronous_bohb(space, budgets=MANY), MANY, seeds=16, few=2),
+    "dehb": Row(lambda space: dehb(space, budgets=MANY), MANY, seeds=16, few=2),
     "pasha": Row(lambda space: pasha(space, budgets=MANY), MANY, few=2, every_fidelity=False),
     "median_stopping": Row(lambda space: median_stopping(space, budgets=MANY), MANY, few=2),
     "bananas": Row(

@@ -12,7 +12,7 @@ from jnas.core._loop import run, run_with_workers
 from jnas.core._search import search
 from jnas.core._vocabulary import Evaluation, Objective, propose
 from jnas.core.stepping._steps import worker_steps
-from jnas.searchers import asha, asynchronous_hyperband, hyperband, random_search, regularized_evolution
+from jnas.searchers import asha, asynchronous_hyperband, dehb, hyperband, random_search, regularized_evolution
 from jnas.spaces import categorical
 from jnas.statistics import elapsed_seconds, stopped_by
 
@@ -42,6 +42,7 @@ SEARCHERS = {
     "hyperband": hyperband(SPACE, budgets=BUDGETS),
     "asha": asha(SPACE, budgets=BUDGETS, eta=3),
     "asha_stopping": asha(SPACE, budgets=BUDGETS, eta=3, form="stopping"),
+    "dehb": dehb(SPACE, budgets=BUDGETS),
     "asynchronous_hyperband": asynchronous_hyperband(SPACE, budgets=BUDGETS),
 }
 
