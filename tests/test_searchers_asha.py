@@ -69,10 +69,10 @@ def test_who_goes_on_is_who_the_rule_says(name):
     """Four workers, whose evaluations end in random order; scores tie and fail."""
     state, ask, tell = steps(name)
     rng, told, highest = np.random.default_rng(7), Told(), 1
-    told.goes_on, out, next_row = [], [], 0
+    told.goes_on, out = [], []
     blank = Proposal(np.zeros((W, 4), np.int32), *np.zeros((3, W), np.int32), np.zeros(W, bool))
     resumed = 0
-    for _ in range(T):
+    for row in range(T):
         while len(out) < W:
             pending = jax.tree.map(np.copy, blank)
             for i, proposal in enumerate(out):
@@ -97,11 +97,10 @@ def test_who_goes_on_is_who_the_rule_says(name):
         state = tell(state, jax.tree.map(jnp.asarray, proposal), answer)
         number = int(proposal.resumes[0])
         if number < 0:
-            number = next_row
+            number = row
             told.scores[number] = []
         told.scores[number].append(score)
         told.at_work.discard(number)
-        next_row += 1
         told.goes_on = [n for n in told.goes_on if n != number]
         if name in ("asha_stopping", "median_stopping") and told.stays(name, number):
             told.goes_on.append(number)

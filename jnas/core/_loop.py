@@ -188,14 +188,24 @@ def run_with_workers(searcher: Searcher, objective: Any, key: Key, capacity: int
         i, (state, progress), trace = loop
         first = progress.num_done
         (state, progress), rows = step((state, progress))
-        place = jnp.where(rows.accepted, first + places_among(rows.accepted), capacity)
-        written = _written(trace, rows, progress, lambda old, new: old.at[place].set(new, mode="drop"))
-        return i + 1, (state, progress), written
+        if in_place:
+            write = lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, i, 0)  # noqa: E731
+        else:
+            place = jnp.where(rows.accepted, first + places_among(rows.accepted), capacity)
+            write = lambda old, new: old.at[place].set(new, mode="drop")  # noqa: E731
+        return i + 1, (state, progress), _written(trace, rows, progress, write)
 
-    trace = empty_trace(capacity, num_decisions, further, several_workers=True)
+    # Of one row a step, each stands where its step stands, one plain slice for all lanes, and moves up in the end.
+    in_place = shape.valid.shape == (1,)
+    trace = empty_trace(steps.most_steps if in_place else capacity, num_decisions, further, several_workers=True)
     begin = (steps.init(inner, num_decisions, further), start_progress())
     start = apart(lambda loop: (advance(loop), None), (jnp.int32(0), begin, trace), key)
-    return _blank_unused(jax.lax.while_loop(keep_going, advance, start)[2])
+    found = jax.lax.while_loop(keep_going, advance, start)[2]
+    if in_place:
+        order = jnp.argsort(~found.mask, stable=True)[:capacity]
+        by_row = found._replace(stopped_by=jnp.zeros_like(found.mask, jnp.int32))
+        found = jax.tree.map(lambda column: column[order], by_row)._replace(stopped_by=found.stopped_by)
+    return _blank_unused(found)
 
 
 def _blank_unused(trace: Trace) -> Trace:

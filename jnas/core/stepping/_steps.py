@@ -89,7 +89,8 @@ def _ahead(
         progress, rows = admit(progress, told, answer, budget, capacity, overshoot, ended.finish, nothing)
         inner = searcher.tell(state.searcher, told._replace(valid=rows.accepted), answer)
         own = jnp.where(rows.accepted, first, capacity)
-        known = state.begun.at[own].set(ended.begun, mode="drop")
+        # With one fidelity nothing is resumed.
+        known = state.begun.at[own].set(ended.begun, mode="drop") if searcher.num_fidelities > 1 else state.begun
         return WorkerState(inner, workers, known), progress, _with_ends(rows, ended.finish, worker)
 
     def numbers(state: WorkerState, progress: RunProgress, proposal: Proposal) -> tuple[Array, Array]:
@@ -128,7 +129,7 @@ def _in_turn(
         progress, rows = admit(progress, proposal, evaluation, budget, capacity, overshoot, finish)
         inner = searcher.tell(state.searcher, proposal._replace(valid=rows.accepted), evaluation)
         place = jnp.where(rows.accepted, first + places_among(rows.accepted), capacity)
-        known = state.begun.at[place].set(begun, mode="drop")
+        known = state.begun.at[place].set(begun, mode="drop") if searcher.num_fidelities > 1 else state.begun
         return WorkerState(inner, None, known), progress, _with_ends(rows, finish, worker)
 
     def numbers(state: WorkerState, progress: RunProgress, proposal: Proposal) -> tuple[Array, Array]:
