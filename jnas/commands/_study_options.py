@@ -15,7 +15,7 @@ Runs searchers on a table over many seeds, and writes a report. The study stands
 the same command goes on where it was. searchers: random_search, regularized_evolution, reinforce, local_search, tpe,
 bohb, successive_halving, hyperband, smac, naszilla_evolution, enas_controller, nao; by predictors: bananas,
 bananas_adjacency, bananas_random_ranking, gp_bayesopt, nasbot, dngo, bohamiann, bonas, gcn_predictor; that need not
-wait for each other's evaluations: asha, asha_stopping, asynchronous_hyperband, asynchronous_bohb, pasha,
+wait for each other's evaluations: asha, asha_stopping, asynchronous_hyperband, asynchronous_bohb, pasha, dehb,
 median_stopping; for several objectives: nsga2, multi_objective_evolution, pareto_local_search.
 """
 

@@ -17,6 +17,8 @@ from jnas.core._vocabulary import Array, Proposal
 Brackets = tuple[tuple[int, ...], ...]
 """The sizes of the rungs of each bracket, in the order in which brackets are run."""
 
+_UNROLLED = 32  # workers that are compared without a table of all pairs
+
 Rounding = Literal["floor", "ceil"]
 """How Hyperband's numbers of configurations become integers."""
 
@@ -93,8 +95,13 @@ def next_proposal(
     begins, valid = state.rung == 0, jnp.bool_(True)
     candidates = jnp.where(state.reached == state.rung - 1, state.scores, -jnp.inf)
     if several := pending.valid.shape[0] > 0:
-        at_work = jnp.any((state.rows[:, None] == pending.resumes[None]) & pending.valid[None], axis=1)
-        candidates = jnp.where(at_work, -jnp.inf, candidates)
+        goes_on = jnp.where(pending.valid, pending.resumes, -2)  # -1 stands for none in `rows` too
+        going = jnp.zeros(state.rows.shape, bool)
+        for worker in range(pending.valid.shape[0]) if pending.valid.shape[0] <= _UNROLLED else ():
+            going |= state.rows == goes_on[worker]  # one after another: a table of all pairs would be slower
+        if pending.valid.shape[0] > _UNROLLED:
+            going = jnp.any(state.rows[:, None] == goes_on[None], axis=1)
+        candidates = jnp.where(going, -jnp.inf, candidates)
     slot = jnp.argmax(candidates).astype(jnp.int32)
     if several:
         asked = state.served + jnp.sum(pending.valid, dtype=jnp.int32)

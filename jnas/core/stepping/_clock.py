@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jnas.core._lanes import lanes_last
 from jnas.core._vocabulary import Array
 
 
@@ -45,8 +46,29 @@ def earliest(moments: Moment, among: Array, number: Array) -> Array:
       among: bool `[N]`, which count.
       number: int32 `[N]`.
     """
-    high = jnp.where(among, moments.high, jnp.inf)
-    first = among & (high == jnp.min(high))
-    low = jnp.where(first, moments.low, jnp.inf)
-    first &= low == jnp.min(low)
-    return jnp.argmin(jnp.where(first, number, np.int32(2**31 - 1))).astype(jnp.int32)
+    return _earliest(moments.high, moments.low, among, number)
+
+
+def first_true(flags: Array) -> Array:
+    """Returns the place of the first of flags bool `[N]` that holds, int32 `[]`; `N` where none does."""
+    return _first_true(flags)
+
+
+@lanes_last
+def _first_true(flags: Array) -> Array:
+    """The same of `[N, *lanes]`; side by side, lanes are compared several at once."""
+    count = flags.shape[0]
+    place = np.arange(count, dtype=np.int32).reshape(-1, *[1] * (flags.ndim - 1))
+    return jnp.min(jnp.where(flags, place, np.int32(count)), axis=0)
+
+
+@lanes_last
+def _earliest(high: Array, low: Array, among: Array, number: Array) -> Array:
+    high = jnp.where(among, high, jnp.inf)
+    first = among & (high == jnp.min(high, axis=0, keepdims=True))
+    low = jnp.where(first, low, jnp.inf)
+    first &= low == jnp.min(low, axis=0, keepdims=True)
+    lowest = jnp.where(first, number, np.int32(2**31 - 1))
+    first &= lowest == jnp.min(lowest, axis=0, keepdims=True)
+    place = np.arange(first.shape[0], dtype=np.int32).reshape(-1, *[1] * (first.ndim - 1))
+    return jnp.min(jnp.where(first, place, np.int32(first.shape[0] - 1)), axis=0)

@@ -15,7 +15,7 @@ from jnas.core._draws import fold_in
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, State
 from jnas.core.stepping._admission import Rows, RunProgress, admit, now, places_among
 from jnas.core.stepping._clock import Moment
-from jnas.core.stepping._workers import Workers, end_first, idle_workers, share_batch, start
+from jnas.core.stepping._workers import Workers, end_first, idle_workers, pending_work, share_batch, start
 
 
 class WorkerState(NamedTuple):
@@ -56,14 +56,16 @@ def worker_steps(
 def _ahead(
     searcher: Searcher, budget: Array, capacity: int, overshoot: Overshoot, num_workers: int, most_started: int
 ) -> WorkerSteps:
+    most_steps = capacity + most_started
+
     def init(state: State, num_decisions: int, num_objectives: int | None) -> WorkerState:
-        workers = idle_workers(num_workers, num_decisions, num_objectives)
+        workers = idle_workers(num_workers, most_steps, num_decisions, num_objectives)
         return WorkerState(state, workers, jnp.zeros((capacity,), jnp.int32))
 
     def ask(state: WorkerState, progress: RunProgress, key: Key) -> tuple[Proposal, WorkerState, Key]:
         assert state.workers is not None
         assert searcher.ask_beside is not None
-        proposal, inner = searcher.ask_beside(state.searcher, state.workers.jobs.proposal)
+        proposal, inner = searcher.ask_beside(state.searcher, pending_work(state.workers))
         check_proposal(searcher, proposal)
         if proposal.valid.shape != (1,):
             raise TypeError(
@@ -81,17 +83,17 @@ def _ahead(
         _, begun = numbers(state, progress, proposal)
         assert state.workers is not None
         workers = start(state.workers, proposal, evaluation, begun, now(progress))
-        busy = workers.jobs.proposal.valid
+        busy = workers.steps >= 0
         # Nobody is free to begin with another, or nothing is asked for until more is known.
-        workers, ended, worker = end_first(workers, jnp.all(busy) | ~proposal.valid[0])
+        workers, ended, finish, worker = end_first(workers, jnp.all(busy) | ~proposal.valid[0])
         first, nothing = progress.num_done, ~jnp.any(busy)
         told, answer = ended.proposal, ended.evaluation
-        progress, rows = admit(progress, told, answer, budget, capacity, overshoot, ended.finish, nothing)
+        progress, rows = admit(progress, told, answer, budget, capacity, overshoot, finish, nothing)
         inner = searcher.tell(state.searcher, told._replace(valid=rows.accepted), answer)
         own = jnp.where(rows.accepted, first, capacity)
         # With one fidelity nothing is resumed.
         known = state.begun.at[own].set(ended.begun, mode="drop") if searcher.num_fidelities > 1 else state.begun
-        return WorkerState(inner, workers, known), progress, _with_ends(rows, ended.finish, worker)
+        return WorkerState(inner, workers, known), progress, _with_ends(rows, finish, worker)
 
     def numbers(state: WorkerState, progress: RunProgress, proposal: Proposal) -> tuple[Array, Array]:
         del progress
@@ -99,7 +101,7 @@ def _ahead(
         own = state.workers.num_started[None]
         return own, _begun(state, proposal, own)
 
-    return WorkerSteps(init, ask, tell, numbers, most_steps=capacity + most_started)
+    return WorkerSteps(init, ask, tell, numbers, most_steps)
 
 
 def _in_turn(

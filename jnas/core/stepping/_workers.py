@@ -6,40 +6,47 @@ import jax
 import jax.numpy as jnp
 
 from jnas.core._vocabulary import Array, Evaluation, Proposal
-from jnas.core.stepping._clock import Moment, earliest, later
+from jnas.core.stepping._clock import Moment, earliest, first_true, later
 
 
-class StartedEvaluations(NamedTuple):
-    """Evaluations that have been started, of `N` architectures."""
+class StartedEvaluation(NamedTuple):
+    """An evaluation that has been started, as rows of one or of several."""
 
     proposal: Proposal  # [N, ...]
     evaluation: Evaluation  # [N, ...], what will be answered
-    finish: Moment  # [N], when
-    number: Array  # [N] int32, evaluations that had been started before
-    begun: Array  # [N] int32, the number of that which began the training
+    begun: Array  # [N] int32, the number of the evaluation that began the training
 
 
 class Workers(NamedTuple):
-    """`W` workers and what they are at, one architecture each."""
+    """`W` workers, and what each of `N` steps has started.
 
-    jobs: StartedEvaluations  # [W, ...]; `proposal.valid` says who is busy, other rows mean nothing
+    What is started stands where its step stands, the same for all lanes of a batch; workers only point to it.
+    """
+
+    started: StartedEvaluation  # [N, ...]
+    steps: Array  # [W] int32, the step at which each worker's evaluation was started; -1 of those that are idle
+    finish: Moment  # [W], when it ends
+    num_steps: Array  # [] int32
     num_started: Array  # [] int32
 
 
-def idle_workers(num_workers: int, num_decisions: int, num_objectives: int | None) -> Workers:
-    """Returns workers of which none has begun."""
-    whole, number = jnp.zeros((num_workers,), jnp.int32), jnp.zeros((num_workers,), jnp.float32)
-    nobody = jnp.zeros((num_workers,), bool)
-    further = None if num_objectives is None else jnp.zeros((num_workers, num_objectives), jnp.float32)
-    archs = jnp.zeros((num_workers, num_decisions), jnp.int32)
-    jobs = StartedEvaluations(
-        proposal=Proposal(archs, whole, whole, whole, nobody),
-        evaluation=Evaluation(number, number, nobody, further),
-        finish=Moment(number, number),
-        number=whole,
-        begun=whole,
-    )
-    return Workers(jobs, jnp.int32(0))
+def idle_workers(num_workers: int, num_steps: int, num_decisions: int, num_objectives: int | None) -> Workers:
+    """Returns workers of which none has begun, with place for what so many steps start."""
+    whole, number = jnp.zeros((num_steps,), jnp.int32), jnp.zeros((num_steps,), jnp.float32)
+    nothing = jnp.zeros((num_steps,), bool)
+    further = None if num_objectives is None else jnp.zeros((num_steps, num_objectives), jnp.float32)
+    archs = jnp.zeros((num_steps, num_decisions), jnp.int32)
+    proposal = Proposal(archs, whole, whole, whole, nothing)
+    started = StartedEvaluation(proposal, Evaluation(number, number, nothing, further), whole)
+    never = jnp.zeros((num_workers,), jnp.float32)
+    nobody = jnp.full((num_workers,), -1, jnp.int32)
+    return Workers(started, nobody, Moment(never, never), jnp.int32(0), jnp.int32(0))
+
+
+def pending_work(workers: Workers) -> Proposal:
+    """Returns what workers are at, as `Searcher.ask_beside` is told it: a row of each, valid where it is busy."""
+    rows: Proposal = jax.tree.map(lambda column: column[jnp.maximum(workers.steps, 0)], workers.started.proposal)
+    return rows._replace(valid=workers.steps >= 0)
 
 
 def start(workers: Workers, proposal: Proposal, evaluation: Evaluation, begun: Array, at: Moment) -> Workers:
@@ -52,18 +59,23 @@ def start(workers: Workers, proposal: Proposal, evaluation: Evaluation, begun: A
       begun: int32 `[1]`, the number of the evaluation that began the training.
       at: The moment `[]`.
     """
-    busy, starts = workers.jobs.proposal.valid, proposal.valid[0]
-    here = (jnp.arange(busy.shape[0]) == jnp.argmin(busy)) & starts
+    starts, number = proposal.valid[0], jnp.arange(workers.steps.shape[0])
+    here = (number == first_true(workers.steps < 0)) & starts
 
     def put(column: Array, row: Array) -> Array:
-        return jnp.where(here.reshape(-1, *[1] * (column.ndim - 1)), row.astype(column.dtype), column)
+        return jax.lax.dynamic_update_slice_in_dim(column, row.astype(column.dtype), workers.num_steps, 0)
 
-    finish = later(Moment(at.high[None], at.low[None]), jnp.asarray(evaluation.seconds, jnp.float32))
-    job = StartedEvaluations(proposal, evaluation, finish, workers.num_started[None], begun)
-    return Workers(jax.tree.map(put, workers.jobs, job), workers.num_started + starts)
+    finish = later(at, jnp.asarray(evaluation.seconds, jnp.float32)[0])
+    return Workers(
+        started=jax.tree.map(put, workers.started, StartedEvaluation(proposal, evaluation, begun)),
+        steps=jnp.where(here, workers.num_steps, workers.steps),
+        finish=jax.tree.map(lambda new, old: jnp.where(here, new, old), finish, workers.finish),
+        num_steps=workers.num_steps + 1,
+        num_started=workers.num_started + starts,
+    )
 
 
-def end_first(workers: Workers, ends: Array) -> tuple[Workers, StartedEvaluations, Array]:
+def end_first(workers: Workers, ends: Array) -> tuple[Workers, StartedEvaluation, Moment, Array]:
     """Returns the workers without the evaluation that ends first, and that; of equal ones, the one started first.
 
     Args:
@@ -71,16 +83,16 @@ def end_first(workers: Workers, ends: Array) -> tuple[Workers, StartedEvaluation
       ends: bool `[]`; where it is False, or nobody is busy, nothing ends: the row is not valid.
 
     Returns:
-      `(workers, jobs of one row, worker int32 [1])`.
+      `(workers, what ends [1, ...], when [1], whose int32 [1])`.
     """
-    jobs = workers.jobs
-    busy = jobs.proposal.valid
-    place = earliest(jobs.finish, busy, jobs.number)
-    ended: StartedEvaluations = jax.tree.map(lambda column: column[place][None], jobs)
-    ended = ended._replace(proposal=ended.proposal._replace(valid=ended.proposal.valid & ends))
-    left = busy & ~((jnp.arange(busy.shape[0]) == place) & ends)
-    jobs = jobs._replace(proposal=jobs.proposal._replace(valid=left))
-    return workers._replace(jobs=jobs), ended, place[None]
+    busy = workers.steps >= 0
+    place = earliest(workers.finish, busy, workers.steps)
+    row = jnp.maximum(workers.steps[place], 0)
+    ended: StartedEvaluation = jax.tree.map(lambda column: column[row][None], workers.started)
+    ended = ended._replace(proposal=ended.proposal._replace(valid=(busy[place] & ends)[None]))
+    finish = jax.tree.map(lambda part: part[place][None], workers.finish)
+    leaves = (jnp.arange(busy.shape[0]) == place) & ends
+    return workers._replace(steps=jnp.where(leaves, -1, workers.steps)), ended, finish, place[None]
 
 
 def share_batch(valid: Array, seconds: Array, at: Moment, num_workers: int) -> tuple[Moment, Array, Array]:
