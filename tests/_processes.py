@@ -22,7 +22,6 @@ _IMPORTED = [
     "jnas.pages._plots",
     "jnas.studies.search._report",
     "tests._contexts",
-    "tests._eager",
     "tests._fewer_stages",
 ]
 

@@ -23,9 +23,7 @@ import hypothesis
 import jax
 import pytest
 
-# These two for what they do.
-import tests._contexts
-import tests._eager  # noqa: F401
+import tests._contexts  # noqa: F401  # for what it does
 
 hypothesis.settings.register_profile("fixed", derandomize=True)  # a check that fails must fail again
 hypothesis.settings.load_profile("fixed")
