@@ -5,7 +5,7 @@ import contextlib
 import functools
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from jnas.io._compilation_cache import use_compilation_cache
 from jnas.io._text import aligned, counted, filled, listed
 from jnas.searchers import _registry, at_fidelity
 from jnas.searchers._benchmarks import BENCHMARKS, find_benchmark
+from jnas.searchers._goals import COMPARED_FOR_SEVERAL, Goals, make_for
 from jnas.searchers._settings import naming, read_settings, read_spec, settings_text
 from jnas.spaces._registry import get, up_to_vertices
 from jnas.spaces._subset import subset
@@ -55,15 +56,28 @@ def run_study(options: argparse.Namespace) -> None:
         space = space if part is table else subset(space, part.archs)
         table = part
     limits = _limits(options, table, dataset, epochs)
-    searchers, widths = _make_searchers(options.searchers, scored_space(table, space), options.at or epochs)
+    goals = _goals(options, table, searched)
+    searchers, widths = _make_searchers(options.searchers, scored_space(table, space), options.at or epochs, goals)
     asked = {**study_arguments(SEARCH_SETTINGS, options), "dataset": dataset, "epochs": epochs, **limits}
     plan = plan_search_study(searchers, table, **asked, targets=options.targets, chunk=widths, command=options.command)
     plan = plan._replace(reachable=_reachable(plan))
     told = [plan.config["table_name"], dataset, *plan.config["epochs"], plan.config["num_seeds"]]
+    told += [*(options.objectives or ()), *(f"{name}-{bound:g}" for name, bound in (options.at_most or {}).items())]
     carry_out = functools.partial(carry_out_search, table=table)
     files = ("summary.csv", "report.html")
     results = carry_out_and_tell(options, "study", plan, told, carry_out, search_results_text, files)
     _complain_of_nothing(results)
+
+
+def _goals(options: argparse.Namespace, table: Table, searched: Mapping[str, Any]) -> Goals:
+    """Returns what searchers are made for: how many objectives, and where scores lie if there are constraints."""
+    if options.at_most is None:
+        return Goals(len(options.objectives or ("accuracy",)))
+    runs = table.searched_runs("accuracy", **searched)
+    scores = table.metric.sign * np.concatenate([np.ravel(r.value) for r in runs])
+    scores = scores[np.isfinite(scores)]
+    lowest = float(scores.min(initial=0.0 if not len(scores) else np.inf))
+    return Goals(len(options.objectives or ("accuracy",)), lowest, float(np.ptp(scores)) or 1.0)
 
 
 def _reachable(plan: SearchPlan) -> dict[str, list[float]]:
@@ -176,11 +190,13 @@ def _has_costs(table: Any, dataset: str, split: str, epochs: Sequence[int]) -> b
 
 
 def _make_searchers(
-    wanted: Sequence[str] | None, space: Any, epochs: Sequence[int]
+    wanted: Sequence[str] | None, space: Any, epochs: Sequence[int], goals: Goals
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Returns the searchers by name, and the most seeds of each in one program."""
     row = find_benchmark(space.name)
     asked = _registry.compared(len(epochs), space.name) if wanted is None else wanted
+    if wanted is None and goals.num_objectives > 1:
+        asked = COMPARED_FOR_SEVERAL
     if wanted is None and not row.all_epochs:
         asked = _with_lowest(asked, epochs)
     fitting = _registry.names(space=space)
@@ -191,7 +207,7 @@ def _make_searchers(
     for name in dict.fromkeys(n for word in asked for n in (everything if word == "all" else (word,))):
         kind, level, given = read_spec(name)
         known = _registry.entry(kind)
-        settings = read_settings(f"the searcher {kind}", known.reads, given)
+        settings = read_settings(f"the searcher {kind}", (*known.reads, *goals.reads(known)), given)
         if known.needs not in (None, *space.feature_names):
             raise ValueError(f"{name} cannot search here: {_lacking(space, [kind])}; leave it out of --searchers")
         if level is not None and level not in map(str, epochs):
@@ -203,7 +219,7 @@ def _make_searchers(
         whole = known.multi_fidelity and level is None
         budgets = tuple(map(float, epochs if whole else (epochs[place],)))
         with naming(name):
-            made = _registry.make(kind, space, budgets, **settings)
+            made = make_for(goals, kind, space, budgets, **settings)
         searchers[name] = made if whole else at_fidelity(made, place)
         widths[name] = 500 if known.quick else 100
     return searchers, widths

@@ -85,6 +85,19 @@ def _read_targets(text: str) -> tuple[tuple[str, str, int], ...]:
     return tuple(dict.fromkeys(targets))
 
 
+def _read_bounds(text: str) -> dict[str, float]:
+    pairs = [part.rsplit("=", 1) for part in text.split(",") if part.strip()]
+    return {name.strip(): float(bound) for name, bound in pairs}
+
+
+def _are_bounds(value: Any) -> bool:
+    """Returns whether it maps names to finite numbers."""
+    if not isinstance(value, Mapping) or not value:
+        return False
+    numbers = [not isinstance(b, bool) and isinstance(b, int | float) and abs(b) < 1e30 for b in value.values()]
+    return all(numbers) and all(isinstance(name, str) and name for name in value)
+
+
 POSITIVE, NATURAL = integer(1), integer(0)
 NUM_EPOCHS = integer(1, most=100_000)
 SEED = integer(0, most=2**63 - 1)  # of NumPy's generators
@@ -92,6 +105,12 @@ _SEEDS = integer(1, most=1_000_000)  # so many searches of 100 evaluations take 
 TEXT = ValueKind("a text")
 FLAG = ValueKind("True or False")  # an option without a word
 NAMES = ValueKind("names with commas between them, or `all`", _read_names, bool)
+COLUMNS = ValueKind(
+    "names of columns with commas between them, accuracy first, such as accuracy,latency:pixel3",
+    _read_names,
+    lambda names: isinstance(names, tuple | list) and bool(names) and all(isinstance(n, str) and n for n in names),
+)
+BOUNDS = ValueKind("columns with bounds, such as parameters=0.5,latency:pixel3=20", _read_bounds, _are_bounds)
 TARGETS = ValueKind("columns as DATASET:SPLIT:EPOCHS with commas between them", _read_targets)
 EPOCHS = ValueKind("numbers of epochs that ascend, such as 12,200", _read_epochs)
 SECONDS = ValueKind("a positive number of seconds", float, _are_seconds, largest=_MOST_SECONDS)

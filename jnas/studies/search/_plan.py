@@ -13,6 +13,7 @@ from jnas.studies._compared import check_rows, fewer_seeds, made_with, seeds_by_
 from jnas.studies._keys import chunk_width
 from jnas.studies._memory import check_memory
 from jnas.studies._settings import CHUNK, check_settings
+from jnas.studies.search._objectives import TableFront, check_objectives, find_front, keeps_bounds
 from jnas.studies.search._settings import SEARCH_SETTINGS
 from jnas.tables._file import member
 from jnas.tables._known_part import known_rows, whole_size
@@ -42,6 +43,7 @@ class SearchPlan(NamedTuple):
     gaps: list[str]  # notes on what the table lacks of what is searched on, for who starts the study
     searched: Mapping[str, float | None] = {}  # by reference, its accuracy by what is searched on, in percent
     reachable: Mapping[str, list[float]] = {}  # by searcher with a released encoding, the fields of `Reachable`
+    front: TableFront | None = None  # of the table, where there are several objectives
 
     def num_chunks(self, name: str) -> int:
         """Returns how many times a searcher's program runs."""
@@ -50,7 +52,8 @@ class SearchPlan(NamedTuple):
     @property
     def result_bytes(self) -> float:
         """Returns how much memory the results take."""
-        return _result_bytes(self.seeds, self.capacity, self.table.space.num_decisions, len(self.targets))
+        columns = len(self.targets) + len(self.objective.objective_names)
+        return _result_bytes(self.seeds, self.capacity, self.table.space.num_decisions, columns)
 
 
 def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: Any) -> SearchPlan:
@@ -67,7 +70,15 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
             f"objective is {given.objective!r}, a score at no cost: give one number of epochs, that of the accuracy "
             "which stands beside it, without at, and max_evaluations in place of budget_seconds"
         )
-    objective = table.objective(**searched, seed=given.reward) if scored is None else table.proxy_objective(scored)
+    objectives = getattr(given, "objectives", None)
+    others = check_objectives(table, objectives, scored) if objectives else ()
+    at_most = dict(getattr(given, "at_most", None) or {})
+    if at_most and scored is not None:
+        raise ValueError("at_most and a score without training as the objective were given; give one of them")
+    datasets = (given.dataset, table.resolve(given.dataset, given.split)[0])
+    keeps = keeps_bounds(table, at_most, datasets) if at_most else None
+    asked_for = {"seed": given.reward, "objectives": others, "at_most": at_most}
+    objective = table.objective(**searched, **asked_for) if scored is None else table.proxy_objective(scored)
     capacity = resolve_capacity(objective, given.budget_seconds, given.max_evaluations, given.overshoot, given.workers)
     for searcher in searchers.values():
         check_fidelities(searcher, objective)
@@ -83,6 +94,7 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
     widths = {name: chunk_width(seeds[name], min(width, fitting)) for name, width in most.items()}
     chosen = judging_targets(table) if given.targets is None else tuple(Target(*t) for t in given.targets)
     columns = target_columns(table, chosen)
+    columns = columns if keeps is None else np.where(keeps, columns, np.float32(np.nan))  # what else counts
     of_epochs = None if given.at is None else int(np.ravel(given.epochs)[0])
     curves = () if of_epochs is None else _curves(table, given.dataset, given.split, of_epochs)
     config: dict[str, Any] = {
@@ -106,6 +118,8 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
         **made_with(searchers),
         **({} if scored is None else {"objective": given.objective}),
         **({} if given.workers == 1 else {"workers": int(given.workers)}),  # folders of before do not say it
+        **({"objectives": list(objectives)} if objectives and others else {}),
+        **({"at_most": {name: float(bound) for name, bound in at_most.items()}} if at_most else {}),
     }
     budget_alone = given.budget_seconds is not None and given.max_evaluations is None
     gaps = _gaps(table, searched, given.reward, budget_alone) if scored is None else _unscored(table, scored)
@@ -116,10 +130,12 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
         gaps = [table.header.notes[-1], *gaps]  # which is among the notes
     expected = _mean_evaluations(table, config, capacity)
     references = find_references(table, columns)
-    seen = _searched_references(table, searched, given.reward) if scored is None else {}
-    return SearchPlan(
+    seen = _searched_references(table, searched, given.reward, keeps) if scored is None else {}
+    front = find_front(table, _runs_at(table, config, -1), others, keeps, datasets) if others else None
+    plan = SearchPlan(
         searchers, table, objective, capacity, expected, seeds, widths, chosen, columns, references, config, gaps, seen
     )
+    return plan._replace(front=front)
 
 
 def _result_bytes(seeds: Mapping[str, int], capacity: int, num_decisions: int, num_targets: int) -> float:
@@ -146,12 +162,19 @@ def _runs_at(table: Table, config: Mapping[str, Any], place: int) -> RunValues:
     return table.runs("accuracy", config["dataset"], config["split"], training, config["reward"], at)
 
 
-def _searched_references(table: Table, searched: Mapping[str, Any], reward: Seed) -> dict[str, float | None]:
-    """Returns what the references are worth by the accuracy that is searched on; nothing where there are several."""
+def _searched_references(
+    table: Table, searched: Mapping[str, Any], reward: Seed, keeps: np.ndarray | None
+) -> dict[str, float | None]:
+    """Returns what the references are worth by the accuracy that is searched on; nothing where there are several.
+
+    Only what keeps the constraints counts, if there are any.
+    """
     runs = table.searched_runs("accuracy", **searched, seed=reward)
     if len(runs) > 1 or reward == "random":
         return {}
-    found = {r.name: float(r.values[0]) for r in find_references(table, runs[0].value[None, :, 0])}
+    column = runs[0].value[None, :, 0]
+    column = column if keeps is None else np.where(keeps, column, np.nan)
+    found = {r.name: float(r.values[0]) for r in find_references(table, column)}
     return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 

@@ -17,6 +17,7 @@ from jnas.pages._settings import settings_section, value_text
 from jnas.studies._compared import known_space
 from jnas.studies.search._differences import differences_section
 from jnas.studies.search._evaluation_section import evaluation_section
+from jnas.studies.search._front_section import front_section
 from jnas.studies.search._random_order import random_order_section
 from jnas.studies.search._results import StudyResults
 from jnas.studies.search._searched import with_searched
@@ -118,6 +119,7 @@ def _chapter(comparison: Comparison, space: Space | None, suffix: str) -> list[A
     numbers = finals(comparison)
     sections = {
         ("results", "What the searchers found"): results_section(comparison, numbers, suffix),
+        ("front", "The front"): front_section(comparison, space, suffix),
         ("time", "How fast"): time_section(comparison, suffix),
         ("finals", "How reliably"): finals_section(comparison, suffix),
         ("evaluation", "Against all cells"): evaluated,
@@ -168,6 +170,8 @@ def _unequal(comparison: Comparison) -> Html | None:
         "split": "split searched on",
         "reward": "training seed searched on",
         "objective": "score without training that is searched on",
+        "objectives": "objectives",
+        "at_most": "constraints",
         "workers": "evaluations side by side in each search",
     }
     differ = []
@@ -229,7 +233,12 @@ def _task(study: StudyResults) -> str:
         if len(names) != 1
         else f", in {count} run{'' if count == '1' else 's'},"
     )
-    return f"{who} run on {_space_name(study)}{each} to find the architecture with the best {goal}."
+    what = f"the architecture with the best {goal}"
+    if config.get("objectives"):
+        what = f"all that nothing dominates by {goal} and {listed(config['objectives'][1:])}"
+    bounds = [f"{name} at most {bound:g}" for name, bound in (config.get("at_most") or {}).items()]
+    kept = f" with {listed(bounds)}" if bounds else ""
+    return f"{who} run on {_space_name(study)}{each} to find {what}{kept}."
 
 
 def _epochs(epochs: Any) -> str:

@@ -4,6 +4,7 @@
 traces/NAME.npz           a searcher's traces and what they were worth
 traces/NAME.part-0003.npz a chunk of an unfinished one
 summary.csv               one row for each searcher, data set, split and epochs
+fronts.csv                with several objectives, one for each searcher and number of evaluations
 report.html               the same with pictures
 ```
 """
@@ -25,6 +26,7 @@ from jnas.io._fields import describe_fields
 from jnas.io._tree import check_members
 from jnas.statistics._statistics import check_choice
 from jnas.studies.papers._tidy import data_frame, run_curves_csv, runs_csv
+from jnas.studies.search._objectives import TableFront
 from jnas.tables._targets import Reference, Target
 
 FOLDER = FolderKind("jnas-study", 1, "a jnas study", "jnas study", "traces", "the traces of a jnas study")
@@ -110,6 +112,7 @@ class StudyResults(NamedTuple):
       yardsticks: Each a `Yardstick`: what else ranks the cells that shared weights are asked about.
       reachable: By searcher with a released encoding, the fields of `Reachable`.
       pool: Where evaluations are trainings.
+      front: The table's exact front, where there are several objectives.
     """
 
     config: Mapping[str, Any]
@@ -123,6 +126,7 @@ class StudyResults(NamedTuple):
     yardsticks: Sequence[Any] = ()
     reachable: Mapping[str, Sequence[float]] = {}
     pool: TrainedPool | None = None
+    front: TableFront | None = None
 
     def to_pandas(self, what: Literal["runs", "curves"] = "runs") -> Any:
         """Returns a tidy pandas data frame; pandas is an extra (`pip install 'jnas[pandas]'`).

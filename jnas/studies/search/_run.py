@@ -110,6 +110,8 @@ def search_headline(plan: SearchPlan) -> str:
     of_epochs = f" of {config['of_epochs']}" if config["of_epochs"] else ""
     by = f"the score {config['objective'].removeprefix('proxy:')}, beside " if "objective" in config else ""
     by_workers = f" by {counted(config['workers'], 'worker')}" if "workers" in config else ""
+    kind += "".join(f", {name}" for name in config.get("objectives", ())[1:])
+    kind += "".join(f", {name} at most {bound:g}" for name, bound in config.get("at_most", {}).items())
     return (
         f"{counted(len(plan.searchers), 'searcher')} x {seeds_text(config)} on {config['table_name']}: "
         f"{by}{config['dataset']} {config['split']} {metric_of(config).name} after {epochs}{of_epochs} ({kind}), "

@@ -13,6 +13,8 @@ from jnas.studies import _engine
 from jnas.studies._pieces import Pieces
 from jnas.studies._settings import plan_arguments
 from jnas.studies.search._extend import extended
+from jnas.studies.search._front_numbers import fronts_csv
+from jnas.studies.search._objectives import front_of
 from jnas.studies.search._plan import SearchPlan, plan_search_study
 from jnas.studies.search._results import (
     FOLDER,
@@ -63,6 +65,8 @@ def study(
     seed: Seed | None = None,
     objective: str | None = None,
     workers: int = 1,
+    objectives: Sequence[str] | None = None,
+    at_most: Mapping[str, float] | None = None,
 ) -> StudyResults:
     """Returns what searchers find on a table over many seeds, each searcher's runs as one compiled program.
 
@@ -96,6 +100,9 @@ def study(
       objective: `'proxy:NAME'` to search on a score without training, a column `proxy/NAME` of the table; what was
         found is judged by accuracies all the same.
       workers: Evaluations made side by side in each search, as in `jnas.run`.
+      objectives: Several to search for: the table's metric first, then columns as `Table.objective` takes them. The
+        searchers are to be made for as many (`num_objectives`, `jnas.searchers.scalarized`).
+      at_most: Bounds of columns, as in `Table.objective`; `jnas.searchers.constrained` makes any searcher know them.
 
     Returns:
       The results: for each searcher its traces and what its incumbents were worth. With `out` they are drawn as well.
@@ -157,12 +164,14 @@ def _collect(
     searchers = tuple(as_result(name, chunk) for name, chunk in found.items())
     seen = dict(said.get("searched", {}))  # folders of before lack it
     judged, reachable = _engine.judged_by(said), dict(said.get("reachable", {}))
-    return StudyResults(said["config"], dict(said["versions"]), *judged, searchers, seen, reachable=reachable)
+    front, versions = front_of(said.get("front")), dict(said["versions"])
+    return StudyResults(said["config"], versions, *judged, searchers, seen, reachable=reachable, front=front)
 
 
 def _describe(plan: SearchPlan) -> dict[str, Any]:
     judged = _engine.Judged(plan.table.space.config, plan.targets, plan.references)
-    more = {"reachable": dict(plan.reachable)} if plan.reachable else {}
+    more: dict[str, Any] = {"reachable": dict(plan.reachable)} if plan.reachable else {}
+    more |= {} if plan.front is None else {"front": plan.front.describe()}
     return {**judged.describe(), "searched": dict(plan.searched), **more}
 
 
@@ -188,7 +197,7 @@ KIND = _engine.Kind(
     save=save_whole,
     load=load_whole,
     collect=_collect,
-    outputs={"summary.csv": search_summary_csv, "report.html": _page},
+    outputs={"summary.csv": search_summary_csv, "fronts.csv": fronts_csv, "report.html": _page},
     as_search=lambda results: results,
     pieces=Pieces(
         how_many=lambda plan, name, processes: plan.num_chunks(name),

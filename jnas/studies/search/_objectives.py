@@ -1,0 +1,121 @@
+"""What a study with several objectives or constraints asks of a table: its words, its exact front, its bounds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jnas.io._fields import describe_fields
+from jnas.statistics._fronts import exact_front
+from jnas.tables._cost_columns import cost_column, violations
+from jnas.tables._look_ups import RunValues
+from jnas.tables._table import Table
+
+
+@describe_fields
+class TableFront(NamedTuple):
+    """What nothing in a table dominates, among the architectures that keep the constraints.
+
+    Attributes:
+      names: Of the `O` objectives, the score first.
+      signs: `[O]`, by which a cost is multiplied to be a value again: -1 where higher is better.
+      costs: float64 `[F, O]`, minimised, ascending in the first.
+      archs: `F` architecture strings.
+    """
+
+    names: tuple[str, ...]
+    signs: tuple[float, ...]
+    costs: np.ndarray
+    archs: tuple[str, ...]
+
+    @property
+    def low(self) -> np.ndarray:
+        """The least cost `[O]` of each objective on the front."""
+        least: np.ndarray = self.costs.min(axis=0)
+        return least
+
+    @property
+    def width(self) -> np.ndarray:
+        """From there to the highest cost on the front `[O]`; 1 where that is nothing."""
+        extent: np.ndarray = self.costs.max(axis=0) - self.low
+        return np.where(extent > 0, extent, 1.0)
+
+    def shares(self, costs: Any) -> np.ndarray:
+        """Returns costs `[..., O]` as shares of what the front extends over: 0 is its best, 1 its worst."""
+        scaled: np.ndarray = (np.asarray(costs, np.float64) - self.low) / self.width
+        return scaled
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the same as config.json says it."""
+        return {**self._asdict(), "costs": self.costs.tolist()}
+
+
+def front_of(said: Mapping[str, Any] | None) -> TableFront | None:
+    """Returns the front that config.json describes, if it does.
+
+    Raises:
+      KeyError, TypeError: It lacks something, or what it says does not fit together.
+    """
+    if said is None:
+        return None
+    try:
+        costs = np.asarray(said["costs"], np.float64).reshape(-1, len(said["names"]))
+    except ValueError as error:
+        raise TypeError(str(error)) from None
+    if len(costs) != len(said["archs"]) or len(said["signs"]) != len(said["names"]):
+        raise TypeError("its front has not a string for each point")
+    return TableFront(tuple(map(str, said["names"])), tuple(map(float, said["signs"])), costs, tuple(said["archs"]))
+
+
+def check_objectives(table: Table, objectives: Sequence[str], scored: str | None) -> tuple[str, ...]:
+    """Returns the names of the objectives behind the score.
+
+    Raises:
+      ValueError: The first is not the accuracy (the table's metric) that is searched on, or one is there twice.
+    """
+    first, *others = objectives
+    if first not in ("accuracy", table.metric.name) or len(set(objectives)) < len(objectives):
+        raise ValueError(
+            f"objectives is {','.join(objectives)}, expected {table.metric.name}, which is searched on, as the first, "
+            f"and then each other column once, as in {table.metric.name},parameters"
+        )
+    if scored is not None:
+        raise ValueError(f"objective is a score without training, {scored!r}, and objectives came beside it; give one")
+    return tuple(others)
+
+
+def keeps_bounds(table: Table, at_most: Mapping[str, float], datasets: Sequence[str]) -> np.ndarray:
+    """Returns which architectures `[N]` keep all bounds; ValueError where none does, or a bound has no column."""
+    keeps = violations(table, at_most, datasets) <= 0
+    if not keeps.any():
+        told = ", ".join(f"{name} of at most {bound:g}" for name, bound in at_most.items())
+        raise ValueError(f"no architecture of the table has {told}; give larger bounds")
+    return np.asarray(keeps)
+
+
+def find_front(
+    table: Table, runs: RunValues, others: Sequence[str], keeps: np.ndarray | None, datasets: Sequence[str]
+) -> TableFront:
+    """Returns the exact front of a table.
+
+    Args:
+      table: The table.
+      runs: What is searched on, at the highest fidelity; the front is of means over runs.
+      others: The objectives behind it, as `cost_column` names them.
+      keeps: bool `[N]`, which architectures count; None for all.
+      datasets: Names of the data set that is searched on.
+
+    Raises:
+      ValueError: The table has no such column, or no architecture has a number in all.
+    """
+    columns = [cost_column(table, name, datasets) for name in others]
+    value = np.where(runs.num_runs > 0, np.nanmean(np.where(runs.num_runs[:, None] > 0, runs.value, 0), axis=1), np.nan)
+    costs = np.stack([-table.metric.sign * value, *(column.costs for column in columns)], axis=1).astype(np.float64)
+    if keeps is not None:
+        costs = np.where(keeps[:, None], costs, np.nan)
+    rows = exact_front(costs)
+    if not len(rows):
+        raise ValueError(f"no architecture of the table has a number for each of {', '.join(others)}")
+    names = (table.metric.name, *(column.name for column in columns))
+    signs = (-table.metric.sign, *(column.sign for column in columns))
+    return TableFront(names, signs, costs[rows], tuple(table.space.to_string(table.archs[row]) for row in rows))

@@ -1,0 +1,60 @@
+"""Searchers by name for what a study searches for: several objectives, and constraints."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from jnas.core._vocabulary import Searcher, Space
+from jnas.searchers._registry import Entry, entry, make
+from jnas.searchers.objectives._scalarized import Handling, constrained, scalarized
+
+COMPARED_FOR_SEVERAL = (
+    "random_search",
+    "nsga2",
+    "multi_objective_evolution",
+    "pareto_local_search",
+    "regularized_evolution",
+    "local_search",
+)
+"""What studies with several objectives compare unless told otherwise; the last two scalarized."""
+
+_MEMORYLESS = ("random_search",)  # there is nothing that it could be told
+
+
+class Goals(NamedTuple):
+    """What searchers are made for."""
+
+    num_objectives: int = 1
+    lowest: float | None = None  # score, where there are constraints
+    spread: float = 1.0  # from it to the highest
+
+    def reads(self, known: Entry) -> tuple[Callable[..., Any], ...]:
+        """Returns the functions whose keyword arguments are further settings of a searcher."""
+        told = self.lowest is not None and self.num_objectives == 1 and not known.objectives
+        return (constraint_settings,) if told else ()
+
+
+def constraint_settings(*, constraint: Handling = "penalty") -> None:
+    """The setting of a searcher of one objective under constraints: `NAME:constraint=filter`."""
+    del constraint
+
+
+def make_for(goals: Goals, name: str, space: Space, budgets: Sequence[float] = (1,), **settings: Any) -> Searcher:
+    """Returns a searcher as `make` does, for several objectives or under constraints.
+
+    One that takes several objectives is made for them; random search is what it is; any other is scalarized, or with
+    one objective told of constraints as its setting `constraint` says. Errors are those of `make`.
+
+    Example:
+      >>> make_for(Goals(num_objectives=2), "nsga2", jnas.spaces.nasbench201()).name
+      'nsga2'
+    """
+    constraint = settings.pop("constraint", "penalty")
+    known = entry(name)
+    if known.objectives:
+        return make(name, space, budgets, **{"num_objectives": goals.num_objectives, **settings})
+    made = make(name, space, budgets, **settings)
+    if goals.num_objectives > 1:
+        return made if name in _MEMORYLESS else scalarized(made, num_objectives=goals.num_objectives)
+    if goals.lowest is None or name in _MEMORYLESS:
+        return made
+    return constrained(made, lowest=goals.lowest, spread=goals.spread, constraint=constraint)

@@ -1,0 +1,148 @@
+"""Studies with several objectives and under constraints: fronts, regrets and bounds against plain definitions."""
+
+import csv
+import itertools
+
+import numpy as np
+import pytest
+
+import jnas
+from jnas import spaces
+from jnas.commands._cli import main
+from jnas.studies.search._front_numbers import REFERENCE, front_finals, front_progress
+from jnas.studies.search._objectives import front_of
+
+SPACE = spaces.categorical((4, 4, 4))
+RNG = np.random.default_rng(5)
+ACCURACY, PARAMETERS, LATENCY = RNG.permutation(64) + 20.0, RNG.uniform(0.1, 2, 64), RNG.uniform(1, 9, 64)
+ACCURACY[7] = np.nan  # it is on no front
+FITS = np.argsort(np.argsort(PARAMETERS)) <= 20
+BOUND = 1.0001 * float(np.sort(PARAMETERS)[20])
+ASKED = {"dataset": "data", "epochs": 1, "num_seeds": 6, "max_evaluations": 24}
+OBJECTIVES = ("accuracy", "parameters", "latency:chip=max")
+
+
+@pytest.fixture(scope="module")
+def table():
+    measured = {"validation": ACCURACY, "test": 100 - ACCURACY}
+    return jnas.make_table(SPACE, accuracy=measured, parameters=PARAMETERS, device_latency={"chip": LATENCY})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, table):
+    """Of a study with two objectives, as the command makes it."""
+    path = tmp_path_factory.mktemp("fronts")
+    jnas.save_table(table, path / "t.npz")
+    words = ["study", "--table", str(path / "t.npz"), "--num-seeds", "6", "--max-evaluations", "24"]
+    words += ["--searchers", "random_search,nsga2:population_size=8", "--objectives", "accuracy,parameters"]
+    assert main([*words, "--out", str(path / "out")]) == 0
+    return path / "out"
+
+
+def plain_front(costs):
+    """The rows of costs `[N, O]` that no other dominates."""
+    beaten = [any((o <= c).all() and (o < c).any() for o in costs) for c in costs]
+    return [row for row, c in enumerate(costs) if np.isfinite(c).all() and not beaten[row]]
+
+
+def plain_area(costs):
+    """The area that points `[N, 2]` dominate below the reference, by the cells of the grid that they span."""
+    points = [p for p in costs if (p < REFERENCE).all()]
+    xs, ys = (sorted({REFERENCE, *(float(p[i]) for p in points)}) for i in (0, 1))
+    cells = itertools.product(itertools.pairwise(xs), itertools.pairwise(ys))
+    return sum((b - a) * (d - c) for (a, b), (c, d) in cells if any(p[0] <= a and p[1] <= c for p in points))
+
+
+def test_the_front_of_the_table_is_what_nothing_dominates(folder):
+    results = jnas.load_study(folder)
+    costs = np.stack([-ACCURACY, PARAMETERS], axis=1)
+    rows = sorted(plain_front(costs), key=lambda row: costs[row, 0])
+    assert results.front.archs == tuple(SPACE.to_string(np.asarray(SPACE.from_index(row))) for row in rows)
+    np.testing.assert_allclose(results.front.costs, costs[rows], rtol=1e-6)
+    assert results.config["objectives"] == ["accuracy", "parameters"]
+
+
+def test_regrets_are_those_of_what_was_evaluated(folder):
+    """From the traces, by another rule: areas of the grid that points span."""
+    results = jnas.load_study(folder)
+    with (folder / "fronts.csv").open() as file:
+        rows = {(r["searcher"], int(r["evaluations"])): r for r in csv.DictReader(file)}
+    whole = plain_area(results.front.shares(results.front.costs))
+    for searcher in results.searchers:
+        archs, mask = np.asarray(searcher.traces.arch), np.asarray(searcher.traces.mask)
+        index = np.asarray([[int(SPACE.index(a)) for a in run] for run in archs])
+        costs = results.front.shares(np.stack([-ACCURACY[index], PARAMETERS[index]], axis=2))
+        for count in (10, 20, 24):
+            counted = [c[:count][m[:count] & np.isfinite(c[:count, 0])] for c, m in zip(costs, mask, strict=True)]
+            regret = [1 - plain_area(run) / whole for run in counted]
+            row = rows[searcher.name, count]
+            assert float(row["hypervolume_regret"]) == pytest.approx(np.mean(regret), abs=2e-5)
+            assert float(row["low"]) <= float(row["hypervolume_regret"]) <= float(row["high"])
+
+
+def test_who_evaluates_everything_has_no_regret(table):
+    found = jnas.study(
+        {"random": jnas.searchers.random_search(SPACE)},
+        table,
+        **(ASKED | {"max_evaluations": 900, "num_seeds": 2}),
+        split="validation",
+        objectives=OBJECTIVES,
+    )
+    front = found.front
+    assert front.names == ("accuracy", "parameters", "latency:chip")
+    assert front.signs == (-1.0, 1.0, -1.0)
+    assert len(front.costs) == len(plain_front(np.stack([-ACCURACY, PARAMETERS, -LATENCY], axis=1)))
+    last = front_finals(found.searchers[0], front_progress(found.searchers[0], front), front)[-1]
+    assert last.mean == pytest.approx(0, abs=1e-5)
+    assert last.epsilon == pytest.approx(0, abs=1e-5)
+
+
+def test_under_constraints_random_search_is_what_filtering_leaves(table):
+    """The draws are those of a search without constraints, and what it ends with keeps the bounds."""
+    searchers = {"random": jnas.searchers.random_search(SPACE)}
+    asked = ASKED | {"split": "validation"}
+    free = jnas.study(searchers, table, **asked).searchers[0]
+    found = jnas.study(searchers, table, **asked, at_most={"parameters": BOUND})
+    np.testing.assert_array_equal(found.searchers[0].traces.arch, free.traces.arch)
+    index = np.asarray([[int(SPACE.index(a)) for a in run] for run in np.asarray(free.traces.arch)])
+    best = np.nanmax(np.where(FITS[index], ACCURACY[index], np.nan), axis=1)
+    (column,) = [i for i, target in enumerate(found.targets) if target.split == "validation"]
+    np.testing.assert_allclose(found.searchers[0].values[column, :, -1], best)
+    optimum = next(r for r in found.references if r.name == "optimum")
+    assert optimum.values[column] == np.nanmax(ACCURACY[FITS])
+
+
+def test_the_page_shows_the_front_and_is_made_again(folder, capsys):
+    page = (folder / "report.html").read_text("utf-8")
+    assert "all that nothing dominates by" in page
+    assert "Hypervolume regret" in page
+    assert "exact front by accuracy, parameters has" in page
+    (folder / "report.html").unlink()
+    assert main(["report", str(folder)]) == 0
+    capsys.readouterr()
+    assert (folder / "report.html").read_text("utf-8") == page
+    front = jnas.load_study(folder).front
+    np.testing.assert_array_equal(front_of(front.describe()).costs, front.costs)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--objectives", "parameters,accuracy"], "expected accuracy, which is searched on, as the first"),
+        (["--objectives", "accuracy,parametres"], "did you mean"),
+        (["--objectives", "accuracy,latency:chip=most"], "=min or =max"),
+        (["--at-most", "parameters=0.00001"], "no architecture of the table has parameters of at most 1e-05"),
+        (["--at-most", "parameters"], "--at-most"),
+        (["--at-most", "parameters=nan"], "--at-most"),
+        (["--objectives", "accuracy,parameters", "--objective", "proxy:synflow"], "and objectives came beside it"),
+    ],
+)
+def test_what_cannot_be_searched_for_is_refused(folder, words, told, capsys):
+    asked = ["study", "--table", str(folder.parent / "t.npz"), "--num-seeds", "2", "--max-evaluations", "3"]
+    try:
+        status = main([*asked, "--searchers", "random_search", "--out", str(folder.parent / "refused"), *words])
+    except SystemExit as error:
+        status = error.code
+    assert status == 2
+    assert told in capsys.readouterr().err
+    assert not (folder.parent / "refused" / "traces").exists()
