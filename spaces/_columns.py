@@ -33,7 +33,7 @@ def with_columns(
       >>> sums = lambda arch, name: jnp.sum(arch).astype(jnp.float32)
       >>> space = with_columns(jnas.spaces.categorical((2, 3)), ["sum"], sums, [np.arange(4.0)])
       >>> [round(x, 2) for x in space.features(jnp.array([1, 2]), "ordinal+sum").tolist()]
-      [1.0, 1.0, 1.34]
+      [1.0, 2.0, 1.34]
     """
     before = tuple(name for name in space.feature_names if name not in space.column_names)
     for name in names:

@@ -18,6 +18,7 @@ os.environ.setdefault("XLA_FLAGS", QUICK_FLAGS)
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")  # where an operation was traced takes time to say
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(kept_programs()))
+os.environ.pop("COLUMNS", None)  # pytest-xdist gives its workers 80, which would break the lines of what is printed
 
 import hypothesis
 import jax

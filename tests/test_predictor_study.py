@@ -458,9 +458,12 @@ def test_predictors_that_a_space_has_nothing_for_are_left_out(registered):
         (["--predictors", "guess"], "there is no predictor 'guess', expected one of ridge, slow, driven, nodes"),
         (["--encodings", "paths"], "has no encoding 'paths'; did you mean 'path'? give --encodings from one_hot"),
         (["--predictors", "ridge", "--encodings", "graph"], "none of ridge reads the encoding 'graph'"),
-        (["--train-sizes", "6000"], "of 6,466 different ones; ask for fewer test_cells, or for smaller train_sizes"),
+        (
+            ["--train-sizes", "6000"],
+            "of 6,466 different ones; ask for fewer --test-cells, or for smaller --train-sizes",
+        ),
         (["--train-sizes", "x"], "expected sizes that ascend, such as 20,100,500, not 'x'"),
-        (["--precision-at", "600"], "precision_at is 600"),
+        (["--precision-at", "600"], "--precision-at is 600"),
         (["--precision-at", "1.5"], "expected a number of cells, or a share"),
         (
             ["--reward", "random"],

@@ -128,7 +128,8 @@ def _read(parser, words, option):
 
 def test_two_dashes_are_a_word_like_any_other(capsys):
     for parser, option, needed in OPTIONS:
-        assert not isinstance(_read(parser, [*needed, f"{option}=--"], option), list), option
+        found = _read(parser, [*needed, f"{option}=--"], option)
+        assert not isinstance(found, list) or found == ["--"], option  # of an option that may come several times
     for words, told in (
         (["study", "--table=--"], "there is no table at --;"),
         (["study", "--searchers=--"], "there is no searcher '--', expected one of"),

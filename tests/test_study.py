@@ -567,7 +567,7 @@ def test_log_says_what_is_done_and_estimates_first():
     go(searchers={"random": RANDOM}, num_seeds=2, log=lines.append)
     assert lines[0] == (
         "1 searcher x 2 seeds on small: data validation accuracy after 5 epochs (mean over training seeds), "
-        "200 simulated seconds a search"
+        "200 simulated seconds a search (about 19 evaluations; --budget-seconds or --max-evaluations give more)"
     )
     assert lines[1].startswith("note: only 80 of 81 architectures")
     assert lines[2].startswith("estimate: about ")
@@ -675,7 +675,7 @@ def test_what_cannot_be_compiled_makes_the_same_searches_but_fewer(whole):
         whole[0]._replace(config={}, searchers=whole[0].searchers[1:]),
     )
     assert "random: 3 runs, the others 7" in search_results_text(results)
-    assert "runs" not in search_results_text(whole[0])
+    assert "the others" not in search_results_text(whole[0])
     more = go(searchers=DRIVEN, num_python_seeds=100)
     assert "fewer_seeds" not in more.config
     assert more.searchers[0].final.shape[1] == 7
@@ -700,7 +700,8 @@ def test_searches_driven_from_python_are_kept_one_by_one(tmp_path, monkeypatch):
     assert ran[:5] == [1] * 5
     assert len(ran) == 3 + 2 + 3  # the third and fourth here, and three chunks of evolution
     assert_same(go(tmp_path / "study", DRIVEN, num_python_seeds=4), whole_one)
+    assert_same(go(tmp_path / "study", DRIVEN, num_python_seeds=5), go(searchers=DRIVEN, num_python_seeds=5))
     with pytest.raises(ValueError, match="fewer_seeds"):
-        go(tmp_path / "study", DRIVEN, num_python_seeds=5)
+        go(tmp_path / "study", DRIVEN, num_python_seeds=4)
     with pytest.raises(ValueError, match="num_python_seeds is 0"):
         go(searchers=DRIVEN, num_python_seeds=0)

@@ -140,7 +140,7 @@ def test_what_is_no_text_is_said(tmp_path):
         ),
         (
             ["--space", "recurrent", "--nodes", "2", "5", "--batch-size", "5000"],
-            "5000 streams of 19 tokens and a window takes 35 and the next; give the recipe a smaller batch_size",
+            "5000 streams of 19 tokens and a window takes 35 and the next; give the recipe a smaller --batch-size",
         ),
     ],
 )

@@ -197,7 +197,7 @@ def test_without_flax_the_error_says_what_to_install(monkeypatch):
     monkeypatch.delattr(package, "_flax", raising=False)  # as an import within a package leaves it
     monkeypatch.setattr(builtins, "__import__", without_flax)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'jnas\[flax\]'"):
-        to_flax(ARCHS[0], None)
+        to_flax(ARCHS[0], {})
 
 
 def test_what_load_weights_returns_is_taken_with_its_recipe():

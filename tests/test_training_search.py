@@ -140,7 +140,7 @@ def test_a_stopped_search_goes_on_to_the_same_result_and_trains_nothing_twice(tm
     capsys.readouterr()
     assert search(tmp_path / "parts", "--last-epochs", "2", searchers="local_search") == 2
     assert "reward is" in (told := capsys.readouterr().err)
-    assert "last_epochs is 1 there and 2 here" in told
+    assert "--last-epochs is 1 there and 2 here" in told
 
 
 def test_searches_do_not_depend_on_others(tmp_path, pageless):

@@ -82,5 +82,5 @@ def test_text_is_no_archive_of_arrays(name, tmp_path, capsys):
     words = ["table", "import", "arrays", str(tmp_path / name), "--space", "nasbench201"]
     assert main([*words, "-o", str(tmp_path / "t.npz")]) == 2
     told = capsys.readouterr().err
-    assert "write the columns of a text or of a CSV file as named arrays with numpy.savez" in told
+    assert "`jnas table import csv`" in told
     assert "pickle" not in told

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom
 
 from jnas.io._fields import describe_fields
 from jnas.statistics._intervals import Floats
@@ -79,6 +78,8 @@ def _places(runs: int, share: float) -> tuple[int, int, int]:
     The runs below the quantile are binomial: the interval leaves at most a fortieth of its probability on either side.
     An end may lie outside of the runs, which are too few to have one.
     """
+    from scipy.stats import binom  # here, since it takes longer to import than the rest of the package
+
     place = int(np.ceil(round(runs * share, 9))) - 1  # 0.07 of 100 are 7, whatever the floating point says
     below = binom(runs, share)
     first = int(np.searchsorted(below.cdf(np.arange(runs)), _TAIL, side="right")) - 1

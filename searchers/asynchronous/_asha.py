@@ -70,7 +70,7 @@ def asha(space: Space, *, budgets: Sequence[float], eta: float = 4, form: AshaFo
       >>> objective = jnas.function_objective(lambda key, arch, epochs: arch.sum() * epochs, fidelities=(4, 12, 36))
       >>> run = jax.jit(lambda key: jnas.run(searcher, objective, key, max_evaluations=20, workers=4))
       >>> jnp.bincount(run(jax.random.key(0)).fidelity).tolist()
-      [15, 4, 1]
+      [14, 5, 1]
     """
     budgets = check_budgets(budgets)
     check_eta(eta)

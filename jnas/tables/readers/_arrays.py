@@ -58,6 +58,10 @@ def arrays_table(
       ValueError: The file or the mapping is malformed, or they do not fit one another or the space.
     """
     if mapping is None:
+        if Path(path).is_file() and is_csv(path):
+            raise ValueError(
+                f"{path} is a CSV file: use `jnas table import csv`, or pass a mapping that names its columns"
+            )
         if space.name not in DEFAULTS:
             raise ValueError(f"the space {space.name!r} has no default mapping; pass one that names your arrays")
         mapping = default_mapping(space.name)
