@@ -12,6 +12,7 @@ from jnas import searchers
 from jnas.commands._cli import _make_parser, main
 from jnas.commands._predictors import _make_predictors
 from jnas.core._folder import config_digest, historical_names, names_of_today
+from jnas.searchers._recorded import arguments_of
 from jnas.searchers._settings import read_settings, read_spec, setting_names
 from jnas.searchers.predictors import _registry as predictors
 from jnas.searchers.weight_sharing._registry import weight_sharing_entry, weight_sharing_names
@@ -32,6 +33,7 @@ from jnas.studies.trainings._settings import TRAINING_SEARCH_SETTINGS
 from jnas.studies.trainings._study import training_search
 from jnas.tables._make import make_table
 from jnas.training.data._sources import load_dataset
+from jnas.training.data._text import text_dataset
 from jnas.training.networks._families import make_supernet
 from tests._descriptions import read_said, write_said
 
@@ -317,6 +319,20 @@ def test_settings_of_weight_sharing_searches_are_told():
         supernet_methods(["rsps:selection.candidates=7"], net, digits)
     with pytest.raises(ValueError, match=r"rsps:selection\.num_candidates=0: .*num_candidates is 0"):
         supernet_methods(["rsps:selection.num_candidates=0"], net, digits)
+
+
+def test_a_rate_that_does_not_fall_is_changed_as_a_whole():
+    """Texts are published with one rate for all of a search; a smaller one must not climb to it."""
+    text = text_dataset({"train": [["a", "b"] * 200], "validation": [["a", "b"] * 200]})
+    net = make_supernet(text, channels=2, space="recurrent", nodes=2)
+    names = "spos", "spos:sgd.learning_rate=2.5", "darts-v1:sgd.learning_rate=3:sgd.final_learning_rate=1"
+    made = supernet_methods(names, net, text, epochs=1, batch_size=4)
+    sgd = [arguments_of(each.searcher)["sgd"] for each in made.values()]
+    assert [(each["learning_rate"], each["final_learning_rate"]) for each in sgd] == [(20, 20), (2.5, 2.5), (3, 1)]
+    digits = load_dataset("digits")
+    falls = supernet_methods(["rsps:sgd.learning_rate=0.5"], make_supernet(digits, channels=2, cells=1), digits)
+    found = arguments_of(falls["rsps:sgd.learning_rate=0.5"].searcher)["sgd"]
+    assert (found["learning_rate"], found["final_learning_rate"]) == (0.5, 0.001)
 
 
 def test_settings_of_predictors_stand_side_by_side():

@@ -18,6 +18,7 @@ from jnas.searchers.weight_sharing._analysis import expected_random_search
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._loop import has_alpha
 from jnas.searchers.weight_sharing._registry import make_weight_sharing, weight_sharing_entry
+from jnas.searchers.weight_sharing._shared_weights import Sgd
 from jnas.searchers.weight_sharing._texts import SearchData, SearchText, check_streams, search_data, search_steps
 from jnas.spaces._registry import to_cell
 from jnas.studies._compared import made_with, table_words
@@ -167,7 +168,9 @@ def supernet_methods(
             told |= dict(selection)
         if controller_steps is not None and "controller_steps" in takes:
             settings["controller_steps"] = told["controller_steps"] = controller_steps
+        usual_rate = settings.get("sgd", takes["sgd"].default) if "sgd" in takes else None
         settings = read_settings(f"the searcher {spec.name}", entry.factory, spec.settings, settings)
+        settings |= _constant_rate(usual_rate, settings, spec.settings)
         told |= {key.removeprefix("selection."): _field(settings, key) for key in spec.settings}
         length = settings.pop("epochs", entry.epochs if epochs is None else epochs)
         usual_reach = takes["reachable"].default if "reachable" in takes else None
@@ -180,6 +183,20 @@ def supernet_methods(
             named = ", ".join(given) if isinstance(given, Mapping) else setting
             raise ValueError(f"{named} is given, and none of {', '.join(made)} takes it")
     return made
+
+
+def _constant_rate(usual: Sgd | None, settings: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+    """Returns `sgd` with the final learning rate that follows the first, where both are one and the first is changed.
+
+    Texts are published with a constant rate: a smaller one must not rise to it over the search.
+    """
+    if usual is None or usual.final_learning_rate != usual.learning_rate or "sgd.final_learning_rate" in given:
+        return {}
+    return (
+        {"sgd": settings["sgd"]._replace(final_learning_rate=settings["sgd"].learning_rate)}
+        if "sgd.learning_rate" in given
+        else {}
+    )
 
 
 def _field(settings: Mapping[str, Any], key: str) -> Any:
