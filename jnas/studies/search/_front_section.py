@@ -24,6 +24,7 @@ from jnas.studies.search._summary import Comparison
 from jnas.tables._metric import TableMetric
 
 _POINTS = 200  # of an attainment surface
+_SEEN = 0.9  # of the front's points, the worst by the score being out of the picture
 _MOST_CELLS = 8
 _VOLUME = TableMetric("hypervolume", "share of the front's", higher_is_better=True)
 
@@ -43,7 +44,8 @@ def front_section(comparison: Comparison, space: Space | None, suffix: str) -> H
         "Median attainment surfaces: the best "
         f"{front.names[0]} that half of the runs reach at each value of the other objective or a better one, the band "
         "between the quartiles of the runs; black, the table's exact front"
-        f"{' by all objectives, as it shows in these two' if len(front.names) > 2 else ''}."
+        f"{' by all objectives, as it shows in these two' if len(front.names) > 2 else ''}. "
+        f"The tenth of its points with the worst {front.names[0]} may lie outside of the picture."
     )
     parts: list[Any] = [element("p", _words(front)), panels(pictures, told, searcher_legend(comparison))]
     if len(front.names) <= 3:
@@ -91,7 +93,8 @@ def _surfaces(comparison: Comparison, front: TableFront, progress: list[Progress
         across = sign * np.append(points[:, column], front.low[column] + REFERENCE * front.width[column])
         keep_series(axes, "exact front", x=across[:-1], y=front.signs[0] * best)
         axes.plot(across, front.signs[0] * np.append(best, best[-1]), color=INK, linewidth=1.1, drawstyle="steps-post")
-        bottom, top = sorted((float(value(0.0)), float(value(1.0))))
+        worst = float(np.quantile(front.costs[:, 0], _SEEN))  # networks at chance would take most of the picture
+        bottom, top = sorted((front.signs[0] * worst, float(value(0.0))))
         plain_axis(axes, "y", *widened(bottom, top, 0.04, 0.04), comparison.metric.axis)
         plain_axis(axes, "x", *widened(min(x), max(x), 0.02, 0.02), name)
         return to_svg(figure, f"Attainment surfaces of {front.names[0]} against {name}")
@@ -116,9 +119,8 @@ def _table(comparison: Comparison, entries: list[Any], progress: list[Progress],
         "Hypervolume regret is the share of the front's hypervolume that is missing: mean over runs after so many "
         "evaluations and, in small print, its 95 % bootstrap interval. Beside it stands the mean additive epsilon."
     )
-    return element(
-        "div", html_table(head, body, caption="Hypervolume regret", class_="numbers"), element("p", told, class_="note")
-    )
+    shown = html_table(head, body, caption="Hypervolume regret", class_="numbers")
+    return element("figure", shown, element("figcaption", told))
 
 
 def _volumes(comparison: Comparison, entries: list[Any], progress: list[Progress]) -> Html | None:
