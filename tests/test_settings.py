@@ -176,7 +176,7 @@ def test_a_folder_with_older_names_goes_on(tmp_path):
     whole = study(two, TABLE, **CHOICE, out=tmp_path / "study")
     said = read_said(tmp_path / "study")
     apart = {"at", "num_python_seeds"}  # told by `epochs` and `of_epochs`, and by `fewer_seeds`
-    apart |= {"objective", "workers"}  # told where it is another than accuracy, and where there are several
+    apart |= {"objective", "workers", "objectives", "at_most"}  # told where they are not the usual ones
     assert {s.name for s in SEARCH_SETTINGS if s.of_study} - apart <= said["config"].keys()
     said["config"] = historical_names(said["config"])
     assert {"seeds", "seed", "evaluations", "reduction", "seeds_per_program"} <= said["config"].keys()
