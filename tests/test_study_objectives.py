@@ -97,6 +97,20 @@ def test_who_evaluates_everything_has_no_regret(table):
     assert last.epsilon == pytest.approx(0, abs=1e-5)
 
 
+def test_evaluations_at_another_fidelity_are_on_no_front(folder):
+    results = jnas.load_study(folder)
+    one, traces = results.searchers[0], results.searchers[0].traces
+    odd = np.broadcast_to(np.arange(24) % 2 == 1, np.shape(traces.valid))
+    changed = one._replace(traces=traces._replace(fidelity=odd.astype(np.int32)))
+    masked = one._replace(traces=traces._replace(valid=np.asarray(traces.valid) & ~odd))
+    for found, wanted in zip(
+        front_progress(changed, results.front), front_progress(masked, results.front), strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
+    assert front_progress(one, results.front).mask.sum() > front_progress(changed, results.front).mask.sum()
+    assert not front_progress(one, results.front._replace(fidelity=1)).mask.any()
+
+
 def test_under_constraints_random_search_is_what_filtering_leaves(table):
     """The draws are those of a search without constraints, and what it ends with keeps the bounds."""
     searchers = {"random": jnas.searchers.random_search(SPACE)}

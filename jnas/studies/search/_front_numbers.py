@@ -44,13 +44,17 @@ class FrontFinals(NamedTuple):
 
 
 def front_progress(result: SearcherResult, front: TableFront) -> Progress:
-    """Returns what runs found, by the objectives of their study; only what keeps the constraints counts."""
+    """Returns what runs found, by the objectives of their study.
+
+    Only what keeps the constraints counts, and evaluations of the fidelity that the front is of.
+    """
     further = result.traces.objectives
     assert further is not None
     num = len(front.names)
     costs = np.concatenate([-np.asarray(result.traces.score)[..., None], np.asarray(further)[..., : num - 1]], axis=-1)
     costs = front.shares(costs).astype(np.float32)
     counts = np.asarray(result.traces.mask & result.traces.valid) & np.isfinite(costs).all(axis=-1)
+    counts &= np.asarray(result.traces.fidelity) == front.fidelity
     rows, mask = _improving(costs, counts)
     kept = np.take_along_axis(costs, rows[..., None], axis=1)
     whole = _volumes(front.shares(front.costs).astype(np.float32)[None], np.ones((1, len(front.costs)), bool))[0, -1]

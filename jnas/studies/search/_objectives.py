@@ -21,12 +21,14 @@ class TableFront(NamedTuple):
       signs: `[O]`, by which a cost is multiplied to be a value again: -1 where higher is better.
       costs: float64 `[F, O]`, minimised, ascending in the first.
       archs: `F` architecture strings.
+      fidelity: Number of the fidelity that its scores are of; what runs evaluate at others is no part of a front.
     """
 
     names: tuple[str, ...]
     signs: tuple[float, ...]
     costs: np.ndarray
     archs: tuple[str, ...]
+    fidelity: int = 0
 
     @property
     def low(self) -> np.ndarray:
@@ -64,7 +66,8 @@ def front_of(said: Mapping[str, Any] | None) -> TableFront | None:
         raise TypeError(str(error)) from None
     if len(costs) != len(said["archs"]) or len(said["signs"]) != len(said["names"]):
         raise TypeError("its front has not a string for each point")
-    return TableFront(tuple(map(str, said["names"])), tuple(map(float, said["signs"])), costs, tuple(said["archs"]))
+    names, signs = tuple(map(str, said["names"])), tuple(map(float, said["signs"]))
+    return TableFront(names, signs, costs, tuple(said["archs"]), int(said["fidelity"]))
 
 
 def check_objectives(table: Table, objectives: Sequence[str], scored: str | None) -> tuple[str, ...]:

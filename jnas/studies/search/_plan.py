@@ -135,7 +135,7 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
     plan = SearchPlan(
         searchers, table, objective, capacity, expected, seeds, widths, chosen, columns, references, config, gaps, seen
     )
-    return plan._replace(front=front)
+    return plan._replace(front=front and front._replace(fidelity=len(objective.fidelities) - 1))
 
 
 def _result_bytes(seeds: Mapping[str, int], capacity: int, num_decisions: int, num_targets: int) -> float:
