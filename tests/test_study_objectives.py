@@ -94,6 +94,7 @@ def test_who_evaluates_everything_has_no_regret(table):
     assert len(front.costs) == len(plain_front(np.stack([-ACCURACY, PARAMETERS, -LATENCY], axis=1)))
     last = front_finals(found.searchers[0], front_progress(found.searchers[0], front), front)[-1]
     assert last.mean == pytest.approx(0, abs=1e-5)
+    assert np.isnan(last.low)  # of two runs there is no interval
     assert last.epsilon == pytest.approx(0, abs=1e-5)
 
 
@@ -160,3 +161,18 @@ def test_what_cannot_be_searched_for_is_refused(folder, words, told, capsys):
     assert status == 2
     assert told in capsys.readouterr().err
     assert not (folder.parent / "refused" / "traces").exists()
+
+
+def test_the_page_says_how_many_workers_there_are(tmp_path, table):
+    jnas.study(
+        {"random": jnas.searchers.random_search(SPACE)},
+        table,
+        **ASKED,
+        split="validation",
+        workers=3,
+        objectives=OBJECTIVES[:2],
+        out=tmp_path,
+    )
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "It made 3 evaluations side by side." in page
+    assert "exact front by accuracy, parameters has" in page

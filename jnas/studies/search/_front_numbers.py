@@ -38,7 +38,7 @@ class FrontFinals(NamedTuple):
 
     evaluations: int
     mean: float  # hypervolume regret, as a share of the front's
-    low: float  # 95 % bootstrap interval; the mean for few runs
+    low: float  # 95 % bootstrap interval; NaN for few runs
     high: float
     epsilon: float  # mean additive epsilon, as a share of what the front extends over
 
@@ -153,7 +153,7 @@ def front_finals(result: SearcherResult, own: Progress, front: TableFront) -> li
         _volume_at(np.asarray(counts, np.float64), 1 + own.rows.astype(np.float64), own)
     )
     mean: Floats = np.mean(regrets, axis=0, dtype=np.float64)
-    low, high = _interval(regrets, mean)
+    low, high = _interval(regrets, mean) if len(regrets) >= FEWEST else (np.full_like(mean, np.nan),) * 2
     whole = front.shares(front.costs)
     found = []
     for i, count in enumerate(counts):

@@ -264,7 +264,11 @@ def _budget(config: Mapping[str, Any], timed: bool) -> str:
         if seconds is not None
         else ""
     )
-    return f"A run ended after {' or '.join(limits)}{', whichever came first' if len(limits) > 1 else ''}.{rule}"
+    workers = config.get("workers", 1)
+    beside = f" It made {workers} evaluations side by side." if workers > 1 else ""
+    return (
+        f"A run ended after {' or '.join(limits)}{', whichever came first' if len(limits) > 1 else ''}.{rule}{beside}"
+    )
 
 
 def _judgement(study: StudyResults) -> str:
