@@ -1,4 +1,4 @@
-"""A study that goes on in its folder with more seeds or searchers. 6 CPU-seconds."""
+"""A study that goes on in its folder with more seeds or searchers. 9 CPU-seconds."""
 
 import jax
 import numpy as np
@@ -86,6 +86,38 @@ def test_a_killed_extension_is_ended_by_the_next_command(whole, tmp_path, monkey
         monkeypatch.setattr(_extend, "write_archive", real)
         same(run(out, ("a", "b"), 7), whole)
         assert not (out / "extending.json").exists()
+
+
+def test_runs_that_a_budget_ends_are_extended_by_longer_ones(tmp_path):
+    seconds = np.random.default_rng(1).random(36) * 30 + 1
+    table = jnas.make_table(SPACE, accuracy={"validation": RNG.random(36) * 50}, train_seconds=seconds)
+
+    def run(out, num_seeds, **more):
+        told = {"dataset": "data", "epochs": 1, "budget_seconds": 100, "num_seeds": num_seeds, "chunk": 2}
+        return jnas.study({"a": RANDOM}, table, out=out, **told, **more)
+
+    for more in ({}, {"workers": 2}):
+        out, whole = tmp_path / f"{len(more)}", run(None, 20, **more)
+        few = run(out, 2, **more)
+        assert few.searchers[0].incumbent.shape[1] < whole.searchers[0].incumbent.shape[1]
+        same(run(out, 20, **more), whole)
+
+
+def test_what_cannot_go_on_is_left_as_it_was(tmp_path, monkeypatch):
+    out = tmp_path / "study"
+    few = run(out)
+    before = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    other = RANDOM._replace(
+        tell=lambda state, proposal, evaluation: state._replace(key=jax.random.fold_in(state.key, 1))
+    )
+    told = {"dataset": "data", "epochs": 1, "max_evaluations": 8, "num_seeds": 7, "chunk": 2, "out": out}
+    with pytest.raises(ValueError, match="made by another program"):
+        jnas.study({"a": other}, TABLE, **told)
+    monkeypatch.setattr(_extend, "versions", lambda inner=_extend.versions: inner() | {"jax": "0.1"})
+    with pytest.raises(ValueError, match="begun with other versions"):
+        run(out, num_seeds=7)
+    assert {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()} == before
+    same(jnas.load_study(out), few)
 
 
 def test_another_study_is_not_extended(tmp_path):

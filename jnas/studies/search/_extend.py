@@ -14,14 +14,17 @@ import numpy as np
 
 from jnas.core._folder import MADE_WITH, config_digest, read_description
 from jnas.core._shares import own_share
+from jnas.core._versions import check_versions, versions
 from jnas.io._archive import read_archive, write_archive
 from jnas.io._atomic import replacing
 from jnas.io._json_checks import read_json
 from jnas.io._lock import alone_in
 from jnas.io._seal import SEAL, sealed, unseal
 from jnas.io._text import counted, listed
+from jnas.studies._engine import Work
 from jnas.studies.search._plan import SearchPlan
-from jnas.studies.search._results import FOLDER, finished_path, traces_chunk_path
+from jnas.studies.search._program import make_program
+from jnas.studies.search._results import FOLDER, finished_path, load_chunk, traces_chunk_path
 
 _JOURNAL = "extending.json"
 _GROWS = ("searchers", "num_seeds", "chunk", "fewer_seeds", MADE_WITH, "command", "notes", "table_path", "table_name")
@@ -41,7 +44,8 @@ def extended(
       say: Called with a line about the extension.
 
     Raises:
-      ValueError: A file in the folder is damaged.
+      ValueError: A file in the folder is damaged, or what made the runs that are there is not what would make the
+        others: other versions, or another program. The folder is then as it was.
       OSError: It cannot be written, or another process is in it.
     """
     if not (out / "config.json").is_file() or own_share().processes > 1:
@@ -60,6 +64,7 @@ def extended(
     widths = {**plan.widths, **{n: int(w) for n, w in before["chunk"].items() if n in plan.widths}}
     plan = plan._replace(widths=widths, config={**plan.config, "chunk": dict(widths)})
     if more:
+        _check_goes_on(plan, out, said)
         say(f"note: {out} holds a part of this study, which goes on with {_told(before, plan)}")
         new = {**said, **describe(plan), "config": dict(plan.config), "extended": True}
         new.pop(SEAL)
@@ -93,6 +98,22 @@ def _is_part(before: Mapping[str, Any], plan: SearchPlan) -> bool:
     return all(plan.seeds[name] >= count for name, count in _seeds(before).items())
 
 
+def _check_goes_on(plan: SearchPlan, folder: Path, said: Mapping[str, Any]) -> None:
+    """Raises ValueError where the runs that a folder holds cannot stand beside those that the plan would make.
+
+    The study would say so too, but with its files already relabelled and split: its results could be read no more.
+    """
+    now = versions()
+    check_versions(said["versions"], now)
+    work = Work(plan, folder, said["versions"], now, left=())
+    for name in said["config"]["searchers"]:
+        whole = finished_path(folder, name)
+        paths = [path for path in (whole, *_chunk_paths(whole)) if path.exists()]
+        there = work.as_read(whole.name, {"program": make_program(plan, name).digest}) if paths else {}
+        for path in paths:
+            load_chunk(path, there)
+
+
 def _told(before: Mapping[str, Any], plan: SearchPlan) -> str:
     new = [name for name in plan.seeds if name not in before["searchers"]]
     seeds = max(plan.seeds[name] - count for name, count in _seeds(before).items())
@@ -113,7 +134,7 @@ def _carry_out(folder: Path) -> None:
     seeds, chunks, was = _seeds(new["config"]), new["config"]["chunk"], _seeds(before)
     for name in before["searchers"]:
         whole = finished_path(folder, name)
-        for path in sorted(whole.parent.glob(f"{_escaped(whole.name.removesuffix('.npz'))}.part-*.npz")):
+        for path in _chunk_paths(whole):
             header, arrays = _read(path)
             if header.get("study") == old_digest:
                 write_archive(path, {**header, "study": digest}, arrays, compress=True)
@@ -153,6 +174,10 @@ def _split(
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     found = read_archive(path, kind=FOLDER.files, remedy=FOLDER.remedy)
     return dict(found[0]), dict(found[1])
+
+
+def _chunk_paths(whole: Path) -> list[Path]:
+    return sorted(whole.parent.glob(f"{_escaped(whole.name.removesuffix('.npz'))}.part-*.npz"))
 
 
 def _escaped(name: str) -> str:

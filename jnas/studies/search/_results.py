@@ -21,6 +21,7 @@ import numpy as np
 from jnas.core._folder import FolderKind, read_part
 from jnas.core._trace_statistics import elapsed_seconds
 from jnas.core._vocabulary import Trace
+from jnas.core.stepping._admission import empty_trace
 from jnas.io._archive import write_archive
 from jnas.io._fields import describe_fields
 from jnas.io._tree import check_members
@@ -228,6 +229,7 @@ def join_chunks(chunks: Sequence[Chunk], num_seeds: int) -> Chunk:
     """Returns the runs of all chunks, of which the first `num_seeds` count, with rows that no run used cut off."""
     used = np.concatenate([c.traces.mask.sum(axis=1) for c in chunks])[:num_seeds]
     length = max(int(used.max()), 1)
+    chunks = [_at_least(chunk, length) for chunk in chunks]
 
     def joined(*parts: np.ndarray) -> np.ndarray:  # cut before they are copied, so that nothing keeps what is cut off
         return np.concatenate([x[:, :length] if x.ndim > 1 else x for x in parts])[:num_seeds]
@@ -238,6 +240,26 @@ def join_chunks(chunks: Sequence[Chunk], num_seeds: int) -> Chunk:
         values=np.concatenate([c.values[:, :, :length] for c in chunks], axis=1)[:, :num_seeds],
         compile_seconds=sum(c.compile_seconds for c in chunks),
         run_seconds=sum(c.run_seconds for c in chunks),
+    )
+
+
+def _at_least(chunk: Chunk, length: int) -> Chunk:
+    """Returns runs with at least so many rows: those of a study that was extended were cut before longer ones came."""
+    num_runs, more, num_decisions = len(chunk.incumbent), length - chunk.incumbent.shape[1], chunk.traces.arch.shape[2]
+    if more <= 0:
+        return chunk
+    further = None if chunk.traces.objectives is None else chunk.traces.objectives.shape[2]
+    unused = empty_trace(more, num_decisions, further, chunk.traces.worker is not None)
+
+    def longer(rows: np.ndarray, row: Any) -> np.ndarray:
+        if rows.ndim == 1:  # of the whole run
+            return rows
+        return np.concatenate([rows, np.broadcast_to(np.asarray(row), (num_runs, *row.shape))], axis=1)
+
+    return chunk._replace(
+        traces=jax.tree.map(longer, chunk.traces, unused),
+        incumbent=np.pad(chunk.incumbent, ((0, 0), (0, more)), "edge"),
+        values=np.pad(chunk.values, ((0, 0), (0, 0), (0, more)), "edge"),
     )
 
 
