@@ -210,7 +210,8 @@ def search(
             evaluation = _evaluate_at_once(searcher, by, keys, proposal, names, on_evaluation)
         else:
             most = 1 if evaluate_many is None else at_once or proposal.archs.shape[0]
-            by_python = _ByPython(by, most, num_objectives, steps, on_evaluation, save)
+            room = capacity - int(progress.num_done)
+            by_python = _ByPython(by, most, room, num_objectives, steps, on_evaluation, save)
             evaluation = _evaluate_by_python(by_python, keys, proposal, progress, pending, names)
         before = state
         state, progress, rows = steps.tell(asked, progress, proposal, evaluation)
@@ -404,6 +405,7 @@ class _ByPython(NamedTuple):
 
     evaluate: EvaluateMany
     most: int  # candidates in one call
+    room: int  # evaluations that the trace has place for
     num_objectives: int | None
     steps: _Steps
     on_evaluation: OnEvaluation | None
@@ -415,10 +417,12 @@ def _evaluate_by_python(
 ) -> Evaluation:
     """Evaluates a proposal's valid rows in order, from the first that is not yet in `made`, until the search ends."""
     rows = np.flatnonzero(np.asarray(proposal.valid))
-    for number in range(len(made.scores), len(rows), how.most):
+    # With several workers a proposal has no more rows than are begun, and which end in time is not known before.
+    end = len(rows) if how.steps.settle is None else min(len(rows), how.room)
+    for number in range(len(made.scores), end, how.most):
         if number and _has_ended(how, progress, proposal, rows[:number], made):
             break
-        places = range(number, min(number + how.most, len(rows)))
+        places = range(number, min(number + how.most, end))
         candidates = [_candidate(keys, proposal, rows[place], names) for place in places]
         begin = time.perf_counter()
         # What JAX is still computing is waited for, so that the time is the work's.
