@@ -55,6 +55,7 @@ def test_published_numbers_of_the_archives(apis):
     assert (info["test-accuracy"], info["train-accuracy"]) == pytest.approx((89.51, 96.846), abs=1e-5)
     assert "valid-accuracy" not in info
     assert tss.find_best("cifar100", "valid", hp="12") == (284, pytest.approx(40.48, abs=1e-5))
+    assert tss.find_best("cifar100", "valid", flop_max=-1.0, hp="12") == (-1, None)  # none is within the limit
     assert tss.statistics("cifar10-valid", "12") == {2: 3}
     assert tss.get_net_config(11, "cifar100")["num_classes"] == 100
     assert (len(tss), len(sss), tss.evaluated_indexes) == (15_625, 32_768, [0, 11, 284])

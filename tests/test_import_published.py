@@ -362,6 +362,15 @@ class TestCsv:
         np.testing.assert_array_equal(table.read("parameters/data"), [1.5, np.nan])
         assert table.row_of("b|q|y") == 1
 
+    def test_strings_of_digits_are_strings(self, tmp_path):
+        for texts in (("00120121", "22000100"), ("12012012", "22222222")):
+            text = "".join(f"{text},{50 + row}\n" for row, text in enumerate(texts))
+            status, path = self.run(tmp_path, "nasbench_macro", f"arch,accuracy/d/1/test\n{text}")
+            assert status == 0
+            table = load_table(path)
+            assert [table.text(row) for row in range(2)] == list(texts)
+            np.testing.assert_array_equal(table.read("accuracy/d/1/test"), [[50], [51]])
+
     def test_a_mapping_gives_scales(self, tmp_path, space):
         mapping = {
             "architectures": {"array": "arch"},

@@ -240,8 +240,10 @@ class MetaAPI:
         param_max: float | None = None,
         hp: str | int = "12",
         enforce_all: bool | None = None,
-    ) -> tuple[int, float]:
+    ) -> tuple[int, float | None]:
         """Returns the number and accuracy of the best architecture by the mean over runs, within limits in millions.
+
+        Where none is within them it is -1 and None, as published.
 
         `valid` and `test` of cifar10 are x-valid of 'cifar10-valid' and ori-test of 'cifar10', as published.
         """
@@ -260,7 +262,7 @@ class MetaAPI:
                     raise ValueError(f"this table has no {kind} of {dataset}")
                 values = np.where(costs <= most, values, np.nan)
         if np.isnan(values).all():
-            return -1, float("nan")
+            return -1, None
         best = int(np.nanargmax(values))
         return best, float(values[best])
 

@@ -38,7 +38,7 @@ class NASBench201API(MetaAPI):
         FLOP_max: float | None = None,
         Param_max: float | None = None,
         hp: str | int = "12",
-    ) -> tuple[int, float]:
+    ) -> tuple[int, float | None]:
         """Returns the number and accuracy of the best architecture by the mean over runs, within limits in millions."""
         return super().find_best(dataset, metric_on_set, FLOP_max, Param_max, hp)
 

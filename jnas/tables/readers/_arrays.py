@@ -30,7 +30,7 @@ from jnas.tables._look_ups import check_distinct
 from jnas.tables._metric import ACCURACY, TableMetric
 from jnas.tables._numbers import check_numbers
 from jnas.tables.readers._array_mapping import DEFAULTS, CheckedMapping, check_mapping, default_mapping
-from jnas.tables.readers._csv import csv_columns, is_csv
+from jnas.tables.readers._csv import as_columns, is_csv, written_cells
 from jnas.tables.readers._upper_triangles import unpack_cells
 
 
@@ -99,7 +99,7 @@ def _open_sources(path: str | os.PathLike[str]) -> Iterator["_Sources"]:
         raise FileNotFoundError(f"there is no file at {path}")
     if is_csv(path):
         with _naming_file(path):
-            yield _Columns(path, csv_columns(path))
+            yield _Columns(path, written_cells(path))
         return
     with open(path, "rb") as file:
         start = file.read(10)
@@ -161,10 +161,14 @@ class _Sources:
         with damage_said(lambda why: f"the array {name!r} of {self.path} cannot be read ({why})"):
             return how(self._archive, self._members[name])
 
+    def are_texts(self, array: np.ndarray) -> bool:
+        """Returns whether an array, of which only type and shape are looked at, is of texts `[N]`."""
+        return array.ndim == 1 and array.dtype.kind in "SU"
+
     def texts(self, name: str, reader: str, count: int | None = None) -> list[str]:
         """Returns an array of texts `[N]`, where `N` may be known."""
         shape = self.announced(name, reader)
-        if shape.ndim != 1 or shape.dtype.kind not in "SU" or shape.shape[0] != (count or shape.shape[0]):
+        if not self.are_texts(shape) or shape.shape[0] != (count or shape.shape[0]):
             axis = "N" if count is None else count
             raise ValueError(
                 f"{reader} takes {name!r}, which is {shape.dtype}{list(shape.shape)}, expected texts [{axis}]"
@@ -179,10 +183,21 @@ class _Sources:
 class _Columns(_Sources):
     """The columns of a CSV file, all of which are there."""
 
-    def __init__(self, path: str | os.PathLike[str], columns: Mapping[str, np.ndarray]):
+    def __init__(self, path: str | os.PathLike[str], cells: Mapping[str, list[str]]):
+        columns = as_columns(cells, path)
         self.path = path
         self._members = dict.fromkeys(columns)  # type: ignore[assignment]  # nothing is read by them
         self._cache = dict(columns)
+        self._cells = cells
+
+    def are_texts(self, array: np.ndarray) -> bool:
+        """Returns whether an array is a column: one of digits alone is of texts too, where texts are wanted."""
+        return array.ndim == 1
+
+    def texts(self, name: str, reader: str, count: int | None = None) -> list[str]:
+        """Returns a column as it is written: `0012` is no 12."""
+        super().texts(name, reader, count)
+        return list(self._cells[name])
 
 
 def _architectures(sources: _Sources, entry: Mapping[str, Any], space: Space) -> np.ndarray:
@@ -198,7 +213,7 @@ def _architectures(sources: _Sources, entry: Mapping[str, Any], space: Space) ->
     else:
         (name,) = entry.values()
         looked = sources.announced(name, "'architectures' of the mapping")
-        if "strings" in entry or (looked.ndim == 1 and looked.dtype.kind in "SU"):
+        if "strings" in entry or sources.are_texts(looked):
             archs = encode_texts(space, sources.texts(name, "'architectures' of the mapping"))
         elif looked.dtype.kind not in "iu":
             raise ValueError(

@@ -38,6 +38,11 @@ def csv_columns(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
       ValueError: It is no such text, has no rows, names a column twice, or a row has more or fewer cells than the first
         line.
     """
+    return as_columns(written_cells(path), path)
+
+
+def written_cells(path: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """Returns the cells of a CSV file as they are written, by the names in its first line; errors as above."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file at {path}")
@@ -57,8 +62,12 @@ def csv_columns(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     for place, row in enumerate(rows[1:], start=2):
         if len(row) != len(names):
             raise ValueError(f"row {place} of {path} has {len(row)} cells, expected {len(names)} as in the first")
-    columns = {name: _column([row[i].strip() for row in rows[1:]]) for i, name in enumerate(names)}
-    return _side_by_side(columns, path)
+    return {name: [row[i].strip() for row in rows[1:]] for i, name in enumerate(names)}
+
+
+def as_columns(cells: Mapping[str, list[str]], path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Returns cells as `csv_columns` does; ValueError where numbered columns are not numbers from 0 on."""
+    return _side_by_side({name: _column(each) for name, each in cells.items()}, Path(path))
 
 
 def _column(cells: list[str]) -> np.ndarray:
