@@ -40,6 +40,12 @@ def test_hypervolume_is_the_volume_of_the_union(num_objectives):
     assert len(set(expected)) > 2
 
 
+def test_whole_numbers_have_the_volume_of_the_same_numbers_with_a_point():
+    """A reference between them is not cut to a whole number."""
+    points = np.asarray([[1, 3], [2, 1]])
+    assert float(hypervolume(jnp.asarray(points), [4.5, 4.5])) == by_inclusion_and_exclusion(points, 4.5)
+
+
 @pytest.mark.parametrize("num_objectives", [2, 3])
 def test_fronts_are_what_nothing_dominates(num_objectives):
     points = drawn(num_objectives)

@@ -112,6 +112,7 @@ def hypervolume(costs: Array, reference: ArrayLike, mask: Array | None = None) -
       7.0
     """
     costs = jnp.asarray(costs)
+    costs = costs.astype(jnp.promote_types(costs.dtype, jnp.float32))  # a reference between whole numbers stays there
     bound = jnp.asarray(reference, costs.dtype)
     if costs.ndim != 2 or bound.shape != costs.shape[1:] or costs.shape[1] > 3:
         raise ValueError(
