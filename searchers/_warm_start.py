@@ -133,8 +133,8 @@ def best_of_random(key: Key, space: Space, score: Score, size: int, num_drawn: i
     archs = jax.vmap(space.sample)(split(key, num_drawn)).astype(jnp.int32)
     fingerprints = jax.vmap(space.fingerprint)(archs)
     scores = jax.vmap(score)(archs).reshape(num_drawn).astype(jnp.float32)
-    least = float(np.finfo(np.float32).min)  # of what has no score, which is drawn last; taken ones are below
-    scores = jnp.where(jnp.isnan(scores), least, jnp.clip(scores, least, -least))
+    least = float(np.finfo(np.float32).min)  # of what has no finite score, which is drawn last; taken ones are below
+    scores = jnp.where(jnp.isfinite(scores), scores, least)
 
     def take(left: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
         best = jnp.argmax(left)

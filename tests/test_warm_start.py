@@ -12,7 +12,7 @@ from jnas.searchers import local_search, make, random_search, regularized_evolut
 from jnas.searchers._registry import entry, names
 from jnas.searchers._settings import setting_names
 from jnas.searchers._warm_start import best_of_random
-from jnas.spaces import nasbench201, subset, with_columns
+from jnas.spaces import categorical, nasbench201, subset, with_columns
 from jnas.spaces._columns import has_features, space_features
 from jnas.tables._file import save_arrays
 
@@ -35,6 +35,17 @@ def test_a_design_is_the_best_different_ones_of_what_was_drawn():
     found = SCORES[np.asarray(jax.vmap(SPACE.index)(design[: len(first)]))]
     assert np.isnan(found[-1])
     assert np.isfinite(found[:100]).all()
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_drawn_last(odd):
+    """A score that ran over is no score: it stands behind the worst that is one."""
+    space = categorical((3, 3))
+    scores = jnp.asarray([5, odd, -3e38, 1, odd, 2, 4, 3, 0], jnp.float32)
+    design, count = best_of_random(jax.random.key(0), space, lambda a: scores[space.index(a)], 9, 200)
+    order = np.asarray(jax.vmap(space.index)(design))
+    assert int(count) == 9
+    assert order[:7].tolist() == [0, 6, 7, 5, 3, 8, 2]
 
 
 @pytest.mark.parametrize("name", ["regularized_evolution", "local_search", "tpe", "bananas_random_ranking", "smac"])
