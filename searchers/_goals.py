@@ -29,7 +29,8 @@ class Goals(NamedTuple):
 
     def reads(self, known: Entry) -> tuple[Callable[..., Any], ...]:
         """Returns the functions whose keyword arguments are further settings of a searcher."""
-        told = self.lowest is not None and self.num_objectives == 1 and not known.objectives
+        learns = known.name not in _MEMORYLESS and not known.objectives
+        told = self.lowest is not None and self.num_objectives == 1 and learns
         return (constraint_settings,) if told else ()
 
 

@@ -9,8 +9,11 @@ import pytest
 import jnas
 from jnas import spaces
 from jnas.commands._cli import main
-from jnas.studies.search._front_numbers import REFERENCE, front_finals, front_progress
+from jnas.studies.search._front_numbers import REFERENCE, front_finals, front_progress, fronts_csv
+from jnas.studies.search._front_section import _words
 from jnas.studies.search._objectives import front_of
+from jnas.studies.search._report import _unequal
+from jnas.studies.search._summary import compare
 
 SPACE = spaces.categorical((4, 4, 4))
 RNG = np.random.default_rng(5)
@@ -98,6 +101,28 @@ def test_who_evaluates_everything_has_no_regret(table):
     assert last.epsilon == pytest.approx(0, abs=1e-5)
 
 
+def test_of_four_objectives_there_is_no_hypervolume(folder):
+    """Neither a regret of 1: epsilons are what there is, of the largest difference in any objective."""
+    results = jnas.load_study(folder)
+    names, signs = (*results.front.names, "a", "b"), (*results.front.signs, 1.0, 1.0)
+    costs = np.concatenate([results.front.costs, np.tile([0.0, 1.0], (len(results.front.costs), 1))], axis=1)
+    front = results.front._replace(names=names, signs=signs, costs=costs)
+    searchers = []
+    for own in results.searchers:
+        known = np.asarray(own.traces.objectives)
+        more = np.broadcast_to(np.float32([0.5, 1.0]), (*known.shape[:-1], 2))
+        traces = own.traces._replace(objectives=np.concatenate([known[..., :1], more], axis=-1))
+        searchers.append(own._replace(traces=traces))
+    changed = results._replace(front=front, searchers=searchers)
+    rows = list(csv.DictReader(fronts_csv(changed).splitlines()))
+    before = list(csv.DictReader(fronts_csv(results).splitlines()))
+    assert all(row["hypervolume_regret"] == row["low"] == row["high"] == "" for row in rows)
+    wanted = [max(float(row["additive_epsilon"]), 0.5) for row in before]  # of each run, so that the mean is no less
+    found = [float(row["additive_epsilon"]) for row in rows]
+    assert all(f >= w - 1e-5 for f, w in zip(found, wanted, strict=True))
+    assert any(np.isfinite(found))
+
+
 def test_evaluations_at_another_fidelity_are_on_no_front(folder):
     results = jnas.load_study(folder)
     one, traces = results.searchers[0], results.searchers[0].traces
@@ -149,6 +174,10 @@ def test_the_page_shows_the_front_and_is_made_again(folder, capsys):
         (["--at-most", "parameters=0.00001"], "no architecture of the table has parameters of at most 1e-05"),
         (["--at-most", "parameters"], "--at-most"),
         (["--at-most", "parameters=nan"], "--at-most"),
+        (["--at-most", "parameters=1,parameters=2"], "a bound each"),
+        (["--at-most", "latency:chip=max=5"], "expected a column alone"),
+        (["--at-most", "parameters=1", "--searchers", "random_search:constraint=filter"], "constraint"),
+        (["--objectives", "accuracy,latency:chip,device_latency/chip=max"], "twice, under two names"),
         (["--objectives", "accuracy,parameters", "--objective", "proxy:synflow"], "and objectives came beside it"),
     ],
 )
@@ -161,6 +190,22 @@ def test_what_cannot_be_searched_for_is_refused(folder, words, told, capsys):
     assert status == 2
     assert told in capsys.readouterr().err
     assert not (folder.parent / "refused" / "traces").exists()
+
+
+def test_what_is_said_of_two_studies_is_which_bounds_differ(folder):
+    """In the words of a sentence, and however near the bounds are."""
+    results = jnas.load_study(folder)
+    near = [results._replace(config={**results.config, "at_most": {"parameters": b}}) for b in (1234567.0, 1234568.0)]
+    [comparison] = compare(near)
+    assert "constraints (A: parameters at most 1234567, B: parameters at most 1234568)" in _unequal(comparison)
+    assert _unequal(compare([near[0], near[0]])[0]) is None
+
+
+def test_the_section_says_what_the_front_is_among(folder):
+    front = jnas.load_study(folder).front
+    assert "keeps the constraints" in _words(front, bounded=True)
+    assert "only the longest training counts" in _words(front._replace(fidelity=1), bounded=False)
+    assert not {"constraints", "longest"} & set(_words(front, bounded=False).split())
 
 
 def test_the_page_says_how_many_workers_there_are(tmp_path, table):

@@ -87,7 +87,10 @@ def _read_targets(text: str) -> tuple[tuple[str, str, int], ...]:
 
 def _read_bounds(text: str) -> dict[str, float]:
     pairs = [part.rsplit("=", 1) for part in text.split(",") if part.strip()]
-    return {name.strip(): float(bound) for name, bound in pairs}
+    bounds = {name.strip(): float(bound) for name, bound in pairs}
+    if len(bounds) < len(pairs):
+        raise ValueError  # the last of two bounds of a column would win
+    return bounds
 
 
 def _are_bounds(value: Any) -> bool:
@@ -110,7 +113,7 @@ COLUMNS = ValueKind(
     _read_names,
     lambda names: isinstance(names, tuple | list) and bool(names) and all(isinstance(n, str) and n for n in names),
 )
-BOUNDS = ValueKind("columns with bounds, such as parameters=0.5,latency:pixel3=20", _read_bounds, _are_bounds)
+BOUNDS = ValueKind("columns with a bound each, such as parameters=0.5,latency:pixel3=20", _read_bounds, _are_bounds)
 TARGETS = ValueKind("columns as DATASET:SPLIT:EPOCHS with commas between them", _read_targets)
 EPOCHS = ValueKind("numbers of epochs that ascend, such as 12,200", _read_epochs)
 SECONDS = ValueKind("a positive number of seconds", float, _are_seconds, largest=_MOST_SECONDS)

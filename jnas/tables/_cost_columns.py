@@ -88,12 +88,14 @@ def violations(table: _Readable, at_most: Mapping[str, float], datasets: Sequenc
       The sum over bounds of what is above each, as a share of its size (as it is for a bound of 0).
 
     Raises:
-      ValueError: The table has no such column, or a bound is not finite.
+      ValueError: The table has no such column, a column has a direction, or a bound is not finite.
     """
     total: np.ndarray | None = None
     for word, bound in at_most.items():
         if isinstance(bound, bool) or not isinstance(bound, int | float) or not np.isfinite(bound):
             raise ValueError(f"at_most has {bound!r} for {word!r}, expected a finite number in the column's unit")
+        if "=" in word:
+            raise ValueError(f"at_most has {word!r}, expected a column alone: what is above its bound violates it")
         values = cost_column(table, word, datasets, "at_most").values
         over = np.maximum(values - np.float32(bound), 0) / np.float32(abs(bound) or 1.0)
         total = over if total is None else total + over

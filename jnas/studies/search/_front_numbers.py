@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jnas.io._text import csv_text
+from jnas.io._text import csv_text, number_cell
 from jnas.statistics._attainment import AttainmentSurface, attainment_surface
 from jnas.statistics._bootstrap import bootstrap_interval
 from jnas.statistics._curves import curve_at
@@ -19,6 +19,9 @@ from jnas.studies.search._results import SearcherResult, StudyResults
 
 REFERENCE = 1.1
 """Of hypervolumes, in units in which the table's front reaches from 0 to 1 in each objective."""
+
+MOST_MEASURED = 3
+"""Objectives of which there is a hypervolume."""
 
 _GRID = 100
 _COUNTS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
@@ -37,7 +40,7 @@ class FrontFinals(NamedTuple):
     """What an entry's runs had found after some evaluations."""
 
     evaluations: int
-    mean: float  # hypervolume regret, as a share of the front's
+    mean: float  # hypervolume regret, as a share of the front's; NaN of more than three objectives
     low: float  # 95 % bootstrap interval; NaN for few runs
     high: float
     epsilon: float  # mean additive epsilon, as a share of what the front extends over
@@ -89,7 +92,7 @@ def _volumes_of(costs: jax.Array, mask: jax.Array) -> jax.Array:
 
 def _volumes(costs: NDArray[np.float32], mask: NDArray[np.bool_]) -> Floats:
     """Returns hypervolumes `[S, K]` after each of the points `[S, K, O]`; of more than three objectives NaN."""
-    if costs.shape[2] > 3:
+    if costs.shape[2] > MOST_MEASURED:
         return np.full(mask.shape, np.nan)
     return np.asarray(_volumes_of(costs, mask), np.float64)
 
@@ -149,11 +152,12 @@ def front_finals(result: SearcherResult, own: Progress, front: TableFront) -> li
     """Returns regrets of hypervolume at round numbers of evaluations and at the end."""
     most = int(np.asarray(result.traces.mask).sum(axis=1).max(initial=1))
     counts = [*(count for count in _COUNTS if count < most), most]
-    regrets: Floats = 1 - np.nan_to_num(
-        _volume_at(np.asarray(counts, np.float64), 1 + own.rows.astype(np.float64), own)
-    )
+    volumes = np.nan_to_num(_volume_at(np.asarray(counts, np.float64), 1 + own.rows.astype(np.float64), own))
+    regrets: Floats = 1 - volumes
     mean: Floats = np.mean(regrets, axis=0, dtype=np.float64)
     low, high = _interval(regrets, mean) if len(regrets) >= FEWEST else (np.full_like(mean, np.nan),) * 2
+    if own.costs.shape[2] > MOST_MEASURED:
+        mean, low, high = (np.full_like(mean, np.nan),) * 3
     whole = front.shares(front.costs)
     found = []
     for i, count in enumerate(counts):
@@ -176,5 +180,5 @@ def fronts_csv(results: StudyResults) -> str | None:
     rows = []
     for searcher in results.searchers:
         for found in front_finals(searcher, front_progress(searcher, front), front):
-            rows.append([searcher.name, found.evaluations, *(f"{number:.6f}" for number in found[1:])])
+            rows.append([searcher.name, found.evaluations, *(number_cell(number, ".6f") for number in found[1:])])
     return csv_text(("searcher", "evaluations", "hypervolume_regret", "low", "high", "additive_epsilon"), rows)

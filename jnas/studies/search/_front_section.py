@@ -10,6 +10,7 @@ from jnas.pages._html import table as html_table
 from jnas.pages._parts import card, mean_cell, named, panels
 from jnas.pages._plots import INK, keep_series, line, plain_axis, plot_frame, styled, to_svg, widened
 from jnas.studies.search._front_numbers import (
+    MOST_MEASURED,
     REFERENCE,
     Progress,
     attained,
@@ -40,6 +41,7 @@ def front_section(comparison: Comparison, space: Space | None, suffix: str) -> H
     pictures = [
         (front.names[column], _surfaces(comparison, front, progress, column)) for column in range(1, len(front.names))
     ]
+    bounded = any(study.config.get("at_most") for study in comparison.studies)
     told = (
         "Median attainment surfaces: the best "
         f"{front.names[0]} that half of the runs reach at each value of the other objective or a better one, the band "
@@ -47,18 +49,20 @@ def front_section(comparison: Comparison, space: Space | None, suffix: str) -> H
         f"{' by all objectives, as it shows in these two' if len(front.names) > 2 else ''}. "
         f"The tenth of its points with the worst {front.names[0]} may lie outside of the picture."
     )
-    parts: list[Any] = [element("p", _words(front)), panels(pictures, told, searcher_legend(comparison))]
-    if len(front.names) <= 3:
+    parts: list[Any] = [element("p", _words(front, bounded)), panels(pictures, told, searcher_legend(comparison))]
+    if len(front.names) <= MOST_MEASURED:
         parts += [_table(comparison, entries, progress, front), _volumes(comparison, entries, progress)]
     return section("The front", parts, _cells(comparison, front, progress, space), id=f"front{suffix}")
 
 
-def _words(front: TableFront) -> str:
+def _words(front: TableFront, bounded: bool) -> str:
+    among = " among what keeps the constraints" if bounded else ""
+    counted = " Of what searchers evaluate, only the longest training counts." if front.fidelity else ""
     return (
-        f"The table's exact front by {', '.join(front.names)} has {len(front.costs):,} architectures (equal ones "
-        "counted). Hypervolumes are measured in units in which that front reaches from 0 to 1 in each objective, below "
-        f"the point {REFERENCE} in all of them, and given as shares of the front's own; additive epsilon, in the same "
-        "units, is by how much everything found would have to be better to match all of the front."
+        f"The table's exact front by {', '.join(front.names)}{among} has {len(front.costs):,} architectures (equal "
+        f"ones counted).{counted} Hypervolumes are measured in units in which that front reaches from 0 to 1 in each "
+        f"objective, below the point {REFERENCE} in all of them, and given as shares of the front's own; additive "
+        "epsilon, in the same units, is by how much everything found would have to be better to match all of the front."
     )
 
 

@@ -109,9 +109,12 @@ def find_front(
       datasets: Names of the data set that is searched on.
 
     Raises:
-      ValueError: The table has no such column, or no architecture has a number in all.
+      ValueError: The table has no such column, one is there twice, or no architecture has a number in all.
     """
     columns = [cost_column(table, name, datasets) for name in others]
+    twice = [c.name for i, c in enumerate(columns) if c.member in [before.member for before in columns[:i]]]
+    if twice:
+        raise ValueError(f"objectives has the column of {twice[0]!r} twice, under two names; leave one out")
     value = np.where(runs.num_runs > 0, np.nanmean(np.where(runs.num_runs[:, None] > 0, runs.value, 0), axis=1), np.nan)
     costs = np.stack([-table.metric.sign * value, *(column.costs for column in columns)], axis=1).astype(np.float64)
     if keeps is not None:

@@ -176,7 +176,7 @@ def _unequal(comparison: Comparison) -> Html | None:
     }
     differ = []
     for key, words in settings.items():
-        values = [value_text(study.config.get(key)) for study in comparison.studies]
+        values = [_setting_text(key, study.config) for study in comparison.studies]
         if len(set(values)) > 1:
             each = ", ".join(f"{name}: {value}" for name, value in zip(comparison.names, values, strict=True))
             differ.append(f"{words} ({each})")
@@ -187,6 +187,14 @@ def _unequal(comparison: Comparison) -> Html | None:
         f"differs here. {'; '.join(differ)}."
     )
     return element("p", element("strong", "Different settings."), text, class_="note")
+
+
+def _setting_text(key: str, config: Mapping[str, Any]) -> str:
+    return value_text(_bounds(config) or None if key == "at_most" else config.get(key))
+
+
+def _bounds(config: Mapping[str, Any]) -> list[str]:
+    return [f"{name} at most {value_text(bound)}" for name, bound in (config.get("at_most") or {}).items()]
 
 
 def _without_halving(comparison: Comparison) -> Html | None:
@@ -236,8 +244,7 @@ def _task(study: StudyResults) -> str:
     what = f"the architecture with the best {goal}"
     if config.get("objectives"):
         what = f"all that nothing dominates by {goal} and {listed(config['objectives'][1:])}"
-    bounds = [f"{name} at most {bound:g}" for name, bound in (config.get("at_most") or {}).items()]
-    kept = f" with {listed(bounds)}" if bounds else ""
+    kept = f" with {listed(_bounds(config))}" if _bounds(config) else ""
     return f"{who} run on {_space_name(study)}{each} to find {what}{kept}."
 
 
