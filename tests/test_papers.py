@@ -172,6 +172,21 @@ def test_the_sentence_says_runs_means_and_test(study):
     assert paper_sentence(study._replace(searchers=())) == ""
 
 
+def test_the_sentence_says_all_that_was_searched_for(study):
+    """What a paper prints must not pass a search for several objectives, or under bounds, for one for accuracy."""
+    told = {
+        "with latency:pixel3 at most 10 and parameters at most 0.5": {
+            "at_most": {"latency:pixel3": 10.0, "parameters": 0.5}
+        },
+        "together with latency:pixel3 and flops": {"objectives": ["accuracy", "latency:pixel3", "flops"]},
+        "4 evaluations side by side": {"workers": 4},
+        "after 2 and 8 epochs of a training of 12": {"epochs": [2, 8], "of_epochs": 12},
+    }
+    for part, config in told.items():
+        said = [paper_sentence(each) for each in (study, study._replace(config={**study.config, **config}))]
+        assert [part in sentence for sentence in said] == [False, True]
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
 @pytest.mark.pictures
 def test_the_table_and_a_picture_compile(folder):

@@ -8,6 +8,7 @@ import numpy as np
 from jnas.core._version import __version__
 from jnas.io._text import counted, listed
 from jnas.pages._parts import p_text
+from jnas.studies.search._objectives import bounds_told
 from jnas.studies.search._results import StudyResults
 from jnas.studies.search._summary import Comparison, compare, finals, main_target, pairwise
 from jnas.tables._metric import metric_of
@@ -39,20 +40,30 @@ def _asked(results: StudyResults) -> str:
         limits.append(f"at most {counted(int(config['max_evaluations']), 'evaluation')}")
     limit = f", of {' and '.join(limits)} each" if limits else ""
     seed = f" (root seed {config['root_seed']})" if "root_seed" in config else ""
-    return f"We ran {listed(names)} on {where}, searching {goal}, in {each}{seed} of each{limit}."
+    workers = config.get("workers", 1)
+    beside = f", {workers} evaluations side by side" if workers > 1 else ""
+    return f"We ran {listed(names)} on {where}, searching {goal}, in {each}{seed} of each{limit}{beside}."
 
 
 def _goal(config: Any) -> str:
+    others, bounds = (config.get("objectives") or ())[1:], bounds_told(config)
+    front = f", together with {listed(others)} (architectures that nothing dominates)" if others else ""
+    kept = f", with {listed(bounds)}" if bounds else ""
+    return f"{_first_goal(config)}{front}{kept}"
+
+
+def _first_goal(config: Any) -> str:
     if config.get("objective") is not None:
         return f"the training-free score {str(config['objective']).removeprefix('proxy:')}"
     told = [str(config[name]) for name in ("dataset", "split") if name in config]
     epochs = config.get("epochs")
     several = list(map(str, epochs)) if isinstance(epochs, list | tuple) else [str(epochs)] if epochs else []
     after = f" after {listed(several)} epoch{'' if several == ['1'] else 's'}" if several else ""
+    whole = f" of a training of {config['of_epochs']}" if config.get("of_epochs") else ""
     seen = {"mean": " (means over training seeds)", "random": " (of one training drawn at random each time)"}
     reward = config.get("reward")
     noise = "" if reward is None else seen.get(str(reward), f" (of training seed {reward})")
-    return f"for the best {' '.join([*told, metric_of(config).name])}{after}{noise}"
+    return f"for the best {' '.join([*told, metric_of(config).name])}{after}{whole}{noise}"
 
 
 def _found(comparison: Comparison) -> str:

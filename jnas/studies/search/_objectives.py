@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jnas.io._fields import describe_fields
+from jnas.pages._settings import value_text
 from jnas.statistics._fronts import exact_front
 from jnas.tables._cost_columns import cost_column, violations
 from jnas.tables._look_ups import RunValues
@@ -85,6 +86,11 @@ def check_objectives(table: Table, objectives: Sequence[str], scored: str | None
     if scored is not None:
         raise ValueError(f"objective is a score without training, {scored!r}, and objectives came beside it; give one")
     return tuple(others)
+
+
+def bounds_told(config: Mapping[str, Any]) -> list[str]:
+    """Returns the constraints of a study's configuration as words, one for each."""
+    return [f"{name} at most {value_text(bound)}" for name, bound in (config.get("at_most") or {}).items()]
 
 
 def keeps_bounds(table: Table, at_most: Mapping[str, float], datasets: Sequence[str]) -> np.ndarray:

@@ -18,6 +18,7 @@ from jnas.studies._compared import known_space
 from jnas.studies.search._differences import differences_section
 from jnas.studies.search._evaluation_section import evaluation_section
 from jnas.studies.search._front_section import front_section
+from jnas.studies.search._objectives import bounds_told
 from jnas.studies.search._random_order import random_order_section
 from jnas.studies.search._results import StudyResults
 from jnas.studies.search._searched import with_searched
@@ -190,11 +191,7 @@ def _unequal(comparison: Comparison) -> Html | None:
 
 
 def _setting_text(key: str, config: Mapping[str, Any]) -> str:
-    return value_text(_bounds(config) or None if key == "at_most" else config.get(key))
-
-
-def _bounds(config: Mapping[str, Any]) -> list[str]:
-    return [f"{name} at most {value_text(bound)}" for name, bound in (config.get("at_most") or {}).items()]
+    return value_text(bounds_told(config) or None if key == "at_most" else config.get(key))
 
 
 def _without_halving(comparison: Comparison) -> Html | None:
@@ -244,7 +241,8 @@ def _task(study: StudyResults) -> str:
     what = f"the architecture with the best {goal}"
     if config.get("objectives"):
         what = f"all that nothing dominates by {goal} and {listed(config['objectives'][1:])}"
-    kept = f" with {listed(_bounds(config))}" if _bounds(config) else ""
+    bounds = bounds_told(config)
+    kept = f" with {listed(bounds)}" if bounds else ""
     return f"{who} run on {_space_name(study)}{each} to find {what}{kept}."
 
 

@@ -17,6 +17,7 @@ from jnas.spaces._rows import encoding_finder, many_are_one
 from jnas.studies import _engine
 from jnas.studies._compared import ranks_among, seeds_text
 from jnas.studies.search._cost import estimate_study
+from jnas.studies.search._objectives import bounds_told
 from jnas.studies.search._plan import SearchPlan
 from jnas.studies.search._program import Program, SearchRuns, compile_program, make_program
 from jnas.studies.search._results import (
@@ -111,7 +112,7 @@ def search_headline(plan: SearchPlan) -> str:
     by = f"the score {config['objective'].removeprefix('proxy:')}, beside " if "objective" in config else ""
     by_workers = f" by {counted(config['workers'], 'worker')}" if "workers" in config else ""
     kind += "".join(f", {name}" for name in config.get("objectives", ())[1:])
-    kind += "".join(f", {name} at most {bound:g}" for name, bound in config.get("at_most", {}).items())
+    kind += "".join(f", {bound}" for bound in bounds_told(config))
     return (
         f"{counted(len(plan.searchers), 'searcher')} x {seeds_text(config)} on {config['table_name']}: "
         f"{by}{config['dataset']} {config['split']} {metric_of(config).name} after {epochs}{of_epochs} ({kind}), "
