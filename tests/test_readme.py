@@ -3,10 +3,12 @@
 import contextlib
 import io
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from jnas.commands._cli import _make_parser
 from jnas.searchers.weight_sharing._registry import weight_sharing_names
 from jnas.tables._file import save_arrays
 from jnas.tables._synthetic import synthetic_table
@@ -16,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 _BLOCK = re.compile(r"^ *```(?:python|\{code-cell\}[^\n]*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+_SHELL = re.compile(r"^ *```sh\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 PRINTED = {  # among what a page prints, where a figure is bound to come out
     "README.md": "500 searches",
@@ -42,6 +45,34 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
         for block in _blocks(page):
             exec(compile(block, str(page), "exec"), namespace)
     assert PRINTED.get(name, "") in printed.getvalue()
+
+
+def _commands(page):
+    """The words behind `jnas` of each command in a page's blocks of shell, `$I` and its like as a number."""
+    for block in _SHELL.findall(page.read_text(encoding="utf-8")):
+        for line in block.replace("\\\n", " ").splitlines():
+            lexer = shlex.shlex(re.sub(r"\$\w+", "0", line), posix=True, punctuation_chars=";&|")
+            lexer.whitespace_split = True
+            words = []
+            for word in [*lexer, ";"]:
+                if word not in (";", "&&", "&", "|", "||"):
+                    words.append(word)
+                    continue
+                if "jnas" in words:
+                    yield words[words.index("jnas") + 1 :]
+                words = []
+
+
+def test_commands_of_the_pages_are_understood():
+    parser, found = _make_parser(), []
+    for page in (README, *PAGES):
+        for words in _commands(page):
+            found.append(words)
+            try:
+                parser.parse_args(words)
+            except SystemExit:
+                pytest.fail(f"{page.name}: jnas {shlex.join(words)}")
+    assert len(found) > 50
 
 
 @pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -32,7 +32,11 @@ def add_import(commands: Any) -> None:
         "jnas.spaces.categorical, or a table (.npz), whose space it is"
     )
     arrays.add_argument("--space", metavar="NAME", required=True, help=spaces)
-    arrays.add_argument("--mapping", metavar="FILE", help="JSON that says which array is what")
+    arrays.add_argument(
+        "--mapping",
+        metavar="FILE",
+        help="JSON that says which array is what (nasbench101, nasbench201: by default the published numbers' names)",
+    )
     arrays.add_argument(
         "--model-seconds",
         action="store_true",
