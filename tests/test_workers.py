@@ -2,6 +2,7 @@
 
 import functools
 import heapq
+import re
 
 import jax
 import jax.numpy as jnp
@@ -209,3 +210,10 @@ def test_a_search_from_python_is_the_compiled_one_and_goes_on_after_a_crash(tmp_
 def test_a_number_of_workers_is_checked(workers):
     with pytest.raises(ValueError, match=r"workers is .*, expected a Python int from 1 to 10,000"):
         run(SEARCHERS["asha"], OBJECTIVE, jax.random.key(0), max_evaluations=5, workers=workers)
+
+
+@pytest.mark.parametrize("name", ["random_search", "regularized_evolution", "hyperband"])  # older than workers
+def test_one_worker_computes_nothing_of_others(name):
+    """So that the program is the one that searches without workers had, and folders begun by it go on."""
+    asked = str(jax.make_jaxpr(SEARCHERS[name].ask)(SEARCHERS[name].init(jax.random.key(0), 8)))
+    assert not re.search(r"\w+\[0[],]", asked)

@@ -132,7 +132,8 @@ def _run(searcher: Searcher, objective: Any, key: Key, budget: Array, capacity: 
         else:
             place = jnp.where(rows.accepted, first + places_among(rows.accepted), capacity)
             write = lambda old, new: old.at[place].set(new, mode="drop")  # noqa: E731
-        return i + 1, (state, progress), _written(trace, rows, progress, write)
+        trace = _written(trace, rows, progress, write)
+        return i + 1, (state, progress), trace
 
     num_objectives = None if rows.objectives is None else rows.objectives.shape[1]
     trace = empty_trace(capacity, num_decisions, num_objectives)

@@ -324,8 +324,17 @@ def propose(archs: Array, fidelity: Array | int = 0, valid: Array | bool = True)
 
 def nothing_pending(num_decisions: int) -> Proposal:
     """Returns what `Searcher.ask_beside` is given where no other worker is at work: a proposal without rows."""
-    none = jnp.zeros((0,), jnp.int32)
-    return Proposal(jnp.zeros((0, num_decisions), jnp.int32), none, none, none, jnp.zeros((0,), bool))
+    none: Any = np.zeros((0,), np.int32)  # NumPy's, so that a program of one worker has nothing of it
+    archs: Any = np.zeros((0, num_decisions), np.int32)
+    return Proposal(archs, none, none, none, none.astype(bool))
+
+
+def num_asked(num_told: Array, pending: Proposal) -> Array:
+    """Returns how many evaluations have been asked for, int32 `[]`: those told, and those that others are at.
+
+    Without other workers that is the number told itself, so that the program is the one of a single worker.
+    """
+    return num_told + jnp.sum(pending.valid, dtype=jnp.int32) if pending.valid.shape[0] else num_told
 
 
 def usable_score(evaluation: Evaluation) -> Array:

@@ -27,6 +27,7 @@ from jnas.core._search_words import (
     Trace,
     function_objective,
     nothing_pending,
+    num_asked,
     propose,
     usable_score,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "likeliest_choices",
     "log_probability_of",
     "nothing_pending",
+    "num_asked",
     "propose",
     "usable_score",
 ]

@@ -100,11 +100,11 @@ def runs_objective(
         if pays_difference and not single:
             seconds = jnp.where(resumed >= 0, seconds - trained[resumed, row, slot], seconds)
         found = runs_here > 0
-        keeps = others[row, -1] <= 0 if others is not None and bounded else True  # False for NaN too
+        valid = found if others is None or not bounded else found & (others[row, -1] <= 0)  # False for NaN too
         return Evaluation(
             score=jnp.where(found, sign * values[fidelity, row, slot], jnp.nan),
             seconds=jnp.where(found & ~jnp.isnan(seconds), seconds, missing_seconds),
-            valid=found & keeps,
+            valid=valid,
             objectives=None if others is None else jnp.where(row >= 0, others[row], jnp.nan),
         )
 

@@ -17,6 +17,7 @@ from jnas.core._vocabulary import (
     Searcher,
     Space,
     nothing_pending,
+    num_asked,
     propose,
     usable_score,
 )
@@ -135,7 +136,7 @@ def dehb(
 
     def ask_beside(state: DehbState, pending: Proposal) -> tuple[Proposal, DehbState]:
         key, draw_key = split(state.key)
-        number = jnp.sum(state.num_told) + jnp.sum(pending.valid, dtype=jnp.int32)
+        number = num_asked(jnp.sum(state.num_told), pending)
         fidelity, first, parents = (jnp.asarray(column)[number % len(cycle.fidelity)] for column in cycle)
         beside = pending.valid & (pending.fidelity == fidelity)
         num_beside, size = jnp.sum(beside, dtype=jnp.int32), jnp.asarray(sizes)[fidelity]

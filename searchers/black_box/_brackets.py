@@ -12,12 +12,11 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.core._vocabulary import Array, Proposal
+from jnas.core._vocabulary import Array, Proposal, num_asked
 
 Brackets = tuple[tuple[int, ...], ...]
 """The sizes of the rungs of each bracket, in the order in which brackets are run."""
 
-_UNROLLED = 32  # workers that are compared without a table of all pairs
 
 Rounding = Literal["floor", "ceil"]
 """How Hyperband's numbers of configurations become integers."""
@@ -96,16 +95,11 @@ def next_proposal(
     candidates = jnp.where(state.reached == state.rung - 1, state.scores, -jnp.inf)
     if several := pending.valid.shape[0] > 0:
         goes_on = jnp.where(pending.valid, pending.resumes, -2)  # -1 stands for none in `rows` too
-        going = jnp.zeros(state.rows.shape, bool)
-        for worker in range(pending.valid.shape[0]) if pending.valid.shape[0] <= _UNROLLED else ():
-            going |= state.rows == goes_on[worker]  # one after another: a table of all pairs would be slower
-        if pending.valid.shape[0] > _UNROLLED:
-            going = jnp.any(state.rows[:, None] == goes_on[None], axis=1)
+        going = jnp.any(state.rows[:, None] == goes_on[None], axis=1)
         candidates = jnp.where(going, -jnp.inf, candidates)
     slot = jnp.argmax(candidates).astype(jnp.int32)
     if several:
-        asked = state.served + jnp.sum(pending.valid, dtype=jnp.int32)
-        room = asked < jnp.asarray(_sizes(brackets))[state.bracket, state.rung]
+        room = num_asked(state.served, pending) < jnp.asarray(_sizes(brackets))[state.bracket, state.rung]
         valid = room & (begins | (candidates[slot] > -jnp.inf))
     return Proposal(
         archs=jnp.where(begins, new_arch, state.archs[slot])[None],

@@ -15,6 +15,7 @@ from jnas.core._vocabulary import (
     Searcher,
     Space,
     nothing_pending,
+    num_asked,
     propose,
     usable_score,
 )
@@ -115,12 +116,12 @@ def regularized_evolution(
 
     def ask_beside(state: RegularizedEvolutionState, pending: Proposal) -> tuple[Proposal, RegularizedEvolutionState]:
         key, words = draw_words(state.key, tournament_words + 2)
-        num_asked = state.num_told + jnp.sum(pending.valid, dtype=jnp.int32)
-        starting = num_asked < num_init
-        # The first mutants may be asked for when less than that has been told, or nothing.
-        filled = jnp.minimum(state.num_told, population_size)
-        parent = tournament(words[2:], state.scores, jnp.maximum(filled, 1) if pending.valid.shape[0] else filled)
-        member = state.archs[jnp.where(starting, num_asked, parent)]
+        number = num_asked(state.num_told, pending)
+        starting = number < num_init
+        # The first mutants may be asked for when less than the population has been told, or nothing.
+        least = 1 if pending.valid.shape[0] else 0
+        parent = tournament(words[2:], state.scores, _at_least(least, jnp.minimum(state.num_told, population_size)))
+        member = state.archs[jnp.where(starting, number, parent)]
         arch = jnp.where(starting, member, mutate_from(words[:2], member))
         return propose(arch[None]), state._replace(key=key)
 
@@ -153,6 +154,10 @@ def regularized_evolution(
         ask_beside=ask_beside,
         rescore=rescore if aging else None,
     )
+
+
+def _at_least(least: int, number: Array) -> Array:
+    return jnp.maximum(number, least) if least else number
 
 
 def _first_best(members: Array, scores: Array) -> Array:

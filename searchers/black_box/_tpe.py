@@ -16,6 +16,7 @@ from jnas.core._vocabulary import (
     Searcher,
     Space,
     nothing_pending,
+    num_asked,
     propose,
     usable_score,
 )
@@ -120,9 +121,9 @@ def tpe(
         return ask_beside(state, nothing_pending(space.num_decisions))
 
     def ask_beside(state: TpeState, pending: Proposal) -> tuple[Proposal, TpeState]:
-        num_asked = state.num_told + jnp.sum(pending.valid, dtype=jnp.int32)
-        starting = num_asked < num_init
-        first = state.initial[jnp.minimum(num_asked, num_init - 1)]
+        number = num_asked(state.num_told, pending)
+        starting = number < num_init
+        first = state.initial[jnp.minimum(number, num_init - 1)]
         key, draws_key = split(state.key)
 
         def draw_arch(carry: tuple[Key, Array, Array, Array, Past]) -> tuple[Key, Array, Array, Array, Past]:

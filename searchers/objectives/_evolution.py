@@ -6,7 +6,17 @@ import jax
 import jax.numpy as jnp
 
 from jnas.core._draws import below, draw_words, split
-from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, nothing_pending, propose
+from jnas.core._vocabulary import (
+    Array,
+    Evaluation,
+    Key,
+    Proposal,
+    Searcher,
+    Space,
+    nothing_pending,
+    num_asked,
+    propose,
+)
 from jnas.searchers._checks import check_sizes
 from jnas.searchers._recorded import recorded
 from jnas.searchers.objectives._ranking import ToldCosts, beats_each, check_num_objectives, costs_of, no_costs
@@ -74,13 +84,13 @@ def multi_objective_evolution(
         state: MultiObjectiveEvolutionState, pending: Proposal
     ) -> tuple[Proposal, MultiObjectiveEvolutionState]:
         key, words = draw_words(state.key, sample_size + 2)
-        num_asked = state.num_told + jnp.sum(pending.valid, dtype=jnp.int32)
-        starting = num_asked < population_size
+        number = num_asked(state.num_told, pending)
+        starting = number < population_size
         drawn = below(words[2:], jnp.clip(state.num_told, 1, population_size))
         costs = jax.tree.map(lambda x: x[drawn], state.costs)
         # Members are drawn in random order, so that the first that nothing dominates is any of them.
         parent = drawn[jnp.argmax(~jnp.any(beats_each(costs), axis=0))]
-        member = state.archs[jnp.where(starting, num_asked, parent)]
+        member = state.archs[jnp.where(starting, number, parent)]
         return propose(jnp.where(starting, member, mutate(words[:2], member))[None]), state._replace(key=key)
 
     def tell(
