@@ -384,6 +384,27 @@ class TestCsv:
         np.testing.assert_array_equal(load_table(path).read("accuracy/data/1/test"), [[50], [np.nan]])
 
     @pytest.mark.parametrize(
+        ("more", "told"),
+        [
+            (("lat", "Note"), "2 columns not read, .*: lat, Note .*--column latency/DATASET=lat"),
+            (("Note", "parms"), "Note, parms .*--column parameters/DATASET=parms"),
+            (("accuracy/d/x/test",), "1 column not read.*--column accuracy/DATASET/EPOCHS/SPLIT=accuracy/d/x/test"),
+            (("Note",), "--column latency/DATASET=Note"),
+            (("latency/phone", "flops/d"), None),
+        ],
+    )
+    def test_columns_that_are_left_out_are_said(self, tmp_path, space, capsys, more, told):
+        rows = ("a|p|x,50", "b|q|y,70")
+        text = "\n".join(
+            [",".join(("arch", "accuracy/d/1/test", *more)), *(",".join((row, *["1"] * len(more))) for row in rows)]
+        )
+        status, path = self.run(tmp_path, space, text)
+        assert status == 0
+        assert path.exists()
+        out = capsys.readouterr().out
+        assert "not read" not in out if told is None else re.search(f"note: .*{told}", out)
+
+    @pytest.mark.parametrize(
         ("text", "words", "message"),
         [
             ("arch,accuracy/d/1/test\n", (), "has no rows"),

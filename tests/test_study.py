@@ -253,6 +253,8 @@ def test_another_study_in_the_folder_is_refused(whole, tmp_path):
         go(folder, searchers={"random": RANDOM})
     with pytest.raises(ValueError, match=r"budget_seconds is 200\.0 there and 41\.0 here"):
         go(folder, budget_seconds=41.0)
+    with pytest.raises(ValueError, match="workers is not given there and 2 here"):
+        go(folder, workers=2)
     changed = make_table(SPACE, accuracy={"validation": VALIDATION, "test": TEST[:, 0]}, dataset="data", epochs=5)
     with pytest.raises(ValueError, match="another table"):
         go(folder, table=changed)

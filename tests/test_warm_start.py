@@ -79,6 +79,27 @@ def test_many_searches_at_once_are_each_their_own_and_the_same_key_gives_the_sam
     np.testing.assert_array_equal(single.arch, found.arch[1])
 
 
+def test_several_workers_begin_with_the_same_best_ones():
+    """Each begins the next of them, in their order, whatever others are at, and no one of them twice."""
+    searcher = warm_start(regularized_evolution(SPACE, population_size=5), SCORED, "luck", num_drawn=60)
+
+    def evaluate(keys, proposal):
+        score = jax.vmap(lambda arch: SCORED.column(arch, "luck"))(proposal.archs)
+        return jnas.Evaluation(score, 1.0 + proposal.archs[:, 0], proposal.valid)  # costs of which many are equal
+
+    @jax.jit
+    def both(key):
+        objective = jnas.Objective(evaluate, min_seconds=1.0)
+        return [jnas.run(searcher, objective, key, max_evaluations=9, workers=workers) for workers in (1, 3)]
+
+    alone, beside = both(jax.random.key(2))
+    begun = jnas.statistics.elapsed_seconds(beside) - np.asarray(beside.seconds)
+    first = np.asarray(beside.arch)[np.argsort(begun, kind="stable")[:5]]
+    assert sorted(first.tolist()) == sorted(np.asarray(alone.arch)[:5].tolist())
+    assert len({tuple(arch) for arch in first.tolist()}) == 5
+    assert sorted(first[:3].tolist()) == sorted(np.asarray(alone.arch)[:3].tolist())  # which begin at once
+
+
 def test_columns_stand_behind_other_features():
     arch = jnp.asarray([1, 0, 2, 3, 4, 2])
     index = int(SPACE.index(arch))

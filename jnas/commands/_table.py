@@ -19,7 +19,7 @@ from jnas.tables._table import Table
 from jnas.tables.readers._analog import analog_table
 from jnas.tables.readers._array_mapping import read_mapping
 from jnas.tables.readers._arrays import arrays_table
-from jnas.tables.readers._csv import ENDINGS, csv_columns, header_mapping, is_csv
+from jnas.tables.readers._csv import ENDINGS, csv_columns, header_mapping, is_csv, unread_text
 from jnas.tables.readers._hardware import with_hardware
 from jnas.tables.readers._model_seconds import model_seconds
 from jnas.tables.readers._nasbench101 import nasbench101_table
@@ -93,13 +93,17 @@ def import_csv(options: argparse.Namespace) -> None:
         raise ValueError(f"{options.source} is no CSV file by its name, expected one that ends in {', '.join(ENDINGS)}")
     if options.mapping is not None and options.column:
         raise ValueError("give either --mapping or --column, not both")
-    space = load_space(options.space)
+    space, unread = load_space(options.space), None
     if options.mapping is not None:
         mapping = read_mapping(options.mapping)
     else:
         renamed = dict(_renamed(text) for text in options.column)
-        mapping = header_mapping(csv_columns(options.source), renamed, options.source)
+        columns = csv_columns(options.source)
+        mapping = header_mapping(columns, renamed, options.source)
+        unread = unread_text(columns, mapping)
     _write_table(options, lambda progress: arrays_table(options.source, space, mapping, progress=progress))
+    if unread is not None:
+        print(f"note: {unread}")
 
 
 def _renamed(text: str) -> tuple[str, str]:

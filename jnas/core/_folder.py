@@ -290,7 +290,11 @@ def _told(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _differs(name: str, there: Any, here: Any) -> str:
-    return f"{name} is {short(json.dumps(there))} there and {short(json.dumps(here))} here"
+    return f"{name} is {_as_given(there)} there and {_as_given(here)} here"
+
+
+def _as_given(value: Any) -> str:
+    return "not given" if value is None else short(json.dumps(value))
 
 
 def names_of_today(config: Mapping[str, Any]) -> StudyConfig:

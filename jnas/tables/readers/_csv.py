@@ -3,13 +3,13 @@
 import csv
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jnas.io._text import did_you_mean, listed, short
+from jnas.io._text import counted, did_you_mean, listed, nearest, short
 from jnas.tables._file import OBJECTIVE_KINDS
 
 ENDINGS = (".csv", ".tsv", ".txt")
@@ -151,6 +151,32 @@ def header_mapping(columns: Mapping[str, np.ndarray], renamed: Mapping[str, str]
     }
 
 
+def unread_text(columns: Iterable[str], mapping: Mapping[str, Any]) -> str | None:
+    """Returns a sentence with the columns that a mapping from a header leaves out, and how one would be read.
+
+    None where it leaves out none.
+    """
+    read = {mapping["architectures"]["array"], *(source["array"] for source in mapping["members"].values())}
+    unread = [name for name in columns if name not in read]
+    if not unread:
+        return None
+    kinds = (*_OF_TRAININGS, *OBJECTIVE_KINDS)
+    offers = ((name, _kind_meant(name, kinds)) for name in unread)
+    name, kind = next(((name, kind) for name, kind in offers if kind is not None), (unread[0], "latency"))
+    parts = ("DATASET", "EPOCHS", "SPLIT")[: _OF_TRAININGS.get(kind, 1)]
+    return (
+        f"{counted(len(unread), 'column')} not read, no member of a table being called so: {_told(unread)} "
+        f"(to read one say what it is, as in --column {'/'.join((kind, *parts))}={name})"
+    )
+
+
+def _kind_meant(name: str, kinds: Sequence[str]) -> str | None:
+    """Returns the kind of members that a column's name begins like (`lat`), or is nearly (`latncy`), if it is so."""
+    word = re.split(r"[^a-z]", name.lower(), maxsplit=1)[0]
+    begun = [kind for kind in kinds if len(word) > 1 and kind.startswith(word)]
+    return begun[0] if begun else nearest(word, kinds)
+
+
 def _is_member(name: str) -> bool:
     """Returns whether a name is that of a member which a CSV file can hold."""
     kind, *parts = name.split("/")
@@ -159,5 +185,5 @@ def _is_member(name: str) -> bool:
     return len(parts) == _OF_TRAININGS.get(kind, -1) and parts[1].isdecimal()
 
 
-def _told(columns: Mapping[str, Any]) -> str:
+def _told(columns: Iterable[str]) -> str:
     return short(", ".join(columns), 400)
