@@ -106,42 +106,6 @@ def local_search(
         open_ = valid & unseen(state, neighbors) & (position.center >= 0)
         return position._replace(neighbors=neighbors, open=open_, looked=jnp.bool_(True))
 
-    def move_on(state: LocalSearchState, can_draw: Array, position: _Position) -> _Position:
-        """Leaves a finished neighbourhood, or the initial draws, for the place where the search goes on.
-
-        At the first call of a step nothing has been looked at yet, and the search stays where it is.
-        """
-        center, leader = position.center, position.leader
-        # The row behind the last one is dropped, where -1 would be the last.
-        progress = position.progress.at[jnp.where(center >= 0, center, state.archs.shape[0])].set(_DONE, mode="drop")
-        improved = (leader >= 0) & ((center < 0) | (state.scores[leader] > state.scores[center]))
-
-        used = jnp.arange(state.archs.shape[0]) < state.num_told
-        waiting, begun = used & (progress == _WAITING), used & (progress == _BEGUN)
-        # Only where no neighbourhood is unopened does it come back to those left at an improvement: in the end all is
-        # seen.
-        lowest = float(np.finfo(np.float32).min)  # above the minus infinity of what does not wait
-        ranked = jnp.maximum(state.scores, lowest)
-        first, again = first_highest(jnp.where(waiting, ranked, -jnp.inf), jnp.where(begun, ranked, -jnp.inf))
-        best = jnp.where(waiting[first], first, again)
-        can_return = waiting[first] | begun[again]
-
-        draws = ~improved & can_draw & (stop_at_minimum | ~can_return)
-        center = jnp.where(improved, leader, jnp.where(draws, -1, best))
-        moved = position._replace(
-            # max: where nothing is left `best` is row 0, and what is done stays done.
-            progress=progress.at[jnp.where(draws, state.archs.shape[0], center)].max(_BEGUN, mode="drop"),
-            center=center,
-            leader=jnp.int32(-1),
-            to_draw=jnp.where(draws, jnp.int32(num_init), 0),
-            exhausted=~improved & ~draws & ~can_return,
-        )
-        # Computed in any case and then chosen: `look_around` stands once in the loop, for the start as for each move,
-        # and under `vmap` a branch would compute both sides as well.
-        looked = position.looked
-        position = jax.tree.map(lambda new, old: jnp.where(looked, new, old), moved, position)
-        return position
-
     def ask(state: LocalSearchState) -> tuple[Proposal, LocalSearchState]:
         key, sample_key, order_key = split(state.key, 3)
         draws = jax.vmap(space.sample)(split(sample_key, _DRAWS))
@@ -164,7 +128,9 @@ def local_search(
             looked=jnp.bool_(False),
         )
         position = jax.lax.while_loop(
-            looks_on, lambda position: look_around(state, move_on(state, can_draw, position)), position
+            looks_on,
+            lambda position: look_around(state, _move_on(state, can_draw, position, num_init, stop_at_minimum)),
+            position,
         )
         # A uniform choice among what is left of a neighbourhood at each step is a walk through it in random order.
         order = bits(order_key, position.open.shape) | np.uint32(1)
@@ -204,3 +170,41 @@ def local_search(
         return state._replace(scores=jnp.where(used, scores, -jnp.inf))
 
     return Searcher(init, ask, tell, "local_search", num_init=num_init, rescore=rescore)
+
+
+def _move_on(
+    state: LocalSearchState, can_draw: Array, position: _Position, num_init: int, stop_at_minimum: bool
+) -> _Position:
+    """Leaves a finished neighbourhood, or the initial draws, for the place where the search goes on.
+
+    At the first call of a step nothing has been looked at yet, and the search stays where it is.
+    """
+    center, leader = position.center, position.leader
+    # The row behind the last one is dropped, where -1 would be the last.
+    progress = position.progress.at[jnp.where(center >= 0, center, state.archs.shape[0])].set(_DONE, mode="drop")
+    improved = (leader >= 0) & ((center < 0) | (state.scores[leader] > state.scores[center]))
+
+    used = jnp.arange(state.archs.shape[0]) < state.num_told
+    waiting, begun = used & (progress == _WAITING), used & (progress == _BEGUN)
+    # Only where no neighbourhood is unopened does it come back to those left at an improvement: in the end all is
+    # seen.
+    lowest = float(np.finfo(np.float32).min)  # above the minus infinity of what does not wait
+    ranked = jnp.maximum(state.scores, lowest)
+    first, again = first_highest(jnp.where(waiting, ranked, -jnp.inf), jnp.where(begun, ranked, -jnp.inf))
+    best = jnp.where(waiting[first], first, again)
+    can_return = waiting[first] | begun[again]
+
+    draws = ~improved & can_draw & (stop_at_minimum | ~can_return)
+    center = jnp.where(improved, leader, jnp.where(draws, -1, best))
+    moved = position._replace(
+        # max: where nothing is left `best` is row 0, and what is done stays done.
+        progress=progress.at[jnp.where(draws, state.archs.shape[0], center)].max(_BEGUN, mode="drop"),
+        center=center,
+        leader=jnp.int32(-1),
+        to_draw=jnp.where(draws, jnp.int32(num_init), 0),
+        exhausted=~improved & ~draws & ~can_return,
+    )
+    # Computed in any case and then chosen: `look_around` stands once in the loop, for the start as for each move,
+    # and under `vmap` a branch would compute both sides as well.
+    looked = position.looked
+    return jax.tree.map(lambda new, old: jnp.where(looked, new, old), moved, position)

@@ -19,8 +19,9 @@ from jnas.searchers.weight_sharing._candidates import Selection, check_selection
 from jnas.searchers.weight_sharing._controller import ControllerSettings
 from jnas.searchers.weight_sharing._pool import CandidatePool, empty_pool, with_all, with_drawn
 from jnas.searchers.weight_sharing._predecessor_controller import PredecessorSettings
-from jnas.searchers.weight_sharing._samplers import make_sampler
+from jnas.searchers.weight_sharing._samplers import Sampler, make_sampler
 from jnas.searchers.weight_sharing._shared_weights import (
+    Schedule,
     Sgd,
     WeightsState,
     as_evaluated,
@@ -211,28 +212,8 @@ def enas(
             as_evaluated(batch.validation),
         )
         fraction = jnp.where(jnp.isnan(measured.metric), 0, task.reward(measured.metric))
-        state = policy_step(state, choices, fraction)
+        state = _policy_step(state, choices, fraction, schedule, sampler, policy, adam, controller_samples)
         return state, step_info(batch, validation=measured)
-
-    def policy_step(state: EnasState, choices: Array, fraction: Array) -> EnasState:
-        _, entropy = sampler.score(state.controller, choices)
-        first = policy.reward_scale * fraction
-        reward = first + policy.entropy_weight * entropy
-        place = schedule.place(state.step) - steps_per_epoch  # among the controller's samples of this epoch
-        baseline, earlier = _baselines(policy, state, place, first, reward)
-        gradient = policy_gradient(sampler.score, state.controller, choices, reward - baseline)
-        gradients = jax.tree.map(lambda total, new: total + new / controller_samples, state.gradients, gradient)
-        ends = (place + 1) % controller_samples == 0
-        updates, optimizer = adam.update(clipped(gradients, policy.clip), state.optimizer, state.controller)
-        stepped = (
-            optax.apply_updates(state.controller, updates),
-            optimizer,
-            jax.tree.map(jnp.zeros_like, gradients),
-        )
-        kept = (state.controller, state.optimizer, gradients)
-        after = jax.tree.map(lambda new, old: jnp.where(ends, new, old), stepped, kept)
-        state = state._replace(baseline=baseline, earlier=earlier)
-        return state._replace(controller=after[0], optimizer=after[1], gradients=after[2])
 
     def derive(state: EnasState, dataset: Dataset, split: str) -> Derived:
         arch_key, choose_key = jax.random.split(derive_key(state.key))
@@ -260,6 +241,44 @@ def enas(
     return WeightSharingSearcher(
         init, step, derive, log_probability, probabilities, shared, "enas", schedule.extra_steps
     )
+
+
+def _policy_step(
+    state: EnasState,
+    choices: Array,
+    fraction: Array,
+    schedule: Schedule,
+    sampler: Sampler,
+    policy: PolicyGradient,
+    adam: optax.GradientTransformation,
+    controller_samples: int,
+) -> EnasState:
+    """Returns the state after a reward, with a step of the controller after the last of its samples.
+
+    Args:
+      state: Before.
+      choices: int32 `[D]`, what the controller drew.
+      fraction: float32 `[]`, what the task rewards that with.
+      schedule: Of the search.
+      sampler: The controller.
+      policy: How it is trained.
+      adam: Its optimizer.
+      controller_samples: Rewards in a step.
+    """
+    _, entropy = sampler.score(state.controller, choices)
+    first = policy.reward_scale * fraction
+    reward = first + policy.entropy_weight * entropy
+    place = schedule.place(state.step) - schedule.steps_per_epoch  # among the controller's samples of this epoch
+    baseline, earlier = _baselines(policy, state, place, first, reward)
+    gradient = policy_gradient(sampler.score, state.controller, choices, reward - baseline)
+    gradients = jax.tree.map(lambda total, new: total + new / controller_samples, state.gradients, gradient)
+    ends = (place + 1) % controller_samples == 0
+    updates, optimizer = adam.update(clipped(gradients, policy.clip), state.optimizer, state.controller)
+    stepped = (optax.apply_updates(state.controller, updates), optimizer, jax.tree.map(jnp.zeros_like, gradients))
+    kept = (state.controller, state.optimizer, gradients)
+    after = jax.tree.map(lambda new, old: jnp.where(ends, new, old), stepped, kept)
+    state = state._replace(baseline=baseline, earlier=earlier)
+    return state._replace(controller=after[0], optimizer=after[1], gradients=after[2])
 
 
 def _baselines(
