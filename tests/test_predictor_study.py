@@ -316,6 +316,22 @@ def test_unfinished_study_of_other_versions_is_refused(whole, tmp_path):
         go(folder)
 
 
+def test_a_study_of_an_older_version_goes_on(whole, tmp_path):
+    folder = shutil.copytree(whole[1], tmp_path / "study")
+    said = read_said(folder)
+    write_said(folder, {**said, "versions": said["versions"] | {"jnas": "0.1.0"}})
+    one = sorted((folder / "fits").iterdir())[0]
+    one.unlink()
+    found = go(folder).fits
+    for case, fits in whole[0].fits.items():
+        np.testing.assert_array_equal(found[case].mean, fits.mean)
+        np.testing.assert_array_equal(found[case].values, fits.values)
+    one.unlink()
+    write_said(folder, {**said, "versions": said["versions"] | {"jnas": "0.0.1"}})
+    with pytest.raises(ValueError, match=r"jnas was 0\.0\.1"):
+        go(folder)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

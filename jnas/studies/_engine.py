@@ -124,6 +124,7 @@ class Kind(NamedTuple):
     describe: Callable[[Any], Mapping[str, Any]] = _nothing_more  # what more config.json says of a plan
     notes: Callable[[Any], Sequence[str]] = lambda plan: ()  # lines on a plan, after the headline
     same: Sequence[str] = SAME  # versions that must be as they were where work is left
+    goes_on_from: Sequence[str] = ()  # versions of jnas that need not: each part is sound by itself
     opened: Callable[[Any, Path], None] = lambda plan, folder: None  # what else is written at the start
     begin: Callable[[Work], contextlib.AbstractContextManager[Any]] = lambda work: contextlib.nullcontext()
     memory: Callable[[Any], float] = lambda plan: 0.0  # bytes that all results of a plan take
@@ -165,7 +166,8 @@ def carry_out(kind: Kind, plan: Any, out: str | os.PathLike[str] | None, log: Lo
             say(line)
         left = [part for part in parts if folder is None or not kind.path(folder, part).exists()]
         if left:
-            check_versions(said["versions"], now, kind.same)
+            goes_on = said["versions"].get("jnas") in kind.goes_on_from
+            check_versions(said["versions"], now, [name for name in kind.same if name != "jnas" or not goes_on])
         identified = folder is None or SEAL in said
         work = Work(plan, folder, said["versions"], now, left, say=say, identified=identified, share=share)
         work = work._replace(making=tuple(part for part in left if part in todo))

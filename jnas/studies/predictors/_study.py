@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jnas.core._versions import SAME
+from jnas.core._versions import OF_OTHER_PROGRAMS, SAME
 from jnas.core._vocabulary import Predictor
 from jnas.io._text import counted, listed
 from jnas.studies import _engine
@@ -147,6 +147,7 @@ KIND = _engine.Kind(
         "report.html": _page,
     },
     same=_SAME,
+    goes_on_from=OF_OTHER_PROGRAMS,
     opened=lambda plan, folder: save_cells(folder, plan.cells, plan.config),
 )
 
