@@ -20,10 +20,12 @@ from jnas.spaces.nasbench101._enumeration import nasbench101_cells
 from jnas.spaces.nasbench101._space import nasbench101
 from jnas.spaces.nasbench201._space import nasbench201
 from jnas.studies._load import load_results
+from jnas.studies.supernets._results import INFOS
 from jnas.studies.supernets._settings import SUPERNET_SETTINGS
 from jnas.tables._load import load_table, save_table
 from jnas.tables._make import make_table
 from jnas.training.networks._families import FAMILIES, make_supernet
+from tests._events import scalars
 from tests._fewer_stages import stacks, stages
 
 SMALL = ("--train-images", 40, "--eval-images", 20, "--batch-size", 16, "--candidates", 4, "--channels", 2)
@@ -86,6 +88,22 @@ def fails(capsys, *words):
     return err
 
 
+def check_log(out, rows):
+    """What epochs.csv says of losses, accuracies, the table's and the Hessian is in the log, once."""
+    names = {"table/digits-validation-8": "digits validation 8", "table/digits-test-8": "digits test 8"}
+    names |= {name: name for name in (*INFOS, "one_shot_score", "hessian_eigenvalue")}
+    expected = {}
+    for row in rows:
+        run = expected.setdefault(f"{row['method']}-seed-{row['seed']}", {})
+        run |= {(int(row["epoch"]), n): float(row[c]) for n, c in names.items() if row[c] not in ("", "nan")}
+    found = scalars(out / "tensorboard")
+    assert found.keys() == expected.keys()
+    for name, run in found.items():
+        assert sorted((step, tag) for step, tag, _ in run.elements()) == sorted(expected[name])
+        for step, tag, value in run:
+            assert value == pytest.approx(expected[name][step, tag], rel=1e-4)
+
+
 def test_a_study_from_the_command_line(quick, tmp_path, capsys, monkeypatch):
     out = tmp_path / "searches"
     words = ["supernet", "gdas,rsps", "--epochs", 2, "--seeds", 2, "--one-shot", 30, *SMALL, "--out", out]
@@ -122,8 +140,9 @@ def test_a_study_from_the_command_line(quick, tmp_path, capsys, monkeypatch):
     assert "Table 7 of the paper" in page
     assert "Largest eigenvalue of the Hessian" in page
 
-    assert main(words) == 0
+    assert main([*words, "--log", "tensorboard"]) == 0  # what was done is logged too
     assert "all of it was done before" in capsys.readouterr().out
+    check_log(out, rows)
     monkeypatch.chdir(tmp_path)
     compared_with_a_study(out, page, capsys)
 

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import re
+from collections import Counter
 from types import SimpleNamespace
 
 import jax
@@ -29,6 +30,7 @@ from jnas.training._recipe import get_recipe
 from jnas.training.data._sources import load_dataset
 from jnas.training.data._text import text_dataset
 from jnas.training.networks._families import make_network
+from tests._events import scalars
 from tests._shares import as_process
 from tests.test_toy_space import SMALL, rows, toy  # noqa: F401 - a fixture
 
@@ -73,6 +75,19 @@ def search(out, *words, searchers=SEARCHERS):
 def read(path):
     with path.open() as file:
         return list(csv.DictReader(file))
+
+
+def check_log(folder):
+    """Every number of curves.csv is in the log, once and under its run; nothing else is."""
+    expected = {}
+    for row in read(folder / "curves.csv"):
+        run = expected.setdefault(row["arch"], Counter())
+        for name in ("accuracy_percent", "loss"):
+            run[int(row["epoch"]), f"{name}/{row['split']}", np.float32(row[name])] += 1
+    found = scalars(folder / "tensorboard")
+    assert all(re.fullmatch(r"\w+-seed-0", run) for run in found)
+    assert sorted(map(sorted, found.values())) == sorted(map(sorted, expected.values()))
+    assert all(count == 1 for run in found.values() for count in run.values())
 
 
 def test_every_evaluation_is_a_training_that_is_made_once(tmp_path, capsys, trained):
@@ -123,7 +138,8 @@ def test_a_stopped_search_goes_on_to_the_same_result_and_trains_nothing_twice(tm
     made = []
     for stop in (1, 1, None):
         trained.stop = stop
-        assert search(tmp_path / "parts", searchers="local_search") == (0 if stop is None else 130)
+        words = () if stop == 1 and not made else ("--log", "tensorboard")
+        assert search(tmp_path / "parts", *words, searchers="local_search") == (0 if stop is None else 130)
         made += [arch.tobytes() for archs in trained.calls for arch in archs]
         trained.calls[:] = []
     assert made == whole
@@ -133,6 +149,7 @@ def test_a_stopped_search_goes_on_to_the_same_result_and_trains_nothing_twice(tm
     assert left[-3:] == sorted(set(left[-3:]), reverse=True)  # what was made before does not count again
     for name in FILES:
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    check_log(tmp_path / "parts")
     for path in (tmp_path / "parts" / "trainings").iterdir():
         assert re.fullmatch(r"local_search-\d{5}\.npz", path.name)
     assert search(tmp_path / "parts", searchers="local_search") == 0

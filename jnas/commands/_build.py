@@ -25,6 +25,7 @@ from jnas.core._version import __version__
 from jnas.core._vocabulary import Space
 from jnas.io._atomic import check_writable
 from jnas.io._progress import status_line
+from jnas.io._run_log import check_log
 from jnas.io._text import counted
 from jnas.spaces._registry import SPACES, up_to_vertices
 from jnas.tables._file import save_arrays
@@ -49,6 +50,7 @@ def run_build(options: argparse.Namespace) -> None:
         raise ValueError(f"--vertices chooses among all cells of {known}; leave it out")
     output = Path(options.output)
     check_writable(output)
+    check_log(options.log)
     out = Path(options.out or output.with_suffix(""))
     prepare_devices(options)
     dataset = make_dataset(options)
@@ -75,7 +77,7 @@ def run_build(options: argparse.Namespace) -> None:
                 f"{counted(len(plan.cells), 'run')} of {counted(cells, 'cell')} on {dataset.name}, "
                 f"{counted(recipe.epochs, 'epoch')} each, in {out}; stopped at any moment, the same command goes on"
             )
-            make_runs(work, folder)
+            make_runs(work, folder, options.log, plan.cells.tolist())
         if jax.process_index() == 0:
             _write(options, plan, load_work(folder, work), work, output)
 

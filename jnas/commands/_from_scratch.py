@@ -29,6 +29,7 @@ from jnas.studies.supernets._from_scratch import (
 from jnas.studies.supernets._other_ends import save_selected, select_again, selectable
 from jnas.studies.supernets._plan import SupernetPlan
 from jnas.studies.supernets._results import SupernetStudy
+from jnas.studies.supernets._run import log_searches
 from jnas.studies.supernets._study import KIND
 from jnas.training._recipe import Recipe, get_recipe
 from jnas.training.data._dataset import Dataset
@@ -126,7 +127,8 @@ def train_from_scratch(
             f"{counted(seeds, 'training')}, recipe {recipe.name}, {counted(recipe.epochs, 'epoch')} each"
             f"{_share_words(plan.source, dataset, recipe)}{told}"
         )
-        make_runs(work, begun, epochs_per_checkpoint=1)
+        numbers = np.repeat(np.arange(len(chosen.archs)), seeds).tolist()
+        make_runs(work, begun, options.log, numbers, epochs_per_checkpoint=1)
         runs = load_work(begun, work)
     divided, costs = dataset is not plan.source, _costs(work.network, cells)
     scratch = collect_from_scratch(plan, study, chosen, runs, recipe, costs, out, divided=divided)
@@ -220,6 +222,8 @@ def carry_out_with(
         if selection is not None:
             selectable(plan, selection)  # what cannot be is said before the searches, not after
         study: SupernetStudy = searches(plan, out=out, log=log)
+        if jax.process_index() == 0:  # those of before, for whom nobody asked for a log
+            log_searches(plan, study, out)
         if selection is not None:
             study = _select(plan, study, out, selection)
         return study if recipe is None else train_from_scratch(options, recipe, plan, study, out)

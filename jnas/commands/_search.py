@@ -18,6 +18,7 @@ from jnas.commands._training_setup import (
 )
 from jnas.core._version import __version__
 from jnas.core._vocabulary import Searcher, Space
+from jnas.io._run_log import check_log
 from jnas.io._text import aligned
 from jnas.searchers import _registry
 from jnas.searchers._settings import naming, read_settings, read_spec, setting_names, settings_text
@@ -37,6 +38,7 @@ def run_search(options: argparse.Namespace) -> None:
         return
     if show_recipes(options):
         return
+    check_log(options.log)
     space = space_of(options.space, options.nodes)
     searchers = {name: _make_searcher(name, space, options.batch) for name in _names(options.searchers, space)}
     prepare_devices(options)
@@ -47,7 +49,7 @@ def run_search(options: argparse.Namespace) -> None:
     network = make_network(dataset, recipe, options.form, **how)
     asked = study_arguments(TRAINING_SEARCH_SETTINGS, options)
     asked |= {"chunk_size": options.chunk_size, "command": options.command}
-    plan = plan_training_search(searchers, network, dataset, recipe, **asked)
+    plan = plan_training_search(searchers, network, dataset, recipe, **asked)._replace(log=options.log)
     nodes = [] if options.nodes is None else [f"{options.nodes}-nodes"]
     told = [options.space, *nodes, *searchers, plan.config["dataset"], recipe.name, plan.config["num_seeds"]]
     folder: list[Path] = []

@@ -17,6 +17,7 @@ from jnas.commands._training_setup import (
     with_share,
 )
 from jnas.core._registry import DEFAULT_SPACE
+from jnas.io._run_log import check_log
 from jnas.io._text import aligned
 from jnas.searchers._benchmarks import find_benchmark
 from jnas.searchers._settings import read_spec, settings_text
@@ -58,6 +59,7 @@ def run_supernet(options: argparse.Namespace) -> None:
     if options.from_scratch == "help":
         show_recipes(argparse.Namespace(recipe="help"))
         return
+    check_log(options.log)
     names = _method_names(options.methods, options.space)
     if FAMILIES.entry(options.space).text:
         _refuse_sizes_of_images(options)
@@ -85,7 +87,7 @@ def run_supernet(options: argparse.Namespace) -> None:
     if FAMILIES.entry(options.space).text and table is not None and not options.pool:
         asked["pool"] = _small_pool(table)
     asked |= {"split": None, "batch_norms": _POLICIES, "sizes": sizes, "command": options.command}
-    plan = plan_supernet_study(methods, net, dataset, table=table, **asked)
+    plan = plan_supernet_study(methods, net, dataset, table=table, **asked)._replace(log=options.log)
     told = [*plan.config["methods"], plan.config["dataset"], plan.config["num_seeds"]]
     more = [*(["one_shot.csv"] if plan.config["one_shot"] else []), *(["random_search.csv"] if plan.targets else [])]
     more += ["ranking.csv"] if plan.config["one_shot"] or plan.config.get("pool") else []

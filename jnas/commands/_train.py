@@ -26,6 +26,7 @@ from jnas.core._folder import begun_setting
 from jnas.core._vocabulary import Network
 from jnas.io._atomic import remove_unfinished
 from jnas.io._progress import status_line
+from jnas.io._run_log import check_log
 from jnas.io._text import counted
 from jnas.tables._named_cells import find_cells, read_cells
 from jnas.training.export._weights import save_weights
@@ -45,6 +46,7 @@ def run_train(options: argparse.Namespace) -> None:
     cells = read_cells(options.archs, space)
     out = Path(options.out)
     _check_folder(out)
+    check_log(options.log)
     prepare_devices(options, most=len(cells) * options.num_seeds)
     dataset = make_dataset(options)
     recipe = begun_recipe(out, make_recipe(options, dataset, begun_setting(out, "recipe")))
@@ -64,7 +66,8 @@ def run_train(options: argparse.Namespace) -> None:
         if before.done.any():
             what = "all of it was" if before.done.all() else counted(before.done.sum(), "run")
             say(f"{what} done before")
-        make_runs(work, folder, epochs_per_checkpoint=1, keep_weights=True)
+        numbers = np.repeat(list(archs), len(seeds)).tolist()
+        make_runs(work, folder, options.log, numbers, epochs_per_checkpoint=1, keep_weights=True)
         if jax.process_index() == 0:
             _write_results(work, groups, seeds, folder, load_work(folder, work))
 

@@ -7,6 +7,7 @@ from jnas.core._registry import DEFAULT_SPACE
 from jnas.studies._settings import (
     DATASET,
     FLAG,
+    LOG,
     NATURAL,
     NODES,
     NUM_EPOCHS,
@@ -98,6 +99,7 @@ _TRAIN_SETTINGS = (
     NODES,
     NUM_SEEDS.of("runs of each, with seeds 0 to N-1 (default 1)", 1),
     OUT.of("the folder of the runs (default jnas-train)", "jnas-train"),
+    LOG,
 )
 _BUILD = """\
 Trains the cells of a search space on a data set and writes their learning curves as a table, on which studies run:
@@ -124,6 +126,7 @@ _BUILD_SETTINGS = (
     Setting("partial", FLAG, help="train nothing; write the table of the runs that the folder holds", default=False),
     Setting("name", TEXT, "TEXT", "what to call the table"),
     Setting("compress", FLAG, help="a small file, which opens more slowly", default=False),
+    LOG,
 )
 
 

@@ -17,6 +17,7 @@ from jnas.core._program_memory import program_memory_words
 from jnas.core._shares import wait_for_shares
 from jnas.core._vocabulary import Network
 from jnas.io._progress import ProgressBar, progress_bar
+from jnas.io._run_log import run_log
 from jnas.training._recipe import Recipe, recipe_words
 from jnas.training.networks._families import FAMILIES, make_network
 from jnas.training.runs._guess import guess_compile_seconds, guess_seconds
@@ -31,6 +32,7 @@ from jnas.training.runs._jobs import (
     owners_of_chunks,
     run_jobs,
 )
+from jnas.training.runs._logged import log_done, log_kept
 
 
 class TrainingWork(NamedTuple):
@@ -144,14 +146,28 @@ def load_work(folder: Path, work: TrainingWork) -> Runs:
     return load_runs(folder, len(work.jobs.archs), work.chunk, work.recipe, list(work.dataset.splits))
 
 
-def make_runs(work: TrainingWork, folder: Path, **how: Any) -> None:
+def make_runs(
+    work: TrainingWork, folder: Path, log: str | None = None, numbers: Sequence[Any] = (), **how: Any
+) -> None:
     """Makes the runs that a folder lacks, with a bar whose clock goes on, and waits for those of other processes.
 
     Args:
       work: From `plan_work`.
       folder: From `begun_work`.
+      log: The tool in whose format runs are logged too, those that the folder holds with them; None for none.
+      numbers: For it, of each run the number of its cell.
       **how: The other arguments of `run_jobs`.
     """
+    with run_log(log, folder) as opened:
+        how["kept"] = log_kept(opened, work.jobs, numbers, work.network, work.recipe.epochs)
+        if log is not None:
+            log_done(load_work(folder, work), work.chunk, how["kept"])
+        _make_with_bar(work, folder, how)
+    if jax.process_count() > 1:
+        _wait(folder, len(work.jobs.archs), work.chunk)
+
+
+def _make_with_bar(work: TrainingWork, folder: Path, how: dict[str, Any]) -> None:
     jobs, dataset, recipe, network, chunk, _ = work
     total = guess_seconds(jobs.archs, dataset, recipe, network)
     to_compile = guess_compile_seconds(network)
@@ -171,8 +187,6 @@ def make_runs(work: TrainingWork, folder: Path, **how: Any) -> None:
             bar.wait(pool.submit(run_jobs, jobs, dataset, recipe, network, folder, **how))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    if jax.process_count() > 1:
-        _wait(folder, len(jobs.archs), chunk)
 
 
 def _tell_memory(bar: ProgressBar, need: float) -> None:

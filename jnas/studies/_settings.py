@@ -206,6 +206,13 @@ OTHER_DEVICE = Setting(
     default=False,
     of_study=False,
 )
+LOG = Setting(
+    "log",
+    one_of("tensorboard", "wandb"),
+    help="write the curves of runs for another tool too, beside what is kept: DIR/tensorboard, or Weights & Biases "
+    "(WANDB_MODE=offline keeps them in DIR/wandb); pip install 'jnas[tensorboard]' or 'jnas[wandb]'",
+    of_study=False,
+)
 PROCESSES = (
     Setting(
         "distributed",

@@ -207,4 +207,5 @@ def _move_on(
     # Computed in any case and then chosen: `look_around` stands once in the loop, for the start as for each move,
     # and under `vmap` a branch would compute both sides as well.
     looked = position.looked
-    return jax.tree.map(lambda new, old: jnp.where(looked, new, old), moved, position)
+    chosen: _Position = jax.tree.map(lambda new, old: jnp.where(looked, new, old), moved, position)
+    return chosen

@@ -193,6 +193,7 @@ def run_jobs(
     compiled: Callable[[float], None] = lambda _: None,
     programs: "JobPrograms | None" = None,
     compiling: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
+    kept: Callable[[np.ndarray, Curves], None] = lambda rows, curves: None,
 ) -> None:
     """Makes all runs that a folder lacks, of those that this process is to make.
 
@@ -209,6 +210,8 @@ def run_jobs(
       compiled: Called before a program runs for the first time, with the bytes that it takes on each device.
       programs: Those of other runs of the same recipe, network and `chunk_size`, so that nothing is compiled again.
       compiling: Gives a context for each time that something is compiled.
+      kept: Called once a checkpoint is written, with the numbers `[R]` of its jobs, of which one may stand there again,
+        and their curves `[R, T]` so far.
 
     Raises:
       MemoryError: A device has less memory than a program takes.
@@ -226,6 +229,7 @@ def run_jobs(
             keep_weights,
             progress,
             programs or JobPrograms(recipe, network, compiled, compiling),
+            kept,
         )
 
 
@@ -240,6 +244,7 @@ def _run_chunks(
     keep_weights: bool,
     progress: Callable[[JobsProgress], None],
     programs: "JobPrograms",
+    tell: Callable[[np.ndarray, Curves], None],
 ) -> None:
     chunks = divide(len(jobs.archs), chunk_size)
     mine = range(jax.process_index(), len(chunks), jax.process_count())
@@ -277,12 +282,14 @@ def _run_chunks(
             done += more
             if done < recipe.epochs:
                 save_part(part, state, curves, seconds, whose(chunk))
+                tell(rows, curves)
             share = begun_at + (1 - begun_at) * (number + done / recipe.epochs) / len(left)
             whole = len(mine) - len(left) + number + (done >= recipe.epochs)
             progress(JobsProgress(whole, len(mine), share, time.monotonic() - start, begun_at))
         kept = _in_order(order, len(job_rows), curves, state, keep_weights)
         save_job_chunk(paths[chunk], *kept, seconds / width, whose(chunk))
         part.unlink(missing_ok=True)
+        tell(job_rows, kept[0])
 
 
 def _in_order(

@@ -75,6 +75,7 @@ class SupernetPlan(NamedTuple):
     references: tuple[Reference, ...]
     cells: NDArray[np.int64]  # [N] rows of the table, for the one-shot analysis
     config: Mapping[str, Any]
+    log: str | None = None  # the tool in whose format searches are logged too, in the folder
 
     @property
     def split(self) -> str:

@@ -1,9 +1,11 @@
 """How the searches of a method are carried out: epoch by epoch, kept after each, and what they came to is judged."""
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,7 @@ from jnas.core._devices import place_shared
 from jnas.core._folder import config_digest
 from jnas.core._vocabulary import Array
 from jnas.io._progress import ProgressBar
+from jnas.io._run_log import NO_LOG, RunLog, run_log
 from jnas.searchers.weight_sharing._analysis import one_shot_accuracies
 from jnas.searchers.weight_sharing._loop import Look, SearchRun, begin_search, compiled_over_seeds, look_at, train_epoch
 from jnas.studies._compared import ranks_among
@@ -32,9 +35,11 @@ from jnas.studies.supernets._pieces import (
 from jnas.studies.supernets._plan import SupernetPlan
 from jnas.studies.supernets._results import (
     FOLDER,
+    INFOS,
     MethodResult,
     OneShot,
     Record,
+    SupernetStudy,
     diverged,
     load_search,
     save_method,
@@ -102,6 +107,29 @@ def _run_method(work: Work, name: str, identity: Mapping[str, Any], seeds: range
     spent = time.perf_counter() - start
     record = record._replace(compile_seconds=np.asarray(float(record.compile_seconds) + spent))
 
+    with run_log(plan.log, Path() if work.folder is None else work.folder) as log:
+        logged = functools.partial(_log, log, plan, name, seeds)
+        logged(record)
+        run, record = _go_on(plan, name, (epoch, look, rank), dataset, run, record, path, identity, bar, cost, logged)
+    result = _judged(plan, name, record, _one_shot(plan, name, dataset, run, bar))
+    return result._replace(test_choice=_chosen_on_test(plan, name, dataset, run, record, bar))
+
+
+def _go_on(
+    plan: SupernetPlan,
+    name: str,
+    programs: tuple[Any, Any, _Program],
+    dataset: Any,
+    run: SearchRun,
+    record: Record,
+    path: Path | None,
+    identity: Mapping[str, Any],
+    bar: ProgressBar,
+    cost: float,
+    logged: Callable[[Record], None],
+) -> tuple[SearchRun, Record]:
+    """Returns searches and their record after all epochs, both kept at `path` after each."""
+    epoch, look, rank = programs
     epochs, looks = plan.methods[name].epochs, set(plan.looks(name))
     share = cost / (epochs + 1)
     bar.advance(share * (len(record.train_seconds) + 1))
@@ -115,9 +143,9 @@ def _run_method(work: Work, name: str, identity: Mapping[str, Any], seeds: range
             record = _with_look(record, done, seen, seconds + more, ranked)
         if path is not None:
             save_search(path, run, record, identity)
+        logged(record)
         bar.advance(share)
-    result = _judged(plan, name, record, _one_shot(plan, name, dataset, run, bar))
-    return result._replace(test_choice=_chosen_on_test(plan, name, dataset, run, record, bar))
+    return run, record
 
 
 def _compile(plan: SupernetPlan, name: str, dataset: Any, run: SearchRun) -> tuple[Any, Any]:
@@ -243,7 +271,56 @@ def _with_look(record: Record, done: int, look: Look, seconds: float, ranked: An
     )
 
 
+def _log(log: RunLog, plan: SupernetPlan, name: str, seeds: range, record: Record) -> None:
+    """Logs what was seen of each search so far: by epoch what it trained for, by look the cell that it would return."""
+    if log is NO_LOG or not len(record.train_seconds):
+        return
+    metric, last = metric_of_task(plan.supernet.task), len(record.train_seconds) >= plan.methods[name].epochs
+    infos = [info.replace("accuracy", metric.name.replace(" ", "_")) for info in INFOS]
+    labels = [f"table/{t.dataset}-{t.split}-{t.epochs}" for t in plan.targets]
+    values = _values_of(plan, record)
+    for place, seed in enumerate(seeds):
+        points: dict[int, dict[str, float]] = {}
+        for row, seen in enumerate(record.info[place], 1):
+            points[row] = dict(zip(infos, map(float, seen), strict=True))
+        for look, done in enumerate(record.looked.tolist()):
+            found = dict(zip(labels, map(float, values[:, place, look]), strict=True))
+            found["one_shot_score"] = float(metric.best(record.scores[place, look]))
+            found["hessian_eigenvalue"] = float(record.eigenvalues[place, look])
+            points[done] |= found
+        known = {step: {n: v for n, v in seen.items() if np.isfinite(v)} for step, seen in points.items()}
+        told = {"method": name, "seed": str(seed)}
+        log.add(f"{quote(name, safe='')}-seed-{seed}", {s: seen for s, seen in known.items() if seen}, told, last)
+
+
+def log_searches(plan: SupernetPlan, study: SupernetStudy, folder: Path) -> None:
+    """Logs all searches of a study that was carried out in a folder, as far as the log lacks them.
+
+    Args:
+      plan: What was done.
+      study: What it came to.
+      folder: Its folder.
+
+    Raises:
+      OSError: A file cannot be written.
+    """
+    with run_log(plan.log, folder) as log:
+        for result in study.methods:
+            _log(log, plan, result.name, range(plan.num_seeds), result.record)
+
+
 # What they came to.
+
+
+def _values_of(plan: SupernetPlan, record: Record) -> NDArray[np.float32]:
+    """Returns what the table's columns say of the architectures that searches would have returned, `[C, S, L]`."""
+    shape = record.archs.shape[:2]
+    if plan.table is None or not shape[1]:
+        return np.full((len(plan.targets), *shape), np.nan, np.float32)
+    index = np.asarray(plan.table.index(record.archs.astype(np.int32)))
+    index = np.where(diverged(record), -1, index)
+    values: NDArray[np.float32] = np.where(index >= 0, plan.columns[:, np.maximum(index, 0)], np.float32(np.nan))
+    return values
 
 
 def _judged(plan: SupernetPlan, name: str, record: Record, one_shot: OneShot | None) -> MethodResult:
@@ -251,9 +328,7 @@ def _judged(plan: SupernetPlan, name: str, record: Record, one_shot: OneShot | N
     shape = record.archs.shape[:2]
     if plan.table is None:
         return MethodResult(name, record, np.zeros((0, *shape), np.float32), np.full(shape, -1, np.int32), one_shot)
-    index = np.asarray(plan.table.index(record.archs.astype(np.int32)))
-    index = np.where(diverged(record), -1, index)
-    values = np.where(index >= 0, plan.columns[:, np.maximum(index, 0)], np.float32(np.nan))
+    values = _values_of(plan, record)
     column = plan.columns[judging_column(plan.targets, plan.dataset.name)]
     own = values[judging_column(plan.targets, plan.dataset.name)]
     ranks = ranks_among(column, own, plan.table.metric)

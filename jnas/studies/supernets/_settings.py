@@ -5,6 +5,7 @@ from typing import Any
 from jnas.core._registry import DEFAULT_SPACE
 from jnas.studies._settings import (
     FLAG,
+    LOG,
     NATURAL,
     NODES,
     NUM_EPOCHS,
@@ -49,6 +50,7 @@ SUPERNET_SETTINGS = (
         of_study=False,
     ),
     OUT.of("the study's folder (default: a folder in jnas-supernet/ named after the study)"),
+    LOG,
     PRECISION,
     REMATERIALIZE,
     OTHER_DEVICE,

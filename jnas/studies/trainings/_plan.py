@@ -30,6 +30,7 @@ class TrainingSearchPlan(NamedTuple):
     targets: tuple[Target, ...]  # how what was found is judged: the data set's validation and test splits
     config: Mapping[str, Any]
     start_from: str | os.PathLike[str] | None = None  # a folder whose trainings are taken over; results are the same
+    log: str | None = None  # the tool in whose format trainings are logged too, in the folder
 
 
 def plan_training_search(

@@ -15,6 +15,7 @@ from jnas.core._search import compile_steps, write_rows
 from jnas.core._trace_statistics import incumbent_rows
 from jnas.core._vocabulary import Evaluation, Key, Proposal, Searcher, State, Trace
 from jnas.core.stepping._admission import RunProgress, empty_trace, start_progress
+from jnas.io._run_log import run_log
 from jnas.io._text import counted
 from jnas.studies._engine import Work
 from jnas.studies._keys import seed_keys
@@ -55,7 +56,13 @@ def begin_trainings(work: Work) -> Iterator[_Own]:
     """Gives the trainings that the folder holds; those of searchers that have finished are taken up."""
     assert work.folder is not None
     identity = {**FOLDER.header, "study": config_digest(work.plan.config)}
-    store = Store(work.plan, work.folder, identity, work.share)
+    with run_log(work.plan.log, work.folder) as log:
+        yield _begun(work, Store(work.plan, work.folder, identity, work.share, log))
+
+
+def _begun(work: Work, store: Store) -> _Own:
+    """Returns what the searches share, with the trainings that the folder holds."""
+    assert work.folder is not None
     if work.left and work.plan.start_from is not None:
         work.say(f"starting from {counted(store.start_from(work.plan.start_from), 'training')}")
     elif work.left:
@@ -65,7 +72,7 @@ def begin_trainings(work: Work) -> Iterator[_Own]:
             store.take_up(name)
         if name not in work.left and work.share.process == 0:  # where a kill came between its results and this
             searches_path(work.folder, name).unlink(missing_ok=True)
-    yield _Own(store, Pace(work))
+    return _Own(store, Pace(work))
 
 
 def train_proposals(work: Work, name: str, identity: Mapping[str, Any]) -> Chunk:

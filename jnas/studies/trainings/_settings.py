@@ -2,6 +2,7 @@
 
 from jnas.core._registry import DEFAULT_SPACE
 from jnas.studies._settings import (
+    LOG,
     MAX_EVALUATIONS,
     NAMES,
     NODES,
@@ -59,5 +60,6 @@ TRAINING_SEARCH_SETTINGS = (
     ),
     Setting("start_from", TEXT, "DIR", "the folder of another such study, whose trainings need not be made again"),
     OUT.of("the study's folder (default: a folder in jnas-search/ named after the study)"),
+    LOG,
     OTHER_DEVICE,
 )

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from jnas.core._folder import begun_chunk, config_digest, read_description
 from jnas.core._shares import Share, wait_for_shares
 from jnas.core._vocabulary import Space
 from jnas.io._archive import read_archive, write_archive
+from jnas.io._run_log import NO_LOG, RunLog
 from jnas.io._text import listed
 from jnas.io._tree import as_members, fill, find_leaves
 from jnas.spaces._registry import canonical
@@ -45,6 +47,7 @@ from jnas.training.runs._jobs import (
     owners_of_chunks,
     run_jobs,
 )
+from jnas.training.runs._logged import log_kept
 
 _PAUSE = 0.05  # seconds between two looks for what other processes make
 _SAME_TRAINING = ("space", "dataset_digest", "recipe", "form", "rematerialize", "dtype", "training_seed", "images")
@@ -62,8 +65,16 @@ class Store:
     Several processes search alike and train a round together, each its chunks; the first one keeps what comes of it.
     """
 
-    def __init__(self, plan: TrainingSearchPlan, folder: Path, identity: Mapping[str, Any], share: Share):
+    def __init__(
+        self,
+        plan: TrainingSearchPlan,
+        folder: Path,
+        identity: Mapping[str, Any],
+        share: Share,
+        log: RunLog = NO_LOG,
+    ):
         self._plan, self._folder, self._identity, self._share = plan, folder, identity, share
+        self._log = log if share.process == 0 else NO_LOG
         self._rows: dict[bytes, tuple[Trainings, int]] = {}
         self._programs: dict[int, JobPrograms] = {}
         self._rounds: dict[str, int] = {}  # of each searcher, how many the folder holds
@@ -88,6 +99,20 @@ class Store:
 
     def _add(self, trainings: Trainings) -> None:
         self._rows |= {arch.tobytes(): (trainings, row) for row, arch in enumerate(trainings.archs)}
+        self._kept(self._jobs(trainings.archs))(np.arange(len(trainings.archs)), trainings.runs)
+
+    def _jobs(self, archs: np.ndarray) -> Jobs:
+        return Jobs(archs, np.full(len(archs), self._plan.config["training_seed"], np.int64))
+
+    def _kept(self, jobs: Jobs) -> Callable[[np.ndarray, Any], None]:
+        """Returns what logs trainings, named by the index of their architecture or a digest of it."""
+        space: Space = self._plan.network.space
+        numbers: list[Any] = []
+        if self._log is not NO_LOG and space.index is not None:
+            numbers = [int(space.index(jnp.asarray(arch))) for arch in jobs.archs]
+        elif self._log is not NO_LOG:
+            numbers = [hashlib.sha256(arch.tobytes()).hexdigest()[:8] for arch in jobs.archs]
+        return log_kept(self._log, jobs, numbers, self._plan.network, self._plan.recipe.epochs)
 
     def start_from(self, other: str | os.PathLike[str]) -> int:
         """Takes trainings of another such folder over into this one, and returns how many there are.
@@ -198,7 +223,7 @@ class Store:
         new = [arch for arch in {arch.tobytes(): arch for arch in archs}.values() if not self.has(arch)]
         if not new:
             return 0
-        jobs = Jobs(np.stack(new), np.full(len(new), self._plan.config["training_seed"], np.int64))
+        jobs = self._jobs(np.stack(new))
         path = round_path(self._folder, name, self._rounds[name])
         programs = functools.partial(self._programs_of, compiled=compiled, compiling=compiling)
         runs = self._run_share(path, jobs, chunk_size, progress, programs)
@@ -237,6 +262,8 @@ class Store:
             return None
         said = describe(jobs, plan.dataset, plan.recipe, plan.network, chunk_size=chunk_size)
         how: dict[str, Any] = {"chunk_size": chunk_size, "epochs_per_checkpoint": 1, "progress": progress}
+        if share.processes == 1:  # of several the first one logs what all have made
+            how["kept"] = self._kept(jobs)
         with begun_folder(running, said, ()) as folder:
             run_jobs(jobs, plan.dataset, plan.recipe, plan.network, folder, programs=programs(chunk_size), **how)
             if share.process == 0:
