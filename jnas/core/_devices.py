@@ -1,20 +1,39 @@
 """Work on many members (candidates, seeds) divided among the devices of this process."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+_only = threading.local()  # the device that a thread keeps to, if it does
+
+
+@contextlib.contextmanager
+def only_on(device: jax.Device) -> Iterator[None]:
+    """Has this thread compute on one device alone while the block runs: its members are divided among no others."""
+    before = getattr(_only, "device", None)
+    _only.device = device
+    try:
+        with jax.default_device(device):
+            yield
+    finally:
+        _only.device = before
+
+
+def local_mesh() -> Mesh:
+    """Returns all devices of this process, or the one of `only_on`, along one axis, over which members are divided."""
+    device = getattr(_only, "device", None)
+    return _mesh_of(tuple(jax.local_devices()) if device is None else (device,))
+
 
 @functools.cache
-def local_mesh() -> Mesh:
-    """Returns all devices of this process along one axis, over which members are divided."""
-    return jax.make_mesh(
-        (jax.local_device_count(),), ("candidates",), axis_types=(AxisType.Auto,), devices=jax.local_devices()
-    )
+def _mesh_of(devices: tuple[jax.Device, ...]) -> Mesh:
+    return jax.make_mesh((len(devices),), ("candidates",), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def divided(function: Callable[..., Any], num_shared: int) -> Callable[..., Any]:

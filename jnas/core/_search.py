@@ -41,7 +41,7 @@ from jnas.core.stepping._admission import (
     row_keys,
     start_progress,
 )
-from jnas.core.stepping._steps import num_further, worker_steps
+from jnas.core.stepping._steps import ApartSteps, num_further, worker_steps
 from jnas.io._fields import describe_fields
 from jnas.io._text import short
 
@@ -86,6 +86,7 @@ class _Steps(NamedTuple):
     tell: Any  # (state, progress, proposal, evaluation) -> (state, progress, rows)
     init: Any = None  # with several workers: (state, num_decisions, num_objectives) -> state of the steps
     numbers: Any = None  # with several workers: (state, progress, proposal) -> (begun before [B], begun by [B])
+    apart: Any = None  # with several workers who are told one by one: `ApartSteps`
 
 
 @alone_on_checkpoint
@@ -172,11 +173,11 @@ def search(
     state = init(search_key, capacity)
     steps = compile_steps(searcher, capacity, budget_seconds, overshoot, workers, started)
     progress, pending = start_progress(), Pending([], [], [])
-    inner, state = state, _with_workers(searcher, steps, state, num_objectives)
+    inner, state = state, with_workers(searcher, steps, state, num_objectives)
     proposal = _first_proposal(searcher, steps, state, progress, objective_key)
     if isinstance(by, Objective):
         num_objectives = _num_objectives(by, objective_key, progress, proposal)
-        state = _with_workers(searcher, steps, inner, num_objectives)
+        state = with_workers(searcher, steps, inner, num_objectives)
     if searcher.compiled:
         _rehearse(searcher, steps, state, progress, objective_key, num_objectives)
     trace = jax.tree.map(np.array, empty_trace(capacity, proposal.archs.shape[1], num_objectives, workers > 1))
@@ -244,7 +245,10 @@ def compile_steps(
     if workers > 1:
         several = worker_steps(searcher, jnp.asarray(budget), capacity, overshoot, workers, started or capacity)
         ask, tell = (jax.jit(several.ask), jax.jit(several.tell)) if searcher.compiled else several[1:3]
-        return _Steps(ask, None, tell, several.init, jax.jit(several.numbers))
+        apart = several.apart
+        if apart is not None and searcher.compiled:
+            apart = ApartSteps(jax.jit(apart.begin), jax.jit(apart.answer), jax.jit(apart.end))
+        return _Steps(ask, None, tell, several.init, jax.jit(several.numbers), apart)
 
     def ask_one(state: State, progress: RunProgress, objective_key: Key) -> tuple[Proposal, State, Key]:
         proposal, state = searcher.ask(state)
@@ -266,8 +270,8 @@ def compile_steps(
     )
 
 
-def _with_workers(searcher: Searcher, steps: _Steps, state: State, num_objectives: int | None) -> State:
-    """Returns the state of a search's steps, from that of its searcher."""
+def with_workers(searcher: Searcher, steps: _Steps, state: State, num_objectives: int | None) -> State:
+    """Returns the state of a search's steps, from that of its searcher: the same where there is one worker."""
     if steps.init is None:
         return state
     proposal, _ = jax.eval_shape(searcher.ask, state) if searcher.compiled else searcher.ask(state)

@@ -49,6 +49,7 @@ from jnas.training.runs._job_files import (
     tidy,
 )
 from jnas.training.runs._run_state import Curves, RunState
+from jnas.training.runs._stopwatch import Stopwatch
 from jnas.training.runs._train import begin_run, run_epochs
 from jnas.training.runs._train_many import over_candidates
 
@@ -194,6 +195,7 @@ def run_jobs(
     programs: "JobPrograms | None" = None,
     compiling: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
     kept: Callable[[np.ndarray, Curves], None] = lambda rows, curves: None,
+    watch: Stopwatch | None = None,
 ) -> None:
     """Makes all runs that a folder lacks, of those that this process is to make.
 
@@ -212,6 +214,7 @@ def run_jobs(
       compiling: Gives a context for each time that something is compiled.
       kept: Called once a checkpoint is written, with the numbers `[R]` of its jobs, of which one may stand there again,
         and their curves `[R, T]` so far.
+      watch: Which shows how long the chunk that is at work has been so, without compiling, as its runs will say.
 
     Raises:
       MemoryError: A device has less memory than a program takes.
@@ -230,6 +233,7 @@ def run_jobs(
             progress,
             programs or JobPrograms(recipe, network, compiled, compiling),
             kept,
+            watch or Stopwatch(),
         )
 
 
@@ -245,6 +249,7 @@ def _run_chunks(
     progress: Callable[[JobsProgress], None],
     programs: "JobPrograms",
     tell: Callable[[np.ndarray, Curves], None],
+    watch: Stopwatch,
 ) -> None:
     chunks = divide(len(jobs.archs), chunk_size)
     mine = range(jax.process_index(), len(chunks), jax.process_count())
@@ -271,23 +276,23 @@ def _run_chunks(
         if part.exists():
             state, curves, seconds = load_part(part, state, list(dataset.splits), recipe.epochs, whose(chunk))
         done = 0 if curves is None else next(iter(curves.accuracy.values())).shape[1]
+        watch.set(seconds)
         while done < recipe.epochs:
             more = min(step, recipe.epochs - done)
             advance = programs.advance(more, shared, state)
-            clock = time.monotonic()
-            state, new = advance(shared, state)
-            new = jax.tree.map(np.asarray, new)
-            seconds += time.monotonic() - clock
+            with watch.running():
+                state, new = advance(shared, state)
+                new = jax.tree.map(np.asarray, new)
             curves = new if curves is None else jax.tree.map(lambda a, b: np.concatenate([a, b], 1), curves, new)
             done += more
             if done < recipe.epochs:
-                save_part(part, state, curves, seconds, whose(chunk))
+                save_part(part, state, curves, watch.seconds, whose(chunk))
                 tell(rows, curves)
             share = begun_at + (1 - begun_at) * (number + done / recipe.epochs) / len(left)
             whole = len(mine) - len(left) + number + (done >= recipe.epochs)
             progress(JobsProgress(whole, len(mine), share, time.monotonic() - start, begun_at))
         kept = _in_order(order, len(job_rows), curves, state, keep_weights)
-        save_job_chunk(paths[chunk], *kept, seconds / width, whose(chunk))
+        save_job_chunk(paths[chunk], *kept, watch.seconds / width, whose(chunk))
         part.unlink(missing_ok=True)
         tell(job_rows, kept[0])
 

@@ -15,7 +15,7 @@ from jnas.core._draws import fold_in
 from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, State
 from jnas.core.stepping._admission import Rows, RunProgress, admit, now, places_among
 from jnas.core.stepping._clock import Moment
-from jnas.core.stepping._workers import Workers, end_first, idle_workers, pending_work, share_batch, start
+from jnas.core.stepping._workers import Workers, answer, end_first, idle_workers, pending_work, share_batch, start
 
 
 class WorkerState(NamedTuple):
@@ -34,6 +34,20 @@ class WorkerSteps(NamedTuple):
     tell: Callable[[WorkerState, RunProgress, Proposal, Evaluation], tuple[WorkerState, RunProgress, Rows]]
     numbers: Callable[[WorkerState, RunProgress, Proposal], tuple[Array, Array]]  # of the rows, and begun by: [B]
     most_steps: int
+    apart: "ApartSteps | None" = None  # of a searcher with `ask_beside`
+
+
+class ApartSteps(NamedTuple):
+    """What `WorkerSteps.tell` does, in parts: for evaluations whose answers come only when others have been begun.
+
+    `tell` begins with a valid proposal of one row, and ends an evaluation where all workers are busy or the proposal is
+    not valid; whoever does the same by these has to know the answers of all that could be the first to end.
+    """
+
+    begin: Callable[[WorkerState, RunProgress, Proposal, Evaluation], WorkerState]
+    answer: Callable[[WorkerState, Array, Evaluation], WorkerState]  # what was begun at no seconds at a step
+    end: Callable[[WorkerState, RunProgress, Array], tuple[WorkerState, RunProgress, Rows]]
+    """Whoever is the first of those that have been answered; bool `[W]` says who has not been."""
 
 
 def worker_steps(
@@ -77,23 +91,49 @@ def _ahead(
         asked = state._replace(searcher=inner)
         return proposal, asked, _keys(key, numbers(asked, progress, proposal)[1])
 
+    def begin(state: WorkerState, progress: RunProgress, proposal: Proposal, evaluation: Evaluation) -> WorkerState:
+        _, begun = numbers(state, progress, proposal)
+        assert state.workers is not None
+        return state._replace(workers=start(state.workers, proposal, evaluation, begun, now(progress)))
+
+    def end(
+        state: WorkerState, progress: RunProgress, busy: Array, ends: Array
+    ) -> tuple[WorkerState, RunProgress, Rows]:
+        assert state.workers is not None
+        workers, ended, finish, worker = end_first(state.workers, ends)
+        first, nothing = progress.num_done, ~jnp.any(busy)
+        told, known = ended.proposal, ended.evaluation
+        progress, rows = admit(progress, told, known, budget, capacity, overshoot, finish, nothing)
+        inner = searcher.tell(state.searcher, told._replace(valid=rows.accepted), known)
+        own = jnp.where(rows.accepted, first, capacity)
+        # With one fidelity nothing is resumed.
+        begun = state.begun.at[own].set(ended.begun, mode="drop") if searcher.num_fidelities > 1 else state.begun
+        return WorkerState(inner, workers, begun), progress, _with_ends(rows, finish, worker)
+
     def tell(
         state: WorkerState, progress: RunProgress, proposal: Proposal, evaluation: Evaluation
     ) -> tuple[WorkerState, RunProgress, Rows]:
-        _, begun = numbers(state, progress, proposal)
+        state = begin(state, progress, proposal, evaluation)
         assert state.workers is not None
-        workers = start(state.workers, proposal, evaluation, begun, now(progress))
-        busy = workers.steps >= 0
+        busy = state.workers.steps >= 0
         # Nobody is free to begin with another, or nothing is asked for until more is known.
-        workers, ended, finish, worker = end_first(workers, jnp.all(busy) | ~proposal.valid[0])
-        first, nothing = progress.num_done, ~jnp.any(busy)
-        told, answer = ended.proposal, ended.evaluation
-        progress, rows = admit(progress, told, answer, budget, capacity, overshoot, finish, nothing)
-        inner = searcher.tell(state.searcher, told._replace(valid=rows.accepted), answer)
-        own = jnp.where(rows.accepted, first, capacity)
-        # With one fidelity nothing is resumed.
-        known = state.begun.at[own].set(ended.begun, mode="drop") if searcher.num_fidelities > 1 else state.begun
-        return WorkerState(inner, workers, known), progress, _with_ends(rows, finish, worker)
+        return end(state, progress, busy, jnp.all(busy) | ~proposal.valid[0])
+
+    def end_answered(
+        state: WorkerState, progress: RunProgress, unknown: Array
+    ) -> tuple[WorkerState, RunProgress, Rows]:
+        assert state.workers is not None
+        began = state.workers.finish
+        never = began._replace(high=jnp.where(unknown, jnp.inf, began.high))
+        busy = state.workers.steps >= 0
+        timed = state._replace(workers=state.workers._replace(finish=never))
+        after, progress, rows = end(timed, progress, busy, jnp.bool_(True))
+        assert after.workers is not None
+        return after._replace(workers=after.workers._replace(finish=began)), progress, rows
+
+    def answer_one(state: WorkerState, step: Array, evaluation: Evaluation) -> WorkerState:
+        assert state.workers is not None
+        return state._replace(workers=answer(state.workers, step, evaluation))
 
     def numbers(state: WorkerState, progress: RunProgress, proposal: Proposal) -> tuple[Array, Array]:
         del progress
@@ -101,7 +141,7 @@ def _ahead(
         own = state.workers.num_started[None]
         return own, _begun(state, proposal, own)
 
-    return WorkerSteps(init, ask, tell, numbers, most_steps)
+    return WorkerSteps(init, ask, tell, numbers, most_steps, ApartSteps(begin, answer_one, end_answered))
 
 
 def _in_turn(

@@ -75,6 +75,27 @@ def start(workers: Workers, proposal: Proposal, evaluation: Evaluation, begun: A
     )
 
 
+def answer(workers: Workers, step: Array, evaluation: Evaluation) -> Workers:
+    """Returns the workers after what was started at a step without an answer, at no seconds, has got one.
+
+    Args:
+      workers: Of whom one is at it.
+      step: int32 `[]`, `Workers.num_steps` as it was started.
+      evaluation: `[1, ...]`: it ends so many seconds after it began.
+    """
+    here = workers.steps == step
+
+    def put(column: Array, row: Array) -> Array:
+        return jax.lax.dynamic_update_slice_in_dim(column, row.astype(column.dtype), step, 0)
+
+    ends = later(workers.finish, jnp.asarray(evaluation.seconds, jnp.float32)[0])
+    known = jax.tree.map(put, workers.started.evaluation, evaluation)
+    return workers._replace(
+        started=workers.started._replace(evaluation=known),
+        finish=jax.tree.map(lambda new, old: jnp.where(here, new, old), ends, workers.finish),
+    )
+
+
 def end_first(workers: Workers, ends: Array) -> tuple[Workers, StartedEvaluation, Moment, Array]:
     """Returns the workers without the evaluation that ends first, and that; of equal ones, the one started first.
 

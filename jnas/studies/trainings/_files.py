@@ -3,10 +3,12 @@
 ```
 trainings/NAME-00003.npz   what searcher NAME's fourth round trained: architectures and curves
 trainings/NAME-00003/      the same while it runs, a folder of training runs
+trainings/alone-1f0c.../   with several workers, one architecture's training while it runs
 trainings/NAME.npz         the states of searcher NAME's searches after the last round, until all have ended
 ```
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +31,7 @@ FOLDER = FolderKind(
     remedy="delete it, and the same command makes it again",
 )
 TRAININGS = "trainings"
+_ALONE = "alone-"
 BEFORE = "(before)"
 """Whose trainings those are that were taken over from another folder."""
 
@@ -56,6 +59,17 @@ def no_trainings(num_decisions: int, config: Mapping[str, Any]) -> Trainings:
 def round_path(folder: Path, name: str, number: int) -> Path:
     """Returns where the trainings of a searcher's round stand."""
     return folder / TRAININGS / f"{quote(name, safe=' ()+,=')}-{number:05d}.npz"
+
+
+def alone_path(folder: Path, arch: np.ndarray) -> Path:
+    """Returns where the training of an architecture `[E]` runs that is made by itself."""
+    words = hashlib.sha256(np.ascontiguousarray(arch, np.int32).tobytes()).hexdigest()
+    return folder / TRAININGS / f"{_ALONE}{words[:32]}"
+
+
+def alone_paths(folder: Path) -> list[Path]:
+    """Returns where such trainings run, or did."""
+    return [path for path in (folder / TRAININGS).glob(f"{_ALONE}*") if path.is_dir()]
 
 
 def searches_path(folder: Path, name: str) -> Path:

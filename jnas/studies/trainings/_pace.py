@@ -40,6 +40,8 @@ def estimate(work: Work) -> Estimate:
         each *= work.share.processes  # of one of them
     else:
         each, how = float(np.mean(there.runs.seconds)), f"as long as the {len(there.archs):,} in the folder"
+        if config.get("workers", 1) > 1:  # each has a device for itself
+            each /= min(jax.local_device_count(), config["workers"] * config["num_seeds"])
     total = each * number + _START + REPORT_SECONDS
     compiling = duration(guess_compile_seconds(plan.network))
     told = (
@@ -57,6 +59,7 @@ class Pace:
         self._left = len(work.left) * work.plan.config["num_seeds"] * work.plan.config["max_evaluations"]
         self._compiling = self._training = 0.0
         self._trainings = 0
+        self._latest, self._compiled_before = time.perf_counter(), 0.0  # as `made` was called last
 
     def skip(self, evaluations: int) -> None:
         """Leaves out evaluations that were made before."""
@@ -78,9 +81,19 @@ class Pace:
           trainings: How many.
           evaluations: Of which these are those that nobody had asked for before.
         """
-        begin, compiled, first = time.perf_counter(), self._compiling, not self._trainings
+        begin, compiled = time.perf_counter(), self._compiling
         yield
-        took = time.perf_counter() - begin - (self._compiling - compiled)
+        self._count(trainings, evaluations, time.perf_counter() - begin - (self._compiling - compiled))
+
+    def made(self, trainings: int, evaluations: int) -> None:
+        """Counts what has been made since the last time, on several devices; arguments are as above."""
+        now, compiled = time.perf_counter(), self._compiling
+        took = now - self._latest - (compiled - self._compiled_before)
+        self._latest, self._compiled_before = now, compiled
+        self._count(trainings, evaluations, max(took, 0.0))
+
+    def _count(self, trainings: int, evaluations: int, took: float) -> None:
+        first = not self._trainings
         self._left -= evaluations
         self._trainings, self._training = self._trainings + trainings, self._training + took
         if first and trainings:

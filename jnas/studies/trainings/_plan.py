@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jnas.core._checks import check_fidelities
+from jnas.core._shares import own_share
 from jnas.core._vocabulary import Network, Objective, Searcher
 from jnas.studies._compared import check_rows, made_with
 from jnas.studies._settings import check_settings
@@ -44,6 +45,7 @@ def plan_training_search(
     root_seed: int = 0,
     training_seed: int = 0,
     last_epochs: int | None = None,
+    workers: int = 1,
     chunk_size: int | None = None,
     start_from: str | os.PathLike[str] | None = None,
     command: str | None = None,
@@ -54,6 +56,16 @@ def plan_training_search(
     check_kind(dataset.name, isinstance(dataset, TextDataset), network.space.name)
     if network.form == "dispatch":
         raise ValueError("form is 'dispatch', whose programs are made for known batches; give 'switch' or 'mixture'")
+    if workers > 1 and chunk_size is not None:
+        raise ValueError(
+            f"chunk_size is {chunk_size} and workers is {workers}: several workers train one architecture at a time, "
+            "each on a device of its own; leave one of them out"
+        )
+    if workers > 1 and own_share().processes > 1:
+        raise ValueError(
+            f"workers is {workers}, and {own_share().processes} processes share this search: workers are the devices "
+            "of one machine; leave workers out, or start one process"
+        )
     if dataset.validation_split is None:
         raise ValueError(f"the data set {dataset.name!r} has no validation split, and searches need one")
     if last_epochs is None:
@@ -94,6 +106,7 @@ def plan_training_search(
         # What folders of before do not know.
         **made_with(searchers),
         **({} if network.dtype == "float32" else {"dtype": network.dtype}),
+        **({} if workers == 1 else {"workers": int(workers)}),
     }
     return TrainingSearchPlan(dict(searchers), dataset, recipe, network, chunk_size, targets, config, start_from)
 

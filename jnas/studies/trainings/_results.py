@@ -46,7 +46,8 @@ class TrainingSearch(NamedTuple):
 def as_searches(study: TrainingSearch) -> StudyResults:
     """Returns the searches in the form of `jnas.study`, so that they have its page and can be compared with others."""
     asked = _asked(study)
-    told = StudyConfig({**study.config, "sentences": _sentences(study, asked)})
+    clock = {"clock": "measured"} if study.config.get("workers", 1) > 1 else {}  # otherwise an epoch is a second
+    told = StudyConfig({**study.config, **clock, "sentences": _sentences(study, asked)})
     judged = study.config["space"], study.targets, ()
     return StudyResults(told, study.versions, *judged, study.searchers, pool=_pool(study, asked))
 
@@ -88,6 +89,12 @@ def _sentences(study: TrainingSearch, asked: Mapping[str, np.ndarray]) -> list[s
     evaluated = sum(int(np.sum(searcher.traces.mask)) for searcher in study.searchers)
     last = config["last_epochs"]
     score = f"after {counted(recipe['epochs'], 'epoch')}" if last == 1 else f"over its last {last} epochs"
+    beside = ""
+    if (workers := config.get("workers", 1)) > 1:
+        beside = (
+            f", {workers} under way at once: it was told of each as it ended, by the seconds that the trainings took, "
+            "each on a device of its own"
+        )
     failed = int(np.sum(study.trainings.runs.failed[rows])) if study.trainings is not None and asked else 0
     return [
         f"{counted(len(config['searchers']), 'searcher')} looked for the architecture with the best validation "
@@ -97,7 +104,7 @@ def _sentences(study: TrainingSearch, asked: Mapping[str, np.ndarray]) -> list[s
         f"Every evaluation is a real training with the recipe {recipe['name']} and seed {config['training_seed']}; "
         f"what several searches asked for was trained once: {made:,} trainings for {counted(evaluated, 'evaluation')}"
         f"{f', of which {failed:,} diverged' if failed else ''}.",
-        f"A search ended after {counted(config['max_evaluations'], 'evaluation')}. What it returns is the best "
+        f"A search ended after {counted(config['max_evaluations'], 'evaluation')}{beside}. What it returns is the best "
         "architecture that it evaluated by that score alone.",
     ]
 

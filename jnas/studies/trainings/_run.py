@@ -1,27 +1,30 @@
 """How the searches of a searcher are carried out: all seeds side by side, what they ask for trained together."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jnas.core._folder import config_digest
 from jnas.core._program_memory import program_memory_words
-from jnas.core._search import compile_steps, write_rows
+from jnas.core._search import compile_steps
 from jnas.core._trace_statistics import incumbent_rows
-from jnas.core._vocabulary import Evaluation, Key, Proposal, Searcher, State, Trace
-from jnas.core.stepping._admission import RunProgress, empty_trace, start_progress
+from jnas.core._vocabulary import Searcher, Trace
 from jnas.io._run_log import run_log
 from jnas.io._text import counted
 from jnas.studies._engine import Work
 from jnas.studies._keys import seed_keys
 from jnas.studies.search._results import Chunk
+from jnas.studies.trainings._beside import Search, run_beside
+from jnas.studies.trainings._devices import open_devices
 from jnas.studies.trainings._files import BEFORE, FOLDER, searches_path
 from jnas.studies.trainings._pace import Pace
+from jnas.studies.trainings._plan import TrainingSearchPlan
+from jnas.studies.trainings._searches import Answers, Run, ask, first_run, tell
 from jnas.studies.trainings._store import Store, as_trained
 from jnas.training.operations._forms import branches
 
@@ -31,24 +34,6 @@ class _Own(NamedTuple):
 
     store: Store
     pace: Pace
-
-
-class _Run(NamedTuple):
-    """One search between two proposals."""
-
-    objective_key: Key
-    state: State
-    progress: RunProgress
-    trace: Trace  # of NumPy arrays, written in place
-
-
-class _Asked(NamedTuple):
-    """What a search asks for."""
-
-    proposal: Proposal
-    state: State
-    rows: np.ndarray  # of the proposal: those that will be taken
-    archs: np.ndarray  # int32 [rows, E]: what is trained for them
 
 
 @contextlib.contextmanager
@@ -72,6 +57,8 @@ def _begun(work: Work, store: Store) -> _Own:
             store.take_up(name)
         if name not in work.left and work.share.process == 0:  # where a kill came between its results and this
             searches_path(work.folder, name).unlink(missing_ok=True)
+    if work.left and work.share.process == 0:
+        store.drop_alone(left=True)
     return _Own(store, Pace(work))
 
 
@@ -90,11 +77,32 @@ def train_proposals(work: Work, name: str, identity: Mapping[str, Any]) -> Chunk
 
 
 def _run_searcher(work: Work, name: str) -> Chunk:
-    plan, store = work.plan, work.own.store
+    started = time.perf_counter()
+    run = _run_with_workers if _workers(work.plan) > 1 else _run_in_rounds
+    runs = run(work, name)
+    traces = jax.tree.map(lambda *leaves: np.stack(leaves), *(each.trace for each in runs))
+    return _judged(work, traces, as_trained(work.plan.network.space), time.perf_counter() - started)
+
+
+def _workers(plan: TrainingSearchPlan) -> int:
+    return int(plan.config.get("workers", 1))
+
+
+def _begin_all(work: Work, name: str) -> tuple[Searcher, Any, list[Run]]:
+    """Returns a searcher, its steps, and its searches before their first proposals."""
+    plan, workers = work.plan, _workers(work.plan)
     searcher, capacity = plan.searchers[name], plan.config["max_evaluations"]
-    steps = compile_steps(searcher, capacity, None, "discard")
-    started, canonical = time.perf_counter(), as_trained(plan.network.space)
-    runs = [_begin(plan, name, key) for key in seed_keys(plan.config["root_seed"], name, plan.config["num_seeds"])]
+    steps = compile_steps(searcher, capacity, None, "discard", workers, capacity)
+    size = capacity, plan.network.space.num_decisions, None, workers
+    keys = seed_keys(plan.config["root_seed"], name, plan.config["num_seeds"])
+    return searcher, steps, [first_run(searcher, steps, key, *size) for key in keys]
+
+
+def _run_in_rounds(work: Work, name: str) -> list[Run]:
+    """Returns the searches after what they ask for side by side has been trained together, round by round."""
+    plan, store, capacity = work.plan, work.own.store, work.plan.config["max_evaluations"]
+    canonical = as_trained(plan.network.space)
+    searcher, steps, runs = _begin_all(work, name)
     keeps = searcher.compiled and work.share.process == 0  # other processes begin anew, with all that has been trained
     if keeps:
         runs = store.load_searches(name, runs)
@@ -106,18 +114,52 @@ def _run_searcher(work: Work, name: str) -> Chunk:
     while going := [i for i, run in enumerate(runs) if not bool(run.progress.stopped)]:
         fewest = min(int(runs[i].progress.num_done) for i in going)
         work.bar.say(f"{name}: {fewest:,} of {counted(capacity, 'evaluation')}")
-        asked = {i: _ask(steps, runs[i], capacity, canonical) for i in going}
+        asked = {i: ask(steps, runs[i], capacity, canonical) for i in going}
         wanted = np.concatenate([each.archs for each in asked.values()])
         _train(work, name, wanted, chunk_size)
         for i, each in asked.items():
-            runs[i] = _tell(steps, runs[i], each, store.scores(each.archs), float(plan.recipe.epochs))
+            # A training counts as a second for each epoch, whatever it took.
+            seconds = np.full(len(each.archs), plan.recipe.epochs, np.float32)
+            runs[i] = tell(steps, runs[i], each, Answers(store.scores(each.archs), seconds))
         if keeps:
             store.save_searches(name, runs)
-    traces = jax.tree.map(lambda *leaves: np.stack(leaves), *(run.trace for run in runs))
-    return _judged(work, traces, canonical, time.perf_counter() - started)
+    return runs
 
 
-def _chunk_size(plan: Any, seeds: int, searcher: Searcher, steps: Any, run: _Run) -> int:
+def _run_with_workers(work: Work, name: str) -> list[Run]:
+    """Returns the searches after each has gone on as its trainings ended, on whichever device was free."""
+    plan, store, capacity = work.plan, work.own.store, work.plan.config["max_evaluations"]
+    searcher, steps, runs = _begin_all(work, name)
+    canonical = as_trained(plan.network.space)
+    searches = {i: Search(searcher, steps, run, canonical) for i, run in enumerate(runs)}
+    per, told_so_far, pace = work.estimate.prepared or 0.0, 0, work.own.pace
+
+    def answer(archs: np.ndarray) -> Answers:
+        return Answers(store.scores(archs), store.seconds(archs))
+
+    def told(evaluations: int, trainings: int) -> None:
+        nonlocal told_so_far
+        told_so_far += evaluations
+        pace.made(trainings, evaluations)
+        work.bar.say(f"{name}: {told_so_far:,} of {counted(len(runs) * capacity, 'evaluation')}")
+        work.bar.advance(per * evaluations)
+
+    words = pace.words(len(runs) * capacity)
+    if words:
+        work.bar.aside(work.say, f"{name}: {words}")
+    with open_devices(plan, store, functools.partial(_say_memory, work, name), pace.compiling) as devices:
+        run_beside(name, searches, store, devices, answer, told)
+    store.drop_alone(left=False)
+    return [search.run for search in searches.values()]
+
+
+def _say_memory(work: Work, name: str, need: float) -> None:
+    words = program_memory_words(need)
+    if words:
+        work.bar.aside(work.say, f"{name}: {words}")
+
+
+def _chunk_size(plan: Any, seeds: int, searcher: Searcher, steps: Any, run: Run) -> int:
     """Returns how many candidates one program trains, where nobody has said it.
 
     Where networks branch, a device trains one after another in any case: with one for each, all searchers have the same
@@ -132,33 +174,6 @@ def _chunk_size(plan: Any, seeds: int, searcher: Searcher, steps: Any, run: _Run
     return max(1, -(-asked // int(jax.process_count())))
 
 
-def _begin(plan: Any, name: str, key: Key) -> _Run:
-    searcher, capacity = plan.searchers[name], plan.config["max_evaluations"]
-    search_key, objective_key = jax.random.split(key)
-    init = jax.jit(searcher.init, static_argnums=1) if searcher.compiled else searcher.init
-    trace = jax.tree.map(np.array, empty_trace(capacity, plan.network.space.num_decisions, None))
-    return _Run(objective_key, init(search_key, capacity), start_progress(), trace)
-
-
-def _ask(steps: Any, run: _Run, capacity: int, canonical: Any) -> _Asked:
-    proposal, state, _ = steps.ask(run.state, run.progress, run.objective_key)
-    rows = np.flatnonzero(np.asarray(proposal.valid))[: capacity - int(run.progress.num_done)]
-    archs = np.asarray(proposal.archs, np.int32)
-    # All of a proposal have one shape, so that what is not asked for costs no program of its own.
-    return _Asked(proposal, state, rows, canonical(archs)[rows])
-
-
-def _tell(steps: Any, run: _Run, asked: _Asked, scores: np.ndarray, seconds: float) -> _Run:
-    """Tells a search what its proposal is worth; a training counts as a second for each epoch, whatever it took."""
-    shape = asked.proposal.valid.shape
-    score, valid, spent = np.full(shape, np.nan, np.float32), np.zeros(shape, bool), np.zeros(shape, np.float32)
-    score[asked.rows], valid[asked.rows], spent[asked.rows] = scores, np.isfinite(scores), seconds
-    evaluation = jax.tree.map(jnp.asarray, Evaluation(score, spent, valid))  # type: ignore[arg-type]
-    state, progress, rows = steps.tell(asked.state, run.progress, asked.proposal, evaluation)
-    write_rows(run.trace, rows, progress)
-    return run._replace(state=state, progress=progress)
-
-
 def _train(work: Work, name: str, archs: np.ndarray, chunk_size: int) -> None:
     """Trains what has not been, with the bar advanced by what was estimated for as many evaluations."""
     per, (store, pace) = (work.estimate.prepared or 0.0) / work.share.processes, work.own
@@ -169,13 +184,8 @@ def _train(work: Work, name: str, archs: np.ndarray, chunk_size: int) -> None:
         work.bar.advance((progress.share - max(shown, progress.begun_at)) * per * doing)
         shown = max(shown, progress.share)
 
-    def told(need: float) -> None:
-        words = program_memory_words(need)
-        if words:
-            work.bar.aside(work.say, f"{name}: {words}")
-
     with pace.training(doing, len(archs)):
-        store.train(name, archs, chunk_size, show, told, pace.compiling)
+        store.train(name, archs, chunk_size, show, functools.partial(_say_memory, work, name), pace.compiling)
     work.bar.advance(per * (len(archs) - doing))
 
 

@@ -13,6 +13,7 @@ from jnas.studies._settings import (
     ROOT_SEED,
     SEED,
     TEXT,
+    WORKERS,
     Setting,
     integer,
 )
@@ -57,6 +58,11 @@ TRAINING_SEARCH_SETTINGS = (
         "N",
         "the score is the mean of the validation accuracies (of texts minus perplexities) after the last N epochs "
         "(default: the recipe's, mostly 1)",
+    ),
+    WORKERS.of(
+        "trainings that each search has under way at once (default 1): it is told of each as it ends, and goes on; "
+        "each runs on one device of this machine, the next on whichever is free",
+        1,
     ),
     Setting("start_from", TEXT, "DIR", "the folder of another such study, whose trainings need not be made again"),
     OUT.of("the study's folder (default: a folder in jnas-search/ named after the study)"),

@@ -27,6 +27,8 @@ from jnas.studies.trainings._files import (
     TRAININGS,
     Trainings,
     all_trainings,
+    alone_path,
+    alone_paths,
     load_trainings,
     no_trainings,
     round_path,
@@ -48,6 +50,7 @@ from jnas.training.runs._jobs import (
     run_jobs,
 )
 from jnas.training.runs._logged import log_kept
+from jnas.training.runs._stopwatch import Stopwatch
 
 _PAUSE = 0.05  # seconds between two looks for what other processes make
 _SAME_TRAINING = ("space", "dataset_digest", "recipe", "form", "rematerialize", "dtype", "training_seed", "images")
@@ -231,13 +234,53 @@ class Store:
             self.take_up(name)
             self._check_same(new)
         else:
-            trainings = Trainings(jobs.archs, runs)
-            save_trainings(path, trainings, self._whose(name, self._rounds[name]))
-            # Another process may just be leaving it; what stays is removed by who goes on with the folder.
-            shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-            self._add(trainings)
-            self._rounds[name] += 1
+            self._keep(name, Trainings(jobs.archs, runs), path.with_suffix(""))
         return len(new)
+
+    def _keep(self, name: str, trainings: Trainings, made_in: Path) -> None:
+        """Writes trainings as the next round of a searcher, and removes the folder in which they were made."""
+        path = round_path(self._folder, name, self._rounds[name])
+        save_trainings(path, trainings, self._whose(name, self._rounds[name]))
+        # Another process may just be leaving it; what stays is removed by who goes on with the folder.
+        shutil.rmtree(made_in, ignore_errors=True)
+        self._add(trainings)
+        self._rounds[name] += 1
+
+    # One at a time, on a device.
+
+    def train_alone(
+        self, arch: np.ndarray, programs: JobPrograms, watch: Stopwatch, progress: Callable[[JobsProgress], None]
+    ) -> Runs:
+        """Returns the run of an architecture `[E]`, which goes on where one was begun; `keep_alone` keeps it.
+
+        It may be called from several threads at once, each on its device (`only_on`) with programs of its own.
+        """
+        plan, jobs = self._plan, self._jobs(arch[None])
+        said = describe(jobs, plan.dataset, plan.recipe, plan.network, chunk_size=1)
+        how: dict[str, Any] = {"chunk_size": 1, "epochs_per_checkpoint": 1, "progress": progress, "watch": watch}
+        with begun_folder(alone_path(self._folder, arch), said, ()) as folder:
+            run_jobs(jobs, plan.dataset, plan.recipe, plan.network, folder, programs=programs, **how)
+            return load_runs(folder, 1, 1, plan.recipe, list(plan.dataset.splits))
+
+    def keep_alone(self, name: str, arch: np.ndarray, runs: Runs) -> None:
+        """Writes what came of an architecture `[E]`, as the next round of a searcher that has been taken up."""
+        self._keep(name, Trainings(arch[None], runs), alone_path(self._folder, arch))
+
+    def drop_alone(self, left: bool) -> None:
+        """Removes the folders of single trainings that have been kept, and with `left=False` of all others too.
+
+        The former stand there where a kill came between the two, the latter where a training that was killed took
+        another time at its second try, so that the order in which searches are told, and what they ask for, changed.
+        """
+        kept = {alone_path(self._folder, np.frombuffer(arch, np.int32)) for arch in self._rows}
+        for path in alone_paths(self._folder):
+            if path in kept or not left:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def seconds(self, archs: np.ndarray) -> np.ndarray:
+        """Returns what trained architectures `[N, E]` took, float32 `[N]`."""
+        found = [self._rows[arch.tobytes()] for arch in archs]
+        return np.asarray([trainings.runs.seconds[row] for trainings, row in found], np.float32)
 
     def _programs_of(self, chunk_size: int, **told: Any) -> JobPrograms:
         """Returns the programs of chunks of a size, those of earlier rounds where there are any."""

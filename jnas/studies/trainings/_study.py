@@ -38,6 +38,7 @@ def training_search(
     root_seed: int = 0,
     training_seed: int = 0,
     last_epochs: int | None = None,
+    workers: int = 1,
     chunk_size: int | None = None,
     start_from: str | os.PathLike[str] | None = None,
     command: str | None = None,
@@ -61,6 +62,9 @@ def training_search(
       training_seed: Of every training.
       last_epochs: The score is the mean of the validation accuracies after so many last epochs, of texts minus that
         of perplexities; by default as many as the recipe says, or one.
+      workers: Trainings that each search has under way at once; it is told of each as it ends (`Searcher.ask_beside`),
+        in the order of the seconds that they took, which the folder keeps. Each runs on one local device, the next on
+        whichever is free. With one worker all that is asked for is trained together, and trainings have no clock.
       chunk_size: Candidates in one program; by default one for each device where networks branch, so that all searchers
         share a program, and otherwise as many as a searcher's seeds propose at first.
       start_from: The folder of another such study, whose trainings are taken over where they are of the same networks,
@@ -87,6 +91,7 @@ def training_search(
         root_seed=root_seed,
         training_seed=training_seed,
         last_epochs=last_epochs,
+        workers=workers,
         chunk_size=chunk_size,
         start_from=start_from,
         command=command,
@@ -110,13 +115,14 @@ def training_search_text(study: TrainingSearch) -> str:
 def _headline(plan: TrainingSearchPlan) -> str:
     config = plan.config
     last = "" if config["last_epochs"] == 1 else f", mean of the last {config['last_epochs']}"
+    by_workers = f" by {counted(config['workers'], 'worker')}" if "workers" in config else ""
     width = f"{plan.recipe.channels} {'units' if plan.recipe.text else 'channels'}"
     return (
         f"{counted(len(plan.searchers), 'searcher')} x {counted(config['num_seeds'], 'seed')} in "
         f"{plan.network.space.name}: {config['dataset']} validation {metric_of(config).name} after "
         f"{counted(plan.recipe.epochs, 'epoch')} of training{last} (recipe "
         f"{plan.recipe.name}: {width}, batches of {plan.recipe.batch_size}), "
-        f"{counted(config['max_evaluations'], 'evaluation')}"
+        f"{counted(config['max_evaluations'], 'evaluation')}{by_workers}"
     )
 
 
