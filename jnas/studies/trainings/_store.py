@@ -109,11 +109,12 @@ class Store:
 
     def _kept(self, jobs: Jobs) -> Callable[[np.ndarray, Any], None]:
         """Returns what logs trainings, named by the index of their architecture or a digest of it."""
+        if self._log is NO_LOG:
+            return lambda rows, runs: None
         space: Space = self._plan.network.space
-        numbers: list[Any] = []
-        if self._log is not NO_LOG and space.index is not None:
-            numbers = [int(space.index(jnp.asarray(arch))) for arch in jobs.archs]
-        elif self._log is not NO_LOG:
+        if space.index is not None:
+            numbers: list[Any] = [int(space.index(jnp.asarray(arch))) for arch in jobs.archs]
+        else:
             numbers = [hashlib.sha256(arch.tobytes()).hexdigest()[:8] for arch in jobs.archs]
         return log_kept(self._log, jobs, numbers, self._plan.network, self._plan.recipe.epochs)
 
