@@ -52,13 +52,16 @@ from jnas.searchers.weight_sharing._registry import (
 from jnas.searchers.weight_sharing._rsps import rsps
 from jnas.searchers.weight_sharing._setn import setn
 from jnas.searchers.weight_sharing._shared_weights import Sgd
+from jnas.searchers.weight_sharing._split import Split
 from jnas.searchers.weight_sharing._spos import spos
+from jnas.searchers.weight_sharing.mixtures._adaptive import Adaptation
 from jnas.searchers.weight_sharing.mixtures._early_stopping import EarlyStopping
 from jnas.searchers.weight_sharing.mixtures._perturbation import Perturbation
 from jnas.searchers.weight_sharing.mixtures._projection import Projection, select_by_perturbation
 
 __all__ = [
     "Adam",
+    "Adaptation",
     "Candidates",
     "ControllerSettings",
     "EarlyStopping",
@@ -70,6 +73,7 @@ __all__ = [
     "Projection",
     "Selection",
     "Sgd",
+    "Split",
     "WarmStartState",
     "WeightSharingEntry",
     "WeightSharingSearcher",

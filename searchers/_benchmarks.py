@@ -81,6 +81,7 @@ _AFTER_DARTS = (
     "sdarts-adv",
     "darts-minus",
     "darts-es",
+    "darts-ada",
     "fair-darts",
     "p-darts",
     "darts-pt",

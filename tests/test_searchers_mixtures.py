@@ -12,9 +12,11 @@ import scipy.stats
 from jnas.core._vocabulary import decisions_of
 from jnas.searchers import (
     Adam,
+    Adaptation,
     EarlyStopping,
     Perturbation,
     Projection,
+    Sgd,
     darts,
     make_weight_sharing,
     rsps,
@@ -25,6 +27,7 @@ from jnas.searchers.weight_sharing._architecture_parameters import AlphaState, p
 from jnas.searchers.weight_sharing._candidates import derive_key
 from jnas.searchers.weight_sharing._shared_weights import check_schedule
 from jnas.searchers.weight_sharing.mixtures import _projection
+from jnas.searchers.weight_sharing.mixtures._adaptive import adapt, begin_adaptation
 from jnas.searchers.weight_sharing.mixtures._early_stopping import goes_back_to
 from jnas.searchers.weight_sharing.mixtures._perturbation import moved_weights, radius_of
 from jnas.searchers.weight_sharing.mixtures._steps import Rules, _with_stage, mixture_weights, stage_epochs
@@ -57,7 +60,17 @@ from tests._toy_supernet import (
     toy_dataset,
 )
 
-LATER = ("drnas", "sdarts-rs", "sdarts-adv", "darts-minus", "darts-es", "fair-darts", "p-darts", "darts-pt")
+LATER = (
+    "drnas",
+    "sdarts-rs",
+    "sdarts-adv",
+    "darts-minus",
+    "darts-es",
+    "darts-ada",
+    "fair-darts",
+    "p-darts",
+    "darts-pt",
+)
 THERE = np.array([[True, True, False, True], [True, True, True, True]])
 
 
@@ -177,6 +190,70 @@ def test_the_rule_of_early_stopping_is_the_released_one():
     seen = np.asarray(rule(later, epochs))
     assert ((seen == -1) | (seen == found)).all()
     assert (seen >= 0).any()
+
+
+def plain_adaptation(values, stopping, settings, decay):
+    """The released loop over lists: histories are cut where a search goes back, and checkpoints are those of now."""
+    history, epochs, held, oldest, seen = [], [], [], 0, []
+    now = 0.0
+    for number, value in enumerate(values):
+        now += 1 + decay  # what a search has learned since
+        history, epochs, held = [*history, value], [*epochs, 2 * (number + 1)], [*held, now]
+        back = plain_stop(np.asarray(history), epochs, stopping)
+        if back >= 0 and decay < settings.most:
+            oldest = max(back, oldest)
+            history, epochs, held = (each[: oldest + 1] for each in (history, epochs, held))
+            now, decay = held[-1], min(decay * settings.factor, settings.most)
+        seen.append((now, decay, len(history)))
+    return seen
+
+
+def test_adaptation_goes_back_and_decays_more():
+    rng = np.random.default_rng(5)
+    drifts = np.linspace(-0.1, 0.1, 100)[:, None]
+    values = np.exp(np.cumsum(rng.normal(drifts, 0.1, (100, 40)), axis=1)).astype(np.float32)
+    stopping, settings = EarlyStopping(2, start=6), Adaptation(3.0, 13.5)
+
+    @jax.jit
+    @jax.vmap
+    def run(values):
+        def measure(carry, each):
+            seen, held = carry
+            number, value = each
+            found = adapt(seen, held + 1 + seen.decay, value, 2 * (number + 1), stopping, settings)
+            return found, (found[1], found[0].decay, found[0].known)
+
+        first = begin_adaptation(jnp.float32(0), 0.5, stopping, 80), jnp.float32(0)
+        return jax.lax.scan(measure, first, (jnp.arange(40), values))[1]
+
+    found = np.stack(jax.device_get(run(values)), axis=-1)
+    np.testing.assert_allclose(found, [plain_adaptation(row, stopping, settings, 0.5) for row in values], rtol=1e-5)
+    assert {0.5, 1.5, 4.5, 13.5} == set(found[:, -1, 1].tolist())  # some never went back
+
+
+def test_an_adapted_search_is_darts_from_where_it_goes_back_to():
+    """With three times the decay, and the rate of a step that is not taken back; it goes back no more at the most."""
+    stopping, sgd = EarlyStopping(1, 0.0, window=1, delta=1, start=0), Sgd(weight_decay=0.01)
+    adapted = darts(TOY, **STEPS, sgd=sgd, stopping=stopping, adapting=Adaptation(3.0, 0.03))
+    plain, more = darts(TOY, **STEPS, sgd=sgd), darts(TOY, **STEPS, sgd=sgd._replace(weight_decay=0.03))
+    every = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(batch(number, 16) for number in range(3)))
+
+    @jax.jit
+    def run(key, batches):
+        first, second, third = (jax.tree.map(lambda leaf, n=n: leaf[n], batches) for n in range(3))
+        one, _ = plain.step(plain.init(jax.random.clone(key)), first)
+        end, _ = more.step(one._replace(step=jnp.int32(2)), third)
+        state, info = jax.lax.scan(adapted.step, adapted.init(key), batches)
+        return end, plain.step(one, second)[1], state, info
+
+    end, second, state, info = jax.device_get(run(jax.random.key(0), every))
+    for name in ("weights", "alpha", "optimizer"):
+        near = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+        jax.tree.map(near, getattr(state, name), getattr(end, name))
+    np.testing.assert_allclose(info.train_loss[1], second.train_loss, rtol=1e-5)
+    assert (state.step, state.stop.known) == (3, 2)
+    np.testing.assert_allclose(state.stop.decay, 0.03)
+    assert np.isfinite(state.stop.eigenvalues[:2]).all()
 
 
 def test_the_auxiliary_skip_fades_and_stands_beside_skips_alone():
@@ -449,6 +526,9 @@ def test_arguments_are_checked():
             ValueError,
             "the stopping's every is 60, expected no more than the 50 epochs",
         ),
+        ({"adapting": Adaptation(3.0)}, ValueError, "the stopping's every is 0: nothing is measured"),
+        ({"adapting": Adaptation(0.5)}, ValueError, "factor is 0.5, expected more than 1"),
+        ({"adapting": 3.0}, TypeError, "adapting is 3.0, expected a jnas.searchers.Adaptation"),
         ({"kept": 2}, TypeError, "kept is 2, expected a tuple of Python ints"),
         ({"kept": (2, 2)}, ValueError, r"kept is \(2, 2\), expected numbers that fall"),
         ({"kept": (2,), "edge_weights": "learned"}, ValueError, "kept is of operations alone"),

@@ -58,7 +58,8 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 ELSEWHERE = {"topo_fairnas"}  # what is like another row where architectures are no graphs
 # Options of DARTS: their laws stand in `test_searchers_mixtures.py`, and what they share in the rows above.
-ELSEWHERE |= {"drnas", "sdarts-rs", "sdarts-adv", "darts-minus", "darts-es", "fair-darts", "p-darts", "darts-pt"}
+ELSEWHERE |= {"drnas", "sdarts-rs", "sdarts-adv", "darts-minus", "darts-es", "darts-ada", "fair-darts", "p-darts"}
+ELSEWHERE |= {"darts-pt"}
 every_searcher = pytest.mark.parametrize("name", ROWS)
 
 

@@ -39,7 +39,7 @@ networks that hold the weights of all cells, by weight-sharing searches, over se
 report: what the derived cells are worth by a table or trained from scratch, whether they collapse to skip connections,
 what the shared weights know. Stopped at any moment, the same command goes on, to the same results. methods: darts-v1,
 darts-v2, pc-darts, gdas, setn, enas, rsps, spos, fairnas, topo_fairnas, fbnet, nao, drnas, sdarts-rs, sdarts-adv,
-darts-minus, darts-es, fair-darts, p-darts, darts-pt.
+darts-minus, darts-es, darts-ada, fair-darts, p-darts, darts-pt.
 """
 
 

@@ -16,7 +16,10 @@ from jnas.searchers.weight_sharing._architecture_parameters import (
     with_preferences,
 )
 from jnas.searchers.weight_sharing._shared_weights import Sgd, check_schedule
+from jnas.searchers.weight_sharing._split import Split, check_split
+from jnas.searchers.weight_sharing.mixtures._adaptive import Adaptation, begin_adaptation, check_adaptation
 from jnas.searchers.weight_sharing.mixtures._early_stopping import EarlyStopping, begin_watch, check_early_stopping
+from jnas.searchers.weight_sharing.mixtures._few_shot import split_search
 from jnas.searchers.weight_sharing.mixtures._perturbation import Perturbation, check_perturbation
 from jnas.searchers.weight_sharing.mixtures._projection import (
     Projection,
@@ -65,13 +68,16 @@ def darts(
     kept: tuple[int, ...] = (),
     choose_by: ChooseBy = "magnitude",
     projection: Projection = Projection(),  # noqa: B008
+    adapting: Adaptation = Adaptation(),  # noqa: B008
+    split: Split = Split(),  # noqa: B008
 ) -> WeightSharingSearcher:
     """Returns DARTS, with the published hyper-parameters of NAS-Bench-201's comparison; or what came after it.
 
     The later methods are arguments, which may be given together; each by itself, with its published settings, has a
     name (`make_weight_sharing`): PC-DARTS (`partial`, `edge_weights`, `warm_up`), DrNAS (`mixing='dirichlet'`), SDARTS
-    (`perturbation`), DARTS- (`auxiliary_skip`), RobustDARTS's early stopping (`stopping`), FairDARTS
-    (`mixing='sigmoid'`), P-DARTS's stages (`kept`), DARTS-PT (`choose_by='perturbation'`).
+    (`perturbation`), DARTS- (`auxiliary_skip`), RobustDARTS's early stopping (`stopping`) and
+    adaptive regularization (`adapting`), FairDARTS (`mixing='sigmoid'`), P-DARTS's stages (`kept`), DARTS-PT
+    (`choose_by='perturbation'`). Few-shot search is the argument `split` alone.
 
     First order (DARTS-V1): the weights make a step on the training batch, then alpha one on the validation batch.
     Second order (DARTS-V2): alpha first, by the gradient of the validation loss at
@@ -125,6 +131,14 @@ def darts(
       choose_by: By the `'magnitude'` of alpha, or by `'perturbation'`: the operation stays without which the trained
         supernet is worst (`select_by_perturbation`). Looks before the last epoch are by magnitude.
       projection: How the supernet is tuned between the decisions of the latter.
+      adapting: Whether a search goes on where `stopping` would stop it: from the weights, alpha and optimizers of the
+        epoch that it goes back to, with a larger decay of the shared weights. As published the epochs between are made
+        once more; here the search has as many as any other, its learning rate falls on, and checkpoints before the one
+        gone back to last are not kept.
+      split: Whether the supernet becomes one for each operation of an edge, and when. These take turns, a step each,
+        each with an alpha of its own; the mixture of the best validation metric is the one that is derived from. As
+        published each is trained as long as a search by itself. Not with `stopping`, `kept` or a selection by
+        perturbation.
 
     Returns:
       A searcher that derives what the supernet's `discretize` makes of alpha; on NAS-Bench-201 the operation of the
@@ -142,14 +156,18 @@ def darts(
       "DrNAS: Dirichlet Neural Architecture Search", Chen et al., 2021, Sections 3.1 and 3.2.
       "Stabilizing Differentiable Architecture Search via Perturbation-based Regularization", Chen and Hsieh, 2020.
       "DARTS-: Robustly Stepping out of Performance Collapse Without Indicators", Chu et al., 2021, Equation 6.
-      "Understanding and Robustifying Differentiable Architecture Search", Zela et al., 2020, Section 5.1.
+      "Understanding and Robustifying Differentiable Architecture Search", Zela et al., 2020, Sections 4 (early
+        stopping) and 5 (adaptive regularization), and its released code.
       "Fair DARTS: Eliminating Unfair Advantages in Differentiable Architecture Search", Chu et al., 2020, Section 4.
       "Progressive Differentiable Architecture Search", Chen et al., 2019, Section 3.2.
       "Rethinking Architecture Selection in Differentiable NAS", Wang et al., 2021, Section 5.
+      "Few-shot Neural Architecture Search", Zhao et al., 2021, Section 3.
     """
     stages = 1 + len(check_kept(kept, edge_weights))
     check_words(order=(order, Order), second=(second, SecondOrder), choose_by=(choose_by, ChooseBy))
     schedule = check_schedule(steps_per_epoch, epochs)
+    if check_split(split, supernet).edge is not None:
+        _check_splittable(stopping, kept, choose_by)
     trained = partial_channels(supernet, partial)
     preferences = preferences_of(trained, reachable, edge_weights)
     mixed = with_preferences(trained, preferences)
@@ -170,10 +188,14 @@ def darts(
         auxiliary_skip=auxiliary_skip,
         perturbation=check_perturbation(perturbation),
         stopping=check_early_stopping(stopping, epochs),
+        adapting=check_adaptation(adapting, stopping),
     )
 
     def init(key: Key) -> AlphaState:
         state = begin_preferences(key, mixed, preferences, init_scale, adam)
+        if stopping.every and adapting.factor:
+            held = state.weights, state.alpha, state.optimizer
+            return state._replace(stop=begin_adaptation(held, sgd.weight_decay, stopping, epochs))
         return state._replace(stop=begin_watch(state.alpha, stopping, epochs)) if stopping.every else state
 
     searcher = WeightSharingSearcher(
@@ -186,6 +208,8 @@ def darts(
         mixture_weights=None if mixing == "softmax" and auxiliary_skip is None else weights_in(rules),
         tuned=make_step(tuned_rules(rules)),
     )
+    if split.edge is not None:
+        return split_search(searcher, supernet, split, schedule)
     if choose_by == "magnitude":
         return searcher
     check_selectable(searcher, supernet)
@@ -193,6 +217,13 @@ def darts(
     return searcher._replace(
         derive=derive_by_perturbation(searcher, supernet, ends, check_projection(projection)),
     )
+
+
+def _check_splittable(stopping: EarlyStopping, kept: tuple[int, ...], choose_by: str) -> None:
+    """Raises a `ValueError` where a search does what parts that take turns do not do."""
+    given = ("stopping" * (stopping.every > 0), "kept" * bool(kept), "choose_by" * (choose_by != "magnitude"))
+    if any(given):
+        raise ValueError(f"split is given, and {next(filter(None, given))} is of one supernet alone; give one of both")
 
 
 def _none_of(supernet: Supernet, learned: Decisions) -> int | None:
@@ -210,6 +241,7 @@ def _name(rules: Rules, partial: int, choose_by: ChooseBy) -> str:
         (rules.mixing.draws, "drnas"),
         (rules.skips is not None, "darts-minus"),
         (rules.perturbation.kind in moved, moved.get(rules.perturbation.kind, "")),
+        (bool(rules.adapting.factor), "darts-ada"),
         (rules.stopping.every > 0, "darts-es"),
         (rules.mixing.independent, "fair-darts"),
         (bool(rules.kept), "p-darts"),

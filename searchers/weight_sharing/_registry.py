@@ -1,8 +1,8 @@
 """The weight-sharing searchers by name, with published settings: on NAS-Bench-201, or where they were published.
 
 Those of `spos`, `fairnas`, `topo_fairnas`, `fbnet` and `nao` are of NAS-Bench-101; of `pc-darts`, `darts-minus`,
-`darts-es`, `fair-darts` and `p-darts` of DARTS's space. What was published otherwise for another space stands in that
-space's row of `_benchmarks.py`.
+`darts-es`, `darts-ada`, `fair-darts` and `p-darts` of DARTS's space. What was published otherwise for another space
+stands in that space's row of `_benchmarks.py`.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from jnas.searchers.weight_sharing._rsps import rsps
 from jnas.searchers.weight_sharing._setn import setn
 from jnas.searchers.weight_sharing._shared_weights import Sgd
 from jnas.searchers.weight_sharing._spos import spos
+from jnas.searchers.weight_sharing.mixtures._adaptive import Adaptation
 from jnas.searchers.weight_sharing.mixtures._early_stopping import EarlyStopping
 from jnas.searchers.weight_sharing.mixtures._perturbation import Perturbation
 
@@ -195,6 +196,14 @@ _ENTRIES = (
         "as darts-v1, stopped and taken back where the largest eigenvalue of the validation loss's Hessian grows",
     ),
     WeightSharingEntry(
+        "darts-ada",
+        darts,
+        {"stopping": EarlyStopping(2), "adapting": Adaptation(3.0), "sgd": PLAIN},
+        50,
+        64,
+        "as darts-es, but going on from where it is taken back to, the weights decayed three times as much",
+    ),
+    WeightSharingEntry(
         "fair-darts",
         darts,
         {
@@ -238,7 +247,8 @@ def weight_sharing_names() -> tuple[str, ...]:
     Example:
       >>> jnas.searchers.weight_sharing_names()
       ('darts-v1', 'darts-v2', 'pc-darts', 'gdas', 'setn', 'enas', 'rsps', 'spos', 'fairnas', 'topo_fairnas', 'fbnet', \
-'nao', 'drnas', 'sdarts-rs', 'sdarts-adv', 'darts-minus', 'darts-es', 'fair-darts', 'p-darts', 'darts-pt')
+'nao', 'drnas', 'sdarts-rs', 'sdarts-adv', 'darts-minus', 'darts-es', 'darts-ada', 'fair-darts', 'p-darts', \
+'darts-pt')
     """
     return WEIGHT_SHARING.names()
 

@@ -33,6 +33,17 @@ from jnas.searchers.weight_sharing._shared_weights import (
     step_info,
     train_arch,
 )
+from jnas.searchers.weight_sharing._split import (
+    Split,
+    check_split,
+    part_of,
+    several,
+    shared_by_parts,
+    split_step,
+    split_supernet,
+    spread_weights,
+    with_part,
+)
 from jnas.training.data._dataset import Dataset
 
 
@@ -52,6 +63,7 @@ def rsps(
     epochs: int = 250,
     sgd: Sgd = Sgd(),  # noqa: B008 (immutable)
     selection: Selection = Selection(),  # noqa: B008
+    split: Split = Split(),  # noqa: B008
 ) -> WeightSharingSearcher:
     """Returns random search with parameter sharing, with the published hyper-parameters of NAS-Bench-201's comparison.
 
@@ -68,34 +80,47 @@ def rsps(
       epochs: Of the whole search.
       sgd: How the weights are trained.
       selection: How candidates are compared.
+      split: Whether the supernet becomes one for each choice of a decision, and when (few-shot search). A step then
+        trains the one that its architecture is of, so that all together take as many steps as one would (as published
+        each is trained by itself), and candidates of all are compared, each under its own.
 
     Raises:
-      TypeError: `steps_per_epoch` or `epochs` is not a Python int, or `selection` is no `Selection`.
+      TypeError: `steps_per_epoch` or `epochs` is not a Python int, `selection` is no `Selection`, `split` no `Split`.
       ValueError: An argument is out of range.
 
     References:
+      "Few-shot Neural Architecture Search", Zhao et al., 2021, Section 3.
       "Random Search and Reproducibility for Neural Architecture Search", Li and Talwalkar, 2019, Section 3; in
         "NAS-Bench-201", Dong and Yang, 2020, Section 4.
     """
     schedule = check_schedule(steps_per_epoch, epochs)
     decisions = decisions_of(supernet)
     check_selection(selection)
+    edge, begins = check_split(split, supernet).edge, split_step(split, schedule)
+    trained_net = None if edge is None else split_supernet(supernet, edge)
 
     def init(key: Key) -> RspsState:
         key, weights_key = jax.random.split(key)
-        return RspsState(key, jnp.int32(0), begin_weights(weights_key, supernet))
+        weights = begin_weights(weights_key, supernet)
+        return RspsState(key, jnp.int32(0), weights if edge is None else several(weights, decisions.shape[1]))
 
     def step(state: RspsState, batch: Batch) -> tuple[RspsState, StepInfo]:
         key, arch_key = jax.random.split(state.key)
         arch = uniform_archs(arch_key, supernet, 1)[0]
         rate = learning_rate(sgd, schedule, state.step)
-        trained, measured = train_arch(supernet, state.weights, arch, batch.train, rate, sgd)
+        if edge is None:
+            trained, measured = train_arch(supernet, state.weights, arch, batch.train, rate, sgd)
+        else:
+            weights = spread_weights(state.weights, state.step, begins)
+            part = jnp.where(state.step < begins, 0, arch[edge])
+            own, measured = train_arch(supernet, part_of(weights, part), arch, batch.train, rate, sgd)
+            trained = with_part(weights, part, own)
         return RspsState(key, state.step + 1, trained), step_info(batch, measured)
 
-    def derive(state: RspsState, dataset: Dataset, split: str) -> Derived:
+    def derive(state: RspsState, dataset: Dataset, images: str) -> Derived:
         arch_key, choose_key = jax.random.split(derive_key(state.key))
         archs = uniform_archs(arch_key, supernet, selection.num_candidates)
-        return choose(choose_key, supernet, state.weights.shared, archs, dataset, split, selection)
+        return choose(choose_key, trained_net or supernet, shared(state), archs, dataset, images, selection)
 
     def log_probability(state: RspsState, archs: Array) -> Array:
         del state
@@ -113,9 +138,10 @@ def rsps(
         return jnp.asarray(_shares(supernet.space, decisions.shape[1]))
 
     def shared(state: RspsState) -> Shared:
-        return state.weights.shared
+        return state.weights.shared if edge is None else shared_by_parts(state.weights.shared, state.step, begins)
 
-    return WeightSharingSearcher(init, step, derive, log_probability, probabilities, shared, "rsps")
+    functions = init, step, derive, log_probability, probabilities, shared
+    return WeightSharingSearcher(*functions, "rsps", supernet=trained_net)
 
 
 def _size(space: Space) -> int:

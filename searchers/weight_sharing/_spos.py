@@ -7,6 +7,7 @@ from jnas.searchers._recorded import recorded
 from jnas.searchers.weight_sharing._candidates import Selection
 from jnas.searchers.weight_sharing._rsps import rsps
 from jnas.searchers.weight_sharing._shared_weights import Sgd
+from jnas.searchers.weight_sharing._split import Split
 
 EVALUATED_SGD = Sgd(weight_decay=3e-4, nesterov=False)
 """How shared weights are trained in the evaluation of search phases."""
@@ -23,6 +24,7 @@ def spos(
     epochs: int = 200,
     sgd: Sgd = EVALUATED_SGD,
     selection: Selection = EVALUATED_SELECTION,
+    split: Split = Split(),  # noqa: B008 (immutable)
 ) -> WeightSharingSearcher:
     """Returns single-path one-shot search, with the published hyper-parameters of the evaluation of search phases.
 
@@ -39,6 +41,7 @@ def spos(
       epochs: Of the whole search.
       sgd: How the weights are trained.
       selection: How candidates are compared.
+      split: Few-shot search, as in `rsps`.
 
     Raises:
       TypeError: `steps_per_epoch` or `epochs` is not a Python int, or `selection` is no `Selection`.
@@ -48,5 +51,5 @@ def spos(
       "Single Path One-Shot Neural Architecture Search with Uniform Sampling", Guo et al., 2020, Section 3; in
         "Evaluating the Search Phase of Neural Architecture Search", Yu et al., 2020, Section 4.
     """
-    settings: dict[str, Any] = {"epochs": epochs, "sgd": sgd, "selection": selection}
+    settings: dict[str, Any] = {"epochs": epochs, "sgd": sgd, "selection": selection, "split": split}
     return rsps(supernet, steps_per_epoch=steps_per_epoch, **settings)._replace(name="spos")

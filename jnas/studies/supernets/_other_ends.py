@@ -19,6 +19,7 @@ from jnas.pages._parts import mean_words, named
 from jnas.pages._plots import mark
 from jnas.searchers._settings import naming, read_settings, read_spec
 from jnas.searchers.weight_sharing._loop import compiled_over_seeds, has_alpha
+from jnas.searchers.weight_sharing._registry import weight_sharing_entry
 from jnas.searchers.weight_sharing._texts import search_steps
 from jnas.searchers.weight_sharing.mixtures._early_stopping import EarlyStopping, goes_back_to
 from jnas.searchers.weight_sharing.mixtures._projection import (
@@ -35,6 +36,7 @@ from jnas.tables._metric import metric_of
 
 _FILE = "selected.npz"
 _NONE = "has architecture parameters, which it decides on"
+_ADAPTED = weight_sharing_entry("darts-ada").settings["adapting"].factor
 _MEMBERS = {"archs": "i K S E", "values": "f K C S"}
 
 
@@ -206,9 +208,11 @@ def _stopped(study: SupernetStudy) -> Html | None:
         "What RobustDARTS's rule makes of the recorded eigenvalues (Zela et al., 2020): a search ends where their mean "
         f"over {rule.window} looks is more than {rule.factor} times what it was {rule.delta} looks before, and goes "
         f"back to the middle of that earlier window, not before epoch {rule.start}. Published with a look after "
-        f"every other epoch. {_judged(study)}"
+        "every other epoch. With its adaptive regularization (darts-ada) a search would not end there but go on from "
+        f"that epoch, its weights decayed {_ADAPTED:g} times as much: what it would come to, looks at this one cannot "
+        f"say. {_judged(study)}"
     )
-    head = ["method", "as it ended", "stopped early", "difference", "seeds better, worse", "epochs gone back to"]
+    head = ["method", "as it ended", "stopped early", "difference", "seeds better, worse", "epochs to go back to"]
     return element("div", element("h3", "Stopped by the eigenvalue"), element("p", text), html_table(head, rows))
 
 

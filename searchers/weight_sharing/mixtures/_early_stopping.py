@@ -70,7 +70,7 @@ def goes_back_to(eigenvalues: ArrayLike, epochs: ArrayLike, settings: EarlyStopp
       settings: The rule's; `every` is not looked at.
 
     References:
-      "Understanding and Robustifying Differentiable Architecture Search", Zela et al., 2020, Section 5.1 and its
+      "Understanding and Robustifying Differentiable Architecture Search", Zela et al., 2020, Section 4 and its
         released code (`EVLocalAvg`).
     """
     values, count = jnp.asarray(eigenvalues, jnp.float32), len(jnp.asarray(eigenvalues))

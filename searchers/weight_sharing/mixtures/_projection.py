@@ -119,8 +119,8 @@ def select_by_perturbation(
     mixed = searcher.mixed or trained
     key = jax.random.fold_in(derive_key(state.key), _SELECT)
     order_key, node_key, tune_key = jax.random.split(key, 3)
-    weights_of = searcher.mixture_weights or _softmax_of(decisions_of(mixed))
-    accuracy = _make_accuracy(searcher, mixed, weights_of, dataset, split, settings)
+    weights_of = searcher.mixture_weights or softmax_of(decisions_of(mixed))
+    accuracy = make_accuracy(searcher, mixed, weights_of, dataset, split, settings)
     tune = _make_tune(searcher, tune_key, dataset, split, settings)
     decide = _make_decide(trained, mixed, weights_of, accuracy)
 
@@ -161,11 +161,12 @@ def _one_by_one(
     return state
 
 
-def _softmax_of(decisions: Decisions) -> Callable[[Any, Array], Array]:
+def softmax_of(decisions: Decisions) -> Callable[[Any, Array], Array]:
+    """Returns the weights of a mixture as a function of a state and of alpha, where they are its softmax."""
     return lambda state, alpha: jax.nn.softmax(decisions.restrict(alpha), axis=1)
 
 
-def _make_accuracy(
+def make_accuracy(
     searcher: WeightSharingSearcher,
     mixed: Supernet,
     weights_of: Callable[[Any, Array], Array],

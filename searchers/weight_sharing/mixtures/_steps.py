@@ -26,6 +26,7 @@ from jnas.searchers.weight_sharing._shared_weights import (
     train_weights,
     unmeasured,
 )
+from jnas.searchers.weight_sharing.mixtures._adaptive import Adaptation, adapt
 from jnas.searchers.weight_sharing.mixtures._early_stopping import EarlyStopping, kept_where, watch_eigenvalue
 from jnas.searchers.weight_sharing.mixtures._perturbation import Perturbation, moved_weights, radius_of
 from jnas.searchers.weight_sharing.mixtures._unrolled import Loss, SecondOrder, unrolled_gradient
@@ -54,6 +55,7 @@ class Rules(NamedTuple):
     auxiliary_skip: Any = None  # its weight in the first epoch
     perturbation: Perturbation = Perturbation()
     stopping: EarlyStopping = EarlyStopping()
+    adapting: Adaptation = Adaptation()
 
 
 class _Keys(NamedTuple):
@@ -86,7 +88,9 @@ def make_step(rules: Rules) -> Step:
             state, on_validation = learn(state, batch, keys)
             state, on_train = train(state, batch, keys)
         info = step_info(batch, on_train, on_validation)
-        if rules.stopping.every:
+        if rules.stopping.every and rules.adapting.factor:
+            state = _adapted(rules, state, batch.validation)
+        elif rules.stopping.every:
             state, info = _watched(rules, before, state, info, batch.validation)
         return state._replace(step=state.step + 1), info
 
@@ -127,9 +131,10 @@ def _penalized(rules: Rules, loss: Loss) -> Loss:
 
 
 def _make_train(rules: Rules) -> Callable[[AlphaState, Batch, _Keys], tuple[AlphaState, Measured]]:
-    supernet, sgd = rules.supernet, rules.sgd
+    supernet = rules.supernet
 
     def train(state: AlphaState, batch: Batch, keys: _Keys) -> tuple[AlphaState, Measured]:
+        sgd = _sgd_of(rules, state)
         rate = learning_rate(sgd, rules.schedule, state.step)
         weights = rules.mixing.weights(keys.train, state.alpha)
         if rules.perturbation.kind != "none":
@@ -139,6 +144,11 @@ def _make_train(rules: Rules) -> Callable[[AlphaState, Batch, _Keys], tuple[Alph
         return state._replace(weights=trained), measured
 
     return train
+
+
+def _sgd_of(rules: Rules, state: AlphaState) -> Sgd:
+    """Returns how the shared weights are trained now: of a search that adapts, with the decay that it has come to."""
+    return rules.sgd._replace(weight_decay=state.stop.decay) if rules.adapting.factor else rules.sgd
 
 
 def _moved(rules: Rules, state: AlphaState, examples: Examples, weights: Array, key: Key) -> Array:
@@ -165,7 +175,14 @@ def _make_learn(rules: Rules) -> Callable[[AlphaState, Batch, _Keys], tuple[Alph
             rate = paced(rules.supernet.task, rate, batch.train)
             on_train = _loss_on(rules, batch.train, keys.validation, state.step)  # the same draw in both
             gradient, measured = unrolled_gradient(
-                on_train, on_validation, state.weights, state.alpha, rate, rules.sgd, rules.second, rules.unroll_clip
+                on_train,
+                on_validation,
+                state.weights,
+                state.alpha,
+                rate,
+                _sgd_of(rules, state),
+                rules.second,
+                rules.unroll_clip,
             )
         alpha, optimizer = update_alpha(rules.adam, gradient, state.optimizer, state.alpha)
         return state._replace(alpha=alpha, optimizer=optimizer), measured
@@ -226,25 +243,53 @@ def _watched(
     told = info.info if isinstance(info, CarriedInfo) else info  # the states that a text carries go on
     told = StepInfo(*(jnp.where(stopped, jnp.nan, each) for each in told))
     info = info._replace(info=told) if isinstance(info, CarriedInfo) else told
-    done = schedule.epoch(state.step) + 1
-    ends = schedule.place(state.step) == schedule.steps_per_epoch - 1
 
     def measure(state: AlphaState) -> AlphaState:
-        def loss(alpha: Array) -> Array:
-            weights = mixture_weights(rules, state.step, rules.mixing.mean(alpha))
-            forward, parameters = by_weights(rules.supernet, weights), state.weights.shared.parameters
-            return loss_of(rules.supernet.task, forward, parameters, examples)[0]
-
-        curvature = hessian_on(decisions_of(rules.supernet), loss, state.alpha)
-        largest = jnp.linalg.eigvalsh(curvature)[-1] + rules.adam.weight_decay
+        largest, done = _largest_eigenvalue(rules, state, examples), schedule.epoch(state.step) + 1
         seen = watch_eigenvalue(state.stop, state.alpha, largest, done, settings)
         seen = kept_where(state.stop.stopped >= 0, state.stop, seen)
         back = seen.alphas[jnp.maximum(seen.stopped, 0)]
         return state._replace(stop=seen, alpha=jnp.where(seen.stopped >= 0, back, state.alpha))
 
-    now = all_lanes(ends & (done % settings.every == 0))
+    return _where_measured(rules, state, measure), info
+
+
+def _adapted(rules: Rules, state: AlphaState, examples: Examples) -> AlphaState:
+    """Returns a step's end: where it is time the eigenvalue is measured, and a search may go back, decayed more.
+
+    The counter of steps is not taken back with it: searches side by side make as many, and the rate ends where it does.
+    """
+
+    def measure(state: AlphaState) -> AlphaState:
+        largest, done = _largest_eigenvalue(rules, state, examples), rules.schedule.epoch(state.step) + 1
+        held = state.weights, state.alpha, state.optimizer
+        seen, (weights, alpha, optimizer) = adapt(state.stop, held, largest, done, rules.stopping, rules.adapting)
+        return state._replace(weights=weights, alpha=alpha, optimizer=optimizer, stop=seen)
+
+    return _where_measured(rules, state, measure)
+
+
+def _largest_eigenvalue(rules: Rules, state: AlphaState, examples: Examples) -> Array:
+    """Returns that of the Hessian in alpha of the loss on a batch, with the decay of alpha; float32 `[]`."""
+
+    def loss(alpha: Array) -> Array:
+        weights = mixture_weights(rules, state.step, rules.mixing.mean(alpha))
+        forward, parameters = by_weights(rules.supernet, weights), state.weights.shared.parameters
+        return loss_of(rules.supernet.task, forward, parameters, examples)[0]
+
+    curvature = hessian_on(decisions_of(rules.supernet), loss, state.alpha)
+    largest: Array = jnp.linalg.eigvalsh(curvature)[-1] + rules.adam.weight_decay
+    return largest
+
+
+def _where_measured(rules: Rules, state: AlphaState, measure: Callable[[AlphaState], AlphaState]) -> AlphaState:
+    """Returns what a measurement makes of the state at the end of those epochs after which there is one."""
+    schedule = rules.schedule
+    done = schedule.epoch(state.step) + 1
+    ends = schedule.place(state.step) == schedule.steps_per_epoch - 1
+    now = all_lanes(ends & (done % rules.stopping.every == 0))
     found: AlphaState = jax.lax.cond(now, measure, lambda state: state, state)
-    return found, info
+    return found
 
 
 def weights_in(rules: Rules) -> Callable[[AlphaState, Array], Array]:

@@ -157,7 +157,7 @@ def distance_from_half(alpha: Array, mixed: NDArray[np.bool_]) -> Array:
     return jnp.asarray(jnp.sum(squares) / mixed.sum())
 
 
-def decided(alpha: Array, row: Array, choice: Array) -> Array:
+def decided(alpha: Array, row: Array | int, choice: Array) -> Array:
     """Returns alpha with a row whose weight is all at one choice, by each rule, and stays there in later steps."""
     own = jnp.where(jnp.arange(alpha.shape[1]) == choice, FAR, -FAR)
     return jnp.where((jnp.arange(alpha.shape[0]) == row)[:, None], own[None], alpha)
