@@ -16,7 +16,7 @@ from jnas.searchers.weight_sharing._architecture_parameters import (
     with_preferences,
 )
 from jnas.searchers.weight_sharing._shared_weights import Sgd, check_schedule
-from jnas.searchers.weight_sharing._split import Split, check_split
+from jnas.searchers.weight_sharing._split import Split, check_few_shot
 from jnas.searchers.weight_sharing.mixtures._adaptive import Adaptation, begin_adaptation, check_adaptation
 from jnas.searchers.weight_sharing.mixtures._early_stopping import EarlyStopping, begin_watch, check_early_stopping
 from jnas.searchers.weight_sharing.mixtures._few_shot import split_search
@@ -166,7 +166,7 @@ def darts(
     stages = 1 + len(check_kept(kept, edge_weights))
     check_words(order=(order, Order), second=(second, SecondOrder), choose_by=(choose_by, ChooseBy))
     schedule = check_schedule(steps_per_epoch, epochs)
-    if check_split(split, supernet).edge is not None:
+    if check_few_shot(split, supernet).edge is not None:
         _check_splittable(stopping, kept, choose_by)
     trained = partial_channels(supernet, partial)
     preferences = preferences_of(trained, reachable, edge_weights)

@@ -35,7 +35,7 @@ from jnas.searchers.weight_sharing._shared_weights import (
 )
 from jnas.searchers.weight_sharing._split import (
     Split,
-    check_split,
+    check_few_shot,
     part_of,
     several,
     shared_by_parts,
@@ -96,7 +96,7 @@ def rsps(
     schedule = check_schedule(steps_per_epoch, epochs)
     decisions = decisions_of(supernet)
     check_selection(selection)
-    edge, begins = check_split(split, supernet).edge, split_step(split, schedule)
+    edge, begins = check_few_shot(split, supernet).edge, split_step(split, schedule)
     trained_net = None if edge is None else split_supernet(supernet, edge)
 
     def init(key: Key) -> RspsState:

@@ -28,7 +28,7 @@ class Split(NamedTuple):
     after: float = 0.5
 
 
-def check_split(settings: Any, supernet: Supernet) -> Split:
+def check_few_shot(settings: Any, supernet: Supernet) -> Split:
     """Returns the settings, or raises a `ValueError` or `TypeError` that names what makes no sense."""
     if not isinstance(settings, Split):
         raise TypeError(f"split is {settings!r}, expected a jnas.searchers.Split")
