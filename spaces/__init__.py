@@ -2,6 +2,7 @@
 
 from jnas.spaces._categorical import categorical
 from jnas.spaces._columns import with_columns
+from jnas.spaces._drawn import save_drawing
 from jnas.spaces._nasbench_graph import nasbench_graph, nasbench_graph_key
 from jnas.spaces._nasbench_macro import nasbench_macro
 from jnas.spaces._nats_size import nats_size
@@ -76,6 +77,7 @@ __all__ = [
     "recurrent_flops",
     "recurrent_parameters",
     "released_decisions",
+    "save_drawing",
     "subset",
     "to_cell",
     "transnas_macro",

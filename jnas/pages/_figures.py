@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from jnas.io._atomic import replacing
+from jnas.io._svg_file import write_drawing
 from jnas.io._text import csv_text
-from jnas.pages._plots import SIZES, Series, Size, Taken, series_of, taking
+from jnas.pages._plots import SIZES, Series, Size, Taken, series_of, taking, taking_drawings
 
 # Letters as paths in SVG and as TrueType in PDF: both look alike everywhere, and publishers refuse Type 3.
 _FILES: dict[Any, Any] = {"svg.fonttype": "path", "svg.hashsalt": "jnas", "pdf.fonttype": 42, "text.parse_math": False}
@@ -25,7 +26,8 @@ _GAP = 0.06  # inches
 def write_figures(draw: Callable[[], Any], folder: Path) -> list[str]:
     """Writes the pictures that a function draws for a page, each as SVG and PDF for a column and for a page's width.
 
-    `NAME-column.svg`, `NAME-column.pdf`, `NAME-page.svg`, `NAME-page.pdf`, and `NAME.csv` with the data.
+    `NAME-column.svg`, `NAME-column.pdf`, `NAME-page.svg`, `NAME-page.pdf`, and `NAME.csv` with the data. The cells that
+    the page draws are `cell-01.svg`, `cell-01.pdf` and so on, and `cells.csv` says which they are.
 
     Args:
       draw: Makes the page; called once for each size.
@@ -40,7 +42,7 @@ def write_figures(draw: Callable[[], Any], folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     names: list[str] = []
     for size in SIZES:
-        with taking(size) as taken:
+        with taking(size) as taken, taking_drawings() as drawn:
             draw()
         names = figure_names(taken)
         for name, one in zip(names, taken, strict=True):
@@ -49,7 +51,19 @@ def write_figures(draw: Callable[[], Any], folder: Path) -> list[str]:
             if size == SIZES[0]:
                 with replacing(folder / f"{name}.csv", "w") as file:
                     file.write(data_csv(one.figure))
+    _write_drawings(drawn, folder)
     return names
+
+
+def _write_drawings(drawn: Mapping[str, str], folder: Path) -> None:
+    """Writes drawings of cells as SVG and PDF, and which they are; nothing where there are none."""
+    files = {f"cell-{number:02d}": name for number, name in enumerate(drawn, 1)}
+    for file_name, name in files.items():
+        for ending in (".svg", ".pdf"):
+            write_drawing(drawn[name], folder / f"{file_name}{ending}")
+    if files:
+        with replacing(folder / "cells.csv", "w") as file:
+            file.write(csv_text(["file", "arch"], map(list, files.items())))
 
 
 def figure_names(taken: Sequence[Taken]) -> list[str]:

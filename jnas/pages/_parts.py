@@ -9,7 +9,7 @@ import numpy as np
 
 from jnas.core._vocabulary import Space
 from jnas.pages._html import Html, breakable, element
-from jnas.pages._plots import Mark, mark, swatch
+from jnas.pages._plots import Mark, mark, swatch, take_drawing
 
 
 def named(look: int | Mark, label: str) -> Html:
@@ -43,9 +43,10 @@ def drawing(space: Space | None, arch: Any) -> Html | None:
     """Returns a space's picture of an architecture as an image, or None where there is none."""
     if space is None or space.draw is None:
         return None
-    encoded = base64.b64encode(space.draw(np.asarray(arch)).encode()).decode()
-    source = f"data:image/svg+xml;base64,{encoded}"
-    return element("img", src=source, alt=f"Drawing of {space.to_string(np.asarray(arch))}", class_="drawing")
+    svg, name = space.draw(np.asarray(arch)), space.to_string(np.asarray(arch))
+    take_drawing(name, svg)
+    source = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+    return element("img", src=source, alt=f"Drawing of {name}", class_="drawing")
 
 
 def card(

@@ -112,6 +112,27 @@ def taking(size: Size) -> Iterator[list[Taken]]:
         _TAKEN.reset(token)
 
 
+_DRAWN: ContextVar[dict[str, str] | None] = ContextVar("drawn", default=None)
+
+
+@contextlib.contextmanager
+def taking_drawings() -> Iterator[dict[str, str]]:
+    """Gives a dict into which go the drawings that a page shows in the block: SVG documents by what they draw."""
+    drawn: dict[str, str] = {}
+    token = _DRAWN.set(drawn)
+    try:
+        yield drawn
+    finally:
+        _DRAWN.reset(token)
+
+
+def take_drawing(name: str, svg: str) -> None:
+    """Hands a drawing to `taking_drawings`, where there is one around."""
+    drawn = _DRAWN.get()
+    if drawn is not None:
+        drawn.setdefault(name, svg)
+
+
 def paper_size() -> Size | None:
     """Returns the size at which pictures are taken, or None where they are for a page."""
     found = _TAKEN.get()
