@@ -53,7 +53,8 @@ def _pdf(svg: str) -> bytes:
         axes.set_ylim(top + height, top)
         for order, (tag, said, x, y, text) in enumerate(_elements(root, {}, 0.0, 0.0)):
             _draw(axes, tag, said, x, y, text, order)
-        file, canvas = io.BytesIO(), FigureCanvasPdf(figure)
+        file = io.BytesIO()
+        canvas: Any = FigureCanvasPdf(figure)
         title = root.findtext("{http://www.w3.org/2000/svg}title", "")
         canvas.print_pdf(file, metadata={"CreationDate": None, "Title": title})
     return file.getvalue()
@@ -128,7 +129,7 @@ def _path(words: str, x: float, y: float) -> Any:
     from matplotlib.path import Path as Outline
 
     points: list[tuple[float, float]] = []
-    codes: list[int] = []
+    codes: list[Any] = []
     for command, rest in re.findall(r"([A-Za-z])([^A-Za-z]*)", words):
         numbers, count = [float(n) for n in re.findall(r"-?[\d.]+", rest)], _NUMBERS.get(command)
         if count is None or (count == 0) != (not numbers) or (count and len(numbers) % count):
