@@ -3,8 +3,9 @@
     python tests/benchmarks/darts_steps.py --torch-python PATH
     python tests/benchmarks/darts_steps.py --torch-python PATH --rows search --sizes 4x5
 
-PATH is a Python that has PyTorch; it may be left out. Images are of 32x32, batches of 64; a size is channels x cells.
-The rows:
+PATH is a Python that has PyTorch; it may be left out. Images are of 32x32, batches of 64 (`--batch`; at 64 PyTorch's
+search network of 16 x 8 takes 8 GB); a size is channels x cells.
+With `--rematerialize` there is a side more, `again`: the library with gradients that compute each cell again. The rows:
 
   train    a step of DARTS_V2 as a program of its own (SGD with momentum and weight decay)
   switch   the same as data: one program for any architecture
@@ -13,7 +14,8 @@ The rows:
 Each side is a process of its own on one core, and in every round each takes its turn. Steps of one side are a loop in
 one program, as training runs them: a program that is called for each step would ask the system for its memory anew.
 Prints CPU milliseconds a step (median of the rounds), the median over rounds of the ratio to PyTorch's, CPU seconds to
-trace and to compile, and peak memory.
+trace and to compile, what the program takes by its compiler's own analysis, and the peak of the process, which compiled
+it too.
 """
 
 import argparse
@@ -30,17 +32,18 @@ from typing import Any
 from candidate_steps import answer
 
 ROWS = ("train", "switch", "search")
-BATCH, SIZE = 64, 32
+SIZE = 32
 TORCH = Path(__file__).with_name("darts_steps_torch.py")
 
 
-def worker(row: str, channels: int, cells: int) -> None:
+def worker(row: str, channels: int, cells: int, batch: int, rematerialize: bool) -> None:
     """Answers each line of the input, a number of steps, with the CPU seconds of one."""
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
     import jax
     import jax.numpy as jnp
     import optax
 
+    from jnas.core._program_memory import program_bytes
     from jnas.spaces.darts._cells import arch_of
     from jnas.spaces.darts._genotype import PUBLISHED
     from jnas.training.networks.darts._network import darts_network
@@ -48,6 +51,7 @@ def worker(row: str, channels: int, cells: int) -> None:
 
     arch, key = arch_of(PUBLISHED["DARTS_V2"]), jax.random.key(0)
     sizes = {"image_shape": (SIZE, SIZE, 3), "num_classes": 10, "channels": channels, "cells": cells}
+    sizes["rematerialize"] = rematerialize
     if row == "search":
         net = darts_supernet(**sizes)
         parameters, _ = jax.jit(net.init)(key)
@@ -60,7 +64,7 @@ def worker(row: str, channels: int, cells: int) -> None:
         forward = lambda parameters, images: net.apply(parameters, None, arch, images)[0]  # noqa: E731
         clip = []
     optimizer = optax.chain(*clip, optax.add_decayed_weights(3e-4), optax.sgd(0.025, momentum=0.9))
-    images, labels = jax.random.normal(key, (BATCH, SIZE, SIZE, 3)), jnp.arange(BATCH) % 10
+    images, labels = jax.random.normal(key, (batch, SIZE, SIZE, 3)), jnp.arange(batch) % 10
 
     def step(carry, _):
         parameters, state = carry
@@ -79,7 +83,8 @@ def worker(row: str, channels: int, cells: int) -> None:
     program = lowered.compile()
     end = time.process_time()
     carry = jax.block_until_ready(program((parameters, optimizer.init(parameters)), jnp.int32(1)))
-    print(json.dumps({"trace": middle - start, "compile": end - middle}), flush=True)
+    figures = {"trace": middle - start, "compile": end - middle, "program_mb": program_bytes(program) / 1e6}
+    print(json.dumps(figures), flush=True)
     for line in sys.stdin:
         start = time.process_time()
         carry = jax.block_until_ready(program(carry, jnp.int32(int(line))))
@@ -100,9 +105,12 @@ def take_turns(
 
     Returns what each says first, the CPU seconds of a step by side in each round, and what each says last.
     """
-    processes = {side: start(command, core) for side, command in sides.items()}
+    processes: dict[str, subprocess.Popen[str]] = {}
+    firsts: dict[str, Any] = {}
     try:
-        firsts = {side: answer(process) for side, process in processes.items()}
+        for side, command in sides.items():  # one after another: compilers take more memory than programs
+            processes[side] = start(command, core)
+            firsts[side] = answer(processes[side])
         found = [{side: ask_for(process, steps) for side, process in processes.items()} for _ in range(rounds)]
         return firsts, found, {side: json.loads(process.communicate()[0]) for side, process in processes.items()}
     finally:
@@ -115,16 +123,17 @@ def compare(row: str, channels: int, cells: int, arguments: argparse.Namespace) 
     from jnas.spaces.darts._cells import SHAPE, arch_of
     from jnas.spaces.darts._genotype import PUBLISHED
 
-    sizes = [str(channels), str(cells)]
-    sides = {"jnas": [sys.executable, __file__, "--worker", row, *sizes]}
+    sizes = [str(channels), str(cells), str(arguments.batch)]
+    own = [sys.executable, __file__, "--worker", row, *sizes]
+    sides = {"jnas": [*own, "0"], **({"again": [*own, "1"]} if arguments.rematerialize else {})}
     if arguments.torch_python:
         wirings = json.dumps(arch_of(PUBLISHED["DARTS_V2"]).reshape(SHAPE).tolist())
-        sides["torch"] = [arguments.torch_python, str(TORCH), row, *sizes, str(BATCH), str(SIZE), wirings]
+        sides["torch"] = [arguments.torch_python, str(TORCH), row, *sizes, str(SIZE), wirings]
     firsts, rounds, ends = take_turns(sides, arguments.rounds, arguments.steps, arguments.core)
     for side in sides:
         cpu = 1e3 * statistics.median(each[side] for each in rounds)
         ratio = statistics.median(each[side] / each.get("torch", float("nan")) for each in rounds)
-        told = [firsts[side].get(name, float("nan")) for name in ("trace", "compile")]
+        told = [firsts[side].get(name, float("nan")) for name in ("trace", "compile", "program_mb")]
         numbers = (cpu, ratio, *told, ends[side]["peak_mb"])
         print(f"{row:8s}{channels:4d} x {cells:<3d}{side:6s}" + "".join(f"{n:12.2f}" for n in numbers), flush=True)
 
@@ -140,16 +149,17 @@ def ask_for(process: subprocess.Popen[str], steps: int) -> float:
 def main():
     """Prints the comparison."""
     if sys.argv[1:2] == ["--worker"]:
-        worker(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        worker(sys.argv[2], *map(int, sys.argv[3:6]), sys.argv[6] == "1")
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
     parser.add_argument("--sizes", nargs="+", default=["4x5", "16x8"])
-    for name, default in (("rounds", 3), ("steps", 2), ("core", 0)):
+    for name, default in (("batch", 64), ("rounds", 3), ("steps", 2), ("core", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--torch-python", help="a Python that has PyTorch")
+    parser.add_argument("--rematerialize", action="store_true", help="gradients that compute cells again, beside")
     arguments = parser.parse_args()
-    heads = ("CPU ms", "/torch", "trace s", "compile s", "peak MB")
+    heads = ("CPU ms", "/torch", "trace s", "compile s", "program MB", "peak MB")
     print(f"{'':23s}" + "".join(f"{head:>12s}" for head in heads), flush=True)
     for size in arguments.sizes:
         for row in arguments.rows:

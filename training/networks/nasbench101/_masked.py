@@ -50,7 +50,6 @@ class _Saved(NamedTuple):
 
     images: Array  # [W, H, W, B], or in the order of the layout: what goes into its operation
     convolved: Array  # the same: before batch-norm; zeros where the operation is no convolution
-    projected: Array  # the same: the convolution of the module's input, before batch-norm; zeros where there is none
     moments: Array  # [2, W]: of `convolved`
     moments_of_projected: Array  # [2, W]
 
@@ -126,7 +125,7 @@ _Own = tuple[ConvBatchNorm, ...]  # of the vertices and of the edges from the in
 
 
 # A gradient of its own, since JAX's gradient of a loop with branches keeps, for each of the vertices, what every
-# branch would save and all of `nodes`; here a vertex keeps three images (`_Saved`). The same for any architecture: the
+# branch would save and all of `nodes`; here a vertex keeps two images (`_Saved`). The same for any architecture: the
 # forward rule fixes what is kept, the backward one goes over the vertices in reverse and branches anew.
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _learning(
@@ -162,13 +161,13 @@ def _forward(
         nodes, joined = carry
         vertex, (operation, projection), statistics = each
 
-        def project(total: Array) -> tuple[Array, Array, Array]:
+        def project(total: Array) -> tuple[Array, Array]:
             projected = layout.convolve_1x1(images, projection.kernel)
             out, used = _rectified(settings, projected, projection, None if statistics is None else statistics[1])
-            return total + out, projected, used
+            return total + out, used  # whose scale and shift are zero beyond the vertex's channels
 
-        def keep(total: Array) -> tuple[Array, Array, Array]:
-            return total, jnp.zeros_like(total), no_moments
+        def keep(total: Array) -> tuple[Array, Array]:
+            return total, no_moments
 
         def convolve(total: Array) -> tuple[Array, Array, Array]:
             convolved = lax.cond(vertex.operation == CONV_3X3, *convolutions, total, operation.kernel)
@@ -179,15 +178,14 @@ def _forward(
             return max_pool_3x3(total), jnp.zeros_like(total), no_moments
 
         def present(nodes: Array) -> tuple[Array, _Saved]:
-            total = _sum_of(vertex.sources, nodes)
-            total, projected, used_by_input = lax.cond(vertex.from_input, project, keep, total)
-            total = _truncated(total, vertex.channels, layout.axis)
+            total = _truncated(_sum_of(vertex.sources, nodes), vertex.channels, layout.axis)
+            total, used_by_input = lax.cond(vertex.from_input, project, keep, total)
             out, convolved, used = lax.cond(vertex.operation == MAX_POOL, pool, convolve, total)
-            return out, _Saved(total, convolved, projected, used, used_by_input)
+            return out, _Saved(total, convolved, used, used_by_input)
 
         def absent(nodes: Array) -> tuple[Array, _Saved]:
             zeros = jnp.zeros_like(nodes[0])
-            return zeros, _Saved(zeros, zeros, zeros, no_moments, no_moments)
+            return zeros, _Saved(zeros, zeros, no_moments, no_moments)
 
         node, saved = lax.cond(vertex.is_used, present, absent, nodes)
         nodes = lax.dynamic_update_index_in_dim(nodes, node, vertex.number, 0)
@@ -219,10 +217,10 @@ def _backward(
         vertex, (operation, projection), kept = each
 
         def project(to_total: Array, to_images: Array) -> tuple[Array, ConvBatchNorm]:
-            to_projected, *rest = _rectified_backward(
-                settings, kept.projected, projection, kept.moments_of_projected, to_total
-            )
-            _, transpose = jax.vjp(layout.convolve_1x1, images, projection.kernel)
+            # Convolved again rather than kept, which all vertices would pay for, those without a projection too.
+            projected, transpose = jax.vjp(layout.convolve_1x1, images, projection.kernel)
+            moments = kept.moments_of_projected
+            to_projected, *rest = _rectified_backward(settings, projected, projection, moments, to_total)
             more, to_kernel = transpose(to_projected)
             return to_images + more, ConvBatchNorm(to_kernel, *rest)
 
