@@ -217,3 +217,9 @@ def test_one_worker_computes_nothing_of_others(name):
     """So that the program is the one that searches without workers had, and folders begun by it go on."""
     asked = str(jax.make_jaxpr(SEARCHERS[name].ask)(SEARCHERS[name].init(jax.random.key(0), 8)))
     assert not re.search(r"\w+\[0[],]", asked)
+
+
+def test_populations_too_small_for_a_mutation_are_refused():
+    with pytest.raises(ValueError, match=r"whose brackets have 1 individual, .*; give two or more budgets"):
+        dehb(SPACE, budgets=BUDGETS[:1])
+    assert dehb(SPACE, budgets=BUDGETS[:2]).num_fidelities == 2

@@ -21,6 +21,7 @@ from jnas.core._vocabulary import (
     propose,
     usable_score,
 )
+from jnas.io._text import counted
 from jnas.searchers._checks import check_budgets, check_eta, check_fraction
 from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._brackets import hyperband_brackets
@@ -87,7 +88,8 @@ def dehb(
 
     Raises:
       TypeError: `budgets` is not a sequence.
-      ValueError: An argument is out of range.
+      ValueError: An argument is out of range, or the budgets' brackets have fewer than three individuals, as one
+        budget's have.
 
     References:
       "DEHB: Evolutionary Hyperband for Scalable, Robust and Efficient Hyperparameter Optimization", Awad, Mallik and
@@ -107,6 +109,11 @@ def dehb(
     cycle = _cycle(num_fidelities, eta)
     sizes = np.asarray([cycle.size[cycle.fidelity == f].max() for f in range(num_fidelities)], np.int32)
     most = int(sizes.max())
+    if sizes.sum() < _FEWEST:
+        raise ValueError(
+            f"dehb's budgets are {budgets}, whose brackets have {counted(int(sizes.sum()), 'individual')}, and a mutation "
+            f"takes {_FEWEST}; give two or more budgets"
+        )
     exists = np.arange(most)[None] < sizes[:, None]  # [F, P]
 
     def decode(vectors: Array) -> Array:
