@@ -111,8 +111,8 @@ def dehb(
     most = int(sizes.max())
     if sizes.sum() < _FEWEST:
         raise ValueError(
-            f"dehb's budgets are {budgets}, whose brackets have {counted(int(sizes.sum()), 'individual')}, and a mutation "
-            f"takes {_FEWEST}; give two or more budgets"
+            f"dehb's budgets are {budgets}, whose brackets have {counted(int(sizes.sum()), 'individual')}, and a "
+            f"mutation takes {_FEWEST}; give two or more budgets"
         )
     exists = np.arange(most)[None] < sizes[:, None]  # [F, P]
 
