@@ -29,9 +29,17 @@ class Goals(NamedTuple):
 
     def reads(self, known: Entry) -> tuple[Callable[..., Any], ...]:
         """Returns the functions whose keyword arguments are further settings of a searcher."""
-        learns = known.name not in _MEMORYLESS and not known.objectives
+        learns = known.name not in _MEMORYLESS and not _takes(known, self.num_objectives)
         told = self.lowest is not None and self.num_objectives == 1 and learns
         return (constraint_settings,) if told else ()
+
+
+def _takes(known: Entry, num_objectives: int) -> bool:
+    """Returns whether a searcher is told costs and violations as they are.
+
+    Optimizers of other libraries know several objectives, but no violations of them: with one they are as any other.
+    """
+    return known.objectives and (num_objectives > 1 or known.compiled)
 
 
 def constraint_settings(*, constraint: Handling = "penalty") -> None:
@@ -51,7 +59,7 @@ def make_for(goals: Goals, name: str, space: Space, budgets: Sequence[float] = (
     """
     constraint = settings.pop("constraint", "penalty")
     known = entry(name)
-    if known.objectives:
+    if _takes(known, goals.num_objectives):
         return make(name, space, budgets, **{"num_objectives": goals.num_objectives, **settings})
     made = make(name, space, budgets, **settings)
     if goals.num_objectives > 1:

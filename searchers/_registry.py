@@ -368,7 +368,7 @@ def _of_optuna(sampler: str) -> Entry:
         return factory(space, **changed)
 
     described = "Optuna's sampler with its own settings; runs in Python, over fewer seeds"
-    return Entry(f"optuna:{sampler}", make, described, False, False, compiled=False, factory=factory)
+    return Entry(f"optuna:{sampler}", make, described, False, False, compiled=False, factory=factory, objectives=True)
 
 
 def make(name: str, space: Space, budgets: Sequence[float] = (1,), **settings: Any) -> Searcher:

@@ -178,6 +178,30 @@ def test_proposals_are_those_of_optuna_by_itself(optuna, name):
     assert len(np.unique(trace.arch, axis=0)) > 8
 
 
+@pytest.mark.parametrize("name", ["TPESampler", "NSGAIISampler"])
+def test_with_several_objectives_it_is_optunas_study_of_as_many(optuna, name):
+    """Its plain loop with two directions asks the same; what violates a constraint is told as failed."""
+    searcher = searchers.make(f"optuna:{name}", SPACE, num_objectives=2)
+    beside = lambda c: (additive(c)[0], 1.0, [float(c.arch[0] + c.arch[1]), float(max(0, c.arch.sum() - 4))])  # noqa: E731
+    trace = searched(searcher, beside, count=60, num_objectives=2)
+    seed = int(searcher.init(jax.random.split(jax.random.key(0))[0], 60).seed)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(directions=["maximize"] * 2, sampler=getattr(optuna.samplers, name)(seed=seed))
+    for arch, score, (cost, violation) in zip(
+        *map(np.asarray, (trace.arch, trace.score, trace.objectives)), strict=True
+    ):
+        trial = study.ask()
+        asked = [trial.suggest_categorical(f"decision_{e}", SPACE.choices[e]) for e in range(3)]
+        assert asked == [SPACE.choices[e][choice] for e, choice in enumerate(arch)]
+        if violation > 0:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(trial, (float(score), -float(cost)))
+    assert 0 < (trace.objectives[:, 1] > 0).sum() < 50
+    with pytest.raises(ValueError, match="was made for 2 objectives, and evaluations have 1"):
+        searched(searcher, count=2)
+
+
 def test_a_sampler_is_copied_with_a_seed_for_each_search(optuna):
     sampler = optuna.samplers.TPESampler(seed=5, n_startup_trials=4)
     before = sampler._rng.rng.get_state()[1].copy()

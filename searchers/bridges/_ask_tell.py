@@ -17,6 +17,7 @@ import numpy as np
 from jnas.core._vocabulary import Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.io._text import not_one_of, short
 from jnas.searchers._recorded import recorded
+from jnas.searchers.objectives._ranking import costs_of
 
 _KEPT = 4  # optimizers at hand: the one that goes on, and some of searches beside it
 
@@ -39,7 +40,7 @@ class AskTellState(NamedTuple):
     key: Key  # [], from which the optimizer's seed came
     seed: np.ndarray  # [] uint32, the optimizer's
     archs: np.ndarray  # [T, E] int32, asked
-    scores: np.ndarray  # [T] float32, told; minus infinity for what must not win
+    scores: np.ndarray  # [T] float32, told, of several objectives [T, O]; minus infinity for what must not win
     num_told: np.ndarray  # [] int32, rows in use
 
 
@@ -50,8 +51,8 @@ class Live(Protocol):
         """Returns a candidate, and the architecture `[E]` that it stands for; None where nothing is left to try."""
         ...
 
-    def tell(self, candidate: Any, score: float | None) -> None:
-        """Takes a candidate's score, higher is better; None where it has none that may count."""
+    def tell(self, candidate: Any, score: Any) -> None:
+        """Takes a candidate's score, or one for each objective, higher is better; None where none may count."""
         ...
 
 
@@ -61,7 +62,7 @@ class _Running:
     def __init__(self, live: Live):
         self.live = live
         self.archs: list[bytes] = []
-        self.scores: list[float] = []
+        self.scores: list[Any] = []
         self.pending: tuple[Any, np.ndarray] | None = None  # asked for, and not told
 
     def next(self) -> tuple[Any, np.ndarray] | None:
@@ -70,7 +71,7 @@ class _Running:
             self.pending = self.live.ask()
         return self.pending
 
-    def is_before(self, archs: Sequence[bytes], scores: Sequence[float]) -> bool:
+    def is_before(self, archs: Sequence[bytes], scores: Sequence[Any]) -> bool:
         """Returns whether all that it was told stands at the beginning of a history."""
         count = len(self.archs)
         return self.archs == list(archs[:count]) and self.scores == list(scores[:count])
@@ -152,15 +153,18 @@ def from_ask_tell(
     return drive(Told, space, name)
 
 
-def drive(make: Callable[[int], Live], space: Space, name: str) -> Searcher:
-    """Returns the searcher of an optimizer that `make(seed)` makes; see `from_ask_tell`."""
+def drive(make: Callable[[int], Live], space: Space, name: str, num_objectives: int = 1) -> Searcher:
+    """Returns the searcher of an optimizer that `make(seed)` makes; see `from_ask_tell`.
+
+    Of several objectives it is told a tuple: the score and minus each further cost. What violates constraints has none.
+    """
     at_hand: OrderedDict[int, _Running] = OrderedDict()  # by a number of their own, the latest used last
 
     def running(state: AskTellState) -> _Running:
         """Returns the optimizer that was asked and told what the state says, and no more."""
         told = int(state.num_told)
         archs = [arch.tobytes() for arch in state.archs[:told]]
-        scores = [float(score) for score in state.scores[:told]]
+        scores = [tuple(each) if num_objectives > 1 else each for each in state.scores[:told].tolist()]
         seed = int(state.seed)
         found = [(len(r.archs), n) for n, r in at_hand.items() if n % 2**32 == seed and r.is_before(archs, scores)]
         number = max(found, default=(0, -1))[1]
@@ -180,7 +184,7 @@ def drive(make: Callable[[int], Live], space: Space, name: str) -> Searcher:
                     f"evaluations, and before for {np.frombuffer(arch, np.int32).tolist()}: make it so that the seed "
                     "alone settles what it asks"
                 )
-            one.live.tell(candidate, score if score > -np.inf else None)
+            one.live.tell(candidate, score if np.min(score) > -np.inf else None)
             one.pending = None
             one.archs.append(arch)
             one.scores.append(score)
@@ -192,7 +196,7 @@ def drive(make: Callable[[int], Live], space: Space, name: str) -> Searcher:
             key=key,
             seed=np.asarray(jax.random.bits(seed_key, (), jnp.uint32) >> 1, np.uint32),
             archs=np.zeros((capacity, space.num_decisions), np.int32),
-            scores=np.full((capacity,), -np.inf, np.float32),
+            scores=np.full((capacity, num_objectives) if num_objectives > 1 else (capacity,), -np.inf, np.float32),
             num_told=np.asarray(0, np.int32),
         )
 
@@ -206,8 +210,15 @@ def drive(make: Callable[[int], Live], space: Space, name: str) -> Searcher:
             return state
         told = int(state.num_told)
         archs, scores = state.archs.copy(), state.scores.copy()  # who keeps the old state finds it unchanged
-        archs[told], scores[told] = np.asarray(proposal.archs[0]), np.asarray(usable_score(evaluation))[0]
+        archs[told], scores[told] = np.asarray(proposal.archs[0]), told_of(evaluation)
         return state._replace(archs=archs, scores=scores, num_told=np.asarray(told + 1, np.int32))
+
+    def told_of(evaluation: Evaluation) -> np.ndarray:
+        if num_objectives == 1:
+            return np.asarray(usable_score(evaluation))[0]
+        costs = costs_of(jax.tree.map(jnp.asarray, evaluation), num_objectives)
+        keeps = jnp.asarray(evaluation.valid)[:, None] & (costs.violation <= 0)[:, None]
+        return np.asarray(jnp.where(keeps, -costs.values, -jnp.inf), np.float32)[0]
 
     return Searcher(init, ask, tell, name, compiled=False)
 

@@ -15,6 +15,7 @@ from jnas.core._registry import unknown_name
 from jnas.core._vocabulary import Searcher, Space
 from jnas.searchers._recorded import recorded
 from jnas.searchers.bridges._ask_tell import check_space, drive
+from jnas.searchers.objectives._ranking import check_num_objectives
 
 _TYPES = {"int": int, "float": float, "bool": bool, "str": str, "None": None}
 _NOT_SETTINGS = ("self", "seed", "search_space")
@@ -22,7 +23,13 @@ _NOT_SETTINGS = ("self", "seed", "search_space")
 
 @recorded
 def from_optuna(
-    sampler: Any, space: Space, *, integers: bool = False, name: str | None = None, **settings: Any
+    sampler: Any,
+    space: Space,
+    *,
+    integers: bool = False,
+    name: str | None = None,
+    num_objectives: int = 1,
+    **settings: Any,
 ) -> Searcher:
     """Returns a searcher that proposes what a sampler of Optuna samples; it cannot be compiled (`from_ask_tell`).
 
@@ -38,6 +45,8 @@ def from_optuna(
       integers: Whether decisions are integers from 0 in place of names: for choices that have an order, and for
         samplers that know numbers alone (CMA-ES).
       name: For tables and legends; by default `optuna:` and the sampler's class.
+      num_objectives: `O`: with several it is a study of Optuna with as many directions, which is told the score and
+        the first `O - 1` columns of `Evaluation.objectives`; what violates constraints is told as failed.
       **settings: Arguments of the sampler's class, beside the seed.
 
     Raises:
@@ -49,6 +58,7 @@ def from_optuna(
       "Optuna: A Next-generation Hyperparameter Optimization Framework", Akiba et al., 2019.
     """
     check_space(space)
+    check_num_objectives(num_objectives)
     optuna = _optuna()
     make = _sampler_maker(optuna, sampler, space, integers, settings)
     with _quiet(optuna), _needs(sampler):
@@ -61,7 +71,7 @@ def from_optuna(
 
         def __init__(self, seed: int):
             with _quiet(optuna):
-                self.study = optuna.create_study(direction="maximize", sampler=make(seed))
+                self.study = optuna.create_study(directions=["maximize"] * num_objectives, sampler=make(seed))
             self.distributions, self.exhausted = _distributions(optuna, space, integers), False
 
         def ask(self) -> tuple[Any, np.ndarray] | None:
@@ -74,7 +84,7 @@ def from_optuna(
             numbers = chosen if integers else [choices.index(choice) for choice, choices in pairs]
             return trial, np.asarray(numbers, np.int32)
 
-        def tell(self, trial: Any, score: float | None) -> None:
+        def tell(self, trial: Any, score: Any) -> None:
             failed = {"state": optuna.trial.TrialState.FAIL}
             try:
                 with _quiet(optuna):
@@ -84,8 +94,9 @@ def from_optuna(
                     raise
                 self.exhausted = True
 
-    made = drive(Trials, space, name or f"optuna:{type(first).__name__}")
-    return made._replace(made_with=json.dumps({"optuna": optuna.__version__, **_plain(first)}))
+    made = drive(Trials, space, name or f"optuna:{type(first).__name__}", num_objectives)
+    several = {} if num_objectives == 1 else {"num_objectives": num_objectives}
+    return made._replace(made_with=json.dumps({"optuna": optuna.__version__, **_plain(first), **several}))
 
 
 def optuna_factory(sampler: str) -> Callable[..., Searcher]:
