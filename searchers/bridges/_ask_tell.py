@@ -215,10 +215,12 @@ def drive(make: Callable[[int], Live], space: Space, name: str, num_objectives: 
 
     def told_of(evaluation: Evaluation) -> np.ndarray:
         if num_objectives == 1:
-            return np.asarray(usable_score(evaluation))[0]
+            score: np.ndarray = np.asarray(usable_score(evaluation))[0]
+            return score
         costs = costs_of(jax.tree.map(jnp.asarray, evaluation), num_objectives)
         keeps = jnp.asarray(evaluation.valid)[:, None] & (costs.violation <= 0)[:, None]
-        return np.asarray(jnp.where(keeps, -costs.values, -jnp.inf), np.float32)[0]
+        values: np.ndarray = np.asarray(jnp.where(keeps, -costs.values, -jnp.inf), np.float32)[0]
+        return values
 
     return Searcher(init, ask, tell, name, compiled=False)
 
