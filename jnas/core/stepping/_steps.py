@@ -73,7 +73,7 @@ def _ahead(
     most_steps = capacity + most_started
 
     def init(state: State, num_decisions: int, num_objectives: int | None) -> WorkerState:
-        workers = idle_workers(num_workers, most_steps, num_decisions, num_objectives)
+        workers = idle_workers(num_workers, num_decisions, num_objectives)
         return WorkerState(state, workers, jnp.zeros((capacity,), jnp.int32))
 
     def ask(state: WorkerState, progress: RunProgress, key: Key) -> tuple[Proposal, WorkerState, Key]:

@@ -18,35 +18,35 @@ class StartedEvaluation(NamedTuple):
 
 
 class Workers(NamedTuple):
-    """`W` workers, and what each of `N` steps has started.
+    """`W` workers, and what each is at.
 
-    What is started stands where its step stands, the same for all lanes of a batch; workers only point to it.
+    What is started stands with its worker, in few numbers that lie together: kept by its step instead, each step reads
+    and writes places all over an array of the run's length, which compilers copy.
     """
 
-    started: StartedEvaluation  # [N, ...]
+    started: StartedEvaluation  # [W, ...], but architectures [E, W], which are written several at once, and no `valid`
     steps: Array  # [W] int32, the step at which each worker's evaluation was started; -1 of those that are idle
     finish: Moment  # [W], when it ends
     num_steps: Array  # [] int32
     num_started: Array  # [] int32
 
 
-def idle_workers(num_workers: int, num_steps: int, num_decisions: int, num_objectives: int | None) -> Workers:
-    """Returns workers of which none has begun, with place for what so many steps start."""
-    whole, number = jnp.zeros((num_steps,), jnp.int32), jnp.zeros((num_steps,), jnp.float32)
-    nothing = jnp.zeros((num_steps,), bool)
-    further = None if num_objectives is None else jnp.zeros((num_steps, num_objectives), jnp.float32)
-    archs = jnp.zeros((num_steps, num_decisions), jnp.int32)
-    proposal = Proposal(archs, whole, whole, whole, nothing)
+def idle_workers(num_workers: int, num_decisions: int, num_objectives: int | None) -> Workers:
+    """Returns workers of which none has begun."""
+    whole, number = jnp.zeros((num_workers,), jnp.int32), jnp.zeros((num_workers,), jnp.float32)
+    nothing = jnp.zeros((num_workers,), bool)
+    further = None if num_objectives is None else jnp.zeros((num_workers, num_objectives), jnp.float32)
+    archs = jnp.zeros((num_decisions, num_workers), jnp.int32)
+    proposal = Proposal(archs, whole, whole, whole, None)  # type: ignore[arg-type]
     started = StartedEvaluation(proposal, Evaluation(number, number, nothing, further), whole)
-    never = jnp.zeros((num_workers,), jnp.float32)
     nobody = jnp.full((num_workers,), -1, jnp.int32)
-    return Workers(started, nobody, Moment(never, never), jnp.int32(0), jnp.int32(0))
+    return Workers(started, nobody, Moment(number, number), jnp.int32(0), jnp.int32(0))
 
 
 def pending_work(workers: Workers) -> Proposal:
     """Returns what workers are at, as `Searcher.ask_beside` is told it: a row of each, valid where it is busy."""
-    rows: Proposal = jax.tree.map(lambda column: column[jnp.maximum(workers.steps, 0)], workers.started.proposal)
-    return rows._replace(valid=workers.steps >= 0)
+    rows = workers.started.proposal
+    return rows._replace(archs=rows.archs.T, valid=workers.steps >= 0)
 
 
 def start(workers: Workers, proposal: Proposal, evaluation: Evaluation, begun: Array, at: Moment) -> Workers:
@@ -62,12 +62,12 @@ def start(workers: Workers, proposal: Proposal, evaluation: Evaluation, begun: A
     starts, number = proposal.valid[0], jnp.arange(workers.steps.shape[0])
     here = (number == first_true(workers.steps < 0)) & starts
 
-    def put(column: Array, row: Array) -> Array:
-        return jax.lax.dynamic_update_slice_in_dim(column, row.astype(column.dtype), workers.num_steps, 0)
-
+    archs = jnp.where(here, proposal.archs.T, workers.started.proposal.archs)
+    given = _without_archs((proposal, evaluation, begun))
+    started = jax.tree.map(lambda *pair: _put(here, *pair), _without_archs(workers.started), given)
     finish = later(at, jnp.asarray(evaluation.seconds, jnp.float32)[0])
     return Workers(
-        started=jax.tree.map(put, workers.started, StartedEvaluation(proposal, evaluation, begun)),
+        started=started._replace(proposal=started.proposal._replace(archs=archs)),
         steps=jnp.where(here, workers.num_steps, workers.steps),
         finish=jax.tree.map(lambda new, old: jnp.where(here, new, old), finish, workers.finish),
         num_steps=workers.num_steps + 1,
@@ -85,15 +85,23 @@ def answer(workers: Workers, step: Array, evaluation: Evaluation) -> Workers:
     """
     here = workers.steps == step
 
-    def put(column: Array, row: Array) -> Array:
-        return jax.lax.dynamic_update_slice_in_dim(column, row.astype(column.dtype), step, 0)
-
     ends = later(workers.finish, jnp.asarray(evaluation.seconds, jnp.float32)[0])
-    known = jax.tree.map(put, workers.started.evaluation, evaluation)
+    known = jax.tree.map(lambda *pair: _put(here, *pair), workers.started.evaluation, evaluation)
     return workers._replace(
         started=workers.started._replace(evaluation=known),
         finish=jax.tree.map(lambda new, old: jnp.where(here, new, old), ends, workers.finish),
     )
+
+
+def _without_archs(started: tuple[Proposal, Evaluation, Array]) -> StartedEvaluation:
+    """Returns the same without architectures, and without `valid`: whoever is busy is at something valid."""
+    proposal, *others = started
+    return StartedEvaluation(proposal._replace(archs=None, valid=None), *others)  # type: ignore[arg-type]
+
+
+def _put(here: Array, column: Array, row: Array) -> Array:
+    """Returns a column `[W, ...]` with a row `[1, ...]` where `here [W]` holds."""
+    return jnp.where(here.reshape(-1, *[1] * (column.ndim - 1)), row.astype(column.dtype), column)
 
 
 def end_first(workers: Workers, ends: Array) -> tuple[Workers, StartedEvaluation, Moment, Array]:
@@ -108,9 +116,9 @@ def end_first(workers: Workers, ends: Array) -> tuple[Workers, StartedEvaluation
     """
     busy = workers.steps >= 0
     place = earliest(workers.finish, busy, workers.steps)
-    row = jnp.maximum(workers.steps[place], 0)
-    ended: StartedEvaluation = jax.tree.map(lambda column: column[row][None], workers.started)
-    ended = ended._replace(proposal=ended.proposal._replace(valid=(busy[place] & ends)[None]))
+    ended: StartedEvaluation = jax.tree.map(lambda column: column[place][None], _without_archs(workers.started))
+    archs = workers.started.proposal.archs[:, place][None]
+    ended = ended._replace(proposal=ended.proposal._replace(archs=archs, valid=(busy[place] & ends)[None]))
     finish = jax.tree.map(lambda part: part[place][None], workers.finish)
     leaves = (jnp.arange(busy.shape[0]) == place) & ends
     return workers._replace(steps=jnp.where(leaves, -1, workers.steps)), ended, finish, place[None]
