@@ -9,6 +9,7 @@ import pytest
 import jnas
 from jnas import spaces
 from jnas.commands._cli import main
+from jnas.studies.papers._sentence import paper_sentence
 from jnas.studies.search._front_numbers import REFERENCE, front_finals, front_progress, fronts_csv
 from jnas.studies.search._front_section import _words
 from jnas.studies.search._objectives import front_of
@@ -121,6 +122,27 @@ def test_of_four_objectives_there_is_no_hypervolume(folder):
     found = [float(row["additive_epsilon"]) for row in rows]
     assert all(f >= w - 1e-5 for f, w in zip(found, wanted, strict=True))
     assert any(np.isfinite(found))
+
+
+def test_what_a_paper_prints_judges_by_all_objectives(folder):
+    """The regrets of fronts.csv, the best first, beside accuracies that are said to be alone."""
+    results = jnas.load_study(folder)
+    with (folder / "fronts.csv").open() as file:
+        last = {row["searcher"]: row for row in csv.DictReader(file)}
+    rows = sorted(last.values(), key=lambda row: float(row["hypervolume_regret"]))
+    told = [
+        "{} {:.2f} % [{:.2f}, {:.2f}]".format(
+            row["searcher"], *(100 * float(row[name]) for name in ("hypervolume_regret", "low", "high"))
+        )
+        for row in rows
+    ]
+    sentence = paper_sentence(results)
+    assert f"mean over runs [95 % bootstrap interval]: {told[0]} and {told[1]}." in sentence
+    assert "By accuracy and parameters together" in sentence
+    assert " alone, mean ± standard" in sentence
+    one = paper_sentence(results._replace(front=None))
+    assert "together, the share" not in one
+    assert " alone, mean" not in one
 
 
 def test_evaluations_at_another_fidelity_are_on_no_front(folder):

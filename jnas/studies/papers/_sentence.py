@@ -8,6 +8,7 @@ import numpy as np
 from jnas.core._version import __version__
 from jnas.io._text import counted, listed
 from jnas.pages._parts import p_text
+from jnas.studies.search._front_numbers import front_finals, front_progress
 from jnas.studies.search._objectives import bounds_told
 from jnas.studies.search._results import StudyResults
 from jnas.studies.search._summary import Comparison, compare, finals, main_target, pairwise
@@ -24,7 +25,8 @@ def paper_sentence(results: StudyResults) -> str:
     comparison = compare([results])[0]
     if not comparison.entries or not comparison.targets:
         return ""
-    return f"{_asked(results)} {_found(comparison)} (jnas {__version__}.)"
+    told = [_asked(results), _found(comparison, alone=results.front is not None), *_fronts(results)]
+    return f"{' '.join(told)} (jnas {__version__}.)"
 
 
 def _asked(results: StudyResults) -> str:
@@ -66,7 +68,29 @@ def _first_goal(config: Any) -> str:
     return f"for the best {' '.join([*told, metric_of(config).name])}{after}{whole}{noise}"
 
 
-def _found(comparison: Comparison) -> str:
+def _fronts(results: StudyResults) -> list[str]:
+    """Returns how far runs are from the exact front of several objectives; nothing where there is no hypervolume."""
+    front = results.front
+    if front is None:
+        return []
+    ends = [(s.name, front_finals(s, front_progress(s, front), front)[-1]) for s in results.searchers]
+    known = sorted((pair for pair in ends if not math.isnan(pair[1].mean)), key=lambda pair: pair[1].mean)
+    if not known:
+        return []
+    shown = known if len(known) <= _MOST else [known[0], known[-1]]
+    told = [f"{name} {100 * end.mean:.2f} %{_shares(end.low, end.high)}" for name, end in shown]
+    interval = "" if all(math.isnan(end.low) for _, end in shown) else " [95 % bootstrap interval]"
+    return [
+        f"By {listed(list(front.names))} together, the share of the exact front's hypervolume that is missing after "
+        f"the last evaluation, mean over runs{interval}: {listed(told, '; ')}."
+    ]
+
+
+def _shares(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f" [{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def _found(comparison: Comparison, *, alone: bool) -> str:
     target, metric, numbers = main_target(comparison), comparison.metric, finals(comparison)
     known = [k for k in range(len(comparison.entries)) if np.isfinite(numbers.mean[k, target])]
     if not known:
@@ -74,9 +98,10 @@ def _found(comparison: Comparison) -> str:
     order = sorted(known, key=lambda k: -metric.sign * numbers.mean[k, target])
     shown = order if len(order) <= _MOST else [order[0], order[-1]]
     told = [f"{comparison.entries[k].label} {_reached(numbers, k, target, metric.mark)}" for k in shown]
+    judged = f"{comparison.targets[target].label}{' alone' if alone else ''}"
     text = (
-        f"By {comparison.targets[target].label}, mean ± standard deviation over runs [95 % BCa bootstrap interval of "
-        f"the mean]: {listed(told, '; ')}."
+        f"By {judged}, mean ± standard deviation over runs [95 % BCa bootstrap interval of the mean]: "
+        f"{listed(told, '; ')}."
     )
     tests = pairwise(comparison, target)
     if tests is None or len(order) < 2:

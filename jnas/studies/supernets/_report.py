@@ -104,7 +104,8 @@ def _findings(study: SupernetStudy) -> Html | None:
         return None
     random, metric = reference_values(study, "random cell"), metric_of(study.config)
     best, column = max(known, key=lambda pair: metric.sign * pair[1].mean)
-    worse = [name for name, c in known if random is not None and metric.sign * (c.mean - random[main]) < 0]
+    others = [(name, c) for name, c in known if name != best]  # of the best one it is said with its test
+    worse = [name for name, c in others if random is not None and metric.sign * (c.mean - random[main]) < 0]
     named = "" if metric.is_percent else f"a {metric.name} of "
     text: list[Any] = [
         f"On {study.targets[main].label}, the cells of ",
@@ -116,7 +117,11 @@ def _findings(study: SupernetStudy) -> Html | None:
         text.append(_against_random(study, best, np.asarray(finals, np.float64), main))
     if worse:
         side = "below" if metric.higher_is_better else "worse than"
-        text.append(f"{listed(worse)} {'is' if len(worse) == 1 else 'are'} {side} a random cell. ")
+        text.append(
+            f"By the mean of its seeds, {listed(worse)} is {side} a random cell. "
+            if len(worse) == 1
+            else f"By the means of their seeds, {listed(worse)} are {side} a random cell. "
+        )
     collapsed = _collapsed(study)
     if collapsed:
         text.append(f"Cells of which two thirds of the edges or more are skip connections: {listed(collapsed)}.")
