@@ -113,11 +113,11 @@ def _learning_backward(stride: int, epsilon: float, saved: _Saved, gradients: tu
 
     def step(to_states: tuple[Array, ...], each: Any) -> tuple[tuple[Array, ...], DartsEdgeParameters]:
         number, state, choice, own, keep = each
-        gradient = row_of(to_states[-1], _node_row(stride, number))
+        gradient = row_of(to_states[-1], node_row(stride, number))
         if keep is not None:
             gradient = gradient * _kept(stride, state, choice, keep)
         moved: tuple[tuple[Array, ...], DartsEdgeParameters] = lax.switch(
-            _branch(stride, state, choice), branches, to_states, state, own, gradient
+            branch_number(stride, state, choice), branches, to_states, state, own, gradient
         )
         return moved
 
@@ -148,10 +148,10 @@ def _through(
 
     def step(states: tuple[Array, ...], each: Any) -> tuple[tuple[Array, ...], Array]:
         number, state, choice, own, given, keep = each
-        out, used = lax.switch(_branch(stride, state, choice), branches, states, state, own, given)
+        out, used = lax.switch(branch_number(stride, state, choice), branches, states, state, own, given)
         if keep is not None:
             out = out * _kept(stride, state, choice, keep)
-        return (*states[:-1], row_added(states[-1], _node_row(stride, number), out)), used
+        return (*states[:-1], row_added(states[-1], node_row(stride, number), out)), used
 
     channels, height, width, batch = inputs[0].shape
     nodes = jnp.zeros((NODES, channels, height // stride, width // stride, batch), inputs[0].dtype)
@@ -168,7 +168,7 @@ class _Place(NamedTuple):
     stride: int  # of edges from there
 
 
-def _places(stride: int) -> tuple[_Place, ...]:
+def places_of_states(stride: int) -> tuple[_Place, ...]:
     """Returns where states lie: all together, or apart where nodes have images of half the size."""
     return (_Place(0, 0, 1),) if stride == 1 else (_Place(0, 0, stride), _Place(1, NUM_INPUTS, 1))
 
@@ -184,21 +184,21 @@ def buffers(stride: int, inputs: tuple[Array, Array], nodes: Array) -> tuple[Arr
     return (jnp.concatenate([*rows, nodes.reshape(NODES, -1)]).reshape(-1, *inputs[0].shape),)
 
 
-def _node_row(stride: int, edge: Array) -> Array:
+def node_row(stride: int, edge: Array) -> Array:
     """Returns the row of the node that an edge leads to, in the last buffer."""
-    return edge // 2 + NUM_INPUTS - _places(stride)[-1].first
+    return edge // 2 + NUM_INPUTS - places_of_states(stride)[-1].first
 
 
 def _branches(stride: int, epsilon: float, function: Callable[..., Any]) -> list[Callable[..., Any]]:
     """Returns `function(operation, place, ...)` of each operation on states of each place."""
     return [
         functools.partial(function, operation, place)
-        for place in _places(stride)
+        for place in places_of_states(stride)
         for operation in operations_of_edge(place.stride, epsilon)
     ]
 
 
-def _branch(stride: int, state: Array, choice: Array) -> Array:
+def branch_number(stride: int, state: Array, choice: Array) -> Array:
     """Returns the number of a branch."""
     apart = jnp.where(state < NUM_INPUTS, 0, NONE + 1) if stride != 1 else 0
     return jnp.minimum(choice, NONE) + apart

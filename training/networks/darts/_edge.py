@@ -9,6 +9,7 @@ import numpy as np
 
 from jnas.core._vocabulary import Array
 from jnas.spaces.darts._cells import ALL_OPERATIONS, OPERATIONS
+from jnas.training.networks._taps import See, unseen, unseen_place
 from jnas.training.operations._convolutions import max_pool_3x3
 from jnas.training.operations._depthwise import rectified_depthwise
 from jnas.training.operations._normalized import learned_norm, pointwise
@@ -40,23 +41,30 @@ Operation = Callable[[Array, DartsEdgeParameters, Array | None], tuple[Array, Ar
 has not. Statistics are given for each of the two batch-norms, or `None` for the batch's own."""
 
 
-def operations_of_edge(stride: int, epsilon: float) -> list[Operation]:
+def operations_of_edge(stride: int, epsilon: float, at: Callable[[str], See] = unseen_place) -> list[Operation]:
     """Returns the operations in the order of the space, `none` last; images are `[C, H, W, B]`.
 
     Args:
       stride: 1; or 2, for images of half the size.
       epsilon: Of batch-norm.
+      at: Shows the points of a place; by default nobody looks.
     """
 
     def normalized(
-        number: int, images: Array, parameters: DartsEdgeParameters, statistics: Array | None
+        number: int,
+        images: Array,
+        parameters: DartsEdgeParameters,
+        statistics: Array | None,
+        copies: int,
     ) -> tuple[Array, Array]:
-        given = None if statistics is None else statistics[number]
-        return learned_norm(images, parameters.scale[number], parameters.shift[number], given, epsilon)
+        given, see = None if statistics is None else statistics[number], at(f"{number} norm")
+        out, used = learned_norm(images, parameters.scale[number], parameters.shift[number], given, epsilon)
+        see("moments", used, images.size // len(images))
+        return see("normalized", out, copies=copies), used
 
     def without_parameters(function: Callable[[Array], Array]) -> Operation:
         def operation(images: Array, parameters: DartsEdgeParameters, statistics: Array | None) -> tuple[Array, Array]:
-            return function(images), _nothing(parameters)
+            return at("2 operation")("operation", function(images)), _nothing(parameters)
 
         return operation
 
@@ -69,41 +77,67 @@ def operations_of_edge(stride: int, epsilon: float) -> list[Operation]:
             used = [*_nothing(parameters)]
             for number in range(rounds):
                 kernel = parameters.depthwise[number, :, taps, taps]
+                images = seen_rectified(at(f"{number} input"), images)
                 images = rectified_depthwise(images, kernel, dilation, 1 if number else stride)
+                images = at(f"{number} depthwise")("convolution", images, size**2)
                 images = pointwise(images, parameters.pointwise[number])
-                images, used[number] = normalized(number, images, parameters, statistics)
+                images = at(f"{number} pointwise")("convolution", images, images.shape[0])
+                images, used[number] = normalized(
+                    number, images, parameters, statistics, 3 if number == rounds - 1 else 1
+                )
             return images, jnp.stack(used)
 
         return operation
 
     def halved(images: Array, parameters: DartsEdgeParameters, statistics: Array | None) -> tuple[Array, Array]:
-        images = factorized_reduction(jax.nn.relu(images), parameters.pointwise[0])
-        images, used = normalized(0, images, parameters, statistics)
+        rectified = jax.nn.relu(seen_rectified(at("0 input"), images))
+        images = factorized_reduction(rectified, parameters.pointwise[0], *seen_halves(at, "0"))
+        images, used = normalized(0, images, parameters, statistics, 2)
         return images, jnp.stack([used, jnp.zeros_like(used)])
 
-    def nothing(images: Array) -> Array:
-        return jnp.zeros_like(images[:, ::stride, ::stride])
+    def nothing(images: Array, parameters: DartsEdgeParameters, statistics: Array | None) -> tuple[Array, Array]:
+        return jnp.zeros_like(images[:, ::stride, ::stride]), _nothing(parameters)
 
     return [
         without_parameters(lambda images: max_pool_3x3(images, stride)),
         without_parameters(lambda images: average_pool(images, stride)),
         without_parameters(lambda images: images) if stride == 1 else halved,
         *map(convolution, KERNEL_SIZES),
-        without_parameters(nothing),
+        nothing,
     ]
 
 
-def factorized_reduction(images: Array, kernel: Array, product: Callable[[Array, Array], Array] = pointwise) -> Array:
+def seen_rectified(see: See, images: Array) -> Array:
+    """Returns images before a ReLU, which a tap has seen together with what comes out; then they are that."""
+    return images if see is unseen else see("activation", jax.nn.relu(see("rectifier", images)))
+
+
+def seen_halves(at: Callable[[str], See], name: str) -> tuple[Callable[[Array, Array], Array], ...]:
+    """Returns the two 1x1 convolutions of a factorized reduction, which a tap sees at two places."""
+
+    def product(part: str) -> Callable[[Array, Array], Array]:
+        return lambda images, kernel: at(f"{name} {part}")("convolution", pointwise(images, kernel), kernel.shape[1])
+
+    return product("even"), product("odd")
+
+
+def factorized_reduction(
+    images: Array,
+    kernel: Array,
+    product: Callable[[Array, Array], Array] = pointwise,
+    second: Callable[[Array, Array], Array] | None = None,
+) -> Array:
     """Returns `[C', H / 2, W / 2, B]`: half of the channels from every other pixel, half from those one further down.
 
     Args:
       images: `[C, H, W, B]`, of even height and width.
       kernel: `[C', C]`; the first half of the rows, rounded down, is that of the pixels in even rows and columns.
       product: The 1x1 convolution.
+      second: That of the other half of the pixels; by default the same.
     """
     half = kernel.shape[0] // 2
     even, odd = images[:, ::2, ::2], images[:, 1::2, 1::2]
-    return jnp.concatenate([product(even, kernel[:half]), product(odd, kernel[half:])])
+    return jnp.concatenate([product(even, kernel[:half]), (second or product)(odd, kernel[half:])])
 
 
 def has_parameters(choice: Array, stride: Any, channels: int) -> DartsEdgeParameters:

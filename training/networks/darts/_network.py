@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jnas.core._vocabulary import Array, Key, Network
+from jnas.core._vocabulary import Array, Key, Network, Tap
 from jnas.io._text import not_one_of
 from jnas.spaces._categorical import checked_arch
 from jnas.spaces._registry import check_arch
@@ -28,6 +28,7 @@ from jnas.training.networks.darts._edge import (
     factorized_reduction,
     has_parameters,
 )
+from jnas.training.networks.darts._tapped import watched_pass
 from jnas.training.networks.nasbench201._network import check_network_sizes
 from jnas.training.operations._convolutions import patches
 from jnas.training.operations._normalized import learned_norm, pointwise
@@ -223,6 +224,12 @@ def darts_network(
         inner = tuple(CellStatistics(first, first, own) for first, own in zip(before, each, strict=True))
         return DartsStatistics(pixels, inner, (4 * shape[0], shape[0]) if auxiliary else None)  # type: ignore[arg-type]
 
+    def tapped(
+        parameters: Any, arch: Array, images: Array, tap: Tap, given: Any = None, twice: bool = False
+    ) -> tuple[Array, dict[str, Any]]:
+        del twice  # all operations have gradients of gradients
+        return watched_pass(parameters, arch, images, tap, given, own=own, sizes=sizes, epsilon=epsilon)
+
     costs: dict[str, Any] = {
         "channels": channels,
         "layers": cells,
@@ -242,6 +249,7 @@ def darts_network(
         regularized=regularized,
         dtype=dtype,
         layers=functools.partial(_layers, sizes),
+        tapped=tapped,
     )
 
 

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jnas.core._vocabulary import Array
 from jnas.spaces.nasbench201._cells import EDGES
 from jnas.training.networks._normalized_convolution import NormalizedConvolution
-from jnas.training.networks.nasbench201._edge import EdgeParameters, See, unseen
+from jnas.training.networks._taps import See, unseen
+from jnas.training.networks.nasbench201._edge import EdgeParameters
 from jnas.training.operations._convolutions import average_pool_2x2
 from jnas.training.operations._layouts import Layout
 

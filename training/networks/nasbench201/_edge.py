@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jnas.core._vocabulary import Array, Point, Tap
+from jnas.core._vocabulary import Array, Tap
 from jnas.spaces.nasbench201._cells import OPERATIONS
+from jnas.training.networks._taps import See, unseen, watch
 from jnas.training.operations._convolutions import (
     average_pool_3x3,
     average_pool_3x3_transposed,
@@ -50,9 +51,6 @@ class _Result(NamedTuple):
 
 Edge = Callable[[int, Array, Array, EdgeParameters, Array | None], tuple[Array, Array]]
 """`edge(decision, choice, images, parameters, statistics) -> (images, statistics)`; see `make_edge`."""
-
-See = Callable[..., Array]
-"""`see(kind, value, size=0, copies=1) -> value`: shows the value at a point, and gives that with which to go on."""
 
 _ALL_POINTS = OPERATIONS.index("nor_conv_3x3"), OPERATIONS.index("avg_pool_3x3")  # these have them between them
 _Gradients = tuple[Array, EdgeParameters]
@@ -132,7 +130,7 @@ def make_tapped_edge(form: Form, epsilon: float, layout: Layout, tap: Tap) -> Ca
     count = len(_forward_operations(epsilon, layout))
 
     def through(number: int, images: Array, parameters: EdgeParameters, given: Any) -> tuple[Array, dict[str, Any]]:
-        see, records = watch(tap, given, layout)
+        see, records = watch(tap, given, layout.axis)
         result = _forward_operations(epsilon, layout, see)[number](images, parameters)
         return result.images, records
 
@@ -153,32 +151,6 @@ def make_tapped_edge(form: Form, epsilon: float, layout: Layout, tap: Tap) -> Ca
         return result
 
     return edge
-
-
-def watch(tap: Tap, given: Any, layout: Layout) -> tuple[See, dict[str, Any]]:
-    """Returns a function that shows a tap the points of one place, and the records by kind, which it fills.
-
-    Args:
-      tap: What looks on.
-      given: By kinds of points what the tap is given, or None.
-      layout: The order of the images' axes.
-    """
-    records: dict[str, Any] = {}
-
-    def see(kind: str, value: Array, size: int = 0, copies: int = 1) -> Array:
-        batch_axis = 0 if layout.axis == 3 or value.ndim == 2 else 3
-        point = Point(kind, layout.axis if value.ndim == 4 else 1, batch_axis, size, copies)
-        value, record = tap(point, value, None if given is None else given.get(kind))
-        if record is not None:
-            records[kind] = record
-        return value
-
-    return see, records
-
-
-def unseen(kind: str, value: Array, size: int = 0, copies: int = 1) -> Array:
-    """Returns the value: nobody looks."""
-    return value
 
 
 def middle_tap(kernel: Array) -> Array:

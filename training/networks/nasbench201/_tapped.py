@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from jnas.core._vocabulary import Array, Tap
+from jnas.training.networks._taps import watch, watched_places
 from jnas.training.networks.nasbench201._blocks import halve, through_cell
-from jnas.training.networks.nasbench201._edge import See, make_tapped_edge, watch
+from jnas.training.networks.nasbench201._edge import make_tapped_edge
 from jnas.training.operations._convolutions import batch_norm
 from jnas.training.operations._forms import Form
 from jnas.training.operations._layouts import Layout
@@ -41,17 +42,13 @@ def tapped_pass(
     edge = make_tapped_edge(form, epsilon, layout, tap)
     normalize = functools.partial(batch_norm, epsilon=epsilon, axis=layout.axis)
     given = given or {}
-    records: dict[str, Any] = {}
-
-    def at(place: str) -> See:
-        see, records[place] = watch(tap, given.get(place), layout)
-        return see
+    at, records = watched_places(tap, given, layout.axis)
 
     def through(images: Array, cell: Any) -> tuple[Array, dict[str, Any]]:
         own, own_given = cell
         told = own_given or {}
         images, edges = through_cell(edge, arch, images, own, told.get("edges"))
-        see, whole = watch(tap, told.get("whole"), layout)
+        see, whole = watch(tap, told.get("whole"), layout.axis)
         return see("cell", images), {"edges": edges, "whole": whole}
 
     stem, head = parameters.stem, parameters.head
