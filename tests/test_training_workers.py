@@ -14,6 +14,7 @@ from jnas.searchers import local_search, regularized_evolution
 from jnas.spaces import categorical
 from jnas.studies._load import load_results
 from jnas.studies.trainings._beside import Search, run_beside
+from jnas.studies.trainings._results import as_searches
 from jnas.studies.trainings._searches import Answers, first_run
 from tests.test_toy_space import rows  # noqa: F401 - a fixture
 from tests.test_training_search import FILES, pageless, quick, search, trained  # noqa: F401 - fixtures
@@ -131,6 +132,9 @@ def test_a_stopped_search_goes_on_from_its_trainings_and_the_folder_repeats_it(t
     study, _ = load_results(tmp_path / "parts")
     made = [arch.tobytes() for arch in study.trainings.archs]
     assert len(set(made)) == len(made)
+    told = as_searches(study).config
+    assert told["clock"] == "recorded"
+    assert "3 under way at once" in told["sentences"][2]
     assert not [path for path in (tmp_path / "parts" / "trainings").iterdir() if path.is_dir()]
     (searcher,), clock = study.searchers, study.trainings.runs.seconds
     assert searcher.traces.worker.max() == 2

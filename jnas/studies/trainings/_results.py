@@ -46,7 +46,8 @@ class TrainingSearch(NamedTuple):
 def as_searches(study: TrainingSearch) -> StudyResults:
     """Returns the searches in the form of `jnas.study`, so that they have its page and can be compared with others."""
     asked = _asked(study)
-    clock = {"clock": "measured"} if study.config.get("workers", 1) > 1 else {}  # otherwise an epoch is a second
+    # Otherwise an epoch is a second. "Measured" is what all runs took together, on however many devices.
+    clock = {"clock": "recorded"} if study.config.get("workers", 1) > 1 else {}
     told = StudyConfig({**study.config, **clock, "sentences": _sentences(study, asked)})
     judged = study.config["space"], study.targets, ()
     return StudyResults(told, study.versions, *judged, study.searchers, pool=_pool(study, asked))
@@ -92,8 +93,8 @@ def _sentences(study: TrainingSearch, asked: Mapping[str, np.ndarray]) -> list[s
     beside = ""
     if (workers := config.get("workers", 1)) > 1:
         beside = (
-            f", {workers} under way at once: it was told of each as it ended, by the seconds that the trainings took, "
-            "each on a device of its own"
+            f", {workers} under way at once: it was told of each as it ended, by the recorded seconds of trainings, "
+            "as if each worker had a device of its own"
         )
     failed = int(np.sum(study.trainings.runs.failed[rows])) if study.trainings is not None and asked else 0
     return [
