@@ -131,7 +131,7 @@ def _at_optimum(comparison: Comparison, k: int, target: int) -> Html | None:
     if share is None:
         return None
     regret = mean_regret(comparison, k, target)
-    return element("small", f"{100 * share:.0f} % at optimum, regret {regret:.2f}")
+    return element("small", f"{100 * share:.0f} % at optimum, regret {regret:.2f}", class_="ends")
 
 
 def _searcher_row(comparison: Comparison, numbers: Finals, k: int, best: Sequence[int]) -> Html:
