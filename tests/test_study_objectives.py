@@ -15,6 +15,7 @@ from jnas.studies.search._front_section import _words
 from jnas.studies.search._objectives import front_of
 from jnas.studies.search._report import _unequal
 from jnas.studies.search._summary import compare
+from jnas.tables._cost_columns import cost_columns
 
 SPACE = spaces.categorical((4, 4, 4))
 RNG = np.random.default_rng(5)
@@ -226,8 +227,9 @@ def test_what_is_said_of_two_studies_is_which_bounds_differ(folder):
 def test_the_section_says_what_the_front_is_among(folder):
     front = jnas.load_study(folder).front
     assert "keeps the constraints" in _words(front, bounded=True)
+    assert "one run drawn" in _words(front, bounded=False, drawn=True)
     assert "only the longest training counts" in _words(front._replace(fidelity=1), bounded=False)
-    assert not {"constraints", "longest"} & set(_words(front, bounded=False).split())
+    assert not {"constraints", "longest", "drawn"} & set(_words(front, bounded=False).split())
 
 
 def test_the_page_says_how_many_workers_there_are(tmp_path, table):
@@ -243,3 +245,22 @@ def test_the_page_says_how_many_workers_there_are(tmp_path, table):
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "It made 3 evaluations side by side." in page
     assert "exact front by accuracy, parameters has" in page
+
+
+def test_a_word_for_two_columns_is_refused_and_a_column_stands_once():
+    class Both:
+        names = frozenset({"device_latency/pixel3", "hardware/pixel3_latency", "hardware/eyeriss_energy"})
+
+        def read(self, name):
+            return np.full(3, len(name), np.float32)
+
+    with pytest.raises(ValueError, match="pass one of device_latency/pixel3, hardware/pixel3_latency"):
+        cost_columns(Both(), ["latency:pixel3"])
+    found = cost_columns(Both(), ["hardware/pixel3_latency", "device_latency/pixel3", "energy:eyeriss"])
+    assert [column.member for column in found][2] == "hardware/eyeriss_energy"
+    for words, told in (
+        (["energy:eyeriss"] * 2, "twice; leave"),
+        (["energy:eyeriss=max", "energy:eyeriss"], "under two"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            cost_columns(Both(), words)

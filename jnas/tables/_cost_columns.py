@@ -33,20 +33,32 @@ class _Readable(Protocol):
     def read(self, name: str) -> np.ndarray | None: ...
 
 
+def cost_columns(table: _Readable, words: Sequence[str], datasets: Sequence[str] = ()) -> list[CostColumn]:
+    """Returns the columns that words name, as `cost_column` does; ValueError where two are one column."""
+    columns = [cost_column(table, word, datasets) for word in words]
+    before: dict[str, str] = {}
+    for word, column in zip(words, columns, strict=True):
+        if column.member in before:
+            named = "twice" if before[column.member] == word else "twice, under two names"
+            raise ValueError(f"objectives has the column of {column.name!r} {named}; leave one out")
+        before[column.member] = word
+    return columns
+
+
 def cost_column(table: _Readable, word: str, datasets: Sequence[str] = (), what: str = "objectives") -> CostColumn:
     """Returns the column that a word names.
 
     Args:
       table: The table.
       word: A member as it stands in the file (`hardware/eyeriss_energy`); or `KIND` of the data set that is searched on
-        (`parameters`, `flops`, `latency`); or `KIND:NAME`: `latency:pixel3` is `device_latency/pixel3`, or else
-        `hardware/pixel3_latency`; `energy:eyeriss` is `hardware/eyeriss_energy`. With `=max` or `=min` behind it;
-        lower is better otherwise, of scores without training higher.
+        (`parameters`, `flops`, `latency`); or `KIND:NAME`: `energy:eyeriss` is `hardware/eyeriss_energy`, and
+        `latency:pixel3` whichever the table has of `device_latency/pixel3` and `hardware/pixel3_latency`. With `=max`
+        or `=min` behind it; lower is better otherwise, of scores without training higher.
       datasets: Names of the data set that is searched on.
       what: The argument, for messages.
 
     Raises:
-      ValueError: The table has no such column; the message lists those that it has.
+      ValueError: The table has no such column, or several (measured by different people); the message lists them.
     """
     name, _, direction = word.partition("=")
     kind, _, rest = name.partition(":")
@@ -54,12 +66,15 @@ def cost_column(table: _Readable, word: str, datasets: Sequence[str] = (), what:
     if rest:
         wanted += [f"device_{kind}/{rest}", f"hardware/{rest}_{kind}"]
     known = sorted(n for n in table.names if n.split("/")[0] in OBJECTIVE_KINDS)
-    found = next((each for each in wanted if each in known), None)
+    fits = [each for each in wanted if each in known]
+    found = fits[0] if fits else None
     if direction not in ("", "min", "max"):
         raise ValueError(f"{what} holds {word!r}, expected a column with =min or =max behind it, or neither")
     if found is None:
         offer = did_you_mean(name, [*known, *map(_spoken, known)]) or ","
         raise ValueError(f"{what} holds {word!r}{offer} expected one of {', '.join(known) or 'none: it has none'}")
+    if rest and name not in known and len(fits) > 1:
+        raise ValueError(f"{what} holds {word!r}, of which the table has several; pass one of {', '.join(fits)}")
     values = table.read(found)
     assert values is not None
     missing = values == 0 if found.startswith("parameter_count/") else np.isnan(values)

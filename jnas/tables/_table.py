@@ -13,7 +13,7 @@ from jnas.core._draws import below
 from jnas.core._vocabulary import Array, Evaluation, Key, Objective, Space
 from jnas.io._text import did_you_mean
 from jnas.spaces._rows import many_are_one, row_locator
-from jnas.tables._cost_columns import VIOLATION, cost_column, violations
+from jnas.tables._cost_columns import VIOLATION, cost_columns, violations
 from jnas.tables._file import Header, Training, check_archs, member
 from jnas.tables._look_ups import Metric, RunValues, Seed, mean_over_runs
 from jnas.tables._metric import TableMetric
@@ -359,6 +359,8 @@ class Table:
         runs = self.searched_runs(metric, dataset, split, epochs, seed, at)
         check_times(runs, missing_seconds)
         datasets = (dataset, self.resolve(dataset, split)[0])
+        columns = cost_columns(self, objectives, datasets)
+        further = {word: column.costs for word, column in zip(objectives, columns, strict=True)}
         return runs_objective(
             tuple(float(e if a is None else a) for e, a in levels),
             runs,
@@ -368,8 +370,7 @@ class Table:
             pays_difference=resume_cost == "difference" or (resume_cost is None and at is not None),
             missing_seconds=missing_seconds or 0.0,
             lists_all=self.num_archs == math.prod(self.space.num_choices),
-            further={name: cost_column(self, name, datasets).costs for name in objectives}
-            | ({VIOLATION: violations(self, at_most, datasets)} if at_most else {}),
+            further=further | ({VIOLATION: violations(self, at_most, datasets)} if at_most else {}),
             bounded=bool(at_most),
         )
 

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import ndtr
 
-from jnas.core._vocabulary import Array, Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
+from jnas.core._vocabulary import Array, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.searchers._checks import check_fraction, check_sizes
 from jnas.searchers._recorded import recorded
+from jnas.searchers._told_on_host import told_on_host
 from jnas.searchers.predictors._tree_predictors import grow_trees, tree_means
 
 
@@ -174,15 +175,14 @@ def smac(
             heights = np.where(climbs, reached, heights)
         return np.concatenate(found), np.concatenate(values)
 
-    def tell(state: SmacState, proposal: Proposal, evaluation: Evaluation) -> SmacState:
-        if not bool(proposal.valid[0]):
-            return state
-        told = int(state.num_told)
-        archs, scores = state.archs.copy(), state.scores.copy()  # who keeps the old state finds it unchanged
-        archs[told], scores[told] = np.asarray(proposal.archs[0]), np.asarray(usable_score(evaluation))[0]
-        return state._replace(archs=archs, scores=scores, num_told=np.asarray(told + 1, np.int32))
-
-    return Searcher(init, ask, tell, "smac", compiled=False, num_init=num_init)
+    return Searcher(
+        init,
+        ask,
+        told_on_host(lambda evaluation: np.asarray(usable_score(evaluation))[0]),
+        "smac",
+        compiled=False,
+        num_init=num_init,
+    )
 
 
 def one_hot_rows(archs: np.ndarray, num_choices: tuple[int, ...]) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 from jnas.core._vocabulary import Evaluation, Key, Proposal, Searcher, Space, propose, usable_score
 from jnas.io._text import not_one_of, short
 from jnas.searchers._recorded import recorded
+from jnas.searchers._told_on_host import told_on_host
 from jnas.searchers.objectives._ranking import costs_of
 
 _KEPT = 4  # optimizers at hand: the one that goes on, and some of searches beside it
@@ -205,14 +206,6 @@ def drive(make: Callable[[int], Live], space: Space, name: str, num_objectives: 
         arch = np.zeros(space.num_decisions, np.int32) if found is None else found[1]
         return propose(jnp.asarray(arch, jnp.int32)[None], valid=found is not None), state
 
-    def tell(state: AskTellState, proposal: Proposal, evaluation: Evaluation) -> AskTellState:
-        if not bool(proposal.valid[0]):
-            return state
-        told = int(state.num_told)
-        archs, scores = state.archs.copy(), state.scores.copy()  # who keeps the old state finds it unchanged
-        archs[told], scores[told] = np.asarray(proposal.archs[0]), told_of(evaluation)
-        return state._replace(archs=archs, scores=scores, num_told=np.asarray(told + 1, np.int32))
-
     def told_of(evaluation: Evaluation) -> np.ndarray:
         if num_objectives == 1:
             score: np.ndarray = np.asarray(usable_score(evaluation))[0]
@@ -222,7 +215,7 @@ def drive(make: Callable[[int], Live], space: Space, name: str, num_objectives: 
         values: np.ndarray = np.asarray(jnp.where(keeps, -costs.values, -jnp.inf), np.float32)[0]
         return values
 
-    return Searcher(init, ask, tell, name, compiled=False)
+    return Searcher(init, ask, told_on_host(told_of), name, compiled=False)
 
 
 def check_space(space: Any) -> None:

@@ -1,7 +1,7 @@
 """What searches for several objectives find of a table's front, beside Optuna's, and what a run costs beside pymoo's.
 
-    python tests/benchmarks/fronts.py regrets TABLE [--columns latency:pixel3] [--seeds 20] [--evaluations 500]
-    python tests/benchmarks/fronts.py speed TABLE [--columns latency:pixel3] [--seeds 500] [--evaluations 500]
+    python tests/benchmarks/fronts.py regrets TABLE [--columns device_latency/pixel3] [--seeds 20] [--evaluations 500]
+    python tests/benchmarks/fronts.py speed TABLE [--columns device_latency/pixel3] [--seeds 500] [--evaluations 500]
 
 `regrets` lets NSGA-II and TPE of Optuna search the same table for the same objectives (accuracy and the columns) and
 prints their mean hypervolume regrets, with intervals, in the units of `jnas study --objectives`, whose own searchers
@@ -161,7 +161,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("regrets", "speed"))
     parser.add_argument("table", help="with columns of costs")
-    parser.add_argument("--columns", default=["latency:pixel3"], type=lambda text: text.split(","))
+    parser.add_argument("--columns", default=["device_latency/pixel3"], type=lambda text: text.split(","))
     parser.add_argument("--dataset")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int)

@@ -49,15 +49,21 @@ def front_section(comparison: Comparison, space: Space | None, suffix: str) -> H
         f"{' by all objectives, as it shows in these two' if len(front.names) > 2 else ''}. "
         f"The tenth of its points with the worst {front.names[0]} may lie outside of the picture."
     )
-    parts: list[Any] = [element("p", _words(front, bounded)), panels(pictures, told, searcher_legend(comparison))]
+    drawn = any(study.config.get("reward") == "random" for study in comparison.studies)
+    parts: list[Any] = [
+        element("p", _words(front, bounded, drawn)),
+        panels(pictures, told, searcher_legend(comparison)),
+    ]
     if len(front.names) <= MOST_MEASURED:
         parts += [_table(comparison, entries, progress, front), _volumes(comparison, entries, progress)]
     return section("The front", parts, _cells(comparison, front, progress, space), id=f"front{suffix}")
 
 
-def _words(front: TableFront, bounded: bool) -> str:
+def _words(front: TableFront, bounded: bool, drawn: bool = False) -> str:
     among = " among what keeps the constraints" if bounded else ""
     counted = " Of what searchers evaluate, only the longest training counts." if front.fidelity else ""
+    if drawn:
+        counted += " The front is of means over training runs, and searchers are told one run drawn at random."
     return (
         f"The table's exact front by {', '.join(front.names)}{among} has {len(front.costs):,} architectures (equal "
         f"ones counted).{counted} Hypervolumes are measured in units in which that front reaches from 0 to 1 in each "
@@ -111,7 +117,10 @@ def _table(comparison: Comparison, entries: list[Any], progress: list[Progress],
     counts = sorted({each.evaluations for rows in found for each in rows})
     counts = [count for count in counts if count >= 50] or counts
     body = []
-    for (k, label, _), rows in zip(entries, found, strict=True):
+    for (k, label, _), own, rows in zip(entries, progress, found, strict=True):
+        if not own.mask.any():
+            body.append([named(looks[k], label), *["–"] * (len(counts) + 1)])
+            continue
         by_count = {each.evaluations: each for each in rows}
         cells: list[Any] = []
         for count in counts:
@@ -123,6 +132,8 @@ def _table(comparison: Comparison, entries: list[Any], progress: list[Progress],
         "Hypervolume regret is the share of the front's hypervolume that is missing: mean over runs after so many "
         "evaluations and, in small print, its 95 % bootstrap interval. Beside it stands the mean additive epsilon."
     )
+    if not all(own.mask.any() for own in progress):
+        told += " A dash: no run evaluated anything that counts for the front."
     shown = html_table(head, body, caption="Hypervolume regret", class_="numbers")
     return element("figure", shown, element("figcaption", told))
 

@@ -8,7 +8,7 @@ import numpy as np
 from jnas.io._fields import describe_fields
 from jnas.pages._settings import value_text
 from jnas.statistics._fronts import exact_front
-from jnas.tables._cost_columns import cost_column, violations
+from jnas.tables._cost_columns import cost_columns, violations
 from jnas.tables._look_ups import RunValues
 from jnas.tables._table import Table
 
@@ -110,17 +110,14 @@ def find_front(
     Args:
       table: The table.
       runs: What is searched on, at the highest fidelity; the front is of means over runs.
-      others: The objectives behind it, as `cost_column` names them.
+      others: The objectives behind it, as `cost_columns` names them.
       keeps: bool `[N]`, which architectures count; None for all.
       datasets: Names of the data set that is searched on.
 
     Raises:
       ValueError: The table has no such column, one is there twice, or no architecture has a number in all.
     """
-    columns = [cost_column(table, name, datasets) for name in others]
-    twice = [c.name for i, c in enumerate(columns) if c.member in [before.member for before in columns[:i]]]
-    if twice:
-        raise ValueError(f"objectives has the column of {twice[0]!r} twice, under two names; leave one out")
+    columns = cost_columns(table, others, datasets)
     value = np.where(runs.num_runs > 0, np.nanmean(np.where(runs.num_runs[:, None] > 0, runs.value, 0), axis=1), np.nan)
     costs = np.stack([-table.metric.sign * value, *(column.costs for column in columns)], axis=1).astype(np.float64)
     if keeps is not None:
