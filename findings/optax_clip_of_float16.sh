@@ -6,7 +6,7 @@
 # Happens: squares are summed in float16, whose largest number is 65,504. From a norm of 256 on (a number that float16
 # holds well, as it does each gradient) the sum is infinite, and every update is divided by infinity: all are 0.
 # Nothing is NaN or infinite, so `apply_if_finite` lets it pass, and the network stands still exactly where clipping
-# was asked to help. `clip_by_block_rms` does the same to one leaf.
+# was asked to help.
 # Known: that norms are taken in the type of the gradients is noted in
 # https://github.com/AI-Hypercomputer/maxtext/pull/5143; PyTorch's neighbours mended theirs
 # (https://github.com/facebookresearch/fairscale/pull/263).
