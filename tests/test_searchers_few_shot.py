@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnas.core._training_words import LANGUAGE_MODELLING
 from jnas.core._vocabulary import Shared
 from jnas.searchers import Adam, EarlyStopping, Selection, Split, darts, rsps, spos
 from jnas.searchers.weight_sharing._split import split_supernet
@@ -127,6 +128,9 @@ def test_what_makes_no_sense_is_refused():
         for factory in (rsps, spos, darts):
             with pytest.raises(kind, match=message):
                 factory(TOY, steps_per_epoch=1, **settings)
+    text = TOY._replace(task=LANGUAGE_MODELLING)
+    with pytest.raises(ValueError, match="few-shot search is not made for language modelling"):
+        spos(text, steps_per_epoch=1, split=Split(0))
     with pytest.raises(ValueError, match="stopping is of one supernet alone"):
         darts(TOY, steps_per_epoch=1, split=Split(0), stopping=EarlyStopping(2))
     with pytest.raises(ValueError, match="no independent choice of an operation"):

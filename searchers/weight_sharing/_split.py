@@ -36,6 +36,8 @@ def check_few_shot(settings: Any, supernet: Supernet) -> Split:
         return settings
     if isinstance(settings.edge, bool) or not isinstance(settings.edge, int):
         raise TypeError(f"the split's edge is {settings.edge!r}, expected a Python int: the number of a decision")
+    if supernet.task.carried is not None:
+        raise ValueError(f"split is given, and few-shot search is not made for {supernet.task.name}; leave it out")
     most = decisions_of(supernet).shape[0]
     if not 0 <= settings.edge < most:
         raise ValueError(
