@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # A failed evaluation (NaN) becomes the optimum of pymoo's PSO, and leaves NSGA-III one solution instead of a front.
 #
-# Expected: that a candidate without a value is no optimum. pymoo 0.6.2 neither refuses NaN in `out["F"]` nor warns,
-# and its genetic algorithm and differential evolution do pass over such candidates.
+# Expected: that a candidate without a value is no optimum. This is of no page that was found: pymoo 0.6.2 neither
+# refuses NaN in `out["F"]` nor warns, and its genetic algorithm and differential evolution do pass over such candidates.
 # Happens: `PSO` keeps a NaN as its best and returns it as the optimum with each of five seeds, where 10 % of the box
 # fails. NSGA-III gives back one solution instead of a dozen on the front; a large number instead of NaN gives the
 # dozen. Nothing is raised.
+# Known: asked about failed evaluations in PSO, its author says to give them a large value or a violated constraint
+# (https://github.com/anyoptimization/pymoo/issues/597).
 # Bitten: searches by real trainings, a few of which diverge, and simulations that fail.
 # Way round: write a large finite number for what is not finite, as `numpy.nan_to_num(F, nan=1e9)`, or a violated
 # constraint.
