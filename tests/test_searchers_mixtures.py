@@ -515,6 +515,9 @@ def test_what_weighs_nothing_is_no_choice():
     np.testing.assert_array_equal(found, [[FAR, -FAR, -FAR], [0, 0, 0]])
 
 
+ADA = {"stopping": EarlyStopping(2), "adapting": Adaptation(3.0)}
+
+
 def test_arguments_are_checked():
     for settings, kind, message in (
         ({"mixing": "relu"}, ValueError, "mixing is 'relu'"),
@@ -528,6 +531,9 @@ def test_arguments_are_checked():
         ),
         ({"adapting": Adaptation(3.0)}, ValueError, "the stopping's every is 0: nothing is measured"),
         ({"adapting": Adaptation(0.5)}, ValueError, "factor is 0.5, expected more than 1"),
+        ({**ADA, "sgd": Sgd(weight_decay=0.0)}, ValueError, "weight_decay is 0.0: no factor makes it more"),
+        ({**ADA, "sgd": Sgd(weight_decay=0.03)}, ValueError, "most is 0.0243, expected more than .* of 0.03"),
+        ({**ADA, "adapting": Adaptation(3.0, "much")}, TypeError, "most is 'much', expected a number"),
         ({"adapting": 3.0}, TypeError, "adapting is 3.0, expected a jnas.searchers.Adaptation"),
         ({"kept": 2}, TypeError, "kept is 2, expected a tuple of Python ints"),
         ({"kept": (2, 2)}, ValueError, r"kept is \(2, 2\), expected numbers that fall"),

@@ -134,7 +134,8 @@ def darts(
       adapting: Whether a search goes on where `stopping` would stop it: from the weights, alpha and optimizers of the
         epoch that it goes back to, with a larger decay of the shared weights. As published the epochs between are made
         once more; here the search has as many as any other, its learning rate falls on, and checkpoints before the one
-        gone back to last are not kept.
+        gone back to last are not kept. Those that are stay in memory: of the published rule seven, each with the
+        weights of the supernet, their momentum, and alpha with its optimizer.
       split: Whether the supernet becomes one for each operation of an edge, and when. These take turns, a step each,
         each with an alpha of its own; the mixture of the best validation metric is the one that is derived from. As
         published each is trained as long as a search by itself. Not with `stopping`, `kept` or a selection by
@@ -188,7 +189,7 @@ def darts(
         auxiliary_skip=auxiliary_skip,
         perturbation=check_perturbation(perturbation),
         stopping=check_early_stopping(stopping, epochs),
-        adapting=check_adaptation(adapting, stopping),
+        adapting=check_adaptation(adapting, stopping, sgd.weight_decay),
     )
 
     def init(key: Key) -> AlphaState:

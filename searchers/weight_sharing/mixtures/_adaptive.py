@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jnas.core._vocabulary import Array
 from jnas.io._fields import describe_fields
@@ -38,8 +39,14 @@ class Adapted(NamedTuple):
     kept: Any  # [R, ...], weights, alpha and its optimizer at the last measurements
 
 
-def check_adaptation(settings: Any, stopping: EarlyStopping) -> Adaptation:
-    """Returns the settings, or raises a `ValueError` or `TypeError` that names what makes no sense."""
+def check_adaptation(settings: Any, stopping: EarlyStopping, decay: Any) -> Adaptation:
+    """Returns the settings, or raises a `ValueError` or `TypeError` that names what makes no sense.
+
+    Args:
+      settings: How a search adapts.
+      stopping: When it would be stopped.
+      decay: That of the shared weights at the beginning; may be traced, as `most` may, and is not looked at then.
+    """
     if not isinstance(settings, Adaptation):
         raise TypeError(f"adapting is {settings!r}, expected a jnas.searchers.Adaptation")
     if isinstance(settings.factor, bool) or not isinstance(settings.factor, (int, float)):
@@ -51,7 +58,27 @@ def check_adaptation(settings: Any, stopping: EarlyStopping) -> Adaptation:
             "adapting is given, and the stopping's every is 0: nothing is measured; give "
             "stopping=jnas.searchers.EarlyStopping(2) as well"
         )
+    if settings.factor:
+        _check_decays(settings, decay)
     return settings
+
+
+def _check_decays(settings: Adaptation, decay: Any) -> None:
+    """Raises an error where a search that goes back would not be decayed more, or would never go back."""
+    for name, value in (("the adaptation's most", settings.most), ("the sgd's weight_decay", decay)):
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.number, np.ndarray, jax.Array)):
+            raise TypeError(f"{name} is {value!r}, expected a number")
+        if isinstance(value, jax.core.Tracer):
+            return
+    if not decay > 0:
+        raise ValueError(
+            f"adapting is given, and the sgd's weight_decay is {decay}: no factor makes it more; give a positive one"
+        )
+    if not settings.most > decay:
+        raise ValueError(
+            f"the adaptation's most is {settings.most}, expected more than the sgd's weight_decay of {decay}, with "
+            "which a search begins"
+        )
 
 
 def begin_adaptation(held: Any, decay: Any, stopping: EarlyStopping, epochs: int) -> Adapted:
