@@ -534,6 +534,7 @@ def test_arguments_are_checked():
         ({**ADA, "sgd": Sgd(weight_decay=0.0)}, ValueError, "weight_decay is 0.0: no factor makes it more"),
         ({**ADA, "sgd": Sgd(weight_decay=0.03)}, ValueError, "most is 0.0243, expected more than .* of 0.03"),
         ({**ADA, "adapting": Adaptation(3.0, "much")}, TypeError, "most is 'much', expected a number"),
+        ({**ADA, "kept": (2,)}, ValueError, "with kept a search would go back to operations that a stage has dropped"),
         ({"adapting": 3.0}, TypeError, "adapting is 3.0, expected a jnas.searchers.Adaptation"),
         ({"kept": 2}, TypeError, "kept is 2, expected a tuple of Python ints"),
         ({"kept": (2, 2)}, ValueError, r"kept is \(2, 2\), expected numbers that fall"),

@@ -135,7 +135,8 @@ def darts(
         epoch that it goes back to, with a larger decay of the shared weights. As published the epochs between are made
         once more; here the search has as many as any other, its learning rate falls on, and checkpoints before the one
         gone back to last are not kept. Those that are stay in memory: of the published rule seven, each with the
-        weights of the supernet, their momentum, and alpha with its optimizer.
+        weights of the supernet, their momentum, and alpha with its optimizer. Not with `kept`: a search would
+        go back to operations that a stage has dropped.
       split: Whether the supernet becomes one for each operation of an edge, and when. These take turns, a step each,
         each with an alpha of its own; the mixture of the best validation metric is the one that is derived from. As
         published each is trained as long as a search by itself. Not with `stopping`, `kept` or a selection by
@@ -165,6 +166,11 @@ def darts(
       "Few-shot Neural Architecture Search", Zhao et al., 2021, Section 3.
     """
     stages = 1 + len(check_kept(kept, edge_weights))
+    if kept and isinstance(adapting, Adaptation) and adapting.factor:
+        raise ValueError(
+            "adapting is given, and with kept a search would go back to operations that a stage has dropped; give one "
+            "of both"
+        )
     check_words(order=(order, Order), second=(second, SecondOrder), choose_by=(choose_by, ChooseBy))
     schedule = check_schedule(steps_per_epoch, epochs)
     if check_few_shot(split, supernet).edge is not None:
