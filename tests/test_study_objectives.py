@@ -158,6 +158,12 @@ def test_evaluations_at_another_fidelity_are_on_no_front(folder):
         np.testing.assert_array_equal(found, wanted)
     assert front_progress(one, results.front).mask.sum() > front_progress(changed, results.front).mask.sum()
     assert not front_progress(one, results.front._replace(fidelity=1)).mask.any()
+    apart = results._replace(
+        searchers=(changed._replace(traces=traces._replace(fidelity=1 + 0 * odd)), *results.searchers[1:])
+    )
+    assert f"{one.name} 100.00 %" not in paper_sentence(apart)  # nothing of it counts, which is no regret of all
+    assert "together, the share" in paper_sentence(apart)
+    assert f"{one.name},24,,,,\n" in fronts_csv(apart).replace("\r", "")
 
 
 def test_under_constraints_random_search_is_what_filtering_leaves(table):

@@ -1,5 +1,6 @@
 """The numbers of a study with several objectives: what its runs attained of the table's front, and how soon."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -149,21 +150,26 @@ def _interval(values: Floats, mean: Floats) -> tuple[Floats, Floats]:
 
 
 def front_finals(result: SearcherResult, own: Progress, front: TableFront) -> list[FrontFinals]:
-    """Returns regrets of hypervolume at round numbers of evaluations and at the end."""
+    """Returns regrets of hypervolume at round numbers of evaluations and at the end.
+
+    NaN where there is none to tell: of more than three objectives, or where nothing of any run counts for the front.
+    """
     most = int(np.asarray(result.traces.mask).sum(axis=1).max(initial=1))
     counts = [*(count for count in _COUNTS if count < most), most]
     volumes = np.nan_to_num(_volume_at(np.asarray(counts, np.float64), 1 + own.rows.astype(np.float64), own))
     regrets: Floats = 1 - volumes
     mean: Floats = np.mean(regrets, axis=0, dtype=np.float64)
     low, high = _interval(regrets, mean) if len(regrets) >= FEWEST else (np.full_like(mean, np.nan),) * 2
-    if own.costs.shape[2] > MOST_MEASURED:
+    nothing = not own.mask.any()
+    if own.costs.shape[2] > MOST_MEASURED or nothing:
         mean, low, high = (np.full_like(mean, np.nan),) * 3
     whole = front.shares(front.costs)
     found = []
     for i, count in enumerate(counts):
         there = own.mask & (own.rows < count)
         epsilons = [additive_epsilon(costs[m], whole) for costs, m in zip(own.costs, there, strict=True)]
-        found.append(FrontFinals(count, float(mean[i]), float(low[i]), float(high[i]), float(np.mean(epsilons))))
+        epsilon = math.nan if nothing else float(np.mean(epsilons))
+        found.append(FrontFinals(count, float(mean[i]), float(low[i]), float(high[i]), epsilon))
     return found
 
 
