@@ -1,7 +1,7 @@
 """Says how the order of the 32 recurrent cells in a table agrees with the published one, and with itself.
 
     jnas table build -o cells.npz --space recurrent --nodes 2 --dataset ptb:1000 --data-dir DIR --num-seeds 10 ...
-    python tests/benchmarks/recurrent_table.py cells.npz [--split validation]
+    python tests/benchmarks/recurrent_table.py cells.npz [--split validation] [--beside OTHER.npz]
 
 The published order is that of eval-nas (`jnas/spaces/recurrent/_published.py`), a list without perplexities. Prints
 
@@ -49,24 +49,30 @@ def told(name: str, places: np.ndarray, values: np.ndarray, rng: np.random.Gener
     )
 
 
+def read(path: str, split: str) -> tuple[jnas.Table, np.ndarray, str]:
+    """Returns a table, its perplexities `[32, S]` of the seeds that all cells have, and what they are of."""
+    table = jnas.load_table(path)
+    if table.space.config != jnas.spaces.recurrent(2).config or table.num_archs != len(ORDER_OF_32):
+        raise SystemExit(f"{path} is of {table.space.name}, expected a table of all recurrent cells of two nodes")
+    training = table.header.trainings[0]
+    column = table.header.pairs[training.dataset][split][1]
+    values = table.read(member("accuracy", training.dataset, training.epochs, column)).astype(float)
+    values = values[:, np.isfinite(values).all(0)]
+    if not values.size:
+        raise SystemExit(f"{path}: there is no seed with which every cell has a perplexity")
+    return table, values, f"{values.shape[1]} seeds, {training.epochs} epochs, {column} of {training.dataset}"
+
+
 def main():
     """Prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", help="of all cells of two nodes")
     parser.add_argument("--split", default="validation", choices=("validation", "test"))
+    parser.add_argument("--beside", metavar="TABLE", help="another such table, whose order is compared too")
     options = parser.parse_args()
-    table = jnas.load_table(options.table)
+    table, values, told_of = read(options.table, options.split)
     space = jnas.spaces.recurrent(2)
-    if table.space.config != space.config or table.num_archs != len(ORDER_OF_32):
-        parser.error(f"{options.table} is of {table.space.name}, expected a table of all recurrent cells of two nodes")
-    training = table.header.trainings[0]
-    split = table.header.pairs[training.dataset][options.split][1]
-    values = table.read(member("accuracy", training.dataset, training.epochs, split)).astype(float)
-    whole = np.isfinite(values).all(0)  # seeds that all cells have
-    if not whole.any():
-        parser.error("there is no seed with which every cell has a perplexity")
-    values = values[:, whole]
-    print(f"{options.table}: {values.shape[1]} seeds, {training.epochs} epochs, {split} of {training.dataset}")
+    print(f"{options.table}: {told_of}")
     places = np.argsort(ORDER_OF_32)
     mean = values.mean(1)
     deviations = values.std(1, ddof=1) if values.shape[1] > 1 else np.full(len(mean), np.nan)
@@ -98,6 +104,10 @@ def main():
         f"of the published best {END}, {ends[0]} are among the best {END} here; of the worst {END}, {ends[1]} (by "
         f"chance {chance:.1f})"
     )
+    if options.beside is not None:
+        _, others, what = read(options.beside, options.split)
+        low, high = kendall_interval(others.mean(1), mean)
+        print(f"with {options.beside} ({what}): tau {kendall_tau(others.mean(1), mean):.3f} [{low:.2f}, {high:.2f}]")
 
 
 if __name__ == "__main__":
