@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from jnas.core._versions import SAME
+from jnas.core._versions import OF_OTHER_PROGRAMS, SAME
 from jnas.core._vocabulary import Supernet
 from jnas.io._progress import duration
 from jnas.io._text import counted, listed
@@ -223,6 +223,7 @@ KIND = _engine.Kind(
         "report.html": _page,
     },
     same=_SAME,
+    goes_on_from=OF_OTHER_PROGRAMS,
     as_search=as_study_results,
     pieces=Pieces(how_many=count_pieces, path=seeds_path, run=run_seeds),
 )
