@@ -233,6 +233,7 @@ _ENTRIES = (
         "Hyperband's brackets, eta 3, filled by differential evolution in a population for each fidelity",
         quick=False,
         multi_fidelity=True,
+        random_at_one=True,
     ),
     _plain(
         pasha,

@@ -310,6 +310,7 @@ def test_every_name_has_a_row_and_its_published_settings():
             **dict.fromkeys(("drnas", "sdarts-rs", "sdarts-adv", "darts-pt"), (100, 64)),
             "darts-minus": (50, 64),
             "darts-es": (50, 64),
+            "darts-ada": (50, 64),
             "fair-darts": (50, 128),
             "p-darts": (75, 96),
         }.get(name, (250, 64))

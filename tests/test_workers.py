@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jnas
 from jnas.core._loop import run, run_with_workers
 from jnas.core._search import search
 from jnas.core._vocabulary import Evaluation, Objective, propose
@@ -219,7 +220,10 @@ def test_one_worker_computes_nothing_of_others(name):
     assert not re.search(r"\w+\[0[],]", asked)
 
 
-def test_populations_too_small_for_a_mutation_are_refused():
-    with pytest.raises(ValueError, match=r"whose brackets have 1 individual, .*; give two or more budgets"):
-        dehb(SPACE, budgets=BUDGETS[:1])
-    assert dehb(SPACE, budgets=BUDGETS[:2]).num_fidelities == 2
+def test_a_population_too_small_for_a_mutation_is_random_search():
+    """At one budget there is one individual: whatever it is, the next is a random architecture."""
+    summed = jnas.function_objective(lambda key, arch: jnp.sum(arch).astype(jnp.float32))
+    trace = jnas.run(dehb(SPACE, budgets=BUDGETS[:1]), summed, jax.random.key(0), max_evaluations=400)
+    counts = np.stack([np.bincount(column, minlength=4) for column in np.asarray(trace.arch).T])
+    assert np.abs(counts - 100).max() < 44  # five deviations
+    assert (np.asarray(trace.arch[1:]) != np.asarray(trace.arch[:-1])).mean() > 0.65

@@ -21,7 +21,6 @@ from jnas.core._vocabulary import (
     propose,
     usable_score,
 )
-from jnas.io._text import counted
 from jnas.searchers._checks import check_budgets, check_eta, check_fraction
 from jnas.searchers._recorded import recorded
 from jnas.searchers.black_box._brackets import hyperband_brackets
@@ -72,6 +71,9 @@ def dehb(
     from the best of the population one fidelity below, as many as the rung has places, in the first rung from that of
     the fidelity itself; all populations stand in where there are fewer than three.
 
+    Where all populations together have fewer than three individuals, as at one budget, there is nobody to draw: rivals
+    are random architectures, so that it is random search.
+
     An individual that has not been evaluated is evaluated itself; in the first cycle of brackets one that has come to a
     fidelity above its bracket's first is the best below that has not been promoted, as in successive halving.
 
@@ -88,8 +90,7 @@ def dehb(
 
     Raises:
       TypeError: `budgets` is not a sequence.
-      ValueError: An argument is out of range, or the budgets' brackets have fewer than three individuals, as one
-        budget's have.
+      ValueError: An argument is out of range.
 
     References:
       "DEHB: Evolutionary Hyperband for Scalable, Robust and Efficient Hyperparameter Optimization", Awad, Mallik and
@@ -109,23 +110,22 @@ def dehb(
     cycle = _cycle(num_fidelities, eta)
     sizes = np.asarray([cycle.size[cycle.fidelity == f].max() for f in range(num_fidelities)], np.int32)
     most = int(sizes.max())
-    if sizes.sum() < _FEWEST:
-        raise ValueError(
-            f"dehb's budgets are {budgets}, whose brackets have {counted(int(sizes.sum()), 'individual')}, and a "
-            f"mutation takes {_FEWEST}; give two or more budgets"
-        )
     exists = np.arange(most)[None] < sizes[:, None]  # [F, P]
 
     def decode(vectors: Array) -> Array:
         each = np.broadcast_to(counts, vectors.shape)
         return jnp.minimum((vectors * each).astype(jnp.int32), each - 1)
 
+    def anew(sample_key: Key, within_key: Key, count: int) -> Array:
+        """Returns individuals of random architectures `[count, E]`."""
+        archs = jax.vmap(space.sample)(split(sample_key, count))
+        within = uniform(bits(within_key, archs.shape))
+        return ((archs + within) / counts[None]).astype(jnp.float32)
+
     def init(key: Key, capacity: int) -> DehbState:
         del capacity
         key, sample_key, within_key = split(key, 3)
-        archs = jax.vmap(space.sample)(split(sample_key, num_fidelities * most))
-        within = uniform(bits(within_key, archs.shape))
-        vectors = ((archs + within) / counts[None]).astype(jnp.float32).reshape(num_fidelities, most, num_decisions)
+        vectors = anew(sample_key, within_key, num_fidelities * most).reshape(num_fidelities, most, num_decisions)
         nobody = jnp.zeros((num_fidelities, most), bool)
         return DehbState(
             key=key,
@@ -176,6 +176,9 @@ def dehb(
 
     def differential(key: Key, state: DehbState, target: Array, below: Array, parents: Array) -> Array:
         """Returns the rival of an individual `[E]`."""
+        if sizes.sum() < _FEWEST:
+            sample_key, within_key = split(key)
+            return anew(sample_key, within_key, 1)[0]
         words = bits(key, (num_fidelities * most + 2 * num_decisions + 1,))
         order = jnp.argsort(-state.scores[below], stable=True)
         ranks = jnp.zeros((most,), jnp.int32).at[order].set(jnp.arange(most, dtype=jnp.int32))

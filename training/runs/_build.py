@@ -211,7 +211,8 @@ def measure_seconds(
     """Returns the seconds of an epoch of every cell, from timing some of them, and a note that says how.
 
     Each timed cell is trained for one epoch by itself, three times, of which the fastest counts; the others follow
-    from their numbers of operations by non-negative least squares. Evaluations are part of an epoch.
+    from their numbers of operations by non-negative least squares, none faster than the fastest that was timed: the fit
+    may give a cell without operations no seconds at all. Evaluations are part of an epoch.
 
     Args:
       plan: From `plan_table`.
@@ -240,7 +241,7 @@ def measure_seconds(
     counts = FAMILIES.entry(network.space.name).time_features(plan.archs, network)
     features = np.concatenate([np.ones((len(plan.archs), 1)), counts], 1).astype(float)
     weights, _ = scipy.optimize.nnls(features[timed], fastest)
-    fitted = features @ weights
+    fitted = np.maximum(features @ weights, fastest.min())
     error = float(np.mean(np.abs(fitted[timed] - fastest) / fastest))
     note = (
         f"seconds are of one epoch of one cell with its evaluations on one {device.device_kind} ({device.platform}), "
