@@ -1,9 +1,10 @@
 """Searchers by name for what a study searches for: several objectives, and constraints."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jnas.core._vocabulary import Searcher, Space
+from jnas.searchers._recorded import arguments_of
 from jnas.searchers._registry import Entry, entry, make
 from jnas.searchers.objectives._scalarized import Handling, constrained, scalarized
 
@@ -32,6 +33,25 @@ class Goals(NamedTuple):
         learns = known.name not in _MEMORYLESS and not _takes(known, self.num_objectives)
         told = self.lowest is not None and self.num_objectives == 1 and learns
         return (constraint_settings,) if told else ()
+
+
+def check_made_for(searchers: Mapping[str, Searcher], num_objectives: int) -> None:
+    """Raises ValueError unless searchers are made for so many objectives; of one that says nothing nobody knows."""
+    for name, searcher in searchers.items():
+        said = arguments_of(searcher)
+        own = said.get("num_objectives", 1)
+        if not said or own == num_objectives or searcher.name in _MEMORYLESS:
+            continue
+        if own == 1:
+            raise ValueError(
+                f"{name} searches for one objective, and there are {num_objectives}; wrap it, "
+                f"jnas.searchers.scalarized(searcher, num_objectives={num_objectives}), or make one that takes several "
+                f"with num_objectives={num_objectives}"
+            )
+        told = "there is one" if num_objectives == 1 else f"there are {num_objectives}"
+        raise ValueError(
+            f"{name} is made for {own} objectives, and {told}; make it with num_objectives={num_objectives}"
+        )
 
 
 def _takes(known: Entry, num_objectives: int) -> bool:

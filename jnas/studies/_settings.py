@@ -251,6 +251,8 @@ TRUE_RUN = REWARD.of(
         accepts=lambda run: run != "random",
     ),
 )
+OBJECTIVES = Setting("objectives", COLUMNS, "NAME,NAME")
+AT_MOST = Setting("at_most", BOUNDS, "NAME=X,NAME=X")
 WORKERS = Setting("workers", integer(1, most=10_000), "W", default=1)
 CHUNK = Setting("chunk", POSITIVE, "N", older=("seeds_per_program",))
 

@@ -69,7 +69,7 @@ def _first_goal(config: Any) -> str:
 
 
 def _fronts(results: StudyResults) -> list[str]:
-    """Returns how far runs are from the exact front of several objectives; nothing where there is no hypervolume."""
+    """Returns how far runs are from the front by several objectives; nothing where there is no hypervolume."""
     front = results.front
     if front is None:
         return []
@@ -81,7 +81,7 @@ def _fronts(results: StudyResults) -> list[str]:
     told = [f"{name} {100 * end.mean:.2f} %{_shares(end.low, end.high)}" for name, end in shown]
     interval = "" if all(math.isnan(end.low) for _, end in shown) else " [95 % bootstrap interval]"
     return [
-        f"By {listed(list(front.names))} together, the share of the exact front's hypervolume that is missing after "
+        f"By {listed(list(front.names))} together, the share of the hypervolume of {front.named} that is missing after "
         f"the last evaluation, mean over runs{interval}: {listed(told, '; ')}."
     ]
 

@@ -21,7 +21,7 @@ from jnas.studies.search._front_numbers import (
 from jnas.studies.search._objectives import TableFront
 from jnas.studies.search._parts import clock_name, entry_looks, searcher_legend
 from jnas.studies.search._plots import regret_panel
-from jnas.studies.search._summary import Comparison
+from jnas.studies.search._summary import Comparison, study_has_times
 from jnas.tables._metric import TableMetric
 
 _POINTS = 200  # of an attainment surface
@@ -31,7 +31,7 @@ _VOLUME = TableMetric("hypervolume", "share of the front's", higher_is_better=Tr
 
 
 def front_section(comparison: Comparison, space: Space | None, suffix: str) -> Html | None:
-    """Returns what runs attained of the table's front; None where studies have one objective, or different fronts."""
+    """Returns what runs attained of the front; None where studies have one objective, or different fronts."""
     fronts = [study.front for study in comparison.studies]
     front = fronts[0]
     if front is None or any(f is None or f.describe() != front.describe() for f in fronts):
@@ -45,7 +45,7 @@ def front_section(comparison: Comparison, space: Space | None, suffix: str) -> H
     told = (
         "Median attainment surfaces: the best "
         f"{front.names[0]} that half of the runs reach at each value of the other objective or a better one, the band "
-        "between the quartiles of the runs; black, the table's exact front"
+        f"between the quartiles of the runs; black, {front.named}"
         f"{' by all objectives, as it shows in these two' if len(front.names) > 2 else ''}. "
         f"The tenth of its points with the worst {front.names[0]} may lie outside of the picture."
     )
@@ -62,10 +62,12 @@ def front_section(comparison: Comparison, space: Space | None, suffix: str) -> H
 def _words(front: TableFront, bounded: bool, drawn: bool = False) -> str:
     among = " among what keeps the constraints" if bounded else ""
     counted = " Of what searchers evaluate, only the longest training counts." if front.fidelity else ""
+    if front.trained:
+        counted += " What else the space has nobody knows: regrets are against all searches together."
     if drawn:
         counted += " The front is of means over training runs, and searchers are told one run drawn at random."
     return (
-        f"The table's exact front by {', '.join(front.names)}{among} has {len(front.costs):,} architectures (equal "
+        f"{front.named.capitalize()} by {', '.join(front.names)}{among} has {len(front.costs):,} architectures (equal "
         f"ones counted).{counted} Hypervolumes are measured in units in which that front reaches from 0 to 1 in each "
         f"objective, below the point {REFERENCE} in all of them, and given as shares of the front's own; additive "
         "epsilon, in the same units, is by how much everything found would have to be better to match all of the front."
@@ -141,8 +143,10 @@ def _table(comparison: Comparison, entries: list[Any], progress: list[Progress],
 def _volumes(comparison: Comparison, entries: list[Any], progress: list[Progress]) -> Html | None:
     looks = entry_looks(comparison)
     pictures = []
+    timed = [study_has_times(comparison.studies[entry.study]) for entry in comparison.entries]
     for axis, name in (("evaluations", "evaluations"), ("seconds", f"{clock_name(comparison)} seconds")):
-        drawn = volume_curves(entries, progress, axis)
+        shown = [k for k, there in enumerate(timed) if there or axis == "evaluations"]  # else an epoch is a second
+        drawn = volume_curves([entries[k] for k in shown], [progress[k] for k in shown], axis)
         if drawn:
             title = f"Hypervolume regret against {name}"
             pictures.append(
@@ -173,7 +177,7 @@ def _cells(comparison: Comparison, front: TableFront, progress: list[Progress], 
         rows = [(name, f"{value:,.6g}") for name, value in zip(front.names, costs, strict=True)]
         cards.append(card(space, space.from_string(front.archs[place]), finders, rows))
     caption = (
-        f"{'All' if len(chosen) == len(shares) else f'{len(chosen)} of'} {len(shares):,} cells on the table's front, "
-        "evenly along it, and how many runs evaluated one that is worth the same."
+        f"{'All' if len(chosen) == len(shares) else f'{len(chosen)} of'} {len(shares):,} cells on "
+        f"{front.named}, evenly along it, and how many runs evaluated one that is worth the same."
     )
     return element("div", element("p", caption), element("div", cards, class_="cards"))

@@ -1,6 +1,6 @@
 """What a study with several objectives or constraints asks of a table: its words, its exact front, its bounds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,14 +8,15 @@ import numpy as np
 from jnas.io._fields import describe_fields
 from jnas.pages._settings import value_text
 from jnas.statistics._fronts import exact_front
-from jnas.tables._cost_columns import cost_columns, violations
+from jnas.tables._cost_columns import CostColumn, cost_columns, violations
 from jnas.tables._look_ups import RunValues
+from jnas.tables._metric import TableMetric
 from jnas.tables._table import Table
 
 
 @describe_fields
 class TableFront(NamedTuple):
-    """What nothing in a table dominates, among the architectures that keep the constraints.
+    """What nothing in a table, or among a study's trainings, dominates, of what keeps the constraints.
 
     Attributes:
       names: Of the `O` objectives, the score first.
@@ -23,6 +24,7 @@ class TableFront(NamedTuple):
       costs: float64 `[F, O]`, minimised, ascending in the first.
       archs: `F` architecture strings.
       fidelity: Number of the fidelity that its scores are of; what runs evaluate at others is no part of a front.
+      trained: Whether it is of the trainings that a study made, not of a table.
     """
 
     names: tuple[str, ...]
@@ -30,6 +32,12 @@ class TableFront(NamedTuple):
     costs: np.ndarray
     archs: tuple[str, ...]
     fidelity: int = 0
+    trained: bool = False
+
+    @property
+    def named(self) -> str:
+        """What it is the front of, in words."""
+        return "the front of all that was trained" if self.trained else "the table's exact front"
 
     @property
     def low(self) -> np.ndarray:
@@ -49,8 +57,10 @@ class TableFront(NamedTuple):
         return scaled
 
     def describe(self) -> dict[str, Any]:
-        """Returns the same as config.json says it."""
-        return {**self._asdict(), "costs": self.costs.tolist()}
+        """Returns the same as config.json says it, of a table."""
+        said = {**self._asdict(), "costs": self.costs.tolist()}
+        del said["trained"]  # such a front follows from the trainings
+        return said
 
 
 def front_of(said: Mapping[str, Any] | None) -> TableFront | None:
@@ -71,17 +81,17 @@ def front_of(said: Mapping[str, Any] | None) -> TableFront | None:
     return TableFront(names, signs, costs, tuple(said["archs"]), int(said["fidelity"]))
 
 
-def check_objectives(table: Table, objectives: Sequence[str], scored: str | None) -> tuple[str, ...]:
+def check_objectives(metric: TableMetric, objectives: Sequence[str], scored: str | None = None) -> tuple[str, ...]:
     """Returns the names of the objectives behind the score.
 
     Raises:
       ValueError: The first is not the accuracy (the table's metric) that is searched on, or one is there twice.
     """
     first, *others = objectives
-    if first not in ("accuracy", table.metric.name) or len(set(objectives)) < len(objectives):
+    if first not in ("accuracy", metric.name) or len(set(objectives)) < len(objectives):
         raise ValueError(
-            f"objectives is {','.join(objectives)}, expected {table.metric.name}, which is searched on, as the first, "
-            f"and then each other column once, as in {table.metric.name},parameters"
+            f"objectives is {','.join(objectives)}, expected {metric.name}, which is searched on, as the first, "
+            f"and then each other column once, as in {metric.name},parameters"
         )
     if scored is not None:
         raise ValueError(f"objective is a score without training, {scored!r}, and objectives came beside it; give one")
@@ -119,12 +129,34 @@ def find_front(
     """
     columns = cost_columns(table, others, datasets)
     value = np.where(runs.num_runs > 0, np.nanmean(np.where(runs.num_runs[:, None] > 0, runs.value, 0), axis=1), np.nan)
-    costs = np.stack([-table.metric.sign * value, *(column.costs for column in columns)], axis=1).astype(np.float64)
+    found = front_among(table.metric, value, columns, keeps, lambda row: table.space.to_string(table.archs[row]))
+    if found is None:
+        raise ValueError(f"no architecture of the table has a number for each of {', '.join(others)}")
+    return found
+
+
+def front_among(
+    metric: TableMetric,
+    value: np.ndarray,
+    columns: Sequence[CostColumn],
+    keeps: np.ndarray | None,
+    text: Callable[[int], str],
+) -> TableFront | None:
+    """Returns the front of `N` architectures; None where none counts that has a number in all.
+
+    Args:
+      metric: Of the first objective.
+      value: `[N]`, in its unit.
+      columns: The objectives behind it.
+      keeps: bool `[N]`, which architectures count; None for all.
+      text: From a row to its architecture string.
+    """
+    costs = np.stack([-metric.sign * value, *(column.costs for column in columns)], axis=1).astype(np.float64)
     if keeps is not None:
         costs = np.where(keeps[:, None], costs, np.nan)
     rows = exact_front(costs)
     if not len(rows):
-        raise ValueError(f"no architecture of the table has a number for each of {', '.join(others)}")
-    names = (table.metric.name, *(column.name for column in columns))
-    signs = (-table.metric.sign, *(column.sign for column in columns))
-    return TableFront(names, signs, costs[rows], tuple(table.space.to_string(table.archs[row]) for row in rows))
+        return None
+    names = (metric.name, *(column.name for column in columns))
+    signs = (-metric.sign, *(column.sign for column in columns))
+    return TableFront(names, signs, costs[rows], tuple(text(row) for row in rows))

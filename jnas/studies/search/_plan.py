@@ -71,7 +71,7 @@ def plan_search_study(searchers: Mapping[str, Searcher], table: Table, **asked: 
             "which stands beside it, without at, and max_evaluations in place of budget_seconds"
         )
     objectives = getattr(given, "objectives", None)
-    others = check_objectives(table, objectives, scored) if objectives else ()
+    others = check_objectives(table.metric, objectives, scored) if objectives else ()
     at_most = dict(getattr(given, "at_most", None) or {})
     if at_most and scored is not None:
         raise ValueError("at_most and a score without training as the objective were given; give one of them")

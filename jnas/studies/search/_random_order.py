@@ -96,6 +96,8 @@ def random_order_section(comparison: Comparison, suffix: str) -> Html | None:
     if not tables:
         return None
     runs = min(entry.result.final.shape[1] for entry in comparison.entries)
+    bounded = any(study.config.get("at_most") for study in comparison.studies)
+    out = " What violates a bound is drawn as any other, and worse than what does not." if bounded else ""
     text = (
         "What the searchers owe to the order in which they asked: as many of the same trainings drawn at random, none "
         "twice, and the best of them by the score searched on. Its mean, deviation and range (95 % of draws, in small "
@@ -106,7 +108,7 @@ def random_order_section(comparison: Comparison, suffix: str) -> Html | None:
         "worse than a run, equal ones counted half (0.5 by chance)."
     )
     return section(
-        "Against a random order", element("p", text + few_words(runs, "run")), tables, id=f"random-order{suffix}"
+        "Against a random order", element("p", text + out + few_words(runs, "run")), tables, id=f"random-order{suffix}"
     )
 
 

@@ -92,7 +92,9 @@ class SharedRanking(NamedTuple):
 class TrainedPool(NamedTuple):
     """The `N` trainings that the searches of a study shared, each once."""
 
-    scores: np.ndarray  # [N], what was searched on, higher is better; NaN where the training diverged
+    scores: (
+        np.ndarray
+    )  # [N], what was searched on, higher is better; NaN where the training diverged or violates a bound
     worth: np.ndarray  # [num_targets, N], of the metric (percent)
     sampled: Mapping[str, np.ndarray]  # by searcher that samples the space, bool [N]: what it asked for
 

@@ -1,14 +1,14 @@
 """The settings of a study of searchers, in the order of the help."""
 
 from jnas.studies._settings import (
-    BOUNDS,
-    COLUMNS,
+    AT_MOST,
     DATASET,
     EPOCHS,
     MAX_EVALUATIONS,
     NAMES,
     NUM_PYTHON_SEEDS,
     NUM_SEEDS,
+    OBJECTIVES,
     OTHER_DEVICE,
     OUT,
     REWARD,
@@ -117,19 +117,13 @@ SEARCH_SETTINGS = (
         "proxy:NAME",
         "search on a score without training, a column of the table; what was found is judged by accuracies",
     ),
-    Setting(
-        "objectives",
-        COLUMNS,
-        "NAME,NAME",
+    OBJECTIVES.of(
         "search for several objectives: accuracy (the table's metric), then columns of the table: `parameters`, "
         "`flops`, `latency:pixel3`, `energy:eyeriss`, or any member of the file; lower is better, or higher with "
         "`=max` behind it. nsga2, multi_objective_evolution, pareto_local_search and random_search take them so, "
         "all others scalarized under random weights",
     ),
-    Setting(
-        "at_most",
-        BOUNDS,
-        "NAME=X,NAME=X",
+    AT_MOST.of(
         "constraints: columns as in --objectives with bounds in their units; what is above one never wins, and "
         "`NAME:constraint=filter` is a searcher that does not know of them, `death` one that is not told by how much",
     ),

@@ -43,16 +43,18 @@ def search_results_text(results: StudyResults) -> str:
     return "\n".join([*lines, *fewer_lines(runs, int(numbers.runs.max(initial=0)), "run")])
 
 
-def runs_without_results(results: StudyResults) -> tuple[list[str], bool]:
+_OF_TABLES = (
+    "the table has no number for any architecture that they evaluated, or the budget paid for no evaluation; search "
+    "among what the table knows (--among known, in Python jnas.known_part), or give more evaluations or a larger budget"
+)
+
+
+def runs_without_results(results: StudyResults, why: str = _OF_TABLES) -> tuple[list[str], bool]:
     """Returns a sentence on each searcher of which runs found nothing, and whether there is one that found nothing."""
     told, all_of_one = [], False
     for searcher in results.searchers:
         failed, runs = int(np.sum(searcher.incumbent[:, -1] < 0)), len(searcher.incumbent)
         if failed:
             all_of_one |= failed == runs
-            told.append(
-                f"{failed:,} of {counted(runs, 'run')} of {searcher.name} found nothing: the table has no number for "
-                "any architecture that they evaluated, or the budget paid for no evaluation; search among what the "
-                "table knows (--among known, in Python jnas.known_part), or give more evaluations or a larger budget"
-            )
+            told.append(f"{failed:,} of {counted(runs, 'run')} of {searcher.name} found nothing: {why}")
     return told, all_of_one

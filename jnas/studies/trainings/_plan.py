@@ -1,14 +1,16 @@
 """What a study of searches by real trainings does: everything that its results depend on, checked."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jnas.core._checks import check_fidelities
 from jnas.core._shares import own_share
 from jnas.core._vocabulary import Network, Objective, Searcher
+from jnas.searchers._goals import check_made_for
 from jnas.studies._compared import check_rows, made_with
 from jnas.studies._settings import check_settings
+from jnas.studies.trainings._objectives import goal_words, goals_of
 from jnas.studies.trainings._settings import TRAINING_SEARCH_SETTINGS
 from jnas.tables._metric import metric_of_task, metric_words
 from jnas.tables._numbers import table_name
@@ -49,6 +51,8 @@ def plan_training_search(
     chunk_size: int | None = None,
     start_from: str | os.PathLike[str] | None = None,
     command: str | None = None,
+    objectives: Sequence[str] | None = None,
+    at_most: Mapping[str, float] | None = None,
 ) -> TrainingSearchPlan:
     """Returns the plan of a study; arguments and errors are those of `training_search`."""
     check_settings(TRAINING_SEARCH_SETTINGS, locals())
@@ -76,6 +80,8 @@ def plan_training_search(
     for searcher in searchers.values():
         check_fidelities(searcher, objective)
     own = table_name(dataset.name)
+    goals = goal_words(metric_of_task(network.task), objectives, at_most, own, recipe.epochs)
+    check_made_for(searchers, len(goals.get("objectives", ("",))))
     splits = {"validation": dataset.validation_split, "test": dataset.test_split}
     targets = tuple(Target(own, role, recipe.epochs) for role, split in splits.items() if split is not None)
     config = {
@@ -107,7 +113,13 @@ def plan_training_search(
         **made_with(searchers),
         **({} if network.dtype == "float32" else {"dtype": network.dtype}),
         **({} if workers == 1 else {"workers": int(workers)}),
+        **goals,
     }
+    if goals_of(config).timed and chunk_size not in (None, 1):
+        raise ValueError(
+            f"chunk_size is {chunk_size} and train_seconds is searched on: trainings in one program have one time "
+            "together; leave chunk_size out, or give 1"
+        )
     return TrainingSearchPlan(dict(searchers), dataset, recipe, network, chunk_size, targets, config, start_from)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +22,7 @@ from jnas.studies.search._results import Chunk
 from jnas.studies.trainings._beside import Search, run_beside
 from jnas.studies.trainings._devices import open_devices
 from jnas.studies.trainings._files import BEFORE, FOLDER, searches_path
+from jnas.studies.trainings._objectives import counts_of, goals_of, told_of
 from jnas.studies.trainings._pace import Pace
 from jnas.studies.trainings._plan import TrainingSearchPlan
 from jnas.studies.trainings._searches import Answers, Run, ask, first_run, tell
@@ -34,6 +35,7 @@ class _Own(NamedTuple):
 
     store: Store
     pace: Pace
+    answer: Callable[[np.ndarray], Answers]  # what trained architectures [N, E] came to
 
 
 @contextlib.contextmanager
@@ -59,7 +61,22 @@ def _begun(work: Work, store: Store) -> _Own:
             searches_path(work.folder, name).unlink(missing_ok=True)
     if work.left and work.share.process == 0:
         store.drop_alone(left=True)
-    return _Own(store, Pace(work))
+    return _Own(store, Pace(work), _answers(work.plan, store))
+
+
+def _answers(plan: TrainingSearchPlan, store: Store) -> Callable[[np.ndarray], Answers]:
+    """Returns a function from trained architectures `[N, E]` to what they are worth, and which bounds they keep."""
+    goals, counts, several = goals_of(plan.config), counts_of(plan.network), _workers(plan) > 1
+
+    def answer(archs: np.ndarray) -> Answers:
+        # Without workers a training counts as a second for each epoch, whatever it took.
+        seconds = store.seconds(archs) if several else np.full(len(archs), plan.recipe.epochs, np.float32)
+        if goals.num_columns is None:
+            return Answers(store.scores(archs), seconds)
+        known = {**counts(archs), "train_seconds": store.seconds(archs) / np.float32(plan.recipe.epochs)}
+        return Answers(store.scores(archs), seconds, *told_of(goals, known))
+
+    return answer
 
 
 def train_proposals(work: Work, name: str, identity: Mapping[str, Any]) -> Chunk:
@@ -93,7 +110,7 @@ def _begin_all(work: Work, name: str) -> tuple[Searcher, Any, list[Run]]:
     plan, workers = work.plan, _workers(work.plan)
     searcher, capacity = plan.searchers[name], plan.config["max_evaluations"]
     steps = compile_steps(searcher, capacity, None, "discard", workers, capacity)
-    size = capacity, plan.network.space.num_decisions, None, workers
+    size = capacity, plan.network.space.num_decisions, goals_of(plan.config).num_columns, workers
     keys = seed_keys(plan.config["root_seed"], name, plan.config["num_seeds"])
     return searcher, steps, [first_run(searcher, steps, key, *size) for key in keys]
 
@@ -107,7 +124,8 @@ def _run_in_rounds(work: Work, name: str) -> list[Run]:
     if keeps:
         runs = store.load_searches(name, runs)
         work.own.pace.skip(sum(int(run.progress.num_done) for run in runs))
-    chunk_size = plan.chunk_size or _chunk_size(plan, len(runs), searcher, steps, runs[0])
+    alone = 1 if goals_of(plan.config).timed else None  # each training has a time of its own
+    chunk_size = plan.chunk_size or alone or _chunk_size(plan, len(runs), searcher, steps, runs[0])
     told = work.own.pace.words(sum(capacity - int(run.progress.num_done) for run in runs))
     if told:
         work.bar.aside(work.say, f"{name}: {told}")
@@ -118,9 +136,7 @@ def _run_in_rounds(work: Work, name: str) -> list[Run]:
         wanted = np.concatenate([each.archs for each in asked.values()])
         _train(work, name, wanted, chunk_size)
         for i, each in asked.items():
-            # A training counts as a second for each epoch, whatever it took.
-            seconds = np.full(len(each.archs), plan.recipe.epochs, np.float32)
-            runs[i] = tell(steps, runs[i], each, Answers(store.scores(each.archs), seconds))
+            runs[i] = tell(steps, runs[i], each, work.own.answer(each.archs))
         if keeps:
             store.save_searches(name, runs)
     return runs
@@ -134,9 +150,6 @@ def _run_with_workers(work: Work, name: str) -> list[Run]:
     searches = {i: Search(searcher, steps, run, canonical) for i, run in enumerate(runs)}
     per, told_so_far, pace = work.estimate.prepared or 0.0, 0, work.own.pace
 
-    def answer(archs: np.ndarray) -> Answers:
-        return Answers(store.scores(archs), store.seconds(archs))
-
     def told(evaluations: int, trainings: int) -> None:
         nonlocal told_so_far
         told_so_far += evaluations
@@ -148,7 +161,7 @@ def _run_with_workers(work: Work, name: str) -> list[Run]:
     if words:
         work.bar.aside(work.say, f"{name}: {words}")
     with open_devices(plan, store, functools.partial(_say_memory, work, name), pace.compiling) as devices:
-        run_beside(name, searches, store, devices, answer, told)
+        run_beside(name, searches, store, devices, work.own.answer, told)
     store.drop_alone(left=False)
     return [search.run for search in searches.values()]
 
@@ -176,7 +189,7 @@ def _chunk_size(plan: Any, seeds: int, searcher: Searcher, steps: Any, run: Run)
 
 def _train(work: Work, name: str, archs: np.ndarray, chunk_size: int) -> None:
     """Trains what has not been, with the bar advanced by what was estimated for as many evaluations."""
-    per, (store, pace) = (work.estimate.prepared or 0.0) / work.share.processes, work.own
+    per, store, pace = (work.estimate.prepared or 0.0) / work.share.processes, work.own.store, work.own.pace
     shown, doing = 0.0, len({arch.tobytes() for arch in archs if not store.has(arch)})
 
     def show(progress: Any) -> None:

@@ -2,11 +2,13 @@
 
 from jnas.core._registry import DEFAULT_SPACE
 from jnas.studies._settings import (
+    AT_MOST,
     LOG,
     MAX_EVALUATIONS,
     NAMES,
     NODES,
     NUM_SEEDS,
+    OBJECTIVES,
     OTHER_DEVICE,
     OUT,
     POSITIVE,
@@ -58,6 +60,17 @@ TRAINING_SEARCH_SETTINGS = (
         "N",
         "the score is the mean of the validation accuracies (of texts minus perplexities) after the last N epochs "
         "(default: the recipe's, mostly 1)",
+    ),
+    OBJECTIVES.of(
+        "search for several objectives: accuracy (of texts perplexity), then `parameters` and `flops` (multiply-adds), "
+        "both in millions, or `train_seconds` of an epoch, as measured; lower is better, or higher with `=max` behind "
+        "it. nsga2, multi_objective_evolution, pareto_local_search, random_search and samplers of Optuna take them so, "
+        "all others scalarized under random weights",
+    ),
+    AT_MOST.of(
+        "constraints: the same names but accuracy, with bounds; what is above one is trained all the same, and never "
+        "wins. `NAME:constraint=filter` is a searcher that does not know of them, `death` one that is not told by how "
+        "much",
     ),
     WORKERS.of(
         "trainings that each search has under way at once (default 1): it is told of each as it ends, and goes on; "

@@ -35,6 +35,7 @@ from jnas.studies.trainings._files import (
     save_trainings,
     searches_path,
 )
+from jnas.studies.trainings._objectives import goals_of
 from jnas.studies.trainings._plan import TrainingSearchPlan
 from jnas.tables._metric import metric_of
 from jnas.training.runs._jobs import (
@@ -132,6 +133,11 @@ class Store:
             said = read_description(Path(other), FOLDER)
             theirs, ours = said["config"], self._plan.config
             differing = [name for name in _SAME_TRAINING if theirs.get(name) != ours.get(name)]
+            if goals_of(ours).timed and not (goals_of(theirs).timed or theirs.get("workers", 1) > 1):
+                raise ValueError(
+                    f"train_seconds is searched on, and the trainings in {other} were made several in one program, so "
+                    "that none has a time of its own; start from another folder, or from none"
+                )
             if differing:
                 raise ValueError(
                     f"the trainings in {other} are not those that are made here, they have another "

@@ -1,7 +1,7 @@
 """A study of searches by real trainings: searchers times seeds on a data set, in a folder from which it goes on."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ from jnas.core._versions import SAME
 from jnas.core._vocabulary import Network, Searcher
 from jnas.io._text import counted
 from jnas.studies import _engine
+from jnas.studies.search._front_numbers import fronts_csv
+from jnas.studies.search._objectives import bounds_told
 from jnas.studies.search._results import Chunk, as_result, load_whole, save_traces, traces_file_name
 from jnas.studies.search._text import search_results_text, search_summary_csv
 from jnas.studies.trainings._files import FOLDER, all_trainings, searches_path
@@ -43,6 +45,8 @@ def training_search(
     start_from: str | os.PathLike[str] | None = None,
     command: str | None = None,
     log: Callable[[str], None] | None = None,
+    objectives: Sequence[str] | None = None,
+    at_most: Mapping[str, float] | None = None,
 ) -> TrainingSearch:
     """Returns what searchers find where every evaluation is a real training.
 
@@ -71,6 +75,13 @@ def training_search(
         images, recipe and seed; what searches find stays the same.
       command: The command line that does the same, for the report.
       log: Called with lines about what is to be done.
+      objectives: Several to search for: the metric (`'accuracy'`, of texts `'perplexity'`) first, then `'parameters'`
+        and `'flops'` (multiply-adds), both in millions, or `'train_seconds'` of an epoch with its evaluations, as
+        measured; with `=max` behind it higher is better. The searchers are to be made for as many (`num_objectives`,
+        `jnas.searchers.scalarized`). What depends on `'train_seconds'` has each network trained by itself, and follows
+        from the times that the folder keeps.
+      at_most: Bounds of the same names. What violates one is trained all the same, and never wins;
+        `jnas.searchers.constrained` makes any searcher know them.
 
     Raises:
       ValueError: An argument is out of range, the networks do not learn such data, or the folder holds another study.
@@ -95,6 +106,8 @@ def training_search(
         chunk_size=chunk_size,
         start_from=start_from,
         command=command,
+        objectives=objectives,
+        at_most=at_most,
     )
     return carry_out_training_search(plan, out=out, log=log)
 
@@ -117,10 +130,11 @@ def _headline(plan: TrainingSearchPlan) -> str:
     last = "" if config["last_epochs"] == 1 else f", mean of the last {config['last_epochs']}"
     by_workers = f" by {counted(config['workers'], 'worker')}" if "workers" in config else ""
     width = f"{plan.recipe.channels} {'units' if plan.recipe.text else 'channels'}"
+    more = "".join(f", {words}" for words in (*config.get("objectives", ())[1:], *bounds_told(config)))
     return (
         f"{counted(len(plan.searchers), 'searcher')} x {counted(config['num_seeds'], 'seed')} in "
         f"{plan.network.space.name}: {config['dataset']} validation {metric_of(config).name} after "
-        f"{counted(plan.recipe.epochs, 'epoch')} of training{last} (recipe "
+        f"{counted(plan.recipe.epochs, 'epoch')} of training{last}{more} (recipe "
         f"{plan.recipe.name}: {width}, batches of {plan.recipe.batch_size}), "
         f"{counted(config['max_evaluations'], 'evaluation')}{by_workers}"
     )
@@ -164,6 +178,7 @@ KIND = _engine.Kind(
     collect=_collect,
     outputs={
         "summary.csv": lambda study: search_summary_csv(as_searches(study)),
+        "fronts.csv": lambda study: fronts_csv(as_searches(study)),
         "evaluations.csv": evaluations_csv,
         "curves.csv": curves_csv,
         "report.html": _page,
