@@ -1,6 +1,7 @@
 """`jnas.predictor_study` and `jnas predictors`: measures, draws, the folder, and going on to the same results."""
 
 import csv
+import itertools
 import json
 import re
 import shutil
@@ -24,8 +25,9 @@ from jnas.studies._load import load_results
 from jnas.studies.predictors import _run
 from jnas.studies.predictors._measures import NAMES, measure
 from jnas.studies.predictors._plan import check_cells, draw_cells, places
+from jnas.studies.predictors._report import _doubt
 from jnas.studies.predictors._study import predictor_study
-from jnas.studies.predictors._summary import differences, lines
+from jnas.studies.predictors._summary import differences, draws_needed, lines, not_told_apart
 from jnas.tables._make import make_table
 from tests._descriptions import read_said, write_said
 
@@ -378,11 +380,46 @@ def test_report_shows_what_was_found(whole):
     assert "3 predictors learned the validation accuracy on data after 5 epochs" in text
     assert "only 79 of 81 architectures have" in text
     assert "From 6 cells," in text
+    assert text.count(", which 6 draws cannot show") == 4
+    assert "correction for all pairs, at 5 %: that takes 10 draws or more." in text
     assert "ordinal less one_hot" in text
     assert page.count('<svg class="plot"') == 4 + 6
     assert "driven 2 draws" in text
     assert not re.search(r"(?:src|href)=\"(?!data:|#)", re.sub(r"xlink:href=\"#", "", page))
     assert not re.search(r"\bnan\b", text.lower())
+
+
+def test_what_draws_cannot_tell_apart_is_said(whole):
+    """Against SciPy and Holm's rule in plain loops, on errors of draws that differ by more or less."""
+    study, rng, drawn = whole[0], np.random.default_rng(3), {}
+    shifts = {name: rng.normal(0, 0.3, 4) for name in study.fits}
+    error = NAMES.index("mae")
+    for (name, encoding, size), fit in study.fits.items():
+        values = np.zeros((2 if name == "driven" else 12, len(NAMES)))
+        values[:, error] = 3 + shifts[name, encoding, size][0] + 0.2 * rng.normal(size=len(values))
+        drawn[name, encoding, size] = fit._replace(values=values)
+    drawn["stiff", "ordinal", 6].values[:5, error] = np.nan
+    study = study._replace(fits=drawn, config={**study.config, "num_seeds": 12})
+    found, told = lines(study), set()
+    for n, size in enumerate(OPTIONS["train_sizes"]):
+        own = [drawn[line.predictor, line.encoding, size].values[:, error] for line in found]
+        best = int(np.argmin([np.nanmean(values) for values in own]))
+        p_values = {}
+        for a, b in itertools.combinations(range(len(found)), 2):
+            draws = [d for d in range(min(len(own[a]), len(own[b]))) if np.isfinite(own[a][d] + own[b][d])]
+            p_values[a, b] = scipy.stats.wilcoxon(own[a][draws], own[b][draws]).pvalue if draws else 1.0
+        largest, alike = 0.0, []
+        for place, (pair, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+            largest = max(largest, min(1.0, p * (len(p_values) - place)))
+            if best in pair and largest >= 0.05:
+                alike.append((found[sum(pair) - best].label, pytest.approx(largest)))
+        assert sorted(not_told_apart(study, found, n, error, best)) == sorted(alike)
+        told |= {len(alike) < len(found) - 1}
+        text = _doubt(study, found, n, error, best)
+        some = f"{len(alike)} of the 5 others" if len(alike) < 5 else "any other"
+        assert f"cannot tell it from {some}" in text or all(name in text for name, _ in alike)
+    assert True in told
+    assert draws_needed(len(found)) == 10
 
 
 def test_report_is_made_again_from_the_folder_finished_or_not(whole, tmp_path, capsys):

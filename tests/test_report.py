@@ -383,7 +383,9 @@ def test_studies_with_unequal_budgets_are_warned_of_and_share_their_notes():
     other = some_study(searchers, budget_seconds=500.0, epochs=[12, 200], notes=[*first.config["notes"], "its own"])
     text = check_alone(search_report([first, other])).text
     assert "do not compare on equal terms" in text
-    assert "budget in seconds (A: 12000, B: 500); fidelities (epochs) (A: 12, B: 12, 200)." in text
+    assert (
+        "show what differs here: budget in seconds (A: 12000, B: 500); epochs of training (A: 12, B: 12, 200)." in text
+    )
     note = first.config["notes"][0]
     assert text.count(note) == 1
     assert text.index("About the numbers of all these studies") < text.index(note) < text.index("Study A")

@@ -44,6 +44,7 @@ from jnas.studies.supernets._ranking import (
     ranking_measures,
 )
 from jnas.studies.supernets._ranking_text import random_search_csv, ranking_csv
+from jnas.studies.supernets._regret_section import _APART, _spread
 from jnas.studies.supernets._report import supernet_report
 from jnas.studies.supernets._results import load_search
 from jnas.studies.supernets._study import load_supernet_study, supernet_study
@@ -634,3 +635,14 @@ def test_what_a_released_encoding_reaches_is_kept_and_told(whole):
         methods=tuple(r._replace(against=r.against._replace(reachable=found.reachable)) for r in study.methods)
     )
     assert "The released encoding of gdas expresses 19 of the 91 cells" in supernet_report(told)
+
+
+def test_labels_of_dashes_stand_apart_in_the_order_of_their_values():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        heights = rng.uniform(0, 0.2, 3).tolist()
+        found = _spread(heights)
+        order = np.argsort(heights)
+        assert np.diff(np.asarray(found)[order]).min() >= _APART - 1e-12
+        assert min(found) == min(heights)
+    assert _spread([0.9, 0.1, 0.5]) == [0.9, 0.1, 0.5]

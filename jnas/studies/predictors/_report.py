@@ -9,16 +9,26 @@ from jnas.io._text import counted, listed
 from jnas.pages._frame import legend, study_page
 from jnas.pages._html import Html, details, element, section
 from jnas.pages._html import table as html_table
-from jnas.pages._parts import mean_cell, named, note_box, panels, seconds_text
+from jnas.pages._parts import mean_cell, named, note_box, p_text, panels, seconds_text
 from jnas.studies._over_seeds import few_words
 from jnas.studies.predictors._measures import MEASURES, best_index, constant_error
 from jnas.studies.predictors._plots import CONSTANT, SizeCurve, look, scatter_limits, scatter_panel, train_size_panel
 from jnas.studies.predictors._results import PredictorStudy
-from jnas.studies.predictors._summary import Difference, Line, differences, lines, measure_index, measure_title
+from jnas.studies.predictors._summary import (
+    Difference,
+    Line,
+    differences,
+    draws_needed,
+    lines,
+    measure_index,
+    measure_title,
+    not_told_apart,
+)
 from jnas.tables._metric import metric_of
 
 _CURVES = ("mae", "kendall", "spearman", "precision_at_k")
 _COMPARED = ("mae", "kendall")  # between encodings
+_MOST_NAMED = 3  # lines that the draws cannot tell from the best; of more it says how many
 _MANY = 6_000  # dots in all panels; more are drawn as pixels
 
 
@@ -74,15 +84,35 @@ def _findings(study: PredictorStudy, found: Sequence[Line]) -> Html:
             f"From {counted(size, 'cell')}, ",
             element("strong", found[near].label),
             f" comes nearest, {found[near].mean[n, error]:.3f} points off on average"
-            f"{_interval(study, found[near], n, error)}",
+            f"{_interval(study, found[near], n, error)}{_doubt(study, found, n, error, near)}",
         ]
         if order >= 0:
             same = "it also orders cells best" if order == near else f"{found[order].label} orders cells best"
             sentences.append(
                 f"; {same}, Kendall's tau {found[order].mean[n, rank]:.3f}{_interval(study, found[order], n, rank)}"
+                f"{_doubt(study, found, n, rank, order)}"
             )
         sentences.append(". ")
+    if sentences and len(found) > 1:
+        few = study.config["num_seeds"] < (needed := draws_needed(len(found)))
+        sentences.append(
+            "Predictors are told apart by Wilcoxon's signed-rank test over the draws, the same cells for both, with "
+            f"Holm's correction for all pairs, at 5 %{f': that takes {needed} draws or more' if few else ''}."
+        )
     return element("p", sentences or "No predictor gave finite predictions.", class_="finding")
+
+
+def _doubt(study: PredictorStudy, found: Sequence[Line], n: int, m: int, best: int) -> str:
+    """Returns that the draws cannot tell the best line from some others, where they cannot."""
+    alike, draws = not_told_apart(study, found, n, m, best), study.config["num_seeds"]
+    if not alike:
+        return ""
+    if draws < draws_needed(len(found)):
+        return f", which {counted(draws, 'draw')} cannot show"
+    others = [f"{label} (p\u00a0{p_text(p)})" for label, p in alike]
+    few = len(others) <= _MOST_NAMED
+    who = listed(others) if few else f"{len(others)} of the {len(found) - 1} others"
+    return f", though the draws cannot tell it from {who if few or len(others) < len(found) - 1 else 'any other'}"
 
 
 def _interval(study: PredictorStudy, line: Line, n: int, m: int) -> str:

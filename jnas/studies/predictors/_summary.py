@@ -1,11 +1,14 @@
 """What a study of predictors found, as numbers: means over seeds with intervals, and differences of encodings."""
 
+import itertools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jnas.statistics._comparison import holm_correction, wilcoxon_test
 from jnas.statistics._intervals import Floats
 from jnas.studies._over_seeds import statistics_over_seeds
 from jnas.studies.predictors._measures import MEASURES, NAMES
@@ -62,6 +65,45 @@ def differences(study: PredictorStudy) -> list[Difference]:
             less = statistics_over_seeds(_values(study, name, encoding) - _values(study, name, first))
             found.append(Difference(name, encoding, first, less.mean, less.low, less.high))
     return found
+
+
+def not_told_apart(study: PredictorStudy, found: Sequence[Line], n: int, m: int, best: int) -> list[tuple[str, float]]:
+    """Returns the lines that the draws cannot tell from one, with p: Wilcoxon's test of pairs of draws, 5 %.
+
+    Holm's correction is for all pairs of lines, as the one is picked for being the best.
+
+    Args:
+      study: The study.
+      found: Its lines.
+      n: Place of the training size.
+      m: Place of the measure.
+      best: Place of the line.
+    """
+    values = [_values(study, line.predictor, line.encoding)[:, n, m] for line in found]
+    known = [k for k in range(len(found)) if np.isfinite(values[k]).any()]
+    pairs = list(itertools.combinations(known, 2))
+    p_values = [_paired_p(values[one], values[other]) for one, other in pairs]
+    corrected = dict(zip(pairs, holm_correction(p_values), strict=True))
+    others = [(k, float(corrected[min(k, best), max(k, best)])) for k in known if k != best]
+    return [(found[k].label, p) for k, p in others if p >= 0.05]
+
+
+def draws_needed(num_lines: int) -> int:
+    """Returns from how many draws such a test of some lines can come below 5 % at all: when all agree in sign.
+
+    Example:
+      >>> draws_needed(2), draws_needed(6)
+      (6, 10)
+    """
+    num_pairs = num_lines * (num_lines - 1) // 2
+    return math.ceil(1 + math.log2(max(num_pairs, 1) / 0.05))
+
+
+def _paired_p(one: Floats, other: Floats) -> float:
+    """Returns the p-value of Wilcoxon's test over the draws that both have; 1 where there is none."""
+    draws = min(len(one), len(other))  # one that is not compiled has the first of them
+    both = np.isfinite(one[:draws]) & np.isfinite(other[:draws])
+    return wilcoxon_test(one[:draws][both], other[:draws][both]).p_value if both.any() else 1.0
 
 
 def _finished(study: PredictorStudy, name: str, encodings: Sequence[str]) -> list[str]:

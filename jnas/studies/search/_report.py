@@ -165,7 +165,7 @@ def _unequal(comparison: Comparison) -> Html | None:
         "budget_seconds": "budget in seconds",
         "max_evaluations": "number of evaluations",
         "overshoot": "rule for the evaluation that exceeds the budget",
-        "epochs": "fidelities (epochs)",
+        "epochs": "epochs of training",
         "of_epochs": "training whose curve is searched on",
         "dataset": "data set searched on",
         "split": "split searched on",
@@ -185,7 +185,7 @@ def _unequal(comparison: Comparison) -> Html | None:
         return None
     text = (
         " These studies do not compare on equal terms: final accuracies, ranks and tests between them also show what "
-        f"differs here. {'; '.join(differ)}."
+        f"differs here: {'; '.join(differ)}."
     )
     return element("p", element("strong", "Different settings."), text, class_="note")
 

@@ -1,5 +1,6 @@
 """By how much the cells of weight-sharing searches lie below the best, epoch by epoch, beside random search."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ from jnas.studies.supernets._summary import judged_column, reference_values
 from jnas.tables._metric import metric_of
 
 _MOST_BANDS = 3  # more of them blend
-_LEVELS = ("random cell", "random search, 10 cells", "random search, 100 cells")
+_LEVELS = {"random cell": "1 cell", "random search, 10 cells": "10 cells", "random search, 100 cells": "100 cells"}
+_APART = 0.06  # of a panel's height, between two labels
 
 
 def regret_section(study: SupernetStudy) -> Html | None:
@@ -46,9 +48,11 @@ def regret_section(study: SupernetStudy) -> Html | None:
         return None
     metric = metric_of(study.config)
     boxes = [(study.targets[c].label, _panel(study, c, float(optimum[c]))) for c in shown[:3]]
-    drawn = [name for name in _LEVELS if reference_values(study, name) is not None]
+    drawn = [words for name, words in _LEVELS.items() if reference_values(study, name) is not None]
     beside = (
-        f" Dashes: {listed(drawn)}, which takes the best by validation {metric.name}; exact means." if drawn else ""
+        f" Dashes: random search, the best by validation {metric.name} of {listed(drawn)} drawn at random; exact means."
+        if drawn
+        else ""
     )
     caption = (
         f"How many {metric.points} the cell that a search would have returned after so many epochs lies "
@@ -72,7 +76,7 @@ def _panel(study: SupernetStudy, column: int, optimum: float) -> Html:
     curves: dict[str, tuple[Any, Floats, Mark, dict[str, Floats]]] = {}
     label = "mean regret (points)"
     with styled():
-        figure, axes = plot_frame()
+        figure, axes = plot_frame(right=0.62 if levels else 0.12)
         for k, result in enumerate(study.methods):
             values = regret(sign * np.asarray(result.values[column], np.float64), sign * optimum)  # [S, L]
             there = np.isfinite(values).any(axis=0)
@@ -95,13 +99,28 @@ def _panel(study: SupernetStudy, column: int, optimum: float) -> Html:
             keep_series(axes, name, look, x=epochs, y=mean, **ends)
         for name, value in levels.items():
             level(axes, max(value, zero), MUTED, name=name)
-            place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "bottom"}
-            axes.text(0.99, max(value, zero), name, fontsize=6.5, color=MUTED, zorder=1.5, **place)
+        heights = [float(_height(axes, max(value, zero))) for value in levels.values()]
+        for name, height in zip(levels, _spread(heights), strict=True):
+            beside: dict[str, Any] = {"transform": axes.transAxes, "ha": "left", "va": "center"}
+            axes.text(1.02, height, _LEVELS[name], fontsize=8, color=MUTED, **beside)
         last = max(int(result.record.looked[-1]) for result in study.methods)
         plain_axis(axes, "x", 0.0 if last > 1 else 0.5, last * 1.02, "epochs", whole=True)
         told = ", ".join(f"{name} {number(float(mean[-1]))}" for name, (_, mean, _, _) in curves.items())
         title = f"Mean regret on {study.targets[column].label} of the derived cell against epochs"
         return to_svg(figure, f"{title}. At the end: {told} points")
+
+
+def _height(axes: Any, value: float) -> Any:
+    """Returns where a value is between the bottom of a panel, 0, and its top, 1."""
+    return axes.transAxes.inverted().transform(axes.transData.transform((1.0, value)))[1]
+
+
+def _spread(heights: Sequence[float]) -> list[float]:
+    """Returns heights in their order, those moved up that are too near to the one below to be read beside it."""
+    found, below = list(heights), -np.inf
+    for place in np.argsort(heights, kind="stable"):
+        found[place] = below = max(heights[place], below + _APART)
+    return found
 
 
 def _levels(study: SupernetStudy, column: int, optimum: float) -> dict[str, float]:
