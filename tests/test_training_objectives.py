@@ -34,7 +34,7 @@ def work(archs):
     return np.float32(1e-3) * (1 + (np.asarray(archs) > 0).sum(axis=-1)).astype(np.float32)
 
 
-def check_told(study, *, seconds_at=None, work_at=None, bounded=True):
+def check_told(study, *, seconds_at=None, bounded=True, trains_all=False):
     """What searches were told, against the trainings: the objectives in their columns, and what keeps the bound."""
     archs, runs = study.trainings
     taken = {a.tobytes(): s / 2 for a, s in zip(archs, np.asarray(runs.seconds, np.float32), strict=True)}
@@ -43,14 +43,15 @@ def check_told(study, *, seconds_at=None, work_at=None, bounded=True):
         traces = searcher.traces
         asked = traces.arch.reshape(-1, 2)
         told = np.asarray(traces.objectives).reshape(len(asked), -1)
-        if work_at is not None:
-            np.testing.assert_allclose(told[:, work_at], work(asked), rtol=1e-6)
-        if seconds_at is not None:
-            np.testing.assert_array_equal(told[:, seconds_at], [-taken[arch.tobytes()] for arch in asked])
         over = np.maximum(work(asked) - BOUND, 0) / BOUND if bounded else np.zeros(len(asked))
+        known = [None if above and not trains_all else a.tobytes() for a, above in zip(asked, over > 0, strict=True)]
+        if told.shape[1] > bounded:
+            np.testing.assert_allclose(told[:, 0], work(asked), rtol=1e-6)
+        if seconds_at is not None:
+            np.testing.assert_array_equal(told[:, seconds_at], [-taken.get(name, np.nan) for name in known])
         if bounded:
             np.testing.assert_allclose(told[:, -1], over, rtol=1e-3, atol=1e-6)
-        np.testing.assert_array_equal(traces.score.reshape(-1), [scores[arch.tobytes()] for arch in asked])
+        np.testing.assert_array_equal(traces.score.reshape(-1), [scores.get(name, np.nan) for name in known])
         np.testing.assert_array_equal(traces.valid.reshape(-1), over <= 0)
         found = searcher.final_archs[searcher.incumbent[:, -1] >= 0]
         assert not bounded or (work(found) <= BOUND).all()
@@ -64,12 +65,13 @@ def test_searches_are_told_of_all_that_a_training_knows_and_the_table_and_the_pa
     assert f"--among known {' '.join(SEVERAL)}\n" in said
     assert all(len(archs) == 1 for archs in map(np.unique, (len(call) for call in trained.calls)))
     study, _ = load_results(out)
-    check_told(study, work_at=0, seconds_at=1)
+    check_told(study, seconds_at=1)
 
     results = as_searches(study)
     front, (archs, runs) = results.front, study.trainings
     costs = np.stack([-runs.accuracy["validation"][:, -1], work(archs), -runs.seconds / 2], axis=1)
-    costs = costs.astype(np.float32)[work(archs) <= BOUND]
+    costs = costs.astype(np.float32)
+    assert (work(archs) <= BOUND).all()  # what is above it is not trained
     np.testing.assert_array_equal(front.costs, sorted(costs[plain_front(costs)].tolist()))
     assert (front.names, front.signs) == (("accuracy", "parameters", "train_seconds"), (-1, 1, -1))
     assert _words(front, True).startswith("The front of all that was trained by accuracy, parameters, train_seconds")
@@ -90,11 +92,14 @@ def test_searches_are_told_of_all_that_a_training_knows_and_the_table_and_the_pa
     )
     answer = objective(jax.random.split(jax.random.key(0), len(asked)), jnas.propose(jnp.asarray(asked)))
     told = np.concatenate([np.asarray(s.traces.objectives).reshape(len(asked) // 2, -1) for s in study.searchers])
-    np.testing.assert_allclose(answer.objectives, told, rtol=1e-5)
-    np.testing.assert_array_equal(answer.valid, np.concatenate([s.traces.valid.reshape(-1) for s in study.searchers]))
-    line = read(out / "evaluations.csv")[0]
-    assert float(line["parameters"]) == pytest.approx(work(asked[0]))
-    assert float(line["train_seconds"]) > 0
+    keeps = np.concatenate([s.traces.valid.reshape(-1) for s in study.searchers])
+    np.testing.assert_array_equal(answer.valid, keeps)  # the others are not in the table
+    np.testing.assert_allclose(np.asarray(answer.objectives)[keeps], told[keeps], rtol=1e-5)
+    for line, arch in zip(read(out / "evaluations.csv"), asked, strict=True):
+        assert float(line["parameters"]) == pytest.approx(work(arch))
+        assert (
+            (float(line["violation"]) > 0) == np.isnan(float(line["score"])) == (not float(line["train_seconds"]) > 0)
+        )
 
     # What the folder keeps says what comes next: without its traces it goes on to the same, and trains nothing.
     before = {name: (out / name).read_bytes() for name in ALL}
@@ -105,6 +110,29 @@ def test_searches_are_told_of_all_that_a_training_knows_and_the_table_and_the_pa
     assert {name: (out / name).read_bytes() for name in ALL} == before
 
 
+def test_what_is_above_a_bound_is_trained_for_those_alone_that_learn_from_it(tmp_path, trained, pageless):  # noqa: F811
+    """And what one searcher had trained changes nothing for another; workers go on at once where nothing is trained."""
+    bound = ("--at-most", f"parameters={BOUND}", "--evaluations", "8", "--seeds", "1")
+    both = "local_search:constraint=filter,local_search"
+    assert search(tmp_path / "both", *bound, searchers=both) == 0
+    study, _ = load_results(tmp_path / "both")
+    check_told(study._replace(searchers=study.searchers[:1]), trains_all=True)
+    check_told(study._replace(searchers=study.searchers[1:]))
+    assert (work(study.trainings.archs) > BOUND).any()
+    trained.calls[:] = []
+    for words, name in (((), "one"), (("--workers", "3"), "workers")):
+        assert search(tmp_path / name, *bound, *words, searchers="local_search") == 0
+        assert (work(np.concatenate(trained.calls)) <= BOUND).all()
+        check_told(load_results(tmp_path / name)[0])
+    lines = [read(tmp_path / name / "evaluations.csv") for name in ("both", "one")]
+    asked = [[row for row in each if row["searcher"] == "local_search"] for each in lines]
+    assert asked[0] == asked[1]
+    above = ("--at-most", "flops=0.0001", "--evaluations", "2", "--seeds", "1")
+    assert search(tmp_path / "none", *above, searchers="random_search") == 0
+    assert load_results(tmp_path / "none")[0].trainings is None
+    assert not (tmp_path / "none" / "table.npz").exists()
+
+
 def test_workers_are_told_of_objectives_and_fronts_are_areas(tmp_path, trained, pageless):  # noqa: F811
     """Killed on the way, and with two objectives the regret is that of a plain definition."""
     words = ("--objectives", "accuracy,flops", "--workers", "2", "--evaluations", "6")
@@ -113,7 +141,7 @@ def test_workers_are_told_of_objectives_and_fronts_are_areas(tmp_path, trained, 
     trained.stop = None
     assert search(tmp_path / "w", *words, searchers="regularized_evolution:population_size=3") == 0
     study, _ = load_results(tmp_path / "w")
-    check_told(study, work_at=0, bounded=False)
+    check_told(study, bounded=False)
     (searcher,), front = study.searchers, as_searches(study).front
     assert searcher.traces.worker.max() == 1
     whole = plain_area(front.shares(front.costs))

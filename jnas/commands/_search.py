@@ -64,17 +64,18 @@ def run_search(options: argparse.Namespace) -> None:
     def carry_out(plan: Any, *, out: Path, log: Any) -> Any:
         study = carry_out_training_search(plan, out=out, log=log)
         source = f"trained by jnas {__version__} with recipe {recipe.name}: {options.command}"
-        if jax.process_index() == 0:
+        if jax.process_index() == 0 and study.trainings is not None:
             header, arrays = as_table(study, network, dataset, recipe, source=source)
             save_arrays(out / "table.npz", header, arrays)
         folder.append(out)
         return study
 
-    fronts = ("fronts.csv",) if "objectives" in plan.config else ()
-    files = ("summary.csv", *fronts, "evaluations.csv", "curves.csv", "table.npz", "report.html")
+    files = ("summary.csv", "fronts.csv", "evaluations.csv", "curves.csv", "table.npz", "report.html")
     study = carry_out_and_tell(options, "search", plan, told, carry_out, training_search_text, files)
     for sentence in runs_without_results(as_searches(study), _NOTHING_FOUND)[0]:
         print(f"jnas: warning: {sentence}", file=sys.stderr, flush=True)
+    if study.trainings is None:  # all that was asked for is above a bound, so that nothing needed training
+        return
     same = f" --objectives {','.join(options.objectives)}" if options.objectives else ""
     same += f" --at-most {','.join(f'{n}={b:g}' for n, b in options.at_most.items())}" if options.at_most else ""
     say(f"what its trainings say of other searchers: jnas study --table {folder[0] / 'table.npz'} --among known{same}")

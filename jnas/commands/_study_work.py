@@ -30,11 +30,11 @@ def carry_out_and_tell(
       told: What the folder's name says in words.
       carry_out: Returns the results of `plan`, as `carry_out(plan, out=, log=)`.
       text: Returns results as text.
-      files: The names of the files to point to.
+      files: The names of the files to point to, of which there may be less.
     """
     words = re.sub("[^A-Za-z0-9.]+", "-", "-".join(map(str, told))).strip("-")
     out = Path(options.out or f"jnas-{name}/{words}-{config_digest(plan.config)[:8]}")
     results = carry_out(plan, out=out, log=say)
-    listed = "\n".join(f"{name.partition('.')[0]}: {out / name}" for name in files)
+    listed = "\n".join(f"{name.partition('.')[0]}: {out / name}" for name in files if (out / name).exists())
     say(f"\n{text(results)}\n\n{listed}")
     return results

@@ -37,7 +37,8 @@ def scalarized(searcher: Searcher, *, num_objectives: int = 2, augmentation: flo
     told again under these weights; others (TPE, REINFORCE, Hyperband) keep the numbers that they were told, each under
     the weights of its time, which is little to learn from: TPE so is no better than random search.
     Their scores are the negative augmented Chebyshev function of the costs, each from 0 to 1 between the least and the
-    highest that was seen; what violates constraints is below all that does not, the lower the more.
+    highest that was seen of what keeps the constraints; what violates them is below all that does not, the lower the
+    more.
 
     Args:
       searcher: Of one objective.
@@ -109,8 +110,8 @@ def scalarized(searcher: Searcher, *, num_objectives: int = 2, augmentation: flo
 
 
 def _scalars(costs: ToldCosts, known: ToldCosts, weights: Array, augmentation: float) -> Array:
-    """Returns scores `[N]` of costs in the range of those that are known; minus infinity where unusable."""
-    usable = jnp.isfinite(known.values)
+    """Returns scores `[N]` of costs in the range of those that keep the constraints; minus infinity where unusable."""
+    usable = jnp.isfinite(known.values) & (known.violation == 0)[:, None]
     low = jnp.min(jnp.where(usable, known.values, jnp.inf), axis=0)
     high = jnp.max(jnp.where(usable, known.values, -jnp.inf), axis=0)
     width = jnp.where(high > low, high - low, 1)

@@ -8,7 +8,7 @@ as all others have run for longer.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,12 +17,22 @@ from jnas.core._vocabulary import Evaluation, Proposal, Searcher
 from jnas.core.stepping._workers import Workers
 from jnas.studies.trainings._devices import Devices
 from jnas.studies.trainings._searches import Answers, Asked, Canonical, Run, as_evaluation, ask, tell, written
-from jnas.studies.trainings._store import Store
+from jnas.training.runs._jobs import Runs
 
 _PATIENCE = 0.05  # seconds between two looks at trainings that still run
 
 Answer = Callable[[np.ndarray], Answers]
-"""From architectures that have been trained, int32 `[N, E]`, to what their evaluations came to."""
+"""From architectures of which there is nothing to train, int32 `[N, E]`, to what their evaluations came to."""
+
+
+class Known(Protocol):
+    """Of which architectures there is nothing to train, and where trainings are kept."""
+
+    def has(self, arch: np.ndarray) -> bool:
+        """Returns whether an architecture `[E]` has been trained, or need not be."""
+
+    def keep_alone(self, name: str, arch: np.ndarray, runs: Runs) -> None:
+        """Keeps what came of an architecture `[E]`."""
 
 
 class Search:
@@ -47,11 +57,11 @@ class Search:
         """How many evaluations it was told."""
         return int(self.run.progress.num_done)
 
-    def advance(self, store: Store, answer: Answer, least: Callable[[np.ndarray], float]) -> list[np.ndarray]:
+    def advance(self, store: Known, answer: Answer, least: Callable[[np.ndarray], float]) -> list[np.ndarray]:
         """Goes on until it waits for a training, and returns the architectures `[E]` that it asked for on the way.
 
         Args:
-          store: What has been trained.
+          store: What has been trained, or need not be.
           answer: What that is worth.
           least: How long an architecture that has not been trained will take at least, of those asked for before.
         """
@@ -61,7 +71,7 @@ class Search:
             pass
         return wanted
 
-    def _advance_batch(self, store: Store, answer: Answer, _: Any, wanted: list[np.ndarray]) -> bool:
+    def _advance_batch(self, store: Known, answer: Answer, _: Any, wanted: list[np.ndarray]) -> bool:
         """Asks for a proposal, or tells of it where all of it has been trained; returns whether it did either."""
         if self._batch is None:
             self._batch = ask(self._steps, self.run, self._capacity, self._canonical)
@@ -73,7 +83,7 @@ class Search:
         self._batch = None
         return True
 
-    def _advance_one(self, store: Store, answer: Answer, least: Any, wanted: list[np.ndarray]) -> bool:
+    def _advance_one(self, store: Known, answer: Answer, least: Any, wanted: list[np.ndarray]) -> bool:
         """Begins an evaluation where a worker is free, or ends the first where all that is needed for it is known."""
         if not self._full:
             self._begin(wanted)
@@ -131,7 +141,7 @@ def _unknown(run: Run, proposal: Proposal) -> Evaluation:
 def run_beside(
     name: str,
     searches: Mapping[int, Search],
-    store: Store,
+    store: Known,
     devices: Devices,
     answer: Answer,
     told: Callable[[int, int], None],

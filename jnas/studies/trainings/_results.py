@@ -124,6 +124,8 @@ def _sentences(study: TrainingSearch, asked: Mapping[str, np.ndarray]) -> list[s
         )
     failed = int(np.sum(study.trainings.runs.failed[rows])) if study.trainings is not None and asked else 0
     others, bounds = goals_of(config).others, bounds_told(config)
+    known_before = [name for name in ("parameters", "flops") if name in config.get("at_most", {})]
+    spared = f" What is above the bound of {listed(known_before)} was not trained." if known_before else ""
     goal = "what nothing dominates by" if others else "the architecture with the best"
     more = f", together with {listed([word.partition('=')[0] for word in others])}" if others else ""
     kept = f", among those with {listed(bounds)}" if bounds else ""
@@ -134,7 +136,7 @@ def _sentences(study: TrainingSearch, asked: Mapping[str, np.ndarray]) -> list[s
         f"{score}{more}{kept}, with {counted(config['num_seeds'], 'seed')} each.{_units(others, bounds)}",
         f"Every evaluation is a real training with the recipe {recipe['name']} and seed {config['training_seed']}; "
         f"what several searches asked for was trained once: {made:,} trainings for {counted(evaluated, 'evaluation')}"
-        f"{f', of which {failed:,} diverged' if failed else ''}.",
+        f"{f', of which {failed:,} diverged' if failed else ''}.{spared}",
         f"A search ended after {counted(config['max_evaluations'], 'evaluation')}{beside}. What it returns is the best "
         f"architecture that it evaluated by that score alone{', of what keeps the bounds' if bounds else ''}.",
     ]

@@ -19,13 +19,14 @@ from jnas.io._text import counted
 from jnas.studies._engine import Work
 from jnas.studies._keys import seed_keys
 from jnas.studies.search._results import Chunk
+from jnas.studies.trainings._answers import Answering, answering
 from jnas.studies.trainings._beside import Search, run_beside
 from jnas.studies.trainings._devices import open_devices
 from jnas.studies.trainings._files import BEFORE, FOLDER, searches_path
-from jnas.studies.trainings._objectives import counts_of, goals_of, told_of
+from jnas.studies.trainings._objectives import goals_of
 from jnas.studies.trainings._pace import Pace
 from jnas.studies.trainings._plan import TrainingSearchPlan
-from jnas.studies.trainings._searches import Answers, Run, ask, first_run, tell
+from jnas.studies.trainings._searches import Run, ask, first_run, tell
 from jnas.studies.trainings._store import Store, as_trained
 from jnas.training.operations._forms import branches
 
@@ -35,7 +36,7 @@ class _Own(NamedTuple):
 
     store: Store
     pace: Pace
-    answer: Callable[[np.ndarray], Answers]  # what trained architectures [N, E] came to
+    answering: Callable[[Searcher], Answering]  # what a searcher is told
 
 
 @contextlib.contextmanager
@@ -61,22 +62,7 @@ def _begun(work: Work, store: Store) -> _Own:
             searches_path(work.folder, name).unlink(missing_ok=True)
     if work.left and work.share.process == 0:
         store.drop_alone(left=True)
-    return _Own(store, Pace(work), _answers(work.plan, store))
-
-
-def _answers(plan: TrainingSearchPlan, store: Store) -> Callable[[np.ndarray], Answers]:
-    """Returns a function from trained architectures `[N, E]` to what they are worth, and which bounds they keep."""
-    goals, counts, several = goals_of(plan.config), counts_of(plan.network), _workers(plan) > 1
-
-    def answer(archs: np.ndarray) -> Answers:
-        # Without workers a training counts as a second for each epoch, whatever it took.
-        seconds = store.seconds(archs) if several else np.full(len(archs), plan.recipe.epochs, np.float32)
-        if goals.num_columns is None:
-            return Answers(store.scores(archs), seconds)
-        known = {**counts(archs), "train_seconds": store.seconds(archs) / np.float32(plan.recipe.epochs)}
-        return Answers(store.scores(archs), seconds, *told_of(goals, known))
-
-    return answer
+    return _Own(store, Pace(work), answering(work.plan, store))
 
 
 def train_proposals(work: Work, name: str, identity: Mapping[str, Any]) -> Chunk:
@@ -96,9 +82,10 @@ def train_proposals(work: Work, name: str, identity: Mapping[str, Any]) -> Chunk
 def _run_searcher(work: Work, name: str) -> Chunk:
     started = time.perf_counter()
     run = _run_with_workers if _workers(work.plan) > 1 else _run_in_rounds
-    runs = run(work, name)
+    answer, canonical = work.own.answering(work.plan.searchers[name]), as_trained(work.plan.network.space)
+    runs = run(work, name, answer)
     traces = jax.tree.map(lambda *leaves: np.stack(leaves), *(each.trace for each in runs))
-    return _judged(work, traces, as_trained(work.plan.network.space), time.perf_counter() - started)
+    return _judged(work, answer.without_spared(traces, canonical), canonical, time.perf_counter() - started)
 
 
 def _workers(plan: TrainingSearchPlan) -> int:
@@ -115,7 +102,7 @@ def _begin_all(work: Work, name: str) -> tuple[Searcher, Any, list[Run]]:
     return searcher, steps, [first_run(searcher, steps, key, *size) for key in keys]
 
 
-def _run_in_rounds(work: Work, name: str) -> list[Run]:
+def _run_in_rounds(work: Work, name: str, answer: Answering) -> list[Run]:
     """Returns the searches after what they ask for side by side has been trained together, round by round."""
     plan, store, capacity = work.plan, work.own.store, work.plan.config["max_evaluations"]
     canonical = as_trained(plan.network.space)
@@ -134,15 +121,15 @@ def _run_in_rounds(work: Work, name: str) -> list[Run]:
         work.bar.say(f"{name}: {fewest:,} of {counted(capacity, 'evaluation')}")
         asked = {i: ask(steps, runs[i], capacity, canonical) for i in going}
         wanted = np.concatenate([each.archs for each in asked.values()])
-        _train(work, name, wanted, chunk_size)
+        _train(work, name, wanted, answer.spared(wanted), chunk_size)
         for i, each in asked.items():
-            runs[i] = tell(steps, runs[i], each, work.own.answer(each.archs))
+            runs[i] = tell(steps, runs[i], each, answer(each.archs))
         if keeps:
             store.save_searches(name, runs)
     return runs
 
 
-def _run_with_workers(work: Work, name: str) -> list[Run]:
+def _run_with_workers(work: Work, name: str, answer: Answering) -> list[Run]:
     """Returns the searches after each has gone on as its trainings ended, on whichever device was free."""
     plan, store, capacity = work.plan, work.own.store, work.plan.config["max_evaluations"]
     searcher, steps, runs = _begin_all(work, name)
@@ -161,7 +148,7 @@ def _run_with_workers(work: Work, name: str) -> list[Run]:
     if words:
         work.bar.aside(work.say, f"{name}: {words}")
     with open_devices(plan, store, functools.partial(_say_memory, work, name), pace.compiling) as devices:
-        run_beside(name, searches, store, devices, work.own.answer, told)
+        run_beside(name, searches, answer, devices, answer, told)
     store.drop_alone(left=False)
     return [search.run for search in searches.values()]
 
@@ -187,10 +174,11 @@ def _chunk_size(plan: Any, seeds: int, searcher: Searcher, steps: Any, run: Run)
     return max(1, -(-asked // int(jax.process_count())))
 
 
-def _train(work: Work, name: str, archs: np.ndarray, chunk_size: int) -> None:
-    """Trains what has not been, with the bar advanced by what was estimated for as many evaluations."""
+def _train(work: Work, name: str, archs: np.ndarray, spared: np.ndarray, chunk_size: int) -> None:
+    """Trains what has not been and is not spared it, with the bar advanced by what was estimated for all of them."""
     per, store, pace = (work.estimate.prepared or 0.0) / work.share.processes, work.own.store, work.own.pace
-    shown, doing = 0.0, len({arch.tobytes() for arch in archs if not store.has(arch)})
+    left = archs[~spared]
+    shown, doing = 0.0, len({arch.tobytes() for arch in left if not store.has(arch)})
 
     def show(progress: Any) -> None:
         nonlocal shown
@@ -198,7 +186,7 @@ def _train(work: Work, name: str, archs: np.ndarray, chunk_size: int) -> None:
         shown = max(shown, progress.share)
 
     with pace.training(doing, len(archs)):
-        store.train(name, archs, chunk_size, show, functools.partial(_say_memory, work, name), pace.compiling)
+        store.train(name, left, chunk_size, show, functools.partial(_say_memory, work, name), pace.compiling)
     work.bar.advance(per * (len(archs) - doing))
 
 

@@ -68,9 +68,9 @@ TRAINING_SEARCH_SETTINGS = (
         "all others scalarized under random weights",
     ),
     AT_MOST.of(
-        "constraints: the same names but accuracy, with bounds; what is above one is trained all the same, and never "
-        "wins. `NAME:constraint=filter` is a searcher that does not know of them, `death` one that is not told by how "
-        "much",
+        "constraints: the same names but accuracy, with bounds; what is above one never wins, and above one of "
+        "parameters or flops it is not trained, and counts as an evaluation. `NAME:constraint=filter` is a searcher "
+        "that does not know of them, for which it is, `death` one that is not told by how much",
     ),
     WORKERS.of(
         "trainings that each search has under way at once (default 1): it is told of each as it ends, and goes on; "

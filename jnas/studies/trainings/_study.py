@@ -80,7 +80,8 @@ def training_search(
         measured; with `=max` behind it higher is better. The searchers are to be made for as many (`num_objectives`,
         `jnas.searchers.scalarized`). What depends on `'train_seconds'` has each network trained by itself, and follows
         from the times that the folder keeps.
-      at_most: Bounds of the same names. What violates one is trained all the same, and never wins;
+      at_most: Bounds of the same names. What violates one never wins; what violates one of parameters or multiply-adds
+        is not trained, unless for a searcher with `constraint='filter'`, and counts as an evaluation without a score.
         `jnas.searchers.constrained` makes any searcher know them.
 
     Raises:
