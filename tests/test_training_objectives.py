@@ -11,6 +11,7 @@ import pytest
 import jnas
 from jnas.searchers import local_search, nsga2, random_search, scalarized
 from jnas.studies._load import load_results
+from jnas.studies.papers._sentence import paper_sentence
 from jnas.studies.search._front_section import _words
 from jnas.studies.trainings import _study
 from jnas.studies.trainings._plan import plan_training_search
@@ -79,6 +80,11 @@ def test_searches_are_told_of_all_that_a_training_knows_and_the_table_and_the_pa
     assert "looked for what nothing dominates by validation accuracy" in page
     assert "cells on the front of all that was trained" in page
     assert "against simulated seconds" not in page
+
+    sentence = paper_sentence(results)
+    assert "on the space toy, searching for the best digits-train64" in sentence
+    assert "accuracy after 2 epochs of training (seed 0), together with parameters and train_seconds=max" in sentence
+    assert "of the hypervolume of the front of all that was trained that is missing" in sentence
 
     asked = np.concatenate([s.traces.arch.reshape(-1, 2) for s in study.searchers])
     table = jnas.load_table(out / "table.npz")

@@ -9,7 +9,7 @@ from jnas.studies.trainings._settings import SEARCHED_SETTINGS, TRAINING_SEARCH_
 
 _SEARCH = """\
 Searches for architectures whose every evaluation is a real training, over several seeds, and writes a report. What the
-seeds propose is trained together, what several of them ask for once. DIR gets report.html, summary.csv,
+seeds propose is trained together, what several of them ask for once. DIR gets report.html, summary.csv, fronts.csv,
 evaluations.csv, curves.csv of every training, and table.npz, on which `jnas study` and `jnas predictors` run. Stopped
 at any moment, the same command goes on, to the same results.
 """

@@ -8,6 +8,7 @@ import numpy as np
 from jnas.core._version import __version__
 from jnas.io._text import counted, listed
 from jnas.pages._parts import p_text
+from jnas.studies._compared import known_space
 from jnas.studies.search._front_numbers import front_finals, front_progress
 from jnas.studies.search._objectives import bounds_told
 from jnas.studies.search._results import StudyResults
@@ -33,7 +34,8 @@ def _asked(results: StudyResults) -> str:
     config, names = results.config, [s.name for s in results.searchers]
     runs = sorted({int(s.final.shape[1]) for s in results.searchers})
     each = counted(runs[0], "independent run") if len(runs) == 1 else f"{runs[0]:,} to {runs[-1]:,} independent runs"
-    where = config.get("table_name") or "the search space"
+    space = known_space(results.space)
+    where = config.get("table_name") or (f"the space {space.name}" if space is not None else "the search space")
     goal = _goal(config)
     limits = []
     if config.get("budget_seconds") is not None:
@@ -63,6 +65,11 @@ def _first_goal(config: Any) -> str:
     after = f" after {listed(several)} epoch{'' if several == ['1'] else 's'}" if several else ""
     whole = f" of a training of {config['of_epochs']}" if config.get("of_epochs") else ""
     seen = {"mean": " (means over training seeds)", "random": " (of one training drawn at random each time)"}
+    if "training_seed" in config:  # evaluations are trainings
+        last = config.get("last_epochs", 1)
+        mean = f", the mean of its last {last} epochs" if last > 1 else ""
+        goal = f"{' '.join([*told, metric_of(config).name])}{after}"
+        return f"for the best {goal} of training (seed {config['training_seed']}{mean})"
     reward = config.get("reward")
     noise = "" if reward is None else seen.get(str(reward), f" (of training seed {reward})")
     return f"for the best {' '.join([*told, metric_of(config).name])}{after}{whole}{noise}"

@@ -27,6 +27,7 @@ from jnas.tables._metric import TableMetric
 _POINTS = 200  # of an attainment surface
 _SEEN = 0.9  # of the front's points, the worst by the score being out of the picture
 _MOST_CELLS = 8
+_UNITS = {"parameters": "millions", "flops": "millions of multiply-adds", "train_seconds": "of an epoch"}
 _VOLUME = TableMetric("hypervolume", "share of the front's", higher_is_better=True)
 
 
@@ -45,7 +46,7 @@ def front_section(comparison: Comparison, space: Space | None, suffix: str) -> H
     told = (
         "Median attainment surfaces: the best "
         f"{front.names[0]} that half of the runs reach at each value of the other objective or a better one, the band "
-        f"between the quartiles of the runs; black, {front.named}"
+        f"between the quartiles of the runs; the thin line is {front.named}"
         f"{' by all objectives, as it shows in these two' if len(front.names) > 2 else ''}. "
         f"The tenth of its points with the worst {front.names[0]} may lie outside of the picture."
     )
@@ -108,7 +109,8 @@ def _surfaces(comparison: Comparison, front: TableFront, progress: list[Progress
         worst = float(np.quantile(front.costs[:, 0], _SEEN))  # networks at chance would take most of the picture
         bottom, top = sorted((front.signs[0] * worst, float(value(0.0))))
         plain_axis(axes, "y", *widened(bottom, top, 0.04, 0.04), comparison.metric.axis)
-        plain_axis(axes, "x", *widened(min(x), max(x), 0.02, 0.02), name)
+        unit = _UNITS.get(name.partition("/")[0], "")
+        plain_axis(axes, "x", *widened(min(x), max(x), 0.02, 0.02), f"{name} ({unit})" if unit else name)
         return to_svg(figure, f"Attainment surfaces of {front.names[0]} against {name}")
 
 
