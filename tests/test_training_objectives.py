@@ -60,6 +60,10 @@ def check_told(study, *, seconds_at=None, bounded=True, trains_all=False):
 
 def test_searches_are_told_of_all_that_a_training_knows_and_the_table_and_the_page_too(tmp_path, capsys, trained):  # noqa: F811
     out = tmp_path / "out"
+    trained.stop = 1  # in the second round, after the states of searches were kept
+    assert search(out, *SEVERAL, searchers=SEARCHERS) == 130
+    assert list((out / "trainings").glob("nsga2*=3.npz"))
+    trained.stop = None
     assert search(out, *SEVERAL, searchers=SEARCHERS) == 0
     said = capsys.readouterr().out
     assert "of training, parameters, train_seconds=max, flops at most 0.0025 (recipe" in said

@@ -109,7 +109,7 @@ def _surfaces(comparison: Comparison, front: TableFront, progress: list[Progress
         worst = float(np.quantile(front.costs[:, 0], _SEEN))  # networks at chance would take most of the picture
         bottom, top = sorted((front.signs[0] * worst, float(value(0.0))))
         plain_axis(axes, "y", *widened(bottom, top, 0.04, 0.04), comparison.metric.axis)
-        unit = _UNITS.get(name.partition("/")[0], "")
+        unit = _UNITS.get(name.partition("/")[0].partition(":")[0], "")
         plain_axis(axes, "x", *widened(min(x), max(x), 0.02, 0.02), f"{name} ({unit})" if unit else name)
         return to_svg(figure, f"Attainment surfaces of {front.names[0]} against {name}")
 
